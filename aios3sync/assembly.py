@@ -1,0 +1,276 @@
+"""Puts one run together and takes it apart again: lock, manifest, filters, policy, report.
+
+What happens in between is the pipeline's; nothing here looks at files or objects one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from anyio import to_thread
+
+from aios3sync import events
+from aios3sync.core.decision import Policy
+from aios3sync.core.filters import Filters, IgnoreTree, make_rules
+from aios3sync.core.keys import Location
+from aios3sync.core.safety import Protection
+from aios3sync.errors import AioS3SyncError, LockedError, ManifestError, UsageError
+from aios3sync.events import EventSink, OutcomeSink, discard
+from aios3sync.headers import HeaderPlan
+from aios3sync.lock import hold_lock
+from aios3sync.manifest.opening import (
+    default_path,
+    local_files,
+    lock_path,
+    open_manifest,
+    temporary_manifest,
+)
+from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
+from aios3sync.options import SyncOptions
+from aios3sync.pipeline import Pipeline
+from aios3sync.recording import Recorder
+from aios3sync.report import SyncReport
+from aios3sync.run import Run, Stop, StoreOpener
+from aios3sync.scanner import check_root, shown
+from aios3sync.store.protocol import Budget, PutOptions
+from aios3sync.tally import Tally
+
+__all__ = ("Request", "first_error", "make_filters", "make_policy", "run_sync", "single_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One sync as it was asked for, and what the session lends it.
+
+    Attributes:
+        source: the directory; relative paths are resolved, symbolic links are not.
+        location: the target.
+        endpoint: its name, see :mod:`aios3sync.endpoint`.
+        options: what to do.
+        open_store: opens the store at the first request.
+        budget: bytes in memory.
+        workers: ceiling of uploads in flight.
+        on_event: progress.
+        outcome_sinks: complete outcomes.
+        stop: may ask to end early.
+        overrides: headers of single keys.
+        counts: requests by operation and retries, read when the run has ended.
+    """
+
+    source: str
+    location: Location
+    endpoint: str
+    options: SyncOptions
+    open_store: StoreOpener
+    budget: Budget
+    workers: int
+    on_event: EventSink = discard
+    outcome_sinks: Sequence[OutcomeSink] = ()
+    stop: Stop = field(default_factory=Stop)
+    overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    counts: Any = None
+
+    @property
+    def root(self) -> str:
+        """The source, absolute; its own symbolic links stay, they are its identity."""
+        return os.path.abspath(self.source)
+
+    @property
+    def binding(self) -> Binding:
+        """The pair that the manifest belongs to."""
+        return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
+
+
+async def run_sync(request: Request) -> SyncReport:
+    """Run one sync.
+
+    Raises:
+        SourceError: the source cannot be used.
+        LockedError: another run of the pair is at work.
+        ManifestError: the manifest that was asked for cannot be used.
+        StoreError: S3 cannot be used; what was uploaded until then is recorded.
+    """
+    began = time.monotonic()
+    root_stat = await to_thread.run_sync(check_root, request.root)
+    path = request.options.manifest or default_path(request.binding)
+    tally = Tally(os.path.dirname(path))
+    try:
+        async with AsyncExitStack() as stack:
+            manifest = await _open_manifest(request, path, tally, stack)
+            pipeline = await _assemble(request, manifest, path, tally, root_stat)
+            checked = _checked(request.options, listed=pipeline.listed)
+            with single_error():
+                await pipeline.execute()
+            report = _report(request, pipeline, tally, checked, time.monotonic() - began)
+    finally:
+        await to_thread.run_sync(tally.close)
+    request.on_event(events.Finished(report))
+    return report
+
+
+async def _open_manifest(request: Request, path: str, tally: Tally, stack: AsyncExitStack) -> Manifest:
+    """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
+    options = request.options
+    if options.manifest is False:
+        manifest = temporary_manifest()
+    else:
+        try:
+            if not options.dry_run:
+                stack.enter_context(hold_lock(lock_path(path)))
+            manifest = await to_thread.run_sync(
+                lambda: open_manifest(path, request.binding, tally.warn, read_only=options.dry_run)
+            )
+        except LockedError:
+            raise
+        except ManifestError as error:
+            if options.manifest is not None:
+                raise
+            tally.warn(f"working without a manifest, so the next run has to compare everything: {error}")
+            manifest = temporary_manifest()
+    stack.push_async_callback(manifest.close)
+    return manifest
+
+
+async def _assemble(
+    request: Request, manifest: Manifest, path: str, tally: Tally, root_stat: os.stat_result
+) -> Pipeline:
+    options = request.options
+    state = await manifest.state()
+    number = state.run + 1
+    recorder = Recorder(
+        request.root,
+        None if options.dry_run else manifest,
+        tally,
+        request.on_event,
+        request.outcome_sinks,
+        state=replace(state, run=number),
+    )
+    run = Run(
+        root=request.root,
+        location=request.location,
+        options=options,
+        policy=make_policy(options, state),
+        number=number,
+        open_store=request.open_store,
+        budget=request.budget,
+        workers=request.workers,
+        recorder=recorder,
+        tally=tally,
+        events=request.on_event,
+        stop=request.stop,
+        started_ns=time.time_ns(),
+        opaque_etags=state.opaque_etags,
+    )
+    filters = make_filters(options, request.root, path if options.manifest is not False else "")
+    headers = HeaderPlan.of(options, request.overrides)
+    listed = _must_list(options, state, time.time())
+    return Pipeline(run, manifest, state, filters, headers, root_stat, listed)
+
+
+def make_policy(options: SyncOptions, state: ManifestState) -> Policy:
+    """What decisions depend on, from the options and from what the manifest learnt of the bucket."""
+    return Policy(
+        delete=options.delete,
+        content=options.check == "content",
+        accept_content=options.accept_content,
+        incremental=options.incremental,
+        stat_fields=options.stat_fields,
+        gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
+        opaque_etags=state.opaque_etags,
+        protection=Protection(not options.delete_protected, options.protected_prefixes),
+    )
+
+
+def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:
+    """What is visible: the rules, the named files, and never the files of the run itself."""
+    own = set()
+    for path in local_files(os.path.abspath(manifest_path)) if manifest_path else ():
+        if path.startswith(root + os.sep):
+            own.add(path[len(root) + 1 :])
+    return Filters(
+        rules=make_rules(options.ordered_rules()),
+        files=None if options.files is None else frozenset(map(_named, options.files)),
+        ignored=IgnoreTree() if options.gitignore else None,
+        own=frozenset(own),
+    )
+
+
+def _named(path: str) -> str:
+    """A path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, and nothing leads out of the source."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or not parts:
+        raise UsageError(f"{shown(path)!r} in the list of files: give paths below the source, without '..'")
+    return "/".join(parts)
+
+
+def _must_list(options: SyncOptions, state: ManifestState, now: float) -> bool:
+    """Whether the run begins with a listing, see the three ways to check in the documentation."""
+    if not options.incremental and options.delete == "off":
+        return False  # everything is sent whatever the target holds
+    if options.check != "auto" or options.delete == "mirror" or not options.incremental:
+        return True
+    age = now - state.listed_at
+    return not (state.complete and 0 <= age < options.max_manifest_age)
+
+
+def _checked(options: SyncOptions, *, listed: bool) -> str:
+    if options.check == "content":
+        return "content"
+    return "list" if listed else "manifest"
+
+
+def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, elapsed: float) -> SyncReport:
+    listed_at = pipeline.state.listed_at
+    age = round(time.time() - listed_at, 3) if listed_at else None
+    if pipeline.listed and checked == "manifest":
+        checked = "list"  # it turned out to be needed on the way
+    refused = pipeline.refused
+    facts: dict[str, Any] = {
+        "refused": refused and asdict(refused),
+        "requests": dict(request.counts.requests) if request.counts else {},
+        "retries": request.counts.retries if request.counts else 0,
+        **tally.counts(),
+    }
+    return SyncReport(
+        source=shown(request.root),
+        target=str(request.location),
+        checked=checked,
+        scanned=tally.scanned,
+        uploaded_bytes=tally.uploaded_bytes,
+        planned=tally.planned,
+        knowledge_age_s=0.0 if pipeline.listed else age,
+        errors=tally.errors,
+        errors_file=tally.errors_file,
+        warnings=tuple(tally.warnings),
+        elapsed_s=round(elapsed, 3),
+        interrupted=request.stop.signal,
+        dry_run=request.options.dry_run,
+        **facts,
+    )
+
+
+@contextmanager
+def single_error() -> Iterator[None]:
+    """Unwrap what task groups wrap: the caller sees the one error that ended the run."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error of a group that tells most: one of ours before any other."""
+    leaves: list[BaseException] = []
+    queue: list[BaseException] = [group]
+    while queue:
+        error = queue.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            queue.extend(error.exceptions)
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, AioS3SyncError)), leaves[0])

@@ -1,0 +1,143 @@
+"""Settles CompareDigest actions: hashes files off the loop, asks HEAD where only metadata can tell.
+
+It reads and asks; what follows from it is decided in core and handed on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aios3sync import events
+from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, Upload
+from aios3sync.core.decision import Evidence, Stored, needs_head, settle
+from aios3sync.core.etag import (
+    is_opaque_encryption,
+    part_count,
+    part_size_candidates,
+    recorded_md5,
+)
+from aios3sync.errors import AccessDeniedError, ObjectNotFoundError
+from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
+from aios3sync.run import Run
+
+__all__ = ("compare_worker",)
+
+_GROUP_FILES: Final = 64
+_GROUP_BYTES: Final = 32 * 1024 * 1024
+
+Digested = FileDigest | OSError | ChangedError
+
+
+async def compare_worker(
+    run: Run,
+    compares: MemoryObjectReceiveStream[list[CompareDigest]],
+    uploads: MemoryObjectSendStream[list[Upload]],
+) -> None:
+    """Settle batches until there are no more; both streams are this worker's own clones."""
+    async with compares, uploads:
+        async for batch in compares:
+            for group in _groups(batch):
+                if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
+                    await _settle_group(run, group, uploads)
+
+
+def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
+    """Cut a batch so that one thread hop neither takes long nor hashes a single small file."""
+    group: list[CompareDigest] = []
+    size = 0
+    for compare in batch:
+        group.append(compare)
+        size += compare.source.size
+        if len(group) >= _GROUP_FILES or size >= _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
+async def _settle_group(
+    run: Run, group: list[CompareDigest], uploads: MemoryObjectSendStream[list[Upload]]
+) -> None:
+    digests = await in_thread(lambda stop: [_digest(run, compare, stop) for compare in group])
+    wanted: list[Upload] = []
+    async with anyio.create_task_group() as asking:
+        for compare, digest in zip(group, digests, strict=True):
+            if not isinstance(digest, FileDigest):
+                run.recorder.add(run.fault_of(compare.source.key, "compare", digest))
+                continue
+            # The file may have moved since the walk: what counts is the stat it had at its hashing.
+            current = replace(compare, source=digest.entry)
+            evidence = Evidence(digest.md5, digest.part_etags)
+            if needs_head(current, evidence, run.policy):
+                asking.start_soon(_settle_with_head, run, current, digest, wanted)
+            else:
+                _finish(run, current, digest, evidence, wanted)
+    if wanted:
+        run.events(events.Planned(len(wanted), sum(upload.source.size for upload in wanted)))
+        await uploads.send(wanted)
+
+
+def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested:
+    key, part_sizes = compare.source.key, _part_sizes(run, compare)
+    try:
+        return digest_file(run.path(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
+    except (OSError, ChangedError) as error:
+        return error
+
+
+def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
+    target, recorded = compare.target, compare.recorded
+    if target is None or not (parts := part_count(target.etag)):
+        return ()
+    known = [recorded.part_size] if recorded is not None and recorded.part_size else []
+    return part_size_candidates(compare.source.size, parts, *known, run.options.part_size)
+
+
+async def _settle_with_head(
+    run: Run, compare: CompareDigest, digest: FileDigest, wanted: list[Upload]
+) -> None:
+    store = await run.open_store()
+    try:
+        head = await store.head(run.full_key(compare.source.key))
+    except (ObjectNotFoundError, AccessDeniedError):
+        stored = Stored("")  # nothing was told, and what is indeterminate is uploaded (P13)
+    else:
+        opaque = is_opaque_encryption(head.encryption)
+        stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
+        run.opaque_etags |= opaque
+    evidence = Evidence(digest.md5, digest.part_etags, stored)
+    _finish(run, compare, digest, evidence, wanted)
+
+
+def _finish(
+    run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: list[Upload]
+) -> None:
+    action = settle(compare, evidence, run.policy)
+    if isinstance(action, Upload):
+        wanted.append(action)
+        return
+    outcome: Outcome
+    match action:
+        case Keep():
+            outcome = Kept(compare.source.key)
+        case Touch(source, recorded, _):
+            row = run.row(source, recorded.md5, recorded.etag, settled=digest.settled)
+            row = row._replace(
+                part_size=recorded.part_size, encoding=recorded.encoding, uploaded_at=recorded.uploaded_at
+            )
+            outcome = Touched(row, visible=source[1:5] != recorded[1:5])
+        case Adopt(source, target, md5, part_size, encoding):
+            row = run.row(source, md5, target.etag, settled=digest.settled)
+            outcome = Adopted(row._replace(part_size=part_size, encoding=encoding))
+        case Conflict(key, reason):
+            outcome = Fault(key, "conflicts", "conflict", reason)
+        case _:
+            raise TypeError(f"{action!r} settles nothing")
+    run.recorder.add(outcome)

@@ -1,0 +1,134 @@
+"""What can be decided for one key, as frozen values; who carries them out is not known here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+
+__all__ = (
+    "Action",
+    "Adopt",
+    "CompareDigest",
+    "Conflict",
+    "Delete",
+    "Forget",
+    "Keep",
+    "NeedListing",
+    "Reason",
+    "Touch",
+    "Upload",
+)
+
+
+class Reason(StrEnum):
+    """Why an action was chosen, in words for reports."""
+
+    NEW = "new"
+    SIZE = "size differs"
+    CONTENT = "content differs"
+    MISSING = "missing in the target"
+    DRIFTED = "replaced in the target"
+    ENCODING = "encoding changed"
+    FORCED = "everything was asked for"
+    INDETERMINATE = "nothing proves it is the same"
+    SAME = "unchanged"
+    STAT = "only the stat changed"
+    UNSETTLED = "too young to trust its stat"
+    EQUAL = "the target holds the same content"
+    TRACKED = "uploaded by us, gone from the source"
+    MIRROR = "not in the source"
+    GONE = "gone on both sides"
+    NOT_OURS = "not ours"
+    OFF = "deleting is off"
+    PROTECTED = "protected"
+    FOREIGN = "gone from the source, but replaced in the target since our upload"
+    SILENT = "content changed without its stat"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Nothing to do."""
+
+    reason: Reason = Reason.SAME
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Send the file. ``md5`` is its digest (hex) where it was computed on the way to the decision."""
+
+    source: SourceEntry
+    reason: Reason
+    md5: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Same content, other stat: write the row anew, send nothing."""
+
+    source: SourceEntry
+    recorded: RecordedEntry
+    reason: Reason = Reason.STAT
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The target already holds this content: record it as if we had uploaded it."""
+
+    source: SourceEntry
+    target: TargetEntry
+    md5: str
+    part_size: int = 0
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the object. ``tracked`` tells that a row of ours goes with it."""
+
+    key: str
+    etag: str
+    size: int
+    tracked: bool
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop the row: neither side has the key any more."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompareDigest:
+    """Ask for the file's digest and decide again, see :func:`~aios3sync.core.decision.settle`.
+
+    ``target`` is set where the target's object is the question, else the recorded digest is.
+    """
+
+    source: SourceEntry
+    recorded: RecordedEntry | None
+    target: TargetEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Both answers could lose something: keep both sides and say so. ``forget`` drops the row."""
+
+    key: str
+    reason: Reason
+    forget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NeedListing:
+    """The key is gone from the source; whether it may be deleted only a listing can tell."""
+
+    key: str
+
+
+Action = Keep | Upload | Touch | Adopt | Delete | Forget | CompareDigest | Conflict | NeedListing

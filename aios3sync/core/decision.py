@@ -1,0 +1,284 @@
+"""The decision: one pure function over what is known of one key. No I/O, no clock, no logging."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from aios3sync.core.actions import (
+    Adopt,
+    CompareDigest,
+    Conflict,
+    Delete,
+    Forget,
+    Keep,
+    NeedListing,
+    Reason,
+    Touch,
+    Upload,
+)
+from aios3sync.core.entries import UNKNOWN
+from aios3sync.core.etag import Proof, proof
+from aios3sync.core.safety import Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aios3sync.core.actions import Action
+    from aios3sync.core.entries import Knowledge, RecordedEntry, SourceEntry, TargetEntry
+
+__all__ = (
+    "STAT_FIELDS",
+    "DeleteMode",
+    "Evidence",
+    "Policy",
+    "Stored",
+    "decide",
+    "needs_head",
+    "same_stat",
+    "settle",
+)
+
+DeleteMode = Literal["off", "tracked", "mirror"]
+
+STAT_FIELDS: Final = ("size", "mtime", "ctime", "inode")
+"""The fields of a stat, in the order in which entries hold them (after the key)."""
+
+_KEEP: Final = Keep()
+_KEEP_OFF: Final = Keep(Reason.OFF)
+_KEEP_NOT_OURS: Final = Keep(Reason.NOT_OURS)
+_KEEP_PROTECTED: Final = Keep(Reason.PROTECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices that a decision depends on.
+
+    Attributes:
+        delete: what may be deleted.
+        content: every file was asked to be hashed (``check="content"``).
+        accept_content: upload what changed without its stat instead of calling it a conflict.
+        incremental: False uploads everything.
+        stat_fields: which of STAT_FIELDS make "the same stat".
+        gzip: lower-case extensions without dot whose files are stored compressed.
+        opaque_etags: the bucket's encryption makes its ETags prove nothing.
+        protection: what is never deleted.
+    """
+
+    delete: DeleteMode = "off"
+    content: bool = False
+    accept_content: bool = False
+    incremental: bool = True
+    stat_fields: tuple[str, ...] = STAT_FIELDS
+    gzip: frozenset[str] = frozenset()
+    opaque_etags: bool = False
+    protection: Protection = field(default_factory=Protection)
+
+    def encoding(self, key: str) -> str:
+        """The content encoding that an upload of ``key`` gets: ``gzip`` or empty."""
+        if not self.gzip:
+            return ""
+        _, dot, extension = key.rpartition("/")[2].rpartition(".")
+        return "gzip" if dot and extension.lower() in self.gzip else ""
+
+
+def decide(
+    source: SourceEntry | None, recorded: RecordedEntry | None, target: Knowledge, policy: Policy
+) -> Action:
+    """Choose what to do with one key.
+
+    ======  ===================  ==========  ==========================================================
+    source  recorded             target      action
+    ======  ===================  ==========  ==========================================================
+    yes     no                   no,         Upload(new)
+                                 unknown
+    yes     no                   yes         size differs and gzip does not apply: Upload(size);
+                                             else CompareDigest with the target
+    yes     other encoding       any         Upload(encoding)
+    yes     yes                  no          Upload(missing)
+    yes     size differs         unknown,    Upload(size)
+                                 same ETag
+    yes     same stat, settled   unknown,    Keep
+                                 same ETag
+    yes     else                 unknown,    CompareDigest with the recorded MD5
+                                 same ETag
+    yes     yes                  other ETag  size differs and gzip does not apply: Upload(drifted);
+                                             else CompareDigest with the target
+    no      yes                  same ETag   Delete if ``tracked`` or ``mirror``, else Keep
+    no      yes                  other ETag  ``mirror``: Delete; ``tracked``: Conflict; ``off``: Keep
+    no      yes                  unknown     NeedListing if deleting is on, else Keep
+    no      yes                  no          Forget
+    no      no                   yes         Delete if ``mirror``, else Keep (not ours)
+    ======  ===================  ==========  ==========================================================
+
+    No Delete for what is protected. A recorded ETag that is empty is the same as no other, not even an empty
+    one. Without ``incremental`` every source file is an Upload(forced); with ``content`` "same stat" is never
+    enough. Keys that are unreadable in the source never come here as absent: the caller keeps them.
+
+    Raises:
+        ValueError: nothing is known of the key at all.
+    """
+    if source is None:
+        return _decide_absent(recorded, target, policy)
+    if not policy.incremental:
+        return Upload(source, Reason.FORCED)
+    if recorded is None:
+        return _decide_unrecorded(source, target, policy)
+    if recorded.encoding != policy.encoding(source.key):
+        return Upload(source, Reason.ENCODING)
+    if target is None:
+        return Upload(source, Reason.MISSING)
+    if target is not UNKNOWN and (target.etag != recorded.etag or not recorded.etag):
+        if not recorded.encoding and target.size != source.size:
+            return Upload(source, Reason.DRIFTED)
+        return CompareDigest(source, recorded, target)
+    if source.size != recorded.size:
+        return Upload(source, Reason.SIZE)
+    if recorded.settled and not policy.content and same_stat(source, recorded, policy):
+        return _KEEP
+    return CompareDigest(source, recorded, None)
+
+
+def _decide_unrecorded(source: SourceEntry, target: Knowledge, policy: Policy) -> Action:
+    if target is None or target is UNKNOWN:
+        return Upload(source, Reason.NEW)
+    if target.size != source.size and not policy.encoding(source.key):
+        return Upload(source, Reason.SIZE)
+    return CompareDigest(source, None, target)
+
+
+def _decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Policy) -> Action:
+    if recorded is None:
+        if target is None or target is UNKNOWN:
+            raise ValueError("nothing is known of this key")
+        if policy.delete != "mirror":
+            return _KEEP_NOT_OURS
+        return _delete(target, policy, tracked=False)
+    if target is None:
+        return Forget(recorded.key)
+    if policy.delete == "off":
+        return _KEEP_OFF
+    if target is UNKNOWN:
+        return NeedListing(recorded.key)
+    if policy.delete == "mirror" or (recorded.etag and target.etag == recorded.etag):
+        return _delete(target, policy, tracked=True)
+    return Conflict(target.key, Reason.FOREIGN, forget=True)
+
+
+def _delete(target: TargetEntry, policy: Policy, *, tracked: bool) -> Delete | Keep:
+    if policy.protection.covers(target.key, target.size, tracked=tracked):
+        return _KEEP_PROTECTED
+    reason = Reason.TRACKED if tracked else Reason.MIRROR
+    return Delete(target.key, target.etag, target.size, tracked, reason)
+
+
+def same_stat(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:
+    """Whether the file has the stat that it had at its hashing: equality, never an order of times."""
+    if policy.stat_fields == STAT_FIELDS:
+        return source[1:5] == recorded[1:5]
+    return all(
+        source[1 + place] == recorded[1 + place]
+        for place, name in enumerate(STAT_FIELDS)
+        if name in policy.stat_fields
+    )
+
+
+class Stored(NamedTuple):
+    """What one HEAD told of an object: the MD5 of its original content in its metadata, if any."""
+
+    md5: str
+    encoding: str = ""
+    opaque: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found out to settle a CompareDigest.
+
+    Attributes:
+        md5: hex digest of the file.
+        part_etags: multipart ETag of the file for each part size that fits the target's ETag.
+        stored: what a HEAD told, ``None`` while none was sent.
+    """
+
+    md5: str
+    part_etags: Mapping[int, str] = field(default_factory=dict)
+    stored: Stored | None = None
+
+
+def needs_head(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
+    """Whether only the object's metadata can settle the question, so that one HEAD is worth it."""
+    if compare.target is None or evidence.stored is not None or _is_silent(compare, evidence, policy):
+        return False
+    return _match(compare, evidence, policy) is None
+
+
+def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action:
+    """Decide a CompareDigest with the evidence: an indeterminate comparison uploads (P13).
+
+    ===========================================  ============================================
+    file hashed                                  action
+    ===========================================  ============================================
+    MD5 differs, same settled stat (``content``)  Conflict(silent), or Upload if accepted
+    target's ETag or metadata equal              Adopt
+    target's ETag or metadata differ             Upload(drifted or content)
+    target proves nothing                        Upload(indeterminate)
+    recorded MD5 equal, same settled stat        Keep
+    recorded MD5 equal, else                     Touch
+    recorded MD5 differs                         Upload(content)
+    ===========================================  ============================================
+    """
+    source, recorded, target = compare.source, compare.recorded, compare.target
+    if _is_silent(compare, evidence, policy):
+        return Conflict(source.key, Reason.SILENT)
+    if target is not None:
+        adopted = _match(compare, evidence, policy)
+        if adopted is not None:
+            return adopted
+        return Upload(source, _why_not_adopted(compare, evidence, policy), evidence.md5)
+    if recorded is None or evidence.md5 != recorded.md5:
+        return Upload(source, Reason.CONTENT, evidence.md5)
+    if not same_stat(source, recorded, policy):
+        return Touch(source, recorded)
+    return _KEEP if recorded.settled else Touch(source, recorded, Reason.UNSETTLED)
+
+
+def _is_silent(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
+    recorded = compare.recorded
+    return (
+        policy.content
+        and not policy.accept_content
+        and recorded is not None
+        and recorded.settled
+        and bool(recorded.md5)
+        and recorded.md5 != evidence.md5
+        and same_stat(compare.source, recorded, policy)
+    )
+
+
+def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt | None:
+    """The Adopt that the evidence allows, or ``None``."""
+    source, target = compare.source, compare.target
+    assert target is not None  # noqa: S101 - both callers ask only about targets
+    stored, wanted = evidence.stored, policy.encoding(source.key)
+    opaque = policy.opaque_etags or (stored is not None and stored.opaque)
+    if not wanted and target.size == source.size:
+        kind = proof(target.etag, opaque=opaque)
+        if kind is Proof.MD5 and target.etag == evidence.md5:
+            return Adopt(source, target, evidence.md5)
+        for part_size, etag in evidence.part_etags.items():
+            if kind is Proof.PARTS and etag == target.etag:
+                return Adopt(source, target, evidence.md5, part_size)
+    if stored is not None and stored.md5 == evidence.md5 and stored.encoding == wanted:
+        return Adopt(source, target, evidence.md5, encoding=wanted)
+    return None
+
+
+def _why_not_adopted(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Reason:
+    target, stored = compare.target, evidence.stored
+    opaque = policy.opaque_etags or (stored is not None and stored.opaque)
+    told = bool(stored and stored.md5)
+    opaque = opaque or bool(policy.encoding(compare.source.key))  # an ETag is of the bytes as stored
+    if target is not None and not told and proof(target.etag, opaque=opaque) is not Proof.MD5:
+        return Reason.INDETERMINATE
+    return Reason.DRIFTED if compare.recorded is not None else Reason.CONTENT

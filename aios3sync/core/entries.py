@@ -1,0 +1,89 @@
+"""The three things that a key can be known by: in the source, in the manifest, in the target.
+
+Pure values. They are named tuples because a sync makes millions of them: one costs a third of a frozen
+dataclass. Keys are relative to the target's prefix unless a docstring says "full key".
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, Literal, NamedTuple
+
+__all__ = ("UNKNOWN", "Knowledge", "RecordedEntry", "SourceEntry", "TargetEntry", "Unlisted")
+
+
+class SourceEntry(NamedTuple):
+    """One file of the source, as the walk saw it.
+
+    Attributes:
+        key: path below the source root with ``/`` between the parts.
+        size: bytes.
+        mtime_ns, ctime_ns: nanoseconds since the epoch.
+        inode: the file's number, 0 where the source has none.
+    """
+
+    key: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class RecordedEntry(NamedTuple):
+    """One row of the manifest: what we know we uploaded (or adopted), and the file it came from.
+
+    Attributes:
+        key, size, mtime_ns, ctime_ns, inode: the file as of its hashing; the first five fields equal
+            those of :class:`SourceEntry`, so that two slices compare.
+        md5: hex digest of the original content (before gzip).
+        etag: what the endpoint answered, without quotes; empty where that is not known.
+        part_size: bytes of a part of a multipart upload, 0 for a single put.
+        encoding: ``gzip`` or empty.
+        settled: False when the file was so young at its hashing that a later write may hide behind the
+            same stat (the racy-clean rule of git); such a row is hashed again.
+        uploaded_at: seconds since the epoch.
+        run: number of the run that wrote the row.
+    """
+
+    key: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    md5: str
+    etag: str
+    part_size: int = 0
+    encoding: str = ""
+    settled: bool = True
+    uploaded_at: float = 0.0
+    run: int = 0
+
+
+class TargetEntry(NamedTuple):
+    """One object of the target, as a listing shows it.
+
+    Attributes:
+        key: relative to the prefix, or the full key where it comes straight from a store.
+        size: bytes as stored.
+        etag: without quotes.
+        last_modified: seconds since the epoch; listings of different servers differ below a second.
+        storage_class: empty where the listing has none.
+    """
+
+    key: str
+    size: int
+    etag: str
+    last_modified: float = 0.0
+    storage_class: str = ""
+
+
+class Unlisted(Enum):
+    """The target side of a run that did not list the target."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unlisted.UNKNOWN
+
+Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
+"""What is known of the target: an object, nothing is there, or it was not asked."""

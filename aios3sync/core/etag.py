@@ -1,0 +1,131 @@
+"""What an ETag proves, and the metadata that proves the rest; pure.
+
+Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (what an ETag is),
+https://rclone.org/s3/ (the ``mtime`` and ``md5chksum`` metadata), s3cmd's ``s3cmd-attrs``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = (
+    "META_MD5",
+    "META_MTIME",
+    "META_ORIGINAL_MD5",
+    "META_ORIGINAL_SIZE",
+    "Proof",
+    "is_opaque_encryption",
+    "multipart_etag",
+    "part_count",
+    "part_size_candidates",
+    "proof",
+    "rclone_md5",
+    "rclone_mtime",
+    "recorded_md5",
+)
+
+META_MTIME: Final = "mtime"
+META_MD5: Final = "md5chksum"
+META_ORIGINAL_MD5: Final = "aios3sync-md5"
+META_ORIGINAL_SIZE: Final = "aios3sync-size"
+
+_PLAIN = re.compile(r"[0-9a-f]{32}")
+_PARTS = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
+_S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
+
+# Part sizes that the usual tools use: aws and boto3 8 MiB, rclone and s3cmd 5 and 15 MiB, s5cmd 50 MiB,
+# this package 16 MiB, and the round numbers that people set by hand.
+_USUAL_PART_SIZES: Final = (
+    *(n * MIB for n in (5, 6, 8, 10, 15, 16, 20, 25, 32, 50, 64, 100, 128, 200, 256, 500, 512)),
+    *(GIB, 5 * GIB),
+)
+
+
+class Proof(Enum):
+    """What an ETag says about the bytes behind it."""
+
+    MD5 = "md5 of the body"
+    PARTS = "md5 of the parts' md5s"
+    NOTHING = "nothing"
+
+
+def proof(etag: str, *, opaque: bool = False) -> Proof:
+    """What ``etag`` (without quotes) proves; ``opaque`` is set where encryption makes it mean nothing."""
+    if opaque:
+        return Proof.NOTHING
+    if _PLAIN.fullmatch(etag):
+        return Proof.MD5
+    return Proof.PARTS if _PARTS.fullmatch(etag) else Proof.NOTHING
+
+
+def is_opaque_encryption(encryption: str) -> bool:
+    """Whether objects stored with this ``x-amz-server-side-encryption`` have ETags that prove nothing."""
+    return encryption not in ("", "AES256")
+
+
+def part_count(etag: str) -> int:
+    """The N of a ``hex-N`` ETag, 0 for any other."""
+    match = _PARTS.fullmatch(etag)
+    return int(match[1]) if match else 0
+
+
+def part_size_candidates(size: int, parts: int, *known: int) -> tuple[int, ...]:
+    """Part sizes that cut ``size`` bytes into ``parts``: the known ones first, then the usual ones.
+
+    Args:
+        size: bytes of the object.
+        parts: the N of its ETag.
+        known: part sizes that are more likely than any, such as the recorded or the configured one.
+    """
+    wanted = [*known, *_USUAL_PART_SIZES, *(plan_part_size(size, usual) for usual in known)]
+    if parts == 1:
+        wanted.append(max(size, 1))
+    fitting = (n for n in wanted if 0 < n <= MAX_PART_SIZE and max(1, -(-size // n)) == parts)
+    return tuple(dict.fromkeys(n for n in fitting if n >= MIN_PART_SIZE or parts == 1))
+
+
+def multipart_etag(digests: Iterable[bytes]) -> str:
+    """The ETag of a multipart object whose parts have these MD5 digests (16 bytes each)."""
+    parts = list(digests)
+    return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
+
+
+def rclone_mtime(mtime_ns: int) -> str:
+    """A file's mtime as rclone writes it: seconds with nine decimals."""
+    sign = "-" if mtime_ns < 0 else ""
+    seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
+    return f"{sign}{seconds}.{nanoseconds:09d}"
+
+
+def rclone_md5(md5: str) -> str:
+    """A hex digest as rclone writes it: base64 of the 16 bytes."""
+    return base64.b64encode(bytes.fromhex(md5)).decode("ascii")
+
+
+def recorded_md5(metadata: Mapping[str, str]) -> str:
+    """The hex MD5 of the original content that user metadata tells, or an empty string.
+
+    Read are our own ``aios3sync-md5`` (the content before gzip), rclone's ``md5chksum`` and the ``md5``
+    of ``s3cmd-attrs``; in this order, because the latter two describe the body as stored.
+    """
+    own = metadata.get(META_ORIGINAL_MD5, "")
+    if _PLAIN.fullmatch(own):
+        return own
+    try:
+        digest = base64.b64decode(metadata.get(META_MD5, ""), validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) == hashlib.md5(usedforsecurity=False).digest_size:
+        return digest.hex()
+    match = _S3CMD_MD5.search(metadata.get("s3cmd-attrs", ""))
+    return match[1] if match else ""

@@ -1,0 +1,159 @@
+"""Which keys a sync sees, and which directories it need not enter; pure, works on key texts alone.
+
+The rules are those of ``aws s3 sync``: ordered, every rule is tried, the last one that matches wins, and a
+key that no rule matches is visible. ``*`` matches any text, ``/`` included, ``?`` one character, ``[abc]``
+and ``[!abc]`` one of (or none of) the characters.
+(https://docs.aws.amazon.com/cli/latest/reference/s3/#use-of-exclude-and-include-filters)
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.core.gitignore import IgnoreTree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("Filters", "IgnoreTree", "Rule", "make_rules", "read_rules")
+
+_WILDCARDS: Final = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One include or exclude rule; ``origin`` tells a person where it came from."""
+
+    include: bool
+    pattern: str
+    origin: str = ""
+    _match: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _covers: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+    _literal: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_match", re.compile(fnmatch.translate(self.pattern)))
+        open_end = self.pattern.endswith("*") and not self.pattern.endswith("[*")
+        covers = re.compile(_unanchored(self.pattern[:-1])) if open_end else None
+        object.__setattr__(self, "_covers", covers)
+        literal = "".join(takewhile(lambda c: c not in _WILDCARDS, self.pattern))
+        object.__setattr__(self, "_literal", literal)
+
+    def matches(self, key: str) -> bool:
+        """Whether the rule speaks of this key."""
+        return self._match.match(key) is not None
+
+    def covers(self, directory: str) -> bool:
+        """Whether the rule surely matches every key below ``directory`` (which ends in ``/``)."""
+        return self._covers is not None and self._covers.match(directory) is not None
+
+    def may_match_below(self, directory: str) -> bool:
+        """Whether the rule can match any key below ``directory`` (which ends in ``/``)."""
+        literal = self._literal
+        if literal == self.pattern:
+            return literal.startswith(directory)
+        return literal.startswith(directory) or directory.startswith(literal)
+
+    def __str__(self) -> str:
+        words = f"{'include' if self.include else 'exclude'} {self.pattern!r}"
+        return f"{words} ({self.origin})" if self.origin else words
+
+
+def _unanchored(pattern: str) -> str:
+    """``fnmatch.translate`` without the end anchor, so that ``match`` finds a matching beginning."""
+    translated = fnmatch.translate(pattern)
+    end = translated.rfind(")")
+    return translated[: end + 1]
+
+
+def read_rules(lines: Iterable[str], origin: str) -> list[Rule]:
+    """The rules of an exclude file: one pattern a line, ``#`` comments, ``!`` or ``+ `` includes.
+
+    ``- `` may stand before a pattern that excludes, as every other line does.
+    """
+    rules = []
+    for number, line in enumerate(lines, start=1):
+        text = line.rstrip("\r\n")
+        if not text.strip() or text.startswith("#"):
+            continue
+        mark = next((mark for mark in ("!", "+ ", "- ") if text.startswith(mark)), "")
+        rules.append(Rule(mark in ("!", "+ "), text.removeprefix(mark), f"{origin}:{number}"))
+    return rules
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Everything that hides keys from a sync, on both sides alike (P6).
+
+    Attributes:
+        rules: ordered include and exclude rules.
+        files: only these keys exist, or ``None``.
+        ignored: the ``.gitignore`` files met so far, or ``None``.
+        own: keys of this run's own local files (manifest, lock, plan), never synced.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    files: frozenset[str] | None = None
+    ignored: IgnoreTree | None = None
+    own: frozenset[str] = frozenset()
+
+    @property
+    def trivial(self) -> bool:
+        """Whether every key is visible, so that nobody needs to ask."""
+        return self.static_is_trivial and self.ignored is None
+
+    @property
+    def static_is_trivial(self) -> bool:
+        """Whether :meth:`visible_by_rules` is true of every key."""
+        return not (self.rules or self.own) and self.files is None
+
+    def visible(self, key: str) -> bool:
+        """Whether the sync sees the key."""
+        return self.visible_by_rules(key) and (self.ignored is None or not self.ignored.hides(key))
+
+    def visible_by_rules(self, key: str) -> bool:
+        """The same without the ``.gitignore`` files, which are not all known before the walk has ended."""
+        if key in self.own or (self.files is not None and key not in self.files):
+            return False
+        deciding = self.deciding_rule(key)
+        return deciding is None or deciding.include
+
+    def deciding_rule(self, key: str) -> Rule | None:
+        """The last include or exclude rule that matches, or ``None``."""
+        return next((rule for rule in reversed(self.rules) if rule.matches(key)), None)
+
+    def may_contain(self, directory: str) -> bool:
+        """Whether any visible key can be below ``directory`` (ending in ``/``); False prunes the walk.
+
+        Asked from the top down: directories above it were found to be worth entering.
+        """
+        if self.ignored is not None and self.ignored.ignores(directory):
+            return False
+        for rule in reversed(self.rules):
+            if rule.include and rule.may_match_below(directory):
+                return True
+            if not rule.include and rule.covers(directory):
+                return False
+        return True
+
+    def explain(self, key: str) -> str:
+        """Why the key is visible or hidden, in words."""
+        if key in self.own:
+            return "hidden: a file of this run itself"
+        if self.files is not None and key not in self.files:
+            return "hidden: not named by --files-from"
+        deciding = self.deciding_rule(key)
+        if deciding is not None and not deciding.include:
+            return f"hidden by {deciding}"
+        if self.ignored is not None and self.ignored.hides(key):
+            return "hidden by .gitignore"
+        return f"visible by {deciding}" if deciding is not None else "visible: no rule matches"
+
+
+def make_rules(pairs: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
+    """Rules from ``("include" | "exclude", pattern)`` pairs."""
+    return tuple(Rule(kind == "include", pattern, f"--{kind}") for kind, pattern in pairs)

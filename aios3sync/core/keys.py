@@ -1,0 +1,119 @@
+"""Relative paths and object keys: how one becomes the other, and what can be neither. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Final
+
+from aios3sync.errors import UsageError
+
+__all__ = (
+    "MAX_KEY_BYTES",
+    "Location",
+    "fits_xml",
+    "key_problem",
+    "nfc",
+    "pattern_of_undecodable",
+)
+
+MAX_KEY_BYTES: Final = 1024
+"""UTF-8 bytes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, with the upper case and
+# underscores of old buckets and of other servers; ARNs and access point aliases are buckets as well.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_ARN = re.compile(
+    r"(arn:[a-z0-9-]+:s3[a-z0-9-]*:(?:[a-z0-9-]*:[0-9]+:(?:outpost[:/][A-Za-z0-9-]+[:/])?"
+    r"(?:accesspoint|bucket)[:/]|::)[A-Za-z0-9._-]+)(?:/(.*))?",
+    re.DOTALL,
+)
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SCHEME = "s3://"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A bucket and the literal prefix below which a sync works: empty, or ending in ``/``."""
+
+    bucket: str
+    prefix: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Location:
+        """Read ``s3://bucket/prefix``: a literal, never a URL, so ``#``, ``?`` and ``%`` stay.
+
+        One ``/`` is added at the end of a prefix that has none, so that ``path`` never means ``path-old``.
+
+        Raises:
+            UsageError: the text names no bucket, or one that cannot be.
+        """
+        if not text.startswith(_SCHEME):
+            raise UsageError(f"{text!r} is not an S3 location; write s3://bucket/prefix")
+        bucket, prefix = _split_bucket(text.removeprefix(_SCHEME))
+        if not (_BUCKET.fullmatch(bucket) or _ARN.fullmatch(bucket)):
+            raise UsageError(
+                f"{bucket!r} in {text!r} cannot be a bucket name: 3 to 255 letters, digits, dots, dashes or "
+                "underscores, beginning and ending with a letter or digit"
+            )
+        if prefix and not prefix.endswith("/"):
+            prefix += "/"
+        if (problem := key_problem(prefix)) is not None:
+            raise UsageError(f"the prefix of {text!r} {problem}")
+        return cls(bucket, prefix)
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self.bucket}/{self.prefix}"
+
+
+def _split_bucket(text: str) -> tuple[str, str]:
+    """Split at the slash after the bucket; the ARN of an access point may hold slashes of its own."""
+    if (match := _ARN.fullmatch(text)) is not None:
+        return match[1], match[2] or ""
+    bucket, _, prefix = text.partition("/")
+    return bucket, prefix
+
+
+def key_problem(key: str) -> str | None:
+    """Why a text cannot be an object key, or ``None``: the rest of a sentence that begins with its name."""
+    try:
+        length = len(key.encode())
+    except UnicodeEncodeError:
+        return "is not valid UTF-8, so no object key can stand for it"
+    if length > MAX_KEY_BYTES:
+        return f"makes a key of {length} bytes; S3 allows {MAX_KEY_BYTES}"
+    return None
+
+
+def fits_xml(key: str) -> bool:
+    """Whether XML 1.0 can hold the key; if not, one such key makes a whole batch delete fail."""
+    return _NOT_XML.search(key) is None
+
+
+def nfc(key: str) -> str:
+    """The key in Unicode normal form C, to find names that look the same but are other bytes."""
+    return key if key.isascii() else unicodedata.normalize("NFC", key)
+
+
+def pattern_of_undecodable(path: str) -> re.Pattern[str]:
+    """A pattern for the keys that other tools may have made of a path that is not valid UTF-8.
+
+    Undecodable bytes stand for up to four characters each: nothing, a replacement character, a Latin-1
+    letter, an escape such as ``%FF``; a run of them may become one character. What else is not ASCII is
+    itself, or was read as Latin-1 or escaped along with them. What matches, or is below it, must not be
+    deleted.
+    """
+    parts = re.split("([\udc80-\udcff]+|[\x80-\ud7ff\ue000-\U0010ffff]+)", path)
+    return re.compile("".join(map(_spellings, parts)) + r"(?:/.*)?", re.DOTALL)
+
+
+def _spellings(part: str) -> str:
+    if part.isascii():
+        return re.escape(part)
+    if "\udc80" <= part[0] <= "\udcff":
+        return f".{{0,{4 * len(part)}}}"
+    stored = part.encode("utf-8", "surrogatepass")
+    # 0x80 to 0x9f are letters in Windows-1252 and controls in Latin-1.
+    latin = "".join(re.escape(chr(byte)) if byte >= 0xA0 else "." for byte in stored)
+    return f"(?:{re.escape(part)}|{latin}|(?i:{''.join(f'%{byte:02x}' for byte in stored)}))"

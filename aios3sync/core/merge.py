@@ -1,0 +1,132 @@
+"""Joining streams that ascend in key order; pure, fed in batches, verifies what it relies on.
+
+``str`` order in Python is the order of code points, which is the order of UTF-8 bytes, which is the order
+in which S3 lists keys (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from aios3sync.errors import OutOfOrderError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ("BatchJoin", "Keyed", "ascending", "merge_join")
+
+
+class Keyed(Protocol):
+    """Anything with a key."""
+
+    @property
+    def key(self) -> str:
+        """Where the item stands in the order."""
+        ...
+
+
+K = TypeVar("K", bound=Keyed)
+Row = tuple[Any, ...]
+
+
+def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
+    """The items as they are, or OutOfOrderError at the first that does not ascend strictly."""
+    previous: str | None = None
+    for item in items:
+        if previous is not None and item.key <= previous:
+            raise OutOfOrderError(name, previous, item.key)
+        previous = item.key
+        yield item
+
+
+class BatchJoin:
+    """An outer join of named streams, fed batch by batch.
+
+    The owner asks :meth:`hungry` which stream has run dry, feeds or ends that one, and takes the rows that
+    became certain from :meth:`rows`. A row has one place for each stream, ``None`` where the stream lacks
+    the key. Memory is the batches that were fed and not yet joined.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._batches: list[Sequence[Any]] = [() for _ in names]
+        self._places = [0 for _ in names]
+        self._last: list[str | None] = [None for _ in names]
+        self._ended = [False for _ in names]
+
+    def hungry(self) -> int | None:
+        """The first stream that must be fed or ended before another row is certain, else ``None``."""
+        for index, ended in enumerate(self._ended):
+            if not ended and self._places[index] >= len(self._batches[index]):
+                return index
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every stream has ended and every row was taken."""
+        left = zip(self._places, self._batches, strict=True)
+        return all(self._ended) and all(place >= len(batch) for place, batch in left)
+
+    def feed(self, index: int, batch: Sequence[Keyed]) -> None:
+        """Hand over the next batch of a stream that is hungry; an empty batch changes nothing.
+
+        Raises:
+            OutOfOrderError: the stream does not ascend strictly.
+        """
+        previous = self._last[index]
+        for item in batch:
+            key = item.key
+            if previous is not None and key <= previous:
+                raise OutOfOrderError(self._names[index], previous, key)
+            previous = key
+        self._last[index] = previous
+        self._batches[index] = batch
+        self._places[index] = 0
+
+    def end(self, index: int) -> None:
+        """The stream has no more items."""
+        self._ended[index] = True
+
+    def rows(self) -> Iterator[Row]:
+        """The rows that are certain now, ascending; stops as soon as a live stream runs dry."""
+        batches, places, ended = self._batches, self._places, self._ended
+        count = len(batches)
+        while True:
+            heads: list[Any] = [None] * count
+            least: str | None = None
+            for index in range(count):
+                batch, place = batches[index], places[index]
+                if place < len(batch):
+                    head = heads[index] = batch[place]
+                    if least is None or head.key < least:
+                        least = head.key
+                elif not ended[index]:
+                    return
+            if least is None:
+                return
+            for index in range(count):
+                if heads[index] is not None:
+                    if heads[index].key == least:
+                        places[index] += 1
+                    else:
+                        heads[index] = None
+            yield tuple(heads)
+
+
+def merge_join(*streams: Iterable[Keyed], batch_size: int = 256) -> Iterator[Row]:
+    """Join whole iterables: the rows of :class:`BatchJoin` without the feeding.
+
+    Raises:
+        OutOfOrderError: one of the streams (named by its number) does not ascend strictly.
+    """
+    join = BatchJoin(*(f"stream {number}" for number in range(len(streams))))
+    iterators = [iter(stream) for stream in streams]
+    while not join.finished:
+        while (index := join.hungry()) is not None:
+            batch = list(islice(iterators[index], batch_size))
+            if batch:
+                join.feed(index, batch)
+            else:
+                join.end(index)
+        yield from join.rows()

@@ -1,0 +1,72 @@
+"""Planning the parts of a multipart upload; pure arithmetic, sizes in bytes.
+
+Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = (
+    "GIB",
+    "MAX_OBJECT_SIZE",
+    "MAX_PARTS",
+    "MAX_PART_SIZE",
+    "MIB",
+    "MIN_PART_SIZE",
+    "Part",
+    "plan_part_size",
+    "plan_parts",
+    "remaining",
+)
+
+MIB: Final = 1024**2
+GIB: Final = 1024**3
+MAX_PARTS: Final = 10_000
+MIN_PART_SIZE: Final = 5 * MIB
+MAX_PART_SIZE: Final = 5 * GIB
+MAX_OBJECT_SIZE: Final = MAX_PARTS * MAX_PART_SIZE
+"""48.8 TiB: ten thousand parts of 5 GiB."""
+
+
+class Part(NamedTuple):
+    """One part: its number (from 1), where it starts and how many bytes it has."""
+
+    number: int
+    offset: int
+    length: int
+
+
+def plan_part_size(size: int, wanted: int) -> int:
+    """The part size for an object of ``size`` bytes: ``wanted``, or as much more as 10,000 parts need.
+
+    A grown part size is a whole number of MiB, so that it can be inferred from the ETag later.
+
+    Raises:
+        UsageError: no part size is large enough.
+    """
+    if size > MAX_OBJECT_SIZE:
+        raise UsageError(f"{size} bytes are more than S3 can hold in one object ({MAX_OBJECT_SIZE})")
+    least = -(-size // MAX_PARTS)
+    if least <= wanted:
+        return wanted
+    return min(-(-least // MIB) * MIB, MAX_PART_SIZE)
+
+
+def plan_parts(size: int, part_size: int) -> Iterator[Part]:
+    """The parts that cover ``[0, size)`` without gap or overlap; an empty object has one empty part."""
+    if size == 0:
+        yield Part(1, 0, 0)
+    for number, offset in enumerate(range(0, size, part_size), start=1):
+        yield Part(number, offset, min(part_size, size - offset))
+
+
+def remaining(planned: Iterable[Part], stored: Iterable[int]) -> list[Part]:
+    """The planned parts whose numbers are not among the stored ones."""
+    done = frozenset(stored)
+    return [part for part in planned if part.number not in done]

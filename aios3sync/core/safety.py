@@ -1,0 +1,144 @@
+"""Guards on a plan: what is never deleted, and when nothing is deleted at all. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = (
+    "CATALOG_NAMES",
+    "DEFAULT_DELETE_RATIO",
+    "RATIO_APPLIES_ABOVE",
+    "DeleteLimits",
+    "PlanFacts",
+    "Protection",
+    "Refusal",
+    "check_deletes",
+    "looks_swapped",
+)
+
+CATALOG_NAMES: Final = frozenset(
+    {
+        "private_datasets_index.json",
+        "private_models_index.json",
+        "public_datasets.json",
+        "public_models.json",
+    }
+)
+DEFAULT_DELETE_RATIO: Final = 0.5
+RATIO_APPLIES_ABOVE: Final = 100
+"""The default ratio refuses only once more deletes than this are planned."""
+
+_INTERNAL = re.compile(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """The objects that no sync deletes, because another tool or another part of this one owns them.
+
+    Attributes:
+        enabled: False with ``delete_protected``.
+        prefixes: further prefixes of keys, such as those of thumbnails.
+    """
+
+    enabled: bool = True
+    prefixes: tuple[str, ...] = ()
+
+    def covers(self, key: str, size: int, *, tracked: bool) -> bool:
+        """Whether the object must stay; ``tracked`` tells that we uploaded it ourselves."""
+        if not self.enabled:
+            return False
+        name = key.rpartition("/")[2]
+        if name in CATALOG_NAMES or _INTERNAL.search(key) or key.startswith(self.prefixes):
+            return True
+        if not name and size == 0:  # a "directory" made by a console or another tool
+            return True
+        return not tracked and (name == "reference.bin" or name.endswith(".delta"))
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLimits:
+    """What the caller allows to be deleted at most; ``None`` means the default of each."""
+
+    count: int | None = None
+    ratio: float | None = None
+    allow_empty_source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What a finished plan knows, before anything is deleted.
+
+    Attributes:
+        deletes: planned deletes.
+        source_files: files seen in the source.
+        target_objects: visible objects of the target (filters applied).
+        source_complete: the walk ended cleanly, unreadable places known and left out.
+        target_complete: the listing ended cleanly.
+    """
+
+    deletes: int
+    source_files: int
+    target_objects: int
+    source_complete: bool
+    target_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a plan's deletes are refused: which guard, how many deletes, and the way out."""
+
+    guard: str
+    count: int
+    message: str
+
+
+def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
+    """Whether the deletes of a plan may begin; the first guard that objects is told.
+
+    Incomplete knowledge cannot be overridden (P1); an empty source only by ``allow_empty_source`` (P3).
+    """
+    count = facts.deletes
+    if count == 0:
+        return None
+    if not (facts.source_complete and facts.target_complete):
+        side = "the target's listing" if facts.source_complete else "the walk of the source"
+        return Refusal("incomplete", count, f"{side} did not end cleanly; nothing is deleted")
+    if facts.source_files == 0 and not limits.allow_empty_source:
+        return Refusal(
+            "empty-source",
+            count,
+            f"the source is empty and {count} objects would be deleted; "
+            "if that is meant, say --allow-empty-source",
+        )
+    return _check_limits(facts, limits)
+
+
+def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
+    count = facts.deletes
+    if limits.count is not None and count > limits.count:
+        text = f"{count} deletes are planned, --max-delete allows {limits.count}"
+        return Refusal("max-delete", count, text)
+    share = count / max(facts.target_objects, 1)
+    ratio = DEFAULT_DELETE_RATIO if limits.ratio is None else limits.ratio
+    applies = limits.ratio is not None or count > RATIO_APPLIES_ABOVE
+    emptied_on_purpose = facts.source_files == 0 and limits.ratio is None
+    if applies and share > ratio and not emptied_on_purpose:
+        return Refusal(
+            "max-delete-ratio",
+            count,
+            f"{count} deletes are planned, {share:.0%} of {facts.target_objects} objects; "
+            f"--max-delete-ratio allows {ratio:.0%}",
+        )
+    return None
+
+
+def looks_swapped(recorded: int, found: int) -> bool:
+    """Whether another tree seems to stand where the source was.
+
+    Args:
+        recorded: files in the manifest.
+        found: those of them that are there with their recorded size.
+    """
+    return recorded > 0 and found * 2 < recorded

@@ -1,0 +1,191 @@
+"""Decides whether the held deletes may happen, and deletes in batches of 1000 keys. Nothing else deletes.
+
+It is entered only when both walks have ended cleanly and all uploads have ended. Each guard is asked on the
+whole plan before the first request (P1 to P5).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from aios3sync import events
+from aios3sync.core.filters import Filters
+from aios3sync.core.keys import nfc
+from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
+from aios3sync.detector import Detector
+from aios3sync.errors import StoreError
+from aios3sync.outcomes import Deleted, Fault, Forgotten
+from aios3sync.run import Run
+from aios3sync.spool import HeldAction, Spool
+from aios3sync.store.protocol import DeleteItem
+
+__all__ = ("DeleteStage",)
+
+BATCH: Final = 1000
+"""Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+_AT_ONCE: Final = 8
+
+
+class DeleteStage:
+    """The deletes of one run.
+
+    Args:
+        run: the run.
+        spool: holds the decisions about absent keys.
+        detector: the comparison that made them, ended.
+        filters: ``.gitignore`` rules are known as a whole only now.
+        root_stat: the source root as the run found it.
+    """
+
+    def __init__(
+        self, run: Run, spool: Spool, detector: Detector, filters: Filters, root_stat: os.stat_result
+    ) -> None:
+        self._run = run
+        self._spool = spool
+        self._detector = detector
+        self._filters = filters
+        self._root_stat = root_stat
+
+    async def forget_and_report(self) -> None:
+        """Carry out what deletes nothing: drop rows of keys gone on both sides, report conflicts."""
+        run = self._run
+        async for page in self._spool.held("forget"):
+            for action in page:
+                if self._detector.unknowns.cover(action.key):
+                    run.tally.find("kept")
+                else:
+                    run.tally.plan()
+                    run.recorder.add(Forgotten(action.key))
+        async for page in self._spool.held("conflict"):
+            for action in page:
+                run.tally.plan()
+                text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
+                run.recorder.add(Fault(action.key, "conflicts", "conflict", text, forget=True))
+
+    async def approve(self) -> int:
+        """Sort the held deletes into those that stay and those that are planned; how many are planned."""
+        planned = 0
+        async for page in self._spool.held("delete"):
+            stays = await to_thread.run_sync(self._stays, page)
+            approved = [a._replace(kind="approved") for a in page if a.key not in stays]
+            await self._spool.hold(approved)
+            planned += len(approved)
+            self._run.tally.find("kept", len(stays))
+        self._run.tally.plan(planned)
+        self._run.events(events.Planned(deletes=planned))
+        return planned
+
+    def _stays(self, page: list[HeldAction]) -> set[str]:
+        """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
+        stays = set()
+        hidden = self._filters.ignored
+        for key in (action.key for action in page):
+            unknown = self._detector.unknowns.cover(key)
+            ignored = hidden is not None and not self._run.options.delete_excluded and hidden.hides(key)
+            if unknown or ignored:
+                stays.add(key)
+            elif self._has_twin(key):
+                stays.add(key)
+                self._run.tally.warn(
+                    f"kept {key!r}: the source has the same name in another Unicode form; delete one by hand"
+                )
+        return stays
+
+    def _has_twin(self, key: str) -> bool:
+        if key.isascii():
+            return False
+        composed = nfc(key)
+        if composed in self._detector.twins:
+            return True
+        return composed != key and os.path.lexists(self._run.path(composed))
+
+    def refusal(self, planned: int) -> Refusal | None:
+        """The guard that objects to the plan, if any. Blocks: it looks at the source root once more."""
+        options, detector = self._run.options, self._detector
+        facts = PlanFacts(
+            deletes=planned,
+            source_files=detector.source_files,
+            target_objects=detector.target_objects,
+            source_complete=detector.complete,
+            target_complete=detector.complete,
+        )
+        limits = DeleteLimits(options.max_delete, options.max_delete_ratio, options.allow_empty_source)
+        return check_deletes(facts, limits) or self._root_gone(planned)
+
+    def _root_gone(self, planned: int) -> Refusal | None:
+        before = self._root_stat
+        try:
+            now = os.stat(self._run.root)
+        except OSError as error:
+            text = f"the source {self._run.root!r} went away during the run: {error.strerror}"
+            return Refusal("source-gone", planned, text) if planned else None
+        if planned and (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+            text = f"another directory took the place of {self._run.root!r} during the run"
+            return Refusal("source-gone", planned, text)
+        return None
+
+    async def withhold(self, reason: str) -> None:
+        """Count all planned deletes as withheld; ``reason`` is told once."""
+        run, count = self._run, 0
+        async for page in self._spool.held("approved"):
+            for action in page:
+                run.recorder.add(Fault(action.key, "withheld", "delete"))
+            count += len(page)
+        if count:
+            run.tally.warn(f"{count} deletes withheld: {reason}")
+
+    async def preview(self) -> None:
+        """What :meth:`delete` is in a dry run: everything is counted and told, nothing is sent."""
+        async for page in self._spool.held("approved"):
+            for action in page:
+                self._run.recorder.add(Deleted(action.key, action.size))
+
+    async def delete(self) -> None:
+        """Delete everything that was approved."""
+        run = self._run
+        await run.recorder.begin()
+        batches_in, batches_out = anyio.create_memory_object_stream[list[HeldAction]](_AT_ONCE)
+        async with anyio.create_task_group() as tasks:
+            with batches_out:
+                for _ in range(min(_AT_ONCE, run.workers)):
+                    tasks.start_soon(self._worker, batches_out.clone())
+            async with batches_in:
+                async for batch in self._batches():
+                    await batches_in.send(batch)
+
+    async def _batches(self) -> AsyncIterator[list[HeldAction]]:
+        async for page in self._spool.held("approved"):
+            for start in range(0, len(page), BATCH):
+                yield page[start : start + BATCH]
+
+    async def _worker(self, batches: MemoryObjectReceiveStream[list[HeldAction]]) -> None:
+        async with batches:
+            async for batch in batches:
+                if not self._run.stop.signal:
+                    await self._delete_batch(batch)
+
+    async def _delete_batch(self, batch: list[HeldAction]) -> None:
+        run = self._run
+        store = await run.open_store()
+        conditional = store.capabilities.conditional_delete
+        items = [DeleteItem(run.full_key(a.key), a.etag if conditional else "") for a in batch]
+        try:
+            errors = {error.key: error for error in await store.delete_many(items)}
+        except StoreError as error:
+            for action in batch:
+                run.recorder.add(run.fault_of(action.key, "delete", error))
+            return
+        run.answered()
+        for action in batch:
+            failed = errors.get(run.full_key(action.key))
+            if failed is None:
+                run.recorder.add(Deleted(action.key, action.size))
+            else:
+                text = f"{failed.code}: {failed.message}"
+                run.recorder.add(Fault(action.key, "failed", "delete", text, uncertain=True))

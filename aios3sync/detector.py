@@ -1,0 +1,233 @@
+"""Finds what changed: joins source, manifest and target, and hands on batches of actions. It writes nothing.
+
+Everything is a stream in key order. Decisions about keys that are in the source go out at once; decisions
+about keys that are absent there are held until both walks have ended cleanly (P1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from anyio.abc import ObjectSendStream
+
+from aios3sync import events
+from aios3sync.core.actions import (
+    Action,
+    CompareDigest,
+    Conflict,
+    Delete,
+    Forget,
+    NeedListing,
+    Reason,
+    Upload,
+)
+from aios3sync.core.decision import decide
+from aios3sync.core.entries import UNKNOWN, SourceEntry
+from aios3sync.core.keys import nfc, pattern_of_undecodable
+from aios3sync.core.merge import BatchJoin
+from aios3sync.report import Failure
+from aios3sync.run import Run
+from aios3sync.scanner import Problem, ScanBatch, shown
+from aios3sync.spool import HeldAction, Spool
+
+__all__ = ("Detector", "ListingNeededError", "Unknowns")
+
+SOURCE, MANIFEST, TARGET = range(3)
+_UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
+
+
+class ListingNeededError(Exception):
+    """The comparison cannot go on without a listing of the target; internal to a run."""
+
+
+@dataclass(slots=True)
+class Unknowns:
+    """Places of the source that could not be seen: nothing at or under them may be deleted (P2)."""
+
+    paths: set[str] = field(default_factory=set)
+    patterns: list[Any] = field(default_factory=list)
+
+    def add(self, path: str) -> None:
+        """A path that could not be seen, be it a file or a directory."""
+        path = path.rstrip("/")
+        if shown(path) == path:
+            self.paths.add(path)
+        else:
+            self.patterns.append(pattern_of_undecodable(path))
+
+    def cover(self, key: str) -> bool:
+        """Whether the key is at or under such a place."""
+        if self.paths:
+            place = len(key)
+            while place > 0:
+                if key[:place] in self.paths:
+                    return True
+                place = key.rfind("/", 0, place)
+            if "" in self.paths:
+                return True
+        return any(pattern.fullmatch(key) for pattern in self.patterns)
+
+
+class Detector:
+    """One comparison of the three sides.
+
+    Args:
+        run: the run.
+        spool: where decisions about absent keys wait.
+        uploads: takes batches of Upload.
+        compares: takes batches of CompareDigest.
+
+    Attributes:
+        unknowns: what the walk could not see.
+        twins: NFC forms of source keys that are not in that form, see C15.
+        target_objects: visible objects listed.
+        source_files: files seen.
+        complete: both walks ended cleanly.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        spool: Spool,
+        uploads: ObjectSendStream[list[Upload]],
+        compares: ObjectSendStream[list[CompareDigest]],
+    ) -> None:
+        self._run = run
+        self._spool = spool
+        self._uploads = uploads
+        self._compares = compares
+        self._held: list[HeldAction] = []
+        self.unknowns = Unknowns()
+        self.twins: set[str] = set()
+        self.target_objects = 0
+        self.source_files = 0
+        self.complete = False
+
+    async def compare(
+        self,
+        source: AsyncIterator[ScanBatch],
+        recorded: AsyncIterator[Sequence[Any]],
+        target: AsyncIterator[Sequence[Any]] | None,
+        visible: Callable[[str], bool] | None,
+    ) -> None:
+        """Join the streams to their ends and send every decision.
+
+        Args:
+            source: batches of the walk.
+            recorded: pages of manifest rows.
+            target: pages of the listing, or ``None`` where the target is not asked.
+            visible: the filters, for the manifest's and the target's keys; ``None`` if all are visible.
+
+        Raises:
+            ListingNeededError: ``target`` is ``None`` and a delete needs it.
+            OutOfOrderError: the listing is not in key order.
+        """
+        streams = [source, recorded] if target is None else [source, recorded, target]
+        join = BatchJoin("source", "manifest", "target")
+        if target is None:
+            join.end(TARGET)
+        while not join.finished:
+            if self._run.stop.signal:
+                return
+            while (index := join.hungry()) is not None:
+                batch = await anext(streams[index], None)
+                if batch is None:
+                    join.end(index)
+                else:
+                    join.feed(index, self._arrived(index, batch, visible))
+            await self._decide(join, listed=target is not None)
+        await self._spool.hold(self._held)
+        self.complete = True
+
+    def _arrived(self, index: int, batch: Any, visible: Callable[[str], bool] | None) -> Sequence[Any]:
+        if index == SOURCE:
+            for problem in batch.problems:
+                self._report(problem)
+            self.source_files += len(batch.entries)
+            self._run.tally.scanned += len(batch.entries)
+            size = sum(entry.size for entry in batch.entries)
+            self._run.events(events.Scanned(len(batch.entries), size))
+            if self._run.policy.delete != "off":
+                self._note_twins(batch.entries)
+            return batch.entries  # type: ignore[no-any-return]
+        if visible is not None:
+            batch = [entry for entry in batch if visible(entry.key)]
+        if index == TARGET:
+            self.target_objects += len(batch)
+        return batch  # type: ignore[no-any-return]
+
+    def _note_twins(self, entries: Sequence[SourceEntry]) -> None:
+        for key in (entry.key for entry in entries):
+            if not key.isascii() and (composed := nfc(key)) != key:
+                self.twins.add(composed)
+
+    def _report(self, problem: Problem) -> None:
+        self.unknowns.add(problem.path)
+        if problem.kind == "vanished":
+            # It is truly gone, but so recently that only the next run may delete its object.
+            self._run.tally.find("vanished")
+            return
+        failure = Failure(shown(problem.path), "scan", problem.error)
+        if problem.kind == "unreadable":
+            self._run.tally.find("failed", failure=failure)
+            self._run.events(events.Failed(failure))
+        else:
+            self._run.tally.find("skipped")
+            if problem.kind == "skipped":
+                message = f"skipped {failure.key}: {problem.error}"
+                self._run.tally.warn(message)
+                self._run.events(events.Warned(message))
+
+    async def _decide(self, join: BatchJoin, *, listed: bool) -> None:
+        uploads: list[Upload] = []
+        compares: list[CompareDigest] = []
+        kept = 0
+        run, policy, number = self._run, self._run.policy, self._run.number
+        again = run.recorder.faulted
+        for source, recorded, target in join.rows():
+            if source is not None and recorded is not None and recorded.run == number:
+                continue  # done earlier in this run, and counted there
+            if again and source is not None and source.key in again:
+                continue
+            action = decide(source, recorded, target if listed else UNKNOWN, policy)
+            kind = type(action)
+            if kind is Upload:
+                uploads.append(action)  # type: ignore[arg-type]
+            elif kind is CompareDigest:
+                compares.append(action)  # type: ignore[arg-type]
+            elif kind is Delete or kind is Forget or kind is Conflict:
+                self._held.append(_held(action))
+            elif kind is NeedListing:
+                raise ListingNeededError
+            elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
+                kept += 1
+        await self._hand_on(uploads, compares, kept)
+
+    async def _hand_on(self, uploads: list[Upload], compares: list[CompareDigest], kept: int) -> None:
+        run = self._run
+        if kept:
+            run.tally.find("kept", kept)
+            run.events(events.Decided(kept))
+        if compares:
+            run.tally.plan(len(compares))
+            await self._compares.send(compares)
+        if uploads:
+            run.tally.plan(len(uploads))
+            run.events(events.Planned(len(uploads), sum(upload.source.size for upload in uploads)))
+            await self._uploads.send(uploads)
+        if len(self._held) >= 4096:
+            await self._spool.hold(self._held)
+            self._held.clear()
+
+
+def _held(action: Action) -> HeldAction:
+    match action:
+        case Delete(key, etag, size, tracked, reason):
+            return HeldAction(key, "delete", etag, size, tracked, reason)
+        case Forget(key):
+            return HeldAction(key, "forget")
+        case Conflict(key, reason):
+            return HeldAction(key, "conflict", reason=reason)
+    raise TypeError(f"{action!r} is not held")

@@ -1,0 +1,225 @@
+"""Reads and hashes files off the event loop; opens files for reading and does nothing else to them.
+
+A file is opened once, its stat taken before and after, and what was read in between is what counts: a file
+that moved while it was read raises :class:`ChangedError` (C1), a short read as well (C18).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, TypeVar
+
+from anyio import to_thread
+
+from aios3sync.core.entries import SourceEntry
+from aios3sync.core.etag import multipart_etag
+
+__all__ = (
+    "ATTEMPTS",
+    "CHUNK",
+    "ChangedError",
+    "FileDigest",
+    "SmallFile",
+    "digest_file",
+    "entry_of",
+    "in_thread",
+    "is_settled",
+    "open_regular",
+    "read_small",
+)
+
+ATTEMPTS: Final = 3
+"""How often a file that changes under our eyes is read before it is given up."""
+
+CHUNK: Final = 1024 * 1024
+SETTLING_NS: Final = 2_000_000_000
+"""Coarse clocks and NFS: a ctime younger than this at the hashing may hide a later write."""
+
+T = TypeVar("T")
+
+
+class ChangedError(Exception):
+    """The file changed while it was read or sent."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key}: changed while it was read")
+
+
+@dataclass(frozen=True, slots=True)
+class SmallFile:
+    """A whole file in memory, with the digest of exactly these bytes.
+
+    Attributes:
+        entry: the file as of the reading.
+        body: its bytes.
+        md5: digest, 16 bytes.
+        settled: whether the stat can be trusted later, see :func:`is_settled`.
+    """
+
+    entry: SourceEntry
+    body: bytes = field(repr=False)
+    md5: bytes
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """The digest of a file that stays on disk, and its multipart ETags for the part sizes asked for."""
+
+    entry: SourceEntry
+    md5: str
+    settled: bool
+    part_etags: dict[int, str] = field(default_factory=dict)
+
+
+async def in_thread(work: Callable[[threading.Event], T]) -> T:
+    """Run ``work`` in a thread; on cancellation its event is set and the thread left to end by itself."""
+    stop = threading.Event()
+    try:
+        return await to_thread.run_sync(partial(work, stop), abandon_on_cancel=True)
+    finally:
+        stop.set()
+
+
+def is_settled(entry: SourceEntry, started_ns: int, *, by_mtime: bool = False) -> bool:
+    """The racy-clean rule: the file's ctime is at least 2 s older than the start of its hashing.
+
+    ``by_mtime`` judges by the mtime where the ctime is not part of the stat. A time in the future is
+    never settled. (https://git-scm.com/docs/racy-git)
+    """
+    changed = entry.mtime_ns if by_mtime else entry.ctime_ns
+    return changed <= started_ns - SETTLING_NS
+
+
+def entry_of(key: str, result: os.stat_result) -> SourceEntry:
+    """A stat as an entry."""
+    return SourceEntry(key, result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino)
+
+
+@contextmanager
+def open_regular(path: str) -> Iterator[int]:
+    """A descriptor for reading; never blocks on a FIFO that took the place of a file.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(None, "is no longer a regular file", path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
+    """Read a whole file into memory. Blocks: call it in a thread, many files in one hop.
+
+    Raises:
+        OSError: it cannot be read.
+        ChangedError: it changed at every attempt.
+    """
+    for _ in range(ATTEMPTS):
+        started = time.time_ns()
+        with open_regular(path) as descriptor:
+            before = entry_of(key, os.fstat(descriptor))
+            body = _read_all(descriptor, before.size)
+            after = entry_of(key, os.fstat(descriptor))
+        if before == after and len(body) == before.size:
+            digest = hashlib.md5(body, usedforsecurity=False).digest()
+            return SmallFile(before, body, digest, is_settled(before, started, by_mtime=by_mtime))
+    raise ChangedError(key)
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    """All bytes up to one more than ``size``, which tells a file that grew."""
+    first = os.read(descriptor, size + 1)
+    if len(first) in (size, size + 1):
+        return first
+    pieces = [first]
+    while pieces[-1] and sum(map(len, pieces)) <= size:
+        pieces.append(os.read(descriptor, size + 1))
+    return b"".join(pieces)
+
+
+def digest_file(
+    path: str,
+    key: str,
+    stop: threading.Event,
+    *,
+    part_sizes: Sequence[int] = (),
+    by_mtime: bool = False,
+) -> FileDigest:
+    """Hash a file of any size in one pass, in chunks. Blocks: call it through :func:`in_thread`.
+
+    Args:
+        path: where it is.
+        key: what it is called in errors and in the entry.
+        stop: set to make it give up between two chunks.
+        part_sizes: also compute the multipart ETag for each of these part sizes (bytes).
+        by_mtime: see :func:`is_settled`.
+
+    Raises:
+        OSError: it cannot be read.
+        ChangedError: it changed at every attempt, or ``stop`` was set.
+    """
+    for _ in range(ATTEMPTS):
+        started = time.time_ns()
+        with open_regular(path) as descriptor:
+            before = entry_of(key, os.fstat(descriptor))
+            whole = hashlib.md5(usedforsecurity=False)
+            parts = {size: _PartDigests(size) for size in part_sizes}
+            read = 0
+            while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
+                whole.update(chunk)
+                for part in parts.values():
+                    part.update(chunk)
+                read += len(chunk)
+            after = entry_of(key, os.fstat(descriptor))
+        if stop.is_set():
+            break
+        if before == after and read == before.size:
+            etags = {size: part.etag() for size, part in parts.items()}
+            return FileDigest(
+                before, whole.hexdigest(), is_settled(before, started, by_mtime=by_mtime), etags
+            )
+    raise ChangedError(key)
+
+
+class _PartDigests:
+    """Cuts a stream of chunks at part borders and digests each part."""
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size = part_size
+        self._digests: list[bytes] = []
+        self._current = hashlib.md5(usedforsecurity=False)
+        self._filled = 0
+
+    def update(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            piece = rest[: self._part_size - self._filled]
+            self._current.update(piece)
+            self._filled += len(piece)
+            rest = rest[len(piece) :]
+            if self._filled == self._part_size:
+                self._finish()
+
+    def _finish(self) -> None:
+        self._digests.append(self._current.digest())
+        self._current = hashlib.md5(usedforsecurity=False)
+        self._filled = 0
+
+    def etag(self) -> str:
+        """The ETag; called once, at the end."""
+        if self._filled or not self._digests:
+            self._finish()
+        return multipart_etag(self._digests)

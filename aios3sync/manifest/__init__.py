@@ -1,0 +1,1 @@
+"""Local state: what was uploaded, from which file. One protocol, two formats; nothing here asks S3."""

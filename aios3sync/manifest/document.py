@@ -1,0 +1,275 @@
+"""The manifest as one JSON document, in the format that predates this package. Reads and writes one file.
+
+::
+
+    {"version": "1.0", "last_sync": "2026-02-06T14:30:00Z",
+     "files": {"key": {"local_path": "...", "size": 1, "md5": "...", "uploaded_at": "..."}}}
+
+Fields of ours stand beside these and are optional, so that older files can be read and older readers can read
+ours. The file is written atomically: a temporary file, fsync, rename. The whole document is in memory:
+for a million files that is 1.1 GB, the SQLite manifest needs 16 MB.
+"""
+
+from __future__ import annotations
+
+import bisect
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from anyio import to_thread
+
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.protocol import Binding, ManifestState
+
+__all__ = ("VERSION", "DocumentManifest", "dump_document", "load_document")
+
+VERSION: Final = "1.0"
+_SAVE_INTERVAL: Final = 5.0
+"""Seconds between two saves while a run goes on; writing a large document takes a while."""
+
+
+def load_document(content: bytes) -> tuple[dict[str, RecordedEntry], ManifestState, Binding | None]:
+    """Read a document.
+
+    Raises:
+        ValueError: it is not one, or of another version; the text says why.
+    """
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("files"), dict):
+        raise ValueError("it has no 'files'")  # noqa: TRY004 - what the file holds is a value
+    if document.get("version") != VERSION:
+        raise ValueError(f"it has version {document.get('version')!r}, this package reads {VERSION!r}")
+    try:
+        rows = {key: _row(key, item) for key, item in document["files"].items()}
+        target = document.get("target")
+        binding = Binding(**target) if target else None
+        state = _state(document, bound=binding is not None)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"it has an entry that cannot be read: {error}") from error
+    return rows, state, binding
+
+
+def _row(key: str, item: Mapping[str, Any]) -> RecordedEntry:
+    return RecordedEntry(
+        key=key,
+        size=int(item["size"]),
+        mtime_ns=int(item.get("mtime_ns", -1)),
+        ctime_ns=int(item.get("ctime_ns", -1)),
+        inode=int(item.get("inode", -1)),
+        md5=str(item.get("md5") or ""),
+        etag=str(item.get("etag") or ""),
+        part_size=int(item.get("part_size", 0)),
+        encoding=str(item.get("encoding") or ""),
+        settled=bool(item.get("settled", True)),
+        uploaded_at=_seconds(item.get("uploaded_at")),
+    )
+
+
+def _state(document: Mapping[str, Any], *, bound: bool) -> ManifestState:
+    return ManifestState(
+        complete=bound and bool(document.get("complete", False)),
+        listed_at=_seconds(document.get("listed_at")),
+        last_sync=_seconds(document.get("last_sync")),
+        run=int(document.get("run", 0)),
+        device=int(document.get("device", -1)),
+        mounts=tuple(document.get("mounts", ())),
+        order=str(document.get("order", "")),
+        opaque_etags=bool(document.get("opaque_etags", False)),
+    )
+
+
+def dump_document(
+    rows: Mapping[str, RecordedEntry], state: ManifestState, binding: Binding | None, root: str
+) -> bytes:
+    """Write a document; ``root`` is the source directory, for ``local_path``."""
+    document: dict[str, Any] = {"version": VERSION, "last_sync": _timestamp(state.last_sync)}
+    if binding is not None:
+        document["target"] = {
+            "source": binding.source,
+            "endpoint": binding.endpoint,
+            "bucket": binding.bucket,
+            "prefix": binding.prefix,
+        }
+    document |= {
+        "listed_at": _timestamp(state.listed_at),
+        "complete": state.complete,
+        "run": state.run,
+        "device": state.device,
+        "mounts": list(state.mounts),
+        "order": state.order,
+        "opaque_etags": state.opaque_etags,
+        "files": {key: _item(rows[key], root) for key in sorted(rows)},
+    }
+    try:
+        return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    except orjson.JSONEncodeError as error:
+        raise ManifestError(f"the manifest cannot be written as JSON: {error}") from error
+
+
+def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
+    return {
+        "local_path": f"{root}/{row.key}",
+        "size": row.size,
+        "md5": row.md5,
+        "uploaded_at": _timestamp(row.uploaded_at),
+        "mtime_ns": row.mtime_ns,
+        "ctime_ns": row.ctime_ns,
+        "inode": row.inode,
+        "etag": row.etag,
+        "part_size": row.part_size,
+        "encoding": row.encoding,
+        "settled": bool(row.settled),
+    }
+
+
+def _timestamp(seconds: float) -> str | None:
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _seconds(text: object) -> float:
+    """Seconds since the epoch of an ISO time; one without a zone is UTC, as its writer meant it."""
+    if not isinstance(text, str) or not text:
+        return 0.0
+    when = datetime.fromisoformat(text)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+class DocumentManifest:
+    """See :class:`~aios3sync.manifest.protocol.Manifest`."""
+
+    def __init__(
+        self,
+        path: str,
+        rows: dict[str, RecordedEntry],
+        state: ManifestState,
+        binding: Binding | None,
+    ) -> None:
+        self._path = path
+        self._rows = rows
+        self._keys: list[str] | None = None
+        self._state = state
+        self._binding = binding
+        self._dirty = False
+        self._saved_at = time.monotonic()
+
+    @classmethod
+    def open(cls, path: str) -> DocumentManifest:
+        """Read the file, or begin a new one. Blocks.
+
+        Raises:
+            ValueError: the file is no manifest (see :func:`load_document`).
+            ManifestError: it cannot be read.
+        """
+        try:
+            content = Path(path).read_bytes()
+        except FileNotFoundError:
+            return cls(path, {}, ManifestState(), None)
+        except OSError as error:
+            raise ManifestError(f"the manifest {path!r} cannot be read: {error.strerror}") from error
+        return cls(path, *load_document(content))
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return self._path
+
+    @property
+    def binding(self) -> Binding | None:
+        """The pair that the file is bound to."""
+        return self._binding
+
+    def bind(self, binding: Binding) -> None:
+        """Bind the document to a pair; one that was bound to none is not known to be complete."""
+        self._binding = binding
+        self._dirty = True
+
+    async def state(self) -> ManifestState:
+        """The state."""
+        return self._state
+
+    async def save_state(self, state: ManifestState) -> None:
+        """Replace the state and save the document."""
+        self._state = state
+        self._dirty = True
+        await to_thread.run_sync(self._save)
+
+    async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
+        """Rows greater than ``after``."""
+        if self._keys is None or after is None:
+            self._keys = sorted(self._rows)
+        place = 0 if after is None else bisect.bisect_right(self._keys, after)
+        page: list[RecordedEntry] = []
+        while len(page) < limit and place < len(self._keys):
+            row = self._rows.get(self._keys[place])
+            place += 1
+            if row is not None:
+                page.append(row)
+        return page
+
+    async def get(self, key: str) -> RecordedEntry | None:
+        """One row."""
+        return self._rows.get(key)
+
+    async def count(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write and drop rows; saved every few seconds, and at the end."""
+        self._rows.update((row.key, row) for row in rows)
+        for key in gone:
+            self._rows.pop(key, None)
+        self._dirty = True
+        if time.monotonic() - self._saved_at > _SAVE_INTERVAL:
+            await to_thread.run_sync(self._save)
+
+    async def clear(self) -> None:
+        """Drop all rows and the state."""
+        self._rows.clear()
+        self._keys = None
+        self._state = ManifestState()
+        self._dirty = True
+
+    async def close(self) -> None:
+        """Save what is pending."""
+        if self._dirty:
+            await to_thread.run_sync(self._save)
+
+    def _save(self) -> None:
+        root = self._binding.source if self._binding else ""
+        content = dump_document(self._rows, self._state, self._binding, root)
+        directory = os.path.dirname(os.path.abspath(self._path))
+        try:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
+            _replace(self._path, content, directory)
+        except OSError as error:
+            raise ManifestError(f"the manifest {self._path!r} cannot be written: {error.strerror}") from error
+        self._dirty = False
+        self._saved_at = time.monotonic()
+
+
+def _replace(path: str, content: bytes, directory: str) -> None:
+    descriptor, temporary = tempfile.mkstemp(prefix=".aios3sync-", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise

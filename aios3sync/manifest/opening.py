@@ -1,0 +1,117 @@
+"""Finds and opens the manifest of a pair; a file that cannot be trusted is set aside, never overwritten."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.document import DocumentManifest
+from aios3sync.manifest.protocol import Binding, Manifest
+from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
+
+__all__ = ("default_path", "local_files", "lock_path", "open_manifest", "temporary_manifest")
+
+_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", ".lock")
+
+
+def default_path(binding: Binding) -> str:
+    """Where the manifest of a pair is kept unless a caller says otherwise."""
+    directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
+    return os.path.join(directory, f"{binding.digest()}.sqlite")
+
+
+def lock_path(manifest_path: str) -> str:
+    """The lock that goes with a manifest."""
+    return manifest_path + ".lock"
+
+
+def local_files(manifest_path: str) -> list[str]:
+    """All files that belong to a manifest, so that a sync of their directory can leave them out."""
+    return [manifest_path + suffix for suffix in _SIDE_FILES]
+
+
+def temporary_manifest() -> Manifest:
+    """A manifest that lasts as long as its owner; SQLite keeps it in a private file, mostly in memory."""
+    return SqliteManifest.open("")
+
+
+def open_manifest(
+    path: str, binding: Binding, warn: Callable[[str], None], *, read_only: bool = False
+) -> Manifest:
+    """Open the manifest at ``path`` for a pair, or begin one. Blocks: call it in a thread.
+
+    What is corrupt, of another version or bound to another pair is renamed to ``….set-aside-<time>`` with a
+    warning. A JSON file without a binding is taken over as incomplete. With ``read_only`` nothing is
+    written: where there is no usable file, an empty temporary one stands in.
+
+    Raises:
+        ManifestError: the file is somebody else's (nothing was touched), or the place cannot be used.
+    """
+    if read_only and not os.path.exists(path):
+        return temporary_manifest()
+    try:
+        manifest = _open_format(path, read_only=read_only)
+    except ValueError as error:
+        return _instead(path, binding, str(error), warn, read_only=read_only)
+    bound = manifest.binding
+    if bound is not None and bound != _storable(binding):
+        _close_now(manifest)
+        reason = f"it belongs to {shown(bound)}"
+        return _instead(path, binding, reason, warn, read_only=read_only)
+    if bound is None and not read_only:
+        manifest.bind(_storable(binding))
+    return manifest
+
+
+def shown(binding: Binding) -> str:
+    """A pair for people."""
+    return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
+
+
+def _storable(binding: Binding) -> Binding:
+    """The pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
+    source = binding.source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return Binding(source, binding.endpoint, binding.bucket, binding.prefix)
+
+
+def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
+    exists = os.path.exists(path)
+    if exists and os.path.isdir(path):
+        raise ManifestError(f"the manifest {path!r} is a directory; name a file")
+    try:
+        if path.endswith(".json") or (exists and not is_sqlite(path)):
+            if exists and not Path(path).read_bytes().lstrip().startswith(b"{"):
+                raise ManifestError(f"{path!r} is not a manifest, and is left as it is; name another file")
+            return DocumentManifest.open(path)
+    except OSError as error:
+        raise ManifestError(f"the manifest {path!r} cannot be read: {error.strerror}") from error
+    return SqliteManifest.open(path, read_only=read_only)
+
+
+def _instead(
+    path: str, binding: Binding, reason: str, warn: Callable[[str], None], *, read_only: bool
+) -> Manifest:
+    """A fresh manifest in the place of one that cannot be used."""
+    if read_only:
+        warn(f"the manifest {path} is not used: {reason}")
+        return temporary_manifest()
+    aside = f"{path}.set-aside-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
+    os.replace(path, aside)
+    for suffix in ("-wal", "-shm", "-journal"):
+        if os.path.exists(path + suffix):
+            os.replace(path + suffix, aside + suffix)
+    warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
+    manifest = _open_format(path, read_only=False)
+    manifest.bind(_storable(binding))
+    return manifest
+
+
+def _close_now(manifest: SqliteManifest | DocumentManifest) -> None:
+    if isinstance(manifest, SqliteManifest):
+        manifest.close_now()

@@ -1,0 +1,113 @@
+"""The manifest seam: what a sync may ask of its local state. Types only, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from aios3sync.core.entries import RecordedEntry
+
+__all__ = ("Binding", "Manifest", "ManifestState")
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The pair that a manifest belongs to; it is never used for another one.
+
+    Attributes:
+        source: absolute path, symbolic links not resolved.
+        endpoint: the endpoint's URL, or ``aws``.
+        bucket: the bucket.
+        prefix: empty, or ending in ``/``.
+    """
+
+    source: str
+    endpoint: str
+    bucket: str
+    prefix: str
+
+    def digest(self) -> str:
+        """A file name for the pair."""
+        text = json.dumps([self.source, self.endpoint, self.bucket, self.prefix])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestState:
+    """What a manifest knows beside its rows.
+
+    Attributes:
+        complete: the last run ended with every upload done, so the rows tell the target's state.
+        listed_at: when the target was last listed as a whole (seconds since the epoch), 0 for never.
+        last_sync: when the last run ended, 0 for never.
+        run: number of the last run.
+        device: ``st_dev`` of the source root, -1 where not known.
+        mounts: mount points below the root (relative, ending in ``/``).
+        order: ``ascending`` or ``unordered`` as listings were seen to be, empty where none told.
+        opaque_etags: the bucket encrypts so that ETags prove nothing.
+    """
+
+    complete: bool = False
+    listed_at: float = 0.0
+    last_sync: float = 0.0
+    run: int = 0
+    device: int = -1
+    mounts: tuple[str, ...] = ()
+    order: str = ""
+    opaque_etags: bool = False
+
+    def begun(self) -> ManifestState:
+        """The state while a run writes: incomplete until it ends well."""
+        return replace(self, complete=False)
+
+
+class Manifest(Protocol):
+    """Rows in key order beside one state. One writer; readers may page while it writes.
+
+    All methods raise :class:`~aios3sync.errors.ManifestError` where the storage fails.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is kept, for messages; empty where it is kept nowhere."""
+        ...
+
+    @property
+    def binding(self) -> Binding | None:
+        """The pair it belongs to, ``None`` where the file names none."""
+        ...
+
+    async def state(self) -> ManifestState:
+        """The state as last saved."""
+        ...
+
+    async def save_state(self, state: ManifestState) -> None:
+        """Replace the state; durable when it returns."""
+        ...
+
+    async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
+        """Up to ``limit`` rows with keys greater than ``after``, ascending; empty at the end."""
+        ...
+
+    async def get(self, key: str) -> RecordedEntry | None:
+        """One row."""
+        ...
+
+    async def count(self) -> int:
+        """How many rows there are."""
+        ...
+
+    async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write and drop rows, all or nothing."""
+        ...
+
+    async def clear(self) -> None:
+        """Drop all rows and the state."""
+        ...
+
+    async def close(self) -> None:
+        """Save what is pending and let go; idempotent."""
+        ...

@@ -1,0 +1,228 @@
+"""The default manifest: one SQLite file. It blocks only threads, never the event loop.
+
+Rows are read in keyset pages, each a short transaction, so that the write-ahead log can be checkpointed
+while a run reads. WAL is used only on local filesystems, as SQLite demands (https://www.sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import orjson
+from anyio import to_thread
+
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.protocol import Binding, ManifestState
+
+__all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")
+
+APPLICATION_ID: Final = 0x61333373  # "a33s"
+SCHEMA_VERSION: Final = 1
+_MAGIC: Final = b"SQLite format 3\x00"
+_NETWORK_FILESYSTEMS: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph", "glusterfs", "lustre"}
+)
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS entries (
+    key TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, md5 TEXT,
+    etag TEXT, part_size INTEGER, encoding TEXT, settled INTEGER, uploaded_at REAL, run INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+"""
+_COLUMNS: Final = ", ".join(RecordedEntry._fields)
+_INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+_PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
+_GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
+
+T = TypeVar("T")
+
+
+def is_sqlite(path: str) -> bool:
+    """Whether the file begins as SQLite's do; an empty file counts, SQLite makes one first."""
+    with open(path, "rb") as file:
+        head = file.read(len(_MAGIC))
+    return head in (_MAGIC, b"")
+
+
+class SqliteManifest:
+    """See :class:`~aios3sync.manifest.protocol.Manifest`."""
+
+    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._place = place
+
+    @classmethod
+    def open(cls, path: str, *, read_only: bool = False) -> SqliteManifest:
+        """Open or create the file (mode 0600). Blocks. An empty path keeps it in a private temporary file.
+
+        Raises:
+            ManifestError: it cannot be created or read, or is somebody else's database.
+            ValueError: it is corrupt or of a newer version; the text says why.
+        """
+        try:
+            connection = _connect(path, read_only=read_only)
+        except (sqlite3.OperationalError, OSError) as error:
+            raise ManifestError(f"the manifest {path!r} cannot be opened: {error}") from error
+        try:
+            _prepare(connection, path, read_only=read_only)
+        except sqlite3.OperationalError as error:
+            connection.close()
+            raise ManifestError(f"the manifest {path!r} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise ValueError(f"it is corrupt: {error}") from error
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, path)
+
+    @property
+    def place(self) -> str:
+        """The path, empty for a temporary one."""
+        return self._place
+
+    @property
+    def binding(self) -> Binding | None:
+        """The pair that the file is bound to."""
+        stored = self._read_state("binding")
+        return None if stored is None else Binding(**stored)
+
+    def bind(self, binding: Binding) -> None:
+        """Bind a new file to its pair. Blocks."""
+        with self._lock, self._connection:
+            self._write_state("binding", asdict(binding))
+
+    async def state(self) -> ManifestState:
+        """The state as last saved."""
+        stored = await self._run(lambda: self._read_state("state"))
+        if stored is None:
+            return ManifestState()
+        known = {item.name for item in fields(ManifestState)}
+        values = {name: value for name, value in stored.items() if name in known}
+        return ManifestState(**{**values, "mounts": tuple(values.get("mounts", ()))})
+
+    async def save_state(self, state: ManifestState) -> None:
+        """Replace the state."""
+
+        def work() -> None:
+            with self._connection:
+                self._write_state("state", asdict(state))
+
+        await self._run(work)
+
+    def _read_state(self, name: str) -> dict[str, Any] | None:
+        row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return None if row is None else dict(orjson.loads(row[0]))
+
+    def _write_state(self, name: str, value: dict[str, Any]) -> None:
+        text = orjson.dumps(value).decode()
+        self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
+
+    async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
+        """Rows greater than ``after``."""
+
+        def work() -> list[RecordedEntry]:
+            rows = self._connection.execute(_PAGE, (after or "", limit))
+            return list(map(RecordedEntry._make, rows))
+
+        return await self._run(work)
+
+    async def get(self, key: str) -> RecordedEntry | None:
+        """One row."""
+        row = await self._run(lambda: self._connection.execute(_GET, (key,)).fetchone())
+        return None if row is None else RecordedEntry._make(row)
+
+    async def count(self) -> int:
+        """How many rows there are."""
+        row = await self._run(lambda: self._connection.execute("SELECT count(*) FROM entries").fetchone())
+        return int(row[0])
+
+    async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write and drop rows in one transaction."""
+
+        def work() -> None:
+            with self._connection:
+                self._connection.executemany(_INSERT, rows)
+                self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
+
+        await self._run(work)
+
+    async def clear(self) -> None:
+        """Drop all rows and the state; the binding stays."""
+
+        def work() -> None:
+            with self._connection:
+                self._connection.execute("DELETE FROM entries")
+                self._connection.execute("DELETE FROM state WHERE name = 'state'")
+
+        await self._run(work)
+
+    def close_now(self) -> None:
+        """Close the file. Blocks."""
+        self._connection.close()
+
+    async def close(self) -> None:
+        """Close the file."""
+        await to_thread.run_sync(self.close_now)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await to_thread.run_sync(partial(self._locked, work))
+
+    def _locked(self, work: Callable[[], T]) -> T:
+        with self._lock:
+            try:
+                return work()
+            except sqlite3.Error as error:
+                raise ManifestError(f"the manifest {self._place!r} failed: {error}") from error
+
+
+def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        uri = Path(path).absolute().as_uri() + "?mode=ro"
+        return sqlite3.connect(uri, uri=True, check_same_thread=False)
+    if path:
+        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return sqlite3.connect(path, check_same_thread=False)
+
+
+def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != APPLICATION_ID:
+        raise ManifestError(f"{path!r} is an SQLite database, but not a manifest; name another file")
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"it has format {version}, this package reads {SCHEMA_VERSION}")
+    if read_only:
+        return
+    connection.execute(f"PRAGMA journal_mode = {'WAL' if _is_local(path) else 'DELETE'}")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.executescript(_SCHEMA)
+
+
+def _is_local(path: str) -> bool:
+    """Whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return True
+    real = os.path.realpath(path or "/")
+    best, kind = "", ""
+    for line in mounts:
+        _, place, filesystem, *_ = line.split(" ")
+        inside = real == place or real.startswith(place.rstrip("/") + "/")
+        if inside and len(place) >= len(best):
+            best, kind = place, filesystem
+    return kind not in _NETWORK_FILESYSTEMS

@@ -1,0 +1,236 @@
+"""What a caller may choose, validated once and frozen; no I/O, and no defaults anywhere else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+
+from aios3sync.core.decision import STAT_FIELDS, DeleteMode
+from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = (
+    "CHECKS",
+    "LANES",
+    "SYMLINK_MODES",
+    "Check",
+    "ConnectOptions",
+    "Lane",
+    "Symlinks",
+    "SyncOptions",
+    "parse_size",
+)
+
+Check = Literal["auto", "list", "content"]
+CHECKS: tuple[Check, ...] = get_args(Check)
+Symlinks = Literal["follow", "skip", "inside"]
+SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
+Lane = Literal["auto", "boto"]
+LANES: tuple[Lane, ...] = get_args(Lane)
+
+_SSE_ALGORITHMS = ("", "AES256", "aws:kms", "aws:kms:dsse")
+_CHECKSUMS = ("", "crc32", "crc32c", "crc64nvme", "sha1", "sha256")
+_LISTS = ("stat_fields", "include", "exclude", "rules", "files", "gzip", "protected_prefixes")
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Read a size such as ``16M``, ``16MiB``, ``1.5g`` or ``1048576`` into bytes (powers of 1024).
+
+    Raises:
+        UsageError: the text is not a size.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size; write for example 16M or 1048576")
+    power = " kmgt".index(match[2].lower() or " ")
+    return int(float(match[1]) * 1024**power)
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    known = ", ".join(choice or "unset" for choice in choices)
+    _require(value in choices, f"{name}: {value!r} is not one of {known}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectOptions:
+    """How to reach S3.
+
+    Attributes:
+        endpoint_url: an S3 compatible endpoint; ``None`` asks the environment and the AWS configuration.
+        profile: a profile of the AWS configuration.
+        region: e.g. ``eu-central-1``.
+        addressing: ``auto``, ``path`` or ``virtual``.
+        ca_bundle: file with certificate authorities, or ``None`` for the usual ones.
+        verify_tls: whether certificates are checked.
+        anonymous: send unsigned requests.
+        lane: which store implementation serves the hot verbs.
+        workers: ceiling of requests in flight; also the size of the connection pool.
+        memory: bytes of bodies that may be in memory at once.
+        connect_timeout, read_timeout: seconds.
+        max_attempts: how often one request is sent at most.
+        bandwidth: bytes a second for all bodies together, 0 for no limit.
+    """
+
+    endpoint_url: str | None = None
+    profile: str | None = None
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    ca_bundle: str | None = None
+    verify_tls: bool = True
+    anonymous: bool = False
+    lane: Lane = "auto"
+    workers: int = 256
+    memory: int = 256 * MIB
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    max_attempts: int = 5
+    bandwidth: int = 0
+
+    def __post_init__(self) -> None:
+        _choice("addressing", self.addressing, ("auto", "path", "virtual"))
+        _choice("lane", self.lane, LANES)
+        _require(1 <= self.workers <= 10_000, f"workers: {self.workers} is not between 1 and 10000")
+        _require(self.memory >= MIB, f"memory: {self.memory} is less than 1 MiB")
+        _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")
+        _require(self.bandwidth >= 0, f"bandwidth: {self.bandwidth} is negative")
+        _require(self.connect_timeout > 0 and self.read_timeout > 0, "timeouts must be above 0 s")
+        if self.endpoint_url is not None:
+            _require(
+                re.match(r"https?://[^/\s]+", self.endpoint_url),
+                f"endpoint_url: {self.endpoint_url!r} is not a URL; write for example http://127.0.0.1:8333",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncOptions:
+    """One sync: what to compare, what to send, what may be deleted.
+
+    Attributes:
+        check: ``auto`` trusts the manifest while it can, ``list`` always lists, ``content`` also hashes
+            every file again.
+        delete: ``off``, ``tracked`` (what we uploaded and nobody replaced) or ``mirror``.
+        dry_run: decide and report, write nothing (neither S3 nor the manifest).
+        incremental: False uploads everything.
+        accept_content: upload files whose content changed without their stat (``check="content"``).
+        max_manifest_age: seconds that a listing is trusted by ``check="auto"``.
+        stat_fields: which of size, mtime, ctime, inode make "the same stat".
+        include, exclude: see ``rules``; given as two lists the excludes come first.
+        rules: ordered filter rules, ``("include" | "exclude", pattern)``; the last match wins.
+        gitignore: honour the ``.gitignore`` files of the source.
+        files: only these paths exist (relative to the source), or ``None`` for all.
+        symlinks: ``follow``, ``skip`` or ``inside``.
+        max_delete: refuse the deletes when more are planned.
+        max_delete_ratio: the same as a share of the visible target objects; unset means 0.5 once more
+            than 100 deletes are planned.
+        allow_empty_source: an empty source may delete everything.
+        delete_protected: also delete what belongs to other tools.
+        delete_excluded: also delete what the filters hide.
+        delete_despite_errors: delete although uploads failed.
+        manifest: a path for the manifest, ``None`` for the default place, ``False`` for none.
+        multipart_threshold, part_size: bytes.
+        gzip: extensions (without dot) that are compressed.
+        content_type: for every object, instead of guessing.
+        guess_content_type: guess by extension.
+        headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
+        protected_prefixes: further prefixes (relative to the target) that are never deleted.
+    """
+
+    check: Check = "auto"
+    delete: DeleteMode = "off"
+    dry_run: bool = False
+    incremental: bool = True
+    accept_content: bool = False
+    max_manifest_age: float = 24 * 3600.0
+    stat_fields: tuple[str, ...] = STAT_FIELDS
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    rules: tuple[tuple[str, str], ...] = ()
+    gitignore: bool = False
+    files: tuple[str, ...] | None = None
+    symlinks: Symlinks = "follow"
+    max_delete: int | None = None
+    max_delete_ratio: float | None = None
+    allow_empty_source: bool = False
+    delete_protected: bool = False
+    delete_excluded: bool = False
+    delete_despite_errors: bool = False
+    manifest: str | Literal[False] | None = None
+    multipart_threshold: int = 16 * MIB
+    part_size: int = 16 * MIB
+    gzip: tuple[str, ...] = ()
+    content_type: str = ""
+    guess_content_type: bool = True
+    cache_control: str = ""
+    content_disposition: str = ""
+    content_language: str = ""
+    expires: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = ""
+    sse: str = ""
+    sse_kms_key_id: str = ""
+    sse_customer_key: bytes = field(default=b"", repr=False)
+    acl: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    request_payer: bool = False
+    checksum: str = ""
+    protected_prefixes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in _LISTS:  # a text is a sequence too: of letters, each of which would be taken for an item
+            value = getattr(self, name)
+            _require(not isinstance(value, str | bytes), f"{name}: {value!r} is one text, give a list")
+        _choice("check", self.check, CHECKS)
+        _choice("delete", self.delete, get_args(DeleteMode))
+        _choice("symlinks", self.symlinks, SYMLINK_MODES)
+        _choice("sse", self.sse, _SSE_ALGORITHMS)
+        _choice("checksum", self.checksum, _CHECKSUMS)
+        for kind, _ in self.rules:
+            _choice("rules", kind, ("include", "exclude"))
+        for name in self.stat_fields:
+            _choice("stat_fields", name, STAT_FIELDS)
+        _require("size" in self.stat_fields, "stat_fields: size cannot be left out")
+        for extension in self.gzip:
+            _require(not extension.startswith("."), f"gzip: {extension!r}: leave out the dot")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        part_sizes = MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE
+        _require(part_sizes, f"part_size: {self.part_size} is not between 5 MiB and 5 GiB")
+        threshold = 0 < self.multipart_threshold <= 5 * GIB
+        _require(threshold, f"multipart_threshold: {self.multipart_threshold} is not between 1 and 5 GiB")
+        _require(self.max_delete is None or self.max_delete >= 0, "max_delete: cannot be negative")
+        ratio = self.max_delete_ratio
+        _require(ratio is None or 0 <= ratio <= 1, f"max_delete_ratio: {ratio} is not between 0 and 1")
+        _require(self.max_manifest_age >= 0, "max_manifest_age: cannot be negative")
+
+    @classmethod
+    def of(cls, options: SyncOptions | None, changes: Mapping[str, Any]) -> Self:
+        """The options with ``changes`` applied, as keyword arguments of ``sync()`` give them.
+
+        Raises:
+            UsageError: an unknown name or a value that cannot be.
+        """
+        known = {item.name for item in fields(cls)}
+        for name in changes:
+            _require(name in known, f"{name!r} is not a sync option; known are: {', '.join(sorted(known))}")
+        base = {} if options is None else {name: getattr(options, name) for name in known}
+        return cls(**{**base, **{name: _frozen(value) for name, value in changes.items()}})
+
+    def ordered_rules(self) -> tuple[tuple[str, str], ...]:
+        """All filter rules in the order in which they are tried; the last match wins."""
+        excludes = tuple(("exclude", pattern) for pattern in self.exclude)
+        return excludes + tuple(("include", pattern) for pattern in self.include) + self.rules
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

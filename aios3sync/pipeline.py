@@ -1,0 +1,301 @@
+"""The sync, readable on one screen: walk, compare, upload, then delete, then remember.
+
+It owns the tasks of a run and the order of its phases; what each phase does stands in its own module.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aios3sync import events
+from aios3sync.comparing import compare_worker
+from aios3sync.core.actions import CompareDigest, Upload
+from aios3sync.core.entries import RecordedEntry, TargetEntry
+from aios3sync.core.filters import Filters
+from aios3sync.core.merge import BatchJoin
+from aios3sync.core.safety import Refusal, looks_swapped
+from aios3sync.deletes import DeleteStage
+from aios3sync.detector import Detector, ListingNeededError
+from aios3sync.errors import OutOfOrderError
+from aios3sync.headers import HeaderPlan
+from aios3sync.manifest.protocol import Manifest, ManifestState
+from aios3sync.run import Run
+from aios3sync.scanner import ScanBatch, Walk
+from aios3sync.spool import Spool
+from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, target_pages
+from aios3sync.uploads import preview_stage, upload_stage
+
+__all__ = ("Pipeline",)
+
+_COMPARERS: Final = 2
+_PAGE: Final = 1000
+_GRACE: Final = 4.0
+"""Seconds that requests in flight get to end after a stop was asked for."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Pipeline:
+    """One sync, from its first look at the source to the saved manifest.
+
+    Args:
+        run: what the stages share.
+        manifest: the local state, bound to this pair.
+        state: the manifest's state as the run found it.
+        filters: what is visible.
+        headers: what uploads send.
+        root_stat: the source root as the run found it.
+        listed: whether the target is listed from the start.
+
+    Attributes:
+        refused: the guard that refused, if any.
+    """
+
+    run: Run
+    manifest: Manifest
+    state: ManifestState
+    filters: Filters
+    headers: HeaderPlan
+    root_stat: os.stat_result
+    listed: bool
+    refused: Refusal | None = None
+    _spool: Spool = field(default_factory=Spool)
+    _detector: Detector | None = None
+    _walk: Walk | None = None
+    _seen: SeenOrder = field(default_factory=SeenOrder)
+    _listing_began: float = 0.0
+
+    async def execute(self) -> None:
+        """Run all phases; a stop that was asked for ends them early but orderly.
+
+        Raises:
+            AioS3SyncError: the run failed as a whole (perhaps inside an exception group). What was uploaded
+                until then is recorded.
+        """
+        recorder = self.run.recorder
+        try:
+            async with anyio.create_task_group() as background:
+                background.start_soon(recorder.run)
+                with anyio.CancelScope() as work:
+                    background.start_soon(self._cancel_after_grace, work)
+                    await self._phases()
+                background.cancel_scope.cancel()
+        finally:
+            with anyio.move_on_after(2 * _GRACE, shield=True):
+                await recorder.flush()
+                self.run.tally.cancel_pending()
+                await self._remember()
+                await self._spool.close()
+
+    async def _cancel_after_grace(self, work: anyio.CancelScope) -> None:
+        await self.run.stop.wait()
+        await anyio.sleep(_GRACE)
+        work.cancel()
+
+    async def _phases(self) -> None:
+        self.run.events(events.PhaseBegan("compare"))
+        if await self._source_is_swapped():
+            return
+        await self._compare_and_upload()
+        if not self.run.stop.signal:
+            await self.run.recorder.flush()
+            await self._delete()
+
+    # Walk, compare, upload: all at once, in batches.
+
+    async def _compare_and_upload(self) -> None:
+        uploads_in, uploads_out = anyio.create_memory_object_stream[list[Upload]](4)
+        compares_in, compares_out = anyio.create_memory_object_stream[list[CompareDigest]](4)
+        stage = preview_stage if self.run.options.dry_run else upload_stage
+        async with anyio.create_task_group() as stages:
+            with uploads_in, compares_in, compares_out:
+                stages.start_soon(stage, self.run, self.headers, uploads_out)
+                for _ in range(_COMPARERS):
+                    stages.start_soon(compare_worker, self.run, compares_out.clone(), uploads_in.clone())
+                await self._compare_until_certain(uploads_in, compares_in)
+
+    async def _compare_until_certain(
+        self,
+        uploads: MemoryObjectSendStream[list[Upload]],
+        compares: MemoryObjectSendStream[list[CompareDigest]],
+    ) -> None:
+        """Compare, and once more with (or with a sorted) listing where that turns out to be needed."""
+        while True:
+            again = await self._compare(uploads, compares)
+            if self.run.stop.signal:
+                return
+            if again is None and not self.listed:
+                await self.run.recorder.settled()
+                again = ListingNeededError() if self.run.surprised else None
+            if again is None:
+                return
+            await self.run.recorder.settled()
+            await self._spool.forget_held()
+            self.run.tally.begin_comparison()
+            self.listed = True
+            if isinstance(again, OutOfOrderError):
+                self._seen.order = UNORDERED
+
+    async def _compare(
+        self,
+        uploads: MemoryObjectSendStream[list[Upload]],
+        compares: MemoryObjectSendStream[list[CompareDigest]],
+    ) -> Exception | None:
+        """One comparison; what it needs to be repeated with, or ``None``."""
+        run = self.run
+        self._detector = detector = Detector(run, self._spool, uploads, compares)
+        self._walk = walk = self._new_walk()
+        target: AsyncIterator[list[TargetEntry]] | None = None
+        again: Exception | None = None
+        async with anyio.create_task_group() as producers:
+            source = _prefetched(producers, _scan(walk))
+            recorded = _prefetched(producers, _rows(self.manifest))
+            if self.listed:
+                target = _prefetched(producers, self._target())
+            visible = None if self.filters.static_is_trivial else self.filters.visible_by_rules
+            if run.options.delete_excluded:
+                visible = None
+            try:
+                await detector.compare(source, recorded, target, visible)
+            except ListingNeededError as error:
+                again = error
+            except OutOfOrderError as error:
+                if error.stream != "target":
+                    raise
+                again = error
+            producers.cancel_scope.cancel()
+        return again
+
+    async def _target(self) -> AsyncGenerator[list[TargetEntry], None]:
+        store = await self.run.open_store()
+        self._listing_began = time.time()
+        known = self._seen.order or self.state.order
+        if not known and store.capabilities.sorted_listing:
+            known = ASCENDING
+        pages = target_pages(store, self.run.location.prefix, self._spool, known, self._seen)
+        async with aclosing(pages):
+            async for page in pages:
+                yield page
+
+    def _new_walk(self) -> Walk:
+        return Walk(
+            self.run.root,
+            self.filters,
+            self.run.options.symlinks,
+            self.run.location.prefix,
+            frozenset(self.state.mounts),
+        )
+
+    # The guards, and the deletes that they let through.
+
+    async def _source_is_swapped(self) -> bool:
+        """Whether another tree stands where the recorded one was; looked at before the first upload (P3)."""
+        if self.state.device in (-1, self.root_stat.st_dev):
+            return False
+        join = BatchJoin("source", "manifest")
+        found = recorded = 0
+        streams: list[AsyncIterator[Any]] = [_scan(self._new_walk()), _rows(self.manifest)]
+        while not join.finished:
+            while (index := join.hungry()) is not None:
+                batch = await anext(streams[index], None)
+                if batch is None:
+                    join.end(index)
+                else:
+                    join.feed(index, batch.entries if index == 0 else self._visible_rows(batch))
+            for source, row in join.rows():
+                recorded += row is not None
+                found += source is not None and row is not None and source.size == row.size
+        if not looks_swapped(recorded, found):
+            return False
+        text = (
+            f"the source is on another device than before and holds {found} of {recorded} recorded files: "
+            "another tree seems to stand in its place; nothing was sent. If that is meant: "
+            "'aios3sync manifest forget SOURCE TARGET'"
+        )
+        self.refused = Refusal("swapped-source", recorded, text)
+        return True
+
+    def _visible_rows(self, rows: list[RecordedEntry]) -> list[RecordedEntry]:
+        return [row for row in rows if self.filters.visible_by_rules(row.key)]
+
+    async def _delete(self) -> None:
+        detector = self._detector
+        if detector is None or not detector.complete:
+            return
+        stage = DeleteStage(self.run, self._spool, detector, self.filters, self.root_stat)
+        await stage.forget_and_report()
+        planned = await stage.approve()
+        if not planned:
+            return
+        self.run.events(events.PhaseBegan("delete"))
+        self.refused = await to_thread.run_sync(stage.refusal, planned)
+        failed = self.run.recorder.failed_uploads
+        if self.refused is not None:
+            await stage.withhold(self.refused.message)
+        elif failed and not self.run.options.delete_despite_errors:
+            await stage.withhold(f"{failed} uploads failed; --delete-despite-errors deletes all the same")
+        elif self.run.options.dry_run:
+            await stage.preview()
+        else:
+            await stage.delete()
+
+    # What the next run may rely on.
+
+    async def _remember(self) -> None:
+        run, recorder = self.run, self.run.recorder
+        if run.options.dry_run:
+            return
+        ended = self._detector is not None and self._detector.complete and not run.stop.signal
+        if not (ended and (self.listed or recorder.began or not self.state.last_sync)):
+            return
+        certain = recorder.uncertain == 0 and run.tally.pending == 0 and not run.tally.cancelled
+        await self.manifest.save_state(
+            replace(
+                self.state,
+                complete=certain and (self.listed or self.state.complete),
+                listed_at=self._listing_began if self.listed else self.state.listed_at,
+                last_sync=time.time(),
+                run=run.number,
+                device=self.root_stat.st_dev,
+                mounts=tuple(sorted(self._walk.mounts)) if self._walk else (),
+                order=self._seen.order or self.state.order,
+                opaque_etags=run.opaque_etags,
+            )
+        )
+
+
+def _prefetched(group: TaskGroup, items: AsyncGenerator[T, None]) -> MemoryObjectReceiveStream[T]:
+    """Run a producer ahead of its consumer by a few batches."""
+    send, receive = anyio.create_memory_object_stream[T](3)
+    group.start_soon(_pump, items, send)
+    return receive
+
+
+async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T]) -> None:
+    async with send, aclosing(items):
+        async for item in items:
+            await send.send(item)
+
+
+async def _scan(walk: Walk) -> AsyncGenerator[ScanBatch, None]:
+    batches = walk.batches()
+    while (batch := await to_thread.run_sync(next, batches, None)) is not None:
+        yield batch
+
+
+async def _rows(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None]:
+    after: str | None = None
+    while page := await manifest.page(after, _PAGE):
+        yield page
+        after = page[-1].key

@@ -1,0 +1,195 @@
+"""The one writer of the manifest: takes outcomes, checks, counts, records and passes them on, in batches.
+
+Outcomes are recorded after the fact, each batch one transaction, at least four times a second: a crash loses
+work, never truth. It decides nothing and sends nothing to S3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync import events
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.events import EventSink, OutcomeSink
+from aios3sync.manifest.protocol import Manifest, ManifestState
+from aios3sync.outcomes import (
+    Adopted,
+    Deleted,
+    Fault,
+    Forgotten,
+    Kept,
+    Outcome,
+    Touched,
+    Uploaded,
+)
+from aios3sync.report import Failure
+from aios3sync.tally import Tally
+
+__all__ = ("Recorder",)
+
+_BATCH: Final = 256
+_INTERVAL: Final = 0.25
+"""Seconds after which outcomes are recorded though there are few."""
+
+
+class Recorder:
+    """Takes the outcomes of one run.
+
+    Args:
+        root: the source directory, to look once more at what was sent.
+        manifest: where rows go; ``None`` in a dry run.
+        tally: counts.
+        sink: progress events.
+        outcome_sinks: complete outcomes, after they are recorded.
+        state: the manifest's state, with the number of this run.
+
+    Attributes:
+        began: the manifest was written to in this run.
+        uncertain: uploads and deletes whose effect is not known: the next run must list.
+        failed_uploads: uploads that failed, so that deletes wait (P5).
+        faulted: keys that ended badly; a second comparison leaves them alone.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        manifest: Manifest | None,
+        tally: Tally,
+        sink: EventSink,
+        outcome_sinks: Sequence[OutcomeSink] = (),
+        *,
+        state: ManifestState,
+    ) -> None:
+        self._root = root
+        self._manifest = manifest
+        self._tally = tally
+        self._sink = sink
+        self._outcome_sinks = outcome_sinks
+        self._pending: list[Outcome] = []
+        self._wake = anyio.Event()
+        self._writing = anyio.Lock()
+        self._idle = anyio.Event()
+        self._state = state
+        self._beginning = anyio.Lock()
+        self._changing = False
+        self.began = False
+        self.uncertain = 0
+        self.failed_uploads = 0
+        self.faulted: set[str] = set()
+
+    async def begin(self, *, changing: bool = True) -> None:
+        """Tell the manifest that this run writes, before it does; ``changing`` the target makes it incomplete.
+
+        Until the run ends well the next one lists, whatever happens to this one (P10).
+        """
+        if self._manifest is None or (self.began and (self._changing or not changing)):
+            return
+        async with self._beginning:
+            self._changing |= changing
+            await self._manifest.save_state(self._state.begun() if self._changing else self._state)
+            self.began = True
+
+    def add(self, outcome: Outcome) -> None:
+        """Take one outcome; it is counted when it is recorded."""
+        self._pending.append(outcome)
+        if len(self._pending) >= _BATCH:
+            self._wake.set()
+
+    async def run(self) -> None:
+        """Record what comes, until cancelled. Run it as a task; call :meth:`flush` at the end."""
+        while True:
+            with anyio.move_on_after(_INTERVAL):
+                await self._wake.wait()
+            self._wake = anyio.Event()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Record everything that was added so far."""
+        async with self._writing:
+            while self._pending:
+                batch, self._pending = self._pending[: 4 * _BATCH], self._pending[4 * _BATCH :]
+                await self._record(batch)
+        self._idle.set()
+        self._idle = anyio.Event()
+
+    async def settled(self) -> None:
+        """Wait until every planned item has ended and is recorded."""
+        await self.flush()
+        while self._tally.pending:
+            await self._idle.wait()
+
+    async def _record(self, batch: list[Outcome]) -> None:
+        if self._manifest is not None:
+            batch = await to_thread.run_sync(self._look_again, batch)
+            rows, gone = _changes(batch)
+            if rows or gone:
+                await self.begin(changing=False)
+                await self._manifest.record(rows, gone)
+        for outcome in batch:
+            self._count(outcome)
+        if self._manifest is not None:
+            for sink in self._outcome_sinks:
+                await sink.outcomes(batch)
+
+    def _look_again(self, batch: list[Outcome]) -> list[Outcome]:
+        """Turn uploads whose file moved while it was sent into faults (P8): they are never recorded."""
+        return [self._checked(outcome) if type(outcome) is Uploaded else outcome for outcome in batch]
+
+    def _checked(self, uploaded: Uploaded) -> Outcome:
+        row = uploaded.row
+        try:
+            now = os.stat(f"{self._root}/{row.key}")
+        except OSError:
+            return uploaded  # it was sent as it was; that it is gone now is the next run's affair
+        if (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode):
+            return uploaded
+        return Fault(row.key, "failed", "upload", "changed while it was sent", uncertain=True)
+
+    def _count(self, outcome: Outcome) -> None:
+        tally, sink = self._tally, self._sink
+        match outcome:
+            case Uploaded(row, sent, reason):
+                tally.uploaded_bytes += sent
+                tally.settle("uploaded")
+                sink(events.ObjectUploaded(row.key, row.size, row.etag, reason))
+            case Adopted():
+                tally.settle("adopted")
+            case Touched(_, visible):
+                tally.settle("touched" if visible else "kept")
+            case Kept():
+                tally.settle("kept")
+            case Deleted(key, size):
+                tally.settle("deleted")
+                sink(events.ObjectDeleted(key, size))
+            case Forgotten():
+                tally.settle("forgotten")
+            case Fault():
+                self._count_fault(outcome)
+
+    def _count_fault(self, fault: Fault) -> None:
+        self.faulted.add(fault.key)
+        self.uncertain += fault.uncertain
+        self.failed_uploads += fault.stage == "upload" and fault.state == "failed"
+        failure = Failure(fault.key, fault.stage, fault.error) if fault.error else None
+        self._tally.settle(fault.state, failure)
+        if failure is not None:
+            self._sink(events.Failed(failure))
+
+
+def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
+    rows: list[RecordedEntry] = []
+    gone: list[str] = []
+    for outcome in batch:
+        match outcome:
+            case Uploaded() | Adopted() | Touched():
+                rows.append(outcome.row)
+            case Deleted() | Forgotten() | Fault(forget=True):
+                gone.append(outcome.key)
+            case _:
+                pass
+    return rows, gone

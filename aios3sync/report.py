@@ -1,0 +1,126 @@
+"""What a run did, counted: every planned item ends in exactly one state (P9). No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ("MAX_REPORTED_ERRORS", "STATES", "Failure", "SyncReport")
+
+STATES: Final = (
+    "uploaded",
+    "kept",
+    "touched",
+    "adopted",
+    "deleted",
+    "forgotten",
+    "conflicts",
+    "withheld",
+    "skipped",
+    "vanished",
+    "failed",
+    "cancelled",
+)
+"""The states that a planned item can end in; their counts add up to ``planned``."""
+
+MAX_REPORTED_ERRORS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that went wrong with one key.
+
+    Attributes:
+        key: relative to the prefix; a path that is no key is shown with its bytes escaped.
+        stage: ``scan``, ``read``, ``compare``, ``upload``, ``delete`` or ``conflict``.
+        error: one line.
+    """
+
+    key: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncReport:
+    """The outcome of one sync.
+
+    Attributes:
+        command, source, target: what was asked for.
+        checked: how the target was looked at: ``manifest`` (S3 was not asked), ``list`` or ``content``.
+        scanned: files seen in the source.
+        planned: items that had to end in one of the STATES; the counts below add up to it.
+        uploaded_bytes: bytes sent for uploads that succeeded (compressed where gzip applied).
+        kept: left as they are. Objects that are not ours are not counted at all.
+        conflicts: kept on both sides because either answer could lose something.
+        withheld: planned deletes that were not carried out (see ``refused``, failed uploads).
+        skipped: what cannot be synced: special files, names that are no keys, loops.
+        vanished: files gone between the walk and the upload.
+        refused: the guard that refused the deletes (or the run) and how many deletes it was about.
+        knowledge_age_s: seconds since the target was last listed; 0 if this run listed it, ``None`` if
+            it was never listed.
+        errors: the first 1,000 failures; ``errors_file`` holds all of them if there are more.
+        warnings: what a person should know, one line each.
+        requests: S3 requests sent, by operation.
+        retries: how many of them were repeats.
+        elapsed_s: seconds.
+        interrupted: 0, or the number of the signal that stopped the run.
+        dry_run: nothing was written; the counts tell what would be done.
+    """
+
+    command: str = "sync"
+    source: str
+    target: str
+    checked: str
+    scanned: int = 0
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    kept: int = 0
+    touched: int = 0
+    adopted: int = 0
+    deleted: int = 0
+    forgotten: int = 0
+    conflicts: int = 0
+    withheld: int = 0
+    skipped: int = 0
+    vanished: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    planned: int = 0
+    refused: Mapping[str, Any] | None = None
+    knowledge_age_s: float | None = None
+    errors: tuple[Failure, ...] = ()
+    errors_file: str | None = None
+    warnings: tuple[str, ...] = ()
+    requests: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    elapsed_s: float = 0.0
+    interrupted: int = 0
+    dry_run: bool = False
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every planned item ended in exactly one state (C4)."""
+        ended: int = sum(getattr(self, state) for state in STATES)
+        return self.planned == ended
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line for this outcome, the strongest reason first."""
+        if self.interrupted:
+            return 128 + self.interrupted
+        if self.refused is not None:
+            return 4
+        if self.failed or self.conflicts or self.withheld or self.cancelled or self.errors:
+            return 3
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as the JSON document of ``--json``."""
+        # asdict() rebuilds a mapping from pairs, which a Counter would count.
+        document = asdict(replace(self, requests=dict(self.requests)))
+        document["exit_code"] = self.exit_code
+        return document

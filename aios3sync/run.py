@@ -1,0 +1,150 @@
+"""What the stages of one run share: its options, its store, its recorder, and whether it was asked to stop.
+
+It holds facts and hands out small questions; the work is done by the stages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+
+from aios3sync.core.decision import Policy
+from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.core.keys import Location
+from aios3sync.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    CredentialsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    UnavailableError,
+)
+from aios3sync.events import EventSink
+from aios3sync.options import SyncOptions
+from aios3sync.outcomes import Fault
+from aios3sync.recording import Recorder
+from aios3sync.store.protocol import Budget, ObjectStore
+from aios3sync.tally import Tally
+
+__all__ = ("Run", "Stop", "StoreOpener")
+
+StoreOpener = Callable[[], Awaitable[ObjectStore]]
+
+_HOPELESS_CODES: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+)
+_UNREACHABLE_AFTER: Final = 20
+"""Uploads in a row without any answer, after which the endpoint is called unreachable."""
+
+
+class Stop:
+    """A request to end early and orderly; made by a signal or by the application.
+
+    Attributes:
+        signal: the number of the signal, 0 while nothing was asked.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._event: anyio.Event | None = None
+
+    def request(self, signal: int = 2) -> None:
+        """Ask the run to stop; may be called before it has begun. Event loop only."""
+        self.signal = self.signal or signal
+        if self._event is not None:
+            self._event.set()
+
+    async def wait(self) -> None:
+        """Wait until a stop is asked for."""
+        if self._event is None:
+            self._event = anyio.Event()
+        if not self.signal:
+            await self._event.wait()
+
+
+@dataclass(slots=True)
+class Run:
+    """One run.
+
+    Attributes:
+        root: the source directory, absolute.
+        location: the target.
+        options, policy: what was chosen.
+        number: of this run, greater than that of any row before it.
+        open_store: opens the client at the first call, answers the same store ever after.
+        budget: bytes of bodies in memory.
+        workers: ceiling of uploads in flight.
+        recorder, tally, events: where outcomes, counts and progress go.
+        stop: whether to end early.
+        started_ns: when it began, nanoseconds since the epoch.
+        opaque_etags: learnt from answers: ETags of this bucket prove nothing.
+        surprised: an answer contradicted what the manifest said of the target.
+    """
+
+    root: str
+    location: Location
+    options: SyncOptions
+    policy: Policy
+    number: int
+    open_store: StoreOpener
+    budget: Budget
+    workers: int
+    recorder: Recorder
+    tally: Tally
+    events: EventSink
+    stop: Stop
+    started_ns: int
+    opaque_etags: bool = False
+    surprised: bool = False
+    _silent: int = field(default=0)
+
+    def path(self, key: str) -> str:
+        """Where the file of a key is."""
+        return f"{self.root}/{key}"
+
+    def full_key(self, key: str) -> str:
+        """The key in the bucket."""
+        return self.location.prefix + key
+
+    @property
+    def by_mtime(self) -> bool:
+        """Whether files are judged without their ctime."""
+        return "ctime" not in self.options.stat_fields
+
+    def row(self, entry: SourceEntry, md5: str, etag: str, *, settled: bool) -> RecordedEntry:
+        """A manifest row of this run for a file as it was read."""
+        return RecordedEntry(*entry, md5, etag, settled=settled, uploaded_at=time.time(), run=self.number)
+
+    def answered(self) -> None:
+        """The endpoint answered: it is reachable."""
+        self._silent = 0
+
+    def fault_of(self, key: str, stage: str, error: Exception) -> Fault:
+        """The outcome of a file that failed with ``error``, if the run can go on.
+
+        Raises:
+            StoreError: the session is broken, so that every other request would fail as well.
+        """
+        match error:
+            case StoreError():
+                self._raise_if_hopeless(error)
+                self.surprised |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
+                return Fault(key, "failed", stage, str(error), uncertain=True)
+            case FileNotFoundError() | NotADirectoryError():
+                return Fault(key, "vanished", "read")
+            case OSError():
+                return Fault(key, "failed", "read", error.strerror or str(error))
+            case _:
+                return Fault(key, "failed", "upload", "changed while it was read")
+
+    def _raise_if_hopeless(self, error: StoreError) -> None:
+        self._silent = self._silent + 1 if isinstance(error, UnavailableError) and not error.status else 0
+        refused = isinstance(error, AccessDeniedError) and error.code in _HOPELESS_CODES
+        broken = isinstance(error, BucketNotFoundError | CredentialsError)
+        if refused or broken or self._silent >= _UNREACHABLE_AFTER:
+            raise error

@@ -1,0 +1,209 @@
+"""connect() -> Session: the one owner of the S3 client; everything hangs off it.
+
+The client is opened by the first request, so that a run which asks S3 nothing never loads botocore.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from aios3sync.assembly import Request, run_sync
+from aios3sync.core.keys import Location
+from aios3sync.endpoint import endpoint_name
+from aios3sync.errors import UsageError
+from aios3sync.events import EventSink, OutcomeSink, discard
+from aios3sync.options import ConnectOptions, SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.run import Stop, StoreOpener
+from aios3sync.store.counting import RequestCounts
+from aios3sync.store.limiting import ByteBudget, Limiter
+from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.store.retrying import RetryBudget
+from aios3sync.store.stack import stack
+from aios3sync.store.throttling import Bandwidth
+from aios3sync.verification import VerifyReport, run_verify
+
+if TYPE_CHECKING:
+    import aioboto3
+
+__all__ = ("Session", "connect")
+
+
+@asynccontextmanager
+async def connect(
+    options: ConnectOptions | None = None,
+    *,
+    session: aioboto3.Session | None = None,
+    client: Any = None,
+    **changes: Any,
+) -> AsyncIterator[Session]:
+    """Open a session; its S3 client is opened by the first request and closed at the end.
+
+    Args:
+        options: how to reach S3; ``changes`` are its fields as keyword arguments.
+        session: the caller's own aioboto3 session, whose profile and credentials are used.
+        client: the caller's own open aioboto3 S3 client; it is used as it is and not closed.
+        changes: fields of :class:`~aios3sync.options.ConnectOptions`, e.g. ``endpoint_url``.
+
+    Raises:
+        UsageError: an option cannot be what it is.
+    """
+    try:
+        options = replace(options or ConnectOptions(), **changes)
+    except TypeError:
+        unknown = ", ".join(sorted(set(changes) - set(ConnectOptions.__slots__)))
+        raise UsageError(f"not an option of connect(): {unknown}") from None
+    async with AsyncExitStack() as closing:
+        yield Session(options, closing, session, client)
+
+
+class Session:
+    """What :func:`connect` opens. It may run several operations, also at once; they share its limits."""
+
+    def __init__(
+        self,
+        options: ConnectOptions,
+        closing: AsyncExitStack,
+        session: aioboto3.Session | None = None,
+        client: Any = None,
+    ) -> None:
+        self.options = options
+        self._closing = closing
+        self._session = session
+        self._client = client
+        self._adopted = False
+        self._opening = anyio.Lock()
+        self._limiter = Limiter(options.workers)
+        self._retries = RetryBudget()
+        self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
+        self._budget = ByteBudget(options.memory)
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's URL, or ``aws``."""
+        if self._client is not None:
+            return endpoint_name(replace(self.options, endpoint_url=self._client.meta.endpoint_url))
+        return endpoint_name(self.options)
+
+    async def store(self, bucket: str, **reading: Any) -> ObjectStore:
+        """A store for one bucket, with retries and limits; opens the client if that was not done yet.
+
+        Args:
+            bucket: a name, an access-point alias or an ARN.
+            reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
+        """
+        return await self._opener(bucket, RequestCounts(), **reading)()
+
+    def _opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
+        opened: list[ObjectStore] = []
+
+        async def open_store() -> ObjectStore:
+            if not opened:
+                inner = await self._inner(bucket, **reading)
+                opened.append(
+                    stack(
+                        inner,
+                        max_attempts=self.options.max_attempts,
+                        workers=self.options.workers,
+                        counts=counts,
+                        limiter=self._limiter,
+                        bandwidth=self._bandwidth,
+                        budget=self._retries,
+                    )
+                )
+            return opened[0]
+
+        return open_store
+
+    async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
+        # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
+        from aios3sync.store.boto import BotoStore, adopt_client, open_client
+
+        async with self._opening:
+            if self._client is None:
+                opening = open_client(self.options, self._session)
+                self._client = await self._closing.enter_async_context(opening)
+                self._adopted = True
+            elif not self._adopted:
+                adopt_client(self._client)
+                self._adopted = True
+        return BotoStore(self._client, bucket, **reading)
+
+    async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        *,
+        options: SyncOptions | None = None,
+        on_event: EventSink = discard,
+        outcome_sinks: Sequence[OutcomeSink] = (),
+        stop: Stop | None = None,
+        overrides: Mapping[str, PutOptions] | None = None,
+        **changes: Any,
+    ) -> SyncReport:
+        """Bring ``target`` in step with ``source``; one bad file never stops the rest.
+
+        Args:
+            source: a local directory.
+            target: ``s3://bucket/prefix``, a literal prefix.
+            options: what to do; ``changes`` are its fields as keyword arguments.
+            on_event: called with progress events (see :mod:`aios3sync.events`).
+            outcome_sinks: awaited with every outcome.
+            stop: ask it to end the run early and orderly.
+            overrides: content type and metadata of single keys.
+            changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
+
+        Returns:
+            The counts of everything that was planned; look at ``exit_code`` or at ``failed``.
+
+        Raises:
+            AioS3SyncError: the run failed as a whole (see :mod:`aios3sync.errors`).
+        """
+        request = self._request(source, target, SyncOptions.of(options, changes), on_event)
+        request = replace(
+            request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
+        )
+        return await run_sync(request)
+
+    async def verify(
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        *,
+        options: SyncOptions | None = None,
+        on_event: EventSink = discard,
+        **changes: Any,
+    ) -> VerifyReport:
+        """Compare the content of both sides and list what differs; writes nothing anywhere.
+
+        Raises:
+            AioS3SyncError: one of the sides cannot be read as a whole.
+        """
+        return await run_verify(self._request(source, target, SyncOptions.of(options, changes), on_event))
+
+    def _request(
+        self, source: str | os.PathLike[str], target: str, options: SyncOptions, on_event: EventSink
+    ) -> Request:
+        location = Location.parse(target)
+        counts = RequestCounts()
+        payer = "requester" if options.request_payer else ""
+        opener = self._opener(
+            location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
+        )
+        return Request(
+            source=os.fspath(source),
+            location=location,
+            endpoint=self.endpoint,
+            options=options,
+            open_store=opener,
+            budget=self._budget,
+            workers=self.options.workers,
+            on_event=on_event,
+            counts=counts,
+        )

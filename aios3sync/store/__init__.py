@@ -1,0 +1,1 @@
+"""The S3 seam: one protocol, its implementations and its wrappers."""

@@ -1,0 +1,203 @@
+"""What an S3 error answer means, as exceptions of ours; pure, and may not import any HTTP library.
+
+Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+from aios3sync.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    CredentialsError,
+    IntegrityError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+    ThrottledError,
+    UnavailableError,
+)
+
+__all__ = ("RETRYABLE_CODES", "ErrorAnswer", "error_from", "one_line", "retry_after", "subject")
+
+
+class ErrorAnswer(NamedTuple):
+    """The facts of one refused request.
+
+    Attributes:
+        code: the S3 error code; the status as text where the answer had no body (HEAD).
+        status: the HTTP status; 200 answers with an error body count as 500.
+        message: what the endpoint said.
+        headers: of the answer, names in lower case.
+        region: the region that the endpoint named, or empty.
+    """
+
+    code: str
+    status: int
+    message: str
+    headers: Mapping[str, str]
+    region: str = ""
+
+
+_THROTTLED: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "ServiceUnavailable",
+        "SlowDown",
+        "SlowDownRead",
+        "SlowDownWrite",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequests",
+        "429",
+        "503",
+    }
+)
+_UNAVAILABLE: Final = frozenset(
+    {
+        "IncompleteBody",
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "408",
+    }
+)
+RETRYABLE_CODES: Final = _THROTTLED | _UNAVAILABLE
+"""Codes after which the same request may succeed; also those of single keys in DeleteObjects."""
+
+_HINTS: Final = {
+    "InvalidAccessKeyId": "the endpoint does not know this access key id; "
+    "check the credentials of the profile",
+    "SignatureDoesNotMatch": "the secret key does not fit the access key id; "
+    "check the credentials of the profile",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong; set it right",
+    "NoSuchBucket": "no such bucket; create it first, or check its name and the endpoint",
+    "ExpiredToken": "the session token has expired; log in again",
+    "InvalidToken": "the session token is not valid; log in again",
+    "NoSuchUpload": "the multipart upload does not exist any more",
+    "InvalidObjectState": "the object is archived; restore it first",
+}
+_KINDS: Final[Mapping[str, type[StoreError]]] = {
+    **dict.fromkeys(_THROTTLED, ThrottledError),
+    **dict.fromkeys(_UNAVAILABLE, UnavailableError),
+    "NoSuchBucket": BucketNotFoundError,
+    "NoSuchKey": ObjectNotFoundError,
+    "NoSuchUpload": ObjectNotFoundError,
+    "NoSuchVersion": ObjectNotFoundError,
+    "PreconditionFailed": PreconditionFailedError,
+    "ConditionalRequestConflict": PreconditionFailedError,
+    "ExpiredToken": CredentialsError,
+    "ExpiredTokenException": CredentialsError,
+    "InvalidToken": CredentialsError,
+    "TokenRefreshRequired": CredentialsError,
+    "InvalidObjectState": StoreError,
+    "BadDigest": IntegrityError,
+    "XAmzContentSHA256Mismatch": IntegrityError,
+    "XAmzContentChecksumMismatch": IntegrityError,
+}
+_BY_STATUS: Final[Mapping[int, type[StoreError]]] = {
+    401: AccessDeniedError,
+    403: AccessDeniedError,
+    404: ObjectNotFoundError,
+    408: UnavailableError,
+    412: PreconditionFailedError,
+    429: ThrottledError,
+    500: UnavailableError,
+    502: UnavailableError,
+    503: ThrottledError,
+    504: UnavailableError,
+}
+_WRONG_REGION: Final = frozenset(
+    {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "IncorrectEndpoint"}
+    | {"PermanentRedirect", "TemporaryRedirect", "301", "307", "308"}
+)
+
+# Requests whose bare 404 can only mean the bucket, because they are about nothing else.
+_OF_BUCKET: Final = frozenset({"DeleteObjects", "ListMultipartUploads", "ListObjectsV2"})
+# Requests for which no object has to exist: their bare 404 is the mistake of a server or a proxy.
+_OF_NEW_OBJECT: Final = frozenset({"CreateMultipartUpload", "PutObject"})
+_TELLTALE: Final = re.compile(r"signature=|x-amz-|aws4-hmac|credential=|authorization", re.IGNORECASE)
+_LONGEST_MESSAGE: Final = 300
+
+
+def subject(operation: str, bucket: str, key: str | None) -> str:
+    """How messages name a request: operation and address on one line, odd characters escaped."""
+    return f"{operation} s3://{bucket}/{one_line(key)}" if key else f"{operation} s3://{bucket}"
+
+
+def one_line(text: str) -> str:
+    """``text`` with every unprintable character written as its Python escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
+    """The exception that one refused request is; its message holds no secret and no signature."""
+    kind = _kind(operation, answer)
+    return kind(
+        f"{subject(operation, bucket, key)}: {_explanation(kind, answer)} ({answer.code})",
+        operation=operation,
+        bucket=bucket,
+        key=key,
+        code=answer.code,
+        status=answer.status,
+        retry_after=retry_after(answer.headers),
+    )
+
+
+def _kind(operation: str, answer: ErrorAnswer) -> type[StoreError]:
+    kind = _KINDS.get(answer.code) or _BY_STATUS.get(answer.status, StoreError)
+    if kind is ObjectNotFoundError and answer.code not in _KINDS:
+        if operation in _OF_BUCKET:
+            return BucketNotFoundError
+        if operation in _OF_NEW_OBJECT:
+            return StoreError
+    return kind
+
+
+def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
+    if answer.code in _WRONG_REGION:
+        region = answer.region or answer.headers.get("x-amz-bucket-region", "")
+        if region:
+            return f"the bucket is in region {one_line(region)}; connect with that region"
+        return "the bucket is in another region or at another endpoint; connect with that one"
+    if kind is BucketNotFoundError:
+        return _HINTS["NoSuchBucket"]
+    return _HINTS.get(answer.code) or _safe(answer.message) or f"refused with status {answer.status}"
+
+
+def _safe(message: str) -> str:
+    """What the endpoint said, unless it may quote what was signed."""
+    if _TELLTALE.search(message):
+        return ""
+    return one_line(" ".join(message.split()))[:_LONGEST_MESSAGE].rstrip(". ")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a ``Retry-After`` header (a number or an HTTP date), or ``None``."""
+    value = headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        return _seconds_until(value, headers.get("date", ""))
+
+
+def _seconds_until(value: str, now: str) -> float | None:
+    """Measured on the endpoint's own clock, where it tells it."""
+    try:
+        then = parsedate_to_datetime(value)
+        start = parsedate_to_datetime(now) if now else datetime.now(UTC)
+        return max(0.0, (then - start).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,157 @@
+"""Opening the one aioboto3 client, and preparing a caller's own; it sends nothing itself."""
+
+from __future__ import annotations
+
+import os
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from hashlib import md5
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aioboto3
+import botocore
+from aiobotocore.config import AioConfig
+from aiobotocore.session import get_session
+from anyio import move_on_after, to_thread
+from botocore.utils import parse_timestamp
+
+import aios3sync
+from aios3sync.errors import UsageError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.protocol import StoreCapabilities
+
+__all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
+
+# aiohttp sends up to this many bytes as they are; a larger body goes out in slices of a file object.
+_PLAIN_BODY: Final = 2**20
+_CLOSING: Final = 5.0
+_ISO_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
+
+
+def capabilities_of(client: Any, bucket: str = "") -> StoreCapabilities:
+    """What is known of the endpoint of ``client``: AWS's own sorts and has conditional deletes.
+
+    Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
+    """
+    host = urlsplit(client.meta.endpoint_url).hostname or ""
+    aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
+    return StoreCapabilities(sorted_listing=aws and not special, conditional_delete=aws and not special)
+
+
+def is_directory_bucket(bucket: str) -> bool:
+    """Whether the name is that of an S3 Express bucket (or its access point)."""
+    return bucket.endswith(("--x-s3", "--xa-s3"))
+
+
+@asynccontextmanager
+async def open_client(options: ConnectOptions, session: aioboto3.Session | None = None) -> AsyncIterator[Any]:
+    """Open the one client of a session; ``session`` brings its own profile and credentials.
+
+    Raises:
+        CredentialsError: the profile does not exist or cannot be read.
+        UsageError: the CA bundle is missing, or both a session and a profile are given.
+    """
+    if session is not None and options.profile is not None:
+        raise UsageError("profile: a session of your own brings its profile; give one of the two")
+    with map_errors("Connect", ""):
+        source: Any = session if session is not None else await to_thread.run_sync(_own_session, options)
+        client_context = source.client(
+            "s3",
+            endpoint_url=options.endpoint_url,
+            region_name=options.region,
+            verify=options.ca_bundle or (None if options.verify_tls else False),
+            config=_config(options),
+        )
+        client = await client_context.__aenter__()
+    try:
+        adopt_client(client)
+        yield client
+    finally:
+        # A cancelled run closes its connections too; this only shuts sockets, so it cannot take long.
+        with move_on_after(_CLOSING, shield=True):
+            await client_context.__aexit__(None, None, None)
+
+
+def adopt_client(client: Any) -> Any:
+    """Prepare a client for BotoStore and return it: one of ours, or a caller's own, which stays open.
+
+    A caller's client keeps its own retries; open it with ``retries={"total_max_attempts": 1}`` to have
+    one layer of them. Preparing it twice does no harm.
+    """
+    events = client.meta.events
+    for operation in ("PutObject", "UploadPart"):
+        events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
+    events.register_last(
+        "before-call.s3.DeleteObjects", _delete_with_md5, unique_id="aios3sync-DeleteObjects"
+    )
+    return client
+
+
+def _config(options: ConnectOptions) -> AioConfig:
+    return AioConfig(
+        retries={"total_max_attempts": 1, "mode": "standard"},
+        max_pool_connections=options.workers,
+        connect_timeout=options.connect_timeout,
+        read_timeout=options.read_timeout,
+        signature_version=botocore.UNSIGNED if options.anonymous else "s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        user_agent_extra=f"aios3sync/{getattr(aios3sync, '__version__', '0')}",
+        s3={"addressing_style": options.addressing, "payload_signing_enabled": True},
+    )
+
+
+def _own_session(options: ConnectOptions) -> aioboto3.Session:
+    """Runs in a thread: botocore reads some megabytes of JSON, which would stop the loop for long."""
+    if options.ca_bundle and not os.path.exists(options.ca_bundle):
+        raise UsageError(f"ca_bundle: {options.ca_bundle!r} does not exist")
+    core = get_session()
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
+    loader = core.get_component("data_loader")
+    for model in ("service-2", "endpoint-rule-set-1"):
+        loader.load_service_model("s3", model)
+    for name in ("endpoints", "partitions", "sdk-default-configuration"):
+        loader.load_data(name)
+    return aioboto3.Session(botocore_session=core, profile_name=options.profile)
+
+
+def _timestamp(value: Any) -> datetime:
+    """The parser of botocore takes most of the time of a listing page; nearly all values are ISO 8601."""
+    if isinstance(value, str) and _ISO_TIMESTAMP.fullmatch(value):
+        return datetime.fromisoformat(value)
+    parsed: datetime = parse_timestamp(value)
+    return parsed
+
+
+def _plain_body(params: dict[str, Any], **_: Any) -> None:
+    """Send small bodies as bytes, which also saves the round trip of ``Expect: 100-continue``.
+
+    With Content-MD5 there is nothing left for a checksum of botocore's, which over https would turn the
+    body into aws-chunked with a trailer.
+    """
+    body = params["body"]
+    if isinstance(body, BytesIO) and body.getbuffer().nbytes <= _PLAIN_BODY:
+        params["body"] = body.getvalue()
+    if "Content-MD5" in params["headers"]:
+        params["context"].pop("checksum", None)
+
+
+def _delete_with_md5(params: dict[str, Any], **_: Any) -> None:
+    """Swift and older MinIO refuse the CRC32 that botocore sends, every server takes Content-MD5.
+
+    Directory buckets are the exception: they know no MD5. A tab of a key becomes a character reference,
+    as botocore itself does with line ends, so that no parser can normalise it away.
+    """
+    params["body"] = params["body"].replace(b"\t", b"&#x9;")
+    if "--x-s3" in params["url"]:
+        return
+    digest = md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = b64encode(digest).decode("ascii")
+    params["context"].pop("checksum", None)

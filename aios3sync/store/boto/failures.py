@@ -1,0 +1,144 @@
+"""What botocore and aiohttp raise, as exceptions of ours; the one place where they are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import aiohttp
+from botocore import exceptions as boto_errors
+from botocore.parsers import ResponseParserError
+
+from aios3sync.errors import (
+    CredentialsError,
+    IntegrityError,
+    ListingError,
+    StoreError,
+    UnavailableError,
+)
+from aios3sync.store.answers import ErrorAnswer, error_from, one_line, subject
+
+__all__ = ("map_errors",)
+
+_CREDENTIALS: Final = (
+    boto_errors.ConfigNotFound,
+    boto_errors.ConfigParseError,
+    boto_errors.CredentialRetrievalError,
+    boto_errors.InvalidConfigError,
+    boto_errors.MetadataRetrievalError,
+    boto_errors.NoAuthTokenError,
+    boto_errors.NoCredentialsError,
+    boto_errors.PartialCredentialsError,
+    boto_errors.ProfileNotFound,
+    boto_errors.RefreshWithMFAUnsupportedError,
+    boto_errors.SSOError,
+    boto_errors.TokenRetrievalError,
+    boto_errors.UnknownCredentialError,
+)
+_CREDENTIAL_OPERATIONS: Final = frozenset(
+    {"AssumeRole", "AssumeRoleWithWebIdentity", "CreateToken", "GetRoleCredentials"}
+)
+_NO_CONNECTION: Final = (
+    boto_errors.ConnectTimeoutError,
+    boto_errors.EndpointConnectionError,
+    boto_errors.ProxyConnectionError,
+)
+_CUT: Final = (
+    aiohttp.ClientError,
+    boto_errors.HTTPClientError,
+    boto_errors.IncompleteReadError,
+    boto_errors.ConnectionError,
+    ConnectionError,
+    TimeoutError,
+)
+
+
+@contextmanager
+def map_errors(operation: str, bucket: str, key: str | None = None) -> Iterator[None]:
+    """Turn what botocore and aiohttp raise into our exceptions, chained to their cause.
+
+    Anything else passes: an error of our own code is not an answer of S3.
+    """
+    try:
+        yield
+    except boto_errors.ClientError as error:
+        raise _refused(error, operation, bucket, key) from error
+    except (boto_errors.BotoCoreError, ResponseParserError, UnicodeEncodeError, *_CUT) as error:
+        kind, code, text = _failure(error, operation)
+        message = f"{subject(operation, bucket, key)}: {text}"
+        raise kind(message, operation=operation, bucket=bucket, key=key, code=code) from error
+
+
+def _refused(error: boto_errors.ClientError, operation: str, bucket: str, key: str | None) -> StoreError:
+    details = error.response.get("Error", {})
+    metadata = error.response.get("ResponseMetadata", {})
+    code = str(details.get("Code", "Unknown"))
+    if error.operation_name in _CREDENTIAL_OPERATIONS:
+        what = f"the credentials cannot be had: {error.operation_name} was refused ({one_line(code)})"
+        message = f"{subject(operation, bucket, key)}: {what}"
+        return CredentialsError(message, operation=operation, bucket=bucket, key=key, code=code)
+    answer = ErrorAnswer(
+        code=code,
+        status=int(metadata.get("HTTPStatusCode", 0)),
+        message=str(details.get("Message", "")),
+        headers=metadata.get("HTTPHeaders", {}),
+        region=str(details.get("Region", "")),
+    )
+    return error_from(operation, bucket, key, answer)
+
+
+def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, str]:
+    """Kind, code and text for a request without a usable answer.
+
+    ``NoConnection`` is the code of requests that certainly were not carried out. Only texts of known
+    content are repeated: an address may hold a presigned query, a proxy's may hold a password.
+    """
+    cause = getattr(error, "kwargs", {}).get("error")
+    match error:
+        case UnicodeEncodeError():
+            return StoreError, "InvalidKey", "the key is not valid Unicode"
+        case ResponseParserError():
+            kind = ListingError if operation.startswith("List") else UnavailableError
+            return kind, "InvalidAnswer", "the answer is not the XML of S3"
+        case boto_errors.FlexibleChecksumError() | boto_errors.ChecksumError():
+            return IntegrityError, "ChecksumMismatch", "the answer does not match its checksum"
+        case boto_errors.ParamValidationError():
+            return (
+                StoreError,
+                "InvalidRequest",
+                "the request is not valid: check bucket, key and options",
+            )
+        case boto_errors.SSLError() if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+            return (
+                StoreError,
+                "Certificate",
+                "the certificate of the endpoint is not trusted (--ca-bundle)",
+            )
+        case _ if isinstance(error, _CREDENTIALS):
+            return CredentialsError, type(error).__name__, one_line(str(error))
+        case _ if isinstance(error, _NO_CONNECTION) and _never_sent(error, cause):
+            return UnavailableError, "NoConnection", f"cannot reach the endpoint ({_reason(cause)})"
+        case boto_errors.ReadTimeoutError() | TimeoutError():
+            return UnavailableError, "Timeout", "no answer in time"
+        case _ if isinstance(error, _CUT):
+            return (
+                UnavailableError,
+                "ConnectionLost",
+                f"the connection broke ({_reason(cause or error)})",
+            )
+        case _:
+            return StoreError, type(error).__name__, one_line(str(error))
+
+
+def _never_sent(error: Exception, cause: object) -> bool:
+    """A client of aiobotocore reports a connection that broke later as one that could not be made."""
+    return isinstance(error, boto_errors.ConnectTimeoutError) or isinstance(
+        cause, aiohttp.ClientConnectorError
+    )
+
+
+def _reason(cause: object) -> str:
+    if isinstance(cause, aiohttp.ClientConnectorError):
+        return one_line(cause.strerror or str(cause.os_error) or type(cause).__name__)
+    return type(cause).__name__

@@ -1,0 +1,144 @@
+"""How botocore's parsed answers become the values of the seam; pure, and no guessing.
+
+What a listing must have and has not makes the listing untrustworthy: a login page of a proxy, or half an
+answer, parses as an empty listing otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from urllib.parse import unquote_plus
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.errors import ListingError
+from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
+from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, ListPage, PutResult
+
+__all__ = (
+    "advanced",
+    "decoded",
+    "delete_error",
+    "get_result",
+    "head_result",
+    "list_page",
+    "put_result",
+    "seconds",
+    "trusted_listing",
+    "unquoted",
+)
+
+Answer = Mapping[str, Any]
+Marker = TypeVar("Marker", str, int)
+
+
+def unquoted(etag: str) -> str:
+    """An ETag without the quotes that some answers have and others have not."""
+    return etag.strip('"')
+
+
+def seconds(answer: Answer, member: str) -> float:
+    """A timestamp as seconds since the epoch, 0 where there is none."""
+    moment = answer.get(member)
+    return float(moment.timestamp()) if moment else 0.0
+
+
+def _encryption(answer: Answer) -> str:
+    if answer.get("SSECustomerAlgorithm"):
+        return "SSE-C"
+    return str(answer.get("ServerSideEncryption", ""))
+
+
+def _content_encoding(answer: Answer) -> str:
+    """Without ``aws-chunked``, which AWS strips and SeaweedFS, Ceph and rclone keep."""
+    encodings = (part.strip() for part in answer.get("ContentEncoding", "").split(","))
+    return ",".join(part for part in encodings if part and part != "aws-chunked")
+
+
+def put_result(answer: Answer, etag: str) -> PutResult:
+    """What a write answered."""
+    return PutResult(unquoted(etag), _encryption(answer), answer.get("VersionId", ""))
+
+
+def head_result(answer: Answer, size: int) -> HeadResult:
+    """The facts of an object of ``size`` bytes, from HeadObject or GetObject."""
+    return HeadResult(
+        size=size,
+        etag=unquoted(answer.get("ETag", "")),
+        last_modified=seconds(answer, "LastModified"),
+        metadata=dict(answer.get("Metadata", {})),
+        content_type=answer.get("ContentType", ""),
+        content_encoding=_content_encoding(answer),
+        encryption=_encryption(answer),
+        storage_class=answer.get("StorageClass", ""),
+    )
+
+
+def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:
+    """A body with its facts; a server that ignores ranges answers with the whole object, which is cut."""
+    content_range = answer.get("ContentRange", "")
+    if content_range:
+        return GetResult(body, head_result(answer, int(content_range.rpartition("/")[2])))
+    size = len(body)
+    if start or length is not None:
+        body = body[start : None if length is None else start + length]
+    return GetResult(body, head_result(answer, size))
+
+
+@contextmanager
+def trusted_listing(operation: str, bucket: str) -> Iterator[None]:
+    """Refuse a listing without its required members, or with keys that are not UTF-8."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        raise _untrusted(operation, bucket, f"the answer is not a complete listing ({error!r})") from error
+
+
+def _untrusted(operation: str, bucket: str, why: str) -> ListingError:
+    message = f"{subject(operation, bucket, None)}: {one_line(why)}"
+    return ListingError(message, operation=operation, bucket=bucket, code="InvalidListing", status=200)
+
+
+def decoded(answer: Answer, text: str) -> str:
+    """A key as it is; servers encode only where they say so, and most write a space as ``+``."""
+    if answer.get("EncodingType") != "url":
+        return text
+    return unquote_plus(text, errors="strict")
+
+
+def list_page(answer: Answer, bucket: str, token: str | None) -> ListPage:
+    """One page; raises ListingError where it cannot be told whether it is the last one."""
+    encoded = answer.get("EncodingType") == "url"
+    entries = [
+        TargetEntry(
+            unquote_plus(item["Key"], errors="strict") if encoded else item["Key"],
+            item["Size"],
+            item.get("ETag", "").strip('"'),
+            item["LastModified"].timestamp() if "LastModified" in item else 0.0,
+            item.get("StorageClass", ""),
+        )
+        for item in answer.get("Contents", ())
+    ]
+    prefixes = [decoded(answer, item["Prefix"]) for item in answer.get("CommonPrefixes", ())]
+    if not answer["IsTruncated"]:
+        return ListPage(entries, prefixes, None)
+    following = answer.get("NextContinuationToken", "")
+    if not following or following == token:
+        raise _untrusted("ListObjectsV2", bucket, "a truncated page does not say where the next one starts")
+    return ListPage(entries, prefixes, following)
+
+
+def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Marker]:
+    """The markers of the next page; raises ValueError where they do not lead on."""
+    following = {name: marker for name, marker in markers.items() if marker}
+    if not following or following == dict(previous):
+        raise ValueError("a truncated page does not say where the next one starts")
+    return following
+
+
+def delete_error(error: Answer) -> DeleteError:
+    """One ``<Error>`` of a DeleteObjects answer."""
+    code = str(error.get("Code", ""))
+    message = one_line(str(error.get("Message", "")) or code or "refused")
+    return DeleteError(str(error.get("Key", "")), code, message, code in RETRYABLE_CODES)

@@ -1,0 +1,337 @@
+"""BotoStore: every verb of the seam as low-level calls of one aioboto3 client; it never retries."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.errors import (
+    BucketNotFoundError,
+    CredentialsError,
+    IntegrityError,
+    ObjectNotFoundError,
+    StoreError,
+)
+from aios3sync.store.answers import subject
+from aios3sync.store.boto.client import capabilities_of, is_directory_bucket
+from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.results import (
+    advanced,
+    decoded,
+    delete_error,
+    get_result,
+    head_result,
+    list_page,
+    put_result,
+    seconds,
+    trusted_listing,
+    unquoted,
+)
+from aios3sync.store.parameters import (
+    checksum_member,
+    conditions,
+    copy_parameters,
+    multipart_parameters,
+    part_parameters,
+    payload_checksum,
+    put_parameters,
+    sse_customer,
+)
+from aios3sync.store.protocol import (
+    DeleteError,
+    DeleteItem,
+    GetResult,
+    HeadResult,
+    ListedPart,
+    ListedUpload,
+    ListPage,
+    PutOptions,
+    PutResult,
+    StoreCapabilities,
+)
+
+__all__ = ("BotoStore",)
+
+# Everything that XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets).
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_PRESIGNED: Final = {
+    "GET": "get_object",
+    "HEAD": "head_object",
+    "PUT": "put_object",
+    "DELETE": "delete_object",
+}
+
+
+class BotoStore:
+    """One bucket through a client that :func:`adopt_client` has prepared.
+
+    Args:
+        client: an open aioboto3 S3 client; it belongs to the caller.
+        bucket: a bucket name, an access-point alias or an ARN.
+        capabilities: what the endpoint can do; ``None`` asks :func:`capabilities_of`.
+        sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
+        request_payer: ``requester`` where the requester pays, for all requests without put options.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        capabilities: StoreCapabilities | None = None,
+        *,
+        sse_customer_key: bytes = b"",
+        request_payer: str = "",
+    ) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._capabilities = capabilities or capabilities_of(client, bucket)
+        self._customer = sse_customer(sse_customer_key)
+        self._payer = {"RequestPayer": request_payer} if request_payer else {}
+        self._directory = is_directory_bucket(bucket)
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that this store speaks for."""
+        return self._bucket
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """What the endpoint is known to do."""
+        return self._capabilities
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """Store one object with one PutObject."""
+        parameters = put_parameters(options, body) | self._digest(body, md5, options.checksum)
+        with map_errors("PutObject", self._bucket, key):
+            answer = await self._client.put_object(**self._at(key), Body=body, **parameters)
+        return self._verified("PutObject", key, answer, md5)
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Store one part with one UploadPart."""
+        parameters = part_parameters(options, body) | self._digest(body, md5, "of the upload")
+        with map_errors("UploadPart", self._bucket, key):
+            answer = await self._client.upload_part(
+                **self._at(key), UploadId=upload_id, PartNumber=number, Body=body, **parameters
+            )
+        return self._verified("UploadPart", key, answer, md5)
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+    ) -> GetResult:
+        """Read an object or a range of it with one GetObject."""
+        if length == 0:
+            return GetResult(b"", await self.head(key))
+        parameters = {"IfMatch": if_match} if if_match else {}
+        if start or length is not None:
+            parameters["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+        try:
+            with map_errors("GetObject", self._bucket, key):
+                answer = await self._client.get_object(**self._reading(key), **parameters)
+                async with answer["Body"] as stream:
+                    body = await stream.read()
+        except StoreError as error:
+            if error.status != 416:
+                raise
+            head = await self.head(key)
+            if start < head.size:
+                raise
+            return GetResult(b"", head)
+        return get_result(answer, body, start, length)
+
+    async def head(self, key: str) -> HeadResult:
+        """Ask for the facts of an object with one HeadObject."""
+        with map_errors("HeadObject", self._bucket, key):
+            answer = await self._client.head_object(**self._reading(key))
+        return head_result(answer, int(answer["ContentLength"]))
+
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str = "",
+        delimiter: str = "",
+        max_keys: int = 1000,
+    ) -> ListPage:
+        """Get one page with one ListObjectsV2."""
+        parameters = {"ContinuationToken": token, "StartAfter": start_after, "Delimiter": delimiter}
+        with map_errors("ListObjectsV2", self._bucket):
+            answer = await self._client.list_objects_v2(
+                Bucket=self._bucket,
+                Prefix=prefix,
+                MaxKeys=max_keys,
+                # Asked for by name, because then botocore leaves the decoding to us.
+                EncodingType="url",
+                **{name: value for name, value in parameters.items() if value},
+                **self._payer,
+            )
+        with trusted_listing("ListObjectsV2", self._bucket):
+            return list_page(answer, self._bucket, token)
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
+        batch = [item for item in items if not _NOT_IN_XML.search(item.key)]
+        errors = await self._delete_batch(batch) if batch else []
+        for item in items:
+            if _NOT_IN_XML.search(item.key):
+                errors += await self._delete_one(item)
+        return errors
+
+    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+        """Copy within the bucket with one CopyObject."""
+        source = {f"CopySource{name}": value for name, value in self._customer.items()}
+        with map_errors("CopyObject", self._bucket, key):
+            answer = await self._client.copy_object(
+                **self._at(key),
+                CopySource={"Bucket": self._bucket, "Key": source_key},
+                **(self._payer | source | copy_parameters(options)),
+            )
+        return put_result(answer, answer.get("CopyObjectResult", {}).get("ETag", ""))
+
+    async def create_multipart(self, key: str, options: PutOptions) -> str:
+        """Begin a multipart upload with CreateMultipartUpload."""
+        with map_errors("CreateMultipartUpload", self._bucket, key):
+            answer = await self._client.create_multipart_upload(
+                **self._at(key), **multipart_parameters(options)
+            )
+        return str(answer["UploadId"])
+
+    async def complete_multipart(
+        self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
+    ) -> PutResult:
+        """Join the parts with CompleteMultipartUpload; composite checksums are asked for with ListParts."""
+        checksums = await self._part_checksums(key, upload_id, options.checksum)
+        listed = [
+            {"PartNumber": part.number, "ETag": part.etag, **checksums.get(part.number, {})} for part in parts
+        ]
+        payer = {"RequestPayer": options.request_payer} if options.request_payer else {}
+        with map_errors("CompleteMultipartUpload", self._bucket, key):
+            answer = await self._client.complete_multipart_upload(
+                **self._at(key),
+                UploadId=upload_id,
+                MultipartUpload={"Parts": listed},
+                **(conditions(options) | payer | sse_customer(options.sse_customer_key)),
+            )
+        return put_result(answer, answer.get("ETag", ""))
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an upload with AbortMultipartUpload."""
+        try:
+            with map_errors("AbortMultipartUpload", self._bucket, key):
+                await self._client.abort_multipart_upload(**self._at(key), UploadId=upload_id, **self._payer)
+        except ObjectNotFoundError:
+            return
+
+    async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
+        """All parts, with as many ListParts as their pages need."""
+        return [
+            ListedPart(int(part["PartNumber"]), unquoted(part.get("ETag", "")), int(part["Size"]))
+            for part in await self._parts(key, upload_id)
+        ]
+
+    async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
+        """All unfinished uploads, with as many ListMultipartUploads as their pages need."""
+        uploads: list[ListedUpload] = []
+        markers: dict[str, str] = {}
+        while True:
+            with map_errors("ListMultipartUploads", self._bucket):
+                answer = await self._client.list_multipart_uploads(
+                    Bucket=self._bucket, Prefix=prefix, EncodingType="url", **markers, **self._payer
+                )
+            with trusted_listing("ListMultipartUploads", self._bucket):
+                uploads += [
+                    ListedUpload(decoded(answer, item["Key"]), item["UploadId"], seconds(item, "Initiated"))
+                    for item in answer.get("Uploads", ())
+                ]
+                if not answer["IsTruncated"]:
+                    return uploads
+                markers = advanced(
+                    markers,
+                    KeyMarker=decoded(answer, answer.get("NextKeyMarker", "")),
+                    UploadIdMarker=answer.get("NextUploadIdMarker", ""),
+                )
+
+    async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
+        """Sign a URL locally."""
+        with map_errors("Presign", self._bucket, key):
+            url = await self._client.generate_presigned_url(
+                _PRESIGNED[method], Params=self._at(key), ExpiresIn=int(expires)
+            )
+        return str(url)
+
+    def _at(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": key}
+
+    def _reading(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self._bucket, "Key": key, **self._customer, **self._payer}
+
+    def _digest(self, body: bytes, md5: bytes, checksum: str) -> dict[str, str]:
+        """What the endpoint checks the body with.
+
+        Directory buckets know no MD5: there a CRC does it, unless another ``checksum`` goes along (that
+        of a part has to be the one that its upload was created with).
+        """
+        if not self._directory:
+            return {"ContentMD5": b64encode(md5).decode("ascii")}
+        return {} if checksum else payload_checksum("crc32", body)
+
+    def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:
+        result = put_result(answer, answer.get("ETag", ""))
+        opaque = self._directory or is_opaque_encryption(result.encryption)
+        if proof(result.etag, opaque=opaque) is Proof.MD5 and result.etag != md5.hex():
+            raise IntegrityError(
+                f"{subject(operation, self._bucket, key)}: the endpoint stored other bytes than were sent "
+                f"(ETag {result.etag}, MD5 {md5.hex()})",
+                operation=operation,
+                bucket=self._bucket,
+                key=key,
+                code="ETagMismatch",
+                status=200,
+            )
+        return result
+
+    async def _delete_batch(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        objects = [{"Key": key, "ETag": etag} if etag else {"Key": key} for key, etag in items]
+        with map_errors("DeleteObjects", self._bucket):
+            answer = await self._client.delete_objects(
+                Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}, **self._payer
+            )
+        return [delete_error(error) for error in answer.get("Errors", ()) if error.get("Code") != "NoSuchKey"]
+
+    async def _delete_one(self, item: DeleteItem) -> list[DeleteError]:
+        condition = {"IfMatch": item.etag} if item.etag else {}
+        try:
+            with map_errors("DeleteObject", self._bucket, item.key):
+                await self._client.delete_object(**self._at(item.key), **condition, **self._payer)
+        except (BucketNotFoundError, CredentialsError):
+            raise
+        except ObjectNotFoundError:
+            return []
+        except StoreError as error:
+            return [DeleteError(item.key, error.code, error.message, error.retryable)]
+        return []
+
+    async def _part_checksums(self, key: str, upload_id: str, checksum: str) -> dict[int, dict[str, str]]:
+        """What CompleteMultipartUpload has to repeat of each part of an upload with a checksum."""
+        if not checksum:
+            return {}
+        member = checksum_member(checksum)
+        listed = await self._parts(key, upload_id)
+        return {part["PartNumber"]: {member: part[member]} for part in listed if member in part}
+
+    async def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
+        parts: list[dict[str, Any]] = []
+        marker: dict[str, int] = {}
+        while True:
+            with map_errors("ListParts", self._bucket, key):
+                answer = await self._client.list_parts(**self._reading(key), UploadId=upload_id, **marker)
+            with trusted_listing("ListParts", self._bucket):
+                parts += answer.get("Parts", ())
+                if not answer.get("IsTruncated", False):
+                    return parts
+                marker = advanced(marker, PartNumberMarker=answer["NextPartNumberMarker"])

@@ -1,0 +1,50 @@
+"""CountingStore: counts every request that is really sent; it changes nothing about any of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aios3sync.store.forwarding import ForwardingStore, Request
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("CountingStore", "RequestCounts")
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class RequestCounts:
+    """What was asked of S3 so far; shared by the wrappers of one store, and by stores that share it.
+
+    Attributes:
+        requests: number of requests by S3 operation name, every attempt counted. A verb that reads
+            several pages (ListParts, ListMultipartUploads) counts as one.
+        retries: how many of them repeated an earlier one.
+        bytes_sent: bytes of the bodies of those that were answered with success.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    retries: int = 0
+    bytes_sent: int = 0
+
+    @property
+    def total(self) -> int:
+        """All requests together."""
+        return self.requests.total()
+
+
+class CountingStore(ForwardingStore):
+    """Counts into ``counts``; innermost of the wrappers, so that each attempt counts."""
+
+    def __init__(self, inner: ObjectStore, counts: RequestCounts) -> None:
+        super().__init__(inner)
+        self.counts = counts
+
+    async def call(self, request: Request[T]) -> T:
+        """Count, then send."""
+        self.counts.requests[request.operation] += 1
+        result = await request.send()
+        self.counts.bytes_sent += request.size
+        return result

@@ -1,0 +1,150 @@
+"""ForwardingStore: the base of every wrapper; it adds nothing and takes nothing away.
+
+A wrapper overrides :meth:`ForwardingStore.call`, through which every request goes, and a verb only where
+that verb needs something of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Generic, NamedTuple, TypeVar
+
+from aios3sync.store.protocol import (
+    DeleteError,
+    DeleteItem,
+    GetResult,
+    HeadResult,
+    ListedPart,
+    ListedUpload,
+    ListPage,
+    ObjectStore,
+    PutOptions,
+    PutResult,
+    StoreCapabilities,
+)
+
+__all__ = ("ForwardingStore", "Request")
+
+T = TypeVar("T")
+
+
+class Request(NamedTuple, Generic[T]):
+    """One request on its way through the wrappers.
+
+    Attributes:
+        operation: the S3 operation name, e.g. ``"PutObject"``.
+        key: the object key, the prefix of a listing, or ``None``.
+        size: bytes of the body, 0 for requests without one.
+        send: carries it out; may be called again to send it again.
+    """
+
+    operation: str
+    key: str | None
+    size: int
+    send: Callable[[], Awaitable[T]]
+
+
+class ForwardingStore:
+    """All verbs of :class:`~aios3sync.store.protocol.ObjectStore`, handed on to ``inner``."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        self.inner = inner
+
+    async def call(self, request: Request[T]) -> T:
+        """Carry out one request."""
+        return await request.send()
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of the wrapped store."""
+        return self.inner.bucket
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """What the endpoint of the wrapped store is known to do."""
+        return self.inner.capabilities
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """See :meth:`ObjectStore.put`."""
+        send = partial(self.inner.put, key, body, options, md5=md5)
+        return await self.call(Request("PutObject", key, len(body), send))
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+    ) -> GetResult:
+        """See :meth:`ObjectStore.get`."""
+        send = partial(self.inner.get, key, start=start, length=length, if_match=if_match)
+        return await self.call(Request("GetObject", key, 0, send))
+
+    async def head(self, key: str) -> HeadResult:
+        """See :meth:`ObjectStore.head`."""
+        return await self.call(Request("HeadObject", key, 0, partial(self.inner.head, key)))
+
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str = "",
+        delimiter: str = "",
+        max_keys: int = 1000,
+    ) -> ListPage:
+        """See :meth:`ObjectStore.list_page`."""
+        send = partial(
+            self.inner.list_page,
+            prefix,
+            token=token,
+            start_after=start_after,
+            delimiter=delimiter,
+            max_keys=max_keys,
+        )
+        return await self.call(Request("ListObjectsV2", prefix, 0, send))
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """See :meth:`ObjectStore.delete_many`."""
+        send = partial(self.inner.delete_many, items)
+        return await self.call(Request("DeleteObjects", None, 0, send))
+
+    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+        """See :meth:`ObjectStore.copy`."""
+        send = partial(self.inner.copy, source_key, key, options)
+        return await self.call(Request("CopyObject", key, 0, send))
+
+    async def create_multipart(self, key: str, options: PutOptions) -> str:
+        """See :meth:`ObjectStore.create_multipart`."""
+        send = partial(self.inner.create_multipart, key, options)
+        return await self.call(Request("CreateMultipartUpload", key, 0, send))
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """See :meth:`ObjectStore.put_part`."""
+        send = partial(self.inner.put_part, key, upload_id, number, body, options, md5=md5)
+        return await self.call(Request("UploadPart", key, len(body), send))
+
+    async def complete_multipart(
+        self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
+    ) -> PutResult:
+        """See :meth:`ObjectStore.complete_multipart`."""
+        send = partial(self.inner.complete_multipart, key, upload_id, parts, options)
+        return await self.call(Request("CompleteMultipartUpload", key, 0, send))
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """See :meth:`ObjectStore.abort_multipart`."""
+        send = partial(self.inner.abort_multipart, key, upload_id)
+        await self.call(Request("AbortMultipartUpload", key, 0, send))
+
+    async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
+        """See :meth:`ObjectStore.list_parts`."""
+        send = partial(self.inner.list_parts, key, upload_id)
+        return await self.call(Request("ListParts", key, 0, send))
+
+    async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
+        """See :meth:`ObjectStore.list_multiparts`."""
+        send = partial(self.inner.list_multiparts, prefix)
+        return await self.call(Request("ListMultipartUploads", prefix, 0, send))
+
+    async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
+        """See :meth:`ObjectStore.presign`; it is no request, so it passes every wrapper by."""
+        return await self.inner.presign(key, expires=expires, method=method)

@@ -1,0 +1,146 @@
+"""How PutOptions become parameters of S3 calls, in the names of the S3 API; pure.
+
+Unset options send nothing. SSE-C keys stay raw bytes here: what sends them encodes them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import zlib
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from aios3sync.errors import UsageError
+from aios3sync.store.protocol import PutOptions
+
+__all__ = (
+    "checksum_member",
+    "conditions",
+    "copy_parameters",
+    "multipart_parameters",
+    "part_parameters",
+    "payload_checksum",
+    "put_parameters",
+    "sse_customer",
+)
+
+_MEMBERS: Final = (
+    ("ContentType", "content_type"),
+    ("ContentEncoding", "content_encoding"),
+    ("CacheControl", "cache_control"),
+    ("ContentDisposition", "content_disposition"),
+    ("ContentLanguage", "content_language"),
+    ("Expires", "expires"),
+    ("StorageClass", "storage_class"),
+    ("ServerSideEncryption", "sse"),
+    ("SSEKMSKeyId", "sse_kms_key_id"),
+    ("ACL", "acl"),
+    ("RequestPayer", "request_payer"),
+)
+
+
+def multipart_parameters(options: PutOptions) -> dict[str, Any]:
+    """Parameters of CreateMultipartUpload: all but conditions and the checksum of a body."""
+    parameters = _stored(options)
+    if options.checksum:
+        parameters["ChecksumAlgorithm"] = options.checksum.upper()
+    return parameters
+
+
+def put_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
+    """Parameters of PutObject beside bucket, key, body and Content-MD5."""
+    return _stored(options) | conditions(options) | payload_checksum(options.checksum, body)
+
+
+def part_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
+    """Parameters of UploadPart beside the address of the part, body and Content-MD5."""
+    parameters = sse_customer(options.sse_customer_key) | payload_checksum(options.checksum, body)
+    if options.request_payer:
+        parameters["RequestPayer"] = options.request_payer
+    return parameters
+
+
+def copy_parameters(options: PutOptions | None) -> dict[str, Any]:
+    """Parameters of CopyObject beside source and destination; ``None`` keeps what the source has."""
+    if options is None:
+        return {"MetadataDirective": "COPY"}
+    parameters = multipart_parameters(options) | conditions(options)
+    parameters["MetadataDirective"] = "REPLACE"
+    if options.tags:
+        parameters["TaggingDirective"] = "REPLACE"
+    return parameters
+
+
+def conditions(options: PutOptions) -> dict[str, Any]:
+    """``If-Match`` and ``If-None-Match``; unquoted, which Ceph demands and every other server takes."""
+    parameters = {"IfMatch": options.if_match} if options.if_match else {}
+    if options.if_none_match:
+        parameters["IfNoneMatch"] = "*"
+    return parameters
+
+
+def sse_customer(key: bytes) -> dict[str, Any]:
+    """Parameters of a request for an object under SSE-C; none without a key."""
+    return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
+
+
+def checksum_member(algorithm: str) -> str:
+    """The name of the checksum parameter, e.g. ``ChecksumCRC64NVME``."""
+    return f"Checksum{algorithm.upper()}"
+
+
+def payload_checksum(algorithm: str, body: bytes) -> dict[str, str]:
+    """The ``x-amz-checksum-*`` parameter of a body, none without an algorithm.
+
+    It is sent as a header that is known before the body: trailers and aws-chunked bodies are refused or
+    stored as content by several servers.
+
+    Raises:
+        UsageError: the algorithm is unknown or needs a package that is not installed.
+    """
+    if not algorithm:
+        return {}
+    digest = _digest(algorithm)(body)
+    return {checksum_member(algorithm): base64.b64encode(digest).decode("ascii")}
+
+
+def _stored(options: PutOptions) -> dict[str, Any]:
+    parameters: dict[str, Any] = {
+        member: value for member, name in _MEMBERS if (value := getattr(options, name))
+    }
+    if options.metadata:
+        parameters["Metadata"] = dict(options.metadata)
+    if options.tags:
+        parameters["Tagging"] = urlencode(options.tags)
+    return parameters | sse_customer(options.sse_customer_key)
+
+
+def _digest(algorithm: str) -> Callable[[bytes], bytes]:
+    match algorithm:
+        case "sha256":
+            return lambda body: hashlib.sha256(body).digest()
+        case "sha1":
+            return lambda body: hashlib.sha1(body, usedforsecurity=False).digest()
+        case "crc32":
+            return lambda body: zlib.crc32(body).to_bytes(4, "big")
+        case "crc32c" | "crc64nvme":
+            return _crt_digest(algorithm)
+        case _:
+            raise UsageError(f"{algorithm!r} is not a checksum of S3")
+
+
+def _crt_digest(algorithm: str) -> Callable[[bytes], bytes]:
+    # The standard library has neither, and a table in Python is slower than any network.
+    try:
+        checksums = importlib.import_module("awscrt.checksums")
+    except ImportError:
+        raise UsageError(
+            f"checksum {algorithm} needs the package awscrt (pip install awscrt); "
+            "sha256, sha1 and crc32 need nothing"
+        ) from None
+    if algorithm == "crc32c":
+        return lambda body: int(checksums.crc32c(body)).to_bytes(4, "big")
+    return lambda body: int(checksums.crc64nvme(body)).to_bytes(8, "big")

@@ -1,0 +1,316 @@
+"""The store seam: what the rest of the package may ask of S3, and what it may rely on.
+
+Only types live here: no I/O. One store speaks for one bucket. Keys are opaque strings, handed to the
+endpoint as they are and never normalised. ETags are handed out without quotes, an ``aws-chunked``
+content encoding is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.errors import UsageError
+
+__all__ = (
+    "Budget",
+    "DeleteError",
+    "DeleteItem",
+    "GetResult",
+    "HeadResult",
+    "ListPage",
+    "ListedPart",
+    "ListedUpload",
+    "ObjectStore",
+    "PutOptions",
+    "PutResult",
+    "StoreCapabilities",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCapabilities:
+    """What an endpoint is known to do; never inferred from the absence of evidence.
+
+    Attributes:
+        sorted_listing: ListObjectsV2 comes in UTF-8 byte order of the keys (AWS's own general purpose
+            buckets; SeaweedFS sorts per directory, S3 Express does not sort).
+        conditional_delete: an ETag in DeleteObjects is honoured (AWS; moto and rclone ignore it).
+    """
+
+    sorted_listing: bool = False
+    conditional_delete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """Everything that an upload may send beside the body; unset means that no header is sent.
+
+    Attributes:
+        content_type: MIME type; empty lets the endpoint choose.
+        content_encoding, cache_control, content_disposition, content_language: HTTP headers.
+        expires: an HTTP date, sent as it is.
+        metadata: user metadata, names without ``x-amz-meta-``; ASCII only, 2 KiB at most
+            (https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html).
+        storage_class: e.g. ``STANDARD_IA``.
+        sse: ``AES256`` or ``aws:kms`` or ``aws:kms:dsse``.
+        sse_kms_key_id: the key for ``aws:kms``; empty means the account's default key.
+        sse_customer_key: the 32 raw bytes of an SSE-C key; never shown in ``repr``.
+        acl: a canned ACL.
+        tags: object tags.
+        checksum: ``crc32c``, ``crc64nvme``, ``sha256`` or ``sha1`` or ``crc32`` to add an
+            ``x-amz-checksum-*`` header; empty sends none.
+        request_payer: ``requester`` where the requester pays.
+        if_match: overwrite only the object with this ETag.
+        if_none_match: create only (``If-None-Match: *``).
+    """
+
+    content_type: str = ""
+    content_encoding: str = ""
+    cache_control: str = ""
+    content_disposition: str = ""
+    content_language: str = ""
+    expires: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    storage_class: str = ""
+    sse: str = ""
+    sse_kms_key_id: str = ""
+    sse_customer_key: bytes = field(default=b"", repr=False)
+    acl: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    checksum: str = ""
+    request_payer: str = ""
+    if_match: str = ""
+    if_none_match: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in self.metadata.items():
+            if not (name.isascii() and value.isascii() and value.isprintable()):
+                raise UsageError(
+                    f"metadata {name!r}: only printable ASCII can be sent as a header; "
+                    "encode the value (for example percent-encoding) first"
+                )
+        if self.sse_customer_key and len(self.sse_customer_key) != 32:
+            raise UsageError("an SSE-C key has exactly 32 bytes")
+
+
+class PutResult(NamedTuple):
+    """What a write answered.
+
+    Attributes:
+        etag: without quotes; empty where the endpoint sent none.
+        encryption: ``x-amz-server-side-encryption`` of the answer, ``SSE-C`` for customer keys, or empty.
+        version_id: in versioned buckets, else empty.
+    """
+
+    etag: str
+    encryption: str = ""
+    version_id: str = ""
+
+
+class HeadResult(NamedTuple):
+    """What HEAD tells of one object.
+
+    Attributes:
+        size: bytes as stored.
+        etag: without quotes.
+        last_modified: seconds since the epoch, whole seconds.
+        metadata: user metadata, names in lower case without ``x-amz-meta-``.
+        content_type, content_encoding: as stored, empty where unset.
+        encryption: as in :class:`PutResult`.
+        storage_class: empty means STANDARD.
+    """
+
+    size: int
+    etag: str
+    last_modified: float
+    metadata: Mapping[str, str]
+    content_type: str = ""
+    content_encoding: str = ""
+    encryption: str = ""
+    storage_class: str = ""
+
+
+class GetResult(NamedTuple):
+    """A whole object or one range of it: the body, and what the answer told of the object.
+
+    ``head.size`` is the size of the whole object, also when a range was asked for.
+    """
+
+    body: bytes
+    head: HeadResult
+
+
+class ListPage(NamedTuple):
+    """One page of ListObjectsV2.
+
+    Attributes:
+        entries: full keys, in the order of the endpoint; any number of them, also none.
+        prefixes: CommonPrefixes, where a delimiter was given.
+        next_token: the continuation token, or ``None`` at the end. A page that says it is truncated and
+            has no token raises ListingError instead of ending the listing.
+    """
+
+    entries: list[TargetEntry]
+    prefixes: list[str]
+    next_token: str | None
+
+
+class DeleteItem(NamedTuple):
+    """One key of a batch delete; with ``etag`` the delete is conditional where that is supported."""
+
+    key: str
+    etag: str = ""
+
+
+class DeleteError(NamedTuple):
+    """One key that a batch delete did not delete."""
+
+    key: str
+    code: str
+    message: str
+    retryable: bool
+
+
+class ListedPart(NamedTuple):
+    """One part of an unfinished multipart upload; size in bytes."""
+
+    number: int
+    etag: str
+    size: int
+
+
+class ListedUpload(NamedTuple):
+    """One unfinished multipart upload; ``initiated`` in seconds since the epoch."""
+
+    key: str
+    upload_id: str
+    initiated: float
+
+
+class Budget(Protocol):
+    """Bounds the bytes of bodies that are in memory; acquired before a body is read."""
+
+    async def acquire(self, size: int) -> None:
+        """Wait until ``size`` bytes are free. A size over the whole budget waits for all of it."""
+        ...
+
+    def release(self, size: int) -> None:
+        """Give back what was acquired, exactly once and with the same size."""
+        ...
+
+
+@runtime_checkable
+class ObjectStore(Protocol):
+    """The verbs of one bucket.
+
+    All methods raise :class:`~aios3sync.errors.StoreError` subclasses and nothing else of the transport.
+    Cancelling any of them leaves no task and no connection behind; a write that is cancelled may or may
+    not have happened. "Retry-safe" below says whether a wrapper may send the request again when the
+    answer was lost.
+    """
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that this store speaks for."""
+        ...
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """What the endpoint is known to do."""
+        ...
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """Store one object: all of it or nothing (an overwrite keeps the old object until it is done).
+
+        ``md5`` is the 16-byte digest of ``body``; it goes along as Content-MD5 and is compared with the
+        answered ETag where that is comparable. Retry-safe unless conditional: a repeated conditional put
+        may meet its own first attempt and must be read back. Raises IntegrityError on a wrong ETag,
+        PreconditionFailedError, BucketNotFoundError.
+        """
+        ...
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+    ) -> GetResult:
+        """Read one object, or ``length`` bytes of it from ``start``. Retry-safe.
+
+        A short answer is an UnavailableError, never a short body; only the end of the object makes a
+        body shorter than ``length``. Raises ObjectNotFoundError, PreconditionFailedError.
+        """
+        ...
+
+    async def head(self, key: str) -> HeadResult:
+        """Ask for one object's facts. Retry-safe. Raises ObjectNotFoundError."""
+        ...
+
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str = "",
+        delimiter: str = "",
+        max_keys: int = 1000,
+    ) -> ListPage:
+        """Get one page of a listing. Retry-safe. Raises ListingError, BucketNotFoundError.
+
+        Order is that of the endpoint (see StoreCapabilities); pages can be short, long or empty.
+        """
+        ...
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """Delete up to 1000 keys; a missing key counts as deleted. Not atomic. Retry-safe.
+
+        Returns the keys that were not deleted; raises only if the request as a whole failed. Keys that
+        XML 1.0 cannot hold are deleted one by one.
+        """
+        ...
+
+    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+        """Copy within the bucket on the server; ``options`` replace the metadata, ``None`` keeps them.
+
+        Atomic and retry-safe. Raises ObjectNotFoundError.
+        """
+        ...
+
+    async def create_multipart(self, key: str, options: PutOptions) -> str:
+        """Begin a multipart upload and return its id. Not retry-safe: a lost answer leaves an orphan."""
+        ...
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Store part ``number`` (1 to 10,000), replacing an earlier one. Retry-safe.
+
+        ``options`` are those of the upload; only SSE-C, request payer and checksum apply to a part.
+        """
+        ...
+
+    async def complete_multipart(
+        self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
+    ) -> PutResult:
+        """Make the parts one object, atomically. Not retry-safe by itself.
+
+        A repeated call may see ObjectNotFoundError (NoSuchUpload) though the first one worked: read the
+        object back. A 200 answer with an error body raises. The ETag may be empty (Ceph): HEAD it then.
+        """
+        ...
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an upload and its parts; one that does not exist is no error. Retry-safe."""
+        ...
+
+    async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
+        """All parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError."""
+        ...
+
+    async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
+        """All unfinished uploads below ``prefix``. Retry-safe."""
+        ...
+
+    async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
+        """A URL that anyone may use for ``expires`` seconds; computed locally, no request is sent."""
+        ...

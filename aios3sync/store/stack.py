@@ -1,0 +1,46 @@
+"""The one place where a store gets its wrappers, in the one order that works."""
+
+from __future__ import annotations
+
+from aios3sync.store.counting import CountingStore, RequestCounts
+from aios3sync.store.limiting import Limiter, LimitingStore
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.retrying import RetryBudget, RetryingStore
+from aios3sync.store.throttling import Bandwidth, ThrottlingStore
+
+__all__ = ("stack",)
+
+
+def stack(  # noqa: PLR0913 - what the stores of one session share, all but two with defaults
+    store: ObjectStore,
+    *,
+    max_attempts: int,
+    workers: int,
+    counts: RequestCounts | None = None,
+    limiter: Limiter | None = None,
+    bandwidth: Bandwidth | None = None,
+    budget: RetryBudget | None = None,
+) -> ObjectStore:
+    """Wrap ``store``, from the inside out: counting, limiting, throttling, retrying.
+
+    Args:
+        store: what really sends.
+        max_attempts: how often one request is sent at most.
+        workers: ceiling of requests in flight, where no ``limiter`` is given.
+        counts: where requests are counted; one of its own where none is given.
+        limiter: requests in flight, shared by all stores of a session.
+        bandwidth: the line that all stores of a session share, ``None`` for no limit.
+        budget: the retries that all stores of a session share.
+    """
+    counts = counts or RequestCounts()
+    # Innermost, so that every attempt counts and nothing that only waits does.
+    wrapped: ObjectStore = CountingStore(store, counts)
+    # Around single attempts: a slot is held while a request is in flight, and the limit learns from the
+    # outcome of each attempt.
+    wrapped = LimitingStore(wrapped, limiter or Limiter(workers))
+    # Outside the limit, so that a body which waits for the line holds no slot; inside the retries, because
+    # a body that is sent twice uses the line twice.
+    if bandwidth is not None:
+        wrapped = ThrottlingStore(wrapped, bandwidth)
+    # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
+    return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget)

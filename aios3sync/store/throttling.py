@@ -1,0 +1,64 @@
+"""A ceiling for the bytes that go out in a second, over all uploads together; answers are not slowed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+from aios3sync.store.forwarding import ForwardingStore, Request
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("Bandwidth", "ThrottlingStore")
+
+T = TypeVar("T")
+
+
+class Bandwidth:
+    """A line of ``rate`` bytes a second: each body books the next free stretch of it and waits its turn.
+
+    An idle line saves nothing up, so that a pause is never followed by a burst.
+
+    Args:
+        rate: bytes a second.
+        clock: seconds, never going back.
+        sleep: waits for some seconds.
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        if rate <= 0:
+            raise ValueError("a rate is above zero")
+        self.rate = rate
+        self._clock = clock
+        self._sleep = sleep
+        self._free_at = clock()
+
+    async def book(self, size: int) -> None:
+        """Return when a body of ``size`` bytes may start."""
+        now = self._clock()
+        start = max(now, self._free_at)
+        self._free_at = start + size / self.rate
+        if start > now:
+            await self._sleep(start - now)
+
+
+class ThrottlingStore(ForwardingStore):
+    """Delays the bodies of PutObject and UploadPart so that all together keep to ``bandwidth``."""
+
+    def __init__(self, inner: ObjectStore, bandwidth: Bandwidth) -> None:
+        super().__init__(inner)
+        self.bandwidth = bandwidth
+
+    async def call(self, request: Request[T]) -> T:
+        """Wait for the line, then send."""
+        if request.size:
+            await self.bandwidth.book(request.size)
+        return await request.send()

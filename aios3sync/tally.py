@@ -1,0 +1,126 @@
+"""Counts a run while it goes on; every planned item must end in exactly one state. No I/O but the error file.
+
+Two sets of counters exist, because a run may compare twice (when a listing turns out to be needed): what has
+happened to the world stays counted, what a comparison merely found is counted anew with the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from typing import IO
+
+import orjson
+
+from aios3sync.report import MAX_REPORTED_ERRORS, STATES, Failure
+
+__all__ = ("Tally",)
+
+
+class Tally:
+    """The counters of one run.
+
+    Args:
+        error_directory: where the file with all errors goes once there are more than the report holds.
+    """
+
+    def __init__(self, error_directory: str) -> None:
+        self._effects: Counter[str] = Counter()
+        self._findings: Counter[str] = Counter()
+        self._planned_effects = 0
+        self._errors: list[Failure] = []
+        self._finding_errors: list[Failure] = []
+        self._directory = error_directory
+        self._file: IO[bytes] | None = None
+        self.errors_file: str | None = None
+        self.warnings: list[str] = []
+        self.scanned = 0
+        self.uploaded_bytes = 0
+
+    def begin_comparison(self) -> None:
+        """Forget what the comparison before found; what was done stays."""
+        self._findings.clear()
+        self._finding_errors.clear()
+        self.scanned = 0
+
+    def plan(self, count: int = 1) -> None:
+        """``count`` more items have to end in a state."""
+        self._planned_effects += count
+
+    def settle(self, state: str, failure: Failure | None = None) -> None:
+        """One planned item ended."""
+        self._effects[state] += 1
+        if failure is not None:
+            self._add_error(self._errors, failure)
+
+    def find(self, state: str, count: int = 1, failure: Failure | None = None) -> None:
+        """The comparison itself found ``count`` items in a state: planned and ended at once."""
+        self._findings[state] += count
+        if failure is not None:
+            self._add_error(self._finding_errors, failure)
+
+    def warn(self, message: str) -> None:
+        """Something worth a line, once."""
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    @property
+    def pending(self) -> int:
+        """Planned items that have not ended yet."""
+        return self._planned_effects - self._effects.total()
+
+    @property
+    def planned(self) -> int:
+        """All items, ended or not."""
+        return self._planned_effects + self._findings.total()
+
+    @property
+    def cancelled(self) -> int:
+        """Items that were given up."""
+        return self._effects["cancelled"]
+
+    def cancel_pending(self) -> None:
+        """What has not ended by now never will."""
+        self._effects["cancelled"] += self.pending
+
+    def counts(self) -> dict[str, int]:
+        """All states with their counts."""
+        return {state: self._effects[state] + self._findings[state] for state in STATES}
+
+    @property
+    def errors(self) -> tuple[Failure, ...]:
+        """The first failures, those of the comparison first."""
+        return tuple((self._finding_errors + self._errors)[:MAX_REPORTED_ERRORS])
+
+    def _add_error(self, errors: list[Failure], failure: Failure) -> None:
+        errors.append(failure)
+        if len(errors) > MAX_REPORTED_ERRORS:
+            if self._file is None:
+                self._open_file(errors)
+            else:
+                self._write(failure)
+            errors.pop()
+
+    def _open_file(self, errors: list[Failure]) -> None:
+        try:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
+        except OSError as error:
+            self.warn(f"only the first {MAX_REPORTED_ERRORS} errors are kept: {error.strerror}")
+            return
+        self._file, self.errors_file = os.fdopen(descriptor, "wb"), path
+        for failure in errors:
+            self._write(failure)
+
+    def _write(self, failure: Failure) -> None:
+        if self._file is not None:
+            try:
+                self._file.write(orjson.dumps(failure) + b"\n")
+            except OSError as error:
+                self.warn(f"the file of errors is cut short: {error.strerror}")
+
+    def close(self) -> None:
+        """Finish the file of errors, if there is one; idempotent."""
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,28 @@
+"""ObjectStoreContract: every promise of the seam as a test, the same for all implementations.
+
+A test module subclasses it, gives the fixtures ``store`` (an empty bucket) and ``absent`` (a bucket that
+does not exist), and names what its endpoint does otherwise::
+
+    class TestMyStore(ObjectStoreContract):
+        cannot_hold = {"a//b": "folds empty path parts"}
+
+        @pytest.fixture
+        def store(self): ...
+
+A named deviation is asserted, never skipped: when the endpoint learns better, the test says so.
+"""
+
+from __future__ import annotations
+
+from aios3sync.testing.contract.deletes import DeleteContract
+from aios3sync.testing.contract.deviations import Deviations
+from aios3sync.testing.contract.keys import ODD_KEYS, KeyContract
+from aios3sync.testing.contract.listings import ListingContract
+from aios3sync.testing.contract.multipart import MultipartContract
+from aios3sync.testing.contract.objects import ObjectContract
+
+__all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract")
+
+
+class ObjectStoreContract(ObjectContract, KeyContract, ListingContract, DeleteContract, MultipartContract):
+    """All promises together."""

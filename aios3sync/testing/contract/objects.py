@@ -1,0 +1,225 @@
+"""The contract of put, get, head, copy and presign."""
+# ruff: noqa: S101, D102 - tests: assertions are their point, their names are their docstrings
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from hashlib import md5
+from typing import Final
+
+import pytest
+from anyio import create_task_group, to_thread
+
+from aios3sync.errors import (
+    BucketNotFoundError,
+    IntegrityError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+)
+from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions
+from aios3sync.testing.contract.deviations import PLAIN, Deviations, put
+
+__all__ = ("ObjectContract",)
+
+_FULL: Final = PutOptions(
+    content_type="text/x-test; charset=utf-8",
+    content_encoding="gzip",
+    cache_control="max-age=60",
+    content_disposition='attachment; filename="x"',
+    content_language="de",
+    expires="Wed, 21 Oct 2065 07:28:00 GMT",
+    metadata={"mtime": "1.5", "md5chksum": "XrY7u+Ae7tCTyyK7j1rNww=="},
+    tags={"team": "a b", "kind": "x&y"},
+)
+
+
+class ObjectContract(Deviations):
+    """One object at a time."""
+
+    async def test_what_is_put_can_be_got(self, store: ObjectStore) -> None:
+        result = await put(store, "key", b"body")
+        assert result.etag == md5(b"body").hexdigest()
+        body, head = await store.get("key")
+        assert body == b"body"
+        assert (head.size, head.etag) == (4, result.etag)
+
+    @pytest.mark.parametrize("size", [0, 1, 2**20, 2**20 + 1, 3 * 2**20])
+    async def test_bodies_of_any_size_survive(self, store: ObjectStore, size: int) -> None:
+        body = bytes(range(256)) * (size // 256 + 1)
+        await put(store, "sized", body[:size])
+        assert (await store.get("sized")).body == body[:size]
+        assert (await store.head("sized")).size == size
+
+    async def test_an_overwrite_replaces_all_of_it(self, store: ObjectStore) -> None:
+        await put(store, "key", b"a long first body", _FULL)
+        await put(store, "key", b"short")
+        body, head = await store.get("key")
+        assert body == b"short"
+        assert dict(head.metadata) == {}
+
+    async def test_a_body_that_does_not_fit_its_md5_is_an_integrity_error(
+        self, store: ObjectStore
+    ) -> None:
+        with pytest.raises(IntegrityError):
+            await store.put("torn", b"body", PLAIN, md5=md5(b"other").digest())
+        if self.refuses_wrong_md5:
+            with pytest.raises(ObjectNotFoundError):
+                await store.head("torn")
+        else:
+            assert (await store.head("torn")).size == 4
+
+    async def test_options_come_back(self, store: ObjectStore) -> None:
+        await put(store, "full", b"body", _FULL)
+        head = await store.head("full")
+        assert head.content_type == _FULL.content_type
+        assert head.content_encoding == "gzip"
+        assert dict(head.metadata) == dict(_FULL.metadata)
+        assert (await store.get("full")).head == head
+
+    async def test_metadata_names_come_back_in_lower_case(self, store: ObjectStore) -> None:
+        await put(store, "key", b"", PutOptions(metadata={"MixedCase": "KeptCase"}))
+        assert dict((await store.head("key")).metadata) == {"mixedcase": "KeptCase"}
+
+    async def test_head_tells_whole_seconds(self, store: ObjectStore) -> None:
+        await put(store, "key", b"body")
+        modified = (await store.head("key")).last_modified
+        assert modified == int(modified)
+        assert abs(modified - time.time()) < 60
+
+    async def test_encryption_is_answered(self, store: ObjectStore) -> None:
+        result = await put(store, "key", b"body", PutOptions(sse="AES256"))
+        assert result.encryption == ("AES256" if self.encrypts else "")
+
+    @pytest.mark.parametrize("checksum", ["sha256", "sha1", "crc32"])
+    async def test_a_checksum_may_go_along(self, store: ObjectStore, checksum: str) -> None:
+        await put(store, "key", b"body", PutOptions(checksum=checksum))
+        assert (await store.get("key")).body == b"body"
+
+    async def test_missing_objects_are_not_found(self, store: ObjectStore) -> None:
+        with pytest.raises(ObjectNotFoundError) as caught:
+            await store.head("missing")
+        assert (caught.value.key, caught.value.bucket) == ("missing", store.bucket)
+        with pytest.raises(ObjectNotFoundError):
+            await store.get("missing")
+
+    async def test_a_missing_bucket_is_named(self, absent: ObjectStore) -> None:
+        with pytest.raises(BucketNotFoundError) as caught:
+            await put(absent, "key", b"body")
+        assert absent.bucket in str(caught.value)
+        with pytest.raises(BucketNotFoundError):
+            await absent.list_page("")
+        with pytest.raises(BucketNotFoundError):
+            await absent.create_multipart("key", PLAIN)
+
+    @pytest.mark.parametrize(
+        ("start", "length", "expected"),
+        [
+            (0, None, b"0123456789"),
+            (0, 4, b"0123"),
+            (3, None, b"3456789"),
+            (3, 4, b"3456"),
+            (8, 100, b"89"),
+            (9, 1, b"9"),
+            (10, 5, b""),
+            (99, None, b""),
+            (2, 0, b""),
+        ],
+    )
+    async def test_ranges(
+        self, store: ObjectStore, start: int, length: int | None, expected: bytes
+    ) -> None:
+        await put(store, "key", b"0123456789")
+        answer: GetResult = await store.get("key", start=start, length=length)
+        assert answer.body == expected
+        assert answer.head.size == 10
+
+    async def test_a_range_of_an_empty_object_is_empty(self, store: ObjectStore) -> None:
+        await put(store, "key", b"")
+        assert (await store.get("key", start=0, length=5)).body == b""
+
+    async def test_get_if_match(self, store: ObjectStore) -> None:
+        etag = (await put(store, "key", b"body")).etag
+        assert (await store.get("key", if_match=etag)).body == b"body"
+        with pytest.raises(PreconditionFailedError):
+            await store.get("key", if_match="0" * 32)
+
+    async def test_create_only_leaves_what_is_there(self, store: ObjectStore) -> None:
+        create_only = PutOptions(if_none_match=True)
+        await put(store, "new", b"first", create_only)
+        if self.conditional_put:
+            with pytest.raises(PreconditionFailedError):
+                await put(store, "new", b"second", create_only)
+        else:
+            await put(store, "new", b"second", create_only)
+        expected = b"first" if self.conditional_put else b"second"
+        assert (await store.get("new")).body == expected
+
+    async def test_of_many_creators_one_wins(self, store: ObjectStore) -> None:
+        won: list[int] = []
+
+        async def create(number: int) -> None:
+            try:
+                await put(store, "race", b"%d" % number, PutOptions(if_none_match=True))
+            except PreconditionFailedError:
+                return
+            won.append(number)
+
+        async with create_task_group() as group:
+            for number in range(8):
+                group.start_soon(create, number)
+        assert len(won) == (1 if self.conditional_put else 8)
+        if self.conditional_put:
+            assert (await store.get("race")).body == b"%d" % won[0]
+
+    async def test_overwrite_only_what_is_known(self, store: ObjectStore) -> None:
+        etag = (await put(store, "key", b"first")).etag
+        await put(store, "key", b"second", PutOptions(if_match=etag))
+        if self.conditional_put:
+            with pytest.raises(PreconditionFailedError):
+                await put(store, "key", b"third", PutOptions(if_match=etag))
+            with pytest.raises((ObjectNotFoundError, PreconditionFailedError)):
+                await put(store, "missing", b"third", PutOptions(if_match=etag))
+        assert (await store.get("key")).body == b"second"
+
+    async def test_a_copy_keeps_the_metadata(self, store: ObjectStore) -> None:
+        await put(store, "source +%é", b"body", _FULL)
+        result = await store.copy("source +%é", "target")
+        assert result.etag == md5(b"body").hexdigest()
+        body, head = await store.get("target")
+        assert body == b"body"
+        assert dict(head.metadata) == dict(_FULL.metadata)
+
+    async def test_a_copy_with_options_replaces_them(self, store: ObjectStore) -> None:
+        await put(store, "source", b"body", _FULL)
+        await store.copy("source", "source", PutOptions(metadata={"a": "b"}, content_type="text/plain"))
+        head = await store.head("source")
+        assert dict(head.metadata) == {"a": "b"}
+        assert head.content_type == "text/plain"
+
+    async def test_a_copy_of_nothing_is_not_found(self, store: ObjectStore) -> None:
+        with pytest.raises(ObjectNotFoundError):
+            await store.copy("missing", "target")
+
+    async def test_presigned_addresses(self, store: ObjectStore) -> None:
+        await put(store, "a b/ü", b"body")
+        url = await store.presign("a b/ü", expires=60)
+        if self.serves_urls:
+            assert await to_thread.run_sync(_fetch, url) == b"body"
+        else:
+            assert "a%20b" in url
+
+    async def test_errors_carry_the_facts(self, absent: ObjectStore) -> None:
+        with pytest.raises(StoreError) as caught:
+            await put(absent, "the key", b"body")
+        error = caught.value
+        assert (error.operation, error.bucket, error.key) == ("PutObject", absent.bucket, "the key")
+        assert (error.code, error.status) == ("NoSuchBucket", 404)
+        assert "\n" not in str(error)
+
+
+def _fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - an address of the store
+        body: bytes = answer.read()
+        return body

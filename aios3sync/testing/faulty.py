@@ -1,0 +1,166 @@
+"""FaultyStore: goes wrong on purpose, as the test says; for tests only.
+
+::
+
+    store = FaultyStore(MemoryStore())
+    store.on("put", key="x", times=2, error=unavailable())  # fails twice, nothing is stored
+    store.on("put", key="y", late=unavailable())            # stores, and then the answer is lost
+    store.on("head", wait=event)                            # answers when the event is set
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import anyio
+
+from aios3sync.errors import StoreError, ThrottledError, UnavailableError
+from aios3sync.store.forwarding import ForwardingStore, Request
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+
+__all__ = ("Fault", "FaultyStore", "throttled", "unavailable")
+
+T = TypeVar("T")
+
+_OPERATIONS: Final = {
+    "put": "PutObject",
+    "get": "GetObject",
+    "head": "HeadObject",
+    "list_page": "ListObjectsV2",
+    "delete_many": "DeleteObjects",
+    "copy": "CopyObject",
+    "create_multipart": "CreateMultipartUpload",
+    "put_part": "UploadPart",
+    "complete_multipart": "CompleteMultipartUpload",
+    "abort_multipart": "AbortMultipartUpload",
+    "list_parts": "ListParts",
+    "list_multiparts": "ListMultipartUploads",
+}
+
+
+def unavailable(code: str = "InternalError") -> UnavailableError:
+    """What a 500 or a lost connection becomes."""
+    return UnavailableError("the endpoint is not available", code=code, status=500)
+
+
+def throttled(retry_after: float | None = None) -> ThrottledError:
+    """What a SlowDown becomes."""
+    return ThrottledError("slow down", code="SlowDown", status=503, retry_after=retry_after)
+
+
+@dataclass(slots=True)
+class Fault:
+    """One thing that goes wrong, for as many requests as ``times`` says.
+
+    Attributes:
+        operation: the verb of the seam, e.g. ``"put"``.
+        key: only requests for this key (or prefix, of listings); ``None`` means all.
+        skip: how many matching requests go well first.
+        times: how many go wrong then, -1 for all.
+        error: raised instead of the request.
+        late: raised after the request was carried out: a lost answer.
+        change: makes another answer of the real one.
+        delay: seconds to wait before the request.
+        wait: an event to wait for before the request; one that is never set hangs.
+        reached: set as soon as a request meets this fault.
+        delete_errors: what DeleteObjects answers for these keys, which then stay.
+    """
+
+    operation: str
+    key: str | None = None
+    skip: int = 0
+    times: int = 1
+    error: BaseException | None = None
+    late: BaseException | None = None
+    change: Callable[[Any], Any] | None = None
+    delay: float = 0.0
+    wait: anyio.Event | None = None
+    reached: anyio.Event | None = None
+    delete_errors: Sequence[DeleteError] = ()
+
+    def meets(self, operation: str, key: str | None) -> bool:
+        """Whether this request is one that goes wrong; counts it."""
+        if self.operation != operation or (self.key is not None and self.key != key):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.times == 0:
+            return False
+        self.times -= 1
+        return True
+
+
+class FaultyStore(ForwardingStore):
+    """Hands on to ``inner``, but for the faults that a test asked for.
+
+    Attributes:
+        calls: how many requests of each verb came, the failed ones too.
+        keys: operation and key of every request, in order.
+    """
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner)
+        self.calls: Counter[str] = Counter()
+        self.keys: list[tuple[str, str | None]] = []
+        self._faults: list[Fault] = []
+
+    def on(self, operation: str, **facts: Any) -> Fault:
+        """Add a fault; the arguments are those of :class:`Fault`. Of several the first that meets counts."""
+        if operation not in _OPERATIONS:
+            raise ValueError(f"{operation!r} is not a verb of the seam: {', '.join(_OPERATIONS)}")
+        fault = Fault(operation, **facts)
+        self._faults.append(fault)
+        return fault
+
+    def etag(self, operation: str, etag: str, **facts: Any) -> Fault:
+        """Answer with another ETag than the real one."""
+        return self.on(operation, change=lambda result: result._replace(etag=etag), **facts)
+
+    async def call(self, request: Request[T]) -> T:
+        """Carry the request out, or let it go wrong."""
+        verb = next(verb for verb, name in _OPERATIONS.items() if name == request.operation)
+        self.calls[verb] += 1
+        self.keys.append((verb, request.key))
+        fault = next((each for each in self._faults if each.meets(verb, request.key)), None)
+        if fault is None:
+            return await request.send()
+        await _prelude(fault)
+        result = await request.send()
+        if fault.late is not None:
+            raise _fresh(fault.late)
+        changed: T = result if fault.change is None else fault.change(result)
+        return changed
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """Delete all but the keys that a fault says fail."""
+        failing: dict[str, DeleteError] = {}
+        for fault in self._faults:
+            if fault.delete_errors and fault.meets("delete_many", None):
+                failing |= {error.key: error for error in fault.delete_errors}
+        rest = [item for item in items if item.key not in failing]
+        errors = await super().delete_many(rest) if rest or not items else []
+        return errors + [failing[item.key] for item in items if item.key in failing]
+
+
+async def _prelude(fault: Fault) -> None:
+    if fault.reached is not None:
+        fault.reached.set()
+    if fault.delay:
+        await anyio.sleep(fault.delay)
+    if fault.wait is not None:
+        await fault.wait.wait()
+    if fault.error is not None:
+        raise _fresh(fault.error)
+
+
+def _fresh(error: BaseException) -> BaseException:
+    """The same failure as a new exception: one object raised twice would gather tracebacks."""
+    if not isinstance(error, StoreError):
+        return error
+    kind, arguments = error.__reduce__()
+    copied: BaseException = kind(*arguments)
+    return copied

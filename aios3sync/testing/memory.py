@@ -1,0 +1,374 @@
+"""MemoryStore: S3 in a dictionary, verified by the same contract as the real stores; for tests only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import md5 as md5_of
+from typing import Any, Final, NoReturn
+from urllib.parse import quote
+
+from anyio.lowlevel import checkpoint
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import is_opaque_encryption, multipart_etag
+from aios3sync.core.parts import MIN_PART_SIZE
+from aios3sync.store.answers import ErrorAnswer, error_from
+from aios3sync.store.protocol import (
+    DeleteError,
+    DeleteItem,
+    GetResult,
+    HeadResult,
+    ListedPart,
+    ListedUpload,
+    ListPage,
+    PutOptions,
+    PutResult,
+    StoreCapabilities,
+)
+
+__all__ = ("MemoryStore", "StoredObject")
+
+_MOST_KEYS: Final = 1000
+_STATUS: Final = {
+    "AccessDenied": 403,
+    "BadDigest": 400,
+    "EntityTooSmall": 400,
+    "InvalidPart": 400,
+    "InvalidPartOrder": 400,
+    "InvalidRange": 416,
+    "InvalidRequest": 400,
+    "KeyTooLongError": 400,
+    "MalformedXML": 400,
+    "MetadataTooLarge": 400,
+    "NoSuchBucket": 404,
+    "NoSuchKey": 404,
+    "NoSuchUpload": 404,
+    "PreconditionFailed": 412,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as a test may look at it; ``last_modified`` in seconds since the epoch."""
+
+    body: bytes
+    etag: str
+    options: PutOptions
+    last_modified: float
+    encryption: str = ""
+
+
+@dataclass(slots=True)
+class _Upload:
+    key: str
+    options: PutOptions
+    initiated: float
+    parts: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+
+
+def _refuse(operation: str, bucket: str, key: str | None, code: str) -> NoReturn:
+    raise error_from(operation, bucket, key, ErrorAnswer(code, _STATUS[code], "", {}))
+
+
+def _byte_order(key: str) -> Any:
+    return key.encode("utf-8", "surrogatepass")
+
+
+class MemoryStore:
+    """All verbs of :class:`~aios3sync.store.protocol.ObjectStore`, as AWS documents them.
+
+    Args:
+        bucket: its name.
+        objects: what is there at the start.
+        capabilities: what the store says of itself.
+        page_size: how many entries a page really has, given those asked for; to imitate endpoints with
+            short or long pages.
+        order: sort key of a listing; to imitate endpoints that do not list in byte order
+            (``lambda key: key.split("/")`` is SeaweedFS).
+        default_encryption: of the bucket, e.g. ``aws:kms``, which makes ETags meaningless.
+        min_part_size: bytes of every part but the last.
+        clock: seconds since the epoch.
+        sse_customer_key: what reading objects under SSE-C takes.
+
+    Attributes:
+        objects: what is stored, by key.
+        exists: set to False to make the bucket vanish.
+    """
+
+    def __init__(  # noqa: PLR0913 - how S3 can differ; every one of them has a default
+        self,
+        bucket: str = "bucket",
+        objects: Mapping[str, bytes] | None = None,
+        *,
+        capabilities: StoreCapabilities | None = None,
+        page_size: Callable[[int], int] | None = None,
+        order: Callable[[str], Any] = _byte_order,
+        default_encryption: str = "",
+        min_part_size: int = MIN_PART_SIZE,
+        clock: Callable[[], float] = time.time,
+        sse_customer_key: bytes = b"",
+    ) -> None:
+        self.objects: dict[str, StoredObject] = {}
+        self.exists = True
+        self._bucket = bucket
+        self._capabilities = capabilities or StoreCapabilities(True, True)
+        self._page_size = page_size or (lambda asked: asked)
+        self._order = order
+        self._default_encryption = default_encryption
+        self._min_part_size = min_part_size
+        self._clock = clock
+        self._customer_key = sse_customer_key
+        self._uploads: dict[str, _Upload] = {}
+        self._serial = 0
+        for key, body in (objects or {}).items():
+            self._store(key, body, PutOptions(), md5_of(body, usedforsecurity=False).hexdigest())
+
+    @property
+    def bucket(self) -> str:
+        """The bucket that this store speaks for."""
+        return self._bucket
+
+    @property
+    def capabilities(self) -> StoreCapabilities:
+        """What the test said of it."""
+        return self._capabilities
+
+    def bodies(self) -> dict[str, bytes]:
+        """All bodies by key, in key order."""
+        return {key: self.objects[key].body for key in sorted(self.objects)}
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """Store one object."""
+        await self._arrive("PutObject", key)
+        self._check_body("PutObject", key, body, md5)
+        self._check_conditions("PutObject", key, options)
+        return self._store(key, bytes(body), options, md5.hex())
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+    ) -> GetResult:
+        """Read one object or a range of it."""
+        await self._arrive("GetObject", key)
+        stored = self._stored("GetObject", key)
+        if if_match and if_match != stored.etag:
+            _refuse("GetObject", self._bucket, key, "PreconditionFailed")
+        end = None if length is None else start + length
+        return GetResult(stored.body[start:end], self._head(stored))
+
+    async def head(self, key: str) -> HeadResult:
+        """The facts of one object."""
+        await self._arrive("HeadObject", key)
+        return self._head(self._stored("HeadObject", key))
+
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str = "",
+        delimiter: str = "",
+        max_keys: int = 1000,
+    ) -> ListPage:
+        """One page; the token is the last thing that the page before it showed."""
+        await self._arrive("ListObjectsV2", None)
+        limit = max(1, self._page_size(min(max_keys, _MOST_KEYS)))
+        entries: list[TargetEntry] = []
+        prefixes: list[str] = []
+        last = ""
+        for key, group in self._rolled_up(prefix, delimiter, token, start_after):
+            if len(entries) + len(prefixes) >= limit:
+                return ListPage(entries, prefixes, last)
+            if group:
+                prefixes.append(group)
+                last = f"group:{group}"
+            else:
+                entries.append(self._entry(key))
+                last = f"key:{key}"
+        return ListPage(entries, prefixes, None)
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """Delete up to 1000 keys."""
+        await self._arrive("DeleteObjects", None)
+        if not 1 <= len(items) <= _MOST_KEYS:
+            _refuse("DeleteObjects", self._bucket, None, "MalformedXML")
+        errors: list[DeleteError] = []
+        for key, etag in items:
+            stored = self.objects.get(key)
+            conditional = etag and self._capabilities.conditional_delete
+            if stored is not None and conditional and stored.etag != etag:
+                errors.append(DeleteError(key, "PreconditionFailed", "the ETag differs", False))
+            else:
+                self.objects.pop(key, None)
+        return errors
+
+    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+        """Copy within the bucket; the copy of a multipart object has a plain ETag."""
+        await self._arrive("CopyObject", key)
+        source = self._stored("CopyObject", source_key)
+        if options is not None:
+            self._check_conditions("CopyObject", key, options)
+        digest = md5_of(source.body, usedforsecurity=False).hexdigest()
+        return self._store(key, source.body, options or source.options, digest)
+
+    async def create_multipart(self, key: str, options: PutOptions) -> str:
+        """Begin an upload."""
+        await self._arrive("CreateMultipartUpload", key)
+        self._serial += 1
+        upload_id = f"upload-{self._serial}"
+        self._uploads[upload_id] = _Upload(key, options, self._clock())
+        return upload_id
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Store one part."""
+        await self._arrive("UploadPart", key)
+        upload = self._upload("UploadPart", key, upload_id)
+        self._check_body("UploadPart", key, body, md5)
+        encryption = self._encryption(options if options.sse_customer_key else upload.options)
+        etag = self._etag(md5.hex(), encryption)
+        upload.parts[number] = (etag, bytes(body))
+        return PutResult(etag, encryption)
+
+    async def complete_multipart(
+        self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
+    ) -> PutResult:
+        """Join the parts."""
+        operation = "CompleteMultipartUpload"
+        await self._arrive(operation, key)
+        upload = self._upload(operation, key, upload_id)
+        bodies = self._joined(operation, key, upload, parts)
+        self._check_conditions(operation, key, options)
+        digests = (md5_of(body, usedforsecurity=False).digest() for body in bodies)
+        del self._uploads[upload_id]
+        return self._store(key, b"".join(bodies), upload.options, multipart_etag(digests))
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Drop an upload."""
+        await self._arrive("AbortMultipartUpload", key)
+        self._uploads.pop(upload_id, None)
+
+    async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
+        """The parts of an upload by number."""
+        await self._arrive("ListParts", key)
+        parts = self._upload("ListParts", key, upload_id).parts
+        return [ListedPart(n, etag, len(body)) for n, (etag, body) in sorted(parts.items())]
+
+    async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
+        """The unfinished uploads below ``prefix``."""
+        await self._arrive("ListMultipartUploads", None)
+        return sorted(
+            ListedUpload(upload.key, upload_id, upload.initiated)
+            for upload_id, upload in self._uploads.items()
+            if upload.key.startswith(prefix)
+        )
+
+    async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
+        """An address that names key, method and time; nobody serves it."""
+        return f"memory://{self._bucket}/{quote(key)}?method={method}&expires={int(expires)}"
+
+    async def _arrive(self, operation: str, key: str | None) -> None:
+        await checkpoint()
+        if not self.exists:
+            _refuse(operation, self._bucket, key, "NoSuchBucket")
+        if key is not None and len(key.encode()) > 1024:
+            _refuse(operation, self._bucket, key, "KeyTooLongError")
+
+    def _check_body(self, operation: str, key: str, body: bytes, md5: bytes) -> None:
+        if md5_of(body, usedforsecurity=False).digest() != md5:
+            _refuse(operation, self._bucket, key, "BadDigest")
+
+    def _check_conditions(self, operation: str, key: str, options: PutOptions) -> None:
+        stored = self.objects.get(key)
+        if options.if_none_match and stored is not None:
+            _refuse(operation, self._bucket, key, "PreconditionFailed")
+        if options.if_match and stored is None:
+            _refuse(operation, self._bucket, key, "NoSuchKey")
+        if options.if_match and stored is not None and stored.etag != options.if_match:
+            _refuse(operation, self._bucket, key, "PreconditionFailed")
+
+    def _encryption(self, options: PutOptions) -> str:
+        return "SSE-C" if options.sse_customer_key else options.sse or self._default_encryption
+
+    def _etag(self, digest: str, encryption: str) -> str:
+        """What the body says, or under KMS something that looks like it."""
+        if not is_opaque_encryption(encryption):
+            return digest
+        self._serial += 1
+        text = f"{encryption} {self._serial}".encode()
+        return md5_of(text, usedforsecurity=False).hexdigest() + digest[32:]
+
+    def _store(self, key: str, body: bytes, options: PutOptions, digest: str) -> PutResult:
+        metadata = sum(len(name) + len(value) for name, value in options.metadata.items())
+        if metadata > 2048:
+            _refuse("PutObject", self._bucket, key, "MetadataTooLarge")
+        encryption = self._encryption(options)
+        etag = self._etag(digest, encryption)
+        self.objects[key] = StoredObject(body, etag, options, self._clock(), encryption)
+        return PutResult(etag, encryption)
+
+    def _stored(self, operation: str, key: str) -> StoredObject:
+        stored = self.objects.get(key)
+        if stored is None:
+            _refuse(operation, self._bucket, key, "NoSuchKey")
+        if stored.options.sse_customer_key != self._customer_key and stored.encryption == "SSE-C":
+            _refuse(operation, self._bucket, key, "InvalidRequest")
+        return stored
+
+    def _upload(self, operation: str, key: str, upload_id: str) -> _Upload:
+        upload = self._uploads.get(upload_id)
+        if upload is None or upload.key != key:
+            _refuse(operation, self._bucket, key, "NoSuchUpload")
+        return upload
+
+    def _joined(self, operation: str, key: str, upload: _Upload, parts: Sequence[ListedPart]) -> list[bytes]:
+        numbers = [part.number for part in parts]
+        if not parts:
+            _refuse(operation, self._bucket, key, "MalformedXML")
+        if numbers != sorted(set(numbers)):
+            _refuse(operation, self._bucket, key, "InvalidPartOrder")
+        stored = [upload.parts.get(number, ("", b"")) for number in numbers]
+        if [etag for etag, _ in stored] != [part.etag for part in parts]:
+            _refuse(operation, self._bucket, key, "InvalidPart")
+        bodies = [body for _, body in stored]
+        if any(len(body) < self._min_part_size for body in bodies[:-1]):
+            _refuse(operation, self._bucket, key, "EntityTooSmall")
+        return bodies
+
+    def _head(self, stored: StoredObject) -> HeadResult:
+        options = stored.options
+        return HeadResult(
+            size=len(stored.body),
+            etag=stored.etag,
+            last_modified=float(int(stored.last_modified)),
+            metadata={name.lower(): value for name, value in options.metadata.items()},
+            content_type=options.content_type or "binary/octet-stream",
+            content_encoding=options.content_encoding,
+            encryption=stored.encryption,
+            storage_class="" if options.storage_class == "STANDARD" else options.storage_class,
+        )
+
+    def _entry(self, key: str) -> TargetEntry:
+        stored = self.objects[key]
+        storage_class = stored.options.storage_class or "STANDARD"
+        modified = float(int(stored.last_modified))
+        return TargetEntry(key, len(stored.body), stored.etag, modified, storage_class)
+
+    def _rolled_up(
+        self, prefix: str, delimiter: str, token: str | None, start_after: str
+    ) -> Iterator[tuple[str, str]]:
+        """Keys after the token with the CommonPrefix that hides them, or with an empty one."""
+        kind, _, after = (token or f"key:{start_after}").partition(":")
+        seen = after if kind == "group" else None
+        keys = sorted((key for key in self.objects if key.startswith(prefix)), key=self._order)
+        for key in keys:
+            if after and self._order(key) <= self._order(after):
+                continue
+            cut = key.find(delimiter, len(prefix)) if delimiter else -1
+            group = key[: cut + len(delimiter)] if cut >= 0 else ""
+            if group and group == seen:
+                continue
+            seen = group or seen
+            yield key, group

@@ -1,0 +1,198 @@
+"""Sends files: readers bring small ones into memory many at a time, workers put them, large ones go on.
+
+Bodies in memory are bounded by the byte budget, which a reader takes before it reads and a worker gives back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aios3sync import events
+from aios3sync.core.actions import Upload
+from aios3sync.core.etag import is_opaque_encryption
+from aios3sync.errors import StoreError
+from aios3sync.hashing import ChangedError, SmallFile, read_small
+from aios3sync.headers import HeaderPlan, compress, md5_of
+from aios3sync.multipart import send_large
+from aios3sync.outcomes import Fault, Uploaded
+from aios3sync.run import Run
+
+__all__ = ("preview_stage", "upload_stage")
+
+_READERS: Final = 2
+_LARGE_AT_ONCE: Final = 4
+_CHUNK_FILES: Final = 128
+_CHUNK_BYTES: Final = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """One file, ready to be sent. ``reserved`` bytes of the budget go back when it has left."""
+
+    file: SmallFile
+    content: bytes = field(repr=False)
+    md5: bytes
+    encoding: str
+    reason: str
+    reserved: int
+
+
+@dataclass(slots=True)
+class _Crew:
+    """The put workers: as many as there is work for, up to the ceiling."""
+
+    run: Run
+    headers: HeaderPlan
+    tasks: TaskGroup
+    bodies: MemoryObjectReceiveStream[_Body]
+    size: int = 0
+
+    def grow(self) -> None:
+        """Start one more worker if all are busy."""
+        idle = self.bodies.statistics().tasks_waiting_receive
+        if not idle and self.size < self.run.workers:
+            self.size += 1
+            self.tasks.start_soon(_put_worker, self.run, self.headers, self.bodies.clone())
+
+
+async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
+    """Upload batches until there are no more. Closes its streams however it is left.
+
+    Raises:
+        StoreError: the session is broken.
+    """
+    bodies_in, bodies_out = anyio.create_memory_object_stream[_Body](64)
+    large_in, large_out = anyio.create_memory_object_stream[Upload](_LARGE_AT_ONCE)
+    async with jobs, anyio.create_task_group() as workers:
+        with bodies_out, large_out:
+            crew = _Crew(run, headers, workers, bodies_out)
+            for _ in range(_LARGE_AT_ONCE):
+                workers.start_soon(_large_worker, run, headers, large_out.clone())
+            async with anyio.create_task_group() as readers:
+                with bodies_in, large_in:
+                    for _ in range(_READERS):
+                        readers.start_soon(_reader, crew, jobs.clone(), bodies_in.clone(), large_in.clone())
+
+
+async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
+    """What :func:`upload_stage` is in a dry run: every upload is counted and told, none is sent."""
+    async with jobs:
+        async for batch in jobs:
+            for upload in batch:
+                entry = upload.source
+                options = headers.for_upload(entry)
+                row = run.row(entry, upload.md5, "", settled=False)
+                run.recorder.add(Uploaded(row, entry.size, upload.reason, options.content_type))
+
+
+async def _reader(
+    crew: _Crew,
+    jobs: MemoryObjectReceiveStream[list[Upload]],
+    bodies: MemoryObjectSendStream[_Body],
+    large: MemoryObjectSendStream[Upload],
+) -> None:
+    run = crew.run
+    async with jobs, bodies, large:
+        async for batch in jobs:
+            await run.recorder.begin()
+            small = []
+            for upload in batch:
+                if upload.source.size > run.options.multipart_threshold:
+                    await large.send(upload)
+                else:
+                    small.append(upload)
+            for chunk in _chunks(small):
+                if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
+                    await _read_chunk(crew, chunk, bodies)
+
+
+def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
+    """Cut a batch so that one thread hop reads many small files, or few larger ones."""
+    chunk: list[Upload] = []
+    size = 0
+    for upload in uploads:
+        if chunk and (len(chunk) >= _CHUNK_FILES or size + upload.source.size > _CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(upload)
+        size += upload.source.size
+    if chunk:
+        yield chunk
+
+
+async def _read_chunk(crew: _Crew, chunk: list[Upload], bodies: MemoryObjectSendStream[_Body]) -> None:
+    """Read a chunk in one thread hop and pass its bodies on, each with its share of the budget."""
+    run = crew.run
+    left = sum(upload.source.size for upload in chunk)
+    await run.budget.acquire(left)
+    try:
+        read = await to_thread.run_sync(_read_files, run, chunk)
+        for upload, result in zip(chunk, read, strict=True):
+            if isinstance(result, _Body):
+                crew.grow()
+                await bodies.send(result)
+                left -= result.reserved
+            else:
+                run.recorder.add(run.fault_of(upload.source.key, "read", result))
+    finally:
+        run.budget.release(left)
+
+
+def _read_files(run: Run, chunk: list[Upload]) -> list[_Body | OSError | ChangedError]:
+    return [_read_file(run, upload) for upload in chunk]
+
+
+def _read_file(run: Run, upload: Upload) -> _Body | OSError | ChangedError:
+    key = upload.source.key
+    try:
+        file = read_small(run.path(key), key, by_mtime=run.by_mtime)
+    except (OSError, ChangedError) as error:
+        return error
+    content, digest, encoding = file.body, file.md5, run.policy.encoding(key)
+    if encoding:
+        content = compress(content)
+        digest = md5_of(content)
+    return _Body(file, content, digest, encoding, upload.reason, upload.source.size)
+
+
+async def _put_worker(run: Run, headers: HeaderPlan, bodies: MemoryObjectReceiveStream[_Body]) -> None:
+    async with bodies:
+        async for body in bodies:
+            try:
+                if not run.stop.signal:
+                    run.recorder.add(await _put(run, headers, body))
+            finally:
+                run.budget.release(body.reserved)
+
+
+async def _put(run: Run, headers: HeaderPlan, body: _Body) -> Uploaded | Fault:
+    entry = body.file.entry
+    original = body.file.md5.hex()
+    opaque = run.opaque_etags or headers.opaque
+    stored = body.md5.hex() if opaque else ""
+    options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
+    store = await run.open_store()
+    try:
+        result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5)
+    except StoreError as error:
+        return run.fault_of(entry.key, "upload", error)
+    run.answered()
+    run.opaque_etags |= is_opaque_encryption(result.encryption)
+    run.events(events.BytesSent(entry.key, entry.size))
+    row = run.row(entry, original, result.etag, settled=body.file.settled)
+    row = row._replace(encoding=body.encoding)
+    return Uploaded(row, len(body.content), body.reason, options.content_type, result.encryption)
+
+
+async def _large_worker(run: Run, headers: HeaderPlan, uploads: MemoryObjectReceiveStream[Upload]) -> None:
+    async with uploads:
+        async for upload in uploads:
+            if not run.stop.signal:
+                run.recorder.add(await send_large(run, headers, upload))

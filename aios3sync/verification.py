@@ -1,0 +1,255 @@
+"""Compares the content of both sides and tells what differs; it writes nothing, on neither side.
+
+What an ETag or the metadata proves is believed; where nothing proves anything, the object is read and hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import zlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import anyio
+from anyio import to_thread
+
+from aios3sync import events
+from aios3sync.assembly import Request, make_filters, single_error
+from aios3sync.core.entries import SourceEntry, TargetEntry
+from aios3sync.core.etag import (
+    Proof,
+    is_opaque_encryption,
+    part_count,
+    part_size_candidates,
+    proof,
+    recorded_md5,
+)
+from aios3sync.core.filters import Filters
+from aios3sync.core.merge import BatchJoin
+from aios3sync.core.safety import Protection
+from aios3sync.errors import StoreError
+from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.report import MAX_REPORTED_ERRORS, Failure
+from aios3sync.scanner import Problem, ScanBatch, Walk, check_root, shown
+from aios3sync.spool import Spool
+from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.targets import SeenOrder, target_pages
+
+__all__ = ("Difference", "VerifyReport", "run_verify")
+
+_AT_ONCE: Final = 16
+_RANGE: Final = 16 * 1024 * 1024
+"""Bytes of one ranged read: large enough to be fast, small enough for sixteen at once."""
+
+Kind = Literal["missing", "extra", "size", "content"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One key that differs: ``missing`` in the target, ``extra`` there, other ``size`` or ``content``."""
+
+    key: str
+    kind: Kind
+    detail: str
+
+
+@dataclass(slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification found.
+
+    Attributes:
+        source, target: what was compared.
+        same: keys whose content is equal on both sides.
+        differing: how many are not.
+        differences: the first 1,000 of them.
+        read: objects whose content had to be read, because nothing else proved it.
+        errors: what could not be compared.
+        requests, retries, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
+    """
+
+    command: str = "verify"
+    source: str
+    target: str
+    same: int = 0
+    differing: int = 0
+    differences: list[Difference] = field(default_factory=list)
+    read: int = 0
+    failed: int = 0
+    errors: list[Failure] = field(default_factory=list)
+    requests: Mapping[str, int] = field(default_factory=dict)
+    retries: int = 0
+    elapsed_s: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """3 if something could not be compared, 6 if something differs, else 0."""
+        if self.failed:
+            return 3
+        return 6 if self.differing else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as the JSON document of ``--json``."""
+        return asdict(self) | {"exit_code": self.exit_code}
+
+    def differ(self, difference: Difference) -> None:
+        """Add a difference."""
+        self.differing += 1
+        if len(self.differences) < MAX_REPORTED_ERRORS:
+            self.differences.append(difference)
+
+    def fail(self, failure: Failure) -> None:
+        """Add something that could not be compared."""
+        self.failed += 1
+        if len(self.errors) < MAX_REPORTED_ERRORS:
+            self.errors.append(failure)
+
+
+async def run_verify(request: Request) -> VerifyReport:
+    """Compare both sides of a request.
+
+    Raises:
+        SourceError: the source cannot be read at all.
+        StoreError: the target cannot be listed.
+    """
+    began = time.monotonic()
+    await to_thread.run_sync(check_root, request.root)
+    report = VerifyReport(source=shown(request.root), target=str(request.location))
+    with single_error():
+        await _Verification(request, report).run()
+    report.requests = dict(request.counts.requests)
+    report.retries = request.counts.retries
+    report.elapsed_s = round(time.monotonic() - began, 3)
+    return report
+
+
+class _Verification:
+    def __init__(self, request: Request, report: VerifyReport) -> None:
+        self._request = request
+        self._report = report
+        self._filters: Filters = make_filters(request.options, request.root, "")
+        self._protection = Protection(prefixes=request.options.protected_prefixes)
+        self._slots = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def run(self) -> None:
+        store = await self._request.open_store()
+        spool = Spool()
+        extras: list[TargetEntry] = []
+        try:
+            async with anyio.create_task_group() as comparing:
+                async for source, target in self._pairs(store, spool):
+                    if source is None:
+                        extras.append(target)
+                    elif target is None:
+                        self._report.differ(Difference(source.key, "missing", "not in the target"))
+                    else:
+                        await self._slots.acquire_on_behalf_of(source.key)
+                        comparing.start_soon(self._compare, store, source, target)
+        finally:
+            await spool.close()
+        for target in extras:
+            self._extra(target)
+
+    async def _pairs(self, store: ObjectStore, spool: Spool) -> AsyncIterator[tuple[Any, Any]]:
+        walk = Walk(
+            self._request.root,
+            self._filters,
+            self._request.options.symlinks,
+            self._request.location.prefix,
+        )
+        join = BatchJoin("source", "target")
+        batches = walk.batches()
+        pages = target_pages(store, self._request.location.prefix, spool, "", SeenOrder())
+        async with aclosing(pages):
+            while not join.finished:
+                while (index := join.hungry()) is not None:
+                    batch: list[Any] | None
+                    if index == 0:
+                        batch = self._scanned(await to_thread.run_sync(next, batches, None))
+                    else:
+                        batch = await anext(pages, None)
+                    if batch is None:
+                        join.end(index)
+                    else:
+                        join.feed(index, batch)
+                for row in join.rows():
+                    yield row
+
+    def _scanned(self, batch: ScanBatch | None) -> list[SourceEntry] | None:
+        if batch is None:
+            return None
+        for problem in batch.problems:
+            self._problem(problem)
+        size = sum(entry.size for entry in batch.entries)
+        self._request.on_event(events.Scanned(len(batch.entries), size))
+        return batch.entries
+
+    def _problem(self, problem: Problem) -> None:
+        if problem.kind == "unreadable":
+            self._report.fail(Failure(shown(problem.path), "scan", problem.error))
+        elif problem.kind == "skipped":
+            self._request.on_event(events.Warned(f"skipped {shown(problem.path)}: {problem.error}"))
+
+    def _extra(self, target: TargetEntry) -> None:
+        # Judged at the end, when all .gitignore files are known.
+        if self._filters.visible(target.key) and not self._protection.covers(
+            target.key, target.size, tracked=False
+        ):
+            self._report.differ(Difference(target.key, "extra", "not in the source"))
+
+    async def _compare(self, store: ObjectStore, source: SourceEntry, target: TargetEntry) -> None:
+        try:
+            difference = await self._difference(store, source, target)
+        except (StoreError, OSError, ChangedError) as error:
+            self._report.fail(Failure(source.key, "compare", str(error)))
+        else:
+            if difference is None:
+                self._report.same += 1
+                self._request.on_event(events.Decided(1))
+            else:
+                self._report.differ(difference)
+        finally:
+            self._slots.release_on_behalf_of(source.key)
+
+    async def _difference(
+        self, store: ObjectStore, source: SourceEntry, target: TargetEntry
+    ) -> Difference | None:
+        digest = await in_thread(lambda stop: self._digest(source, target, stop))
+        if digest.entry.size == target.size and target.etag in (digest.md5, *digest.part_etags.values()):
+            return None
+        key = self._request.location.prefix + source.key
+        head = await store.head(key)
+        if head.content_encoding != "gzip" and digest.entry.size != head.size:
+            text = f"{digest.entry.size} bytes here, {head.size} there"
+            return Difference(source.key, "size", text)
+        if await self._stored_md5(store, key, head) == digest.md5:
+            return None
+        return Difference(source.key, "content", "the content differs")
+
+    def _digest(self, source: SourceEntry, target: TargetEntry, stop: threading.Event) -> FileDigest:
+        parts = part_count(target.etag)
+        wanted = self._request.options.part_size
+        sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
+        return digest_file(f"{self._request.root}/{source.key}", source.key, stop, part_sizes=sizes)
+
+    async def _stored_md5(self, store: ObjectStore, key: str, head: HeadResult) -> str:
+        """The digest of the original content: told by metadata or a plain ETag, else read."""
+        if told := recorded_md5(head.metadata):
+            return told
+        opaque = is_opaque_encryption(head.encryption)
+        if head.content_encoding != "gzip" and proof(head.etag, opaque=opaque) is Proof.MD5:
+            return head.etag
+        return await self._read_md5(store, key, head)
+
+    async def _read_md5(self, store: ObjectStore, key: str, head: HeadResult) -> str:
+        self._report.read += 1
+        whole = hashlib.md5(usedforsecurity=False)
+        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if head.content_encoding == "gzip" else None
+        for start in range(0, head.size, _RANGE):
+            result = await store.get(key, start=start, length=_RANGE, if_match=head.etag)
+            body = result.body
+            await to_thread.run_sync(whole.update, inflate.decompress(body) if inflate else body)
+        return whole.hexdigest()

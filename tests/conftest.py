@@ -1,0 +1,46 @@
+"""What all tests share: no AWS of the developer's, servers that start when first asked for, no blocking."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aios3sync.testing.servers import Endpoint, start_moto, start_seaweedfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytest.register_assert_rewrite("aios3sync.testing.contract")
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Hide the AWS settings and the state of whoever runs the tests; returns the state directory."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AIOS3SYNC_")):
+            monkeypatch.delenv(name)
+    state = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(state / "aws-config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(state / "aws-credentials"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return state
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[Endpoint]:
+    """A SeaweedFS of this test process; starts with the first test that asks for it."""
+    with start_seaweedfs() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Endpoint]:
+    """A moto server of this test process."""
+    with start_moto() as endpoint:
+        yield endpoint

@@ -1,0 +1,90 @@
+"""The contract of the seam on every implementation and every server of the test environment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import aioboto3
+import pytest
+import pytest_asyncio
+
+from aios3sync.options import ConnectOptions
+from aios3sync.store.boto import BotoStore, open_client
+from aios3sync.store.protocol import DeleteItem
+from aios3sync.testing.contract import ObjectStoreContract
+from aios3sync.testing.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aios3sync.store.protocol import ObjectStore
+    from aios3sync.testing.servers import Endpoint
+
+# One loop for the module: it keeps the one client that all tests of a server share.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def emptied(client: Any, bucket: str) -> ObjectStore:
+    """The bucket without what an earlier test left; SeaweedFS has no room for a bucket per test."""
+    store = BotoStore(client, bucket)
+    for upload in await store.list_multiparts(""):
+        await store.abort_multipart(upload.key, upload.upload_id)
+    while entries := (await store.list_page("")).entries:
+        assert await store.delete_many([DeleteItem(entry.key) for entry in entries]) == []
+    return store
+
+
+async def opened(endpoint: Endpoint, bucket: str) -> AsyncIterator[Any]:
+    session = aioboto3.Session(
+        aws_access_key_id=endpoint.access_key,
+        aws_secret_access_key=endpoint.secret_key,
+        region_name=endpoint.region,
+    )
+    async with open_client(ConnectOptions(endpoint_url=endpoint.url), session) as client:
+        await client.create_bucket(Bucket=bucket)
+        yield client
+
+
+class TestMemoryStore(ObjectStoreContract):
+    serves_urls = False
+
+    @pytest.fixture
+    def store(self) -> ObjectStore:
+        return MemoryStore()
+
+    @pytest.fixture
+    def absent(self) -> ObjectStore:
+        store = MemoryStore()
+        store.exists = False
+        return store
+
+
+class TestBotoStoreOnMoto(ObjectStoreContract):
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def client(self, moto: Endpoint) -> AsyncIterator[Any]:
+        async for client in opened(moto, "contract"):
+            yield client
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def store(self, client: Any) -> ObjectStore:
+        return await emptied(client, "contract")
+
+    @pytest.fixture
+    def absent(self, client: Any) -> ObjectStore:
+        return BotoStore(client, "does-not-exist")
+
+
+@pytest.mark.server
+class TestBotoStoreOnSeaweedFS(ObjectStoreContract):
+    @pytest_asyncio.fixture(scope="module", loop_scope="module")
+    async def client(self, seaweedfs: Endpoint) -> AsyncIterator[Any]:
+        async for client in opened(seaweedfs, "contract"):
+            yield client
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def store(self, client: Any) -> ObjectStore:
+        return await emptied(client, "contract")
+
+    @pytest.fixture
+    def absent(self, client: Any) -> ObjectStore:
+        return BotoStore(client, "does-not-exist")

@@ -246,7 +246,7 @@ def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, el
         knowledge_age_s=0.0 if pipeline.listed else age,
         errors=tally.errors,
         errors_file=tally.errors_file,
-        warnings=tuple(tally.warnings),
+        warnings=tally.warnings,
         elapsed_s=round(elapsed, 3),
         interrupted=request.stop.signal,
         dry_run=request.options.dry_run,

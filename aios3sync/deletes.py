@@ -93,13 +93,12 @@ class DeleteStage:
             elif self._has_twin(key):
                 stays.add(key)
                 self._run.tally.warn(
-                    f"kept {key!r}: the source has the same name in another Unicode form; delete one by hand"
+                    f"kept {key!r}: the source has the same name in another form (Unicode or "
+                    "backslashes), which may be the same object; delete it by hand if it is not"
                 )
         return stays
 
     def _has_twin(self, key: str) -> bool:
-        if key.isascii():
-            return False
         composed = nfc(key)
         if composed in self._detector.twins:
             return True

@@ -81,7 +81,7 @@ class Detector:
 
     Attributes:
         unknowns: what the walk could not see.
-        twins: NFC forms of source keys that are not in that form, see C15.
+        twins: what other systems make of source keys: their NFC form (C15), slashes for backslashes.
         target_objects: visible objects listed.
         source_files: files seen.
         complete: both walks ended cleanly.
@@ -162,6 +162,8 @@ class Detector:
         for key in (entry.key for entry in entries):
             if not key.isascii() and (composed := nfc(key)) != key:
                 self.twins.add(composed)
+            if "\\" in key:
+                self.twins.add(key.replace("\\", "/"))  # SeaweedFS stores it under that key
 
     def _report(self, problem: Problem) -> None:
         self.unknowns.add(problem.path)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
@@ -156,25 +156,25 @@ class Pipeline:
         run = self.run
         self._detector = detector = Detector(run, self._spool, uploads, compares)
         self._walk = walk = self._new_walk()
-        target: AsyncIterator[list[TargetEntry]] | None = None
         again: Exception | None = None
+        visible = None if self.filters.static_is_trivial else self.filters.visible_by_rules
+        if run.options.delete_excluded:
+            visible = None
         async with anyio.create_task_group() as producers:
-            source = _prefetched(producers, _scan(walk))
-            recorded = _prefetched(producers, _rows(self.manifest))
-            if self.listed:
-                target = _prefetched(producers, self._target())
-            visible = None if self.filters.static_is_trivial else self.filters.visible_by_rules
-            if run.options.delete_excluded:
-                visible = None
-            try:
-                await detector.compare(source, recorded, target, visible)
-            except ListingNeededError as error:
-                again = error
-            except OutOfOrderError as error:
-                if error.stream != "target":
-                    raise
-                again = error
-            producers.cancel_scope.cancel()
+            with (
+                _prefetched(producers, _scan(walk)) as source,
+                _prefetched(producers, _rows(self.manifest)) as recorded,
+                _prefetched(producers, self._target()) if self.listed else nullcontext() as target,
+            ):
+                try:
+                    await detector.compare(source, recorded, target, visible)
+                except ListingNeededError as error:
+                    again = error
+                except OutOfOrderError as error:
+                    if error.stream != "target":
+                        raise
+                    again = error
+                producers.cancel_scope.cancel()
         return again
 
     async def _target(self) -> AsyncGenerator[list[TargetEntry], None]:
@@ -275,11 +275,16 @@ class Pipeline:
         )
 
 
-def _prefetched(group: TaskGroup, items: AsyncGenerator[T, None]) -> MemoryObjectReceiveStream[T]:
+@contextmanager
+def _prefetched(
+    group: TaskGroup, items: AsyncGenerator[T, None]
+) -> Iterator[MemoryObjectReceiveStream[T]]:
     """Run a producer ahead of its consumer by a few batches."""
     send, receive = anyio.create_memory_object_stream[T](3)
-    group.start_soon(_pump, items, send)
-    return receive
+    with send, receive:
+        group.start_soon(_pump, items, send.clone())
+        send.close()
+        yield receive
 
 
 async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T]) -> None:

@@ -113,7 +113,8 @@ class Recorder:
         async with self._writing:
             while self._pending:
                 batch, self._pending = self._pending[: 4 * _BATCH], self._pending[4 * _BATCH :]
-                await self._record(batch)
+                with anyio.CancelScope(shield=True):  # a batch that was taken must not be lost
+                    await self._record(batch)
         self._idle.set()
         self._idle = anyio.Event()
 

@@ -34,7 +34,7 @@ class Tally:
         self._directory = error_directory
         self._file: IO[bytes] | None = None
         self.errors_file: str | None = None
-        self.warnings: list[str] = []
+        self._warnings: dict[str, None] = {}
         self.scanned = 0
         self.uploaded_bytes = 0
 
@@ -61,9 +61,14 @@ class Tally:
             self._add_error(self._finding_errors, failure)
 
     def warn(self, message: str) -> None:
-        """Something worth a line, once."""
-        if message not in self.warnings:
-            self.warnings.append(message)
+        """Something worth a line, once; of very many only the first are kept."""
+        if len(self._warnings) < MAX_REPORTED_ERRORS:
+            self._warnings[message] = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was warned of, in order."""
+        return tuple(self._warnings)
 
     @property
     def pending(self) -> int:

@@ -62,8 +62,9 @@ async def _sorted(
     pages: AsyncGenerator[list[TargetEntry], None], spool: Spool, seen: SeenOrder
 ) -> AsyncGenerator[list[TargetEntry], None]:
     held: list[TargetEntry] = []
-    last, order, spooled = "", ASCENDING, False
+    last, order, spooled, count = "", ASCENDING, False, 0
     async for page in pages:
+        count += 1
         for entry in page:
             if entry.key <= last:
                 order = UNORDERED
@@ -72,7 +73,8 @@ async def _sorted(
         if len(held) >= _IN_MEMORY:
             await spool.add_listing(held)
             held, spooled = [], True
-    seen.order = order
+    # One page proves little, and sorting it again next time costs nothing.
+    seen.order = order if count > 1 or order == UNORDERED else ""
     if spooled:
         await spool.add_listing(held)
         async for page in spool.listing():

@@ -103,11 +103,13 @@ class PutResult(NamedTuple):
         etag: without quotes; empty where the endpoint sent none.
         encryption: ``x-amz-server-side-encryption`` of the answer, ``SSE-C`` for customer keys, or empty.
         version_id: in versioned buckets, else empty.
+        checksum: of a part, what it was sent with (base64), if :attr:`PutOptions.checksum` asked for one.
     """
 
     etag: str
     encryption: str = ""
     version_id: str = ""
+    checksum: str = ""
 
 
 class HeadResult(NamedTuple):
@@ -175,11 +177,20 @@ class DeleteError(NamedTuple):
 
 
 class ListedPart(NamedTuple):
-    """One part of an unfinished multipart upload; size in bytes."""
+    """One part of an unfinished multipart upload.
+
+    Attributes:
+        number: from 1.
+        etag: without quotes.
+        size: bytes.
+        checksum: base64; completing an upload that was created with a checksum has to repeat those of its
+            parts. Where it is empty the endpoint is asked for it, which not every endpoint can answer.
+    """
 
     number: int
     etag: str
     size: int
+    checksum: str = ""
 
 
 class ListedUpload(NamedTuple):
@@ -304,11 +315,15 @@ class ObjectStore(Protocol):
         ...
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
-        """All parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError."""
+        """All parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError.
+
+        A number that the endpoint lists with several ETags (SeaweedFS keeps replaced parts) is left out:
+        which one it would use is not known, so the part has to be sent again.
+        """
         ...
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """All unfinished uploads below ``prefix``. Retry-safe."""
+        """All unfinished uploads below ``prefix``, in any order. Retry-safe."""
         ...
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:

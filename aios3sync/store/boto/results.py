@@ -6,7 +6,7 @@ answer, parses as an empty listing otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
@@ -14,7 +14,7 @@ from urllib.parse import unquote_plus
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
-from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, ListPage, PutResult
+from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, ListedPart, ListPage, PutResult
 
 __all__ = (
     "advanced",
@@ -23,6 +23,7 @@ __all__ = (
     "get_result",
     "head_result",
     "list_page",
+    "listed_parts",
     "put_result",
     "seconds",
     "trusted_listing",
@@ -127,6 +128,16 @@ def list_page(answer: Answer, bucket: str, token: str | None) -> ListPage:
     if not following or following == token:
         raise _untrusted("ListObjectsV2", bucket, "a truncated page does not say where the next one starts")
     return ListPage(entries, prefixes, following)
+
+
+def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
+    """Parts by number, without those that are listed with several ETags: nobody knows which one counts."""
+    parts: dict[int, set[ListedPart]] = {}
+    for part in stored:
+        checksum = next((part[name] for name in part if name.startswith("Checksum")), "")
+        listed = ListedPart(part["PartNumber"], unquoted(part.get("ETag", "")), part["Size"], checksum)
+        parts.setdefault(listed.number, set()).add(listed)
+    return [min(same) for _, same in sorted(parts.items()) if len(same) == 1]
 
 
 def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Marker]:

@@ -25,10 +25,10 @@ from aios3sync.store.boto.results import (
     get_result,
     head_result,
     list_page,
+    listed_parts,
     put_result,
     seconds,
     trusted_listing,
-    unquoted,
 )
 from aios3sync.store.parameters import (
     checksum_member,
@@ -118,7 +118,8 @@ class BotoStore:
             answer = await self._client.upload_part(
                 **self._at(key), UploadId=upload_id, PartNumber=number, Body=body, **parameters
             )
-        return self._verified("UploadPart", key, answer, md5)
+        sent = parameters.get(checksum_member(options.checksum), "")
+        return self._verified("UploadPart", key, answer, md5)._replace(checksum=sent)
 
     async def get(
         self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
@@ -204,11 +205,8 @@ class BotoStore:
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
-        """Join the parts with CompleteMultipartUpload; composite checksums are asked for with ListParts."""
-        checksums = await self._part_checksums(key, upload_id, options.checksum)
-        listed = [
-            {"PartNumber": part.number, "ETag": part.etag, **checksums.get(part.number, {})} for part in parts
-        ]
+        """Join the parts with CompleteMultipartUpload; missing checksums are asked for with ListParts."""
+        listed = await self._listed(key, upload_id, parts, options.checksum)
         payer = {"RequestPayer": options.request_payer} if options.request_payer else {}
         with map_errors("CompleteMultipartUpload", self._bucket, key):
             answer = await self._client.complete_multipart_upload(
@@ -229,19 +227,20 @@ class BotoStore:
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
         """All parts, with as many ListParts as their pages need."""
-        return [
-            ListedPart(int(part["PartNumber"]), unquoted(part.get("ETag", "")), int(part["Size"]))
-            for part in await self._parts(key, upload_id)
-        ]
+        return listed_parts(await self._parts(key, upload_id))
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """All unfinished uploads, with as many ListMultipartUploads as their pages need."""
+        """All unfinished uploads, with as many ListMultipartUploads as their pages need.
+
+        Encoded keys are asked for only of AWS: SeaweedFS says that it encodes them, and does not.
+        """
+        encoding = {"EncodingType": "url"} if self._capabilities.sorted_listing else {}
         uploads: list[ListedUpload] = []
         markers: dict[str, str] = {}
         while True:
             with map_errors("ListMultipartUploads", self._bucket):
                 answer = await self._client.list_multipart_uploads(
-                    Bucket=self._bucket, Prefix=prefix, EncodingType="url", **markers, **self._payer
+                    Bucket=self._bucket, Prefix=prefix, **encoding, **markers, **self._payer
                 )
             with trusted_listing("ListMultipartUploads", self._bucket):
                 uploads += [
@@ -316,13 +315,22 @@ class BotoStore:
             return [DeleteError(item.key, error.code, error.message, error.retryable)]
         return []
 
-    async def _part_checksums(self, key: str, upload_id: str, checksum: str) -> dict[int, dict[str, str]]:
-        """What CompleteMultipartUpload has to repeat of each part of an upload with a checksum."""
-        if not checksum:
-            return {}
-        member = checksum_member(checksum)
-        listed = await self._parts(key, upload_id)
-        return {part["PartNumber"]: {member: part[member]} for part in listed if member in part}
+    async def _listed(
+        self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str
+    ) -> list[dict[str, Any]]:
+        """The parts as CompleteMultipartUpload names them, with what they were sent with."""
+        listed: list[dict[str, Any]] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
+        if not algorithm:
+            return listed
+        member = checksum_member(algorithm)
+        known = {part.number: part.checksum for part in parts if part.checksum}
+        if len(known) < len(parts):
+            stored = await self._parts(key, upload_id)
+            known = {part["PartNumber"]: part[member] for part in stored if member in part} | known
+        return [
+            part | {member: known[part["PartNumber"]]} if part["PartNumber"] in known else part
+            for part in listed
+        ]
 
     async def _parts(self, key: str, upload_id: str) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []

@@ -38,6 +38,9 @@ class Deviations:
         conditional_delete: honours an ETag in DeleteObjects.
         refuses_long_keys: answers an error to a key over 1024 bytes.
         refuses_small_parts: answers EntityTooSmall to parts under 5 MiB.
+        forgets_replaced_parts: ListParts shows a part that was sent twice once.
+        tells_initiated: ListMultipartUploads says when an upload began.
+        knows_no_aborted_upload: answers NoSuchUpload to the completion of an aborted one, and no 500.
         encrypts: echoes ``AES256``.
         serves_urls: presigned addresses can be asked over HTTP.
         groups_with_start_after: a CommonPrefix still shows when start_after lies inside it.
@@ -51,6 +54,9 @@ class Deviations:
     conditional_delete: ClassVar[bool] = True
     refuses_long_keys: ClassVar[bool] = True
     refuses_small_parts: ClassVar[bool] = True
+    forgets_replaced_parts: ClassVar[bool] = True
+    tells_initiated: ClassVar[bool] = True
+    knows_no_aborted_upload: ClassVar[bool] = True
     encrypts: ClassVar[bool] = True
     serves_urls: ClassVar[bool] = True
     groups_with_start_after: ClassVar[bool] = True

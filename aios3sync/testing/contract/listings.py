@@ -1,5 +1,5 @@
 """The contract of list_page: every key once, and the end is known to be the end."""
-# ruff: noqa: S101, D102 - tests: assertions are their point, their names are their docstrings
+# ruff: noqa: S101, D102 - tests: assertions are their point, names their docstrings
 
 from __future__ import annotations
 
@@ -91,7 +91,5 @@ class ListingContract(Deviations):
 
     async def test_start_after_within_a_group(self, store: ObjectStore) -> None:
         await put_all(store, "s/1/a", "s/1/b", "s/2/a")
-        _, prefixes = await _pages(
-            store, "s/", max_keys=1000, delimiter="/", start_after="s/1/a"
-        )
+        _, prefixes = await _pages(store, "s/", max_keys=1000, delimiter="/", start_after="s/1/a")
         assert prefixes == (["s/1/", "s/2/"] if self.groups_with_start_after else ["s/2/"])

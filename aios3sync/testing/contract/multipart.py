@@ -1,5 +1,5 @@
 """The contract of multipart uploads."""
-# ruff: noqa: S101, D102 - tests: assertions are their point, their names are their docstrings
+# ruff: noqa: S101, S324, D102 - tests: assertions are their point, names their docstrings
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
+    UnavailableError,
 )
 from aios3sync.store.protocol import ListedPart, ObjectStore, PutOptions
 from aios3sync.testing.contract.deviations import PLAIN, Deviations, put
@@ -32,7 +33,7 @@ async def put_part(
     """Put a part with the right digest."""
     digest = md5(body, usedforsecurity=False).digest()
     result = await store.put_part(key, upload, number, body, options, md5=digest)
-    return ListedPart(number, result.etag, len(body))
+    return ListedPart(number, result.etag, len(body), result.checksum)
 
 
 class MultipartContract(Deviations):
@@ -72,7 +73,7 @@ class MultipartContract(Deviations):
         upload = await store.create_multipart("key", PLAIN)
         await put_part(store, "key", upload, 1, b"old and longer")
         part = await put_part(store, "key", upload, 1, b"new")
-        assert await store.list_parts("key", upload) == [part]
+        assert await store.list_parts("key", upload) == ([part] if self.forgets_replaced_parts else [])
         await store.complete_multipart("key", upload, [part], PLAIN)
         assert (await store.get("key")).body == b"new"
 
@@ -80,8 +81,10 @@ class MultipartContract(Deviations):
         keys = sorted(["p/a b+c", "p/é%", "p/plain"])
         uploads = {key: await store.create_multipart(key, PLAIN) for key in [*keys, "q/other"]}
         listed = await store.list_multiparts("p/")
-        assert [(entry.key, entry.upload_id) for entry in listed] == [(k, uploads[k]) for k in keys]
-        assert all(abs(entry.initiated - time.time()) < 60 for entry in listed)
+        found = sorted((entry.key, entry.upload_id) for entry in listed)
+        assert found == [(key, uploads[key]) for key in keys]
+        for entry in listed:
+            assert (abs(entry.initiated - time.time()) < 60) == self.tells_initiated
         for key, upload in uploads.items():
             await store.abort_multipart(key, upload)
         assert await store.list_multiparts("") == []
@@ -91,16 +94,15 @@ class MultipartContract(Deviations):
         part = await put_part(store, "key", upload, 1, _LAST)
         await store.abort_multipart("key", upload)
         await store.abort_multipart("key", upload)
-        with pytest.raises(ObjectNotFoundError):
+        gone = ObjectNotFoundError if self.knows_no_aborted_upload else UnavailableError
+        with pytest.raises(gone):
             await store.complete_multipart("key", upload, [part], PLAIN)
         with pytest.raises(ObjectNotFoundError):
             await store.list_parts("key", upload)
         with pytest.raises(ObjectNotFoundError):
             await store.head("key")
 
-    async def test_a_part_that_does_not_fit_its_md5_is_an_integrity_error(
-        self, store: ObjectStore
-    ) -> None:
+    async def test_a_part_that_does_not_fit_its_md5_is_an_integrity_error(self, store: ObjectStore) -> None:
         upload = await store.create_multipart("key", PLAIN)
         with pytest.raises(IntegrityError):
             await store.put_part("key", upload, 1, b"body", PLAIN, md5=md5(b"other").digest())

@@ -1,0 +1,21 @@
+"""``python -m aios3sync`` and the console script: hands the process over to the command line, nothing else."""
+
+from __future__ import annotations
+
+import sys
+
+__all__ = ("main",)
+
+
+def main() -> int:
+    """Run the command line with the arguments of this process; returns its exit code."""
+    try:
+        from aios3sync.cli.program import run
+
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:  # while modules were still loading: nothing was begun
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

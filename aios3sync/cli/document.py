@@ -1,0 +1,149 @@
+"""What machines read: one JSON document at the end, or one JSON object a line while the run goes on."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import orjson
+
+from aios3sync.cli.failure import failure_document, tell
+from aios3sync.cli.printing import Lines
+from aios3sync.cli.progress import Progress
+from aios3sync.events import Event, Failed, ObjectDeleted, ObjectUploaded, PhaseBegan, Warned
+
+__all__ = ("EventLines", "JsonDocument", "event_document")
+
+_PROGRESS_S: Final = 0.5
+"""Seconds between two progress objects."""
+
+
+def event_document(event: Event) -> dict[str, Any] | None:
+    """The JSON object of an event, ``None`` for those that are only counted."""
+    match event:
+        case ObjectUploaded(key, size, etag, reason):
+            return {"event": "uploaded", "key": key, "size": size, "etag": etag, "reason": reason}
+        case ObjectDeleted(key, size):
+            return {"event": "deleted", "key": key, "size": size}
+        case Failed(failure):
+            return {
+                "event": "failed",
+                "key": failure.key,
+                "stage": failure.stage,
+                "error": failure.error,
+            }
+        case Warned(message):
+            return {"event": "warning", "message": message}
+        case PhaseBegan(phase):
+            return {"event": "phase", "phase": phase}
+        case _:
+            return None
+
+
+class JsonDocument:
+    """See :class:`~aios3sync.cli.views.View`: nothing but the report, as one document."""
+
+    def __init__(self, command: str, out: Lines, *, verbose: bool = False) -> None:
+        self._command = command
+        self._out = out
+        self._verbose = verbose
+
+    def __call__(self, event: Event, /) -> None:
+        """The report holds all that is told."""
+
+    def tick(self) -> None:
+        """Nothing changes while it works."""
+
+    def close(self) -> None:
+        """Nothing to leave."""
+
+    def report(self, report: Any) -> None:
+        """Print the report."""
+        self._print(report.as_dict())
+
+    def fail(self, error: BaseException) -> None:
+        """Print what stands in the report's place, and the error for people."""
+        self._print({"command": self._command, **failure_document(error)})
+        tell(error, verbose=self._verbose)
+
+    def _print(self, document: dict[str, Any]) -> None:
+        self._out.raw(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self._out.flush()
+
+
+class EventLines:
+    """See :class:`~aios3sync.cli.views.View`: one object a line, each with running totals.
+
+    Args:
+        out: standard output.
+        dry_run: every object says so.
+        last: the ``event`` of the last line, which holds the report: beside it if that is ``report``, below
+            ``report`` otherwise.
+        quiet: errors are told here alone, not on standard error as well.
+    """
+
+    def __init__(
+        self,
+        out: Lines,
+        *,
+        dry_run: bool = False,
+        last: str = "finished",
+        quiet: bool = False,
+        verbose: bool = False,
+    ) -> None:
+        self._out = out
+        self._marks: dict[str, Any] = {"dry_run": True} if dry_run else {}
+        self._last = last
+        self._quiet = quiet
+        self._verbose = verbose
+        self._progress = Progress()
+        self._told: dict[str, Any] = {}
+        self._told_at = time.monotonic()
+        self._pending = False
+
+    def __call__(self, event: Event, /) -> None:
+        """Print the event's object."""
+        self._progress.take(event)
+        document = event_document(event)
+        if document is None:
+            return
+        totals = self._progress.totals() if isinstance(event, ObjectUploaded | ObjectDeleted | Failed) else {}
+        self._line(document | totals | self._marks)
+
+    def tick(self) -> None:
+        """Hand over the lines so far; tell how far the run is, if that changed."""
+        now = time.monotonic()
+        if now - self._told_at >= _PROGRESS_S:
+            progress = self._progress
+            totals = {"scanned": progress.scanned, "kept": progress.kept, **progress.totals()}
+            if totals != self._told:
+                self._told = totals
+                self._line({"event": "progress", **totals, **self._marks})
+            self._told_at = now
+        if self._pending:
+            self._pending = False
+            self._out.flush()
+
+    def close(self) -> None:
+        """Hand over what is left."""
+        self._out.flush()
+
+    def report(self, report: Any) -> None:
+        """Print the report as the last line."""
+        facts = report.as_dict()
+        self._line({"event": self._last, **(facts if self._last == "report" else {"report": facts})})
+        self._out.flush()
+
+    def fail(self, error: BaseException) -> None:
+        """Print the error as the last line."""
+        facts = failure_document(error)
+        field = getattr(error, "field", None)
+        named = {} if field is None else {"field": field}
+        self._line({"event": "error", **named, **facts})
+        self._out.flush()
+        if not self._quiet:
+            tell(error, verbose=self._verbose)
+
+    def _line(self, document: dict[str, Any]) -> None:
+        self._out.raw(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        self._pending = True

@@ -1,0 +1,150 @@
+"""Draws a run's progress in place on a terminal, with rich for colours and widths; it counts nothing itself.
+
+Every frame is one write: the cursor goes up over the frame before, each line is written over and its rest
+erased, so that nothing flickers. Lines are cut at the width and the frame at the height of the terminal, and
+after a resize the rows that the old frame takes now, rewrapped by the terminal, are what is erased.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from aios3sync.cli.printing import count, printable, size_text
+from aios3sync.cli.progress import Progress
+
+__all__ = ("Drawing", "frame")
+
+_HIDE, _SHOW, _ERASE_LINE, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[K", "\x1b[J"
+_LABEL: Final = 8
+_LEAST_BAR: Final = 6
+_MOST_BAR: Final = 40
+_MOST_FAILURES: Final = 3
+_PHASES: Final = {"compare": "comparing", "delete": "deleting", "finish": "finishing"}
+
+
+class Drawing:
+    """One frame in place, redrawn; takes the terminal at the first frame, gives it back with :meth:`close`."""
+
+    def __init__(self, heading: str, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, markup=False, emoji=False)
+        self._heading = printable(heading)
+        self._ascii = not (self._console.encoding or "").lower().startswith("utf")
+        self._widths: list[int] = []
+        self._open = False
+
+    def draw(self, progress: Progress, elapsed: float, above: Sequence[str] = ()) -> None:
+        """Draw the frame anew, ``above`` it lines that stay."""
+        width, height = self._console.size
+        lines = frame(progress, elapsed, self._heading, width - 1, plain=self._ascii)[: max(height - 1, 1)]
+        written = [self._back_to_the_top(width), *(f"{line}{_ERASE_LINE}\n" for line in above)]
+        written += [f"{self._rendered(line, width)}{_ERASE_LINE}\n" for line in lines]
+        self._write("".join((*written, _ERASE_BELOW)))
+        self._widths = [line.cell_len for line in lines]
+
+    def close(self) -> None:
+        """Erase the frame and show the cursor again."""
+        if self._open:
+            self._write(f"{self._back_to_the_top(self._console.width)}{_ERASE_BELOW}{_SHOW}")
+            self._widths, self._open = [], False
+
+    def _back_to_the_top(self, width: int) -> str:
+        rows = sum(max(1, -(-cells // max(width, 1))) for cells in self._widths)
+        start = "" if self._open else _HIDE
+        self._open = True
+        return f"{start}\r\x1b[{rows}A" if rows else f"{start}\r"
+
+    def _rendered(self, line: Text, width: int) -> str:
+        with self._console.capture() as capture:
+            self._console.print(line, end="", width=width, no_wrap=True, overflow="ellipsis", crop=True)
+        return capture.get()
+
+    def _write(self, text: str) -> None:
+        try:
+            self._console.file.write(text)
+            self._console.file.flush()
+        except (OSError, ValueError):
+            self._open = False  # the terminal is gone; SIGHUP tells the run
+
+
+def frame(progress: Progress, elapsed: float, heading: str, width: int, *, plain: bool = False) -> list[Text]:
+    """The lines of one frame, none wider than ``width``; the most important ones first."""
+    lines = [
+        _spread(Text(heading, style="bold"), Text(_clock(elapsed), style="dim"), width),
+        _found(progress),
+        _bar("uploads", progress.uploaded, progress.uploads, _counts(progress), width, plain=plain),
+        _bar("bytes", progress.sent, progress.upload_size, _sizes(progress), width, plain=plain),
+    ]
+    if progress.deletes:
+        text = f"{progress.deleted:,}/{progress.deletes:,}"
+        lines.append(_bar("deletes", progress.deleted, progress.deletes, text, width, plain=plain))
+    lines.append(_speeds(progress))
+    lines += _failures(progress)
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return lines
+
+
+def _spread(left: Text, right: Text, width: int) -> Text:
+    room = width - right.cell_len - 2
+    if left.cell_len > room:
+        left.truncate(max(room, 0), overflow="ellipsis")
+    return Text.assemble(left, " " * max(width - left.cell_len - right.cell_len, 1), right)
+
+
+def _found(progress: Progress) -> Text:
+    phase = _PHASES.get(progress.phase, progress.phase)
+    text = f"{count(progress.scanned, 'file')} ({size_text(progress.scanned_size)})"
+    kept = f", {progress.kept:,} kept" if progress.kept else ""
+    return Text.assemble((phase.ljust(_LABEL + 2), "cyan"), f"{text}{kept}")
+
+
+def _counts(progress: Progress) -> str:
+    return f"{progress.uploaded:,}/{progress.uploads:,}"
+
+
+def _sizes(progress: Progress) -> str:
+    return f"{size_text(progress.sent)}/{size_text(progress.upload_size)}"
+
+
+def _bar(label: str, done: int, total: int, text: str, width: int, *, plain: bool) -> Text:
+    """``label  ━━━━━━──────  text``; the bar gives way first where there is no room."""
+    room = min(width - _LABEL - len(text) - 3, _MOST_BAR)
+    line = Text(label.ljust(_LABEL + 2), style="cyan")
+    if room >= _LEAST_BAR:
+        share = min(max(done / total, 0.0), 1.0) if total else 0.0
+        filled = int(room * share)
+        line.append(("#" if plain else "━") * filled, style="green")
+        line.append(("-" if plain else "─") * (room - filled), style="dim")
+        line.append(" ")
+    line.append(text, style="none")
+    return line
+
+
+def _speeds(progress: Progress) -> Text:
+    rates = progress.rates()
+    if not progress.planned:
+        return Text.assemble(("speed".ljust(_LABEL + 2), "cyan"), f"{rates.scanned:,.0f} files/s scanned")
+    text = f"{rates.files:,.0f} files/s  {size_text(rates.bytes)}/s"
+    if rates.eta is not None:
+        text += f"  ETA {_clock(rates.eta)}"
+    return Text.assemble(("speed".ljust(_LABEL + 2), "cyan"), text)
+
+
+def _failures(progress: Progress) -> list[Text]:
+    if not progress.failed:
+        return []
+    lines = [Text.assemble(("failed".ljust(_LABEL + 2), "red"), f"{progress.failed:,}")]
+    for failure in list(progress.failures)[-_MOST_FAILURES:]:
+        lines.append(Text(f"  {printable(failure.key)}: {printable(failure.error)}", style="red"))
+    return lines
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -1,0 +1,103 @@
+"""Runs one command's work on an event loop: signals, ticks of the view, and what becomes of its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+import anyio
+
+from aios3sync.cli.failure import exit_code_of
+from aios3sync.cli.signals import exit_code_of_signal, stopped_by_signals
+from aios3sync.cli.views import View
+from aios3sync.run import Stop
+
+__all__ = ("execute", "run_async")
+
+_TICK_S = 0.1
+
+
+class _Report(Protocol):
+    @property
+    def exit_code(self) -> int: ...
+
+
+ReportT = TypeVar("ReportT", bound=_Report)
+T = TypeVar("T")
+
+
+def run_async(main: Callable[[], Any]) -> Any:
+    """Run a coroutine function on a loop of its own: uvloop's where there is one."""
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        new_event_loop = asyncio.new_event_loop  # type: ignore[assignment]
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main())
+
+
+def execute(
+    work: Callable[[Stop], Awaitable[ReportT]],
+    view: View,
+    stop: Stop,
+    *,
+    orderly: bool = False,
+) -> int:
+    """Do the work and tell what came of it; the exit code.
+
+    Args:
+        work: makes the report.
+        view: shows it.
+        stop: what a signal asks.
+        orderly: the work itself ends when ``stop`` asks; otherwise it is cancelled.
+    """
+
+    async def main() -> int:
+        with stopped_by_signals(stop, view.close):
+            try:
+                report = await _watched(work, view, stop, orderly=orderly)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the view tells it and the code follows
+                view.close()
+                view.fail(error)
+                return exit_code_of(error)
+            view.close()
+            if report is None:
+                return exit_code_of_signal(stop.signal)
+            view.report(report)
+            return report.exit_code
+
+    code: int = run_async(main)
+    return code
+
+
+async def _watched(
+    work: Callable[[Stop], Awaitable[ReportT]], view: View, stop: Stop, *, orderly: bool
+) -> ReportT | None:
+    """The report; ``None`` where the work was cancelled by a signal."""
+    report: ReportT | None = None
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_tick, view)
+        with anyio.CancelScope() as scope:
+            if not orderly:
+                tasks.start_soon(_cancel_on, stop, scope)
+            try:
+                report = await work(stop)
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the group that would wrap it
+                failure = error
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return report
+
+
+async def _tick(view: View) -> None:
+    while True:
+        await anyio.sleep(_TICK_S)
+        view.tick()
+
+
+async def _cancel_on(stop: Stop, scope: anyio.CancelScope) -> None:
+    await stop.wait()
+    scope.cancel()

@@ -1,0 +1,64 @@
+"""Errors as one line on stderr and an exit code; a traceback is shown under ``-vv`` alone."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Any, Final
+
+import click
+
+from aios3sync.cli.printing import printable
+from aios3sync.errors import AioS3SyncError, LockedError, UsageError
+
+__all__ = ("exit_code_of", "failure_document", "message_of", "tell", "tell_usage")
+
+_FAILED: Final = 1
+_USAGE: Final = 2
+_LOCKED: Final = 5
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code for a run that ended with this error."""
+    if isinstance(error, UsageError):
+        return _USAGE
+    return _LOCKED if isinstance(error, LockedError) else _FAILED
+
+
+def message_of(error: BaseException) -> str:
+    """One line. Of an error that nobody foresaw only the type is told: its text may hold anything."""
+    if isinstance(error, AioS3SyncError):
+        return " ".join(str(error).split()) or type(error).__name__
+    return f"unexpected {type(error).__name__}: this is a bug; -vv shows where"
+
+
+def failure_document(error: BaseException) -> dict[str, Any]:
+    """What ``--json`` prints in the place of a report."""
+    return {
+        "error": message_of(error),
+        "kind": type(error).__name__,
+        "exit_code": exit_code_of(error),
+    }
+
+
+def tell(error: BaseException, *, verbose: bool = False) -> int:
+    """Print the error and return the exit code."""
+    if verbose:
+        traceback.print_exception(error, file=sys.stderr)
+    _line(message_of(error))
+    return exit_code_of(error)
+
+
+def tell_usage(error: click.ClickException) -> int:
+    """Print an error of the command line itself, with the way to its help."""
+    context = getattr(error, "ctx", None)
+    hint = f"; see {context.command_path} --help" if context is not None else ""
+    _line(" ".join(error.format_message().split()).rstrip(".") + hint)
+    return _USAGE
+
+
+def _line(message: str) -> None:
+    try:
+        print(f"aios3sync: error: {printable(message)}", file=sys.stderr, flush=True)
+    except OSError:
+        pass  # nobody listens any more; the exit code still tells

@@ -1,0 +1,57 @@
+"""The program: finds the command by its name, loads that one alone, and turns what it says into an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+import click
+
+import aios3sync
+from aios3sync.cli.failure import tell, tell_usage
+
+__all__ = ("program", "run")
+
+_COMMANDS: Final = ("sync", "verify", "explain", "manifest", "job")
+
+
+class _Commands(click.Group):
+    """Loads a command's module when it is asked for, so that no command pays for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f"aios3sync.cli.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 failed as a whole; 2 wrong usage; 3 done in part; 4 refused by a guard; "
+    "5 another run is at work; 6 verify found differences; 130, 143 stopped by a signal.",
+)
+@click.version_option(aios3sync.__version__, prog_name="aios3sync", message="%(prog)s %(version)s")
+def program() -> None:
+    """Keep S3 in step with local directories."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; errors become one line on stderr and an exit code."""
+    try:
+        code = program.main(list(arguments), prog_name="aios3sync", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        return tell_usage(error)
+    except click.Abort:
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
+        return tell(error, verbose="-vv" in arguments)
+    return int(code or 0)

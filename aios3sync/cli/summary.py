@@ -1,0 +1,127 @@
+"""What is said at the end of a run, as lines of text; it computes them and prints nothing."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.cli.printing import count, duration, printable, size_text
+
+if TYPE_CHECKING:
+    from aios3sync.report import Failure, SyncReport
+    from aios3sync.verification import VerifyReport
+
+__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line")
+
+_FINDINGS: Final = {
+    "touched": "refreshed {}",
+    "adopted": "found {} there already",
+    "forgotten": "forgot {}",
+    "skipped": "skipped {}",
+    "vanished": "{} vanished",
+    "withheld": "withheld {} deletes",
+    "conflicts": "conflicts {}",
+    "failed": "failed {}",
+    "cancelled": "cancelled {}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The last words of a run.
+
+    Attributes:
+        summary: what was done.
+        failures: everything that went wrong with single keys.
+        more: where the failures are that are not told.
+        warnings: what a person should know.
+        refused: the message of the guard that refused, or empty.
+        differences: what a verification found.
+        note: the very last line, or empty.
+    """
+
+    summary: str
+    failures: tuple[Failure, ...] = ()
+    more: str = ""
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
+    differences: tuple[str, ...] = ()
+    note: str = ""
+
+
+def failure_line(failure: Failure) -> str:
+    """One failure: ``failed: a/b.txt: upload: AccessDenied …``."""
+    word = "conflict" if failure.stage == "conflict" else "failed"
+    stage = "" if failure.stage in ("conflict", "upload") else f"{failure.stage}: "
+    return f"{word}: {printable(failure.key)}: {stage}{printable(failure.error)}"
+
+
+def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
+    """The last words of a sync."""
+    refused = str(report.refused["message"]) if report.refused else ""
+    warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
+    summary = _sync_summary(report)
+    if verbose:
+        summary += f"; {_requests(report)}"
+    return Conclusion(
+        summary=summary,
+        failures=report.errors,
+        more=_more(report),
+        warnings=warnings,
+        refused=refused,
+        note=_knowledge(report),
+    )
+
+
+def _sync_summary(report: SyncReport) -> str:
+    sent = count(report.uploaded, "file")
+    if report.uploaded:
+        sent += f" ({size_text(report.uploaded_bytes)})"
+    verbs = ("would upload", "keep", "delete") if report.dry_run else ("uploaded", "kept", "deleted")
+    parts = [f"{verbs[0]} {sent}", f"{verbs[1]} {report.kept:,}", f"{verbs[2]} {report.deleted:,}"]
+    for state, text in _FINDINGS.items():
+        if number := getattr(report, state):
+            parts.append(text.format(f"{number:,}"))
+    line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
+    if report.interrupted:
+        line = f"stopped by {signal.Signals(report.interrupted).name}: {line}"
+    return f"(dry run) {line}" if report.dry_run else line
+
+
+def _requests(report: SyncReport) -> str:
+    sent = ", ".join(f"{name} {number:,}" for name, number in sorted(report.requests.items())) or "none"
+    return f"requests: {sent}; retries: {report.retries:,}"
+
+
+def _more(report: SyncReport) -> str:
+    if report.errors_file is None:
+        return ""
+    return f"all failures are in {printable(report.errors_file)}"
+
+
+def _knowledge(report: SyncReport) -> str:
+    """What a run that asked nothing knows, and from when."""
+    if report.checked != "manifest" or report.requests or report.knowledge_age_s is None:
+        return ""
+    age = duration(max(report.knowledge_age_s, 0.0))
+    return f"S3 was not asked; last listed {age} ago (--check list asks)"
+
+
+def conclude_verify(report: VerifyReport, *, verbose: int = 0) -> Conclusion:
+    """The last words of a verification."""
+    differences = tuple(
+        f"{found.kind}: {printable(found.key)}"
+        + (f": {found.detail}" if found.kind in ("size", "content") else "")
+        for found in report.differences
+    )
+    hidden = report.differing - len(differences)
+    if hidden > 0:
+        differences += (f"... and {count(hidden, 'more difference')}",)
+    summary = f"{count(report.same, 'file')} the same, {report.differing:,} different"
+    if report.failed:
+        summary += f", {report.failed:,} not compared"
+    if verbose and report.read:
+        summary += f", {report.read:,} read"
+    summary += f" in {duration(report.elapsed_s)}"
+    return Conclusion(summary=summary, failures=tuple(report.errors), differences=differences)

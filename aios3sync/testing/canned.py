@@ -1,0 +1,145 @@
+"""canned_server: an HTTP server that answers what the test wrote down, also what no sane server would.
+
+::
+
+    async with canned_server() as server:
+        server.will(503, error_body("SlowDown"), {"Retry-After": "7"})
+        server.will(200, b"half of it", {"Content-Length": "100"}, close=True)
+        server.will(hang=True)
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from anyio import (
+    BrokenResourceError,
+    ClosedResourceError,
+    EndOfStream,
+    Event,
+    IncompleteRead,
+    create_task_group,
+    create_tcp_listener,
+)
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+__all__ = ("CannedRequest", "CannedServer", "canned_server", "error_body")
+
+_LONGEST_HEAD: Final = 65536
+
+
+def error_body(code: str, message: str = "", **more: str) -> bytes:
+    """An S3 error document."""
+    elements = "".join(f"<{name}>{value}</{name}>" for name, value in more.items())
+    return f"<Error><Code>{code}</Code><Message>{message}</Message>{elements}</Error>".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class CannedRequest:
+    """One request as it came; header names in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    close: bool
+    hang: bool
+
+
+@dataclass(slots=True)
+class CannedServer:
+    """The script and what came; without a script every answer is an empty 200.
+
+    Attributes:
+        url: where it listens.
+        requests: everything that came, in order.
+        hanging: set when a request waits for an answer that does not come.
+        hung_up: set when the client of such a request closed the connection.
+    """
+
+    url: str
+    requests: list[CannedRequest] = field(default_factory=list)
+    hanging: Event = field(default_factory=Event)
+    hung_up: Event = field(default_factory=Event)
+    _script: deque[_Answer] = field(default_factory=deque)
+
+    def will(
+        self,
+        status: int = 200,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        close: bool = False,
+        hang: bool = False,
+    ) -> None:
+        """Answer the next request so; ``close`` ends the connection after it, ``hang`` never answers."""
+        self._script.append(_Answer(status, body, headers or {}, close, hang))
+
+    async def serve(self, stream: SocketStream) -> None:
+        """Answer the requests of one connection, as the listener calls it."""
+        async with stream:
+            try:
+                while await self._answer_one(stream, BufferedByteReceiveStream(stream)):
+                    pass
+            except (BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead):
+                return
+
+    async def _answer_one(self, stream: SocketStream, received: BufferedByteReceiveStream) -> bool:
+        request = await _read_request(stream, received)
+        self.requests.append(request)
+        answer = self._script.popleft() if self._script else _Answer(200, b"", {}, False, False)
+        if answer.hang:
+            self.hanging.set()
+            await _until_closed(stream)
+            self.hung_up.set()
+            return False
+        headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+        lines = [f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, 'Odd')}"]
+        lines += [f"{name}: {value}" for name, value in headers.items() if value]
+        body = b"" if request.method == "HEAD" else answer.body
+        await stream.send("\r\n".join([*lines, "", ""]).encode() + body)
+        return not answer.close
+
+
+@asynccontextmanager
+async def canned_server() -> AsyncIterator[CannedServer]:
+    """Listen on a free port of loopback until the block ends."""
+    async with await create_tcp_listener(local_host="127.0.0.1") as listener, create_task_group() as group:
+        port = listener.extra(SocketAttribute.local_port)
+        server = CannedServer(f"http://127.0.0.1:{port}")
+        group.start_soon(listener.serve, server.serve)
+        yield server
+        group.cancel_scope.cancel()
+
+
+async def _read_request(stream: SocketStream, received: BufferedByteReceiveStream) -> CannedRequest:
+    head = (await received.receive_until(b"\r\n\r\n", _LONGEST_HEAD)).decode("latin-1")
+    first, *lines = head.split("\r\n")
+    method, path, _ = first.split(" ")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    if headers.get("expect"):
+        await stream.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    length = int(headers.get("content-length", "0"))
+    body = await received.receive_exactly(length) if length else b""
+    return CannedRequest(method, path, headers, body)
+
+
+async def _until_closed(stream: SocketStream) -> None:
+    try:
+        while True:
+            await stream.receive()
+    except (BrokenResourceError, EndOfStream):
+        return

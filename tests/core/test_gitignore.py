@@ -1,0 +1,167 @@
+"""The rules of ``.gitignore``, held against git itself."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aios3sync.core.gitignore import IgnoreTree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("lines", "path", "ignored"),
+    [
+        (["*.log"], "a.log", True),
+        (["*.log"], "deep/down/a.log", True),
+        (["*.log", "!keep.log"], "keep.log", False),
+        (["!keep.log", "*.log"], "keep.log", True),
+        (["/only-here"], "only-here", True),
+        (["/only-here"], "sub/only-here", False),
+        (["a/b"], "a/b", True),
+        (["a/b"], "x/a/b", False),
+        (["build/"], "build/out.o", True),
+        (["build/"], "sub/build/out.o", True),
+        (["build/"], "build", False),
+        (["**/foo"], "x/y/foo", True),
+        (["foo/**"], "foo/x/y", True),
+        (["foo/**", "!foo/keep"], "foo/keep", False),
+        (["foo/", "!foo/keep"], "foo/keep", True),
+        (["foo/*", "!foo/keep"], "foo/keep", False),
+        (["a/**/b"], "a/b", True),
+        (["a/**/b"], "a/x/y/b", True),
+        (["foo**bar"], "foo/bar", False),
+        (["*", "!*/", "!*.py"], "x/a.py", False),
+        (["*", "!*/", "!*.py"], "x/a.txt", True),
+        (["é", "!/*/"], "x/é/y", True),
+        (["# comment", "\\#real"], "#real", True),
+        (["# comment"], "# comment", False),
+        (["\\!real"], "!real", True),
+        (["trailing   "], "trailing", True),
+        (["kept\\ "], "kept ", True),
+        (["a?c"], "a/c", False),
+        (["[a-c].txt"], "b.txt", True),
+        (["[!a-c].txt"], "b.txt", False),
+        (["[[:digit:]]"], "7", True),
+        (["[[:nonsense:]]"], "7", False),
+        (["[a"], "[a", False),
+        (["broken\\"], "broken\\", False),
+        (["", "/", "!", "//"], "a", False),
+        (["crlf\r\n"], "crlf", True),
+    ],
+)
+def test_documented_rules(lines: list[str], path: str, ignored: bool) -> None:
+    """The examples of git's own documentation, and the corners of its parser."""
+    tree = IgnoreTree()
+    tree.add("", lines)
+    assert tree.hides(path) is ignored
+
+
+def test_the_deepest_file_decides() -> None:
+    """A .gitignore speaks of what is below it, relative to itself, and overrules those above."""
+    tree = IgnoreTree()
+    tree.add("", ["*.txt", "/top"])
+    tree.add("sub/", ["!keep.txt", "/top"])
+    tree.add("sub/deeper/", ["keep.txt"])
+    seen = ("keep.txt", "sub/keep.txt", "sub/deeper/keep.txt", "sub/other.txt", "sub/top", "sub/x/top")
+    assert [tree.hides(path) for path in seen] == [True, False, True, True, True, False]
+
+
+def test_nothing_below_an_ignored_directory_is_seen_again() -> None:
+    """A file cannot be taken back in where its directory is out."""
+    tree = IgnoreTree()
+    tree.add("", ["out/"])
+    tree.add("out/", ["!a"])
+    assert tree.hides("out/a")
+    assert tree.ignores("out/")
+    assert not tree.ignores("out/a")
+
+
+def test_no_files_hide_nothing() -> None:
+    """Without any .gitignore everything is visible."""
+    assert not IgnoreTree().hides("a/b")
+    assert not IgnoreTree().ignores("a/")
+
+
+NAMES = ("a", "b", "foo", "x.py", "y.txt", ".h", "a b", "é", "[x]", "h!")
+GLOBS = (*NAMES, "*", "**", "?", "*.py", "*.*", "[ab]", "[!a]", "f*", "fo?", "*o", "[^a-c]*", "[[:alpha:]]")
+SOUP = (
+    "a",
+    "b",
+    "foo",
+    ".",
+    "*",
+    "**",
+    "?",
+    "[",
+    "]",
+    "!",
+    "-",
+    "\\",
+    "/",
+    "/",
+    " ",
+    "#",
+    "é",
+    "[a-c]",
+    "\r",
+)
+
+
+def random_rule(dice: random.Random) -> str:
+    if dice.random() < 0.3:
+        return "".join(dice.choice(SOUP) for _ in range(dice.randint(1, 6)))
+    rule = "/".join(dice.choice(GLOBS) for _ in range(dice.choice((1, 1, 1, 2, 2, 3))))
+    rule = dice.choice(("", "", "", "/")) + rule + dice.choice(("", "", "/"))
+    return dice.choice(("", "", "!")) + rule
+
+
+def random_tree(dice: random.Random, root: Path) -> tuple[set[str], IgnoreTree]:
+    """Make a small tree with .gitignore files; return its files and what our reading of them is."""
+    files: set[str] = set()
+    for _ in range(dice.randint(3, 12)):
+        path = root.joinpath(*(dice.choice(NAMES) for _ in range(dice.randint(1, 4))))
+        if not path.exists() and not any(up.is_file() for up in path.parents):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            files.add(path.relative_to(root).as_posix())
+    tree = IgnoreTree()
+    above = {name[: place + 1] for name in files for place, sign in enumerate(name) if sign == "/"}
+    for directory in sorted({""} | above):
+        if not directory or dice.random() < 0.3:
+            lines = [random_rule(dice) for _ in range(dice.randint(1, 4))]
+            (root / directory / ".gitignore").write_bytes("\n".join(lines).encode())
+            tree.add(directory, lines)
+    return files, tree
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is the oracle")
+@pytest.mark.parametrize("seed", range(4))
+def test_git_agrees_on_random_trees_p6(seed: int, tmp_path: Path) -> None:
+    """On random trees with nested .gitignore files exactly those files are hidden that git ignores."""
+    dice = random.Random(seed)  # noqa: S311 - a reproducible die, no secret
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, env=environment)
+    trees = {}
+    for number in range(120):
+        name = f"tree{number}"
+        tmp_path.joinpath(name).mkdir()
+        trees[name] = random_tree(dice, tmp_path / name)
+    asked = [f"{name}/{file}" for name, (files, _) in trees.items() for file in sorted(files)]
+    answer = subprocess.run(
+        ["git", "-C", str(tmp_path), "check-ignore", "--no-index", "-z", "--stdin"],
+        input="\0".join(asked).encode(),
+        stdout=subprocess.PIPE,
+        env=environment,
+        check=False,  # 1 means that nothing is ignored
+    )
+    ours = {f"{name}/{file}" for name, (files, tree) in trees.items() for file in files if tree.hides(file)}
+    assert ours == set(answer.stdout.decode().split("\0")) - {""}
+    assert ours

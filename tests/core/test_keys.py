@@ -1,0 +1,240 @@
+"""Locations and keys: literal, opaque, by directory boundary; what can be no key says why."""
+
+from __future__ import annotations
+
+import unicodedata
+import xml.parsers.expat
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc, pattern_of_undecodable
+from aios3sync.errors import UsageError
+
+laws = settings(deadline=None, max_examples=150)
+
+ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint"
+OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost"
+
+
+# Locations
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket", "prefix"),
+    [
+        ("s3://bucket", "bucket", ""),
+        ("s3://bucket/", "bucket", ""),
+        ("s3://bucket/path", "bucket", "path/"),
+        ("s3://bucket/path/", "bucket", "path/"),
+        ("s3://bucket/a/b", "bucket", "a/b/"),
+        ("s3://bucket//", "bucket", "/"),
+        ("s3://bucket//a", "bucket", "/a/"),
+        ("s3://bucket/a//", "bucket", "a//"),
+        ("s3://bucket/a/../b", "bucket", "a/../b/"),
+        ("s3://bucket/./", "bucket", "./"),
+        ("s3://bucket/a#b?c=%2F&d+e f", "bucket", "a#b?c=%2F&d+e f/"),
+        ("s3://bucket/ü\U0001f600", "bucket", "ü\U0001f600/"),
+        ("s3://bucket/s3://other", "bucket", "s3://other/"),
+        ("s3://my.bucket-1", "my.bucket-1", ""),
+        ("s3://Old_Bucket/x", "Old_Bucket", "x/"),
+        ("s3://name-ap-abc123-s3alias/x", "name-ap-abc123-s3alias", "x/"),
+        ("s3://bucket--usw2-az1--x-s3/x", "bucket--usw2-az1--x-s3", "x/"),
+        ("s3://arn:aws:s3:::plain/x", "arn:aws:s3:::plain", "x/"),
+        (f"s3://{ACCESS_POINT}/name", f"{ACCESS_POINT}/name", ""),
+        (f"s3://{ACCESS_POINT}/name/p/q", f"{ACCESS_POINT}/name", "p/q/"),
+        (f"s3://{ACCESS_POINT}:name/p", f"{ACCESS_POINT}:name", "p/"),
+        (f"s3://{ACCESS_POINT}:bucket/p", f"{ACCESS_POINT}:bucket", "p/"),
+        (f"s3://{ACCESS_POINT}/bucket/p", f"{ACCESS_POINT}/bucket", "p/"),
+        (
+            "s3://arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap/p",
+            "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap",
+            "p/",
+        ),
+        (f"s3://{OUTPOST}/op-01ac/accesspoint/name/p", f"{OUTPOST}/op-01ac/accesspoint/name", "p/"),
+        (f"s3://{OUTPOST}:op-01ac:accesspoint:name/p", f"{OUTPOST}:op-01ac:accesspoint:name", "p/"),
+        (
+            "s3://arn:aws-cn:s3-object-lambda:cn-north-1:123456789012:accesspoint/name/p",
+            "arn:aws-cn:s3-object-lambda:cn-north-1:123456789012:accesspoint/name",
+            "p/",
+        ),
+    ],
+)
+def test_locations(text: str, bucket: str, prefix: str) -> None:
+    """The bucket is a name, an alias or an ARN; the rest is a literal prefix with one slash at its end."""
+    assert Location.parse(text) == Location(bucket, prefix)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bucket/path",
+        "/local/path",
+        "S3://bucket",
+        "s3:/bucket",
+        "s3://",
+        "s3:///path",
+        "s3://ab",
+        "s3://-bucket",
+        "s3://bucket-",
+        "s3://bu cket",
+        "s3://bucket\n",
+        "s3://user:secret@host/bucket",
+        "https://bucket.s3.amazonaws.com/path",
+        "s3://" + "b" * 256,
+        "s3://arn:aws:iam::123456789012:role/x",
+        f"s3://{ACCESS_POINT}",
+        f"s3://{ACCESS_POINT}/",
+        f"s3://{ACCESS_POINT}//p",
+        f"s3://{OUTPOST}/op-01ac/p",
+        "s3://bucket/" + "é" * 512,
+        "s3://bucket/\udcff",
+    ],
+)
+def test_what_is_no_location(text: str) -> None:
+    """A wrong location is an error of usage that quotes it."""
+    with pytest.raises(UsageError) as caught:
+        Location.parse(text)
+    assert repr(text)[1:-1].split("/")[0] in str(caught.value)
+
+
+@laws
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+def test_a_prefix_is_a_literal_p11(prefix: str) -> None:
+    """Whatever stands behind the bucket is the prefix, untouched but for one slash at its end."""
+    location = Location.parse(f"s3://bucket/{prefix}")
+    assert location.prefix in (prefix, prefix + "/")
+    assert location.prefix == "" or location.prefix.endswith("/")
+    assert Location.parse(str(location)) == location
+
+
+@pytest.mark.parametrize("sibling", ["path-old/keep", "path.txt", "pathx/keep", "path"])
+def test_a_prefix_ends_at_a_directory_d6_p7(sibling: str) -> None:
+    """Keys beside a directory are not below its prefix, with or without the slash of the caller."""
+    assert not sibling.startswith(Location.parse("s3://bucket/path").prefix)
+    assert not sibling.startswith(Location.parse("s3://bucket/path/").prefix)
+
+
+# Keys
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("a", None),
+        ("a//b", None),
+        ("../a", None),
+        ("/a", None),
+        ("%2F", None),
+        ("a\x00b\n", None),
+        ("x" * MAX_KEY_BYTES, None),
+        ("x" * (MAX_KEY_BYTES + 1), "makes a key of 1025 bytes; S3 allows 1024"),
+        ("é" * 512, None),
+        ("é" * 512 + "x", "makes a key of 1025 bytes; S3 allows 1024"),
+        ("\U0001f600" * 256, None),
+        ("\U0001f600" * 257, "makes a key of 1028 bytes; S3 allows 1024"),
+        ("a\udcff", "is not valid UTF-8, so no object key can stand for it"),
+    ],
+)
+def test_what_can_be_no_key_c16_p11(key: str, problem: str | None) -> None:
+    """Keys are opaque: only their bytes count, 1024 of them, and they must be UTF-8."""
+    assert key_problem(key) == problem
+
+
+def parses(text: str) -> bool:
+    parser = xml.parsers.expat.ParserCreate("utf-8")
+    try:
+        parser.Parse(f"<Key>{text}</Key>".encode(), True)
+    except xml.parsers.expat.ExpatError:
+        return False
+    return True
+
+
+def test_fits_xml_agrees_with_a_parser_on_every_code_point() -> None:
+    """Exactly the characters that an XML parser accepts are said to fit."""
+    markup = {"<", "&"}
+    points = (chr(point) for point in range(0x110000) if not 0xD800 <= point <= 0xDFFF)
+    accepted: list[str] = []
+    refused: list[str] = []
+    for character in points:
+        if character not in markup:
+            (accepted if fits_xml(character) else refused).append(character)
+    assert all(parses("".join(accepted[start : start + 8192])) for start in range(0, len(accepted), 8192))
+    assert not any(parses(character) for character in refused)
+    assert len(refused) == 29 + 2
+    assert not any(fits_xml(f"a{chr(point)}b") for point in range(0xD800, 0xE000))
+
+
+@pytest.mark.parametrize(("key", "fits"), [("a", True), ("<&>", True), ("é\n\t\r", True), ("a\x00", False)])
+def test_fits_xml_looks_at_the_whole_key(key: str, fits: bool) -> None:
+    """One character that does not fit is enough, wherever it stands."""
+    assert fits_xml(key) is fits
+    assert fits_xml(f"x/{key}/y") is fits
+
+
+@laws
+@given(st.text())
+def test_nfc_is_normal_form_c_c15(text: str) -> None:
+    """Names that look the same have the same normal form."""
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+    assert nfc(unicodedata.normalize("NFD", text)) == nfc(text)
+
+
+# Paths that are not UTF-8
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"caf\xe9.txt",
+        b"\xff\xfe",
+        b"d\xe4ten/m\xfcll.txt",
+        "é\U0001f600".encode() + b"\xe2\x82.txt",  # a cut sequence: Python makes one U+FFFD of two bytes
+        b"a.b[c]\xff",
+        b"tab\t\x80\x9f",
+    ],
+)
+def test_spellings_of_an_undecodable_name_are_recognised_c16_d3(raw: bytes) -> None:
+    """Whatever other tools made of the bytes, the object is taken for the file, and so is what lies below."""
+    pattern = pattern_of_undecodable(raw.decode("utf-8", "surrogateescape"))
+    spellings = [
+        raw.decode("utf-8", "replace"),
+        raw.decode("utf-8", "ignore"),
+        raw.decode("utf-8", "backslashreplace"),
+        raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode(),
+        raw.decode("latin-1"),
+        raw.decode("cp1252", "replace"),
+        quote(raw, safe="/[]\t"),
+        quote(raw, safe="/[]\t").lower(),
+    ]
+    for spelling in spellings:
+        assert pattern.fullmatch(spelling), spelling
+        assert pattern.fullmatch(f"{spelling}/below\n/deeper"), spelling
+
+
+@pytest.mark.parametrize(
+    "key", ["caf.tx", "cafxxxxx.txt", "xcaf\ufffd.txt", "caf\ufffd.txtx", "caf\ufffdXtxt"]
+)
+def test_other_names_are_not_taken_for_an_undecodable_one_c16(key: str) -> None:
+    """ASCII is literal: only the undecodable bytes may be spelt otherwise."""
+    assert not pattern_of_undecodable("caf\udce9.txt").fullmatch(key)
+
+
+def test_decodable_letters_stand_for_themselves_c16() -> None:
+    """A decodable letter is itself or its usual spellings, not any letter."""
+    pattern = pattern_of_undecodable("é\U0001f600\udcff")
+    assert pattern.fullmatch("é\U0001f600\ufffd")
+    assert not pattern.fullmatch("è\U0001f600\ufffd")
+
+
+@laws
+@given(st.binary(min_size=1, max_size=12))
+def test_any_bytes_have_a_pattern_c16(raw: bytes) -> None:
+    """Any name of a POSIX system gives a pattern that recognises what the usual decoders make of it."""
+    pattern = pattern_of_undecodable(raw.decode("utf-8", "surrogateescape"))
+    for errors in ("replace", "ignore", "backslashreplace"):
+        assert pattern.fullmatch(raw.decode("utf-8", errors))
+    assert pattern.fullmatch(raw.decode("latin-1"))

@@ -1,0 +1,98 @@
+"""The parts of a multipart upload: they cover the file, fit the limits, and resume what is missing."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aios3sync.core.parts import (
+    GIB,
+    MAX_OBJECT_SIZE,
+    MAX_PART_SIZE,
+    MAX_PARTS,
+    MIB,
+    MIN_PART_SIZE,
+    Part,
+    plan_part_size,
+    plan_parts,
+    remaining,
+)
+from aios3sync.errors import UsageError
+
+laws = settings(deadline=None, max_examples=150)
+part_sizes = st.integers(MIN_PART_SIZE, MAX_PART_SIZE)
+
+
+@laws
+@given(st.integers(0, MAX_OBJECT_SIZE), part_sizes)
+def test_every_object_fits_its_parts(size: int, wanted: int) -> None:
+    """10,000 parts of the planned size hold the object, and no part is larger or smaller than allowed."""
+    planned = plan_part_size(size, wanted)
+    assert -(-size // planned) <= MAX_PARTS
+    assert wanted <= planned <= MAX_PART_SIZE
+    assert planned == wanted or planned % MIB == 0
+
+
+@laws
+@given(st.integers(0, MAX_OBJECT_SIZE), part_sizes)
+def test_a_part_grows_no_more_than_needed(size: int, wanted: int) -> None:
+    """A grown part is the least whole number of MiB that is enough."""
+    planned = plan_part_size(size, wanted)
+    if planned > wanted:
+        assert -(-size // (planned - MIB)) > MAX_PARTS or planned - MIB < wanted
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "planned"),
+    [
+        (0, 16 * MIB, 16 * MIB),
+        (MAX_PARTS * 16 * MIB, 16 * MIB, 16 * MIB),
+        (MAX_PARTS * 16 * MIB + 1, 16 * MIB, 17 * MIB),
+        (100 * GIB, 8 * MIB, 11 * MIB),
+        (MAX_OBJECT_SIZE, MIN_PART_SIZE, MAX_PART_SIZE),
+        (MAX_OBJECT_SIZE - 1, MIN_PART_SIZE, MAX_PART_SIZE),
+    ],
+)
+def test_part_sizes_at_the_edges(size: int, wanted: int, planned: int) -> None:
+    """The wanted size is kept as long as 10,000 parts suffice."""
+    assert plan_part_size(size, wanted) == planned
+
+
+def test_too_large_for_s3() -> None:
+    """What no object can hold is refused before anything is sent."""
+    with pytest.raises(UsageError, match="more than S3 can hold"):
+        plan_part_size(MAX_OBJECT_SIZE + 1, MAX_PART_SIZE)
+
+
+@laws
+@given(st.integers(0, 5000), st.integers(1, 700))
+def test_parts_cover_the_file(size: int, part_size: int) -> None:
+    """The parts follow one another from 0 to the end, numbered from 1; only the last may be short."""
+    parts = list(plan_parts(size, part_size))
+    assert [part.number for part in parts] == list(range(1, len(parts) + 1))
+    end = 0
+    for part in parts:
+        assert part.offset == end
+        end += part.length
+    assert end == size
+    assert all(part.length == part_size for part in parts[:-1])
+    assert 0 <= parts[-1].length <= part_size
+    assert parts[-1].length > 0 or size == 0
+
+
+def test_an_empty_object_has_one_empty_part() -> None:
+    """A multipart upload needs a part, even of nothing."""
+    assert list(plan_parts(0, 5)) == [Part(1, 0, 0)]
+
+
+@laws
+@given(st.integers(0, 5000), st.integers(50, 700), st.sets(st.integers(1, 120)))
+def test_resuming_sends_what_is_missing(size: int, part_size: int, stored: set[int]) -> None:
+    """What is left and what is stored make the plan, without overlap; foreign numbers change nothing."""
+    planned = list(plan_parts(size, part_size))
+    left = remaining(planned, stored)
+    assert {part.number for part in left} == {part.number for part in planned} - stored
+    assert left == sorted(left)
+    assert remaining(planned, ()) == planned
+    assert remaining(planned, (part.number for part in planned)) == []

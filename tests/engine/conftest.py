@@ -1,0 +1,107 @@
+"""A source directory, a bucket in memory whose faults can be scripted, and a sync between them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aios3sync.assembly import Request, run_sync
+from aios3sync.core.keys import Location
+from aios3sync.events import Event
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.run import Stop
+from aios3sync.store.counting import CountingStore, RequestCounts
+from aios3sync.store.limiting import ByteBudget
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.retrying import RetryingStore
+from aios3sync.testing.faulty import FaultyStore
+from aios3sync.testing.memory import MemoryStore
+from aios3sync.testing.trees import make_tree
+
+MIB = 1024 * 1024
+
+
+async def _at_once(seconds: float) -> None:
+    """Backoff without waiting."""
+
+
+@dataclass
+class Bench:
+    """One source, one bucket; every sync goes through real retries onto a store with faults."""
+
+    root: Path
+    memory: MemoryStore
+    faults: FaultyStore
+    target: str = "s3://bucket/p"
+    events: list[Event] = field(default_factory=list)
+    stop: Stop = field(default_factory=Stop)
+    on_event: Callable[[Event], object] | None = None
+    outcome_sinks: tuple[Any, ...] = ()
+    workers: int = 16
+    endpoint: str = "http://memory"
+
+    def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
+        """Add files; they look ``age`` seconds old to everything but their ctime."""
+        make_tree(self.root, tree, mtime_ns=time.time_ns() - int(age * 1e9))
+
+    def objects(self) -> dict[str, bytes]:
+        """Bodies by key relative to the prefix ``p/``."""
+        return {key.removeprefix("p/"): body for key, body in self.memory.bodies().items()}
+
+    async def sync(self, target: str | None = None, **options: Any) -> SyncReport:
+        """Run one sync and check that its report adds up (C4)."""
+        counts = RequestCounts()
+        store = RetryingStore(
+            CountingStore(self.faults, counts), 3, counts=counts, sleep=_at_once
+        )
+
+        async def open_store() -> ObjectStore:
+            return store
+
+        request = Request(
+            source=str(self.root),
+            location=Location.parse(target or self.target),
+            endpoint=self.endpoint,
+            options=SyncOptions(**options),
+            open_store=open_store,
+            budget=ByteBudget(64 * MIB),
+            workers=self.workers,
+            on_event=self.on_event or self.events.append,
+            outcome_sinks=self.outcome_sinks,
+            stop=self.stop,
+            counts=counts,
+        )
+        report = await run_sync(request)
+        assert report.balanced, report
+        return report
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """An empty source and an empty bucket."""
+    root = tmp_path / "source"
+    root.mkdir()
+    memory = MemoryStore()
+    return Bench(root, memory, FaultyStore(memory))
+
+
+@pytest.fixture
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files count as settled at once: their ctime cannot be made older, the rule's window can be shorter."""
+    monkeypatch.setattr("aios3sync.hashing.SETTLING_NS", -int(3600e9))
+
+
+def same_size_change(path: Path) -> None:
+    """Change one byte and put size and mtime back, as a careless tool would."""
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

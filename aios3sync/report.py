@@ -27,6 +27,8 @@ STATES: Final = (
 """The states that a planned item can end in; their counts add up to ``planned``."""
 
 MAX_REPORTED_ERRORS: Final = 1000
+_SIGHUP: Final = 1
+"""A hang-up is the same orderly stop as SIGTERM, and has its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ class SyncReport:
     def exit_code(self) -> int:
         """The exit code of the command line for this outcome, the strongest reason first."""
         if self.interrupted:
-            return 128 + self.interrupted
+            return 143 if self.interrupted == _SIGHUP else 128 + self.interrupted
         if self.refused is not None:
             return 4
         if self.failed or self.conflicts or self.withheld or self.cancelled or self.errors:

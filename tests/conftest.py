@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from aios3sync.testing.servers import Endpoint, start_moto, start_seaweedfs
 
@@ -30,6 +31,19 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return state
+
+
+@pytest.fixture(autouse=True)
+def no_blocking() -> Iterator[None]:
+    """Fail when code of ours blocks the event loop: files, sleeps, sockets, SQLite.
+
+    botocore may read its own JSON and the certificates while it creates a client: that happens once.
+    """
+    with blockbuster_ctx("aios3sync") as blockbuster:
+        for function in blockbuster.functions.values():
+            function.can_block_in("aiobotocore/session.py", {"_create_client"})
+            function.can_block_in("aiobotocore/httpsession.py", {"_create_connector"})
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "subscribers": ({"index", "stats"}, SEAM),  # they listen to outcomes; no stage knows them
     "session": ({"session"}, {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES}),
     "public": ({""}, {"session", *VALUES}),
-    "cli": ({"cli", "__main__"}, {"public", "session", "verification", *VALUES}),
+    "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", *VALUES}),
     "testing": ({"testing"}, {"store", *SEAM}),
 }
 

@@ -47,7 +47,7 @@ def test_what_is_no_size(text: str) -> None:
 
 
 @given(st.integers(0, 10**15 - 1))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=100)
 def test_bytes_read_back(size: int) -> None:
     """A number of bytes is itself, to the last digit."""
     assert parse_size(str(size)) == size

@@ -7,7 +7,6 @@ after a resize the rows that the old frame takes now, rewrapped by the terminal,
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +20,8 @@ __all__ = ("Drawing", "frame")
 
 _HIDE, _SHOW, _ERASE_LINE, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[K", "\x1b[J"
 _LABEL: Final = 8
+_ROOMY: Final = 48
+"""Columns from which the speeds have room for their label."""
 _LEAST_BAR: Final = 6
 _MOST_BAR: Final = 40
 _MOST_FAILURES: Final = 3
@@ -28,7 +29,7 @@ _PHASES: Final = {"compare": "comparing", "delete": "deleting", "finish": "finis
 
 
 class Drawing:
-    """One frame in place, redrawn; takes the terminal at the first frame, gives it back with :meth:`close`."""
+    """One frame in place; takes the terminal at the first frame and gives it back with :meth:`close`."""
 
     def __init__(self, heading: str, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, markup=False, emoji=False)
@@ -82,7 +83,7 @@ def frame(progress: Progress, elapsed: float, heading: str, width: int, *, plain
     if progress.deletes:
         text = f"{progress.deleted:,}/{progress.deletes:,}"
         lines.append(_bar("deletes", progress.deleted, progress.deletes, text, width, plain=plain))
-    lines.append(_speeds(progress))
+    lines.append(_speeds(progress, width))
     lines += _failures(progress)
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -125,23 +126,24 @@ def _bar(label: str, done: int, total: int, text: str, width: int, *, plain: boo
     return line
 
 
-def _speeds(progress: Progress) -> Text:
+def _speeds(progress: Progress, width: int) -> Text:
     rates = progress.rates()
+    label = ("speed".ljust(_LABEL + 2) if width >= _ROOMY else "", "cyan")
     if not progress.planned:
-        return Text.assemble(("speed".ljust(_LABEL + 2), "cyan"), f"{rates.scanned:,.0f} files/s scanned")
+        return Text.assemble(label, f"{rates.scanned:,.0f} files/s scanned")
     text = f"{rates.files:,.0f} files/s  {size_text(rates.bytes)}/s"
     if rates.eta is not None:
         text += f"  ETA {_clock(rates.eta)}"
-    return Text.assemble(("speed".ljust(_LABEL + 2), "cyan"), text)
+    return Text.assemble(label, text)
 
 
 def _failures(progress: Progress) -> list[Text]:
     if not progress.failed:
         return []
     lines = [Text.assemble(("failed".ljust(_LABEL + 2), "red"), f"{progress.failed:,}")]
-    for failure in list(progress.failures)[-_MOST_FAILURES:]:
-        lines.append(Text(f"  {printable(failure.key)}: {printable(failure.error)}", style="red"))
-    return lines
+    last = list(progress.failures)[-_MOST_FAILURES:]
+    texts = (f"  {printable(failure.key)}: {printable(failure.error)}" for failure in last)
+    return lines + [Text(text, style="red") for text in texts]
 
 
 def _clock(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -58,7 +59,5 @@ def tell_usage(error: click.ClickException) -> int:
 
 
 def _line(message: str) -> None:
-    try:
+    with suppress(OSError):  # if nobody listens any more, the exit code still tells
         print(f"aios3sync: error: {printable(message)}", file=sys.stderr, flush=True)
-    except OSError:
-        pass  # nobody listens any more; the exit code still tells

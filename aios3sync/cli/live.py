@@ -25,9 +25,7 @@ _MOST_FAILURES: Final = 100
 class LiveView:
     """See :class:`~aios3sync.cli.views.View`."""
 
-    def __init__(
-        self, out: Lines, err: Lines, conclude: Conclude, heading: str, *, verbose: int = 0
-    ) -> None:
+    def __init__(self, out: Lines, err: Lines, conclude: Conclude, heading: str, *, verbose: int = 0) -> None:
         self._out = out
         self._err = err
         self._conclude = conclude

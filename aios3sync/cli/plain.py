@@ -32,13 +32,14 @@ def event_line(event: Event, *, dry_run: bool = False) -> str:
             return ""
 
 
-def print_conclusion(  # noqa: PLR0913 - where to, what, and what was told before
+def print_conclusion(
     out: Lines, err: Lines, conclusion: Conclusion, *, told: int = 0, warned: set[str], limit: int = 0
 ) -> None:
     """Print the last words of a run.
 
     Args:
-        out, err: standard output and standard error.
+        out: standard output.
+        err: standard error.
         conclusion: what to say.
         told: failures told already; where that is all of them, none is repeated.
         warned: warnings told already.
@@ -47,6 +48,8 @@ def print_conclusion(  # noqa: PLR0913 - where to, what, and what was told befor
     for line in conclusion.differences:
         out.line(line)
     out.line(conclusion.summary)
+    if conclusion.details:
+        out.line(conclusion.details)
     failures = conclusion.failures if told < len(conclusion.failures) else ()
     for failure in failures[: limit or None]:
         out.line(failure_line(failure))

@@ -1,4 +1,4 @@
-"""Text for terminals and pipes: escapes what a terminal would obey, writes lines, notices a reader that left."""
+"""Text for terminals and pipes: escapes what a terminal would obey, notices a reader that left."""
 
 from __future__ import annotations
 
@@ -22,15 +22,12 @@ def printable(text: str) -> str:
 
 def size_text(size: float) -> str:
     """Bytes for people: ``3.4 MB``; powers of 1000, as disks and networks count."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if abs(size) < 999.5:
-            break
-        size /= 1000
-    else:
-        unit = "TB"
-    if unit == "bytes":
+    if size < 999.5:
         return "1 byte" if size == 1 else f"{size:.0f} bytes"
-    return f"{size:.1f} {unit}" if size < 99.95 else f"{size:.0f} {unit}"
+    units = ("kB", "MB", "GB", "TB")
+    power = next((n for n in range(1, 4) if size < 999.5 * 1000**n), 4)
+    scaled = size / 1000**power
+    return f"{scaled:.{0 if scaled >= 99.95 else 1}f} {units[power - 1]}"
 
 
 def count(number: int, singular: str, plural: str = "") -> str:

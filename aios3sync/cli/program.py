@@ -1,4 +1,4 @@
-"""The program: finds the command by its name, loads that one alone, and turns what it says into an exit code."""
+"""The program: loads the one command that was named, and turns how it ends into an exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has done so far, folded from its events; it prints nothing and asks no clock but the caller's."""
+"""What a run has done so far, folded from its events; it prints nothing and asks no clock."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ __all__ = ("Progress", "Rates")
 
 _WINDOW_S: Final = 8.0
 """Seconds over which speeds are measured: shorter jumps, longer lags."""
+_SETTLED_S: Final = 3.0
+"""Seconds of measuring before the rest is foretold: the first files say little about the others."""
+_HORIZON_S: Final = 100 * 3600.0
+"""Seconds beyond which a forecast is no news."""
 
 
 class Rates(NamedTuple):
@@ -72,7 +76,7 @@ class Progress:
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=20))
     _samples: deque[_Sample] = field(default_factory=deque)
 
-    def take(self, event: Event) -> None:  # noqa: C901 - one case for each event
+    def take(self, event: Event) -> None:
         """Count one event."""
         match event:
             case BytesSent(_, size):
@@ -135,7 +139,8 @@ class Progress:
         seconds = max(last.at - first.at, 1e-6)
         files = (last.ended - first.ended) / seconds
         sent = (last.sent - first.sent) / seconds
-        return Rates(files, max(sent, 0.0), (last.scanned - first.scanned) / seconds, self._eta(files, sent))
+        eta = self._eta(files, sent) if seconds >= _SETTLED_S else None
+        return Rates(files, max(sent, 0.0), (last.scanned - first.scanned) / seconds, eta)
 
     def _eta(self, files: float, sent: float) -> float | None:
         """The slower of the two: many small files are bound by their number, few large ones by bytes."""
@@ -146,4 +151,5 @@ class Progress:
         by_bytes = left_bytes / sent if sent > 0 else 0.0
         # While one large file is under way no file ends, which says nothing about the rest.
         by_files = left / files if files > 0 and not left_bytes else 0.0
-        return max(by_bytes, by_files) or None
+        eta = max(by_bytes, by_files)
+        return eta if 0 < eta < _HORIZON_S else None

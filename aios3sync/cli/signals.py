@@ -1,4 +1,4 @@
-"""Signals ask the run to stop, orderly; a second Ctrl-C ends the process at once. Nothing else handles them."""
+"""Signals ask the run to stop, orderly; a second Ctrl-C ends the process at once."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ class Conclusion:
 
     Attributes:
         summary: what was done.
+        details: what ``-v`` adds to it, or empty.
         failures: everything that went wrong with single keys.
         more: where the failures are that are not told.
         warnings: what a person should know.
@@ -42,6 +43,7 @@ class Conclusion:
     """
 
     summary: str
+    details: str = ""
     failures: tuple[Failure, ...] = ()
     more: str = ""
     warnings: tuple[str, ...] = ()
@@ -61,11 +63,9 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
     """The last words of a sync."""
     refused = str(report.refused["message"]) if report.refused else ""
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
-    summary = _sync_summary(report)
-    if verbose:
-        summary += f"; {_requests(report)}"
     return Conclusion(
-        summary=summary,
+        summary=_sync_summary(report),
+        details=_requests(report) if verbose else "",
         failures=report.errors,
         more=_more(report),
         warnings=warnings,
@@ -89,7 +89,7 @@ def _sync_summary(report: SyncReport) -> str:
     return f"(dry run) {line}" if report.dry_run else line
 
 
-def _requests(report: SyncReport) -> str:
+def _requests(report: SyncReport | VerifyReport) -> str:
     sent = ", ".join(f"{name} {number:,}" for name, number in sorted(report.requests.items())) or "none"
     return f"requests: {sent}; retries: {report.retries:,}"
 
@@ -124,4 +124,9 @@ def conclude_verify(report: VerifyReport, *, verbose: int = 0) -> Conclusion:
     if verbose and report.read:
         summary += f", {report.read:,} read"
     summary += f" in {duration(report.elapsed_s)}"
-    return Conclusion(summary=summary, failures=tuple(report.errors), differences=differences)
+    return Conclusion(
+        summary=summary,
+        details=_requests(report) if verbose else "",
+        failures=tuple(report.errors),
+        differences=differences,
+    )

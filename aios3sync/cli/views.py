@@ -1,4 +1,4 @@
-"""What a command shows while it works and at its end: the contract of all views, and which one is used when."""
+"""What a command shows while it works and at its end: the contract of views, and the choice of one."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ def choose_view(
     if output.json:
         from aios3sync.cli.document import JsonDocument
 
-        return JsonDocument(command, out)
+        return JsonDocument(command, out, verbose=output.verbose > 1)
     if output.events:
         from aios3sync.cli.document import EventLines
 
-        return EventLines(out, dry_run=dry_run)
+        return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1)
     if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
         from aios3sync.cli.live import LiveView
 
@@ -91,4 +91,3 @@ def choose_view(
 
 def _is_terminal() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-

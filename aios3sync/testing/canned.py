@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import Final
 
 from anyio import (
@@ -26,8 +27,9 @@ from anyio import (
     create_task_group,
     create_tcp_listener,
 )
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
+from anyio.streams.tls import TLSListener
 
 __all__ = ("CannedRequest", "CannedServer", "canned_server", "error_body")
 
@@ -88,7 +90,7 @@ class CannedServer:
         """Answer the next request so; ``close`` ends the connection after it, ``hang`` never answers."""
         self._script.append(_Answer(status, body, headers or {}, close, hang))
 
-    async def serve(self, stream: SocketStream) -> None:
+    async def serve(self, stream: ByteStream) -> None:
         """Answer the requests of one connection, as the listener calls it."""
         async with stream:
             try:
@@ -97,7 +99,7 @@ class CannedServer:
             except (BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead):
                 return
 
-    async def _answer_one(self, stream: SocketStream, received: BufferedByteReceiveStream) -> bool:
+    async def _answer_one(self, stream: ByteStream, received: BufferedByteReceiveStream) -> bool:
         request = await _read_request(stream, received)
         self.requests.append(request)
         answer = self._script.popleft() if self._script else _Answer(200, b"", {}, False, False)
@@ -115,17 +117,18 @@ class CannedServer:
 
 
 @asynccontextmanager
-async def canned_server() -> AsyncIterator[CannedServer]:
-    """Listen on a free port of loopback until the block ends."""
-    async with await create_tcp_listener(local_host="127.0.0.1") as listener, create_task_group() as group:
-        port = listener.extra(SocketAttribute.local_port)
-        server = CannedServer(f"http://127.0.0.1:{port}")
+async def canned_server(tls: SSLContext | None = None) -> AsyncIterator[CannedServer]:
+    """Listen on a free port of loopback until the block ends; over HTTPS with the certificate of ``tls``."""
+    async with await create_tcp_listener(local_host="127.0.0.1") as plain, create_task_group() as group:
+        port = plain.extra(SocketAttribute.local_port)  # noqa: S610 - anyio's, not Django's
+        server = CannedServer(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
+        listener = TLSListener(plain, tls, standard_compatible=False) if tls else plain
         group.start_soon(listener.serve, server.serve)
         yield server
         group.cancel_scope.cancel()
 
 
-async def _read_request(stream: SocketStream, received: BufferedByteReceiveStream) -> CannedRequest:
+async def _read_request(stream: ByteStream, received: BufferedByteReceiveStream) -> CannedRequest:
     head = (await received.receive_until(b"\r\n\r\n", _LONGEST_HEAD)).decode("latin-1")
     first, *lines = head.split("\r\n")
     method, path, _ = first.split(" ")
@@ -137,7 +140,7 @@ async def _read_request(stream: SocketStream, received: BufferedByteReceiveStrea
     return CannedRequest(method, path, headers, body)
 
 
-async def _until_closed(stream: SocketStream) -> None:
+async def _until_closed(stream: ByteStream) -> None:
     try:
         while True:
             await stream.receive()

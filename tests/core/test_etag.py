@@ -24,7 +24,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size, plan_parts
 
-laws = settings(deadline=None, max_examples=150)
+laws = settings(deadline=None, derandomize=True, max_examples=150)
 
 MD5 = hashlib.md5(b"a", usedforsecurity=False).hexdigest()
 OTHER = hashlib.md5(b"b", usedforsecurity=False).hexdigest()

@@ -28,7 +28,7 @@ D11_NAMES = (
 """Names that other tools have put in the wrong order: ``-``, ``.`` and space sort before ``/``, and the
 UTF-16 order of an emoji is not its UTF-8 order."""
 
-laws = settings(deadline=None, max_examples=150)
+laws = settings(deadline=None, derandomize=True, max_examples=150)
 
 keys = st.text(st.sampled_from("ab-. /\x00é\uffff\U0001f600"), min_size=1, max_size=3)
 key_sets = st.lists(keys, unique=True, max_size=12).map(sorted)

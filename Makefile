@@ -1,0 +1,43 @@
+# Every routine in one place. `make demo` needs nothing but Python 3.11 and its pip; it makes its own .venv.
+# An extra is installed again only after pyproject.toml has changed (the stamps below).
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
+
+.PHONY: demo test lint venv clean
+
+demo: $(VENV)/.installed-server
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# All three run, so that one look shows everything; any of them fails the target.
+lint: $(VENV)/.installed-dev
+	@status=0; \
+	$(BIN)/python -m ruff check . || status=1; \
+	$(BIN)/python -m ruff format --check . || status=1; \
+	$(BIN)/python -m mypy || status=1; \
+	exit $$status
+
+venv: $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[dev]'
+	touch $@ $(VENV)/.installed-server
+
+# The dev extra holds the server extra: where it is up to date, nothing is left to do.
+$(VENV)/.installed-server: pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[server]'
+	touch $@

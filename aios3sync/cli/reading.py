@@ -1,0 +1,130 @@
+"""Reads what stands on the command line and in the files that it names; writes nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from aios3sync.core.filters import read_rules
+from aios3sync.errors import UsageError
+from aios3sync.options import parse_size
+
+__all__ = (
+    "http_date",
+    "names",
+    "pair",
+    "read_customer_key",
+    "read_lines",
+    "read_names",
+    "rules_of_file",
+    "seconds",
+    "size",
+)
+
+_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def size(text: str) -> int:
+    """Bytes, as :func:`~aios3sync.options.parse_size` reads them."""
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """A duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a duration; write for example 24h, 30m or 3600")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def pair(text: str) -> tuple[str, str]:
+    """``name=value``; the value may be empty and may hold further equals signs."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"{text!r} is not a pair; write for example owner=lab")
+    return name, value
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    items = tuple(item.strip() for item in text.split(",") if item.strip())
+    if not items:
+        raise click.BadParameter(f"{text!r} names nothing; write names with commas between them")
+    return items
+
+
+def http_date(text: str) -> str:
+    """A date as HTTP writes it, from that or from ISO 8601; one without a zone is UTC."""
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            when = read(text)
+        except ValueError:
+            continue
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return format_datetime(when.astimezone(UTC), usegmt=True)
+    raise click.BadParameter(f"{text!r} is not a date; write for example 2027-01-31T12:00:00Z")
+
+
+def read_lines(option: str, path: str) -> list[str]:
+    """The lines of a text file that an option names; ``-`` is standard input.
+
+    Bytes that are no UTF-8 are kept as file names keep them.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    return os.fsdecode(_read(option, path)).splitlines()
+
+
+def _read(option: str, path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise UsageError(f"{option}: {path!r} cannot be read: {reason}; name a file") from error
+
+
+def read_names(path: str) -> tuple[str, ...]:
+    """The file names of ``--files-from``: one a line; empty lines and ``#`` comments are nothing."""
+    lines = read_lines("--files-from", path)
+    return tuple(line for line in lines if line.strip() and not line.startswith("#"))
+
+
+def rules_of_file(path: str) -> list[tuple[str, str]]:
+    """The filter rules of ``--exclude-from``."""
+    rules = read_rules(read_lines("--exclude-from", path), path)
+    return [("include" if rule.include else "exclude", rule.pattern) for rule in rules]
+
+
+def read_customer_key(path: str) -> bytes:
+    """The 32 bytes of an SSE-C key: raw in the file, or as base64.
+
+    Raises:
+        UsageError: the file holds neither; nothing of its content is told.
+    """
+    content = _read("--sse-c-key-file", path)
+    if len(content) == 32:
+        return content
+    try:
+        key = base64.b64decode(content.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise UsageError(
+            f"--sse-c-key-file: {path!r} holds no key: it must have 32 raw bytes, or those as base64; "
+            "make one with: head -c 32 /dev/urandom > FILE"
+        )
+    return key

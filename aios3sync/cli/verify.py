@@ -1,0 +1,56 @@
+"""``aios3sync verify``: compares the content of both sides and tells what differs; writes nothing."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from aios3sync.cli.options import (
+    RuledCommand,
+    connect_options,
+    connection_options,
+    filter_options,
+    output,
+    output_options,
+    progress_options,
+    reading_options,
+    sync_options,
+)
+from aios3sync.cli.summary import conclude_verify
+from aios3sync.cli.views import choose_view
+
+__all__ = ("verify_command",)
+
+
+@click.command("verify", cls=RuledCommand)
+@click.argument("source")
+@click.argument("target", metavar="s3://BUCKET/PREFIX")
+@filter_options
+@reading_options
+@connection_options
+@output_options
+@progress_options
+@click.pass_context
+def verify_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
+    """Compare the content of SOURCE and the target: exit code 0 if all is the same, 6 if not."""
+    told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    from aios3sync.cli.execution import execute
+    from aios3sync.run import Stop
+    from aios3sync.session import connect
+
+    stop = Stop()
+    view = choose_view(
+        "verify",
+        told,
+        partial(conclude_verify, verbose=told.verbose),
+        partial(stop.request, 13),
+        heading=f"{source} <> {target}",
+    )
+
+    async def work(_: Stop) -> Any:
+        async with connect(connection) as session:
+            return await session.verify(source, target, options=options, on_event=view)
+
+    return execute(work, view, stop)

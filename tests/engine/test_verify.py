@@ -1,0 +1,108 @@
+"""Verification compares contents, believes only proofs, and writes nothing."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from aios3sync.assembly import Request
+from aios3sync.core.keys import Location
+from aios3sync.options import SyncOptions
+from aios3sync.store.counting import CountingStore, RequestCounts
+from aios3sync.store.limiting import ByteBudget
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.testing.faulty import unavailable
+from aios3sync.testing.memory import MemoryStore
+from aios3sync.verification import VerifyReport, run_verify
+from tests.engine.conftest import MIB, Bench
+
+pytestmark = pytest.mark.usefixtures("settle")
+
+
+async def verify(bench: Bench, **options: object) -> VerifyReport:
+    counts = RequestCounts()
+    store = CountingStore(bench.faults, counts)
+
+    async def open_store() -> ObjectStore:
+        return store
+
+    request = Request(
+        source=str(bench.root),
+        location=Location.parse(bench.target),
+        endpoint="http://memory",
+        options=SyncOptions(**options),  # type: ignore[arg-type]
+        open_store=open_store,
+        budget=ByteBudget(MIB),
+        workers=4,
+        counts=counts,
+    )
+    return await run_verify(request)
+
+
+async def test_equal_sides_are_equal_by_etag_alone(bench: Bench) -> None:
+    bench.tree({"a": "1", "big": os.urandom(11 * MIB)})
+    await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
+    report = await verify(bench)
+    assert (report.same, report.differing, report.exit_code) == (2, 0, 0)
+    assert report.requests == {"ListObjectsV2": 1}
+
+
+async def test_every_kind_of_difference_is_told(bench: Bench) -> None:
+    bench.tree({"same": "1", "missing": "2", "size": "3", "content": "4"})
+    await bench.sync()
+    other = MemoryStore(objects={"x": b"5"}).objects["x"]
+    bench.memory.objects["p/content"] = other
+    bench.memory.objects["p/extra"] = other
+    bench.memory.objects["p/.deltaglider/x"] = other
+    bench.memory.objects["p/size"] = MemoryStore(objects={"x": b"longer"}).objects["x"]
+    del bench.memory.objects["p/missing"]
+    before = dict(bench.memory.objects)
+    report = await verify(bench)
+    assert {(each.kind, each.key) for each in report.differences} == {
+        ("missing", "missing"),
+        ("extra", "extra"),
+        ("size", "size"),
+        ("content", "content"),
+    }
+    assert (report.same, report.exit_code) == (1, 6)
+    assert bench.memory.objects == before
+
+
+async def test_gzip_is_compared_by_the_original(bench: Bench) -> None:
+    bench.tree({"a.txt": "text " * 100, "b.txt": "other"})
+    await bench.sync(gzip=("txt",))
+    bench.tree({"b.txt": "chang"})
+    report = await verify(bench)
+    assert (report.same, [each.kind for each in report.differences]) == (1, ["content"])
+
+
+async def test_where_nothing_proves_anything_the_object_is_read(bench: Bench) -> None:
+    memory = MemoryStore(default_encryption="aws:kms")
+    bench.memory, bench.faults.inner = memory, memory
+    bench.tree({"a": "1"})
+    await bench.sync()  # the first upload cannot know yet that the bucket encrypts with KMS
+    report = await verify(bench)
+    assert (report.same, report.read) == (1, 1)
+    assert report.requests["GetObject"] == 1
+    bench.tree({"a": "3"})
+    report = await verify(bench)
+    assert ([each.kind for each in report.differences], report.read) == (["content"], 1)
+
+
+async def test_what_cannot_be_compared_is_an_error_not_an_answer(bench: Bench) -> None:
+    bench.tree({"a": "1", "b": "2"})
+    await bench.sync()
+    bench.tree({"a": "3"})
+    bench.faults.on("head", times=-1, error=unavailable())
+    bench.memory.objects["p/a"] = MemoryStore(default_encryption="aws:kms", objects={"x": b"1"}).objects["x"]
+    report = await verify(bench)
+    assert (report.failed, report.exit_code) == (1, 3)
+
+
+async def test_filters_hide_on_both_sides(bench: Bench) -> None:
+    bench.tree({"a": "1", "b.tmp": "2", "c/.gitignore": "x"})
+    await bench.sync()
+    bench.memory.objects["p/c/x"] = bench.memory.objects["p/b.tmp"] = bench.memory.objects["p/a"]
+    report = await verify(bench, exclude=("*.tmp",), gitignore=True)
+    assert (report.same, report.differing) == (2, 0)

@@ -1,0 +1,109 @@
+"""Reading and hashing: digests as hashlib's, part ETags as S3's, files that move are not trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aios3sync import hashing
+from aios3sync.core.entries import SourceEntry
+from aios3sync.hashing import ChangedError, digest_file, in_thread, is_settled, open_regular, read_small
+
+
+def md5(body: bytes) -> bytes:
+    return hashlib.md5(body, usedforsecurity=False).digest()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    body=st.binary(max_size=300),
+    part_sizes=st.lists(st.integers(1, 310), unique=True, max_size=3),
+    chunk=st.integers(1, 70),
+)
+def test_part_etags_are_those_that_s3_computes(
+    body: bytes, part_sizes: list[int], chunk: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("hash") / "f"
+    path.write_bytes(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "CHUNK", chunk)
+        digest = digest_file(str(path), "f", threading.Event(), part_sizes=part_sizes)
+    assert digest.md5 == md5(body).hex()
+    for size in part_sizes:
+        parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+        expected = md5(b"".join(map(md5, parts))).hex()
+        assert digest.part_etags[size] == f"{expected}-{len(parts)}"
+
+
+def test_a_small_file_comes_with_the_digest_of_exactly_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"content")
+    file = read_small(str(tmp_path / "f"), "key")
+    stat = (tmp_path / "f").stat()
+    assert (file.body, file.md5) == (b"content", md5(b"content"))
+    assert file.entry == ("key", 7, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+def test_C18_a_file_that_is_cut_while_it_is_read_is_not_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    real = os.read
+    monkeypatch.setattr(hashing.os, "read", lambda descriptor, size: real(descriptor, size)[:4] and b"")
+    with pytest.raises(ChangedError):
+        read_small(str(tmp_path / "f"), "f")
+    with pytest.raises(ChangedError):
+        digest_file(str(tmp_path / "f"), "f", threading.Event())
+
+
+def test_short_reads_of_the_system_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    real = os.read
+    monkeypatch.setattr(hashing.os, "read", lambda descriptor, size: real(descriptor, min(size, 3)))
+    assert read_small(str(tmp_path / "f"), "f").body == b"0123456789"
+
+
+def test_a_fifo_in_the_place_of_a_file_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "f")
+    with pytest.raises(OSError, match="no longer a regular file"), open_regular(str(tmp_path / "f")):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("age_s", "settled"), [(10.0, True), (2.0, True), (1.9, False), (0.0, False), (-5.0, False)]
+)
+def test_a_file_is_settled_when_its_ctime_is_two_seconds_old(age_s: float, settled: bool) -> None:
+    """The racy-clean rule; a time in the future is never settled."""
+    started = 10**18
+    changed = started - int(age_s * 1e9)
+    assert is_settled(SourceEntry("k", 1, 0, changed, 1), started) is settled
+    assert is_settled(SourceEntry("k", 1, changed, 0, 1), started, by_mtime=True) is settled
+
+
+async def test_cancelling_leaves_a_hashing_thread_that_ends_by_itself(tmp_path: Path) -> None:
+    started, ended = threading.Event(), threading.Event()
+
+    def work(stop: threading.Event) -> None:
+        started.set()
+        stop.wait(30)
+        ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(in_thread, work)
+        await anyio.to_thread.run_sync(started.wait, 10)
+        tasks.cancel_scope.cancel()
+    assert await anyio.to_thread.run_sync(ended.wait, 10)
+
+
+def test_hashing_stops_between_two_chunks(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"x" * 100)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ChangedError):
+        digest_file(str(tmp_path / "f"), "f", stop)

@@ -1,0 +1,129 @@
+"""What uploads send: types, metadata, deterministic gzip."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aios3sync import SyncOptions
+from aios3sync.core.entries import SourceEntry
+from aios3sync.headers import GzipWriter, HeaderPlan, compress, content_type_of
+from aios3sync.store.protocol import PutOptions
+
+ENTRY = SourceEntry("d/a.txt", 5, 1_700_000_000_000_000_001, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("a.txt", "text/plain"),
+        ("A.JPG", "image/jpeg"),
+        ("x.webp", "image/webp"),
+        ("x.avif", "image/avif"),
+        ("x.parquet", "application/vnd.apache.parquet"),
+        ("x.jsonl", "application/jsonl"),
+        ("x.wasm", "application/wasm"),
+        ("x.tar.gz", "application/gzip"),
+        ("x.mjs", "text/javascript"),
+        ("no-extension", "application/octet-stream"),
+        ("dir.txt/file", "application/octet-stream"),
+        ("x.unheard-of", "application/octet-stream"),
+        (".gitignore", "application/octet-stream"),
+    ],
+)
+def test_the_type_follows_the_extension(key: str, expected: str) -> None:
+    assert content_type_of(key) == expected
+
+
+@given(st.binary(max_size=2000))
+def test_gzip_is_read_by_everyone_and_always_the_same(body: bytes) -> None:
+    packed = compress(body)
+    assert gzip.decompress(packed) == body
+    assert packed == compress(body)
+    assert packed[4:8] == bytes(4), "no time in the header"
+
+
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_compressing_in_chunks_tells_digest_and_size(chunks: list[bytes]) -> None:
+    file = io.BytesIO()
+    writer = GzipWriter(file)
+    for chunk in chunks:
+        writer.write(chunk)
+    md5, size = writer.finish()
+    assert gzip.decompress(file.getvalue()) == b"".join(chunks)
+    assert (md5, size) == (
+        hashlib.md5(file.getvalue(), usedforsecurity=False).hexdigest(),
+        len(file.getvalue()),
+    )
+
+
+def test_everything_that_was_asked_for_is_sent() -> None:
+    options = SyncOptions(
+        cache_control="max-age=60",
+        content_disposition="inline",
+        content_language="de",
+        expires="Thu, 01 Jan 2026 00:00:00 GMT",
+        metadata={"team": "vision"},
+        storage_class="STANDARD_IA",
+        sse="aws:kms",
+        sse_kms_key_id="key",
+        acl="private",
+        tags={"a": "b"},
+        request_payer=True,
+        checksum="sha256",
+    )
+    sent = HeaderPlan.of(options).for_upload(ENTRY)
+    assert sent == PutOptions(
+        content_type="text/plain",
+        cache_control="max-age=60",
+        content_disposition="inline",
+        content_language="de",
+        expires="Thu, 01 Jan 2026 00:00:00 GMT",
+        metadata={"team": "vision", "mtime": "1700000000.000000001"},
+        storage_class="STANDARD_IA",
+        sse="aws:kms",
+        sse_kms_key_id="key",
+        acl="private",
+        tags={"a": "b"},
+        request_payer="requester",
+        checksum="sha256",
+    )
+
+
+def test_digests_go_into_metadata_where_the_etag_proves_nothing() -> None:
+    plan = HeaderPlan.of(SyncOptions())
+    digest = hashlib.md5(b"hello", usedforsecurity=False)
+    plain = plan.for_upload(ENTRY, stored_md5=digest.hexdigest())
+    assert plain.metadata["md5chksum"] == base64.b64encode(digest.digest()).decode()
+    packed = plan.for_upload(ENTRY, encoding="gzip", original_md5=digest.hexdigest())
+    assert packed.content_encoding == "gzip"
+    assert packed.metadata["aios3sync-md5"] == digest.hexdigest()
+    assert packed.metadata["aios3sync-size"] == "5"
+    assert "md5chksum" not in packed.metadata, "it would describe other bytes than those stored"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (SyncOptions(content_type="x/y"), "x/y"),
+        (SyncOptions(guess_content_type=False), ""),
+        (SyncOptions(guess_content_type=False, content_type="x/y"), "x/y"),
+    ],
+)
+def test_the_type_can_be_chosen_or_left_to_the_endpoint(options: SyncOptions, expected: str) -> None:
+    assert HeaderPlan.of(options).for_upload(ENTRY).content_type == expected
+
+
+def test_single_keys_can_have_headers_of_their_own() -> None:
+    overrides = {"d/a.txt": PutOptions(content_type="text/x-caption", metadata={"id": "7"})}
+    plan = HeaderPlan.of(SyncOptions(metadata={"team": "vision"}), overrides)
+    sent = plan.for_upload(ENTRY)
+    assert sent.content_type == "text/x-caption"
+    assert sent.metadata == {"team": "vision", "id": "7", "mtime": "1700000000.000000001"}
+    assert plan.for_upload(ENTRY._replace(key="b.txt")).content_type == "text/plain"

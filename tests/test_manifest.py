@@ -1,0 +1,258 @@
+"""Both formats of the manifest behind one contract, and what happens to files that cannot be trusted."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from aios3sync import LockedError, ManifestError
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.lock import hold_lock
+from aios3sync.manifest.opening import default_path, open_manifest, temporary_manifest
+from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
+
+PAIR = Binding("/data", "http://s3", "bucket", "p/")
+SEED = {
+    "version": "1.0",
+    "last_sync": "2026-02-06T14:30:00",
+    "files": {
+        "metadata/index.json": {
+            "local_path": "/x/metadata/index.json",
+            "size": 2048576,
+            "md5": "d41d8cd98f00b204e9800998ecf8427e",
+            "uploaded_at": "2026-02-06T14:29:45",
+        }
+    },
+}
+
+
+def row(key: str, **values: object) -> RecordedEntry:
+    return RecordedEntry(key, 1, 2, 3, 4, "0" * 32, "1" * 32)._replace(**values)
+
+
+@pytest.fixture(params=["sqlite", "json"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / f"state.{request.param}")
+
+
+@pytest.fixture
+def warnings() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def reopen(path: str, warnings: list[str]) -> Callable[[], Manifest]:
+    return lambda: open_manifest(path, PAIR, warnings.append)
+
+
+@pytest.fixture
+async def manifest(reopen: Callable[[], Manifest]) -> AsyncIterator[Manifest]:
+    opened = reopen()
+    yield opened
+    await opened.close()
+
+
+async def test_rows_come_in_key_order_and_in_pages(manifest: Manifest) -> None:
+    keys = ["a", "a!b", "a-b", "a/x", "é", "\uffff", "🙂"]
+    await manifest.record([row(key) for key in reversed(keys)], [])
+    first = await manifest.page(None, 3)
+    rest = await manifest.page(first[-1].key, 100)
+    assert [entry.key for entry in [*first, *rest]] == sorted(keys, key=lambda key: key.encode())
+    assert await manifest.page(rest[-1].key, 10) == []
+    assert await manifest.count() == len(keys)
+
+
+async def test_rows_can_be_written_while_pages_are_read(manifest: Manifest) -> None:
+    await manifest.record([row(f"k{n}") for n in range(6)], [])
+    first = await manifest.page(None, 3)
+    await manifest.record([row("k0", size=9), row("k1", size=9)], ["k4"])
+    rest = await manifest.page(first[-1].key, 9)
+    assert [entry.key for entry in rest] == ["k3", "k5"]
+
+
+async def test_everything_survives_closing(
+    manifest: Manifest, reopen: Callable[[], Manifest], path: str
+) -> None:
+    full = row("k", md5="ab" * 16, etag="cd" * 16 + "-2", part_size=5, encoding="gzip", settled=False)
+    full = full._replace(uploaded_at=1_700_000_000.5)
+    state = ManifestState(True, 10.0, 20.5, 7, 42, ("mnt/",), "ascending", True)
+    await manifest.record([full, row("gone")], [])
+    await manifest.record([], ["gone"])
+    await manifest.save_state(state)
+    await manifest.close()
+    again = reopen()
+    assert (await again.get("k"))._replace(run=0) == full._replace(run=0)  # type: ignore[union-attr]
+    assert await again.get("gone") is None
+    assert await again.state() == state
+    assert again.binding == PAIR
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    await again.close()
+
+
+async def test_clearing_forgets_rows_and_state_but_not_the_pair(manifest: Manifest) -> None:
+    await manifest.record([row("k")], [])
+    await manifest.save_state(ManifestState(complete=True))
+    await manifest.clear()
+    assert (await manifest.count(), await manifest.state()) == (0, ManifestState())
+    assert manifest.binding == PAIR
+
+
+async def test_a_file_of_another_pair_is_set_aside_and_kept(
+    manifest: Manifest, path: str, warnings: list[str]
+) -> None:
+    await manifest.record([row("k")], [])
+    await manifest.close()
+    other = open_manifest(path, Binding("/data", "http://s3", "bucket", "q/"), warnings.append)
+    assert await other.count() == 0
+    await other.close()
+    (aside,) = Path(path).parent.glob("*.set-aside-*")
+    assert aside.stat().st_size > 0
+    assert "belongs to /data -> s3://bucket/p/" in warnings[0]
+
+
+@pytest.mark.parametrize("content", [b'{"version": "1.0", "files": {"a": {"si', b'{"version": "9", "files": {}}'])
+async def test_a_json_file_that_is_cut_or_of_another_version_is_set_aside(
+    tmp_path: Path, warnings: list[str], content: bytes
+) -> None:
+    path = tmp_path / "m.json"
+    path.write_bytes(content)
+    manifest = open_manifest(str(path), PAIR, warnings.append)
+    assert await manifest.count() == 0
+    await manifest.close()
+    (aside,) = tmp_path.glob("m.json.set-aside-*")
+    assert aside.read_bytes() == content
+    assert len(warnings) == 1
+
+
+async def test_a_corrupt_sqlite_file_is_set_aside(tmp_path: Path, warnings: list[str]) -> None:
+    path = tmp_path / "m.sqlite"
+    path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
+    manifest = open_manifest(str(path), PAIR, warnings.append)
+    assert await manifest.count() == 0
+    await manifest.close()
+    assert "corrupt" in warnings[0]
+
+
+async def test_a_newer_sqlite_format_is_set_aside(tmp_path: Path, warnings: list[str]) -> None:
+    path = str(tmp_path / "m.sqlite")
+    await open_manifest(path, PAIR, warnings.append).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    await open_manifest(path, PAIR, warnings.append).close()
+    assert "format 99" in warnings[0]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.json"])
+def test_somebody_elses_file_is_an_error_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"\xff\xd8\xff\xe0 not a manifest")
+    with pytest.raises(ManifestError, match="is not a manifest"):
+        open_manifest(str(path), PAIR, print)
+    assert path.read_bytes() == b"\xff\xd8\xff\xe0 not a manifest"
+
+
+def test_somebody_elses_database_is_an_error_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "browser.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE bookmarks (url)")
+    connection.close()
+    with pytest.raises(ManifestError, match="not a manifest"):
+        open_manifest(str(path), PAIR, print)
+
+
+async def test_the_seeds_file_is_taken_over_as_incomplete(tmp_path: Path, warnings: list[str]) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(SEED | {"complete": True}))
+    manifest = open_manifest(str(path), PAIR, warnings.append)
+    (entry,) = await manifest.page(None, 10)
+    assert (entry.key, entry.size, entry.md5) == (
+        "metadata/index.json",
+        2048576,
+        "d41d8cd98f00b204e9800998ecf8427e",
+    )
+    state = await manifest.state()
+    assert not state.complete
+    assert state.last_sync == 1_770_388_200.0, "a time without a zone is UTC"
+    await manifest.close()
+    again = json.loads(path.read_text())
+    assert again["version"] == "1.0"
+    assert again["target"] == {"source": "/data", "endpoint": "http://s3", "bucket": "bucket", "prefix": "p/"}
+    assert again["files"]["metadata/index.json"]["size"] == 2048576
+    assert warnings == []
+
+
+async def test_the_json_format_is_the_seeds_with_optional_fields_beside(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    manifest = open_manifest(str(path), PAIR, print)
+    await manifest.record([row("a/b", uploaded_at=1_700_000_000.0)], [])
+    await manifest.save_state(ManifestState(complete=True, last_sync=1_700_000_001.0))
+    document = json.loads(path.read_text())
+    assert document["last_sync"] == "2023-11-14T22:13:21Z"
+    item = document["files"]["a/b"]
+    assert {name: item[name] for name in ("local_path", "size", "md5", "uploaded_at")} == {
+        "local_path": "/data/a/b",
+        "size": 1,
+        "md5": "0" * 32,
+        "uploaded_at": "2023-11-14T22:13:20Z",
+    }
+    await manifest.close()
+
+
+async def test_saving_json_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m.json"
+    manifest = open_manifest(str(path), PAIR, print)
+    await manifest.save_state(ManifestState(run=1))
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("aios3sync.manifest.document.os.fsync", full)
+    with pytest.raises(ManifestError, match="No space left"):
+        await manifest.save_state(ManifestState(run=2))
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["m.json"]
+    monkeypatch.undo()
+    await manifest.close()
+
+
+async def test_a_read_only_manifest_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.sqlite"
+    empty = open_manifest(str(path), PAIR, print, read_only=True)
+    assert await empty.count() == 0
+    await empty.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_temporary_manifest_lives_as_long_as_its_owner() -> None:
+    manifest = temporary_manifest()
+    await manifest.record([row("k")], [])
+    assert await manifest.count() == 1
+    await manifest.close()
+
+
+def test_every_pair_has_a_place_of_its_own() -> None:
+    pairs = [
+        PAIR,
+        Binding("/data2", PAIR.endpoint, PAIR.bucket, PAIR.prefix),
+        Binding(PAIR.source, "aws", PAIR.bucket, PAIR.prefix),
+        Binding(PAIR.source, PAIR.endpoint, "other", PAIR.prefix),
+        Binding(PAIR.source, PAIR.endpoint, PAIR.bucket, "q/"),
+        Binding(os.fsdecode(b"/data\xff"), PAIR.endpoint, PAIR.bucket, PAIR.prefix),
+    ]
+    assert len({default_path(pair) for pair in pairs}) == len(pairs)
+
+
+def test_only_one_holds_the_lock_and_its_end_frees_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.lock")
+    with hold_lock(path), pytest.raises(LockedError, match=r"m\.lock"), hold_lock(path):
+        pass
+    with hold_lock(path):
+        pass

@@ -1,0 +1,209 @@
+"""The walk: key order, what it cannot see, links, mounts, names that are no keys."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aios3sync import SourceError
+from aios3sync.core.filters import Filters, IgnoreTree, make_rules
+from aios3sync.scanner import BATCH_SIZE, Problem, Walk, check_root, shown
+from aios3sync.testing.trees import make_tree
+
+
+def walked(walk: Walk) -> tuple[list[str], list[Problem]]:
+    batches = list(walk.batches())
+    return (
+        [entry.key for batch in batches for entry in batch.entries],
+        [problem for batch in batches for problem in batch.problems],
+    )
+
+
+def keys(root: Path, **options: Any) -> list[str]:
+    return walked(Walk(str(root), options.pop("filters", Filters()), **options))[0]
+
+
+def test_the_order_of_the_walk_is_the_order_of_the_keys(tmp_path: Path) -> None:
+    """D11: a directory sorts as its name with a slash."""
+    names = ["a!b", "a b", "a-b", "a.b", "a/x", "a/y/z", "ab", "b", "é", "日本/🙂", "\uffff", "\U0001f600"]
+    make_tree(tmp_path, dict.fromkeys(names, "x"))
+    assert keys(tmp_path) == sorted(names, key=lambda name: name.encode())
+
+
+NAME = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=4).filter(
+    lambda name: name not in (".", "..")
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(paths=st.lists(st.lists(NAME, min_size=1, max_size=3), max_size=12))
+def test_any_tree_is_walked_completely_and_in_order(
+    paths: list[list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("walk")
+    made = set()
+    for parts in paths:
+        place = root.joinpath(*parts)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text("x")
+        except OSError:
+            continue  # a file where another path needs a directory
+        made.add("/".join(parts))
+    assert keys(root) == sorted(made, key=lambda name: name.encode())
+
+
+def test_batches_are_bounded_and_none_is_empty(tmp_path: Path) -> None:
+    make_tree(tmp_path, {f"f{n:04}": "" for n in range(2 * BATCH_SIZE + 1)})
+    sizes = [len(batch.entries) for batch in Walk(str(tmp_path), Filters()).batches()]
+    assert sizes == [BATCH_SIZE, BATCH_SIZE, 1]
+
+
+def test_a_very_deep_tree_needs_no_recursion(tmp_path: Path) -> None:
+    depth = 300
+    place = tmp_path
+    for _ in range(depth):
+        place = place / "d"
+    place.mkdir(parents=True)
+    (place / "f").write_text("x")
+    assert keys(tmp_path) == ["d/" * depth + "f"]
+
+
+def test_an_entry_holds_the_stat(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"a": "123"}, mtime_ns=1_700_000_000_123_456_789)
+    (batch,) = Walk(str(tmp_path), Filters()).batches()
+    stat = (tmp_path / "a").stat()
+    assert batch.entries == [("a", 3, 1_700_000_000_123_456_789, stat.st_ctime_ns, stat.st_ino)]
+
+
+def test_special_files_and_broken_links_are_skipped_and_told(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"a": "1", "dangling": "-> nowhere", "self": "-> self"})
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(tmp_path / "sock"))
+        found, problems = walked(Walk(str(tmp_path), Filters()))
+    assert found == ["a"]
+    assert {problem.path: problem.kind for problem in problems} == dict.fromkeys(
+        ("dangling", "fifo", "self", "sock"), "skipped"
+    )
+
+
+def test_a_loop_of_links_ends(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"d/f": "1", "d/up": "-> ..", "d/same": "-> ."})
+    found, problems = walked(Walk(str(tmp_path), Filters()))
+    assert found == ["d/f"]
+    assert sorted(problem.path for problem in problems) == ["d/same", "d/up"]
+
+
+def test_the_same_directory_linked_twice_is_no_loop(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"real/f": "1", "one": "-> real", "two": "-> real"})
+    assert keys(tmp_path) == ["one/f", "real/f", "two/f"]
+
+
+def test_links_are_followed_skipped_or_kept_inside(tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "root", {"f": "1", "in": "-> f", "out": "-> ../secret", "dir": "-> ../other"})
+    make_tree(tmp_path, {"secret": "s", "other/o": "o"})
+    assert keys(root, symlinks="follow") == ["dir/o", "f", "in", "out"]
+    assert keys(root, symlinks="skip") == ["f"]
+    assert keys(root, symlinks="inside") == ["f", "in"]
+
+
+def test_names_that_are_not_utf8_are_skipped_and_told(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"a": "1"})
+    (tmp_path / os.fsdecode(b"bad\xff")).write_text("x")
+    (tmp_path / os.fsdecode(b"dir\xfe")).mkdir()
+    (tmp_path / os.fsdecode(b"dir\xfe") / "f").write_text("x")
+    found, problems = walked(Walk(str(tmp_path), Filters()))
+    assert found == ["a"]
+    assert sorted(shown(problem.path) for problem in problems) == ["bad\\xff", "dir\\xfe"]
+
+
+def test_a_key_that_would_be_too_long_is_skipped_and_told(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"n" * 255: "1", "short": "2"})
+    found, problems = walked(Walk(str(tmp_path), Filters(), prefix="p" * 800 + "/"))
+    assert found == ["short"]
+    assert "1056 bytes" in problems[0].error
+
+
+def test_pruned_directories_are_never_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path, {"node_modules/deep/x": "1", "src/a": "2"})
+    entered: list[str] = []
+    real = os.scandir
+
+    def scandir(place: Any) -> Any:
+        entered.append(os.path.relpath(place, tmp_path))
+        return real(place)
+
+    monkeypatch.setattr("aios3sync.scanner.os.scandir", scandir)
+    filters = Filters(make_rules([("exclude", "node_modules/*")]))
+    assert keys(tmp_path, filters=filters) == ["src/a"]
+    assert "node_modules" not in entered
+
+
+def test_gitignore_files_are_honoured_where_they_are(tmp_path: Path) -> None:
+    make_tree(
+        tmp_path,
+        {
+            ".gitignore": "*.log\n/build/\n!keep.log\n",
+            "a.log": "",
+            "keep.log": "",
+            "build/x": "",
+            "sub/build/x": "",
+            "sub/.gitignore": "!a.log\nprivate\n",
+            "sub/a.log": "",
+            "sub/private/y": "",
+        },
+    )
+    filters = Filters(ignored=IgnoreTree())
+    assert keys(tmp_path, filters=filters) == [
+        ".gitignore",
+        "keep.log",
+        "sub/.gitignore",
+        "sub/a.log",
+        "sub/build/x",
+    ]
+
+
+def test_an_unreadable_gitignore_makes_its_directory_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path, {"sub/.gitignore/": None, "sub/a": "1"})
+    _, problems = walked(Walk(str(tmp_path), Filters(ignored=IgnoreTree())))
+    assert [(problem.path, problem.kind) for problem in problems] == [("sub/", "unreadable")]
+
+
+def test_named_files_are_looked_at_without_a_walk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_tree(tmp_path, {"a": "1", "d/b": "2", "d/c": "3", "x": "4"})
+    filters = Filters(files=frozenset({"d/b", "a", "gone", "a/below", "d"}))
+    found, problems = walked(Walk(str(tmp_path), filters))
+    assert found == ["a", "d/b"]
+    assert {problem.path: problem.kind for problem in problems} == {
+        "gone": "vanished",
+        "a/below": "vanished",
+        "d": "skipped",
+    }
+
+
+@pytest.mark.parametrize(("name", "text"), [("gone", "no such directory"), ("file", "is not a directory")])
+def test_a_root_that_cannot_be_one_is_an_error(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SourceError, match=text):
+        check_root(str(tmp_path / name))
+
+
+def test_a_mount_that_is_gone_is_remembered_and_unknown(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"mnt/": None, "a": "1"})
+    walk = Walk(str(tmp_path), Filters(), known_mounts=frozenset({"mnt/", "away/"}))
+    found, problems = walked(walk)
+    assert found == ["a"]
+    assert [(problem.path, problem.kind) for problem in problems] == [
+        ("mnt/", "unreadable"),
+        ("away/", "unreadable"),
+    ]
+    assert walk.mounts == {"mnt/", "away/"}

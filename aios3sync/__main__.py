@@ -1,4 +1,4 @@
-"""``python -m aios3sync`` and the console script: hands the process over to the command line, nothing else."""
+"""``python -m aios3sync`` and the console script: hands over to the command line, nothing else."""
 
 from __future__ import annotations
 

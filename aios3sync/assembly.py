@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from anyio import to_thread
 
@@ -43,12 +43,17 @@ from aios3sync.tally import Tally
 __all__ = ("Request", "first_error", "make_filters", "make_policy", "run_sync", "single_error")
 
 
+NAMED_FILES: Final = "files:"
+"""The name of a source that is a list of files: one for each target, whatever the list holds today."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One sync as it was asked for, and what the session lends it.
 
     Attributes:
-        source: the directory; relative paths are resolved, symbolic links are not.
+        source: the directory; relative paths are resolved, symbolic links are not. It is not looked at where
+            ``files`` are given.
         location: the target.
         endpoint: its name, see :mod:`aios3sync.endpoint`.
         options: what to do.
@@ -60,6 +65,8 @@ class Request:
         stop: may ask to end early.
         overrides: headers of single keys.
         counts: requests by operation and retries, read when the run has ended.
+        files: keys and the absolute paths of their files, which then are the whole source: what is not named
+            is absent, not hidden.
     """
 
     source: str
@@ -74,11 +81,17 @@ class Request:
     stop: Stop = field(default_factory=Stop)
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     counts: Any = None
+    files: Mapping[str, str] | None = None
 
     @property
     def root(self) -> str:
         """The source, absolute; its own symbolic links stay, they are its identity."""
-        return os.path.abspath(self.source)
+        return os.path.abspath(self.source) if self.files is None else NAMED_FILES
+
+    def locator(self) -> Callable[[str], str]:
+        """What tells where the file of a key is."""
+        root, files = self.root, self.files
+        return (lambda key: f"{root}/{key}") if files is None else (lambda key: files.get(key, ""))
 
     @property
     def binding(self) -> Binding:
@@ -96,7 +109,7 @@ async def run_sync(request: Request) -> SyncReport:
         StoreError: S3 cannot be used; what was uploaded until then is recorded.
     """
     began = time.monotonic()
-    root_stat = await to_thread.run_sync(check_root, request.root)
+    root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
     path = request.options.manifest or default_path(request.binding)
     tally = Tally(os.path.dirname(path))
     try:
@@ -137,13 +150,14 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
 
 
 async def _assemble(
-    request: Request, manifest: Manifest, path: str, tally: Tally, root_stat: os.stat_result
+    request: Request, manifest: Manifest, path: str, tally: Tally, root_stat: os.stat_result | None
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
     number = state.run + 1
+    locate = request.locator()
     recorder = Recorder(
-        request.root,
+        locate,
         None if options.dry_run else manifest,
         tally,
         request.on_event,
@@ -152,6 +166,7 @@ async def _assemble(
     )
     run = Run(
         root=request.root,
+        path=locate,
         location=request.location,
         options=options,
         policy=make_policy(options, state),
@@ -169,7 +184,7 @@ async def _assemble(
     filters = make_filters(options, request.root, path if options.manifest is not False else "")
     headers = HeaderPlan.of(options, request.overrides)
     listed = _must_list(options, state, time.time())
-    return Pipeline(run, manifest, state, filters, headers, root_stat, listed)
+    return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files)
 
 
 def make_policy(options: SyncOptions, state: ManifestState) -> Policy:

@@ -40,11 +40,16 @@ class DeleteStage:
         spool: holds the decisions about absent keys.
         detector: the comparison that made them, ended.
         filters: ``.gitignore`` rules are known as a whole only now.
-        root_stat: the source root as the run found it.
+        root_stat: the source root as the run found it, ``None`` where the source is a list of files.
     """
 
     def __init__(
-        self, run: Run, spool: Spool, detector: Detector, filters: Filters, root_stat: os.stat_result
+        self,
+        run: Run,
+        spool: Spool,
+        detector: Detector,
+        filters: Filters,
+        root_stat: os.stat_result | None,
     ) -> None:
         self._run = run
         self._spool = spool
@@ -119,6 +124,8 @@ class DeleteStage:
 
     def _root_gone(self, planned: int) -> Refusal | None:
         before = self._root_stat
+        if before is None:
+            return None
         try:
             now = os.stat(self._run.root)
         except OSError as error:

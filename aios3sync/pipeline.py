@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -55,8 +55,9 @@ class Pipeline:
         state: the manifest's state as the run found it.
         filters: what is visible.
         headers: what uploads send.
-        root_stat: the source root as the run found it.
+        root_stat: the source root as the run found it, ``None`` where the source is a list of files.
         listed: whether the target is listed from the start.
+        files: the list of files, ``None`` where the source is a directory.
 
     Attributes:
         refused: the guard that refused, if any.
@@ -67,8 +68,9 @@ class Pipeline:
     state: ManifestState
     filters: Filters
     headers: HeaderPlan
-    root_stat: os.stat_result
+    root_stat: os.stat_result | None
     listed: bool
+    files: Mapping[str, str] | None = None
     refused: Refusal | None = None
     _spool: Spool = field(default_factory=Spool)
     _detector: Detector | None = None
@@ -195,13 +197,14 @@ class Pipeline:
             self.run.options.symlinks,
             self.run.location.prefix,
             frozenset(self.state.mounts),
+            self.files,
         )
 
     # The guards, and the deletes that they let through.
 
     async def _source_is_swapped(self) -> bool:
         """Whether another tree stands where the recorded one was; looked at before the first upload (P3)."""
-        if self.state.device in (-1, self.root_stat.st_dev):
+        if self.root_stat is None or self.state.device in (-1, self.root_stat.st_dev):
             return False
         join = BatchJoin("source", "manifest")
         found = recorded = 0
@@ -267,7 +270,7 @@ class Pipeline:
                 listed_at=self._listing_began if self.listed else self.state.listed_at,
                 last_sync=time.time(),
                 run=run.number,
-                device=self.root_stat.st_dev,
+                device=-1 if self.root_stat is None else self.root_stat.st_dev,
                 mounts=tuple(sorted(self._walk.mounts)) if self._walk else (),
                 order=self._seen.order or self.state.order,
                 opaque_etags=run.opaque_etags,

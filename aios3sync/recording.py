@@ -7,7 +7,7 @@ work, never truth. It decides nothing and sends nothing to S3.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import anyio
@@ -41,7 +41,7 @@ class Recorder:
     """Takes the outcomes of one run.
 
     Args:
-        root: the source directory, to look once more at what was sent.
+        path: tells where the file of a key is, to look once more at what was sent.
         manifest: where rows go; ``None`` in a dry run.
         tally: counts.
         sink: progress events.
@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(
         self,
-        root: str,
+        path: Callable[[str], str],
         manifest: Manifest | None,
         tally: Tally,
         sink: EventSink,
@@ -65,7 +65,7 @@ class Recorder:
         *,
         state: ManifestState,
     ) -> None:
-        self._root = root
+        self._path = path
         self._manifest = manifest
         self._tally = tally
         self._sink = sink
@@ -144,7 +144,7 @@ class Recorder:
     def _checked(self, uploaded: Uploaded) -> Outcome:
         row = uploaded.row
         try:
-            now = os.stat(f"{self._root}/{row.key}")
+            now = os.stat(self._path(row.key))
         except OSError:
             return uploaded  # it was sent as it was; that it is gone now is the next run's affair
         if (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode):

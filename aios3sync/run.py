@@ -72,7 +72,8 @@ class Run:
     """One run.
 
     Attributes:
-        root: the source directory, absolute.
+        root: the source directory, absolute; a mere name where the source is a list of files.
+        path: tells where the file of a key is.
         location: the target.
         options, policy: what was chosen.
         number: of this run, greater than that of any row before it.
@@ -87,6 +88,7 @@ class Run:
     """
 
     root: str
+    path: Callable[[str], str]
     location: Location
     options: SyncOptions
     policy: Policy
@@ -102,10 +104,6 @@ class Run:
     opaque_etags: bool = False
     surprised: bool = False
     _silent: int = field(default=0)
-
-    def path(self, key: str) -> str:
-        """Where the file of a key is."""
-        return f"{self.root}/{key}"
 
     def full_key(self, key: str) -> str:
         """The key in the bucket."""

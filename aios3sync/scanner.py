@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -95,6 +95,8 @@ class Walk:
         prefix: the target's prefix, for the length of keys.
         known_mounts: directories (ending in ``/``) that were mount points when the source was walked
             before; one that is no mount point now makes its subtree unknown.
+        files: keys and paths that are the whole source, in place of what is below the root. Links are
+            followed, and a file that is not there is a failure: it was asked for by name.
 
     Attributes:
         mounts: mount points met (directories ending in ``/``), complete when the walk has ended.
@@ -105,6 +107,7 @@ class Walk:
     symlinks: str = "follow"
     prefix: str = ""
     known_mounts: frozenset[str] = frozenset()
+    files: Mapping[str, str] | None = None
     mounts: set[str] = field(default_factory=set)
     _problems: list[Problem] = field(default_factory=list)
     _entries: list[SourceEntry] = field(default_factory=list)
@@ -119,7 +122,10 @@ class Walk:
         """
         self._limit = (MAX_KEY_BYTES - len(self.prefix.encode())) // 4
         self._real_root = os.path.realpath(self.root)
-        walk = self._named() if self.filters.files is not None else self._tree()
+        if self.files is not None:
+            walk = self._placed(self.files)
+        else:
+            walk = self._named() if self.filters.files is not None else self._tree()
         for _ in walk:
             if len(self._entries) >= BATCH_SIZE:
                 yield self._batch()
@@ -280,6 +286,18 @@ class Walk:
         self.mounts.add(key)
         text = "was a mount point and is not mounted now; 'aios3sync manifest forget' if that is meant"
         self._problem(key, "unreadable", text)
+
+    # Files that were given with their keys: they are the source, wherever they lie.
+
+    def _placed(self, files: Mapping[str, str]) -> Iterator[None]:
+        for key in sorted(files):
+            if not (self.filters.visible(key) and self._has_key(key, key)):
+                continue
+            try:
+                self._add(key, os.stat(files[key]))
+            except OSError as error:
+                self._problem(key, "unreadable", error)
+            yield
 
     # Only the named files (``--files-from``): a stat each instead of a walk.
 

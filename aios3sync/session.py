@@ -137,7 +137,7 @@ class Session:
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
         target: str,
         *,
         options: SyncOptions | None = None,
@@ -150,7 +150,8 @@ class Session:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
 
         Args:
-            source: a local directory.
+            source: a local directory; or keys and the files that they stand for, which then are the whole
+                source: what is not named is absent, so ``delete`` deletes it.
             target: ``s3://bucket/prefix``, a literal prefix.
             options: what to do; ``changes`` are its fields as keyword arguments.
             on_event: called with progress events (see :mod:`aios3sync.events`).
@@ -188,7 +189,11 @@ class Session:
         return await run_verify(self._request(source, target, SyncOptions.of(options, changes), on_event))
 
     def _request(
-        self, source: str | os.PathLike[str], target: str, options: SyncOptions, on_event: EventSink
+        self,
+        source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
+        target: str,
+        options: SyncOptions,
+        on_event: EventSink,
     ) -> Request:
         location = Location.parse(target)
         counts = RequestCounts()
@@ -197,7 +202,8 @@ class Session:
             location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
         return Request(
-            source=os.fspath(source),
+            source="" if isinstance(source, Mapping) else os.fspath(source),
+            files=_placed(source, options) if isinstance(source, Mapping) else None,
             location=location,
             endpoint=self.endpoint,
             options=options,
@@ -207,3 +213,12 @@ class Session:
             on_event=on_event,
             counts=counts,
         )
+
+
+def _placed(files: Mapping[str, str | os.PathLike[str]], options: SyncOptions) -> dict[str, str]:
+    """Keys and absolute paths of a source that is a list of files."""
+    if options.files is not None:
+        raise UsageError("files: a source that is a list of files needs no second list")
+    if "" in files:
+        raise UsageError("a source that is a list of files: a key cannot be empty")
+    return {key: os.path.abspath(path) for key, path in files.items()}

@@ -23,7 +23,15 @@ from aios3sync.errors import (
     UnavailableError,
 )
 
-__all__ = ("RETRYABLE_CODES", "ErrorAnswer", "error_from", "one_line", "retry_after", "subject")
+__all__ = (
+    "RETRYABLE_CODES",
+    "THROTTLED_CODES",
+    "ErrorAnswer",
+    "error_from",
+    "one_line",
+    "retry_after",
+    "subject",
+)
 
 
 class ErrorAnswer(NamedTuple):
@@ -44,7 +52,7 @@ class ErrorAnswer(NamedTuple):
     region: str = ""
 
 
-_THROTTLED: Final = frozenset(
+THROTTLED_CODES: Final = frozenset(
     {
         "BandwidthLimitExceeded",
         "RequestLimitExceeded",
@@ -60,6 +68,8 @@ _THROTTLED: Final = frozenset(
         "503",
     }
 )
+"""Codes of an endpoint that asks for fewer requests."""
+
 _UNAVAILABLE: Final = frozenset(
     {
         "IncompleteBody",
@@ -70,7 +80,7 @@ _UNAVAILABLE: Final = frozenset(
         "408",
     }
 )
-RETRYABLE_CODES: Final = _THROTTLED | _UNAVAILABLE
+RETRYABLE_CODES: Final = THROTTLED_CODES | _UNAVAILABLE
 """Codes after which the same request may succeed; also those of single keys in DeleteObjects."""
 
 _HINTS: Final = {
@@ -86,7 +96,7 @@ _HINTS: Final = {
     "InvalidObjectState": "the object is archived; restore it first",
 }
 _KINDS: Final[Mapping[str, type[StoreError]]] = {
-    **dict.fromkeys(_THROTTLED, ThrottledError),
+    **dict.fromkeys(THROTTLED_CODES, ThrottledError),
     **dict.fromkeys(_UNAVAILABLE, UnavailableError),
     "NoSuchBucket": BucketNotFoundError,
     "NoSuchKey": ObjectNotFoundError,

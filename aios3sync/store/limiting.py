@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 from anyio import Event
 
 from aios3sync.errors import ThrottledError
+from aios3sync.store.answers import THROTTLED_CODES
 from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 
@@ -17,7 +18,6 @@ __all__ = ("ByteBudget", "Limiter", "LimitingStore")
 
 T = TypeVar("T")
 _FIRST_LIMIT: Final = 32
-_THROTTLED: Final = frozenset({"SlowDown", "ServiceUnavailable", "503"})
 
 
 class _Turns:
@@ -164,6 +164,6 @@ class LimitingStore(ForwardingStore):
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Slow down also when single keys were throttled."""
         errors = await super().delete_many(items)
-        if any(error.code in _THROTTLED for error in errors):
+        if any(error.code in THROTTLED_CODES for error in errors):
             self.limiter.throttled()
         return errors

@@ -100,7 +100,7 @@ class PutResult(NamedTuple):
     """What a write answered.
 
     Attributes:
-        etag: without quotes; empty where the endpoint sent none.
+        etag: without quotes; never empty for a put or a part, which every endpoint answers with one.
         encryption: ``x-amz-server-side-encryption`` of the answer, ``SSE-C`` for customer keys, or empty.
         version_id: in versioned buckets, else empty.
         checksum: of a part, what it was sent with (base64), if :attr:`PutOptions.checksum` asked for one.

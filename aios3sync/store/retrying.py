@@ -21,7 +21,9 @@ from aios3sync.errors import (
     PreconditionFailedError,
     StoreError,
     ThrottledError,
+    UnavailableError,
 )
+from aios3sync.store.answers import THROTTLED_CODES
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import (
@@ -45,24 +47,31 @@ class Backoff:
 
     Attributes:
         base: the most to wait before the first retry; doubles with each further one.
+        throttled_base: the same after the endpoint asked for fewer requests.
         cap: the most to wait at all, unless the endpoint asks for more.
         longest_wish: the most that a ``Retry-After`` is honoured.
         uniform: draws a number between two; a test injects its own.
     """
 
     base: float = 0.1
+    throttled_base: float = 1.0
     cap: float = 20.0
     longest_wish: float = 60.0
     uniform: Callable[[float, float], float] = random.uniform
 
-    def delay(self, attempt: int, wish: float | None) -> float:
-        """Seconds to wait after failed ``attempt`` (from 1), given the endpoint's ``wish``."""
-        drawn = self.uniform(0.0, min(self.cap, self.base * 2.0 ** (attempt - 1)))
+    def delay(self, attempt: int, error: StoreError) -> float:
+        """Seconds to wait after ``attempt`` (from 1) failed with ``error``, which may hold a wish."""
+        base = self.throttled_base if isinstance(error, ThrottledError) else self.base
+        drawn = self.uniform(0.0, min(self.cap, base * 2.0 ** (attempt - 1)))
+        wish = error.retry_after
         return drawn if wish is None else min(wish, self.longest_wish) + drawn
 
 
 class RetryBudget:
     """Tokens that retries cost and successes earn back, as in the AWS SDKs.
+
+    A retry after SlowDown costs nothing: that endpoint is alive, and the limit of requests in flight slows
+    us down.
 
     Args:
         capacity: tokens at the start and at most.
@@ -74,8 +83,10 @@ class RetryBudget:
         self.cost = cost
         self.tokens = capacity
 
-    def spend(self) -> bool:
-        """Pay for one retry; False when the budget is empty."""
+    def spend(self, error: StoreError) -> bool:
+        """Pay for one retry after ``error``; False when the budget is empty."""
+        if isinstance(error, ThrottledError):
+            return True
         if self.tokens < self.cost:
             return False
         self.tokens -= self.cost
@@ -168,11 +179,12 @@ class RetryingStore(ForwardingStore):
             asked = {item.key for item in pending}
             passing = {error.key for error in errors if error.retryable and error.key in asked}
             pending = [item for item in pending if item.key in passing]
-            last = not pending or attempt == self._max_attempts or not self._budget.spend()
+            reason = _reason([error for error in errors if error.key in passing])
+            last = not pending or attempt == self._max_attempts or not self._budget.spend(reason)
             failed += [error for error in errors if last or error.key not in passing]
             if last:
                 break
-            await self._wait(attempt, None)
+            await self._wait(attempt, reason)
         return failed
 
     async def _attempts(
@@ -190,17 +202,17 @@ class RetryingStore(ForwardingStore):
                     doubt.learn(error)
                 if attempt >= self._max_attempts or not may_repeat(error):
                     raise
-                if not self._budget.spend():
+                if not self._budget.spend(error):
                     raise
-                await self._wait(attempt, error.retry_after)
+                await self._wait(attempt, error)
             else:
                 self._budget.earn(retried=attempt > 1)
                 return result
             attempt += 1
 
-    async def _wait(self, attempt: int, wish: float | None) -> None:
+    async def _wait(self, attempt: int, error: StoreError) -> None:
         self._counts.retries += 1
-        await self._sleep(self._backoff.delay(attempt, wish))
+        await self._sleep(self._backoff.delay(attempt, error))
 
     async def _found(self, key: str) -> HeadResult | None:
         try:
@@ -217,6 +229,12 @@ class _Doubt:
     def learn(self, error: StoreError) -> None:
         if _may_pass(error) and not _was_not_carried_out(error):
             self.exists = True
+
+
+def _reason(errors: Sequence[DeleteError]) -> StoreError:
+    """The one error that stands for those of single keys: to be throttled outweighs the others."""
+    throttled = any(error.code in THROTTLED_CODES for error in errors)
+    return (ThrottledError if throttled else UnavailableError)("keys were not deleted")
 
 
 def _may_pass(error: StoreError) -> bool:

@@ -47,7 +47,9 @@ OTHER_PARTS = "b2f5ff47436671b6e533d8dc3614845d-3"
 FIVES = "61ab8a3d4f4ae3c4ae0b6d6ad1a3cfe1-3"
 KMS_LOOKALIKE = "8277e0910d750195b448797616e091ad"
 
-laws = settings(deadline=None, derandomize=True, max_examples=120, suppress_health_check=[HealthCheck.too_slow])
+laws = settings(
+    deadline=None, derandomize=True, max_examples=120, suppress_health_check=[HealthCheck.too_slow]
+)
 
 
 # The table of decide(): every combination of facts

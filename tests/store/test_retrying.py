@@ -80,7 +80,8 @@ async def test_delays_double() -> None:
 @given(attempt=st.integers(1, 60), share=st.floats(0, 1))
 def test_a_delay_is_anything_up_to_a_cap(attempt: int, share: float) -> None:
     backoff = Backoff(uniform=lambda least, most: least + share * (most - least))
-    assert 0 <= backoff.delay(attempt, None) <= min(20.0, 0.1 * 2 ** (attempt - 1))
+    assert 0 <= backoff.delay(attempt, unavailable()) <= min(20.0, 0.1 * 2 ** (attempt - 1))
+    assert 0 <= backoff.delay(attempt, throttled()) <= min(20.0, 1.0 * 2 ** (attempt - 1))
 
 
 async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
@@ -88,11 +89,11 @@ async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
     scene.faults.on("head", error=throttled(retry_after=7))
     with pytest.raises(ObjectNotFoundError):
         await scene.store.head("key")
-    assert scene.slept == [7.1]
+    assert scene.slept == [8.0]
 
 
 def test_a_wish_is_honoured_for_a_minute_at_most() -> None:
-    assert Backoff(uniform=lambda _, __: 0.0).delay(1, 3600.0) == 60.0
+    assert Backoff(uniform=lambda _, __: 0.0).delay(1, throttled(3600.0)) == 60.0
 
 
 async def test_attempts_are_limited_and_the_last_error_is_raised() -> None:
@@ -136,6 +137,15 @@ async def test_a_dead_endpoint_fails_fast() -> None:
             await scene.store.head("key")
     # Twenty tokens are four retries; after them every request is sent once.
     assert scene.faults.calls["head"] == 10 + 4
+
+
+async def test_to_be_throttled_costs_no_budget() -> None:
+    scene = Scene(max_attempts=3, capacity=0)
+    scene.faults.on("put", times=2, error=throttled())
+    await scene.store.put("key", BODY, PLAIN, md5=MD5)
+    assert scene.slept == [1.0, 2.0]
+    scene.faults.on("delete_many", delete_errors=[DeleteError("key", "SlowDown", "later", True)])
+    assert await scene.store.delete_many([DeleteItem("key")]) == []
 
 
 async def test_successes_earn_retries_back() -> None:

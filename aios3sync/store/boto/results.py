@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_plus
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.errors import ListingError
+from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, ListedPart, ListPage, PutResult
 
@@ -25,13 +25,15 @@ __all__ = (
     "list_page",
     "listed_parts",
     "put_result",
+    "refuse_html",
     "seconds",
-    "trusted_listing",
     "unquoted",
+    "whole_answer",
 )
 
 Answer = Mapping[str, Any]
 Marker = TypeVar("Marker", str, int)
+_NO_WAY_ON: Final = "a truncated page does not say where the next one starts"
 
 
 def unquoted(etag: str) -> str:
@@ -88,17 +90,23 @@ def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> G
 
 
 @contextmanager
-def trusted_listing(operation: str, bucket: str) -> Iterator[None]:
-    """Refuse a listing without its required members, or with keys that are not UTF-8."""
+def whole_answer(operation: str, bucket: str, key: str | None = None) -> Iterator[None]:
+    """Refuse an answer without what it must have, or a listing with keys that are not UTF-8."""
     try:
         yield
     except (KeyError, TypeError, ValueError) as error:
-        raise _untrusted(operation, bucket, f"the answer is not a complete listing ({error!r})") from error
+        what = "the answer is not a whole answer of S3"
+        message = f"{subject(operation, bucket, key)}: {what} ({one_line(repr(error))})"
+        kind = ListingError if operation.startswith("List") else UnavailableError
+        raise kind(
+            message, operation=operation, bucket=bucket, key=key, code="InvalidAnswer", status=200
+        ) from error
 
 
-def _untrusted(operation: str, bucket: str, why: str) -> ListingError:
-    message = f"{subject(operation, bucket, None)}: {one_line(why)}"
-    return ListingError(message, operation=operation, bucket=bucket, code="InvalidListing", status=200)
+def refuse_html(answer: Answer) -> None:
+    """Raise ValueError for the page of a proxy, where S3 answers nothing that could be missed."""
+    if "html" in answer["ResponseMetadata"]["HTTPHeaders"].get("content-type", ""):
+        raise ValueError("a web page")
 
 
 def decoded(answer: Answer, text: str) -> str:
@@ -108,8 +116,8 @@ def decoded(answer: Answer, text: str) -> str:
     return unquote_plus(text, errors="strict")
 
 
-def list_page(answer: Answer, bucket: str, token: str | None) -> ListPage:
-    """One page; raises ListingError where it cannot be told whether it is the last one."""
+def list_page(answer: Answer, token: str | None) -> ListPage:
+    """One page; raises ValueError where it cannot be told whether it is the last one."""
     encoded = answer.get("EncodingType") == "url"
     entries = [
         TargetEntry(
@@ -126,7 +134,7 @@ def list_page(answer: Answer, bucket: str, token: str | None) -> ListPage:
         return ListPage(entries, prefixes, None)
     following = answer.get("NextContinuationToken", "")
     if not following or following == token:
-        raise _untrusted("ListObjectsV2", bucket, "a truncated page does not say where the next one starts")
+        raise ValueError(_NO_WAY_ON)
     return ListPage(entries, prefixes, following)
 
 
@@ -144,7 +152,7 @@ def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Mar
     """The markers of the next page; raises ValueError where they do not lead on."""
     following = {name: marker for name, marker in markers.items() if marker}
     if not following or following == dict(previous):
-        raise ValueError("a truncated page does not say where the next one starts")
+        raise ValueError(_NO_WAY_ON)
     return following
 
 

@@ -28,7 +28,7 @@ from aios3sync.store.boto.results import (
     listed_parts,
     put_result,
     seconds,
-    trusted_listing,
+    whole_answer,
 )
 from aios3sync.store.parameters import (
     checksum_member,
@@ -148,7 +148,8 @@ class BotoStore:
         """Ask for the facts of an object with one HeadObject."""
         with map_errors("HeadObject", self._bucket, key):
             answer = await self._client.head_object(**self._reading(key))
-        return head_result(answer, int(answer["ContentLength"]))
+        with whole_answer("HeadObject", self._bucket, key):
+            return head_result(answer, int(answer["ContentLength"]))
 
     async def list_page(
         self,
@@ -171,8 +172,8 @@ class BotoStore:
                 **{name: value for name, value in parameters.items() if value},
                 **self._payer,
             )
-        with trusted_listing("ListObjectsV2", self._bucket):
-            return list_page(answer, self._bucket, token)
+        with whole_answer("ListObjectsV2", self._bucket):
+            return list_page(answer, token)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
@@ -200,7 +201,8 @@ class BotoStore:
             answer = await self._client.create_multipart_upload(
                 **self._at(key), **multipart_parameters(options)
             )
-        return str(answer["UploadId"])
+        with whole_answer("CreateMultipartUpload", self._bucket, key):
+            return str(answer["UploadId"])
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
@@ -242,7 +244,7 @@ class BotoStore:
                 answer = await self._client.list_multipart_uploads(
                     Bucket=self._bucket, Prefix=prefix, **encoding, **markers, **self._payer
                 )
-            with trusted_listing("ListMultipartUploads", self._bucket):
+            with whole_answer("ListMultipartUploads", self._bucket):
                 uploads += [
                     ListedUpload(decoded(answer, item["Key"]), item["UploadId"], seconds(item, "Initiated"))
                     for item in answer.get("Uploads", ())
@@ -280,7 +282,8 @@ class BotoStore:
         return {} if checksum else payload_checksum("crc32", body)
 
     def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:
-        result = put_result(answer, answer.get("ETag", ""))
+        with whole_answer(operation, self._bucket, key):
+            result = put_result(answer, answer["ETag"])
         opaque = self._directory or is_opaque_encryption(result.encryption)
         if proof(result.etag, opaque=opaque) is Proof.MD5 and result.etag != md5.hex():
             raise IntegrityError(
@@ -338,7 +341,7 @@ class BotoStore:
         while True:
             with map_errors("ListParts", self._bucket, key):
                 answer = await self._client.list_parts(**self._reading(key), UploadId=upload_id, **marker)
-            with trusted_listing("ListParts", self._bucket):
+            with whole_answer("ListParts", self._bucket, key):
                 parts += answer.get("Parts", ())
                 if not answer.get("IsTruncated", False):
                     return parts

@@ -40,7 +40,17 @@ from aios3sync.scanner import check_root, shown
 from aios3sync.store.protocol import Budget, PutOptions
 from aios3sync.tally import Tally
 
-__all__ = ("Request", "first_error", "make_filters", "make_policy", "run_sync", "single_error")
+__all__ = (
+    "NAMED_FILES",
+    "Request",
+    "first_error",
+    "make_filters",
+    "make_policy",
+    "manifest_path",
+    "must_list",
+    "run_sync",
+    "single_error",
+)
 
 
 NAMED_FILES: Final = "files:"
@@ -52,8 +62,8 @@ class Request:
     """One sync as it was asked for, and what the session lends it.
 
     Attributes:
-        source: the directory; relative paths are resolved, symbolic links are not. It is not looked at where
-            ``files`` are given.
+        root: the source directory, absolute; its own symbolic links stay, they are its identity.
+            NAMED_FILES where ``files`` are given.
         location: the target.
         endpoint: its name, see :mod:`aios3sync.endpoint`.
         options: what to do.
@@ -69,7 +79,7 @@ class Request:
             is absent, not hidden.
     """
 
-    source: str
+    root: str
     location: Location
     endpoint: str
     options: SyncOptions
@@ -82,11 +92,6 @@ class Request:
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     counts: Any = None
     files: Mapping[str, str] | None = None
-
-    @property
-    def root(self) -> str:
-        """The source, absolute; its own symbolic links stay, they are its identity."""
-        return os.path.abspath(self.source) if self.files is None else NAMED_FILES
 
     def locator(self) -> Callable[[str], str]:
         """What tells where the file of a key is."""
@@ -110,7 +115,7 @@ async def run_sync(request: Request) -> SyncReport:
     """
     began = time.monotonic()
     root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
-    path = request.options.manifest or default_path(request.binding)
+    path = await to_thread.run_sync(manifest_path, request)
     tally = Tally(os.path.dirname(path))
     try:
         async with AsyncExitStack() as stack:
@@ -119,6 +124,7 @@ async def run_sync(request: Request) -> SyncReport:
             checked = _checked(request.options, listed=pipeline.listed)
             with single_error():
                 await pipeline.execute()
+            await to_thread.run_sync(tally.write_errors)
             report = _report(request, pipeline, tally, checked, time.monotonic() - began)
     finally:
         await to_thread.run_sync(tally.close)
@@ -126,15 +132,20 @@ async def run_sync(request: Request) -> SyncReport:
     return report
 
 
+def manifest_path(request: Request) -> str:
+    """Where the manifest of a request is, or would be. Blocks: a relative path asks for the directory."""
+    return os.path.abspath(request.options.manifest or default_path(request.binding))
+
+
 async def _open_manifest(request: Request, path: str, tally: Tally, stack: AsyncExitStack) -> Manifest:
     """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
     options = request.options
     if options.manifest is False:
-        manifest = temporary_manifest()
+        manifest = await to_thread.run_sync(temporary_manifest)
     else:
         try:
             if not options.dry_run:
-                stack.enter_context(hold_lock(lock_path(path)))
+                await to_thread.run_sync(stack.enter_context, hold_lock(lock_path(path)))
             manifest = await to_thread.run_sync(
                 lambda: open_manifest(path, request.binding, tally.warn, read_only=options.dry_run)
             )
@@ -144,7 +155,7 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
             if options.manifest is not None:
                 raise
             tally.warn(f"working without a manifest, so the next run has to compare everything: {error}")
-            manifest = temporary_manifest()
+            manifest = await to_thread.run_sync(temporary_manifest)
     stack.push_async_callback(manifest.close)
     return manifest
 
@@ -183,7 +194,7 @@ async def _assemble(
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")
     headers = HeaderPlan.of(options, request.overrides)
-    listed = _must_list(options, state, time.time())
+    listed = must_list(options, state, time.time())
     return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files)
 
 
@@ -204,7 +215,7 @@ def make_policy(options: SyncOptions, state: ManifestState) -> Policy:
 def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:
     """What is visible: the rules, the named files, and never the files of the run itself."""
     own = set()
-    for path in local_files(os.path.abspath(manifest_path)) if manifest_path else ():
+    for path in local_files(manifest_path) if manifest_path else ():
         if path.startswith(root + os.sep):
             own.add(path[len(root) + 1 :])
     return Filters(
@@ -223,7 +234,7 @@ def _named(path: str) -> str:
     return "/".join(parts)
 
 
-def _must_list(options: SyncOptions, state: ManifestState, now: float) -> bool:
+def must_list(options: SyncOptions, state: ManifestState, now: float) -> bool:
     """Whether the run begins with a listing, see the three ways to check in the documentation."""
     if not options.incremental and options.delete == "off":
         return False  # everything is sent whatever the target holds

@@ -70,17 +70,17 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded 
     Raises:
         StoreError: the session is broken.
     """
-    key = upload.source.key
-    try:
-        for attempt in range(ATTEMPTS):
-            try:
-                return await _send_once(run, headers, upload, known_md5=upload.md5 if attempt == 0 else "")
-            except ChangedError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-        raise ChangedError(key)
-    except (StoreError, OSError, ChangedError) as error:
-        return run.fault_of(key, "upload", error)
+    known_md5 = upload.md5
+    for attempt in range(ATTEMPTS):
+        try:
+            return await _send_once(run, headers, upload, known_md5=known_md5)
+        except ChangedError as error:
+            known_md5 = ""
+            if attempt == ATTEMPTS - 1:
+                return run.fault_of(upload.source.key, "upload", error)
+        except (StoreError, OSError) as error:
+            return run.fault_of(upload.source.key, "upload", error)
+    raise AssertionError("the last attempt returns")
 
 
 async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5: str) -> Uploaded:
@@ -167,7 +167,7 @@ async def _multipart(run: Run, content: _Content, part_size: int, options: PutOp
                 tasks.start_soon(worker)
         _check_unchanged(content)
         return await store.complete_multipart(key, upload_id, sorted(stored), options)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
         run.events(events.BytesSent(content.digest.entry.key, -sent))
         with anyio.move_on_after(_ABORT_GRACE, shield=True):
             await _abort(run, store, key, upload_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -279,9 +279,7 @@ class Pipeline:
 
 
 @contextmanager
-def _prefetched(
-    group: TaskGroup, items: AsyncGenerator[T, None]
-) -> Iterator[MemoryObjectReceiveStream[T]]:
+def _prefetched(group: TaskGroup, items: AsyncGenerator[T, None]) -> Iterator[MemoryObjectReceiveStream[T]]:
     """Run a producer ahead of its consumer by a few batches."""
     send, receive = anyio.create_memory_object_stream[T](3)
     with send, receive:

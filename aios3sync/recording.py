@@ -83,9 +83,10 @@ class Recorder:
         self.faulted: set[str] = set()
 
     async def begin(self, *, changing: bool = True) -> None:
-        """Tell the manifest that this run writes, before it does; ``changing`` the target makes it incomplete.
+        """Tell the manifest that this run writes, before it does.
 
-        Until the run ends well the next one lists, whatever happens to this one (P10).
+        ``changing`` the target makes it incomplete: until the run ends well the next one lists,
+        whatever happens to this one (P10).
         """
         if self._manifest is None or (self.began and (self._changing or not changing)):
             return
@@ -133,6 +134,8 @@ class Recorder:
                 await self._manifest.record(rows, gone)
         for outcome in batch:
             self._count(outcome)
+        if self._tally.overflow > _BATCH:
+            await to_thread.run_sync(self._tally.write_errors)
         if self._manifest is not None:
             for sink in self._outcome_sinks:
                 await sink.outcomes(batch)

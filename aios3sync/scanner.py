@@ -212,7 +212,7 @@ class Walk:
             self._problem(prefix, "unreadable", f"{name}: {error.strerror}")
         else:
             if self.filters.ignored is not None:
-                self.filters.ignored.add(prefix, text.splitlines())
+                self.filters.ignored.add(prefix, text.removeprefix("\ufeff").split("\n"))
 
     def _file(self, key: str, entry: os.DirEntry[str]) -> None:
         if not (self.filters.trivial or self.filters.visible(key)):

@@ -12,8 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
-from aios3sync.assembly import Request, run_sync
+from aios3sync.assembly import NAMED_FILES, Request, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.endpoint import endpoint_name
 from aios3sync.errors import UsageError
@@ -31,6 +32,8 @@ from aios3sync.verification import VerifyReport, run_verify
 
 if TYPE_CHECKING:
     import aioboto3
+
+    from aios3sync.explanation import Explanation
 
 __all__ = ("Session", "connect")
 
@@ -166,7 +169,7 @@ class Session:
         Raises:
             AioS3SyncError: the run failed as a whole (see :mod:`aios3sync.errors`).
         """
-        request = self._request(source, target, SyncOptions.of(options, changes), on_event)
+        request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
         request = replace(
             request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
         )
@@ -186,9 +189,30 @@ class Session:
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
-        return await run_verify(self._request(source, target, SyncOptions.of(options, changes), on_event))
+        request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
+        return await run_verify(request)
 
-    def _request(
+    async def explain(
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        key: str,
+        *,
+        options: SyncOptions | None = None,
+        **changes: Any,
+    ) -> Explanation:
+        """What :meth:`sync` would do with one key, and why; writes nothing, asks S3 for that object alone.
+
+        Raises:
+            AioS3SyncError: the key cannot be one of the target, or one of the sides cannot be read.
+        """
+        # Loaded here: an explanation is asked for by a person, a sync must start quickly.
+        from aios3sync.explanation import run_explain
+
+        request = await self._request(source, target, SyncOptions.of(options, changes), discard)
+        return await run_explain(request, key)
+
+    async def _request(
         self,
         source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
         target: str,
@@ -196,14 +220,16 @@ class Session:
         on_event: EventSink,
     ) -> Request:
         location = Location.parse(target)
+        # In a thread: what is relative is so to the working directory, which has to be asked for.
+        root, files = await to_thread.run_sync(_located, source, options)
         counts = RequestCounts()
         payer = "requester" if options.request_payer else ""
         opener = self._opener(
             location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
         return Request(
-            source="" if isinstance(source, Mapping) else os.fspath(source),
-            files=_placed(source, options) if isinstance(source, Mapping) else None,
+            root=root,
+            files=files,
             location=location,
             endpoint=self.endpoint,
             options=options,
@@ -215,10 +241,14 @@ class Session:
         )
 
 
-def _placed(files: Mapping[str, str | os.PathLike[str]], options: SyncOptions) -> dict[str, str]:
-    """Keys and absolute paths of a source that is a list of files."""
+def _located(
+    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], options: SyncOptions
+) -> tuple[str, dict[str, str] | None]:
+    """The root of a directory, or the keys and absolute paths of a source that is a list of files."""
+    if not isinstance(source, Mapping):
+        return os.path.abspath(os.fspath(source)), None
     if options.files is not None:
         raise UsageError("files: a source that is a list of files needs no second list")
-    if "" in files:
+    if "" in source:
         raise UsageError("a source that is a list of files: a key cannot be empty")
-    return {key: os.path.abspath(path) for key, path in files.items()}
+    return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}

@@ -33,6 +33,8 @@ class Tally:
         self._finding_errors: list[Failure] = []
         self._directory = error_directory
         self._file: IO[bytes] | None = None
+        self._overflow: list[Failure] = []
+        self._overflowing = False
         self.errors_file: str | None = None
         self._warnings: dict[str, None] = {}
         self.scanned = 0
@@ -99,33 +101,34 @@ class Tally:
         return tuple((self._finding_errors + self._errors)[:MAX_REPORTED_ERRORS])
 
     def _add_error(self, errors: list[Failure], failure: Failure) -> None:
-        errors.append(failure)
-        if len(errors) > MAX_REPORTED_ERRORS:
-            if self._file is None:
-                self._open_file(errors)
-            else:
-                self._write(failure)
-            errors.pop()
-
-    def _open_file(self, errors: list[Failure]) -> None:
-        try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
-        except OSError as error:
-            self.warn(f"only the first {MAX_REPORTED_ERRORS} errors are kept: {error.strerror}")
+        if len(errors) < MAX_REPORTED_ERRORS:
+            errors.append(failure)
             return
-        self._file, self.errors_file = os.fdopen(descriptor, "wb"), path
-        for failure in errors:
-            self._write(failure)
+        if not self._overflowing:
+            self._overflow, self._overflowing = list(errors), True
+        self._overflow.append(failure)
 
-    def _write(self, failure: Failure) -> None:
-        if self._file is not None:
-            try:
-                self._file.write(orjson.dumps(failure) + b"\n")
-            except OSError as error:
-                self.warn(f"the file of errors is cut short: {error.strerror}")
+    @property
+    def overflow(self) -> int:
+        """Errors that wait for :meth:`write_errors`."""
+        return len(self._overflow)
+
+    def write_errors(self) -> None:
+        """Write the errors that the report cannot hold, and all before them, to a file. Blocks."""
+        waiting, self._overflow = self._overflow, []
+        if not waiting:
+            return
+        try:
+            if self._file is None:
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
+                self._file, self.errors_file = os.fdopen(descriptor, "wb"), path
+            self._file.write(b"".join(orjson.dumps(failure) + b"\n" for failure in waiting))
+        except OSError as error:
+            self.warn(f"not all errors could be kept: {error.strerror}")
 
     def close(self) -> None:
-        """Finish the file of errors, if there is one; idempotent."""
+        """Finish the file of errors, if there is one. Blocks."""
+        self.write_errors()
         if self._file is not None:
             self._file.close()

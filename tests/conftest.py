@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from blockbuster import blockbuster_ctx
+from blockbuster import BlockBuster, blockbuster_ctx
 
 from aios3sync.testing.servers import Endpoint, start_moto, start_seaweedfs
 
@@ -34,7 +34,7 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
 
 
 @pytest.fixture(autouse=True)
-def no_blocking() -> Iterator[None]:
+def no_blocking() -> Iterator[BlockBuster]:
     """Fail when code of ours blocks the event loop: files, sleeps, sockets, SQLite.
 
     botocore may read its own JSON and the certificates while it creates a client: that happens once.
@@ -43,7 +43,7 @@ def no_blocking() -> Iterator[None]:
         for function in blockbuster.functions.values():
             function.can_block_in("aiobotocore/session.py", {"_create_client"})
             function.can_block_in("aiobotocore/httpsession.py", {"_create_connector"})
-        yield
+        yield blockbuster
 
 
 @pytest.fixture(scope="session")

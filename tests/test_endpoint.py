@@ -37,7 +37,11 @@ def config(tmp_path: Path) -> str:
     [
         ({}, ConnectOptions(endpoint_url="http://x:1/"), "http://x:1"),
         ({"AWS_ENDPOINT_URL": "http://all"}, ConnectOptions(), "http://all"),
-        ({"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"}, ConnectOptions(), "http://s3"),
+        (
+            {"AWS_ENDPOINT_URL": "http://all", "AWS_ENDPOINT_URL_S3": "http://s3"},
+            ConnectOptions(),
+            "http://s3",
+        ),
         (
             {"AWS_ENDPOINT_URL": "http://all", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
             ConnectOptions(),

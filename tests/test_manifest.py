@@ -8,8 +8,10 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from anyio import to_thread
 
 from aios3sync import LockedError, ManifestError
 from aios3sync.core.entries import RecordedEntry
@@ -32,7 +34,12 @@ SEED = {
 }
 
 
-def row(key: str, **values: object) -> RecordedEntry:
+async def opened(path: str, pair: Binding, warn: Callable[[str], None], **options: bool) -> Manifest:
+    """Opening blocks, so it is done in a thread, here as everywhere."""
+    return await to_thread.run_sync(lambda: open_manifest(path, pair, warn, **options))
+
+
+def row(key: str, **values: Any) -> RecordedEntry:
     return RecordedEntry(key, 1, 2, 3, 4, "0" * 32, "1" * 32)._replace(**values)
 
 
@@ -53,9 +60,9 @@ def reopen(path: str, warnings: list[str]) -> Callable[[], Manifest]:
 
 @pytest.fixture
 async def manifest(reopen: Callable[[], Manifest]) -> AsyncIterator[Manifest]:
-    opened = reopen()
-    yield opened
-    await opened.close()
+    manifest = await to_thread.run_sync(reopen)
+    yield manifest
+    await manifest.close()
 
 
 async def test_rows_come_in_key_order_and_in_pages(manifest: Manifest) -> None:
@@ -86,7 +93,7 @@ async def test_everything_survives_closing(
     await manifest.record([], ["gone"])
     await manifest.save_state(state)
     await manifest.close()
-    again = reopen()
+    again = await to_thread.run_sync(reopen)
     assert (await again.get("k"))._replace(run=0) == full._replace(run=0)  # type: ignore[union-attr]
     assert await again.get("gone") is None
     assert await again.state() == state
@@ -108,7 +115,7 @@ async def test_a_file_of_another_pair_is_set_aside_and_kept(
 ) -> None:
     await manifest.record([row("k")], [])
     await manifest.close()
-    other = open_manifest(path, Binding("/data", "http://s3", "bucket", "q/"), warnings.append)
+    other = await opened(path, Binding("/data", "http://s3", "bucket", "q/"), warnings.append)
     assert await other.count() == 0
     await other.close()
     (aside,) = Path(path).parent.glob("*.set-aside-*")
@@ -116,13 +123,15 @@ async def test_a_file_of_another_pair_is_set_aside_and_kept(
     assert "belongs to /data -> s3://bucket/p/" in warnings[0]
 
 
-@pytest.mark.parametrize("content", [b'{"version": "1.0", "files": {"a": {"si', b'{"version": "9", "files": {}}'])
+@pytest.mark.parametrize(
+    "content", [b'{"version": "1.0", "files": {"a": {"si', b'{"version": "9", "files": {}}']
+)
 async def test_a_json_file_that_is_cut_or_of_another_version_is_set_aside(
     tmp_path: Path, warnings: list[str], content: bytes
 ) -> None:
     path = tmp_path / "m.json"
     path.write_bytes(content)
-    manifest = open_manifest(str(path), PAIR, warnings.append)
+    manifest = await opened(str(path), PAIR, warnings.append)
     assert await manifest.count() == 0
     await manifest.close()
     (aside,) = tmp_path.glob("m.json.set-aside-*")
@@ -133,7 +142,7 @@ async def test_a_json_file_that_is_cut_or_of_another_version_is_set_aside(
 async def test_a_corrupt_sqlite_file_is_set_aside(tmp_path: Path, warnings: list[str]) -> None:
     path = tmp_path / "m.sqlite"
     path.write_bytes(b"SQLite format 3\x00" + b"garbage" * 1000)
-    manifest = open_manifest(str(path), PAIR, warnings.append)
+    manifest = await opened(str(path), PAIR, warnings.append)
     assert await manifest.count() == 0
     await manifest.close()
     assert "corrupt" in warnings[0]
@@ -141,11 +150,11 @@ async def test_a_corrupt_sqlite_file_is_set_aside(tmp_path: Path, warnings: list
 
 async def test_a_newer_sqlite_format_is_set_aside(tmp_path: Path, warnings: list[str]) -> None:
     path = str(tmp_path / "m.sqlite")
-    await open_manifest(path, PAIR, warnings.append).close()
+    await (await opened(path, PAIR, warnings.append)).close()
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
-    await open_manifest(path, PAIR, warnings.append).close()
+    await (await opened(path, PAIR, warnings.append)).close()
     assert "format 99" in warnings[0]
 
 
@@ -170,7 +179,7 @@ def test_somebody_elses_database_is_an_error_and_left_as_it_is(tmp_path: Path) -
 async def test_the_seeds_file_is_taken_over_as_incomplete(tmp_path: Path, warnings: list[str]) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps(SEED | {"complete": True}))
-    manifest = open_manifest(str(path), PAIR, warnings.append)
+    manifest = await opened(str(path), PAIR, warnings.append)
     (entry,) = await manifest.page(None, 10)
     assert (entry.key, entry.size, entry.md5) == (
         "metadata/index.json",
@@ -190,7 +199,7 @@ async def test_the_seeds_file_is_taken_over_as_incomplete(tmp_path: Path, warnin
 
 async def test_the_json_format_is_the_seeds_with_optional_fields_beside(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
-    manifest = open_manifest(str(path), PAIR, print)
+    manifest = await opened(str(path), PAIR, print)
     await manifest.record([row("a/b", uploaded_at=1_700_000_000.0)], [])
     await manifest.save_state(ManifestState(complete=True, last_sync=1_700_000_001.0))
     document = json.loads(path.read_text())
@@ -207,7 +216,7 @@ async def test_the_json_format_is_the_seeds_with_optional_fields_beside(tmp_path
 
 async def test_saving_json_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m.json"
-    manifest = open_manifest(str(path), PAIR, print)
+    manifest = await opened(str(path), PAIR, print)
     await manifest.save_state(ManifestState(run=1))
     before = path.read_bytes()
 
@@ -225,14 +234,14 @@ async def test_saving_json_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 async def test_a_read_only_manifest_writes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "m.sqlite"
-    empty = open_manifest(str(path), PAIR, print, read_only=True)
+    empty = await opened(str(path), PAIR, print, read_only=True)
     assert await empty.count() == 0
     await empty.close()
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_temporary_manifest_lives_as_long_as_its_owner() -> None:
-    manifest = temporary_manifest()
+    manifest = await to_thread.run_sync(temporary_manifest)
     await manifest.record([row("k")], [])
     assert await manifest.count() == 1
     await manifest.close()

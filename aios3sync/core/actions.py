@@ -107,12 +107,14 @@ class Forget:
 class CompareDigest:
     """Ask for the file's digest and decide again, see :func:`~aios3sync.core.decision.settle`.
 
-    ``target`` is set where the target's object is the question, else the recorded digest is.
+    ``target`` is set where the target's object is the question, else the recorded digest is. With
+    ``otherwise`` the file is to be uploaded for that reason, unless its content changed without its stat.
     """
 
     source: SourceEntry
     recorded: RecordedEntry | None
     target: TargetEntry | None
+    otherwise: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)

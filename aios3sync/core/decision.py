@@ -113,7 +113,8 @@ def decide(
 
     No Delete for what is protected. A recorded ETag that is empty is the same as no other, not even an empty
     one. Without ``incremental`` every source file is an Upload(forced); with ``content`` "same stat" is never
-    enough. Keys that are unreadable in the source never come here as absent: the caller keeps them.
+    enough, and an Upload of a file with its recorded, settled stat is a CompareDigest first. Keys that are
+    unreadable in the source never come here as absent: the caller keeps them.
 
     Raises:
         ValueError: nothing is known of the key at all.
@@ -124,6 +125,15 @@ def decide(
         return Upload(source, Reason.FORCED)
     if recorded is None:
         return _decide_unrecorded(source, target, policy)
+    action = _decide_recorded(source, recorded, target, policy)
+    if isinstance(action, Upload) and _may_be_silent(source, recorded, policy):
+        return CompareDigest(source, recorded, None, otherwise=action.reason)
+    return action
+
+
+def _decide_recorded(
+    source: SourceEntry, recorded: RecordedEntry, target: Knowledge, policy: Policy
+) -> Action:
     if recorded.encoding != policy.encoding(source.key):
         return Upload(source, Reason.ENCODING)
     if target is None:
@@ -216,21 +226,26 @@ def needs_head(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bo
 def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action:
     """Decide a CompareDigest with the evidence: an indeterminate comparison uploads (P13).
 
-    ===========================================  ============================================
-    file hashed                                  action
-    ===========================================  ============================================
+    ============================================  ======================================
+    file hashed                                   action
+    ============================================  ======================================
     MD5 differs, same settled stat (``content``)  Conflict(silent), or Upload if accepted
-    target's ETag or metadata equal              Adopt
-    target's ETag or metadata differ             Upload(drifted or content)
-    target proves nothing                        Upload(indeterminate)
-    recorded MD5 equal, same settled stat        Keep
-    recorded MD5 equal, else                     Touch
-    recorded MD5 differs                         Upload(content)
-    ===========================================  ============================================
+    an upload was due otherwise                   Upload for that reason
+    target's ETag or metadata equal               Adopt
+    target's ETag or metadata differ              Upload(drifted or content)
+    target proves nothing                         Upload(indeterminate)
+    recorded MD5 equal, same settled stat         Keep
+    recorded MD5 equal, else                      Touch
+    recorded MD5 differs                          Upload(content)
+    ============================================  ======================================
+
+    Metadata counts only where the ETag proves nothing of the original bytes.
     """
     source, recorded, target = compare.source, compare.recorded, compare.target
     if _is_silent(compare, evidence, policy):
         return Conflict(source.key, Reason.SILENT)
+    if compare.otherwise is not None:
+        return Upload(source, compare.otherwise, evidence.md5)
     if target is not None:
         adopted = _match(compare, evidence, policy)
         if adopted is not None:
@@ -243,17 +258,18 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     return _KEEP if recorded.settled else Touch(source, recorded, Reason.UNSETTLED)
 
 
+def _may_be_silent(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:
+    """Whether a content other than the recorded one would be a silent change, for all that is known."""
+    asked = policy.content and not policy.accept_content
+    known = recorded.settled and bool(recorded.md5)
+    return asked and known and same_stat(source, recorded, policy)
+
+
 def _is_silent(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
     recorded = compare.recorded
-    return (
-        policy.content
-        and not policy.accept_content
-        and recorded is not None
-        and recorded.settled
-        and bool(recorded.md5)
-        and recorded.md5 != evidence.md5
-        and same_stat(compare.source, recorded, policy)
-    )
+    if recorded is None or recorded.md5 == evidence.md5:
+        return False
+    return _may_be_silent(compare.source, recorded, policy)
 
 
 def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt | None:
@@ -266,6 +282,8 @@ def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt 
         kind = proof(target.etag, opaque=opaque)
         if kind is Proof.MD5 and target.etag == evidence.md5:
             return Adopt(source, target, evidence.md5)
+        if kind is Proof.MD5 and stored is not None and not stored.encoding:
+            return None  # the ETag is of these very bytes; metadata that says otherwise came from elsewhere
         for part_size, etag in evidence.part_etags.items():
             if kind is Proof.PARTS and etag == target.etag:
                 return Adopt(source, target, evidence.md5, part_size)

@@ -3,6 +3,9 @@
 git matches bytes (``?`` is one byte of a UTF-8 sequence) and asks every directory from the root down by
 itself, so a rule speaks of the path that it matches, never of what lies below. Sources:
 https://git-scm.com/docs/gitignore, git's ``dir.c`` (lines of a file) and ``wildmatch.c`` (patterns).
+
+pathspec, the usual library, lets a rule speak of what lies below what it matches: the common white list
+``*``, ``!*/``, ``!*.py`` then hides every file of a subdirectory, and a sync would silently leave it out.
 """
 
 from __future__ import annotations

@@ -73,7 +73,10 @@ class BatchJoin:
 
         Raises:
             OutOfOrderError: the stream does not ascend strictly.
+            ValueError: the stream was not hungry: its rows would be lost.
         """
+        if self._places[index] < len(self._batches[index]):
+            raise ValueError(f"{self._names[index]} was fed though it is not hungry")
         previous = self._last[index]
         for item in batch:
             key = item.key

@@ -56,9 +56,12 @@ class SqliteManifest:
     """See :class:`~aios3sync.manifest.protocol.Manifest`."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+        """Blocks."""
         self._connection = connection
         self._lock = threading.Lock()
         self._place = place
+        stored = self._read_state("binding")
+        self._binding = None if stored is None else Binding(**stored)
 
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> SqliteManifest:
@@ -93,13 +96,13 @@ class SqliteManifest:
     @property
     def binding(self) -> Binding | None:
         """The pair that the file is bound to."""
-        stored = self._read_state("binding")
-        return None if stored is None else Binding(**stored)
+        return self._binding
 
     def bind(self, binding: Binding) -> None:
         """Bind a new file to its pair. Blocks."""
         with self._lock, self._connection:
             self._write_state("binding", asdict(binding))
+        self._binding = binding
 
     async def state(self) -> ManifestState:
         """The state as last saved."""

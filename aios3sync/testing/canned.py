@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import md5
 from ssl import SSLContext
 from typing import Final
 
@@ -63,7 +64,7 @@ class _Answer:
 
 @dataclass(slots=True)
 class CannedServer:
-    """The script and what came; without a script every answer is an empty 200.
+    """The script and what came; without a script every answer is an empty 200 with the ETag of the body.
 
     Attributes:
         url: where it listens.
@@ -102,7 +103,9 @@ class CannedServer:
     async def _answer_one(self, stream: ByteStream, received: BufferedByteReceiveStream) -> bool:
         request = await _read_request(stream, received)
         self.requests.append(request)
-        answer = self._script.popleft() if self._script else _Answer(200, b"", {}, False, False)
+        digest = md5(request.body, usedforsecurity=False).hexdigest()
+        usual = _Answer(200, b"", {"ETag": f'"{digest}"'}, False, False)
+        answer = self._script.popleft() if self._script else usual
         if answer.hang:
             self.hanging.set()
             await _until_closed(stream)

@@ -152,6 +152,12 @@ def _trusts_target(f: Facts) -> bool:
     return f.target == "unknown" or f.agrees
 
 
+def _suspect(f: Facts) -> bool:
+    """With ``content`` a file with its recorded stat is hashed before it may replace anything."""
+    asked = f.policy.content and not f.policy.accept_content
+    return asked and (f.source, f.recorded) == ("same stat", "settled")
+
+
 TABLE = (
     Row(
         "without incremental every source file is uploaded",
@@ -175,18 +181,33 @@ TABLE = (
     ),
     Row(
         "gzip now on or off, recorded otherwise",
-        lambda f: _compares(f) and f.recorded != "-" and f.encoding_changed,
+        lambda f: _compares(f) and f.recorded != "-" and f.encoding_changed and not _suspect(f),
         lambda s, r, t: Upload(s, Reason.ENCODING),
     ),
     Row(
+        "gzip now on or off, recorded otherwise, but asked to look at the content",
+        lambda f: _compares(f) and f.recorded != "-" and f.encoding_changed and _suspect(f),
+        lambda s, r, t: CompareDigest(s, r, None, otherwise=Reason.ENCODING),
+    ),
+    Row(
         "recorded, gone from the target",
-        lambda f: _both(f) and f.target == "-",
+        lambda f: _both(f) and f.target == "-" and not _suspect(f),
         lambda s, r, t: Upload(s, Reason.MISSING),
     ),
     Row(
+        "recorded, gone from the target, but asked to look at the content",
+        lambda f: _both(f) and f.target == "-" and _suspect(f),
+        lambda s, r, t: CompareDigest(s, r, None, otherwise=Reason.MISSING),
+    ),
+    Row(
         "replaced in the target, with another size",
-        lambda f: _both(f) and f.drifted and f.sizes_tell,
+        lambda f: _both(f) and f.drifted and f.sizes_tell and not _suspect(f),
         lambda s, r, t: Upload(s, Reason.DRIFTED),
+    ),
+    Row(
+        "replaced in the target, with another size, but asked to look at the content",
+        lambda f: _both(f) and f.drifted and f.sizes_tell and _suspect(f),
+        lambda s, r, t: CompareDigest(s, r, None, otherwise=Reason.DRIFTED),
     ),
     Row(
         "replaced in the target, with a size that proves nothing",
@@ -469,6 +490,15 @@ def test_gzip_goes_by_the_extension_of_the_name(key: str, wanted: str) -> None:
     assert Policy().encoding(key) == ""
 
 
+def test_an_upload_that_was_due_otherwise_happens_unless_the_content_changed_silently() -> None:
+    """An object that is missing is sent again, but not from a file that changed without its stat."""
+    question = CompareDigest(source(), recorded(), None, otherwise=Reason.MISSING)
+    assert settle(question, Evidence(MD5), CONTENT) == Upload(source(), Reason.MISSING, MD5)
+    assert settle(question, Evidence(OTHER_MD5), CONTENT) == Conflict("a", Reason.SILENT)
+    accepting = Policy(content=True, accept_content=True)
+    assert settle(question, Evidence(OTHER_MD5), accepting) == Upload(source(), Reason.MISSING, OTHER_MD5)
+
+
 # The table of settle(): every combination of evidence
 
 
@@ -508,7 +538,8 @@ class Found:
     @property
     def equal_metadata(self) -> bool:
         wanted = "gzip" if self.gzip else ""
-        return self.stored is not None and (self.stored.md5, self.stored.encoding) == (MD5, wanted)
+        contradicted = self.etag_speaks and self.etag == OTHER_MD5
+        return not contradicted and self.stored is not None and (self.stored.md5, self.stored.encoding) == (MD5, wanted)
 
     @property
     def differs(self) -> bool:

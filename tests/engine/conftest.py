@@ -58,15 +58,13 @@ class Bench:
     async def sync(self, target: str | None = None, **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up (C4)."""
         counts = RequestCounts()
-        store = RetryingStore(
-            CountingStore(self.faults, counts), 3, counts=counts, sleep=_at_once
-        )
+        store = RetryingStore(CountingStore(self.faults, counts), 3, counts=counts, sleep=_at_once)
 
         async def open_store() -> ObjectStore:
             return store
 
         request = Request(
-            source=str(self.root),
+            root=str(self.root),
             location=Location.parse(target or self.target),
             endpoint=self.endpoint,
             options=SyncOptions(**options),

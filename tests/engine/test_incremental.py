@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,11 @@ pytestmark = pytest.mark.usefixtures("settle")
 async def test_a_first_run_uploads_everything_and_a_second_asks_s3_nothing(bench: Bench) -> None:
     bench.tree({"a.txt": "one", "d/b.txt": "two", "empty": b""})
     first = await bench.sync()
-    assert (first.uploaded, first.checked, first.requests) == (3, "list", {"ListObjectsV2": 1, "PutObject": 3})
+    assert (first.uploaded, first.checked, first.requests) == (
+        3,
+        "list",
+        {"ListObjectsV2": 1, "PutObject": 3},
+    )
     assert bench.objects() == {"a.txt": b"one", "d/b.txt": b"two", "empty": b""}
     second = await bench.sync()
     assert (second.kept, second.uploaded, second.requests) == (3, 0, {})
@@ -65,7 +70,7 @@ async def test_ten_percent_changed_uploads_exactly_these(bench: Bench) -> None:
     bench.tree({f"d{n % 7}/f{n:04}": f"content {n}" for n in range(1000)})
     await bench.sync()
     changed = {f"d{n % 7}/f{n:04}" for n in range(0, 1000, 10)}
-    bench.tree({key: "changed" for key in changed})
+    bench.tree(dict.fromkeys(changed, "changed"))
     bench.faults.keys.clear()
     report = await bench.sync()
     assert (report.uploaded, report.kept) == (100, 900)
@@ -86,7 +91,7 @@ async def test_with_the_manifest_lost_multipart_and_gzip_cost_one_head_each(
     bench: Bench, isolated: Path
 ) -> None:
     bench.tree({"big.bin": os.urandom(12 * MIB), "a.txt": "text " * 1000, "plain.bin": b"x"})
-    options = {"gzip": ("txt",), "multipart_threshold": 8 * MIB, "part_size": 5 * MIB + 12345}
+    options: dict[str, Any] = {"gzip": ("txt",), "multipart_threshold": 8 * MIB, "part_size": 5 * MIB + 12345}
     assert (await bench.sync(**options)).uploaded == 3
     for path in isolated.glob("aios3sync/*"):
         path.unlink()
@@ -108,7 +113,7 @@ async def test_C7_a_multipart_object_of_the_same_size_is_not_taken_for_the_same(
 ) -> None:
     content = os.urandom(12 * MIB)
     bench.tree({"big.bin": content})
-    options = {"multipart_threshold": 8 * MIB, "part_size": 5 * MIB}
+    options: dict[str, Any] = {"multipart_threshold": 8 * MIB, "part_size": 5 * MIB}
     await bench.sync(**options)
     for path in isolated.glob("aios3sync/*"):
         path.unlink()
@@ -162,7 +167,7 @@ async def test_content_check_finds_a_change_without_a_stat_and_keeps_both_sides(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.tree({"a": "1"})
-    options = {"stat_fields": ("size", "mtime")}
+    options: dict[str, Any] = {"stat_fields": ("size", "mtime")}
     await bench.sync(**options)
     same_size_change(bench.root / "a")
     assert (await bench.sync(**options)).kept == 1
@@ -219,7 +224,9 @@ async def test_D11_disorder_found_on_the_way_restarts_the_join_and_counts_each_k
 ) -> None:
     """A target that was remembered (or claims) to list in order, and then does not."""
     memory = MemoryStore(
-        capabilities=StoreCapabilities(sorted_listing=True), page_size=lambda n: 2, order=lambda k: k.split("/")
+        capabilities=StoreCapabilities(sorted_listing=True),
+        page_size=lambda n: 2,
+        order=lambda k: k.split("/"),
     )
     bench.memory, bench.faults.inner = memory, memory
     bench.tree({"a/1": "1", "a/2": "2", "a/3": "3", "a-b": "4", "a!b": "5", "new": "6"})

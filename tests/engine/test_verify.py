@@ -28,7 +28,7 @@ async def verify(bench: Bench, **options: object) -> VerifyReport:
         return store
 
     request = Request(
-        source=str(bench.root),
+        root=str(bench.root),
         location=Location.parse(bench.target),
         endpoint="http://memory",
         options=SyncOptions(**options),  # type: ignore[arg-type]

@@ -36,7 +36,7 @@ async def test_what_cannot_be_reached_is_one_clear_error(
     with pytest.raises(BucketNotFoundError, match="no-such-bucket"):
         await place.session.sync(root, "s3://no-such-bucket/p")
     async with aios3sync.connect(endpoint_url="http://127.0.0.1:9", max_attempts=2) as s3:
-        with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9|connect"):
+        with pytest.raises(UnavailableError, match="cannot reach the endpoint"):
             await s3.sync(root, place.url("p"))
 
 

@@ -30,7 +30,7 @@ from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
 from aios3sync.testing.canned import CannedServer, canned_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
 PLAIN = PutOptions()
@@ -349,7 +349,7 @@ async def test_a_cancelled_request_leaves_no_task_and_no_connection(verb: str) -
     async with served() as (server, store):
         server.will(hang=True)
         body, md5_of_body = b"body", digest(b"body")
-        requests: dict[str, Callable[[], Awaitable[Any]]] = {
+        requests: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
             "put": lambda: store.put("key", body, PLAIN, md5=md5_of_body),
             "put_part": lambda: store.put_part("key", "id", 1, body, PLAIN, md5=md5_of_body),
             "get": lambda: store.get("key"),

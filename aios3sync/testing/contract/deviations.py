@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from hashlib import md5
 from typing import ClassVar, Final
 
-import pytest
-
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 
 __all__ = ("PLAIN", "Deviations", "put", "put_all")
@@ -60,16 +58,6 @@ class Deviations:
     encrypts: ClassVar[bool] = True
     serves_urls: ClassVar[bool] = True
     groups_with_start_after: ClassVar[bool] = True
-
-    @pytest.fixture
-    def store(self) -> ObjectStore:
-        """An empty bucket."""
-        raise NotImplementedError("give the fixture `store`")
-
-    @pytest.fixture
-    def absent(self) -> ObjectStore:
-        """A store for a bucket that does not exist."""
-        raise NotImplementedError("give the fixture `absent`")
 
     def holdable(self, *keys: str) -> list[str]:
         """Those of ``keys`` that the endpoint can hold."""

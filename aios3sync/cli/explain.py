@@ -1,0 +1,111 @@
+"""``aios3sync explain``: tells what a sync would do with one key, and why; only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aios3sync.cli.options import (
+    RuledCommand,
+    comparison_options,
+    connect_options,
+    connection_options,
+    deletion_options,
+    filter_options,
+    manifest_options,
+    output,
+    output_options,
+    reading_options,
+    sync_options,
+)
+from aios3sync.cli.printing import count, duration, printable
+from aios3sync.cli.summary import Conclusion
+from aios3sync.cli.views import choose_view
+
+if TYPE_CHECKING:
+    from aios3sync.explanation import Explanation
+
+__all__ = ("conclude_explanation", "explain_command")
+
+
+@click.command("explain", cls=RuledCommand)
+@click.argument("source")
+@click.argument("target", metavar="s3://BUCKET/PREFIX")
+@click.argument("key")
+@click.option("--no-manifest", is_flag=True, help="As for a sync that keeps no manifest.")
+@deletion_options
+@filter_options
+@comparison_options
+@reading_options
+@manifest_options
+@connection_options
+@output_options
+@click.pass_context
+def explain_command(ctx: click.Context, /, source: str, target: str, key: str, **values: Any) -> int:
+    """Tell what a sync with the same options would do with KEY, and why."""
+    told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    from aios3sync.cli.execution import execute
+    from aios3sync.run import Stop
+    from aios3sync.session import connect
+
+    stop = Stop()
+    view = choose_view("explain", told, conclude_explanation, lambda: stop.request(13))
+
+    async def work(_: Stop) -> Any:
+        async with connect(connection) as session:
+            return await session.explain(source, target, key, options=options)
+
+    return execute(work, view, stop)
+
+
+def conclude_explanation(found: Explanation) -> Conclusion:
+    """The explanation as lines; the last one is the answer."""
+    lines = (f"{label + ':':<10}{printable(text)}" for label, text in _facts(found) if text)
+    answer = f"{'action:':<10}{found.action} ({found.reason})"
+    return Conclusion(summary=printable(answer), differences=tuple(lines))
+
+
+def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
+    yield "key", found.full_key
+    yield "filters", found.visibility
+    yield "source", _source(found)
+    yield "recorded", _recorded(found)
+    yield "target", _target(found)
+    yield "listing", "" if found.listed else "the run would not list the target: it trusts the manifest"
+    yield "compared", found.compared
+
+
+def _source(found: Explanation) -> str:
+    if found.source is None:
+        return f"no file ({found.source_error})"
+    entry = found.source
+    return f"{count(entry.size, 'byte')}, {_stat(entry)}"
+
+
+def _stat(entry: Any) -> str:
+    return f"mtime {entry.mtime_ns}, ctime {entry.ctime_ns}, inode {entry.inode}"
+
+
+def _recorded(found: Explanation) -> str:
+    if found.recorded is None:
+        return "no row" if found.manifest else "no manifest"
+    row = found.recorded
+    text = f"{count(row.size, 'byte')}, {_stat(row)}, MD5 {row.md5}, ETag {row.etag}"
+    if row.encoding:
+        text += f", {row.encoding}"
+    if not row.settled:
+        text += "; too young at its hashing to trust its stat"
+    age = "never" if found.knowledge_age_s is None else f"{duration(found.knowledge_age_s)} ago"
+    return f"{text}; manifest {'complete' if found.complete else 'incomplete'}, target listed {age}"
+
+
+def _target(found: Explanation) -> str:
+    if found.target is None:
+        return "no object"
+    text = f"{count(found.target.size, 'byte')}, ETag {found.target.etag}, which proves {found.proof}"
+    for name in ("encoding", "encryption"):
+        if value := getattr(found, name):
+            text += f"; {name} {value}"
+    return f"{text}; metadata tells MD5 {found.stored_md5}" if found.stored_md5 else text

@@ -1,0 +1,54 @@
+"""``aios3sync job``: one sync for another program, a JSON document in, JSON lines out."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import click
+
+from aios3sync.cli.document import EventLines
+from aios3sync.cli.failure import exit_code_of
+from aios3sync.cli.printing import standard_lines
+
+__all__ = ("job_command",)
+
+
+@click.command("job")
+@click.option("-v", "--verbose", count=True, help="-vv shows tracebacks on standard error.")
+def job_command(verbose: int) -> int:
+    """Run the sync that the JSON document on standard input asks for.
+
+    The document names "source" (a directory) or "files" (a list of {"path", "key", "content_type",
+    "metadata"}), "target", and any option of sync in snake_case or camelCase, for example "delete",
+    "maxWorkers", "endpointUrl". Standard output has one JSON object a line: an "uploaded", "deleted" or
+    "failed" event for each file, with running totals, and the "report" last. A list of files is the whole
+    source: with "delete": true every other object below the target is deleted, as far as the guards allow.
+    """
+    from aios3sync.cli.execution import execute
+    from aios3sync.cli.job_document import JobError, read_job
+    from aios3sync.run import Stop
+    from aios3sync.session import connect
+
+    stop = Stop()
+    out, _ = standard_lines(partial(stop.request, 13))
+    view = EventLines(out, last="report", quiet=verbose < 2, verbose=verbose > 1)
+    try:
+        job = read_job(sys.stdin.buffer.read())
+    except JobError as error:
+        view.fail(error)
+        return exit_code_of(error)
+
+    async def work(stop: Stop) -> Any:
+        async with connect(job.connection) as session:
+            return await session.sync(
+                job.source,
+                job.target,
+                options=job.options,
+                on_event=view,
+                stop=stop,
+                overrides=job.overrides,
+            )
+
+    return execute(work, view, stop, orderly=True)

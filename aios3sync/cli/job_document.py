@@ -1,0 +1,318 @@
+"""Reads the JSON document of a job into options, field by field; it starts nothing.
+
+A field is named as in :class:`~aios3sync.options.SyncOptions` and :class:`~aios3sync.options.ConnectOptions`,
+in snake_case or camelCase. What is wrong is told with the name of the field as the document spells it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Final
+
+import click
+import orjson
+
+from aios3sync.cli.reading import seconds, size
+from aios3sync.core.keys import Location, key_problem
+from aios3sync.errors import UsageError
+from aios3sync.options import ConnectOptions, SyncOptions
+from aios3sync.store.protocol import PutOptions
+
+__all__ = ("Job", "JobError", "read_job")
+
+_ALIASES: Final = {"max_workers": "workers", "bwlimit": "bandwidth", "no_sign_request": "anonymous"}
+_SIZES: Final = frozenset({"part_size", "multipart_threshold", "memory", "bandwidth"})
+_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle"})
+_DELETE: Final = {True: "mirror", False: "off"}
+
+
+class JobError(UsageError):
+    """The document cannot be what it is.
+
+    Args:
+        field: the name of the field as the document spells it, empty for the document as a whole.
+        error: why, and the way out.
+    """
+
+    def __init__(self, field: str, error: str) -> None:
+        super().__init__(field, error)
+        self.field = field
+        self.error = error
+
+    def __str__(self) -> str:
+        return self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What a document asks for.
+
+    Attributes:
+        source: a directory, or keys and the files that they stand for.
+        target: ``s3://bucket/prefix``.
+        options, connection: what to do, and how to reach S3.
+        overrides: content type and metadata of single keys.
+    """
+
+    source: str | Mapping[str, str]
+    target: str
+    options: SyncOptions
+    connection: ConnectOptions
+    overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+
+
+def read_job(content: bytes) -> Job:
+    """Read a document.
+
+    Raises:
+        JobError: it is not JSON, a field is unknown, or cannot be what it is.
+    """
+    spelled, values = _fields(content)
+    target = _target(values)
+    source, overrides = _source(values, Location.parse(target))
+    if "sync_deletes" in values:
+        _replace_sync_deletes(spelled, values)
+    converted = {name: _converted(spelled[name], name, value) for name, value in values.items()}
+    return Job(
+        source=source,
+        target=target,
+        options=_made(SyncOptions, converted, spelled),
+        connection=_made(ConnectOptions, converted, spelled),
+        overrides=overrides,
+    )
+
+
+def _fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
+    """How each field is spelled, and its value, by its name in this package."""
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise JobError("", f"standard input is not a JSON document: {error}") from None
+    if not isinstance(document, dict):
+        raise JobError("", 'standard input is not a JSON object; give for example {"source": "data", ...}')
+    spelled: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for spelling, value in document.items():
+        name = _snake(spelling)
+        if name not in _KNOWN:
+            raise JobError(spelling, f"unknown field; known are: {', '.join(sorted(_KNOWN))}")
+        if name in values:
+            raise JobError(spelling, f"given twice, also as {spelled[name]!r}")
+        spelled[name], values[name] = spelling, value
+    return spelled, values
+
+
+def _snake(name: str) -> str:
+    snake = re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
+    return _ALIASES.get(snake, snake)
+
+
+def _replace_sync_deletes(spelled: dict[str, str], values: dict[str, Any]) -> None:
+    """``syncDeletes`` is another word for ``delete``, true or false."""
+    spelling = spelled["sync_deletes"]
+    if "delete" in values:
+        raise JobError(spelling, "is another word for delete; give one of them")
+    spelled["delete"] = spelling
+    values["delete"] = _flag(spelling, values.pop("sync_deletes"))
+
+
+def _target(values: dict[str, Any]) -> str:
+    target = _text("target", values.pop("target", None))
+    try:
+        Location.parse(target)
+    except UsageError as error:
+        raise JobError("target", str(error)) from None
+    return target
+
+
+def _source(values: dict[str, Any], location: Location) -> tuple[str | dict[str, str], dict[str, PutOptions]]:
+    """The directory, or the files with their keys and what is special about each."""
+    source, files = values.pop("source", None), values.get("files")
+    if isinstance(files, list) and all(isinstance(item, str) for item in files) and source is not None:
+        return _text("source", source), {}  # names below the directory: an option like any other
+    if files is None:
+        values.pop("files", None)
+        return _text("source", source), {}
+    if source is not None:
+        raise JobError("files", "source and a list of files with keys exclude each other; give one of them")
+    if not isinstance(files, list):
+        raise JobError("files", "must be a list of objects with path and key")
+    del values["files"]
+    paths: dict[str, str] = {}
+    overrides: dict[str, PutOptions] = {}
+    for place, item in enumerate(files):
+        _add_file(f"files[{place}]", item, location, paths, overrides)
+    return paths, overrides
+
+
+def _add_file(
+    place: str,
+    item: Any,
+    location: Location,
+    paths: dict[str, str],
+    overrides: dict[str, PutOptions],
+) -> None:
+    if not isinstance(item, dict):
+        raise JobError(place, 'must be an object such as {"path": "/data/1.jpg", "key": "img/1.jpg"}')
+    known = {_snake(name): value for name, value in item.items()}
+    if unknown := known.keys() - {"path", "key", "content_type", "metadata"}:
+        raise JobError(
+            f"{place}.{min(unknown)}", "unknown field; known are: path, key, content_type, metadata"
+        )
+    key = _text(f"{place}.key", known.get("key"))
+    if (problem := key_problem(location.prefix + key)) is not None:
+        raise JobError(f"{place}.key", problem)
+    if key in paths:
+        raise JobError(f"{place}.key", f"{key!r} stands twice in the list")
+    paths[key] = _text(f"{place}.path", known.get("path"))
+    content_type = known.get("content_type")
+    metadata = known.get("metadata")
+    if content_type is not None or metadata is not None:
+        overrides[key] = _override(place, content_type, metadata)
+
+
+def _override(place: str, content_type: Any, metadata: Any) -> PutOptions:
+    text = "" if content_type is None else _text(f"{place}.content_type", content_type)
+    pairs = {} if metadata is None else _pairs(f"{place}.metadata", metadata)
+    try:
+        return PutOptions(content_type=text, metadata=pairs)
+    except UsageError as error:
+        raise JobError(f"{place}.metadata", str(error)) from None
+
+
+def _made(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[str, str]) -> Any:
+    """Make options of those values that belong to them."""
+    names = {item.name for item in fields(kind)}
+    try:
+        return kind(**{name: value for name, value in values.items() if name in names})
+    except UsageError as error:
+        name, colon, text = str(error).partition(": ")
+        if colon and name in names:
+            raise JobError(spelled.get(name, name), text) from None
+        raise JobError("", str(error)) from None
+
+
+# One function for each shape of value; the first argument is the field as the document spells it.
+
+
+def _converted(spelling: str, name: str, value: Any) -> Any:
+    try:
+        return _SHAPES[name](spelling, value)
+    except click.BadParameter as error:
+        raise JobError(spelling, error.message) from None
+
+
+def _text(spelling: str, value: Any) -> str:
+    if value is None:
+        raise JobError(spelling, "is missing; it is needed")
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise JobError(spelling, "must be a text that is not empty")
+    return value
+
+
+def _any_text(spelling: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise JobError(spelling, "must be a text")
+    return value
+
+
+def _flag(spelling: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise JobError(spelling, "must be true or false")
+    return value
+
+
+def _whole(spelling: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise JobError(spelling, "must be a whole number")
+    return value
+
+
+def _number(spelling: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise JobError(spelling, "must be a number")
+    return value
+
+
+def _size(spelling: str, value: Any) -> int:
+    return size(value) if isinstance(value, str) else _whole(spelling, value)
+
+
+def _age(spelling: str, value: Any) -> float:
+    return seconds(value) if isinstance(value, str) else _number(spelling, value)
+
+
+def _texts(spelling: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise JobError(spelling, "must be a list of texts")
+    return tuple(value)
+
+
+def _pairs(spelling: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise JobError(spelling, "must be an object whose values are texts")
+    return value
+
+
+def _rules(spelling: str, value: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, list) or not all(isinstance(rule, list) and len(rule) == 2 for rule in value):
+        raise JobError(spelling, 'must be a list of rules such as ["exclude", "*.tmp"]')
+    return tuple((_any_text(spelling, kind), _any_text(spelling, pattern)) for kind, pattern in value)
+
+
+def _manifest(spelling: str, value: Any) -> Any:
+    return value if value is False or value is None else _text(spelling, value)
+
+
+def _delete(spelling: str, value: Any) -> str:
+    return _DELETE[value] if isinstance(value, bool) else _any_text(spelling, value)
+
+
+def _key(spelling: str, value: Any) -> bytes:
+    try:
+        key = base64.b64decode(_any_text(spelling, value), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != 32:
+        raise JobError(spelling, "must be 32 bytes as base64")
+    return key
+
+
+_OWN_SHAPES: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "delete": _delete,
+    "manifest": _manifest,
+    "max_delete": _whole,
+    "max_delete_ratio": _number,
+    "max_manifest_age": _age,
+    "rules": _rules,
+    "files": _texts,
+    "sse_customer_key": _key,
+    **dict.fromkeys(_SIZES, _size),
+    **dict.fromkeys(_TEXTS, _text),
+}
+_BY_DEFAULT: Final[dict[type, Callable[[str, Any], Any]]] = {
+    bool: _flag,
+    int: _whole,
+    float: _number,
+    str: _any_text,
+    tuple: _texts,
+    dict: _pairs,
+}
+
+
+def _shapes() -> dict[str, Callable[[str, Any], Any]]:
+    """The shape of every option: its own, or that of its default."""
+    shapes = {}
+    for item in (*fields(SyncOptions), *fields(ConnectOptions)):
+        factory = item.default_factory
+        default = item.default if factory is MISSING else factory()
+        shapes[item.name] = _OWN_SHAPES.get(item.name) or _BY_DEFAULT[type(default)]
+    return shapes
+
+
+_SHAPES: Final = _shapes()
+_KNOWN: Final = frozenset({*_SHAPES, "source", "target", "sync_deletes"})

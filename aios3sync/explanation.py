@@ -1,0 +1,302 @@
+"""Explains what a sync would do with one key, and why; it only reads, and asks S3 for that one object.
+
+The words are those of the decision table: the same filters, the same manifest, the same ``decide()``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+
+from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list
+from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason
+from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
+from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.etag import (
+    Proof,
+    is_opaque_encryption,
+    part_count,
+    part_size_candidates,
+    proof,
+    recorded_md5,
+)
+from aios3sync.core.filters import Filters
+from aios3sync.core.keys import key_problem
+from aios3sync.errors import ObjectNotFoundError, UsageError
+from aios3sync.hashing import ChangedError, FileDigest, digest_file, entry_of, in_thread
+from aios3sync.manifest.opening import open_manifest
+from aios3sync.manifest.protocol import ManifestState
+from aios3sync.scanner import check_root
+from aios3sync.store.protocol import HeadResult
+
+__all__ = ("Explanation", "run_explain")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """What is known of one key, and what follows from it.
+
+    Attributes:
+        key, full_key: relative to the prefix, and in the bucket.
+        visible, visibility: whether the filters show the key, and which rule decides.
+        source, source_error: the local file, or why there is none.
+        manifest: where the manifest is, empty where there is none.
+        complete: the manifest is known to tell the target's state.
+        knowledge_age_s: seconds since the target was last listed as a whole, ``None`` for never.
+        recorded: the row of the manifest.
+        target, encoding, encryption: the object.
+        proof: what its ETag proves, in words.
+        stored_md5: the digest that its metadata tells, or empty.
+        listed: whether a sync with these options would list the target; if not it decides without it.
+        compared: what is compared by content, in words; empty where the stat decides alone.
+        action, reason: what a sync would do.
+        requests: S3 requests that were sent for this explanation.
+    """
+
+    command: str = "explain"
+    key: str
+    full_key: str
+    visible: bool
+    visibility: str
+    source: SourceEntry | None = None
+    source_error: str = ""
+    manifest: str = ""
+    complete: bool = False
+    knowledge_age_s: float | None = None
+    recorded: RecordedEntry | None = None
+    target: TargetEntry | None = None
+    encoding: str = ""
+    encryption: str = ""
+    proof: str = ""
+    stored_md5: str = ""
+    listed: bool = True
+    compared: str = ""
+    action: str
+    reason: str
+    requests: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """Always 0: explaining is not judging."""
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The explanation as the JSON document of ``--json``."""
+        named = {
+            name: entry and entry._asdict()
+            for name in ("source", "recorded", "target")
+            for entry in (getattr(self, name),)
+        }
+        if self.recorded is not None:
+            named["recorded"]["settled"] = bool(self.recorded.settled)  # SQLite has no truth values
+        return {**asdict(self), **named, "requests": dict(self.requests)}
+
+
+async def run_explain(request: Request, key: str) -> Explanation:
+    """Explain one key.
+
+    Args:
+        request: the sync that is asked about.
+        key: relative to the prefix, or as ``s3://bucket/prefix/key``.
+
+    Raises:
+        UsageError: the key cannot be one of the target.
+        SourceError: the source cannot be used.
+        StoreError: S3 cannot be asked.
+    """
+    key = _relative(request, key)
+    await to_thread.run_sync(check_root, request.root)
+    filters = await to_thread.run_sync(_filters, request, key)
+    source, source_error = await to_thread.run_sync(_local, request, key)
+    place, state, recorded = await _manifest_row(request, key)
+    store = await request.open_store()
+    try:
+        head = await store.head(request.location.prefix + key)
+    except ObjectNotFoundError:
+        head = None
+    seen = _Seen(request, key, source, recorded, head, state)
+    compared, action, reason = await seen.decision(visible=filters.visible(key))
+    return Explanation(
+        key=key,
+        full_key=request.location.prefix + key,
+        visible=filters.visible(key),
+        visibility=filters.explain(key),
+        source=source,
+        source_error=source_error,
+        manifest=place,
+        complete=state.complete,
+        knowledge_age_s=round(time.time() - state.listed_at, 3) if state.listed_at else None,
+        recorded=recorded,
+        target=seen.target,
+        encoding=head.content_encoding if head else "",
+        encryption=head.encryption if head else "",
+        proof=seen.proof(),
+        stored_md5=recorded_md5(head.metadata) if head else "",
+        listed=seen.listed,
+        compared=compared,
+        action=action,
+        reason=reason,
+        requests=dict(request.counts.requests),
+    )
+
+
+def _relative(request: Request, key: str) -> str:
+    key = key.removeprefix(str(request.location))
+    if not key or key.endswith("/"):
+        raise UsageError(f"{key!r} is no key; name one file, relative to {request.location}")
+    if (problem := key_problem(request.location.prefix + key)) is not None:
+        raise UsageError(f"{key!r} {problem}")
+    return key
+
+
+def _filters(request: Request, key: str) -> Filters:
+    """The filters, with the ``.gitignore`` files on the way down to the key."""
+    path = manifest_path(request) if request.options.manifest is not False else ""
+    filters = make_filters(request.options, request.root, path)
+    if filters.ignored is not None:
+        parts = key.split("/")[:-1]
+        for depth in range(len(parts) + 1):
+            directory = "".join(f"{part}/" for part in parts[:depth])
+            file = Path(request.root, directory, ".gitignore")
+            if file.is_file():
+                filters.ignored.add(directory, file.read_text("utf-8", "surrogateescape").splitlines())
+    return filters
+
+
+def _local(request: Request, key: str) -> tuple[SourceEntry | None, str]:
+    try:
+        result = os.stat(f"{request.root}/{key}")
+    except OSError as error:
+        return None, error.strerror or str(error)
+    if not stat.S_ISREG(result.st_mode):
+        return None, "not a regular file"
+    return entry_of(key, result), ""
+
+
+async def _manifest_row(request: Request, key: str) -> tuple[str, ManifestState, RecordedEntry | None]:
+    """Where the manifest is, its state and the key's row."""
+    if request.options.manifest is False:
+        return "", ManifestState(), None
+    path = await to_thread.run_sync(manifest_path, request)
+    manifest = await to_thread.run_sync(
+        lambda: open_manifest(path, request.binding, _ignore_warning, read_only=True)
+    )
+    try:
+        return manifest.place, await manifest.state(), await manifest.get(key)
+    finally:
+        await manifest.close()
+
+
+def _ignore_warning(message: str) -> None:
+    """A manifest that cannot be used is none: that is what the explanation then shows."""
+
+
+class _Seen:
+    """The three sides of one key, and what is decided from them."""
+
+    def __init__(
+        self,
+        request: Request,
+        key: str,
+        source: SourceEntry | None,
+        recorded: RecordedEntry | None,
+        head: HeadResult | None,
+        state: ManifestState,
+    ) -> None:
+        self._request = request
+        self._key = key
+        self._source = source
+        self._recorded = recorded
+        self._head = head
+        self._policy: Policy = make_policy(request.options, state)
+        self.target = TargetEntry(key, head.size, head.etag, head.last_modified) if head else None
+        self.listed = must_list(request.options, state, time.time())
+
+    @property
+    def _opaque(self) -> bool:
+        head = self._head
+        return self._policy.opaque_etags or (head is not None and is_opaque_encryption(head.encryption))
+
+    def proof(self) -> str:
+        """What the object's ETag proves, in words."""
+        if self._head is None:
+            return ""
+        kind = proof(self._head.etag, opaque=self._opaque)
+        body = "the compressed body" if self._head.content_encoding == "gzip" else "the body"
+        match kind:
+            case Proof.MD5:
+                return f"the MD5 of {body}"
+            case Proof.PARTS:
+                return f"the MD5 of the MD5s of {part_count(self._head.etag)} parts of {body}"
+            case Proof.NOTHING:
+                return "nothing: encryption hides it" if self._opaque else "nothing"
+
+    async def decision(self, *, visible: bool) -> tuple[str, str, str]:
+        """What is compared, the action and its reason, in words."""
+        if not visible:
+            return "", "keep", "hidden: a sync does not see it on either side"
+        target = self.target if self.listed else UNKNOWN
+        if self._source is None and self._recorded is None and self.target is None:
+            return "", "nothing", "the key is nowhere"
+        if self._source is None and self._recorded is None and not self.listed:
+            return "", "nothing", "not in the source; the run would not ask S3"
+        action = decide(self._source, self._recorded, target, self._policy)
+        if not isinstance(action, CompareDigest):
+            return "", *_words(action)
+        digest = await self._digest()
+        if digest is None:
+            return self._compared(action), "nothing", "the file cannot be read, or changes all the time"
+        head = self._head
+        stored = (
+            Stored(recorded_md5(head.metadata), head.content_encoding, self._opaque)
+            if head is not None
+            else Stored("")
+        )
+        settled = settle(action, Evidence(digest.md5, digest.part_etags, stored), self._policy)
+        return f"{self._compared(action)}; the file has {digest.md5}", *_words(settled)
+
+    def _compared(self, action: CompareDigest) -> str:
+        if action.target is None:
+            recorded = self._recorded
+            return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
+        told = recorded_md5(self._head.metadata) if self._head is not None else ""
+        text = f"the file with the object's ETag {action.target.etag} ({self.proof()})"
+        return f"{text}, then with the MD5 {told} of its metadata" if told else text
+
+    async def _digest(self) -> FileDigest | None:
+        path = f"{self._request.root}/{self._key}"
+        try:
+            return await in_thread(lambda stop: self._hash(path, stop))
+        except (OSError, ChangedError):
+            return None
+
+    def _hash(self, path: str, stop: threading.Event) -> FileDigest:
+        parts = part_count(self.target.etag) if self.target else 0
+        size = self._source.size if self._source else 0
+        recorded = self._recorded.part_size if self._recorded else 0
+        known = [n for n in (recorded, self._request.options.part_size) if n]
+        sizes = part_size_candidates(size, parts, *known) if parts else ()
+        return digest_file(path, self._key, stop, part_sizes=sizes)
+
+
+def _words(action: Action) -> tuple[str, str]:
+    """An action and its reason for people."""
+    match action:
+        case Adopt():
+            return "adopt", str(Reason.EQUAL)
+        case Forget():
+            return "forget", str(Reason.GONE)
+        case NeedListing():
+            return "ask", "gone from the source: the run lists the target before it decides"
+        case CompareDigest():
+            return "compare", "only the content can tell"
+        case _:
+            return type(action).__name__.lower(), str(action.reason)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ("conclude_explanation", "explain_command")
 
 
-@click.command("explain", cls=RuledCommand)
+@click.command("explain", cls=RuledCommand, short_help="Tell what a sync would do with one key.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @click.argument("key")

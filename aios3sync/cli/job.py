@@ -15,7 +15,7 @@ from aios3sync.cli.printing import standard_lines
 __all__ = ("job_command",)
 
 
-@click.command("job")
+@click.command("job", short_help="Run a sync for another program: JSON in, JSON out.")
 @click.option("-v", "--verbose", count=True, help="-vv shows tracebacks on standard error.")
 def job_command(verbose: int) -> int:
     """Run the sync that the JSON document on standard input asks for.

@@ -44,7 +44,7 @@ def _pair(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.group("manifest")
+@click.group("manifest", short_help="Show, export, import or forget local state.")
 def manifest_command() -> None:
     """Look after the local state of a source and its target; S3 is never asked."""
 

@@ -28,7 +28,7 @@ from aios3sync.cli.views import choose_view
 __all__ = ("sync_command",)
 
 
-@click.command("sync", cls=RuledCommand)
+@click.command("sync", cls=RuledCommand, short_help="Bring a target in step with a directory.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @click.option("--dry-run", is_flag=True, help="Decide and tell, write nothing.")

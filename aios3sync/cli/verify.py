@@ -24,7 +24,7 @@ from aios3sync.cli.views import choose_view
 __all__ = ("verify_command",)
 
 
-@click.command("verify", cls=RuledCommand)
+@click.command("verify", cls=RuledCommand, short_help="Compare the content of both sides.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @filter_options

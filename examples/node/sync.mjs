@@ -32,9 +32,9 @@ export async function sync(job, { onEvent = () => {}, signal } = {}) {
 
 function show(event) {
   const totals = `${event.done}/${event.total} files, ${event.bytes_done}/${event.bytes_total} bytes`;
-  if (event.event === "uploaded" || event.event === "deleted") console.log(`${event.event} ${event.key} (${totals})`);
-  if (event.event === "progress") console.log(totals);
-  if (event.event === "failed") console.error(`failed ${event.key}: ${event.error}`);
+  if (event.event === "uploaded" || event.event === "deleted") console.log(`${event.event} ${JSON.stringify(event.key)} (${totals})`);
+  if (event.event === "progress" && event.total > 0) console.log(totals);
+  if (event.event === "failed") console.error(`failed ${JSON.stringify(event.key)}: ${event.error}`);
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {

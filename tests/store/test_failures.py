@@ -9,8 +9,11 @@ from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 import aioboto3
+import aiohttp
 import pytest
+from aiohttp.client_reqrep import ConnectionKey
 from botocore import exceptions as boto_errors
+from botocore.parsers import ResponseParserError
 
 from aios3sync.errors import (
     AccessDeniedError,
@@ -36,6 +39,7 @@ SECRET = "s3cr3t-that-must-not-leak"
 BODY = b"body"
 MD5 = md5(BODY).digest()
 PLAIN = PutOptions()
+KEY = ConnectionKey("host", 80, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
 
 
 def session() -> aioboto3.Session:
@@ -470,6 +474,36 @@ def test_credentials(error: Exception) -> None:
     with pytest.raises(CredentialsError) as caught, map_errors("PutObject", "bkt", "key"):
         raise error
     assert caught.value.__cause__ is error
+    assert_clean(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [("ListObjectsV2", ListingError), ("ListParts", ListingError), ("DeleteObjects", UnavailableError)],
+)
+def test_an_answer_that_is_no_xml(operation: str, kind: type[StoreError]) -> None:
+    with pytest.raises(kind), map_errors(operation, "bkt"):
+        raise ResponseParserError("unable to parse: <secret>")
+
+
+@pytest.mark.parametrize(
+    ("cause", "code"),
+    [
+        (aiohttp.ClientConnectorError(KEY, OSError(111, "Connection refused")), "NoConnection"),
+        (aiohttp.ClientConnectorDNSError(KEY, OSError(-2, "Name or service not known")), "NoConnection"),
+        (aiohttp.ClientOSError(104, "Connection reset by peer"), "ConnectionLost"),
+        (aiohttp.ServerDisconnectedError(), "ConnectionLost"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_only_a_request_that_was_never_sent_was_certainly_not_carried_out(
+    cause: Exception, code: str
+) -> None:
+    """A connection that breaks while a request is under way is reported under the same name."""
+    error = boto_errors.EndpointConnectionError(endpoint_url="http://host", error=cause)
+    with pytest.raises(UnavailableError) as caught, map_errors("PutObject", "bkt", "key"):
+        raise error
+    assert caught.value.code == code
     assert_clean(caught.value)
 
 

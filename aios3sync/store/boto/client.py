@@ -103,7 +103,7 @@ def _config(options: ConnectOptions) -> AioConfig:
         signature_version=botocore.UNSIGNED if options.anonymous else "s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        user_agent_extra=f"aios3sync/{getattr(aios3sync, '__version__', '0')}",
+        user_agent_extra=f"aios3sync/{aios3sync.__version__}",
         s3={"addressing_style": options.addressing, "payload_signing_enabled": True},
     )
 

@@ -1,0 +1,154 @@
+"""The live view: fits its terminal, survives a resize, leaves nothing behind but the summary."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from aios3sync.cli.drawing import Drawing, frame
+from aios3sync.cli.progress import Progress
+from aios3sync.events import BytesSent, Decided, Failed, ObjectDeleted, ObjectUploaded, Planned, Scanned
+from aios3sync.report import Failure
+
+if TYPE_CHECKING:
+    from conftest import Bucket, CommandLine
+
+
+@pytest.fixture
+def progress() -> Progress:
+    """A run in its middle, with everything that can be shown."""
+    progress = Progress(phase="compare")
+    for event in (
+        Scanned(123_456, 10**12),
+        Decided(100_000),
+        Planned(23_456, 10**11, 1_234),
+        BytesSent("a", 5 * 10**10),
+        ObjectUploaded("a", 5 * 10**10, "etag", "new"),
+        ObjectDeleted("b", 1),
+        Failed(Failure("a/very/long/name/" * 10 + "\x1b[2J", "upload", "no " * 40)),
+    ):
+        progress.take(event)
+    for second in range(10):
+        progress.sample(float(second))
+        progress.take(BytesSent("c", 10**9))
+    return progress
+
+
+@pytest.mark.parametrize("width", [1, 5, 10, 20, 39, 40, 79, 200])
+def test_no_line_is_wider_than_the_terminal(progress: Progress, width: int) -> None:
+    lines = frame(progress, 3661, "a heading that is rather long for a small terminal", width)
+    assert all(line.cell_len <= width for line in lines)
+
+
+def test_wide_letters_take_two_columns(progress: Progress) -> None:
+    lines = frame(progress, 1, "日本語" * 30, 39)
+    assert all(line.cell_len <= 39 for line in lines)
+
+
+def test_all_that_matters_has_room_in_forty_columns(progress: Progress) -> None:
+    text = "\n".join(line.plain for line in frame(progress, 3661, "data -> s3://b/p", 39))
+    for fact in ("1:01:01", "123,456 files", "1/23,456", "59.0 GB/100 GB", "1/1,234", "1.0 GB/s", "ETA 0:41"):
+        assert fact in text
+    assert "\x1b" not in text
+
+
+def test_an_ascii_terminal_gets_ascii(progress: Progress) -> None:
+    assert (
+        "#"
+        in frame(progress, 1, "x", 79, plain=True)[2].plain + frame(progress, 1, "x", 79, plain=True)[3].plain
+    )
+
+
+def test_a_forecast_waits_for_a_few_seconds() -> None:
+    progress = Progress(uploads=10, upload_size=1000)
+    progress.sample(0)
+    progress.take(BytesSent("a", 1))
+    progress.sample(1)
+    assert progress.rates().eta is None
+    progress.take(BytesSent("a", 99))
+    progress.sample(4)
+    assert progress.rates().eta == pytest.approx(36)
+
+
+def test_bytes_that_are_sent_again_do_not_make_a_speed_below_zero() -> None:
+    progress = Progress(uploads=1, upload_size=1000)
+    progress.take(BytesSent("a", 500))
+    progress.sample(0)
+    progress.take(BytesSent("a", -500))
+    progress.sample(5)
+    assert progress.rates().bytes == 0
+
+
+def _drawn(width: int, height: int, progress: Progress) -> tuple[Drawing, StringIO, Console]:
+    file = StringIO()
+    console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
+    drawing = Drawing("data -> s3://b/p", console)
+    drawing.draw(progress, 1)
+    return drawing, file, console
+
+
+def test_a_frame_never_scrolls_a_small_terminal(progress: Progress) -> None:
+    _, file, _ = _drawn(80, 5, progress)
+    assert file.getvalue().count("\n") == 4
+
+
+def test_the_rows_that_an_old_frame_takes_after_a_resize_are_erased(progress: Progress) -> None:
+    drawing, file, console = _drawn(80, 24, progress)
+    widths = [len(line) for line in re.sub("\x1b[^a-zA-Z]*[a-zA-Z]|\r", "", file.getvalue()).splitlines()]
+    console.size = console.size._replace(width=30)
+    file.truncate(0)
+    drawing.draw(progress, 2)
+    rows = sum(max(1, -(-width // 30)) for width in widths)
+    assert f"\x1b[{rows}A" in file.getvalue()
+
+
+def test_it_runs_on_a_real_terminal(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(40):
+        (tmp_path / "data" / str(number)).write_bytes(bytes(3000))
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+    running = subprocess.Popen(
+        cli.command("sync", tmp_path / "data", bucket.url(), "--bwlimit=80k", "--workers=4"),
+        env={**cli.environment, "TERM": "xterm-256color"},
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    written = b""
+    resized = False
+    deadline = time.monotonic() + 25
+    while time.monotonic() < deadline:
+        if not select.select([screen], [], [], 1)[0]:
+            continue
+        try:
+            chunk = os.read(screen, 65536)
+        except OSError:  # the other end is closed: the run has ended
+            break
+        written += chunk
+        if not resized and b"uploads" in written:
+            resized = True
+            fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 35, 0, 0))
+            running.send_signal(signal.SIGWINCH)
+    os.close(screen)
+    assert running.wait(5) == 0
+    text = written.decode()
+    assert f"{tmp_path}/data"[:20] in text
+    assert "/40" in text
+    last = re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", text).strip().splitlines()[-1]
+    assert last.startswith("uploaded 40 files (120 kB), kept 0, deleted 0 in ")
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1

@@ -1,0 +1,110 @@
+"""``manifest``: shows, exports, imports and forgets local state without asking S3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aios3sync.lock import hold_lock
+
+if TYPE_CHECKING:
+    from conftest import Bucket, CommandLine
+
+
+@pytest.fixture
+def synced(cli: CommandLine, bucket: Bucket, tree: Path) -> tuple[Path, str]:
+    """A pair that was synced."""
+    assert cli("sync", tree, bucket.url("p")).code == 0
+    return tree, bucket.url("p")
+
+
+def test_show_tells_what_is_known(cli: CommandLine, synced: tuple[Path, str]) -> None:
+    ended = cli("manifest", "show", *synced)
+    assert ended.code == 0
+    assert "state:    complete" in ended.lines
+    assert any(line.startswith("rows:     3 files, 21 bytes") for line in ended.lines)
+    facts = cli("manifest", "show", *synced, "--rows", "--json").json()
+    assert (facts["rows"], facts["size"], facts["complete"]) == (3, 21, True)
+    assert [entry["key"] for entry in facts["entries"]] == ["a.txt", "b.txt", "sub/c.html"]
+
+
+def test_show_before_the_first_sync(cli: CommandLine, tree: Path) -> None:
+    ended = cli("manifest", "show", tree, "s3://bucket/p")
+    assert ended.lines[-1] == "there is none yet: the next run compares everything"
+
+
+def test_what_is_exported_can_be_imported_and_saves_the_requests(
+    cli: CommandLine, synced: tuple[Path, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "manifest.json"
+    assert cli("manifest", "export", *synced, file).code == 0
+    assert cli("manifest", "forget", *synced).code == 0
+    assert cli("manifest", "import", *synced, file).out == "imported 3 rows\n"
+    assert "S3 was not asked" in cli("sync", *synced).out
+
+
+def test_rows_of_another_pair_are_imported_as_incomplete(
+    cli: CommandLine, synced: tuple[Path, str], tmp_path: Path
+) -> None:
+    document = cli("manifest", "export", *synced, "-").json()
+    assert document["version"] == "1.0"
+    assert document["files"]["a.txt"]["size"] == 5
+    del document["target"]
+    file = tmp_path / "manifest.json"
+    import orjson
+
+    file.write_bytes(orjson.dumps(document))
+    assert cli("manifest", "import", *synced, file).code == 0
+    assert "state:    incomplete: the next run lists the target" in cli("manifest", "show", *synced).lines
+    report = cli("sync", *synced, "--json").json()
+    assert (report["checked"], report["uploaded"], report["kept"]) == ("list", 0, 3)
+
+
+def test_forget_makes_the_next_run_compare_and_upload_nothing(
+    cli: CommandLine, synced: tuple[Path, str]
+) -> None:
+    assert cli("manifest", "forget", *synced, "--json").json()["forgotten"] is True
+    assert cli("manifest", "forget", *synced).out == "there was no manifest\n"
+    report = cli("sync", *synced, "--json").json()
+    assert (report["uploaded"], report["adopted"]) == (0, 3)
+
+
+def test_what_is_no_manifest_is_never_removed_or_replaced(
+    cli: CommandLine, tree: Path, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    diary.write_text("dear diary")
+    pair = (tree, "s3://bucket/p", "--manifest", diary)
+    forgotten = cli("manifest", "forget", *pair)
+    assert (forgotten.code, forgotten.out) == (1, "")
+    assert "is not a manifest" in forgotten.error
+    imported = cli("manifest", "import", tree, "s3://bucket/p", diary)
+    assert imported.code == 1
+    assert "what is imported is not a manifest" in imported.error
+    assert diary.read_text() == "dear diary"
+
+
+def test_the_manifest_of_another_pair_is_set_aside_not_forgotten(
+    cli: CommandLine, synced: tuple[Path, str], tmp_path: Path
+) -> None:
+    source, target = synced
+    place = tmp_path / "kept.sqlite"
+    assert cli("sync", source, target, "--manifest", place).code == 0
+    ended = cli("manifest", "forget", source, target + "/other", "--manifest", place)
+    assert "was set aside" in ended.err
+    assert list(tmp_path.glob("kept.sqlite.set-aside-*"))
+
+
+def test_a_run_at_work_keeps_its_manifest(cli: CommandLine, synced: tuple[Path, str]) -> None:
+    place = cli("manifest", "show", *synced, "--json").json()["place"]
+    with hold_lock(place + ".lock"):
+        assert cli("manifest", "forget", *synced).code == 5
+    assert cli("manifest", "export", *synced, "-").code == 0
+
+
+def test_nothing_to_export_is_an_error(cli: CommandLine, tree: Path) -> None:
+    ended = cli("manifest", "export", tree, "s3://bucket/p", "-", "--json")
+    assert ended.code == 1
+    assert ended.json()["error"].startswith("there is no manifest of this pair")

@@ -19,6 +19,7 @@ from aios3sync.core.decision import Policy
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
 from aios3sync.core.keys import Location
 from aios3sync.core.safety import Protection
+from aios3sync.errorfile import ErrorFile
 from aios3sync.errors import AioS3SyncError, LockedError, ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, discard
 from aios3sync.headers import HeaderPlan
@@ -116,18 +117,16 @@ async def run_sync(request: Request) -> SyncReport:
     began = time.monotonic()
     root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
     path = await to_thread.run_sync(manifest_path, request)
-    tally = Tally(os.path.dirname(path))
-    try:
-        async with AsyncExitStack() as stack:
-            manifest = await _open_manifest(request, path, tally, stack)
-            pipeline = await _assemble(request, manifest, path, tally, root_stat)
-            checked = _checked(request.options, listed=pipeline.listed)
-            with single_error():
-                await pipeline.execute()
-            await to_thread.run_sync(tally.write_errors)
-            report = _report(request, pipeline, tally, checked, time.monotonic() - began)
-    finally:
-        await to_thread.run_sync(tally.close)
+    tally, error_file = Tally(), ErrorFile(os.path.dirname(path))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(error_file.close)
+        manifest = await _open_manifest(request, path, tally, stack)
+        pipeline = await _assemble(request, manifest, path, tally, root_stat, error_file)
+        checked = _checked(request.options, listed=pipeline.listed)
+        with single_error():
+            await pipeline.execute()
+        report = _report(request, pipeline, tally, checked, time.monotonic() - began)
+        report = replace(report, errors_file=error_file.path)
     request.on_event(events.Finished(report))
     return report
 
@@ -161,7 +160,12 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
 
 
 async def _assemble(
-    request: Request, manifest: Manifest, path: str, tally: Tally, root_stat: os.stat_result | None
+    request: Request,
+    manifest: Manifest,
+    path: str,
+    tally: Tally,
+    root_stat: os.stat_result | None,
+    error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
@@ -174,6 +178,7 @@ async def _assemble(
         request.on_event,
         request.outcome_sinks,
         state=replace(state, run=number),
+        error_file=error_file,
     )
     run = Run(
         root=request.root,
@@ -271,7 +276,6 @@ def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, el
         planned=tally.planned,
         knowledge_age_s=0.0 if pipeline.listed else age,
         errors=tally.errors,
-        errors_file=tally.errors_file,
         warnings=tally.warnings,
         elapsed_s=round(elapsed, 3),
         interrupted=request.stop.signal,

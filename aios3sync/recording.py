@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.errorfile import ErrorFile
 from aios3sync.events import EventSink, OutcomeSink
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.outcomes import (
@@ -47,6 +48,7 @@ class Recorder:
         sink: progress events.
         outcome_sinks: complete outcomes, after they are recorded.
         state: the manifest's state, with the number of this run.
+        error_file: takes the errors that the report cannot hold.
 
     Attributes:
         began: the manifest was written to in this run.
@@ -55,7 +57,7 @@ class Recorder:
         faulted: keys that ended badly; a second comparison leaves them alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
         self,
         path: Callable[[str], str],
         manifest: Manifest | None,
@@ -64,6 +66,7 @@ class Recorder:
         outcome_sinks: Sequence[OutcomeSink] = (),
         *,
         state: ManifestState,
+        error_file: ErrorFile,
     ) -> None:
         self._path = path
         self._manifest = manifest
@@ -75,6 +78,7 @@ class Recorder:
         self._writing = anyio.Lock()
         self._idle = anyio.Event()
         self._state = state
+        self._error_file = error_file
         self._beginning = anyio.Lock()
         self._changing = False
         self.began = False
@@ -116,8 +120,17 @@ class Recorder:
                 batch, self._pending = self._pending[: 4 * _BATCH], self._pending[4 * _BATCH :]
                 with anyio.CancelScope(shield=True):  # a batch that was taken must not be lost
                     await self._record(batch)
+            if self._tally.overflow:
+                await self._write_errors()
         self._idle.set()
         self._idle = anyio.Event()
+
+    async def _write_errors(self) -> None:
+        """Put the errors that the report cannot hold into their file."""
+        try:
+            await self._error_file.append(self._tally.take_overflow())
+        except OSError as error:
+            self._tally.warn(f"not all errors could be kept: {error.strerror}")
 
     async def settled(self) -> None:
         """Wait until every planned item has ended and is recorded."""
@@ -134,8 +147,6 @@ class Recorder:
                 await self._manifest.record(rows, gone)
         for outcome in batch:
             self._count(outcome)
-        if self._tally.overflow > _BATCH:
-            await to_thread.run_sync(self._tally.write_errors)
         if self._manifest is not None:
             for sink in self._outcome_sinks:
                 await sink.outcomes(batch)

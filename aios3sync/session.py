@@ -6,7 +6,7 @@ The client is opened by the first request, so that a run which asks S3 nothing n
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 
-from aios3sync.assembly import NAMED_FILES, Request, run_sync
+from aios3sync.assembly import NAMED_FILES, Request, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.endpoint import endpoint_name
 from aios3sync.errors import UsageError
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import aioboto3
 
     from aios3sync.explanation import Explanation
+    from aios3sync.manifest.exchange import StoredManifest
 
 __all__ = ("Session", "connect")
 
@@ -64,6 +65,10 @@ async def connect(
         raise UsageError(f"not an option of connect(): {unknown}") from None
     async with AsyncExitStack() as closing:
         yield Session(options, closing, session, client)
+
+
+def _unheard(warning: str) -> None:
+    """For callers who do not listen."""
 
 
 class Session:
@@ -211,6 +216,31 @@ class Session:
 
         request = await self._request(source, target, SyncOptions.of(options, changes), discard)
         return await run_explain(request, key)
+
+    async def manifest(
+        self,
+        source: str | os.PathLike[str],
+        target: str,
+        *,
+        path: str | None = None,
+        warn: Callable[[str], None] = _unheard,
+    ) -> StoredManifest:
+        """The local state of a pair: to show, export, replace or forget it. S3 is not asked.
+
+        Args:
+            source: the directory.
+            target: ``s3://bucket/prefix``.
+            path: where it is kept, if not in the default place.
+            warn: told when a file cannot be used, one line.
+
+        Raises:
+            UsageError: the target cannot be one.
+        """
+        from aios3sync.manifest.exchange import StoredManifest
+
+        request = await self._request(source, target, SyncOptions(manifest=path), discard)
+        place = await to_thread.run_sync(manifest_path, request)
+        return StoredManifest(place, request.binding, warn)
 
     async def _request(
         self,

@@ -1,4 +1,4 @@
-"""Counts a run while it goes on; every planned item must end in exactly one state. No I/O but the error file.
+"""Counts a run while it goes on; every planned item must end in exactly one state. No I/O.
 
 Two sets of counters exist, because a run may compare twice (when a listing turns out to be needed): what has
 happened to the world stays counted, what a comparison merely found is counted anew with the next one.
@@ -6,12 +6,7 @@ happened to the world stays counted, what a comparison merely found is counted a
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections import Counter
-from typing import IO
-
-import orjson
 
 from aios3sync.report import MAX_REPORTED_ERRORS, STATES, Failure
 
@@ -19,23 +14,16 @@ __all__ = ("Tally",)
 
 
 class Tally:
-    """The counters of one run.
+    """The counters of one run."""
 
-    Args:
-        error_directory: where the file with all errors goes once there are more than the report holds.
-    """
-
-    def __init__(self, error_directory: str) -> None:
+    def __init__(self) -> None:
         self._effects: Counter[str] = Counter()
         self._findings: Counter[str] = Counter()
         self._planned_effects = 0
         self._errors: list[Failure] = []
         self._finding_errors: list[Failure] = []
-        self._directory = error_directory
-        self._file: IO[bytes] | None = None
         self._overflow: list[Failure] = []
         self._overflowing = False
-        self.errors_file: str | None = None
         self._warnings: dict[str, None] = {}
         self.scanned = 0
         self.uploaded_bytes = 0
@@ -110,25 +98,10 @@ class Tally:
 
     @property
     def overflow(self) -> int:
-        """Errors that wait for :meth:`write_errors`."""
+        """Errors that the report cannot hold, and that were not taken yet."""
         return len(self._overflow)
 
-    def write_errors(self) -> None:
-        """Write the errors that the report cannot hold, and all before them, to a file. Blocks."""
-        waiting, self._overflow = self._overflow, []
-        if not waiting:
-            return
-        try:
-            if self._file is None:
-                os.makedirs(self._directory, mode=0o700, exist_ok=True)
-                descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
-                self._file, self.errors_file = os.fdopen(descriptor, "wb"), path
-            self._file.write(b"".join(orjson.dumps(failure) + b"\n" for failure in waiting))
-        except OSError as error:
-            self.warn(f"not all errors could be kept: {error.strerror}")
-
-    def close(self) -> None:
-        """Finish the file of errors, if there is one. Blocks."""
-        self.write_errors()
-        if self._file is not None:
-            self._file.close()
+    def take_overflow(self) -> list[Failure]:
+        """Those errors, once; the first time with all that the report does hold before them."""
+        taken, self._overflow = self._overflow, []
+        return taken

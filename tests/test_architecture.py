@@ -40,15 +40,15 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"scanner", "hashing", "manifest", "listing", "headers", "lock", "spool", "targets", "endpoint"},
         SEAM,
     ),
-    "run": ({"run", "recording", "tally"}, STREAMS),
+    "run": ({"run", "recording", "tally", "errorfile"}, STREAMS),
     "stages": ({"detector", "comparing", "uploads", "multipart", "deletes"}, {"run", *STREAMS}),
     "pipeline": ({"pipeline"}, STAGES),
     "assembly": ({"assembly"}, {"pipeline", *STAGES}),
-    "verification": ({"verification"}, {"assembly", *STREAMS}),
+    "verification": ({"verification", "explanation", "manifest.exchange"}, {"assembly", *STREAMS}),
     "subscribers": ({"index", "stats"}, SEAM),  # they listen to outcomes; no stage knows them
     "session": ({"session"}, {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES}),
     "public": ({""}, {"session", *VALUES}),
-    "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", *VALUES}),
+    "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", *SEAM}),
     "testing": ({"testing"}, {"store", *SEAM}),
 }
 

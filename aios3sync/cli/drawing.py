@@ -99,9 +99,9 @@ def _spread(left: Text, right: Text, width: int) -> Text:
 
 def _found(progress: Progress) -> Text:
     phase = _PHASES.get(progress.phase, progress.phase)
-    text = f"{count(progress.scanned, 'file')} ({size_text(progress.scanned_size)})"
     kept = f", {progress.kept:,} kept" if progress.kept else ""
-    return Text.assemble((phase.ljust(_LABEL + 2), "cyan"), f"{text}{kept}")
+    text = f"{count(progress.scanned, 'file')}{kept} ({size_text(progress.scanned_size)})"
+    return Text.assemble((phase.ljust(_LABEL + 2), "cyan"), text)
 
 
 def _counts(progress: Progress) -> str:

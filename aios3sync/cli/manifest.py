@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import orjson
 
-from aios3sync.cli.failure import exit_code_of, failure_document, tell
+from aios3sync.cli.failure import failure_document, tell
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -18,13 +18,12 @@ from aios3sync.cli.options import (
     output,
     output_options,
 )
-from aios3sync.cli.printing import Lines, count, duration, printable, size_text, standard_lines
+from aios3sync.cli.printing import count, duration, printable, size_text, standard_lines
 from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.manifest.exchange import ManifestFacts
-    from aios3sync.manifest.protocol import Binding
+    from aios3sync.manifest.exchange import StoredManifest
 
 __all__ = ("manifest_command",)
 
@@ -55,19 +54,17 @@ def manifest_command() -> None:
 def _show(**values: Any) -> int:
     """Tell what the manifest of the pair knows."""
 
-    async def work(session: _Work) -> None:
-        from aios3sync.manifest.exchange import describe
-
-        facts = await describe(session.path, session.binding, session.warn)
-        rows = await session.rows() if values["rows"] and facts.exists else []
-        if session.output.json:
+    async def work(manifest: StoredManifest, out: _Out) -> None:
+        facts = (await manifest.describe()).as_dict()
+        rows = [row async for page in manifest.rows() for row in page] if values["rows"] else []
+        if out.json:
             listed = {"entries": [row._asdict() for row in rows]} if values["rows"] else {}
-            session.document({**facts.as_dict(), **listed})
+            out.document({**facts, **listed})
             return
         for row in rows:
-            session.out.line(f"{row.size:>12} {row.md5:32} {row.etag:34} {printable(row.key)}")
+            out.line(f"{row.size:>12} {row.md5:32} {row.etag:34} {row.key}")
         for line in _facts_lines(facts):
-            session.out.line(printable(line))
+            out.line(line)
 
     return _run(values, work)
 
@@ -78,15 +75,13 @@ def _show(**values: Any) -> int:
 def _export(file: str, **values: Any) -> int:
     """Write the manifest of the pair as a JSON document."""
 
-    async def work(session: _Work) -> None:
-        from aios3sync.manifest.exchange import export_document
-
-        content = await export_document(session.path, session.binding, session.warn)
+    async def work(manifest: StoredManifest, out: _Out) -> None:
+        content = await manifest.export() + b"\n"
         if file == "-":
-            session.out.raw(content + b"\n")
-            return
-        _write(file, content + b"\n")
-        session.say({"command": "manifest export", "file": file}, f"exported to {file}")
+            out.raw(content)
+        else:
+            _write(file, content)
+            out.say({"command": "manifest export", "file": file}, f"exported to {file}")
 
     return _run(values, work)
 
@@ -97,11 +92,9 @@ def _export(file: str, **values: Any) -> int:
 def _import(file: str, **values: Any) -> int:
     """Replace the manifest of the pair by a JSON document."""
 
-    async def work(session: _Work) -> None:
-        from aios3sync.manifest.exchange import import_document
-
-        rows = await import_document(session.path, session.binding, _read(file), session.warn)
-        session.say({"command": "manifest import", "rows": rows}, f"imported {count(rows, 'row')}")
+    async def work(manifest: StoredManifest, out: _Out) -> None:
+        rows = await manifest.replace(_read(file))
+        out.say({"command": "manifest import", "rows": rows}, f"imported {count(rows, 'row')}")
 
     return _run(values, work)
 
@@ -111,118 +104,97 @@ def _import(file: str, **values: Any) -> int:
 def _forget(**values: Any) -> int:
     """Drop the manifest of the pair: the next run compares anew."""
 
-    async def work(session: _Work) -> None:
-        from aios3sync.manifest.exchange import forget
-
-        there = await forget(session.path, session.binding, session.warn)
-        text = f"forgot {session.path}" if there else "there was no manifest"
-        session.say({"command": "manifest forget", "forgotten": there, "place": session.path}, text)
+    async def work(manifest: StoredManifest, out: _Out) -> None:
+        there = await manifest.forget()
+        text = f"forgot {manifest.path}" if there else "there was no manifest"
+        out.say({"command": "manifest forget", "forgotten": there, "place": manifest.path}, text)
 
     return _run(values, work)
 
 
-class _Work:
-    """One of these commands: its pair, its manifest, and where it prints."""
+class _Out:
+    """Where one of these commands prints, and how."""
 
-    def __init__(self, output: Output, path: str, binding: Binding) -> None:
-        self.output = output
-        self.path = path
-        self.binding = binding
-        self.out: Lines
-        self.err: Lines
-        self.out, self.err = standard_lines()
+    def __init__(self, output: Output) -> None:
+        self.json = output.json
+        self._quiet = output.quiet
+        self._out, self._err = standard_lines()
+        self.raw = self._out.raw
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        self._out.line(printable(text))
 
     def warn(self, message: str) -> None:
         """Print a warning."""
-        if not self.output.quiet:
-            self.err.line(f"warning: {printable(message)}")
+        if not self._quiet:
+            self._err.line(f"warning: {printable(message)}")
 
     def document(self, facts: Mapping[str, Any]) -> None:
         """Print a JSON document."""
-        import orjson
-
-        self.out.raw(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self.raw(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
     def say(self, facts: Mapping[str, Any], text: str) -> None:
         """Print what was done, for a machine or for a person."""
-        if self.output.json:
+        if self.json:
             self.document(facts)
-        elif not self.output.quiet:
-            self.out.line(printable(text))
+        elif not self._quiet:
+            self.line(text)
 
-    async def rows(self) -> list[Any]:
-        """All rows."""
-        from anyio import to_thread
-
-        from aios3sync.manifest.exchange import rows_of
-        from aios3sync.manifest.opening import open_manifest
-
-        def opened() -> Any:
-            return open_manifest(self.path, self.binding, lambda _: None, read_only=True)
-
-        manifest = await to_thread.run_sync(opened)
-        try:
-            return [row async for page in rows_of(manifest) for row in page]
-        finally:
-            await manifest.close()
+    def close(self) -> None:
+        """Hand over what was printed."""
+        self._out.flush()
+        self._err.flush()
 
 
-def _run(values: Mapping[str, Any], work: Callable[[_Work], Awaitable[None]]) -> int:
-    """Find the pair, do the work, turn what goes wrong into a line and an exit code."""
-    told = output(values)
+def _run(values: Mapping[str, Any], work: Callable[[StoredManifest, _Out], Awaitable[None]]) -> int:
+    """Find the manifest, do the work, turn what goes wrong into a line and an exit code."""
+    told, connection = output(values), connect_options(values)
     from aios3sync.cli.execution import run_async
+    from aios3sync.session import connect
+
+    out = _Out(told)
+
+    async def main() -> None:
+        async with connect(connection) as session:
+            place = values["manifest"]
+            found = await session.manifest(values["source"], values["target"], path=place, warn=out.warn)
+            await work(found, out)
 
     try:
-        session = _Work(told, *_place(values))
-        run_async(lambda: work(session))
+        run_async(main)
     except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one line
         if told.json:
-            out, _ = standard_lines()
-            import orjson
-
-            out.raw(
-                orjson.dumps(failure_document(error), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-            )
-            out.flush()
-        tell(error, verbose=told.verbose > 1)
-        return exit_code_of(error)
-    session.out.flush()
-    session.err.flush()
+            out.document(failure_document(error))
+        out.close()
+        return tell(error, verbose=told.verbose > 1)
+    out.close()
     return 0
 
 
-def _place(values: Mapping[str, Any]) -> tuple[str, Binding]:
-    """The manifest of the pair on the command line, and the pair."""
-    from aios3sync.core.keys import Location
-    from aios3sync.endpoint import endpoint_name
-    from aios3sync.manifest.opening import default_path
-    from aios3sync.manifest.protocol import Binding
-
-    location = Location.parse(values["target"])
-    endpoint = endpoint_name(connect_options(values))
-    binding = Binding(os.path.abspath(values["source"]), endpoint, location.bucket, location.prefix)
-    return os.path.abspath(values["manifest"] or default_path(binding)), binding
-
-
-def _facts_lines(facts: ManifestFacts) -> list[str]:
-    pair = facts.binding
+def _facts_lines(facts: Mapping[str, Any]) -> list[str]:
+    pair = facts["binding"]
     lines = [
-        f"manifest: {facts.place}",
-        f"source:   {pair.source}",
-        f"target:   s3://{pair.bucket}/{pair.prefix} at {pair.endpoint}",
+        f"manifest: {facts['place']}",
+        f"source:   {pair['source']}",
+        f"target:   s3://{pair['bucket']}/{pair['prefix']} at {pair['endpoint']}",
     ]
-    if not facts.exists:
+    if not facts["exists"]:
         return [*lines, "there is none yet: the next run compares everything"]
-    listed = "never" if facts.listed_age_s is None else f"{duration(facts.listed_age_s)} ago"
-    synced = "never" if facts.synced_age_s is None else f"{duration(facts.synced_age_s)} ago"
-    complete = "complete" if facts.complete else "incomplete: the next run lists the target"
+    state = "complete" if facts["complete"] else "incomplete: the next run lists the target"
+    files = f"{count(facts['rows'], 'file')}, {size_text(facts['size'])}"
     return [
         *lines,
-        f"state:    {complete}",
-        f"listed:   {listed}, last run {synced} (number {facts.runs:,})",
-        f"rows:     {count(facts.rows, 'file')}, {size_text(facts.size)}, {facts.unsettled:,} not settled",
-        f"size:     {size_text(facts.file_size)}",
+        f"state:    {state}",
+        f"listed:   {_ago(facts['listed_age_s'])}",
+        f"last run: {_ago(facts['synced_age_s'])}, number {facts['runs']:,}",
+        f"rows:     {files}, {facts['unsettled']:,} not settled",
+        f"size:     {size_text(facts['file_size'])}",
     ]
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{duration(seconds)} ago"
 
 
 def _write(file: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -22,10 +22,9 @@ from aios3sync.manifest.document import dump_document, load_document
 from aios3sync.manifest.opening import local_files, lock_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest
 
-__all__ = ("ManifestFacts", "describe", "export_document", "forget", "import_document", "rows_of")
+__all__ = ("ManifestFacts", "StoredManifest")
 
 _PAGE: Final = 1000
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,94 +60,133 @@ class ManifestFacts:
         return {"command": "manifest show", **asdict(self)}
 
 
-async def describe(path: str, binding: Binding, warn: Warn) -> ManifestFacts:
-    """What the manifest of a pair knows; one that cannot be used is told to ``warn`` and is none."""
-    if not await to_thread.run_sync(os.path.exists, path):
-        return ManifestFacts(place=path, exists=False, binding=binding)
-    async with _opened(path, binding, warn, read_only=True) as manifest:
-        state, now = await manifest.state(), time.time()
-        rows = size = unsettled = 0
-        async for page in rows_of(manifest):
-            rows += len(page)
-            size += sum(row.size for row in page)
-            unsettled += sum(not row.settled for row in page)
-        return ManifestFacts(
-            place=path,
-            exists=bool(manifest.place),
-            binding=binding,
-            complete=state.complete,
-            listed_age_s=round(now - state.listed_at, 3) if state.listed_at else None,
-            synced_age_s=round(now - state.last_sync, 3) if state.last_sync else None,
-            rows=rows,
-            size=size,
-            unsettled=unsettled,
-            runs=state.run,
-            file_size=await to_thread.run_sync(os.path.getsize, path),
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """The manifest of a pair on disk, which need not be there.
+
+    Attributes:
+        path: its file.
+        binding: the pair.
+        warn: told when a file cannot be used, one line.
+    """
+
+    path: str
+    binding: Binding
+    warn: Callable[[str], None]
+
+    async def describe(self) -> ManifestFacts:
+        """What it knows; one that cannot be used is told to ``warn`` and is none."""
+        if not await self._exists():
+            return ManifestFacts(place=self.path, exists=False, binding=self.binding)
+        async with self._opened(read_only=True) as manifest:
+            state, now = await manifest.state(), time.time()
+            rows = size = unsettled = 0
+            async for page in _pages(manifest):
+                rows += len(page)
+                size += sum(row.size for row in page)
+                unsettled += sum(not row.settled for row in page)
+            return ManifestFacts(
+                place=self.path,
+                exists=bool(manifest.place),
+                binding=self.binding,
+                complete=state.complete,
+                listed_age_s=round(now - state.listed_at, 3) if state.listed_at else None,
+                synced_age_s=round(now - state.last_sync, 3) if state.last_sync else None,
+                rows=rows,
+                size=size,
+                unsettled=unsettled,
+                runs=state.run,
+                file_size=await to_thread.run_sync(os.path.getsize, self.path),
+            )
+
+    async def rows(self) -> AsyncGenerator[list[RecordedEntry], None]:
+        """All rows in key order, page by page."""
+        if await self._exists():
+            async with self._opened(read_only=True) as manifest, aclosing(_pages(manifest)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def export(self) -> bytes:
+        """The manifest as a JSON document.
+
+        Raises:
+            ManifestError: there is none.
+        """
+        if not await self._exists():
+            raise ManifestError(f"there is no manifest of this pair (looked for {self.path!r}); sync first")
+        async with self._opened(read_only=True) as manifest:
+            rows = {row.key: row async for page in _pages(manifest) for row in page}
+            state = await manifest.state()
+        return await to_thread.run_sync(dump_document, rows, state, self.binding, self.binding.source)
+
+    async def replace(self, document: bytes) -> int:
+        """Replace it by a JSON document; how many rows that has.
+
+        Unless the document is bound to this very pair the result is incomplete, so that the next run lists.
+
+        Raises:
+            ManifestError: it is no such document; nothing was changed.
+            LockedError: a run of the pair is at work.
+        """
+        try:
+            rows, state, bound = await to_thread.run_sync(load_document, document)
+        except ValueError as error:
+            raise ManifestError(f"what is imported is not a manifest: {error}") from error
+        if bound != self.binding:
+            state = replace(state, complete=False, listed_at=0.0, device=-1, mounts=())
+        async with self._locked(), self._opened() as manifest:
+            await manifest.clear()
+            ordered = [rows[key] for key in sorted(rows)]
+            for start in range(0, len(ordered), _PAGE):
+                await manifest.record(ordered[start : start + _PAGE], ())
+            await manifest.save_state(state)
+        return len(rows)
+
+    async def forget(self) -> bool:
+        """Remove it, so that the next run compares anew; whether there was one.
+
+        What is no manifest of this pair is not removed: it is set aside, or refused.
+
+        Raises:
+            ManifestError: the file is somebody else's.
+            LockedError: a run of the pair is at work.
+        """
+        if not await self._exists():
+            return False
+        async with self._locked():
+            async with self._opened():
+                pass  # opening it is what tells whether it may go
+            await to_thread.run_sync(_remove, self.path)
+        return True
+
+    async def _exists(self) -> bool:
+        return await to_thread.run_sync(os.path.exists, self.path)
+
+    @asynccontextmanager
+    async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Manifest]:
+        manifest = await to_thread.run_sync(
+            lambda: open_manifest(self.path, self.binding, self.warn, read_only=read_only)
         )
+        try:
+            yield manifest
+        finally:
+            await manifest.close()
+
+    @asynccontextmanager
+    async def _locked(self) -> AsyncIterator[None]:
+        lock = hold_lock(lock_path(self.path))
+        await to_thread.run_sync(lock.__enter__)
+        try:
+            yield
+        finally:
+            await to_thread.run_sync(lock.__exit__, None, None, None)
 
 
-async def rows_of(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None]:
-    """All rows, page by page."""
+async def _pages(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None]:
     after: str | None = None
     while page := await manifest.page(after, _PAGE):
         yield page
         after = page[-1].key
-
-
-async def export_document(path: str, binding: Binding, warn: Warn) -> bytes:
-    """The manifest of a pair as a JSON document.
-
-    Raises:
-        ManifestError: there is none.
-    """
-    if not await to_thread.run_sync(os.path.exists, path):
-        raise ManifestError(f"there is no manifest of this pair (looked for {path!r}); sync first")
-    async with _opened(path, binding, warn, read_only=True) as manifest:
-        rows = {row.key: row async for page in rows_of(manifest) for row in page}
-        state = await manifest.state()
-    return await to_thread.run_sync(dump_document, rows, state, binding, binding.source)
-
-
-async def import_document(path: str, binding: Binding, content: bytes, warn: Warn) -> int:
-    """Replace the manifest of a pair by a document; how many rows it has.
-
-    Unless the document is bound to this very pair the result is incomplete, so that the next run lists.
-
-    Raises:
-        ManifestError: the content is no such document.
-        LockedError: a run of the pair is at work.
-    """
-    try:
-        rows, state, bound = await to_thread.run_sync(load_document, content)
-    except ValueError as error:
-        raise ManifestError(f"what is imported is not a manifest: {error}") from error
-    if bound != binding:
-        state = replace(state, complete=False, listed_at=0.0, device=-1, mounts=())
-    async with _locked(path), _opened(path, binding, warn) as manifest:
-        await manifest.clear()
-        ordered = [rows[key] for key in sorted(rows)]
-        for start in range(0, len(ordered), _PAGE):
-            await manifest.record(ordered[start : start + _PAGE], ())
-        await manifest.save_state(state)
-    return len(rows)
-
-
-async def forget(path: str, binding: Binding, warn: Warn) -> bool:
-    """Drop the manifest of a pair, so that the next run compares anew; whether there was one.
-
-    What is no manifest of this pair is not removed: it is set aside, or refused.
-
-    Raises:
-        ManifestError: the file is somebody else's.
-        LockedError: a run of the pair is at work.
-    """
-    if not await to_thread.run_sync(os.path.exists, path):
-        return False
-    async with _locked(path):
-        async with _opened(path, binding, warn):
-            pass  # opening it is what tells whether it may go
-        await to_thread.run_sync(_remove, path)
-    return True
 
 
 def _remove(path: str) -> None:
@@ -156,24 +194,3 @@ def _remove(path: str) -> None:
         if file != lock_path(path):  # a lock that is removed can be held twice
             with suppress(FileNotFoundError):
                 os.unlink(file)
-
-
-@asynccontextmanager
-async def _opened(
-    path: str, binding: Binding, warn: Warn, *, read_only: bool = False
-) -> AsyncIterator[Manifest]:
-    manifest = await to_thread.run_sync(lambda: open_manifest(path, binding, warn, read_only=read_only))
-    try:
-        yield manifest
-    finally:
-        await manifest.close()
-
-
-@asynccontextmanager
-async def _locked(path: str) -> AsyncIterator[None]:
-    lock = hold_lock(lock_path(path))
-    await to_thread.run_sync(lock.__enter__)
-    try:
-        yield
-    finally:
-        await to_thread.run_sync(lock.__exit__, None, None, None)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine
+    from tests.cli.conftest import Bucket, CommandLine
 
 
 def test_explain_tells_each_side_and_the_action(cli: CommandLine, bucket: Bucket, tree: Path) -> None:

@@ -15,17 +15,17 @@ from aios3sync.manifest.protocol import Binding
 from aios3sync.testing.servers import Endpoint
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine
+    from tests.cli.conftest import Bucket, CommandLine
 
 
 def test_no_such_directory(offline: CommandLine) -> None:
-    ended = offline("sync", "/no/such/place", "s3://bucket/p")
+    ended = offline.process("sync", "/no/such/place", "s3://bucket/p")
     assert (ended.code, ended.out) == (1, "")
     assert ended.error == "no such directory: '/no/such/place'"
 
 
 def test_a_file_as_source(offline: CommandLine, tree: Path) -> None:
-    ended = offline("sync", tree / "a.txt", "s3://bucket/p")
+    ended = offline.process("sync", tree / "a.txt", "s3://bucket/p")
     assert ended.code == 1
     assert "is not a directory; name the directory to sync" in ended.error
 
@@ -40,13 +40,13 @@ def test_a_file_as_source(offline: CommandLine, tree: Path) -> None:
     ],
 )
 def test_impossible_targets(offline: CommandLine, tree: Path, target: str, expected: str) -> None:
-    ended = offline("sync", tree, target)
+    ended = offline.process("sync", tree, target)
     assert ended.code == 2
     assert expected in ended.error
 
 
 def test_no_such_bucket(cli: CommandLine, tree: Path) -> None:
-    ended = cli("sync", tree, "s3://nobody-made-this/p")
+    ended = cli.process("sync", tree, "s3://nobody-made-this/p")
     assert ended.code == 1
     assert "nobody-made-this: no such bucket; create it first" in ended.error
 
@@ -56,7 +56,7 @@ def test_wrong_credentials(
 ) -> None:
     bucket = make_bucket(seaweedfs)
     wrong = {**seaweedfs.environment(), "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
-    ended = cli("sync", tree, bucket.url("p"), set_=wrong)
+    ended = cli.process("sync", tree, bucket.url("p"), set_=wrong)
     assert ended.code == 1
     assert "credentials" in ended.error
     assert "not-the-secret" not in ended.error
@@ -64,7 +64,7 @@ def test_wrong_credentials(
 
 
 def test_no_credentials(offline: CommandLine, tree: Path) -> None:
-    ended = offline("sync", tree, "s3://bucket/p")
+    ended = offline.process("sync", tree, "s3://bucket/p")
     assert ended.code == 1
     assert "credentials" in ended.error.lower()
 
@@ -72,7 +72,7 @@ def test_no_credentials(offline: CommandLine, tree: Path) -> None:
 def test_an_endpoint_that_nobody_serves_fails_within_seconds(offline: CommandLine, tree: Path) -> None:
     began = time.monotonic()
     keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "a-secret"}
-    ended = offline("sync", tree, "s3://bucket/p", set_=keys)
+    ended = offline.process("sync", tree, "s3://bucket/p", set_=keys)
     assert ended.code == 1
     assert "cannot reach the endpoint" in ended.error
     assert "a-secret" not in ended.err
@@ -82,7 +82,7 @@ def test_an_endpoint_that_nobody_serves_fails_within_seconds(offline: CommandLin
 def test_no_place_for_a_manifest_is_told_and_the_sync_works(
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
-    ended = cli("sync", tree, bucket.url(), set_={"XDG_STATE_HOME": "/dev/null/x"})
+    ended = cli.process("sync", tree, bucket.url(), set_={"XDG_STATE_HOME": "/dev/null/x"})
     assert ended.code == 0
     assert "working without a manifest" in ended.err
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}
@@ -94,7 +94,7 @@ def test_a_manifest_that_is_none_is_left_as_it_is(
 ) -> None:
     path = tmp_path / name
     path.write_text("my diary")
-    ended = cli("sync", tree, bucket.url(), "--manifest", path)
+    ended = cli.process("sync", tree, bucket.url(), "--manifest", path)
     assert ended.code == 1
     assert "is not a manifest, and is left as it is; name another file" in ended.error
     assert path.read_text() == "my diary"
@@ -103,7 +103,7 @@ def test_a_manifest_that_is_none_is_left_as_it_is(
 def test_a_second_run_of_the_same_pair_stops(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     binding = Binding(str(tree), bucket.endpoint.url, bucket.name, "")
     with hold_lock(lock_path(default_path(binding))):
-        ended = cli("sync", tree, bucket.url())
+        ended = cli.process("sync", tree, bucket.url())
     assert ended.code == 5
     assert "another run of the same source and target is at work" in ended.error
 
@@ -113,16 +113,16 @@ def test_a_guard_refuses_with_exit_code_4_and_says_how_to_go_on(
 ) -> None:
     bucket.put("kept", b"x")
     (tmp_path / "empty").mkdir()
-    ended = cli("sync", tmp_path / "empty", bucket.url(), "--delete")
+    ended = cli.process("sync", tmp_path / "empty", bucket.url(), "--delete")
     assert ended.code == 4
     assert ended.err.count("--allow-empty-source") == 1
     assert bucket.keys() == {"kept"}
-    assert cli("sync", tmp_path / "empty", bucket.url(), "--delete", "--allow-empty-source").code == 0
+    assert cli.process("sync", tmp_path / "empty", bucket.url(), "--delete", "--allow-empty-source").code == 0
     assert bucket.keys() == set()
 
 
 def test_json_says_in_a_document_why_there_is_no_report(offline: CommandLine) -> None:
-    ended = offline("sync", "/no/such/place", "s3://bucket/p", "--json")
+    ended = offline.process("sync", "/no/such/place", "s3://bucket/p", "--json")
     document = ended.json()
     assert document == {
         "command": "sync",
@@ -133,7 +133,7 @@ def test_json_says_in_a_document_why_there_is_no_report(offline: CommandLine) ->
 
 
 def test_vv_shows_the_traceback_below_which_the_line_stands(offline: CommandLine) -> None:
-    ended = offline("sync", "/no/such/place", "s3://bucket/p", "-vv")
+    ended = offline.process("sync", "/no/such/place", "s3://bucket/p", "-vv")
     assert ended.code == 1
     assert "Traceback" in ended.err
     assert ended.err.splitlines()[-1] == "aios3sync: error: no such directory: '/no/such/place'"
@@ -143,7 +143,7 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
     (tree / "mem").symlink_to("/proc/self/mem")  # opens, and cannot be read, not even by root
-    ended = cli("sync", tree, bucket.url())
+    ended = cli.process("sync", tree, bucket.url())
     assert ended.code == 3
     assert [line for line in ended.lines if line.startswith("failed")] == [
         "failed: mem: read: Input/output error"

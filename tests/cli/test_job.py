@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from aios3sync.cli.job_document import JobError, read_job
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine, Ended
+    from tests.cli.conftest import Bucket, CommandLine, Ended
 
 _NODE = Path(__file__).parents[2] / "examples" / "node" / "sync.mjs"
 
@@ -120,10 +121,9 @@ GOOD = {"source": "data", "target": "s3://bucket/prefix"}
     ],
 )
 def test_a_wrong_document_names_the_field_as_it_is_spelled(document: Any, field: str, error: str) -> None:
-    with pytest.raises(JobError, match=".") as caught:
+    with pytest.raises(JobError, match=re.escape(error)) as caught:
         read_job(orjson.dumps(document))
     assert caught.value.field == field
-    assert error in caught.value.error
 
 
 def test_every_option_can_be_a_field() -> None:

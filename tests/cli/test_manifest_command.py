@@ -10,7 +10,7 @@ import pytest
 from aios3sync.lock import hold_lock
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine
+    from tests.cli.conftest import Bucket, CommandLine
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine
+    from tests.cli.conftest import Bucket, CommandLine
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ import pytest
 from aios3sync.report import STATES
 
 if TYPE_CHECKING:
-    from conftest import Bucket, CommandLine
+    from tests.cli.conftest import Bucket, CommandLine
 
 
 def test_each_thing_done_is_a_line_and_the_summary_is_the_last(
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
-    ended = cli("sync", tree, bucket.url("p"))
+    ended = cli.process("sync", tree, bucket.url("p"))
     assert (ended.code, ended.err) == (0, "")
     assert sorted(ended.lines[:-1]) == [
         "upload: a.txt (new)",
@@ -194,9 +194,9 @@ def test_names_can_be_printed_in_any_locale(cli: CommandLine, bucket: Bucket, tm
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "日本語").write_text("x")
     ascii_only = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
-    ended = cli("sync", tmp_path / "data", bucket.url("a"), set_=ascii_only)
+    ended = cli.process("sync", tmp_path / "data", bucket.url("a"), set_=ascii_only)
     assert ended.lines[0] == "upload: \\u65e5\\u672c\\u8a9e (new)"
-    ended = cli("sync", tmp_path / "data", bucket.url("b"), "--events", set_=ascii_only)
+    ended = cli.process("sync", tmp_path / "data", bucket.url("b"), "--events", set_=ascii_only)
     assert "日本語" in [event.get("key") for event in ended.events()]
 
 

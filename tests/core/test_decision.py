@@ -539,7 +539,11 @@ class Found:
     def equal_metadata(self) -> bool:
         wanted = "gzip" if self.gzip else ""
         contradicted = self.etag_speaks and self.etag == OTHER_MD5
-        return not contradicted and self.stored is not None and (self.stored.md5, self.stored.encoding) == (MD5, wanted)
+        return (
+            not contradicted
+            and self.stored is not None
+            and (self.stored.md5, self.stored.encoding) == (MD5, wanted)
+        )
 
     @property
     def differs(self) -> bool:

@@ -1,0 +1,55 @@
+"""The file of all errors of a run that has more than its report can hold; it only appends lines."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import aiofiles
+import orjson
+from anyio import to_thread
+
+from aios3sync.report import Failure
+
+if TYPE_CHECKING:
+    from aiofiles.threadpool.binary import AsyncBufferedIOBase
+
+__all__ = ("ErrorFile",)
+
+
+class ErrorFile:
+    """JSON lines in a new file of ``directory``, which is made when the first error comes.
+
+    Attributes:
+        path: where it is, ``None`` while there is none.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._file: AsyncBufferedIOBase | None = None
+        self.path: str | None = None
+
+    async def append(self, failures: Sequence[Failure]) -> None:
+        """Add failures.
+
+        Raises:
+            OSError: the place cannot be written.
+        """
+        if self._file is None:
+            self.path = await to_thread.run_sync(self._new_path)
+            self._file = await aiofiles.open(self.path, "ab")
+        await self._file.write(b"".join(orjson.dumps(failure) + b"\n" for failure in failures))
+
+    def _new_path(self) -> str:
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
+        os.close(descriptor)
+        return path
+
+    async def close(self) -> None:
+        """Finish the file; idempotent."""
+        if self._file is not None:
+            await self._file.close()
+            self._file = None

@@ -1,0 +1,62 @@
+"""P10: kill -9 at any moment; the next run converges and sends nothing again that was recorded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anyio
+import pytest
+
+from aios3sync.manifest.opening import open_manifest
+from aios3sync.manifest.protocol import Binding
+from aios3sync.testing.trees import make_tree
+from tests.integration.conftest import Place
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+
+
+def sync(root: Path, target: str, manifest: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "aios3sync", "sync", str(root), target, "--manifest", str(manifest)]
+    return subprocess.Popen([*command, "--quiet", *options], stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("after_s", [0.9, 1.6])
+async def test_a_killed_run_is_continued(place: Place, tmp_path: Path, after_s: float) -> None:
+    root = make_tree(tmp_path / "t", {f"d{n % 9}/f{n:04}": os.urandom(1000) for n in range(600)})
+    manifest = tmp_path / "m.sqlite"
+
+    def killed_run() -> None:
+        process = sync(root, place.url("p"), manifest, "--bwlimit", "300k")
+        time.sleep(after_s)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    await anyio.to_thread.run_sync(killed_run)
+    recorded = await anyio.to_thread.run_sync(recorded_keys, manifest, root, place)
+    report = await place.session.sync(root, place.url("p"), manifest=str(manifest))
+    assert report.checked == "list"
+    assert report.uploaded + report.kept + report.adopted == 600
+    assert report.kept >= len(recorded), "what was recorded is not sent again"
+    assert await place.read("p/") == {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("f*")
+    }
+    assert (await place.session.sync(root, place.url("p"), manifest=str(manifest))).requests == {}
+
+
+def recorded_keys(manifest: Path, root: Path, place: Place) -> set[str]:
+    if not manifest.exists():
+        return set()
+    binding = Binding(str(root), place.endpoint.url, place.bucket, "p/")
+    opened = open_manifest(str(manifest), binding, print)
+
+    async def read() -> set[str]:
+        rows = await opened.page(None, 10_000)
+        await opened.close()
+        return {row.key for row in rows}
+
+    return anyio.run(read)

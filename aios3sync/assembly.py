@@ -29,6 +29,7 @@ from aios3sync.manifest.opening import (
     local_files,
     lock_path,
     open_manifest,
+    refuse_foreign,
     temporary_manifest,
 )
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
@@ -143,6 +144,7 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
         manifest = await to_thread.run_sync(temporary_manifest)
     else:
         try:
+            await to_thread.run_sync(refuse_foreign, path)
             if not options.dry_run:
                 await to_thread.run_sync(stack.enter_context, hold_lock(lock_path(path)))
             manifest = await to_thread.run_sync(

@@ -16,7 +16,12 @@ from anyio import to_thread
 from aios3sync import LockedError, ManifestError
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.lock import hold_lock
-from aios3sync.manifest.opening import default_path, open_manifest, temporary_manifest
+from aios3sync.manifest.opening import (
+    default_path,
+    open_manifest,
+    refuse_foreign,
+    temporary_manifest,
+)
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 
 PAIR = Binding("/data", "http://s3", "bucket", "p/")
@@ -265,3 +270,13 @@ def test_only_one_holds_the_lock_and_its_end_frees_it(tmp_path: Path) -> None:
         pass
     with hold_lock(path):
         pass
+
+
+def test_a_file_that_is_no_manifest_is_refused_before_anything_is_made_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\xff\xd8")
+    with pytest.raises(ManifestError, match="is not a manifest"):
+        refuse_foreign(str(path))
+    with pytest.raises(ManifestError, match="is a directory"):
+        refuse_foreign(str(tmp_path))
+    refuse_foreign(str(tmp_path / "new.sqlite"))

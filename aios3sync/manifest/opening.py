@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import platformdirs
@@ -15,8 +14,16 @@ from aios3sync.manifest.document import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
-__all__ = ("default_path", "local_files", "lock_path", "open_manifest", "temporary_manifest")
+__all__ = (
+    "default_path",
+    "local_files",
+    "lock_path",
+    "open_manifest",
+    "refuse_foreign",
+    "temporary_manifest",
+)
 
+_SNIFFED: Final = 4096
 _SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", ".lock")
 
 
@@ -39,6 +46,25 @@ def local_files(manifest_path: str) -> list[str]:
 def temporary_manifest() -> Manifest:
     """A manifest that lasts as long as its owner; SQLite keeps it in a private file, mostly in memory."""
     return SqliteManifest.open("")
+
+
+def refuse_foreign(path: str) -> None:
+    """Make sure that ``path`` is free or a manifest, before anything is made beside it. Blocks.
+
+    Raises:
+        ManifestError: it is somebody else's file, or a directory.
+    """
+    if os.path.isdir(path):
+        raise ManifestError(f"the manifest {path!r} is a directory; name a file")
+    try:
+        if not os.path.exists(path) or is_sqlite(path):
+            return
+        with open(path, "rb") as file:
+            if file.read(_SNIFFED).lstrip().startswith(b"{"):
+                return
+    except OSError as error:
+        raise ManifestError(f"the manifest {path!r} cannot be read: {error.strerror}") from error
+    raise ManifestError(f"{path!r} is not a manifest, and is left as it is; name another file")
 
 
 def open_manifest(
@@ -81,16 +107,9 @@ def _storable(binding: Binding) -> Binding:
 
 
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
-    exists = os.path.exists(path)
-    if exists and os.path.isdir(path):
-        raise ManifestError(f"the manifest {path!r} is a directory; name a file")
-    try:
-        if path.endswith(".json") or (exists and not is_sqlite(path)):
-            if exists and not Path(path).read_bytes().lstrip().startswith(b"{"):
-                raise ManifestError(f"{path!r} is not a manifest, and is left as it is; name another file")
-            return DocumentManifest.open(path)
-    except OSError as error:
-        raise ManifestError(f"the manifest {path!r} cannot be read: {error.strerror}") from error
+    refuse_foreign(path)
+    if path.endswith(".json") or (os.path.exists(path) and not is_sqlite(path)):
+        return DocumentManifest.open(path)
     return SqliteManifest.open(path, read_only=read_only)
 
 

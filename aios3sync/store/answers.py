@@ -140,6 +140,8 @@ _LONGEST_MESSAGE: Final = 300
 
 def subject(operation: str, bucket: str, key: str | None) -> str:
     """How messages name a request: operation and address on one line, odd characters escaped."""
+    if not bucket:
+        return operation
     return f"{operation} s3://{bucket}/{one_line(key)}" if key else f"{operation} s3://{bucket}"
 
 

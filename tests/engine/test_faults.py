@@ -12,7 +12,7 @@ import anyio
 import pytest
 from blockbuster import BlockBuster
 
-from aios3sync import BucketNotFoundError, LockedError, UnavailableError
+from aios3sync import BucketNotFoundError, LockedError, ManifestError, UnavailableError
 from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded
 from aios3sync.outcomes import Uploaded
 from aios3sync.store.limiting import ByteBudget
@@ -325,3 +325,10 @@ def test_stop_may_be_asked_for_before_the_run(bench: Bench) -> None:
 
     anyio.run(main)
     assert seen
+
+
+async def test_a_file_that_is_no_manifest_gets_no_lock_beside_it(bench: Bench) -> None:
+    bench.tree({"a": "1", "photo.jpg": b"\xff\xd8"})
+    with pytest.raises(ManifestError, match="is not a manifest"):
+        await bench.sync(manifest=str(bench.root / "photo.jpg"))
+    assert {entry.name for entry in os.scandir(bench.root)} == {"a", "photo.jpg"}

@@ -60,7 +60,7 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
     """
     if session is not None and options.profile is not None:
         raise UsageError("profile: a session of your own brings its profile; give one of the two")
-    with map_errors("Connect", ""):
+    with map_errors("opening the S3 client", ""):
         source: Any = session if session is not None else await to_thread.run_sync(_own_session, options)
         client_context = source.client(
             "s3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -116,7 +117,7 @@ def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, s
                 "the certificate of the endpoint is not trusted (--ca-bundle)",
             )
         case _ if isinstance(error, _CREDENTIALS):
-            return CredentialsError, type(error).__name__, one_line(str(error))
+            return CredentialsError, type(error).__name__, one_line(str(error)) + _way_out(error)
         case _ if isinstance(error, _NO_CONNECTION) and _never_sent(error, cause):
             return UnavailableError, "NoConnection", f"cannot reach the endpoint ({_reason(cause)})"
         case boto_errors.ReadTimeoutError() | TimeoutError():
@@ -138,7 +139,18 @@ def _never_sent(error: Exception, cause: object) -> bool:
     )
 
 
+def _way_out(error: Exception) -> str:
+    if isinstance(error, boto_errors.NoCredentialsError):
+        return (
+            "; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or send unsigned requests"
+        )
+    return ""
+
+
 def _reason(cause: object) -> str:
-    if isinstance(cause, aiohttp.ClientConnectorError):
-        return one_line(cause.strerror or str(cause.os_error) or type(cause).__name__)
-    return type(cause).__name__
+    if not isinstance(cause, aiohttp.ClientConnectorError):
+        return type(cause).__name__
+    # asyncio words a refused connection as "Connect call failed ('127.0.0.1', 9)"; the number says it better.
+    number = cause.os_error.errno or 0
+    text = os.strerror(number) if number > 0 else cause.strerror or str(cause.os_error)
+    return one_line(f"{cause.host}:{cause.port}: {text}")

@@ -111,13 +111,19 @@ def open_regular(path: str) -> Iterator[int]:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = _open_regular(path)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(None, "is no longer a regular file", path)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open_regular(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(None, "is no longer a regular file", path)
+    return descriptor
 
 
 def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
@@ -129,13 +135,17 @@ def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
     """
     for _ in range(ATTEMPTS):
         started = time.time_ns()
-        with open_regular(path) as descriptor:
-            before = entry_of(key, os.fstat(descriptor))
-            body = _read_all(descriptor, before.size)
-            after = entry_of(key, os.fstat(descriptor))
-        if before == after and len(body) == before.size:
+        descriptor = _open_regular(path)
+        try:
+            before = os.fstat(descriptor)
+            body = _read_all(descriptor, before.st_size)
+            after = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        entry = entry_of(key, before)
+        if len(body) == entry.size and entry == entry_of(key, after):
             digest = hashlib.md5(body, usedforsecurity=False).digest()
-            return SmallFile(before, body, digest, is_settled(before, started, by_mtime=by_mtime))
+            return SmallFile(entry, body, digest, is_settled(entry, started, by_mtime=by_mtime))
     raise ChangedError(key)
 
 

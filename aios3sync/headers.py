@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import IO, Final
 
 from aios3sync.core.entries import SourceEntry
@@ -72,14 +73,14 @@ _STANDARD: Final = mimetypes.MimeTypes(filenames=())
 
 def content_type_of(key: str) -> str:
     """The MIME type by extension; the type of ``x.tar.gz`` is that of the archive's outer coat."""
-    name = key.rpartition("/")[2]
-    _, dot, extension = name.rpartition(".")
-    if not dot:
-        return DEFAULT_TYPE
-    known = _TYPES.get(extension.lower())
-    if known is None:
-        known = _STANDARD.guess_type(f"x.{extension.lower()}", strict=True)[0]
-    return known or DEFAULT_TYPE
+    _, dot, extension = key.rpartition("/")[2].rpartition(".")
+    return _type_of(extension) if dot else DEFAULT_TYPE
+
+
+@lru_cache(maxsize=1024)
+def _type_of(extension: str) -> str:
+    extension = extension.lower()
+    return _TYPES.get(extension) or _STANDARD.guess_type(f"x.{extension}", strict=True)[0] or DEFAULT_TYPE
 
 
 # RFC 1952: no time, no name, "maximum compression", unknown system: equal content makes equal headers.
@@ -190,7 +191,21 @@ class HeaderPlan:
 
 
 def _replaced(base: PutOptions, content_type: str, encoding: str, metadata: dict[str, str]) -> PutOptions:
-    values = {name: getattr(base, name) for name in PutOptions.__slots__}
+    # Spelled out: dataclasses.replace() takes five times as long, once for every file.
     return PutOptions(
-        **{**values, "content_type": content_type, "content_encoding": encoding, "metadata": metadata}
+        content_type,
+        encoding,
+        base.cache_control,
+        base.content_disposition,
+        base.content_language,
+        base.expires,
+        metadata,
+        base.storage_class,
+        base.sse,
+        base.sse_kms_key_id,
+        base.sse_customer_key,
+        base.acl,
+        base.tags,
+        base.checksum,
+        base.request_payer,
     )

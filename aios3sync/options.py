@@ -125,7 +125,8 @@ class SyncOptions:
         max_manifest_age: seconds that a listing is trusted by ``check="auto"``.
         stat_fields: which of size, mtime, ctime, inode make "the same stat".
         include, exclude: see ``rules``; given as two lists the excludes come first.
-        rules: ordered filter rules, ``("include" | "exclude", pattern)``; the last match wins.
+        rules: ordered filter rules, ``("include" | "exclude", pattern)``; the last match wins. A third text
+            may tell where a rule came from.
         gitignore: honour the ``.gitignore`` files of the source.
         files: only these paths exist (relative to the source), or ``None`` for all.
         symlinks: ``follow``, ``skip`` or ``inside``.
@@ -154,7 +155,7 @@ class SyncOptions:
     stat_fields: tuple[str, ...] = STAT_FIELDS
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    rules: tuple[tuple[str, str], ...] = ()
+    rules: tuple[tuple[str, ...], ...] = ()
     gitignore: bool = False
     files: tuple[str, ...] | None = None
     symlinks: Symlinks = "follow"
@@ -194,8 +195,9 @@ class SyncOptions:
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)
-        for kind, _ in self.rules:
-            _choice("rules", kind, ("include", "exclude"))
+        for rule in self.rules:
+            _require(len(rule) in (2, 3), f"rules: {rule!r} is not a kind and a pattern")
+            _choice("rules", rule[0], ("include", "exclude"))
         for name in self.stat_fields:
             _choice("stat_fields", name, STAT_FIELDS)
         _require("size" in self.stat_fields, "stat_fields: size cannot be left out")
@@ -226,9 +228,9 @@ class SyncOptions:
         base = {} if options is None else {name: getattr(options, name) for name in known}
         return cls(**{**base, **{name: _frozen(value) for name, value in changes.items()}})
 
-    def ordered_rules(self) -> tuple[tuple[str, str], ...]:
+    def ordered_rules(self) -> tuple[tuple[str, ...], ...]:
         """All filter rules in the order in which they are tried; the last match wins."""
-        excludes = tuple(("exclude", pattern) for pattern in self.exclude)
+        excludes: tuple[tuple[str, ...], ...] = tuple(("exclude", pattern) for pattern in self.exclude)
         return excludes + tuple(("include", pattern) for pattern in self.include) + self.rules
 
 

@@ -312,13 +312,11 @@ class Walk:
                 continue
             try:
                 self._add(key, os.stat(path))
-            except NotADirectoryError:
-                self._problem(key, "vanished", "no such file")
-            except FileNotFoundError as error:
+            except (FileNotFoundError, NotADirectoryError) as error:
                 if is_link:
                     self._unstatable(key, error, is_link=True)
                 else:
-                    self._problem(key, "vanished", "no such file")
+                    self._problem(key, "unreadable", "named, but there is no such file")
             except OSError as error:
                 self._unstatable(key, error, is_link=is_link)
             yield

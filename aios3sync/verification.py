@@ -18,7 +18,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import Request, make_filters, single_error
+from aios3sync.assembly import Request, make_filters, manifest_path, single_error
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import (
     Proof,
@@ -117,9 +117,10 @@ async def run_verify(request: Request) -> VerifyReport:
     """
     began = time.monotonic()
     await to_thread.run_sync(check_root, request.root)
+    own_manifest = await to_thread.run_sync(manifest_path, request)
     report = VerifyReport(source=shown(request.root), target=str(request.location))
     with single_error():
-        await _Verification(request, report).run()
+        await _Verification(request, report, own_manifest).run()
     report.requests = dict(request.counts.requests)
     report.retries = request.counts.retries
     report.elapsed_s = round(time.monotonic() - began, 3)
@@ -127,10 +128,10 @@ async def run_verify(request: Request) -> VerifyReport:
 
 
 class _Verification:
-    def __init__(self, request: Request, report: VerifyReport) -> None:
+    def __init__(self, request: Request, report: VerifyReport, own_manifest: str) -> None:
         self._request = request
         self._report = report
-        self._filters: Filters = make_filters(request.options, request.root, "")
+        self._filters: Filters = make_filters(request.options, request.root, own_manifest)
         self._protection = Protection(prefixes=request.options.protected_prefixes)
         self._slots = anyio.CapacityLimiter(_AT_ONCE)
 

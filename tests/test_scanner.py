@@ -184,8 +184,8 @@ def test_named_files_are_looked_at_without_a_walk(tmp_path: Path, monkeypatch: p
     found, problems = walked(Walk(str(tmp_path), filters))
     assert found == ["a", "d/b"]
     assert {problem.path: problem.kind for problem in problems} == {
-        "gone": "vanished",
-        "a/below": "vanished",
+        "gone": "unreadable",
+        "a/below": "unreadable",
         "d": "skipped",
     }
 

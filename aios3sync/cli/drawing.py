@@ -8,13 +8,16 @@ after a resize the rows that the old frame takes now, rewrapped by the terminal,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, takewhile
 from typing import Final
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from aios3sync.cli.printing import count, printable, size_text
 from aios3sync.cli.progress import Progress
+from aios3sync.report import Failure
 
 __all__ = ("Drawing", "frame")
 
@@ -84,7 +87,7 @@ def frame(progress: Progress, elapsed: float, heading: str, width: int, *, plain
         text = f"{progress.deleted:,}/{progress.deletes:,}"
         lines.append(_bar("deletes", progress.deleted, progress.deletes, text, width, plain=plain))
     lines.append(_speeds(progress, width))
-    lines += _failures(progress)
+    lines += _failures(progress, width)
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return lines
@@ -137,13 +140,22 @@ def _speeds(progress: Progress, width: int) -> Text:
     return Text.assemble(label, text)
 
 
-def _failures(progress: Progress) -> list[Text]:
+def _failures(progress: Progress, width: int) -> list[Text]:
     if not progress.failed:
         return []
     lines = [Text.assemble(("failed".ljust(_LABEL + 2), "red"), f"{progress.failed:,}")]
     last = list(progress.failures)[-_MOST_FAILURES:]
-    texts = (f"  {printable(failure.key)}: {printable(failure.error)}" for failure in last)
-    return lines + [Text(text, style="red") for text in texts]
+    return lines + [Text(_failure(failure, width), style="red") for failure in last]
+
+
+def _failure(failure: Failure, width: int) -> str:
+    """The key and the error; where both have no room, the beginning of the key gives way."""
+    key, error = printable(failure.key), printable(failure.error)
+    room = max(width - cell_len(error) - 4, width // 3)
+    if cell_len(key) > room:
+        fitting = takewhile(lambda cells: cells < room, accumulate(map(cell_len, reversed(key))))
+        key = f"…{key[len(key) - sum(1 for _ in fitting) :]}"
+    return f"  {key}: {error}"
 
 
 def _clock(seconds: float) -> str:

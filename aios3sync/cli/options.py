@@ -277,7 +277,7 @@ def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"manifest": os.path.abspath(values["manifest"])} if values.get("manifest") else {}
 
 
-def _rules(ctx: click.Context, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _rules(ctx: click.Context, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """The filter rules in the order of the command line."""
     left = {name: iter(values.get(name, ())) for name in _RULES}
     for name in ctx.meta.get(_ORDER, ()):

@@ -7,7 +7,15 @@ import sys
 from collections.abc import Callable
 from typing import IO, TextIO
 
-__all__ = ("Lines", "count", "duration", "printable", "size_text", "standard_lines")
+__all__ = (
+    "Lines",
+    "count",
+    "duration",
+    "open_missing_streams",
+    "printable",
+    "size_text",
+    "standard_lines",
+)
 
 
 def printable(text: str) -> str:
@@ -89,6 +97,13 @@ class Lines:
         os.close(nowhere)
         if self._on_lost is not None:
             self._on_lost()
+
+
+def open_missing_streams() -> None:
+    """Send to nowhere what a process that was started without a standard stream would write there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the process ends
 
 
 def standard_lines(on_lost: Callable[[], None] | None = None) -> tuple[Lines, Lines]:

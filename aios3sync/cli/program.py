@@ -10,6 +10,7 @@ import click
 
 import aios3sync
 from aios3sync.cli.failure import tell, tell_usage
+from aios3sync.cli.printing import open_missing_streams
 
 __all__ = ("program", "run")
 
@@ -43,6 +44,7 @@ def program() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; errors become one line on stderr and an exit code."""
+    open_missing_streams()
     try:
         code = program.main(list(arguments), prog_name="aios3sync", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

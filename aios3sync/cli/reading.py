@@ -103,10 +103,10 @@ def read_names(path: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line.strip() and not line.startswith("#"))
 
 
-def rules_of_file(path: str) -> list[tuple[str, str]]:
+def rules_of_file(path: str) -> list[tuple[str, str, str]]:
     """The filter rules of ``--exclude-from``."""
     rules = read_rules(read_lines("--exclude-from", path), path)
-    return [("include" if rule.include else "exclude", rule.pattern) for rule in rules]
+    return [("include" if rule.include else "exclude", rule.pattern, rule.origin) for rule in rules]
 
 
 def read_customer_key(path: str) -> bytes:

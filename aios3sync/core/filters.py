@@ -154,6 +154,9 @@ class Filters:
         return f"visible by {deciding}" if deciding is not None else "visible: no rule matches"
 
 
-def make_rules(pairs: Iterable[tuple[str, str]]) -> tuple[Rule, ...]:
-    """Rules from ``("include" | "exclude", pattern)`` pairs."""
-    return tuple(Rule(kind == "include", pattern, f"--{kind}") for kind, pattern in pairs)
+def make_rules(rules: Iterable[tuple[str, ...]]) -> tuple[Rule, ...]:
+    """Rules from ``("include" | "exclude", pattern)``; a third text tells where a rule came from."""
+    return tuple(
+        Rule(kind == "include", pattern, origin[0] if origin else f"--{kind}")
+        for kind, pattern, *origin in rules
+    )

@@ -116,20 +116,29 @@ class Limiter:
         """How many requests are in flight now."""
         return self._turns.used
 
+    async def enter(self) -> int:
+        """Wait for a slot; what it returns goes to :meth:`leave`, which must follow however that ends."""
+        await self._turns.acquire(1)
+        return self._cuts
+
+    def leave(self, entered: int, error: BaseException | None) -> None:
+        """Give the slot back, and learn from how the request ended."""
+        if error is None:
+            self._speed_up()
+        elif isinstance(error, ThrottledError):
+            self._slow_down(entered)
+        self._turns.release(1)
+
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one request in flight; its outcome is learnt from the exception that leaves, or none."""
-        await self._turns.acquire(1)
-        seen = self._cuts
+        entered = await self.enter()
         try:
             yield
-        except ThrottledError:
-            self._slow_down(seen)
+        except BaseException as error:
+            self.leave(entered, error)
             raise
-        else:
-            self._speed_up()
-        finally:
-            self._turns.release(1)
+        self.leave(entered, None)
 
     def throttled(self) -> None:
         """Halve the limit: an answer within a request that succeeded as a whole asked to slow down."""
@@ -158,8 +167,15 @@ class LimitingStore(ForwardingStore):
 
     async def call(self, request: Request[T]) -> T:
         """Wait for a slot, then send."""
-        async with self.limiter.slot():
-            return await request.send()
+        limiter = self.limiter
+        seen = await limiter.enter()
+        try:
+            result = await request.send()
+        except BaseException as error:
+            limiter.leave(seen, error)
+            raise
+        limiter.leave(seen, None)
+        return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Slow down also when single keys were throttled."""

@@ -74,6 +74,17 @@ def test_all_that_matters_has_room_in_forty_columns(progress: Progress) -> None:
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize(
+    "key", ["a/long/path/to/some/file/that/fails.txt", "日本語" * 20], ids=["narrow", "wide"]
+)
+def test_a_long_name_leaves_room_for_its_error(key: str) -> None:
+    progress = Progress()
+    progress.take(Failed(Failure(key, "upload", "access denied")))
+    line = frame(progress, 1, "x", 39)[-1]
+    assert line.plain.endswith(f"{key[-5:]}: access denied")
+    assert line.cell_len <= 39
+
+
 def test_an_ascii_terminal_gets_ascii(progress: Progress) -> None:
     assert (
         "#"

@@ -238,3 +238,9 @@ def test_a_reader_that_leaves_ends_the_run_without_a_traceback(
     assert running.stderr.read() == b""
     assert running.wait(20) == 128 + signal.SIGPIPE
     running.stderr.close()
+
+
+def test_standard_streams_that_are_closed_stop_nothing(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+    command = ["sh", "-c", '"$@" >&- 2>&-', "sh", *cli.command("sync", tree, bucket.url())]
+    assert subprocess.run(command, env=cli.environment, timeout=30, check=False).returncode == 0
+    assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}

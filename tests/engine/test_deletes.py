@@ -359,7 +359,7 @@ async def test_files_from_hides_everything_that_it_does_not_name(bench: Bench) -
     bench.tree({"a": "1", "b": "2", "c": "3"})
     put(bench, "p/foreign")
     report = await bench.sync(files=("./b", "c", "c", "missing"), delete="mirror")
-    assert (report.uploaded, report.vanished, report.deleted) == (2, 1, 0)
+    assert (report.uploaded, report.failed, report.deleted, report.exit_code) == (2, 1, 0, 3)
     assert set(bench.objects()) == {"b", "c", "foreign"}
 
 

@@ -100,6 +100,13 @@ async def test_what_cannot_be_compared_is_an_error_not_an_answer(bench: Bench) -
     assert (report.failed, report.exit_code) == (1, 3)
 
 
+async def test_the_manifest_inside_the_source_is_not_missing_in_the_target(bench: Bench) -> None:
+    bench.tree({"a": "1"})
+    path = str(bench.root / "state.sqlite")
+    await bench.sync(manifest=path)
+    assert (await verify(bench, manifest=path)).exit_code == 0
+
+
 async def test_filters_hide_on_both_sides(bench: Bench) -> None:
     bench.tree({"a": "1", "b.tmp": "2", "c/.gitignore": "x"})
     await bench.sync()

@@ -4,17 +4,22 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test lint venv clean
+.PHONY: demo test bench lint venv clean
 
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# Takes long; installs its peers by itself. BENCH_ARGS=--quick is a toy.
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 # All three run, so that one look shows everything; any of them fails the target.
 lint: $(VENV)/.installed-dev
@@ -41,3 +46,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-server: pyproject.toml | $(BIN)/python
 	$(INSTALL) '.[server]'
 	touch $@
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(INSTALL) '.[bench]'
+	touch $@ $(VENV)/.installed-server

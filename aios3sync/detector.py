@@ -6,13 +6,14 @@ about keys that are absent there are held until both walks have ended cleanly (P
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from anyio.abc import ObjectSendStream
 
 from aios3sync import events
+from aios3sync.agreement import Step
 from aios3sync.core.actions import (
     Action,
     CompareDigest,
@@ -26,7 +27,7 @@ from aios3sync.core.actions import (
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, SourceEntry
 from aios3sync.core.keys import nfc, pattern_of_undecodable
-from aios3sync.core.merge import BatchJoin
+from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.report import Failure
 from aios3sync.run import Run
 from aios3sync.scanner import Problem, ScanBatch, shown
@@ -137,7 +138,27 @@ class Detector:
                     join.end(index)
                 else:
                     join.feed(index, self._arrived(index, batch, visible))
-            await self._decide(join, listed=target is not None)
+            await self._decide(join.rows(), listed=target is not None)
+        await self._spool.hold(self._held)
+        self.complete = True
+
+    async def compare_unlisted(
+        self, steps: AsyncIterator[Step], visible: Callable[[str], bool] | None
+    ) -> None:
+        """The same where the target is not listed: only what differs is looked at one by one.
+
+        Raises:
+            ListingNeededError: a delete needs a listing.
+        """
+        async for step in steps:
+            if self._run.stop.signal:
+                return
+            for problem in step.problems:
+                self._report(problem)
+            self._count_scanned(step.files, step.size)
+            self._note_twins(step.entries)
+            rows = step.rows if visible is None else [row for row in step.rows if visible(row.key)]
+            await self._decide(merge_join(step.entries, rows, ()), listed=False, kept=step.agreed)
         await self._spool.hold(self._held)
         self.complete = True
 
@@ -145,12 +166,8 @@ class Detector:
         if index == SOURCE:
             for problem in batch.problems:
                 self._report(problem)
-            self.source_files += len(batch.entries)
-            self._run.tally.scanned += len(batch.entries)
-            size = sum(entry.size for entry in batch.entries)
-            self._run.events(events.Scanned(len(batch.entries), size))
-            if self._run.policy.delete != "off":
-                self._note_twins(batch.entries)
+            self._count_scanned(len(batch.entries), sum(entry.size for entry in batch.entries))
+            self._note_twins(batch.entries)
             return batch.entries  # type: ignore[no-any-return]
         if visible is not None:
             batch = [entry for entry in batch if visible(entry.key)]
@@ -158,7 +175,15 @@ class Detector:
             self.target_objects += len(batch)
         return batch  # type: ignore[no-any-return]
 
+    def _count_scanned(self, files: int, size: int) -> None:
+        self.source_files += files
+        self._run.tally.scanned += files
+        if files:
+            self._run.events(events.Scanned(files, size))
+
     def _note_twins(self, entries: Sequence[SourceEntry]) -> None:
+        if self._run.policy.delete == "off":
+            return
         for key in (entry.key for entry in entries):
             if not key.isascii() and (composed := nfc(key)) != key:
                 self.twins.add(composed)
@@ -182,13 +207,12 @@ class Detector:
                 self._run.tally.warn(message)
                 self._run.events(events.Warned(message))
 
-    async def _decide(self, join: BatchJoin, *, listed: bool) -> None:
+    async def _decide(self, rows: Iterable[Any], *, listed: bool, kept: int = 0) -> None:
         uploads: list[Upload] = []
         compares: list[CompareDigest] = []
-        kept = 0
         run, policy, number = self._run, self._run.policy, self._run.number
         again = run.recorder.faulted
-        for source, recorded, target in join.rows():
+        for source, recorded, target in rows:
             if source is not None and recorded is not None and recorded.run == number:
                 continue  # done earlier in this run, and counted there
             if again and source is not None and source.key in again:

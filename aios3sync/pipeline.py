@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync.agreement import Agreement, Step
 from aios3sync.comparing import compare_worker
 from aios3sync.core.actions import CompareDigest, Upload
 from aios3sync.core.entries import RecordedEntry, TargetEntry
@@ -155,13 +156,28 @@ class Pipeline:
         compares: MemoryObjectSendStream[list[CompareDigest]],
     ) -> Exception | None:
         """One comparison; what it needs to be repeated with, or ``None``."""
-        run = self.run
-        self._detector = detector = Detector(run, self._spool, uploads, compares)
-        self._walk = walk = self._new_walk()
+        self._detector = detector = Detector(self.run, self._spool, uploads, compares)
+        self._walk = self._new_walk()
+        try:
+            if self.listed or not self.run.policy.stat_decides:
+                await self._compare_streams(detector, self._walk)
+            else:
+                await detector.compare_unlisted(_steps(Agreement(self._walk, self.manifest)), self._visible)
+        except ListingNeededError as error:
+            return error
+        except OutOfOrderError as error:
+            if error.stream == "target":
+                return error
+            raise
+        return None
+
+    @property
+    def _visible(self) -> Callable[[str], bool] | None:
+        everything = self.filters.static_is_trivial or self.run.options.delete_excluded
+        return None if everything else self.filters.visible_by_rules
+
+    async def _compare_streams(self, detector: Detector, walk: Walk) -> None:
         again: Exception | None = None
-        visible = None if self.filters.static_is_trivial else self.filters.visible_by_rules
-        if run.options.delete_excluded:
-            visible = None
         async with anyio.create_task_group() as producers:
             with (
                 _prefetched(producers, _scan(walk)) as source,
@@ -169,15 +185,12 @@ class Pipeline:
                 _prefetched(producers, self._target()) if self.listed else nullcontext() as target,
             ):
                 try:
-                    await detector.compare(source, recorded, target, visible)
-                except ListingNeededError as error:
-                    again = error
-                except OutOfOrderError as error:
-                    if error.stream != "target":
-                        raise
-                    again = error
+                    await detector.compare(source, recorded, target, self._visible)
+                except (ListingNeededError, OutOfOrderError) as error:
+                    again = error  # raised outside, where no task group wraps it
                 producers.cancel_scope.cancel()
-        return again
+        if again is not None:
+            raise again
 
     async def _target(self) -> AsyncGenerator[list[TargetEntry], None]:
         store = await self.run.open_store()
@@ -298,6 +311,12 @@ async def _scan(walk: Walk) -> AsyncGenerator[ScanBatch, None]:
     batches = walk.batches()
     while (batch := await to_thread.run_sync(next, batches, None)) is not None:
         yield batch
+
+
+async def _steps(agreement: Agreement) -> AsyncGenerator[Step, None]:
+    steps = agreement.steps()
+    while (step := await to_thread.run_sync(next, steps, None)) is not None:
+        yield step
 
 
 async def _rows(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None]:

@@ -13,75 +13,51 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, key_problem
 from aios3sync.errors import SourceError
+from aios3sync.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
 
 __all__ = ("BATCH_SIZE", "Problem", "ProblemKind", "ScanBatch", "Walk", "check_root", "shown")
 
-BATCH_SIZE: Final = 512
-"""Entries of one batch: a thread hop costs 60 to 90 µs, a file about 3."""
+BATCH_SIZE: Final = 1024
+"""Entries of one batch: a thread hop costs 60 to 90 µs, a file about 2."""
 
 _LOOP_ERRORS: Final = frozenset({errno.ELOOP})
-ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
-
-
-class Problem(NamedTuple):
-    """A place of the source that the walk could not, or must not, see.
-
-    Attributes:
-        path: relative, with ``/``; may hold surrogate escapes.
-        kind: ``unreadable`` is a failure, ``skipped`` a warning, ``vanished`` was there a moment ago,
-            ``hidden`` is as asked for and worth no line.
-        error: one line.
-    """
-
-    path: str
-    kind: ProblemKind
-    error: str
-
-
-class ScanBatch(NamedTuple):
-    """What the walk saw since the batch before, entries ascending."""
-
-    entries: list[SourceEntry]
-    problems: list[Problem]
-
-
-def shown(path: str) -> str:
-    """A path as text that any terminal and any JSON can hold: undecodable bytes are escaped."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def check_root(root: str) -> os.stat_result:
-    """The stat of the source root.
-
-    Raises:
-        SourceError: it is missing, not a directory, or cannot be read.
-    """
-    try:
-        result = os.stat(root)
-        if not stat.S_ISDIR(result.st_mode):
-            raise SourceError(f"{shown(root)!r} is not a directory; name the directory to sync")
-        os.scandir(root).close()
-    except FileNotFoundError:
-        raise SourceError(f"no such directory: {shown(root)!r}") from None
-    except OSError as error:
-        raise SourceError(f"{shown(root)!r} cannot be read: {error.strerror}") from error
-    return result
+_FORMAT: Final = 0o170000
+_WORTH_A_DESCRIPTOR: Final = 32
+_new_entry = tuple.__new__
 
 
 @dataclass(slots=True)
 class _Level:
-    """One directory on the way down: what is left of it, and what identifies it."""
+    """One directory on the way down.
+
+    Attributes:
+        prefix: its key, ending in ``/``; empty for the root.
+        left: names still to be looked at, directories with a ``/`` at the end.
+        device, inode: what identifies it.
+        links: those of its names that are symbolic links.
+        descriptor: open where it has many names: looking up a bare name is a fifth cheaper than a path.
+        ended: nothing is left.
+    """
 
     prefix: str
-    left: Iterator[tuple[str, os.DirEntry[str], bool]]
+    left: Iterator[str]
     device: int
     inode: int
+    links: set[str] = field(default_factory=set)
+    descriptor: int | None = None
+    ended: bool = False
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
 
 @dataclass(slots=True)
@@ -113,6 +89,7 @@ class Walk:
     _entries: list[SourceEntry] = field(default_factory=list)
     _real_root: str = ""
     _limit: int = 0
+    _everyday: bool = False
 
     def batches(self) -> Iterator[ScanBatch]:
         """The batches in key order; the last may be short, none is empty.
@@ -122,6 +99,7 @@ class Walk:
         """
         self._limit = (MAX_KEY_BYTES - len(self.prefix.encode())) // 4
         self._real_root = os.path.realpath(self.root)
+        self._everyday = self.filters.trivial
         if self.files is not None:
             walk = self._placed(self.files)
         else:
@@ -152,56 +130,101 @@ class Walk:
     def _tree(self) -> Iterator[None]:
         root = check_root(self.root)
         levels = [self._level("", root.st_dev, root.st_ino)]
-        while levels:
-            level = levels[-1]
-            following = next(level.left, None)
-            if following is None:
-                levels.pop()
-                continue
-            key, entry, is_directory = following
-            if not is_directory:
-                self._file(key, entry)
+        try:
+            while levels:
+                level = levels[-1]
+                name = self._plain_files(level)
+                if name is None:
+                    if level.ended:
+                        levels.pop().close()
+                elif name[-1] != "/":
+                    self._file(level.prefix + name, is_link=name in level.links)
+                elif (below := self._descend(level.prefix + name, levels)) is not None:
+                    levels.append(below)
                 yield
-            elif (below := self._descend(key, entry, levels)) is not None:
-                levels.append(below)
+        finally:
+            for level in levels:
+                level.close()
+
+    def _plain_files(self, level: _Level) -> str | None:
+        """Add the files of one directory, until one name needs a closer look, which is returned.
+
+        ``None`` means that the batch is full or that the directory has ended. This loop is half of what a
+        run without changes does, so it is spelled out.
+        """
+        if not self._everyday:
+            name = next(level.left, None)
+            level.ended = name is None
+            return name
+        entries, prefix, links, directory = self._entries, level.prefix, level.links, level.descriptor
+        room = BATCH_SIZE - len(entries)
+        for name in level.left:
+            if name[-1] == "/" or name in links:
+                return name
+            key = prefix + name
+            try:
+                result = os.stat(self._path(key) if directory is None else name, dir_fd=directory)
+            except OSError as error:
+                self._unstatable(key, error, is_link=False)
+                continue
+            if result.st_mode & _FORMAT == stat.S_IFREG:
+                found = (key, result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino)
+                entries.append(_new_entry(SourceEntry, found))
+            else:
+                self._add(key, result)
+            room -= 1
+            if room <= 0:
+                return None
+        level.ended = True
+        return None
 
     def _level(self, prefix: str, device: int, inode: int) -> _Level:
-        return _Level(prefix, self._sorted_names(prefix), device, inode)
+        """One directory, its names in key order: a directory has, and sorts with, a ``/`` at its end.
 
-    def _sorted_names(self, prefix: str) -> Iterator[tuple[str, os.DirEntry[str], bool]]:
-        """The visible names of one directory in key order: a directory sorts as its name and ``/``."""
-        found = []
+        Only texts are kept: a directory entry of the system is five times as large, and a directory may
+        have a million.
+        """
+        names: list[str] = []
+        level = _Level(prefix, iter(names), device, inode)
+        place = self._path(prefix) if prefix else self.root
         try:
-            with os.scandir(self._path(prefix) if prefix else self.root) as entries:
-                listed = list(entries)
+            with os.scandir(place) as entries:
+                self._collect(prefix, entries, names, level.links)
+            names.sort()
+            if len(names) >= _WORTH_A_DESCRIPTOR:
+                level.descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             if not prefix:
                 raise SourceError(f"{shown(self.root)!r} cannot be read: {error.strerror}") from error
             self._problem(prefix, "unreadable", error)
-            return iter(())
-        if self.filters.ignored is not None and any(e.name == ".gitignore" for e in listed):
+            names.clear()
+        if self.filters.ignored is not None and ".gitignore" in names:
             self._read_gitignore(prefix)
-        for entry in listed:
-            key = prefix + entry.name
-            is_directory = self._is_directory(entry)
-            if self._has_key(key, entry.name):
-                found.append((key + "/" if is_directory else key, entry, is_directory))
-        found.sort(key=lambda item: item[0])
-        return iter(found)
+        return level
 
-    def _has_key(self, key: str, name: str) -> bool:
-        if (name.isascii() and len(key) <= self._limit) or (
-            problem := key_problem(self.prefix + key)
-        ) is None:
-            return True
-        self._problem(key, "skipped", f"the name {problem}")
-        return False
+    def _collect(
+        self, prefix: str, entries: Iterable[os.DirEntry[str]], names: list[str], links: set[str]
+    ) -> None:
+        follow, room = self.symlinks != "skip", self._limit - len(prefix)
+        for entry in entries:
+            name = entry.name
+            if not ((name.isascii() and len(name) <= room) or self._has_key(prefix + name)):
+                continue
+            try:
+                is_directory = entry.is_dir(follow_symlinks=follow)
+            except OSError:
+                is_directory = False  # its stat will fail again, and be reported there
+            if is_directory:
+                name += "/"
+            if entry.is_symlink():
+                links.add(name)
+            names.append(name)
 
-    def _is_directory(self, entry: os.DirEntry[str]) -> bool:
-        try:
-            return entry.is_dir(follow_symlinks=self.symlinks != "skip")
-        except OSError:
-            return False  # its stat will fail again, and be reported there
+    def _has_key(self, key: str) -> bool:
+        problem = key_problem(self.prefix + key)
+        if problem is not None:
+            self._problem(key, "skipped", f"the name {problem}")
+        return problem is None
 
     def _read_gitignore(self, prefix: str) -> None:
         name = prefix + ".gitignore"
@@ -214,26 +237,27 @@ class Walk:
             if self.filters.ignored is not None:
                 self.filters.ignored.add(prefix, text.removeprefix("\ufeff").split("\n"))
 
-    def _file(self, key: str, entry: os.DirEntry[str]) -> None:
+    def _file(self, key: str, *, is_link: bool) -> None:
         if not (self.filters.trivial or self.filters.visible(key)):
             return
-        is_link = entry.is_symlink()
-        if is_link and not self._may_follow(key):
-            return
+        if not is_link or self._may_follow(key):
+            self._stat(key, is_link=is_link)
+
+    def _stat(self, key: str, *, is_link: bool) -> None:
         try:
-            result = entry.stat(follow_symlinks=True)
+            result = os.stat(f"{self.root}/{key}")
         except OSError as error:
             self._unstatable(key, error, is_link=is_link)
-            return
-        self._add(key, result)
+        else:
+            self._add(key, result)
 
     def _add(self, key: str, result: os.stat_result) -> None:
-        if not stat.S_ISREG(result.st_mode):
-            self._problem(key, "skipped", f"a {_kind_of(result.st_mode)}, not a regular file")
-            return
-        self._entries.append(
-            SourceEntry(key, result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino)
-        )
+        if result.st_mode & _FORMAT == stat.S_IFREG:
+            found = (key, result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino)
+            # What SourceEntry(...) does after sorting out its arguments, in half the time, for every file.
+            self._entries.append(_new_entry(SourceEntry, found))
+        else:
+            self._problem(key, "skipped", f"a {kind_of(result.st_mode)}, not a regular file")
 
     def _unstatable(self, key: str, error: OSError, *, is_link: bool) -> None:
         if error.errno in _LOOP_ERRORS:
@@ -255,14 +279,14 @@ class Walk:
                 return False
         return True
 
-    def _descend(self, key: str, entry: os.DirEntry[str], levels: list[_Level]) -> _Level | None:
+    def _descend(self, key: str, levels: list[_Level]) -> _Level | None:
         if not (self.filters.trivial or self.filters.may_contain(key)):
             return None
-        is_link = entry.is_symlink()
+        is_link = key[len(levels[-1].prefix) :] in levels[-1].links
         if is_link and not self._may_follow(key[:-1]):
             return None
         try:
-            result = entry.stat(follow_symlinks=True)
+            result = os.stat(self._path(key))
         except OSError as error:
             self._unstatable(key[:-1], error, is_link=is_link)
             return None
@@ -291,7 +315,7 @@ class Walk:
 
     def _placed(self, files: Mapping[str, str]) -> Iterator[None]:
         for key in sorted(files):
-            if not (self.filters.visible(key) and self._has_key(key, key)):
+            if not (self.filters.visible(key) and self._has_key(key)):
                 continue
             try:
                 self._add(key, os.stat(files[key]))
@@ -320,13 +344,3 @@ class Walk:
             except OSError as error:
                 self._unstatable(key, error, is_link=is_link)
             yield
-
-
-def _kind_of(mode: int) -> str:
-    kinds: Iterable[tuple[bool, str]] = (
-        (stat.S_ISFIFO(mode), "FIFO"),
-        (stat.S_ISSOCK(mode), "socket"),
-        (stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "device"),
-        (stat.S_ISDIR(mode), "directory"),
-    )
-    return next((name for matches, name in kinds if matches), "special file")

@@ -173,7 +173,12 @@ def test_gitignore_files_are_honoured_where_they_are(tmp_path: Path) -> None:
 def test_an_unreadable_gitignore_makes_its_directory_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_tree(tmp_path, {"sub/.gitignore/": None, "sub/a": "1"})
+    make_tree(tmp_path, {"sub/.gitignore": "a", "sub/a": "1"})
+
+    def deny(self: Path, *_: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", deny)
     _, problems = walked(Walk(str(tmp_path), Filters(ignored=IgnoreTree())))
     assert [(problem.path, problem.kind) for problem in problems] == [("sub/", "unreadable")]
 

@@ -74,6 +74,12 @@ class Policy:
     opaque_etags: bool = False
     protection: Protection = field(default_factory=Protection)
 
+    @property
+    def stat_decides(self) -> bool:
+        """Whether a settled, uncompressed file with its recorded stat is kept where nothing was listed."""
+        plain = self.incremental and not self.content and not self.gzip
+        return plain and self.stat_fields == STAT_FIELDS
+
     def encoding(self, key: str) -> str:
         """The content encoding that an upload of ``key`` gets: ``gzip`` or empty."""
         if not self.gzip:

@@ -27,7 +27,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
 __all__ = ("VERSION", "DocumentManifest", "dump_document", "load_document")
 
@@ -208,9 +208,30 @@ class DocumentManifest:
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
         """Rows greater than ``after``."""
-        if self._keys is None or after is None:
+        return self.rows_after(after or "", limit)
+
+    def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
+        """Rows greater than ``after``, up to ``last``."""
+        rows: list[RecordedEntry] = []
+        while page := self.rows_after(after, 1000):
+            rows += [row for row in page if row.key <= last]
+            after = page[-1].key
+            if after >= last:
+                break
+        return rows
+
+    def stats_after(self, after: str, limit: int) -> list[Stat]:
+        """Stats of rows greater than ``after``."""
+        return [
+            (*row[:4], row.inode if row.settled and not row.encoding else -1)
+            for row in self.rows_after(after, limit)
+        ]
+
+    def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
+        """Rows greater than ``after``."""
+        if self._keys is None or not after:
             self._keys = sorted(self._rows)
-        place = 0 if after is None else bisect.bisect_right(self._keys, after)
+        place = bisect.bisect_right(self._keys, after)
         page: list[RecordedEntry] = []
         while len(page) < limit and place < len(self._keys):
             row = self._rows.get(self._keys[place])

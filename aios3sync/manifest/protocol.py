@@ -10,7 +10,10 @@ from typing import Protocol
 
 from aios3sync.core.entries import RecordedEntry
 
-__all__ = ("Binding", "Manifest", "ManifestState")
+__all__ = ("Binding", "Manifest", "ManifestState", "Stat")
+
+Stat = tuple[str, int, int, int, int]
+"""Key, size, mtime_ns, ctime_ns, inode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,22 @@ class Manifest(Protocol):
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
         """Up to ``limit`` rows with keys greater than ``after``, ascending; empty at the end."""
+        ...
+
+    def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
+        """What :meth:`page` returns; blocks, for whoever is in a thread already."""
+        ...
+
+    def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
+        """All rows with keys greater than ``after`` up to and with ``last``, ascending. Blocks."""
+        ...
+
+    def stats_after(self, after: str, limit: int) -> list[Stat]:
+        """The first five fields of up to ``limit`` rows greater than ``after``, ascending. Blocks.
+
+        One equals a :class:`~aios3sync.core.entries.SourceEntry` only if the row can be kept by its stat
+        alone: of rows that are not settled, or compressed, the inode is -1.
+        """
         ...
 
     async def get(self, key: str) -> RecordedEntry | None:

@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
 __all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")
 
@@ -40,6 +40,10 @@ CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROW
 _COLUMNS: Final = ", ".join(RecordedEntry._fields)
 _INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
 _PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
+_THROUGH: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? AND key <= ? ORDER BY key"  # noqa: S608
+_STATS: Final = """SELECT key, size, mtime_ns, ctime_ns,
+    CASE WHEN settled AND encoding = '' THEN inode ELSE -1 END
+    FROM entries WHERE key > ? ORDER BY key LIMIT ?"""
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
 T = TypeVar("T")
@@ -132,12 +136,25 @@ class SqliteManifest:
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
         """Rows greater than ``after``."""
+        return await to_thread.run_sync(self.rows_after, after or "", limit)
 
+    def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
+        """Rows greater than ``after``."""
+        return self._rows(_PAGE, (after, limit))
+
+    def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
+        """Rows greater than ``after``, up to ``last``."""
+        return self._rows(_THROUGH, (after, last))
+
+    def stats_after(self, after: str, limit: int) -> list[Stat]:
+        """Stats of rows greater than ``after``."""
+        return self._locked(lambda: self._connection.execute(_STATS, (after, limit)).fetchall())
+
+    def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
         def work() -> list[RecordedEntry]:
-            rows = self._connection.execute(_PAGE, (after or "", limit))
-            return list(map(RecordedEntry._make, rows))
+            return list(map(RecordedEntry._make, self._connection.execute(sql, arguments)))
 
-        return await self._run(work)
+        return self._locked(work)
 
     async def get(self, key: str) -> RecordedEntry | None:
         """One row."""

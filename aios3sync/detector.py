@@ -138,6 +138,8 @@ class Detector:
                     join.end(index)
                 else:
                     join.feed(index, self._arrived(index, batch, visible))
+            if target is not None and self._run.policy.delete != "mirror":
+                join.alone(TARGET)  # a stretch of objects that are not ours: nothing is to be decided
             await self._decide(join.rows(), listed=target is not None)
         await self._spool.hold(self._held)
         self.complete = True

@@ -6,7 +6,9 @@ in which S3 lists keys (https://docs.aws.amazon.com/AmazonS3/latest/API/API_List
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import islice
+from operator import attrgetter, ge
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aios3sync.errors import OutOfOrderError
@@ -27,6 +29,7 @@ class Keyed(Protocol):
 
 
 K = TypeVar("K", bound=Keyed)
+_key = attrgetter("key")
 Row = tuple[Any, ...]
 
 
@@ -77,15 +80,32 @@ class BatchJoin:
         """
         if self._places[index] < len(self._batches[index]):
             raise ValueError(f"{self._names[index]} was fed though it is not hungry")
+        if not batch:
+            return
+        keys = list(map(_key, batch))
         previous = self._last[index]
-        for item in batch:
-            key = item.key
-            if previous is not None and key <= previous:
-                raise OutOfOrderError(self._names[index], previous, key)
-            previous = key
-        self._last[index] = previous
+        if (previous is not None and keys[0] <= previous) or any(map(ge, keys, islice(keys, 1, None))):
+            raise _disorder(self._names[index], previous, keys)
+        self._last[index] = keys[-1]
         self._batches[index] = batch
         self._places[index] = 0
+
+    def alone(self, index: int) -> Sequence[Any]:
+        """Take the items of one stream that come before all that the other streams have.
+
+        Nothing is taken while another stream is hungry: what it brings might come first.
+        """
+        batch, place = self._batches[index], self._places[index]
+        end = len(batch)
+        for other, items in enumerate(self._batches):
+            if other == index:
+                continue
+            if self._places[other] < len(items):
+                end = bisect_left(batch, items[self._places[other]].key, place, end, key=_key)
+            elif not self._ended[other]:
+                return ()
+        self._places[index] = max(end, place)
+        return batch[place:end]
 
     def end(self, index: int) -> None:
         """The stream has no more items."""
@@ -115,6 +135,15 @@ class BatchJoin:
                     else:
                         heads[index] = None
             yield tuple(heads)
+
+
+def _disorder(name: str, previous: str | None, keys: Sequence[str]) -> OutOfOrderError:
+    """The error for the first key that does not ascend."""
+    for key in keys:
+        if previous is not None and key <= previous:
+            return OutOfOrderError(name, previous, key)
+        previous = key
+    raise AssertionError("the keys ascend")
 
 
 def merge_join(*streams: Iterable[Keyed], batch_size: int = 256) -> Iterator[Row]:

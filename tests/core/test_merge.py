@@ -186,3 +186,36 @@ def test_ended_streams_are_not_finished_before_their_rows_are_taken() -> None:
     assert not join.finished
     assert len(list(join.rows())) == 1
     assert join.finished
+
+
+@given(
+    alone=st.lists(st.text("abc/", max_size=3), unique=True, max_size=12).map(sorted),
+    others=st.lists(st.lists(st.text("abc/", max_size=3), unique=True, max_size=6).map(sorted), max_size=2),
+)
+def test_what_stands_alone_is_taken_at_once_and_nothing_is_lost(
+    alone: list[str], others: list[list[str]]
+) -> None:
+    """What alone() takes comes before everything else, and the rows after it are the rest of the join."""
+    join = BatchJoin(*(f"stream {number}" for number in range(1 + len(others))))
+    for index, keys in enumerate([alone, *others]):
+        join.feed(index, [Item(key, index) for key in keys])
+        join.end(index)
+    taken = [item.key for item in join.alone(0)]
+    least = min((keys[0] for keys in others if keys), default=None)
+    assert taken == [key for key in alone if least is None or key < least]
+    rest = list(join.rows())
+    assert [row[0].key for row in rest if row[0] is not None] == alone[len(taken) :]
+    for index, keys in enumerate(others, start=1):
+        assert [row[index].key for row in rest if row[index] is not None] == keys
+
+
+def test_nothing_stands_alone_while_another_stream_may_still_bring_it() -> None:
+    """A stream that has run dry but not ended may continue with any key."""
+    join = BatchJoin("one", "two")
+    join.feed(0, [Item("a", 0), Item("b", 0)])
+    assert join.alone(0) == ()
+    join.end(1)
+    assert [item.key for item in join.alone(0)] == ["a", "b"]
+    assert join.finished is False
+    join.end(0)
+    assert join.finished

@@ -29,7 +29,7 @@ Check = Literal["auto", "list", "content"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
-Lane = Literal["auto", "boto"]
+Lane = Literal["auto", "wire", "boto"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 
 _SSE_ALGORITHMS = ("", "AES256", "aws:kms", "aws:kms:dsse")

@@ -5,11 +5,12 @@ The client is opened by the first request, so that a run which asks S3 nothing n
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
 
     from aios3sync.explanation import Explanation
     from aios3sync.manifest.exchange import StoredManifest
+    from aios3sync.store.wire import WireLane
 
 __all__ = ("Session", "connect")
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -85,7 +89,9 @@ class Session:
         self._closing = closing
         self._session = session
         self._client = client
-        self._adopted = False
+        self._opened = False
+        self._lane: WireLane | None = None
+        self._told = False
         self._opening = anyio.Lock()
         self._limiter = Limiter(options.workers)
         self._retries = RetryBudget()
@@ -130,18 +136,52 @@ class Session:
         return open_store
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
+        """The store that really sends: WireStore where it applies, else BotoStore."""
         # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
-        from aios3sync.store.boto import BotoStore, adopt_client, open_client
+        from aios3sync.store.boto import BotoStore
 
         async with self._opening:
-            if self._client is None:
-                opening = open_client(self.options, self._session)
-                self._client = await self._closing.enter_async_context(opening)
-                self._adopted = True
-            elif not self._adopted:
-                adopt_client(self._client)
-                self._adopted = True
-        return BotoStore(self._client, bucket, **reading)
+            if not self._opened:
+                await self._open()
+            boto = BotoStore(self._client, bucket, **reading)
+            if self._lane is None:
+                return boto
+            from aios3sync.store.wire import WireUnavailableError, open_wire
+
+            try:
+                return await open_wire(self._lane, boto, **reading)
+            except WireUnavailableError as error:
+                self._without_wire(error)
+                return boto
+
+    async def _open(self) -> None:
+        """Open the client, or prepare the caller's, and the wire lane beside it."""
+        from aios3sync.store.boto import adopt_client, open_client
+
+        if self._client is None:
+            opening = open_client(self.options, self._session)
+            self._client = await self._closing.enter_async_context(opening)
+        else:
+            adopt_client(self._client)
+        self._opened = True
+        if self.options.lane == "boto":
+            return
+        from aios3sync.store.wire import WireLane, WireUnavailableError
+
+        try:
+            self._lane = await WireLane.open(self._client, self.options)
+        except WireUnavailableError as error:
+            self._without_wire(error)
+        else:
+            self._closing.push_async_callback(self._lane.aclose)
+
+    def _without_wire(self, reason: Exception) -> None:
+        """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
+        if self.options.lane == "wire":
+            raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
+        if not self._told:
+            _LOG.warning("requests go through botocore, which is slower: %s", reason)
+            self._told = True
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
         self,

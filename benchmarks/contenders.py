@@ -1,0 +1,222 @@
+"""Who is measured with which commands: tables of command templates; runs nothing but one ``--help``.
+
+Placeholders: ``{tree}`` and ``{empty}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``, and
+``{python}``, ``{library}``, ``{s5cmd}``, ``{rclone}``, ``{aws}``, ``{boto3-s3}`` are programs.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from benchmarks.cases import Verb
+
+__all__ = ("OURS", "PEERS", "Contender", "filled_in", "our_lanes", "ours", "select_contenders")
+
+OURS = "aios3sync"
+Slot = Verb | Literal["setup"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One tool at one setting: one row of every table.
+
+    Attributes:
+        name: unique.
+        tool: which program.
+        setting: ``best``, ``default`` or what makes it special.
+        verifies: it makes sure that what arrived is what it sent.
+        commands: for each verb; ``setup`` uploads the tree before ``unchanged`` and ``changed`` (``fresh``
+            does where there is none).
+        configuration: the AWS configuration file that it gets.
+        environment: variables that it gets.
+        forgetful: its local state is thrown away before each run.
+    """
+
+    name: str
+    tool: str
+    setting: str
+    verifies: bool
+    commands: Mapping[Slot, str]
+    configuration: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    forgetful: bool = False
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether it is somebody else's tool."""
+        return self.tool != OURS
+
+    @property
+    def setup(self) -> str:
+        """The command that uploads the tree for the first time."""
+        return self.commands.get("setup") or self.commands["fresh"]
+
+
+_SYNC = "{python} -m aios3sync sync {tree} {target}"
+_CLEAR = "{python} -m aios3sync sync {empty} {target} --delete --allow-empty-source --max-delete-ratio 1"
+_LIST = "{python} -m aios3sync sync {empty} {target} --check list --json"
+
+
+def our_lanes() -> tuple[str, ...]:
+    """The lanes that this version of our command line accepts, ``auto`` left out."""
+    asked = [sys.executable, "-m", "aios3sync", "sync", "--help"]
+    text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"--lane\s+\[([a-z|\s]+)\]", text)
+    lanes = re.split(r"[|\s]+", found[1]) if found else []
+    return tuple(lane for lane in lanes if lane and lane != "auto")
+
+
+def ours(lanes: Sequence[str]) -> list[Contender]:
+    """Our own rows: as installed, each lane by itself, and the library without uvloop."""
+    verb_commands: dict[Slot, str] = {
+        "fresh": _SYNC,
+        "unchanged": _SYNC,
+        "changed": _SYNC,
+        "delete": _CLEAR,
+        "list": _LIST,
+    }
+    asking = f"{_SYNC} --check list"
+    listing: dict[Slot, str] = {"setup": _SYNC, "unchanged": asking, "changed": asking}
+    lost: dict[Slot, str] = {"setup": _SYNC, "unchanged": _SYNC}
+    library: dict[Slot, str] = {"fresh": "{python} {library} {tree} {target}"}
+    rows = [
+        Contender(OURS, OURS, "default, with its manifest", True, verb_commands),
+        Contender(f"{OURS} listing", OURS, "--check list", True, listing),
+        Contender(f"{OURS} manifest lost", OURS, "default, without its manifest", True, lost, forgetful=True),
+        Contender(f"{OURS} library", OURS, "the library on plain asyncio, no uvloop", True, library),
+    ]
+    for lane in lanes:
+        one: dict[Slot, str] = {
+            "fresh": f"{_SYNC} --lane {lane}",
+            "delete": f"{_CLEAR} --lane {lane}",
+            "list": f"{_LIST} --lane {lane}",
+        }
+        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one))
+    return rows
+
+
+def _s5cmd() -> list[Contender]:
+    tuned = "{s5cmd} --numworkers 32 --log error"
+    best: dict[Slot, str] = {
+        "fresh": f"{tuned} cp {{tree}}/ {{target}}/",
+        "unchanged": f"{tuned} sync {{tree}}/ {{target}}/",
+        "changed": f"{tuned} sync {{tree}}/ {{target}}/",
+        "delete": f"{tuned} rm {{target}}/*",
+        "list": "{s5cmd} ls {target}/*",
+    }
+    default: dict[Slot, str] = {
+        "fresh": "{s5cmd} sync {tree}/ {target}/",
+        "unchanged": "{s5cmd} sync {tree}/ {target}/",
+        "changed": "{s5cmd} sync {tree}/ {target}/",
+        "delete": "{s5cmd} rm {target}/*",
+    }
+    return [
+        Contender("s5cmd best", "s5cmd", "32 workers; cp where nothing is there", False, best),
+        Contender("s5cmd default", "s5cmd", "default (256 workers)", False, default),
+    ]
+
+
+_RCLONE = {
+    "RCLONE_CONFIG_BENCH_TYPE": "s3",
+    "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
+    "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+    "RCLONE_CONFIG_BENCH_ENDPOINT": "{endpoint}",
+}
+
+
+def _rclone() -> list[Contender]:
+    place = "bench:{bucket}/{prefix}"
+    many = "--transfers 32 --checkers 32"
+    quick = f"{{rclone}} sync {many} --fast-list --s3-no-head --s3-no-check-bucket"
+    best: dict[Slot, str] = {
+        "fresh": f"{quick} {{tree}} {place}",
+        "unchanged": f"{quick} --update --use-server-modtime {{tree}} {place}",
+        "changed": f"{quick} --update --use-server-modtime {{tree}} {place}",
+        "delete": f"{{rclone}} delete {many} --fast-list {place}",
+        "list": f"{{rclone}} lsf -R --files-only --fast-list {place}",
+    }
+    careful: dict[Slot, str] = {
+        "fresh": f"{{rclone}} sync {many} {{tree}} {place}",
+        "unchanged": f"{{rclone}} sync {many} --fast-list --checksum {{tree}} {place}",
+        "changed": f"{{rclone}} sync {many} --fast-list --checksum {{tree}} {place}",
+    }
+    default: dict[Slot, str] = {
+        "fresh": f"{{rclone}} sync {{tree}} {place}",
+        "unchanged": f"{{rclone}} sync {{tree}} {place}",
+        "changed": f"{{rclone}} sync {{tree}} {place}",
+        "delete": f"{{rclone}} delete {place}",
+    }
+    fast = "32 transfers and checkers, no HEAD after a PUT, server's times"
+    return [
+        Contender("rclone best", "rclone", fast, False, best, "", _RCLONE),
+        Contender("rclone verifying", "rclone", "32 transfers and checkers", True, careful, "", _RCLONE),
+        Contender(
+            "rclone default", "rclone", "default (4 transfers, 8 checkers)", True, default, "", _RCLONE
+        ),
+    ]
+
+
+_TUNED = """[default]
+request_checksum_calculation = when_required
+response_checksum_validation = when_required
+s3 =
+    max_concurrent_requests = 32
+"""
+_CRT = f"{_TUNED}    preferred_transfer_client = crt\n"
+
+
+def _aws_like(tool: str, program: str) -> list[Contender]:
+    """``aws s3`` and its library twin have the same commands and the same configuration file."""
+    sync = f"{program} sync {{tree}} {{target}}"
+    quiet = f"{sync} --only-show-errors"
+    best: dict[Slot, str] = {
+        "fresh": quiet,
+        "unchanged": quiet,
+        "changed": quiet,
+        "delete": f"{program} rm --recursive --only-show-errors {{target}}",
+        "list": f"{program} ls --recursive {{target}}/",
+    }
+    default: dict[Slot, str] = {
+        "fresh": sync,
+        "unchanged": sync,
+        "changed": sync,
+        "delete": f"{program} rm --recursive {{target}}",
+    }
+    return [
+        Contender(f"{tool} best", tool, "32 requests at once, no added checksums", False, best, _TUNED),
+        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default),
+    ]
+
+
+def _boto3_s3() -> list[Contender]:
+    """As ``aws``, and with the client in C, which ``aws`` can use from version 2 on."""
+    tool = "boto3-s3"
+    quiet: dict[Slot, str] = {"fresh": "{boto3-s3} sync {tree} {target} --only-show-errors"}
+    native = Contender(f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT)
+    return [*_aws_like(tool, "{boto3-s3}"), native]
+
+
+PEERS = (*_s5cmd(), *_rclone(), *_aws_like("aws", "{aws} s3"), *_boto3_s3())
+
+
+def select_contenders(all_of_them: Sequence[Contender], wanted: Sequence[str]) -> list[Contender]:
+    """Those whose tool or name is wanted; all of them if nothing is.
+
+    Raises:
+        ValueError: nobody has that name.
+    """
+    known = {name for each in all_of_them for name in (each.tool, each.name)}
+    if unknown := [name for name in wanted if name not in known]:
+        raise ValueError(f"no such tool: {', '.join(unknown)}; there are {'; '.join(sorted(known))}")
+    return [each for each in all_of_them if not wanted or each.tool in wanted or each.name in wanted]
+
+
+def filled_in(template: str, places: Mapping[str, str]) -> list[str]:
+    """The words of a command with its placeholders filled in; a filled-in blank splits nothing."""
+    return [re.sub(r"\{([\w-]+)\}", lambda found: places[found[1]], word) for word in shlex.split(template)]

@@ -1,0 +1,87 @@
+"""Measures one process from outside: wall, CPU, peak memory, exit code; it never looks at a bucket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ("Measurement", "last_words", "measure")
+
+_STOPWATCH = Path(__file__).with_name("stopwatch.py")
+_TIMED_OUT = 124
+"""The exit code of a command that was ended, as timeout(1) has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one run of one command cost.
+
+    Attributes:
+        wall_s: from the start of the process to its end.
+        user_s, system_s: CPU time, with that of children it waited for.
+        peak_kib: the largest resident set.
+        exit_code: negative for a signal, 124 if it was ended for taking too long.
+        output, errors: the files that hold what it printed.
+    """
+
+    wall_s: float
+    user_s: float
+    system_s: float
+    peak_kib: int
+    exit_code: int
+    output: Path
+    errors: Path
+
+
+def measure(
+    command: Sequence[str], environment: Mapping[str, str], place: Path, limit_s: float
+) -> Measurement:
+    """Run ``command`` in the directory ``place``, which also takes its output, for at most ``limit_s``.
+
+    Whatever ends this function early, Ctrl-C included, ends the command as well.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    result, output, errors = place / "usage", place / "output", place / "errors"
+    result.unlink(missing_ok=True)
+    watched = [sys.executable, "-I", "-S", str(_STOPWATCH), str(result), *command]
+    with output.open("wb") as out, errors.open("wb") as err:
+        process = subprocess.Popen(
+            watched,
+            cwd=place,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+        try:
+            process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            _end(process)
+    if not result.exists():
+        return Measurement(limit_s, 0, 0, 0, _TIMED_OUT, output, errors)
+    wall, user, system, peak, code = result.read_text().split()
+    return Measurement(float(wall), float(user), float(system), int(peak), int(code), output, errors)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the command and of all it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def last_words(measurement: Measurement) -> str:
+    """The last line that the command wrote, on standard error if it wrote any there."""
+    for path in (measurement.errors, measurement.output):
+        lines = path.read_text(errors="replace").replace("\r", "\n").split("\n")
+        if said := [line.strip() for line in lines if line.strip()]:
+            return said[-1][:300]
+    return ""

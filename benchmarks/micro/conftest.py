@@ -1,0 +1,45 @@
+"""How large the microbenchmarks are; measures nothing.
+
+``python -m pytest benchmarks/micro`` measures, ``--benchmark-disable`` runs each once at toy size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+
+_FULL, _TOY = 10_000, 50
+
+
+@pytest.fixture(scope="session")
+def size(pytestconfig: pytest.Config) -> int:
+    """How many items a measured function works on; figures divided by it are those of one item."""
+    return _TOY if pytestconfig.getoption("benchmark_disable") else _FULL
+
+
+@pytest.fixture(scope="session")
+def keys(size: int) -> list[str]:
+    """Ascending keys, 1000 to a folder."""
+    return [f"folder-{number // 1000:03}/file-{number:06}.bin" for number in range(size)]
+
+
+@pytest.fixture(scope="session")
+def sources(keys: list[str]) -> list[SourceEntry]:
+    """Files as a walk sees them."""
+    return [SourceEntry(key, 4096, 10**18, 10**18, inode) for inode, key in enumerate(keys)]
+
+
+@pytest.fixture(scope="session")
+def recorded(sources: list[SourceEntry]) -> list[RecordedEntry]:
+    """The same files as a manifest remembers them."""
+    digests = [hashlib.md5(entry.key.encode(), usedforsecurity=False).hexdigest() for entry in sources]
+    return [RecordedEntry(*entry, digest, digest) for entry, digest in zip(sources, digests, strict=True)]
+
+
+@pytest.fixture(scope="session")
+def targets(recorded: list[RecordedEntry]) -> list[TargetEntry]:
+    """The same files as a listing shows them."""
+    return [TargetEntry(row.key, row.size, row.etag, 1e9) for row in recorded]

@@ -1,0 +1,109 @@
+"""The results as they are kept: plain values, and the JSON file of them; computes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+__all__ = ("SCHEMA", "CaseRow", "ContenderRow", "Record", "Run", "Tool", "load", "save")
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program that was asked to take part; ``problem`` says why it could not."""
+
+    name: str
+    requirement: str
+    version: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContenderRow:
+    """A tool at one setting, with the commands it was run with."""
+
+    name: str
+    tool: str
+    setting: str
+    is_peer: bool
+    verifies: bool
+    commands: dict[str, str]
+    configuration: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case as it was run; ``skipped`` says why it was not."""
+
+    name: str
+    title: str
+    verb: str
+    items: int
+    total_bytes: int = 0
+    changed: int = 0
+    skipped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one contender; ``problem`` is empty where everything is as it should be."""
+
+    case: str
+    contender: str
+    round: int
+    wall_s: float
+    user_s: float
+    system_s: float
+    peak_kib: int
+    exit_code: int
+    problem: str = ""
+
+    @property
+    def is_good(self) -> bool:
+        """It ended well, and the bucket holds what it should."""
+        return not self.problem
+
+
+@dataclass(slots=True)
+class Record:
+    """All of one run of the program on one endpoint."""
+
+    server: str
+    environment: dict[str, Any]
+    settings: dict[str, Any]
+    started: str
+    tools: list[Tool] = field(default_factory=list)
+    contenders: list[ContenderRow] = field(default_factory=list)
+    cases: list[CaseRow] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    finished: str = ""
+    schema: int = SCHEMA
+
+
+def save(record: Record, path: Path) -> None:
+    """Write it, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    beside.replace(path)
+
+
+def load(path: Path) -> Record:
+    """Read it back.
+
+    Raises:
+        ValueError: it is of another version of this program.
+    """
+    values = json.loads(path.read_text())
+    if values.get("schema") != SCHEMA:
+        raise ValueError(f"{path} has schema {values.get('schema')}, this program reads {SCHEMA}")
+    rows = {"tools": Tool, "contenders": ContenderRow, "cases": CaseRow, "runs": Run}
+    for name, kind in rows.items():
+        values[name] = [kind(**row) for row in values[name]]
+    return Record(**values)

@@ -1,0 +1,154 @@
+"""Writes RESULTS.md from records: all in it is computed here; it measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmarks.figures import Figure, fastest, figures_of, ratio
+from benchmarks.record import CaseRow, ContenderRow, Record
+from benchmarks.table import HEADINGS, rows_of
+
+__all__ = ("render", "summary_rows")
+
+_INTRODUCTION = """\
+# Results
+
+Written by `python -m benchmarks report` from the JSON of the runs; not by hand.
+
+Each contender is a process of its own, measured from its start to its end: wall time, CPU (user and system,
+with its children), peak memory. Runs are interleaved, each round begins with somebody else; the server and
+the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
+bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size and,
+where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint keeps
+are in memory; the large files are sparse.
+
+"x fastest peer" is the median of the fastest peer of the same table divided by the median of the row: above 1
+is faster than it. Tools that verify make sure by themselves that what arrived is what they sent."""
+
+_SUMMARY_HEADINGS = (
+    "case",
+    "ours s",
+    "fastest peer",
+    "its s",
+    "ratio",
+    "fastest that verifies",
+    "its s",
+    "ratio",
+)
+
+
+def render(records: Sequence[Record], charts: Sequence[str]) -> str:
+    """The whole document; ``charts`` has a link, or nothing, for each record."""
+    lines = [_INTRODUCTION]
+    for record, chart in zip(records, charts, strict=True):
+        lines += ["", *_section(record, chart)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(record: Record, chart: str) -> Iterator[str]:
+    yield f"## On {record.server}"
+    yield ""
+    yield from _about(record)
+    yield ""
+    yield from _markdown(_SUMMARY_HEADINGS, summary_rows(record))
+    if chart:
+        yield ""
+        yield f"![Medians on {record.server}]({chart})"
+    for case in record.cases:
+        yield ""
+        yield from _case(record, case)
+    yield ""
+    yield from _commands(record)
+
+
+def _about(record: Record) -> Iterator[str]:
+    known = record.environment
+    settings = record.settings
+    yield f"- {known['cpu']}, {known['cores']} cores, {known['memory_mib']:,} MiB"
+    yield f"- {known['kernel']}; {known['python']}"
+    yield f"- aios3sync {known['aios3sync']}; {record.started} to {record.finished or 'an early end'}"
+    yield f"- load before the first run {known['load_before']}; {settings['runs']} runs each"
+    if settings.get("scale", 1) != 1:
+        yield f"- **Scaled by {settings['scale']}: good for tests of this program only.**"
+    for tool in record.tools:
+        yield f"- {tool.name}: " + (f"**missing**: {tool.problem}" if tool.problem else tool.version)
+    for note in record.notes:
+        yield f"- {note}"
+
+
+def summary_rows(record: Record) -> list[tuple[str, ...]]:
+    """Each of our rows against the fastest peers, case by case."""
+    rows = []
+    for case in record.cases:
+        figures = figures_of(record, case)
+        best = (fastest(figures), fastest(figures, verifying=True))
+        for mine in figures:
+            if not mine.contender.is_peer and mine.good:
+                cells = [cell for peer in best for cell in _peer(mine, peer)]
+                rows.append((case.title, mine.contender.name, f"{mine.wall:.3f}", *cells))
+    return rows
+
+
+def _peer(mine: Figure, peer: Figure | None) -> tuple[str, str, str]:
+    times = ratio(mine, peer)
+    if peer is None or times is None:
+        return ("-", "-", "-")
+    return (peer.contender.name, f"{peer.wall:.3f}", f"{times:.2f}")
+
+
+def _case(record: Record, case: CaseRow) -> Iterator[str]:
+    yield f"### {case.title}"
+    yield ""
+    if case.skipped:
+        yield f"Skipped: {case.skipped}."
+        return
+    if case.changed:
+        yield f"{case.changed:,} of the files are rewritten before each round, with as many other bytes."
+        yield ""
+    yield from _markdown(HEADINGS, rows_of(record, case))
+    troubled = [figure for figure in figures_of(record, case) if figure.problems]
+    if troubled:
+        yield ""
+    for figure in troubled:
+        yield f"- **{figure.contender.name}**: {'; '.join(map(_plain, figure.problems))}"
+
+
+def _commands(record: Record) -> Iterator[str]:
+    yield f"### Commands on {record.server}"
+    yield ""
+    yield "TREE is the source, EMPTY a directory without files, TARGET `s3://BUCKET/PREFIX`."
+    yield ""
+    taken = {run.contender for run in record.runs}
+    verbs = {case.verb for case in record.cases}
+    for row in record.contenders:
+        if row.name in taken:
+            yield from _contender(row, verbs)
+
+
+def _contender(row: ContenderRow, verbs: set[str]) -> Iterator[str]:
+    careful = "verifies what it sent" if row.verifies else "does not verify what it sent"
+    yield f"- **{row.name}**: {row.setting}; {careful}"
+    for verb, command in row.commands.items():
+        if verb in verbs or verb == "setup":
+            yield f"  - {verb}: `{command}`"
+    if row.configuration:
+        settings = "; ".join(line.strip() for line in row.configuration.splitlines() if line.strip())
+        yield f"  - configuration: `{settings}`"
+    if row.environment:
+        yield (
+            "  - environment: `"
+            + " ".join(f"{name}={value}" for name, value in row.environment.items())
+            + "`"
+        )
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield "| " + " | ".join(headings) + " |"
+    yield "|---" + "|---:" * (len(headings) - 1) + "|"
+    for row in rows:
+        yield "| " + " | ".join(map(_plain, row)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")

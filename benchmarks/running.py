@@ -1,0 +1,257 @@
+"""Carries out the plan: prepares, measures, checks, records; it computes no figures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from benchmarks import machine
+from benchmarks.cases import Case, rounds
+from benchmarks.checking import Finding, compare, count_listed, look
+from benchmarks.contenders import OURS, Contender, filled_in
+from benchmarks.endpoints import BUCKET, ROOT, Server, client_of
+from benchmarks.measuring import Measurement, last_words, measure
+from benchmarks.record import CaseRow, Record, Run
+from benchmarks.trees import Content, Tree, TreePlan, change, grow
+
+__all__ = ("Bench",)
+
+_TENTH: Final = 10
+_FILLED: Final = "filled"
+_FILL_SIZE: Final = 100
+
+
+@dataclass(slots=True)
+class Bench:
+    """All that the runs of one endpoint share.
+
+    Attributes:
+        runs: how often everybody is measured.
+        place: a directory in memory, removed by its owner.
+        programs: placeholder to path.
+        settle_s: how long files rest after a change: young files are hashed twice by careful tools.
+        limit_s: how long one run may take.
+        saved: called after each case, so that an interruption loses one case at most.
+    """
+
+    record: Record
+    server: Server
+    contenders: Sequence[Contender]
+    programs: Mapping[str, str]
+    place: Path
+    runs: int
+    settle_s: float
+    limit_s: float
+    say: Callable[[str], None]
+    saved: Callable[[], None]
+
+    def run_case(self, case: Case) -> None:
+        """Run one case with everybody who has a command for it."""
+        able = [each for each in self.contenders if case.verb in each.commands]
+        free = machine.free_memory()
+        reason = ""
+        if free < case.memory:
+            reason = f"needs {case.memory >> 20:,} MiB of memory, {free >> 20:,} were free"
+        elif not able:
+            reason = "nobody was chosen who can do it"
+        if reason:
+            self.say(f"{case.title}: skipped, {reason}")
+            self.record.cases.append(CaseRow(case.name, case.title, case.verb, case.items, skipped=reason))
+            return
+        self.say(f"{case.title}:")
+        tree = grow(case.tree, self.place / "tree")
+        row = CaseRow(case.name, case.title, case.verb, case.items, tree.total, _changed(case))
+        self.record.cases.append(row)
+        try:
+            self._rest()
+            self._dispatch(case, tree, able)
+        except (RuntimeError, BotoCoreError, ClientError) as error:
+            # The endpoint failed, not a contender: the other cases may still be possible.
+            self.record.notes.append(f"{case.name} ended early: {self._public(str(error))}")
+        finally:
+            shutil.rmtree(tree.root, ignore_errors=True)
+            self.saved()
+
+    def _dispatch(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
+        if case.verb == "fresh":
+            self._fresh(case, tree, able)
+        elif case.verb == "delete":
+            self._delete(case, tree, able)
+        elif case.verb == "list":
+            self._list(case, tree, able)
+        else:
+            self._kept(case, tree, able)
+
+    # One method for each kind of case: what must be so before a run, and what must be so after it.
+
+    def _fresh(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
+        for number, each in _order(able, self.runs):
+            self.server.reset()
+            self._forget(each)
+            done = self._measure(case, each, tree, _prefix(case, each))
+            self._note(case, each, number, done, self._against(tree.contents, _prefix(case, each)))
+
+    def _kept(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
+        self.server.reset()
+        ready = self._set_up(case, tree, able)
+        before = -1
+        for number, each in _order(ready, self.runs):
+            if case.verb == "changed" and number != before:
+                change(tree, _TENTH, number)
+                self._rest()
+            before = number
+            if each.forgetful:
+                self._forget(each)
+            done = self._measure(case, each, tree, _prefix(case, each))
+            self._note(case, each, number, done, self._against(tree.contents, _prefix(case, each)))
+
+    def _delete(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
+        for number, each in _order(able, self.runs):
+            self._forget(each)
+            self._fill(case.objects)
+            done = self._measure(case, each, tree, f"{ROOT}/{_FILLED}")
+            self._note(case, each, number, done, self._against({}, f"{ROOT}/{_FILLED}"))
+
+    def _list(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
+        self._fill(case.objects)
+        for number, each in _order(able, self.runs):
+            self._forget(each)
+            done = self._measure(case, each, tree, f"{ROOT}/{_FILLED}")
+            seen = count_listed(done.output, is_ours=each.tool == OURS) if done.exit_code == 0 else 0
+            self._note(case, each, number, done, Finding(lost=max(0, case.objects - seen)))
+
+    def _set_up(self, case: Case, tree: Tree, able: Sequence[Contender]) -> list[Contender]:
+        """Upload the tree to the prefix of everybody; those who cannot are left out, and noted."""
+        ready, prefixes = [], set()
+        for each in able:
+            prefix = _prefix(case, each)
+            if prefix not in prefixes:
+                self._forget(each)
+                done = self._run(each, each.setup, tree, prefix)
+                finding = self._against(tree.contents, prefix)
+                if done.exit_code or not finding.is_good:
+                    problem = str(finding) or last_words(done)
+                    self.record.notes.append(f"{case.name}: {each.name} could not set up: {problem}")
+                    continue
+            prefixes.add(prefix)
+            ready.append(each)
+        self._rest()
+        return ready
+
+    def _fill(self, count: int) -> None:
+        """Make ``count`` objects below one prefix, by whatever is quickest here."""
+        prefix = f"{ROOT}/{_FILLED}"
+        if self.server.fill(prefix, count):
+            return
+        source = self.place / "filling"
+        try:
+            tree = grow(TreePlan("small", count, _FILL_SIZE), source)
+            uploader = Contender(
+                "fill", OURS, "", True, {"fresh": "{python} -m aios3sync sync {tree} {target}"}
+            )
+            self._forget(uploader)
+            done = self._run(uploader, uploader.setup, tree, prefix)
+        finally:
+            shutil.rmtree(source, ignore_errors=True)
+        if done.exit_code:
+            raise RuntimeError(f"the bucket could not be filled: {last_words(done)}")
+
+    # One run
+
+    def _measure(self, case: Case, each: Contender, tree: Tree, prefix: str) -> Measurement:
+        return self._run(each, each.commands[case.verb], tree, prefix)
+
+    def _run(self, each: Contender, template: str, tree: Tree, prefix: str) -> Measurement:
+        home = self.place / "homes" / _slug(each.name)
+        (home / "empty").mkdir(parents=True, exist_ok=True)
+        (home / "aws-config").write_text(each.configuration or "[default]\n")
+        places = {
+            **self.programs,
+            "tree": str(tree.root),
+            "empty": str(home / "empty"),
+            "bucket": BUCKET,
+            "prefix": prefix,
+            "target": f"s3://{BUCKET}/{prefix}",
+            "endpoint": self.server.endpoint.url,
+        }
+        return measure(filled_in(template, places), self._environment(each, home), home, self.limit_s)
+
+    def _environment(self, each: Contender, home: Path) -> dict[str, str]:
+        """The endpoint, the contender's own settings, and nothing else of the caller's."""
+        endpoint = self.server.endpoint
+        own = {name: value.format(endpoint=endpoint.url) for name, value in each.environment.items()}
+        return {
+            "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "TMPDIR": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "AWS_CONFIG_FILE": str(home / "aws-config"),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "S3_ENDPOINT_URL": endpoint.url,
+            "RCLONE_CONFIG": "/dev/null",
+            **endpoint.environment(),
+            **own,
+        }
+
+    def _forget(self, each: Contender) -> None:
+        shutil.rmtree(self.place / "homes" / _slug(each.name), ignore_errors=True)
+
+    def _rest(self) -> None:
+        time.sleep(self.settle_s)
+
+    def _against(self, expected: Mapping[str, Content], prefix: str) -> Finding:
+        client = client_of(self.server.endpoint)
+        try:
+            return compare(expected, look(client, BUCKET, prefix), etags=self.server.etags)
+        finally:
+            client.close()
+
+    def _note(self, case: Case, each: Contender, number: int, done: Measurement, finding: Finding) -> None:
+        problem = str(finding)
+        if done.exit_code:
+            problem = f"exit {done.exit_code}: {last_words(done)}" + (f"; {problem}" if problem else "")
+        run = Run(
+            case.name,
+            each.name,
+            number,
+            round(done.wall_s, 4),
+            round(done.user_s, 4),
+            round(done.system_s, 4),
+            done.peak_kib,
+            done.exit_code,
+            self._public(problem),
+        )
+        self.record.runs.append(run)
+        cpu = done.user_s + done.system_s
+        self.say(f"  {number + 1}  {each.name:26} {done.wall_s:9.3f} s  CPU {cpu:8.3f} s  {run.problem}")
+
+    def _public(self, text: str) -> str:
+        """A message without the places of this machine."""
+        return text.replace(str(self.place), "WORK").replace(self.server.endpoint.url, "ENDPOINT")
+
+
+def _order(able: Sequence[Contender], count: int) -> list[tuple[int, Contender]]:
+    by_name = {each.name: each for each in able}
+    return [(number, by_name[name]) for number, names in rounds(list(by_name), count) for name in names]
+
+
+def _changed(case: Case) -> int:
+    return -(-case.tree.count // _TENTH) if case.verb == "changed" else 0
+
+
+def _prefix(case: Case, each: Contender) -> str:
+    """Where a contender writes. A tool that changes nothing can share what it uploaded with its own kind."""
+    name = each.tool if case.verb == "unchanged" and each.is_peer else each.name
+    return f"{ROOT}/{case.name}/{_slug(name)}"
+
+
+def _slug(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in name).split())

@@ -1,0 +1,112 @@
+"""The whole program at toy size, on an endpoint inside the tests, with our own rows alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks import __main__ as program
+from benchmarks import machine, running
+from benchmarks.endpoints import BUCKET, client_of
+from benchmarks.record import load
+
+if TYPE_CHECKING:
+    from aios3sync.testing.servers import Endpoint
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def endpoint(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
+    for name, value in moto.environment().items():
+        monkeypatch.setenv(name, value)
+    return moto
+
+
+def run(endpoint: Endpoint, place: Path, *words: str) -> int:
+    return program.main(
+        [
+            *("--endpoint-url", endpoint.url, "--quick", "--runs", "1", "--no-chart", "--no-install"),
+            *("--work", str(place), "--output", str(place / "out.json"), *words),
+        ]
+    )
+
+
+def test_a_toy_run(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kind of case runs, is checked and recorded, and nothing is left behind."""
+    cases = ["fresh-10k", "unchanged", "changed", "delete", "list"]
+    rows = ",".join(f"aios3sync {name}" for name in ("library", "lane boto", "listing", "manifest lost"))
+    assert run(endpoint, tmp_path, "--tools", rows, "--cases", ",".join(cases)) == 0
+    record = load(tmp_path / "out.json")
+    assert [case.name for case in record.cases] == cases
+    assert [run.problem for run in record.runs if run.problem] == []
+    assert {(run.case, run.contender.removeprefix("aios3sync ")) for run in record.runs} == {
+        ("fresh-10k", "library"),
+        ("fresh-10k", "lane boto"),
+        ("unchanged", "listing"),
+        ("unchanged", "manifest lost"),
+        ("changed", "listing"),
+        ("delete", "lane boto"),
+        ("list", "lane boto"),
+    }
+    assert all(run.wall_s > 0 and run.peak_kib > 10_000 for run in record.runs)
+    assert record.finished
+    assert str(tmp_path) not in (tmp_path / "out.json").read_text()
+    assert "Fresh sync of 20 x 4 KiB" in capsys.readouterr().out
+    assert [each.name for each in tmp_path.iterdir()] == ["out.json"]
+    assert BUCKET not in {each["Name"] for each in client_of(endpoint).list_buckets()["Buckets"]}
+
+
+def test_a_missing_peer_is_in_the_record(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no rows, and everybody can see why."""
+    monkeypatch.setattr(program, "ENVIRONMENTS", tmp_path / "nothing")
+    assert run(endpoint, tmp_path, "--tools", "s5cmd", "--cases", "list") == 0
+    record = load(tmp_path / "out.json")
+    assert [(tool.name, tool.problem) for tool in record.tools] == [("s5cmd", "not installed")]
+    assert record.cases[0].skipped == "nobody was chosen who can do it"
+
+
+def test_a_case_that_does_not_fit_is_skipped(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rather than filling the memory of the machine."""
+    monkeypatch.setattr(machine, "free_memory", lambda: 2**20)
+    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--cases", "large") == 0
+    assert "MiB of memory, 1 were free" in load(tmp_path / "out.json").cases[0].skipped
+
+
+def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record says that it is not whole."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "measure", interrupted)
+    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--cases", "fresh-10k") == 130
+    record = load(tmp_path / "out.json")
+    assert (record.finished, record.runs, record.notes[-1]) == ("", [], "stopped before the end")
+    assert [each.name for each in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_microbenchmarks_work_at_toy_size() -> None:
+    """They break with the code that they measure, not when somebody wants to measure."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "benchmarks/micro",
+        "--benchmark-disable",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr

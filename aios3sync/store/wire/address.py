@@ -1,0 +1,155 @@
+"""Where and how a bucket is reached, as botocore's own endpoint rules say; it sends nothing.
+
+The rules (virtual hosts, path style, dual-stack, acceleration, access points, custom endpoints) stay in one
+place: a real call of the client is prepared and signed, and stopped before it is sent. A presigned URL
+would not do: it names the global host where a call names the regional one.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import ContextVar
+from typing import Any, Final, NamedTuple, NoReturn
+from urllib.parse import urlsplit
+
+from aios3sync.errors import CredentialsError, StoreError
+from aios3sync.store.boto.failures import map_errors
+
+__all__ = ("Address", "WireUnavailableError", "captured", "learn_address")
+
+_OPERATION: Final = "GetObject"
+_KEY: Final = "k"
+_SCOPE: Final = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=[^,\s]*/\d{8}/([^/,\s]+)/([^/,\s]+)/aws4_request(?:,|$)"
+)
+_KNOWN_HEADERS: Final = frozenset(
+    {
+        *("amz-sdk-invocation-id", "amz-sdk-request", "authorization", "host", "user-agent"),
+        *("x-amz-checksum-mode", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),
+        "x-amzn-trace-id",
+    }
+)
+_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class WireUnavailableError(Exception):
+    """The wire lane cannot serve this client or bucket; the text says why, and the other lane can."""
+
+
+class Address(NamedTuple):
+    """The address of one bucket.
+
+    Attributes:
+        secure: over TLS.
+        host: the name to connect to.
+        port: the port to connect to.
+        authority: the value of ``Host``: without the port where that is the usual one.
+        root: the path that keys are appended to; ends in ``/``.
+        region, service: what signatures are bound to.
+        user_agent: what the client calls itself.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    root: str
+    region: str
+    service: str
+    user_agent: str
+
+    def in_region(self, region: str) -> Address:
+        """The same bucket in another region; only AWS's own hosts have the region in their name."""
+        host = self.host
+        if host.endswith(_AWS):
+            before, dot, domain = host.rpartition(".amazonaws.com")
+            labels = before.split(".")
+            if self.region in labels:
+                labels[len(labels) - 1 - labels[::-1].index(self.region)] = region
+            elif labels[-1] == "s3":
+                labels.append(region)
+            host = f"{'.'.join(labels)}{dot}{domain}"
+        return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
+
+
+class _PreparedError(Exception):
+    """Carries a request that is ready to be sent out of the client, in the place of sending it."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__("not sent")
+        self.request = request
+
+
+# Whose request is to be stopped: other calls of the same client go on meanwhile.
+_stopping: ContextVar[bool] = ContextVar("aios3sync_stopping", default=False)
+
+
+def _stop(request: Any, **_: Any) -> None:
+    if _stopping.get():
+        raise _PreparedError(request)
+
+
+async def learn_address(client: Any, bucket: str) -> Address:
+    """The address of ``bucket`` and the scope of its signatures.
+
+    Raises:
+        WireUnavailableError: botocore would send what the wire lane cannot.
+        CredentialsError: there is nothing to sign with.
+    """
+    request = await captured(client, bucket)
+    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    if "x-amz-s3session-token" in headers:
+        raise WireUnavailableError("an S3 Express bucket")
+    scope = _SCOPE.match(headers.get("authorization", ""))
+    if scope is None or scope[1] == "*":
+        raise WireUnavailableError("signatures other than version 4, or none")
+    unknown = sorted(headers.keys() - _KNOWN_HEADERS)
+    if unknown:
+        raise WireUnavailableError(f"a request header of its own ({', '.join(unknown)})")
+    return _address(request.url, scope[1], scope[2], headers.get("user-agent", ""))
+
+
+async def captured(client: Any, bucket: str) -> Any:
+    """The request that the client would send for one object of ``bucket``."""
+    client.meta.events.register(f"before-send.s3.{_OPERATION}", _stop, unique_id="aios3sync-address")
+    stopping = _stopping.set(True)
+    try:
+        with map_errors(_OPERATION, bucket):
+            await client.get_object(Bucket=bucket, Key=_KEY)
+    except _PreparedError as prepared:
+        return prepared.request
+    except CredentialsError:
+        raise
+    except StoreError as error:
+        raise WireUnavailableError(f"no address ({error.code})") from error
+    finally:
+        _stopping.reset(stopping)
+    return _unsent()
+
+
+def _unsent() -> NoReturn:
+    raise WireUnavailableError("a client that answers by itself")
+
+
+def _address(url: str, region: str, service: str, user_agent: str) -> Address:
+    parts = urlsplit(url)
+    if parts.query or not parts.hostname or parts.scheme not in _PORTS or not parts.path.endswith(f"/{_KEY}"):
+        raise WireUnavailableError("an address of a form that is not known")
+    usual = _PORTS[parts.scheme]
+    port = parts.port or usual
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return Address(
+        secure=parts.scheme == "https",
+        host=parts.hostname,
+        port=port,
+        authority=name if port == usual else f"{name}:{port}",
+        root=parts.path.removesuffix(_KEY),
+        region=region,
+        service=service,
+        user_agent=user_agent,
+    )
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value

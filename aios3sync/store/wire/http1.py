@@ -1,0 +1,278 @@
+"""One HTTP/1.1 connection: one request at a time, its answer bounded in every direction.
+
+It knows nothing of S3, of retries or of other connections. Time is counted in ticks of the pool that owns
+it: no request has a timer of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+__all__ = ("MAX_HEAD", "Answer", "Connection", "ExchangeError")
+
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of the longest head of an answer, those of ``100 Continue`` before it included."""
+
+# Up to this size head and body leave in one piece: one copy is cheaper than one more system call.
+_JOINED: Final = 64 * 1024
+# Larger bodies leave in slices, so that one which is answered early need not be sent whole.
+_SLICE: Final = 256 * 1024
+# What chunked framing may cost beside the body: 8 bytes for a chunk of one.
+_FRAMING: Final = 8
+
+
+class ExchangeError(Exception):
+    """A request without a usable answer.
+
+    Attributes:
+        code: ``NoConnection`` (never sent), ``ConnectionLost``, ``Timeout``, ``InvalidAnswer`` or
+            ``Certificate``.
+        text: what happened; holds nothing of the request.
+        unanswered: not one byte of an answer came before the connection was gone.
+    """
+
+    def __init__(self, code: str, text: str, *, unanswered: bool = False) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+        self.unanswered = unanswered
+
+
+class Answer:
+    """One answer: header names are lower case, values and body are bytes."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Connection(asyncio.Protocol):
+    """A connection between ``made`` and ``lost``, which are called with it.
+
+    Attributes:
+        requests: how many were sent.
+        quiet: ticks since anything moved; counted by the pool, set to 0 here.
+        ticks: ticks since the request began.
+        busy: a request is under way.
+        reusable: the last answer was whole, and another request may follow it.
+    """
+
+    def __init__(self, made: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._made = made
+        self._lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._parser = HttpResponseParser(self)
+        self._answer: asyncio.Future[Answer] | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._headers: dict[bytes, bytes] = {}
+        self._fields: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._size = self._received = self._max_body = self._status = 0
+        self._is_head = self._sending = self._is_closed = False
+        self.requests = self.quiet = self.ticks = 0
+        self.reusable = True
+
+    @property
+    def busy(self) -> bool:
+        """A request is under way."""
+        return self._answer is not None
+
+    @property
+    def usable(self) -> bool:
+        """The connection is open as far as is known, and a request may be sent."""
+        transport = self._transport
+        return self.reusable and transport is not None and not transport.is_closing()
+
+    async def exchange(self, head: bytes, body: bytes, *, is_head: bool, max_body: int) -> Answer:
+        """Send one request and wait for its answer; however it fails, the connection is closed then.
+
+        Raises:
+            ExchangeError: there is no answer, or none that can be used.
+        """
+        transport = self._transport
+        if transport is None:
+            raise ExchangeError("ConnectionLost", "the connection is closed", unanswered=True)
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._answer = answer
+        self._size = self._received = self._status = self.quiet = self.ticks = 0
+        self._max_body = max_body
+        self._is_head = is_head
+        self.requests += 1
+        try:
+            if len(body) <= _JOINED:
+                transport.write(head + body if body else head)
+            else:
+                await self._send(transport, head, body, answer)
+            return await answer
+        except BaseException:
+            self.abort()
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # retrieved: it is raised, or a cancellation is
+            raise
+        finally:
+            self._answer = None
+
+    async def _send(
+        self, transport: asyncio.Transport, head: bytes, body: bytes, answer: asyncio.Future[Answer]
+    ) -> None:
+        self._sending = True
+        transport.write(head)
+        view = memoryview(body)
+        for start in range(0, len(body), _SLICE):
+            if self._writable is not None:
+                await self._writable
+            if answer.done():  # answered early, or lost: whoever does not listen need not be told
+                return
+            transport.write(view[start : start + _SLICE])
+            self.quiet = 0
+        self._sending = False
+
+    def abort(self) -> None:
+        """Close now, whatever is under way."""
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    def fail(self, error: ExchangeError) -> None:
+        """End the request that is under way with ``error``, and the connection with it."""
+        answer = self._answer
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
+        self._resume()
+        self.abort()
+
+    # What the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no such class
+        self._made(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; that may be the end of a body that has no other."""
+        self.reusable = False
+        self._is_closed = True
+        answer = self._answer
+        if answer is not None and not answer.done():
+            if exc is None and self._ends_with_connection():
+                self._finish()
+            else:
+                reason = type(exc).__name__ if exc else "closed by the endpoint"
+                text = f"the connection broke ({reason})"
+                self.fail(ExchangeError("ConnectionLost", text, unanswered=not self._received))
+        self._resume()
+        self._transport = None
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        """The endpoint takes bytes more slowly than they come."""
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """It took them."""
+        self.quiet = 0
+        self._resume()
+
+    def _resume(self) -> None:
+        waiting, self._writable = self._writable, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of an answer; without a request they are nobody's."""
+        self.quiet = 0
+        answer = self._answer
+        if answer is None or answer.done():
+            self.abort()
+            return
+        try:
+            if not self._status and self._received + len(data) > MAX_HEAD:
+                self._feed_head(data)
+            else:
+                self._received += len(data)
+                self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._refuse("the answer is not HTTP")
+        # What frames a body is measured as well: a trailer or a chunk extension may be endless, too.
+        if self._received > MAX_HEAD + _FRAMING * self._size or self._size > self._max_body:
+            self._refuse("the answer is too long")
+
+    def _feed_head(self, data: bytes) -> None:
+        """Feed no more than a head may have: the parser itself would take fifty megabytes."""
+        left = MAX_HEAD - self._received
+        self._received += len(data)
+        self._parser.feed_data(data[:left])
+        if self._status:
+            self._parser.feed_data(data[left:])
+
+    def _refuse(self, text: str) -> None:
+        answer = self._answer
+        if answer is not None and answer.done():
+            self.abort()  # what follows a whole answer is nobody's
+        else:
+            self.fail(ExchangeError("InvalidAnswer", text))
+
+    def _ends_with_connection(self) -> bool:
+        framed = b"content-length" in self._fields or b"transfer-encoding" in self._fields
+        return bool(self._status) and not framed and not self._is_head
+
+    def _finish(self) -> None:
+        answer = self._answer
+        if answer is None or answer.done() or self._size > self._max_body:
+            return
+        chunks, self._body = self._body, []
+        if self._sending:
+            self.reusable = False  # the rest of the request will not follow
+            self._resume()
+        answer.set_result(Answer(self._status, self._fields, b"".join(chunks)))
+
+    # What the parser calls
+
+    def on_message_begin(self) -> None:
+        """A head begins; a second one after a whole answer makes the connection useless."""
+        if self._answer is None or self._answer.done():
+            self.reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header, or one trailer, which nobody reads."""
+        self._headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; it may be one of those that only announce another."""
+        fields, self._headers = self._headers, {}
+        status = self._parser.get_status_code()
+        if status < 200 or self._answer is None or self._answer.done():
+            return
+        self._status = status
+        self._fields = fields
+        if self._is_head:
+            # The parser waits for the body that the head describes and that never comes: it is replaced.
+            persistent = self._parser.get_http_version() == "1.1"
+            if not persistent or fields.get(b"connection", b"").lower() == b"close":
+                self.reusable = False
+            self._parser = HttpResponseParser(self)
+            self._finish()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        if self._answer is None or self._answer.done():
+            self.reusable = False
+        self._size += len(body)
+        if self._size <= self._max_body:
+            self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole, unless it was ``100 Continue``."""
+        if self._status and not self._is_head:
+            if not self._parser.should_keep_alive():
+                self.reusable = False
+            self._finish()

@@ -1,0 +1,130 @@
+"""WireLane: what the wire stores of one client share: connections, credentials, addresses, the clock."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any, Final, NamedTuple, Self
+
+import anyio
+from anyio import to_thread
+
+from aios3sync.errors import CredentialsError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.answers import one_line, subject
+from aios3sync.store.boto.client import is_directory_bucket
+from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.wire.address import Address, WireUnavailableError, learn_address
+from aios3sync.store.wire.client import Internals, internals_of, refuse_customised
+from aios3sync.store.wire.heads import HeadWriter
+from aios3sync.store.wire.pool import Limits, Origin, Pool
+from aios3sync.store.wire.sigv4 import Credentials, Signer
+
+__all__ = ("Route", "WireLane")
+
+# A source of credentials knows itself when to renew them; it is only not asked for every request.
+_CREDENTIALS_LAST: Final = 1.0
+_MULTI_REGION: Final = (".mrap", ".mrap.alias")
+
+
+class Route(NamedTuple):
+    """How one bucket is reached at the moment."""
+
+    address: Address
+    heads: HeadWriter
+    pool: Pool
+
+
+class WireLane:
+    """What the stores of one client share; made by :meth:`open`, closed by :meth:`aclose`.
+
+    Attributes:
+        credentials: what is signed with now.
+        renew_at: when they have to be asked for again, on the monotonic clock.
+        skew: seconds that the endpoint's clock is ahead of ours, 0 until it complains.
+    """
+
+    def __init__(self, client: Any, internals: Internals, options: ConnectOptions) -> None:
+        self.credentials = Credentials("", "")
+        self.renew_at = 0.0
+        self.skew = 0.0
+        self._client = client
+        self._internals = internals
+        self._limits = Limits(options.workers, connect=options.connect_timeout, read=options.read_timeout)
+        self._learning = anyio.Lock()
+        self._addresses: dict[str, Address] = {}
+        self._pools: dict[Origin, Pool] = {}
+        self._tls: ssl.SSLContext | None = None
+
+    @classmethod
+    async def open(cls, client: Any, options: ConnectOptions) -> Self:
+        """A lane beside an open aioboto3 client, whose credentials and endpoint rules it uses.
+
+        Raises:
+            WireUnavailableError: the requests of this client cannot be sent by anyone else.
+            CredentialsError: there are none, or they cannot be had.
+        """
+        internals = internals_of(client, client.meta.endpoint_url)
+        refuse_customised(internals)
+        lane = cls(client, internals, options)
+        await lane.renew("Connect", "")
+        if client.meta.endpoint_url.startswith("https:"):
+            # Loaded here, in a thread: a bundle of authorities has a quarter of a megabyte.
+            from aios3sync.store.wire.tls import client_context
+
+            lane._tls = await to_thread.run_sync(client_context, internals.verify)
+        return lane
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            await pool.aclose()
+
+    async def renew(self, operation: str, bucket: str, key: str | None = None) -> None:
+        """Ask the client's source of credentials again; it refreshes what is about to expire.
+
+        Raises:
+            CredentialsError: they expired, and there are no others.
+        """
+        try:
+            with map_errors(operation, bucket, key):
+                frozen = await self._internals.credentials.get_frozen_credentials()
+        except RuntimeError as error:  # how botocore says that a refresh brought expired ones
+            text = f"{subject(operation, bucket, key)}: {one_line(str(error))}"
+            facts: dict[str, Any] = {"operation": operation, "bucket": bucket, "key": key}
+            raise CredentialsError(text, code="Expired", **facts) from error
+        found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+        if found != self.credentials:
+            self.credentials = found
+        self.renew_at = time.monotonic() + _CREDENTIALS_LAST
+
+    async def route_to(self, bucket: str) -> Route:
+        """How ``bucket`` is reached; its address is learnt once.
+
+        Raises:
+            WireUnavailableError: the bucket is of a kind that needs more than a signature.
+        """
+        if is_directory_bucket(bucket):
+            raise WireUnavailableError("an S3 Express bucket")
+        if bucket.endswith(_MULTI_REGION):
+            raise WireUnavailableError("a multi-region access point")
+        async with self._learning:
+            if bucket not in self._addresses:
+                self._addresses[bucket] = await learn_address(self._client, bucket)
+        return self.route(self._addresses[bucket])
+
+    def moved(self, bucket: str, address: Address) -> Route:
+        """Remember that ``bucket`` is somewhere else than botocore thought."""
+        self._addresses[bucket] = address
+        return self.route(address)
+
+    def route(self, address: Address) -> Route:
+        """The way to an address, with the credentials of now."""
+        signer = Signer(self.credentials, address.region, address.service)
+        heads = HeadWriter(signer, address.authority, address.root, address.user_agent)
+        origin = Origin(address.host, address.port, self._tls if address.secure else None)
+        if address.secure and self._tls is None:
+            raise WireUnavailableError("an address that is secure where the endpoint is not")
+        if origin not in self._pools:
+            self._pools[origin] = Pool(origin, self._limits)
+        return Route(address, heads, self._pools[origin])

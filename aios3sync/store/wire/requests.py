@@ -1,0 +1,266 @@
+"""What each verb asks: method, path, query, headers and body of a request; pure, nothing is signed here.
+
+Options become headers by way of the parameters that both lanes share. What many requests have in common
+is worked out once, as a :class:`Shape`.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import md5 as md5_of
+from hashlib import sha256 as sha256_of
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+from aios3sync.store.parameters import (
+    checksum_member,
+    part_parameters,
+    payload_checksum,
+    put_parameters,
+    sse_customer,
+)
+from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.wire.headers import InvalidRequestError, Shape, headers_of
+from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
+
+__all__ = (
+    "MAX_OBJECT",
+    "MAX_XML",
+    "Request",
+    "RequestBuilder",
+    "fits_xml",
+    "object_path",
+)
+
+MAX_XML: Final = 32 * 2**20
+"""Bytes of the longest XML answer: 2,500 keys of 1,024 bytes, each percent-encoded, and as much again."""
+MAX_OBJECT: Final = 5 * 2**30
+"""Bytes of the longest body of an object: what one PutObject can store."""
+
+# Everything of PutOptions that is the same for many objects; metadata go along as their names.
+_COMMON: Final = attrgetter(
+    *("content_type", "content_encoding", "cache_control", "content_disposition", "content_language"),
+    *("expires", "storage_class", "sse", "sse_kms_key_id", "sse_customer_key", "acl", "checksum"),
+    "request_payer",
+)
+_MOST_SHAPES: Final = 512
+
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9/_.~-]+").fullmatch
+# Everything that XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets).
+_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
+_MARKUP: Final = re.compile("[&<>\r\n\t]").search
+# Line ends and tabs as references, else a parser reads them as other white space: another key.
+_ESCAPES: Final = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;", "\n": "&#xA;", "\t": "&#x9;"}
+)
+_DELETE: Final = '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+
+
+class Request(NamedTuple):
+    """One request, ready to be signed.
+
+    Attributes:
+        operation: the S3 operation name.
+        key: the object key, or ``None``.
+        method: the HTTP method.
+        path: below the bucket, percent-encoded; empty for the bucket itself.
+        query: canonical.
+        shape: the headers.
+        values: of the varying headers.
+        sha256: hex digest of the body.
+        body: what is sent.
+        idempotent: whether sending it twice is the same as sending it once.
+        max_answer: bytes of the longest body of an answer.
+    """
+
+    operation: str
+    key: str | None
+    method: str
+    path: str
+    query: str
+    shape: Shape
+    values: tuple[str, ...]
+    sha256: str
+    body: bytes
+    idempotent: bool
+    max_answer: int
+
+
+class RequestBuilder:
+    """Builds the requests of one bucket.
+
+    Args:
+        sse_customer_key: the SSE-C key for reading, or empty.
+        request_payer: ``requester`` where the requester pays, for requests without put options.
+    """
+
+    def __init__(self, sse_customer_key: bytes = b"", request_payer: str = "") -> None:
+        self._payer = {"RequestPayer": request_payer} if request_payer else {}
+        self._reading = sse_customer(sse_customer_key) | self._payer
+        self._shapes: dict[tuple[Any, ...], Shape] = {}
+
+    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> Request:
+        """PutObject."""
+        metadata = options.metadata
+        common = (_COMMON(options), tuple(metadata), tuple(options.tags.items()))
+        shape = self._shapes.get(common)
+        conditional = bool(options.if_match) or options.if_none_match
+        if shape is None or conditional:
+            shape = _put_shape(options)
+            if not conditional:
+                self._remember(common, shape)
+        values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
+        if options.checksum:
+            (checksum,) = payload_checksum(options.checksum, body).values()
+            values = (values[0], checksum, sha256)
+        if metadata:
+            values += _metadata_values(metadata)
+        return Request(
+            "PutObject",
+            key,
+            "PUT",
+            object_path(key),
+            "",
+            shape,
+            values,
+            sha256,
+            body,
+            not conditional,
+            MAX_XML,
+        )
+
+    def put_part(
+        self,
+        key: str,
+        upload: tuple[str, int],
+        body: bytes,
+        options: PutOptions,
+        *,
+        md5: bytes,
+        sha256: str,
+    ) -> Request:
+        """UploadPart; ``upload`` is its id and the number of the part."""
+        headers = headers_of(part_parameters(options, body))
+        headers["content-md5"] = b64encode(md5).decode("ascii")
+        query = canonical_query([("uploadId", upload[0]), ("partNumber", str(upload[1]))])
+        return _request("UploadPart", key, "PUT", query, headers, body=body, sha256=sha256)
+
+    def get(self, key: str, start: int, length: int | None, if_match: str) -> Request:
+        """GetObject, of a range where one is asked for."""
+        headers = headers_of(self._reading)
+        if start or length is not None:
+            headers["range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+        if if_match:
+            headers["if-match"] = if_match
+        return _request("GetObject", key, "GET", "", headers, max_answer=MAX_OBJECT)
+
+    def head(self, key: str) -> Request:
+        """HeadObject."""
+        return _request("HeadObject", key, "HEAD", "", headers_of(self._reading))
+
+    def list_page(
+        self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
+    ) -> Request:
+        """ListObjectsV2."""
+        parameters = {
+            "continuation-token": token,
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "list-type": "2",
+            "max-keys": str(size),
+            "start-after": start_after,
+        }
+        query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
+        return _request("ListObjectsV2", None, "GET", canonical_query(query), headers_of(self._payer))
+
+    def delete_batch(self, items: Sequence[DeleteItem]) -> Request:
+        """DeleteObjects."""
+        body = f"{_DELETE}{''.join(map(_delete_entry, items))}<Quiet>true</Quiet></Delete>".encode()
+        headers = headers_of(self._payer)
+        headers["content-md5"] = b64encode(md5_of(body, usedforsecurity=False).digest()).decode("ascii")
+        headers["content-type"] = "application/xml"
+        digest = sha256_of(body).hexdigest()
+        return _request("DeleteObjects", None, "POST", "delete=", headers, body=body, sha256=digest)
+
+    def delete_one(self, item: DeleteItem) -> Request:
+        """DeleteObject."""
+        headers = headers_of(self._payer)
+        if item.etag:
+            headers["if-match"] = item.etag
+        return _request("DeleteObject", item.key, "DELETE", "", headers)
+
+    def _remember(self, common: tuple[Any, ...], shape: Shape) -> None:
+        if len(self._shapes) >= _MOST_SHAPES:
+            self._shapes.clear()
+        self._shapes[common] = shape
+
+
+def object_path(key: str) -> str:
+    """The path of a key below its bucket: every byte but ``/`` and the unreserved ones encoded.
+
+    Raises:
+        InvalidRequestError: the key is empty, which would name the bucket, or is not Unicode.
+    """
+    if _PLAIN_KEY(key):
+        return key
+    if not key:
+        raise InvalidRequestError("the key is empty")
+    try:
+        return quote(key, safe="/~")
+    except UnicodeEncodeError:
+        raise InvalidRequestError("the key is not valid Unicode") from None
+
+
+def fits_xml(key: str) -> bool:
+    """Whether XML 1.0 can write the key at all."""
+    return not _NOT_IN_XML(key)
+
+
+def _request(  # noqa: PLR0913 - the facts of a request; the constructor has more
+    operation: str,
+    key: str | None,
+    method: str,
+    query: str,
+    headers: dict[str, str],
+    *,
+    body: bytes = b"",
+    sha256: str = EMPTY_SHA256,
+    max_answer: int = MAX_XML,
+) -> Request:
+    path = "" if key is None else object_path(key)
+    shape = Shape(headers, ("x-amz-content-sha256",))
+    return Request(operation, key, method, path, query, shape, (sha256,), sha256, body, True, max_answer)
+
+
+def _put_shape(options: PutOptions) -> Shape:
+    parameters = put_parameters(options, b"")
+    parameters.pop("Metadata", None)
+    varying = ["content-md5", "x-amz-content-sha256"]
+    if options.checksum:
+        parameters.pop(checksum_member(options.checksum))
+        varying.insert(1, f"x-amz-checksum-{options.checksum}")
+    names = {name.lower() for name in options.metadata}
+    varying += [f"x-amz-meta-{name}" for name in sorted(names)]
+    return Shape(headers_of(parameters), varying)
+
+
+def _metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """In the order of the names in lower case; of two names that differ in case alone the last one counts."""
+    if len(metadata) == 1:
+        return tuple(metadata.values())
+    lowered = {name.lower(): value for name, value in metadata.items()}
+    return tuple(lowered[name] for name in sorted(lowered))
+
+
+def _delete_entry(item: DeleteItem) -> str:
+    key = _escaped(item.key)
+    if not item.etag:
+        return f"<Object><Key>{key}</Key></Object>"
+    return f"<Object><Key>{key}</Key><ETag>{_escaped(item.etag)}</ETag></Object>"
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES) if _MARKUP(text) else text

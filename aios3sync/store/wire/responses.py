@@ -1,0 +1,165 @@
+"""What answers mean: their heads and error documents as values of the seam; pure.
+
+An answer that is not what S3 would say raises InvalidAnswerError, never anything else: a login page of a
+proxy must not pass for a success.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from aios3sync.store.answers import RETRYABLE_CODES, ErrorAnswer, one_line
+from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
+from aios3sync.store.wire.documents import InvalidAnswerError, children, document
+from aios3sync.store.wire.http1 import Answer
+
+__all__ = (
+    "delete_errors",
+    "error_answer",
+    "get_result",
+    "head_result",
+    "hidden_error",
+    "put_result",
+    "server_time",
+    "text_headers",
+)
+
+_META: Final = b"x-amz-meta-"
+_CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
+_LONGEST_CODE: Final = 100
+
+
+def put_result(answer: Answer) -> PutResult:
+    """What a PutObject or UploadPart answered."""
+    headers = answer.headers
+    etag = headers.get(b"etag")
+    if not etag:
+        raise InvalidAnswerError("no ETag")
+    version = headers.get(b"x-amz-version-id", b"")
+    return PutResult(_text(etag).strip('"'), _encryption(headers), _text(version))
+
+
+def head_result(answer: Answer) -> HeadResult:
+    """The facts of an object, from HeadObject."""
+    return _head(answer.headers, _number(answer.headers.get(b"content-length", b"")))
+
+
+def get_result(answer: Answer, start: int, length: int | None) -> GetResult:
+    """A body with its facts; a server that ignores ranges answers with the whole object, which is cut."""
+    body = answer.body
+    content_range = answer.headers.get(b"content-range", b"")
+    if content_range and answer.status == 206:
+        return GetResult(body, _head(answer.headers, _number(content_range.rpartition(b"/")[2])))
+    size = len(body)
+    if start or length is not None:
+        body = body[start : None if length is None else start + length]
+    return GetResult(body, _head(answer.headers, size))
+
+
+def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
+    return HeadResult(
+        size=size,
+        etag=_text(headers.get(b"etag", b"")).strip('"'),
+        last_modified=_http_date(_text(headers.get(b"last-modified", b""))),
+        metadata={
+            _text(name[len(_META) :]): _text(value)
+            for name, value in headers.items()
+            if name.startswith(_META)
+        },
+        content_type=_text(headers.get(b"content-type", b"")),
+        content_encoding=_content_encoding(_text(headers.get(b"content-encoding", b""))),
+        encryption=_encryption(headers),
+        storage_class=_text(headers.get(b"x-amz-storage-class", b"")),
+    )
+
+
+def _encryption(headers: Mapping[bytes, bytes]) -> str:
+    if headers.get(_CUSTOMER):
+        return "SSE-C"
+    return _text(headers.get(b"x-amz-server-side-encryption", b""))
+
+
+def _content_encoding(value: str) -> str:
+    """Without ``aws-chunked``, which AWS strips and SeaweedFS, Ceph and rclone keep."""
+    encodings = (part.strip() for part in value.split(","))
+    return ",".join(part for part in encodings if part and part != "aws-chunked")
+
+
+def _text(value: bytes) -> str:
+    """Header values are UTF-8 where they are not ASCII; what is neither is kept byte by byte."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def _number(value: bytes) -> int:
+    if not (value.isdigit() and len(value) < 20):
+        raise InvalidAnswerError("no size")
+    return int(value)
+
+
+def text_headers(answer: Answer) -> dict[str, str]:
+    """The headers of an answer as text."""
+    return {_text(name): _text(value) for name, value in answer.headers.items()}
+
+
+def server_time(answer: Answer) -> float:
+    """The endpoint's clock in seconds since the epoch, 0 where it tells none."""
+    return _http_date(_text(answer.headers.get(b"date", b"")))
+
+
+def _http_date(value: str) -> float:
+    if not value:
+        return 0.0
+    try:
+        moment = parsedate_to_datetime(value)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0.0
+
+
+# Errors
+
+
+def error_answer(answer: Answer) -> ErrorAnswer:
+    """The facts of a refused request; an answer without a readable error document goes by its status."""
+    status = answer.status
+    try:
+        facts = children(document(answer.body, "Error"))
+    except InvalidAnswerError:
+        facts = {}
+    code = one_line(facts.get("Code", "").strip())[:_LONGEST_CODE]
+    message = facts.get("Message", "")
+    if not code:
+        code, message = str(status), http.client.responses.get(status, "")
+    return ErrorAnswer(code, status, message, text_headers(answer), facts.get("Region", ""))
+
+
+def hidden_error(answer: Answer) -> ErrorAnswer | None:
+    """The error in the body of an answer that says 200; counts as a failure of the server."""
+    try:
+        document(answer.body, "Error")
+    except InvalidAnswerError:
+        return None
+    return error_answer(answer)._replace(status=500)
+
+
+def delete_errors(answer: Answer) -> list[DeleteError]:
+    """The keys that a DeleteObjects did not delete; one that was not there counts as deleted."""
+    if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
+        return []  # quiet, and nothing to tell
+    root = document(answer.body, "DeleteResult")
+    space = root.tag.removesuffix("DeleteResult")
+    errors = (_delete_error(children(element)) for element in root.iterfind(f"{space}Error"))
+    return [error for error in errors if error.code != "NoSuchKey"]
+
+
+def _delete_error(facts: Mapping[str, str]) -> DeleteError:
+    code = facts.get("Code", "")
+    message = one_line(facts.get("Message", "") or code or "refused")
+    return DeleteError(facts.get("Key", ""), code, message, code in RETRYABLE_CODES)

@@ -1,0 +1,290 @@
+"""WireStore: the hot verbs straight on asyncio; everything else is handed to BotoStore. It never retries.
+
+It sends a request again only after it has learnt from the refusal how to ask: in which region the bucket
+is, or what the endpoint's clock says.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import Final
+
+from anyio import to_thread
+
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.errors import (
+    BucketNotFoundError,
+    CredentialsError,
+    IntegrityError,
+    ListingError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
+from aios3sync.store.answers import ErrorAnswer, error_from, one_line, subject
+from aios3sync.store.boto import BotoStore
+from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.protocol import (
+    DeleteError,
+    DeleteItem,
+    GetResult,
+    HeadResult,
+    ListPage,
+    PutOptions,
+    PutResult,
+)
+from aios3sync.store.wire import responses
+from aios3sync.store.wire.documents import InvalidAnswerError
+from aios3sync.store.wire.headers import InvalidRequestError
+from aios3sync.store.wire.http1 import Answer, ExchangeError
+from aios3sync.store.wire.lane import Route, WireLane
+from aios3sync.store.wire.learning import told_region, told_skew
+from aios3sync.store.wire.listings import list_page
+from aios3sync.store.wire.requests import Request, RequestBuilder, fits_xml
+from aios3sync.store.wire.sigv4 import moment
+
+__all__ = ("WireStore",)
+
+# Hashing more than this takes longer than going to a thread for it.
+_HASHED_AT_ONCE: Final = 512 * 1024
+
+
+class WireStore(ForwardingStore):
+    """One bucket, spoken to directly.
+
+    Args:
+        lane: connections, credentials and clock.
+        route: how the bucket is reached; see :meth:`WireLane.route_to`.
+        boto: serves the verbs that are not hot.
+        sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
+        request_payer: ``requester`` where the requester pays, for all requests without put options.
+    """
+
+    def __init__(
+        self,
+        lane: WireLane,
+        route: Route,
+        boto: BotoStore,
+        *,
+        sse_customer_key: bytes = b"",
+        request_payer: str = "",
+    ) -> None:
+        super().__init__(boto)
+        self._lane = lane
+        self._route = route
+        self._bucket = boto.bucket
+        self._requests = RequestBuilder(sse_customer_key, request_payer)
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """Store one object with one PutObject."""
+        if len(body) <= _HASHED_AT_ONCE:
+            digest = sha256(body).hexdigest()
+        else:
+            digest = (await to_thread.run_sync(sha256, body)).hexdigest()
+        try:
+            request = self._requests.put(key, body, options, md5=md5, sha256=digest)
+        except InvalidRequestError as error:
+            raise self._invalid("PutObject", key, error) from None
+        return self._verified(request, await self._ask(request), md5)
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Store one part with one UploadPart."""
+        digest = (await to_thread.run_sync(sha256, body)).hexdigest()
+        with self._valid("UploadPart", key):
+            request = self._requests.put_part(key, (upload_id, number), body, options, md5=md5, sha256=digest)
+        result = self._verified(request, await self._ask(request), md5)
+        sent = request.shape.constant.get(f"x-amz-checksum-{options.checksum}", "")
+        return result._replace(checksum=sent)
+
+    async def get(
+        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+    ) -> GetResult:
+        """Read an object or a range of it with one GetObject."""
+        if length == 0:
+            return GetResult(b"", await self.head(key))
+        with self._valid("GetObject", key):
+            request = self._requests.get(key, start, length, if_match)
+        try:
+            answer = await self._ask(request)
+        except StoreError as error:
+            if error.status != 416:
+                raise
+            head = await self.head(key)
+            if start < head.size:
+                raise
+            return GetResult(b"", head)
+        with self._whole(request):
+            return responses.get_result(answer, start, length)
+
+    async def head(self, key: str) -> HeadResult:
+        """Ask for the facts of an object with one HeadObject."""
+        with self._valid("HeadObject", key):
+            request = self._requests.head(key)
+        answer = await self._ask(request)
+        with self._whole(request):
+            return responses.head_result(answer)
+
+    async def list_page(
+        self,
+        prefix: str,
+        *,
+        token: str | None = None,
+        start_after: str = "",
+        delimiter: str = "",
+        max_keys: int = 1000,
+    ) -> ListPage:
+        """Get one page with one ListObjectsV2."""
+        with self._valid("ListObjectsV2"):
+            request = self._requests.list_page(prefix, token, start_after, delimiter, max_keys)
+        answer = await self._ask(request)
+        self._refuse_hidden_error(request, answer)
+        with self._whole(request):
+            return list_page(answer.body, token)
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
+        batch = [item for item in items if fits_xml(item.key)]
+        errors = await self._delete_batch(batch) if batch else []
+        if len(batch) < len(items):
+            for item in items:
+                if not fits_xml(item.key):
+                    errors += await self._delete_one(item)
+        return errors
+
+    async def _delete_batch(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        with self._valid("DeleteObjects"):
+            request = self._requests.delete_batch(items)
+        answer = await self._ask(request)
+        self._refuse_hidden_error(request, answer)
+        with self._whole(request):
+            return responses.delete_errors(answer)
+
+    async def _delete_one(self, item: DeleteItem) -> list[DeleteError]:
+        try:
+            with self._valid("DeleteObject", item.key):
+                request = self._requests.delete_one(item)
+            await self._ask(request)
+        except (BucketNotFoundError, CredentialsError):
+            raise
+        except ObjectNotFoundError:
+            return []
+        except StoreError as error:
+            return [DeleteError(item.key, error.code, error.message, error.retryable)]
+        return []
+
+    # Asking
+
+    async def _ask(self, request: Request) -> Answer:
+        """Send a request and return its answer, if that is a success."""
+        lane = self._lane
+        if time.monotonic() >= lane.renew_at:
+            await lane.renew(request.operation, self._bucket, request.key)
+        route = self._current_route()
+        skew = lane.skew
+        answer = await self._exchange(route, request, skew)
+        if answer.status < 300:
+            return answer
+        refusal = responses.error_answer(answer)
+        if self._learns_region(answer, refusal, route) or self._learns_time(answer, refusal, skew):
+            answer = await self._exchange(self._current_route(), request, lane.skew)
+            if answer.status < 300:
+                return answer
+            refusal = responses.error_answer(answer)
+        raise error_from(request.operation, self._bucket, request.key, refusal)
+
+    def _current_route(self) -> Route:
+        route = self._route
+        if route.heads.signer.credentials is not self._lane.credentials:
+            route = self._route = self._lane.route(route.address)
+        return route
+
+    async def _exchange(self, route: Route, request: Request, skew: float) -> Answer:
+        head = route.heads.head(request, moment(int(time.time() + skew)))
+        try:
+            return await route.pool.exchange(
+                head,
+                request.body,
+                idempotent=request.idempotent,
+                is_head=request.method == "HEAD",
+                max_body=request.max_answer,
+            )
+        except ExchangeError as error:
+            raise self._unanswered(request, error) from error
+
+    def _learns_region(self, answer: Answer, refusal: ErrorAnswer, route: Route) -> bool:
+        """Whether the refusal, or that of another request meanwhile, tells where the bucket is."""
+        region = told_region(answer.status, refusal)
+        if not region:
+            return False
+        if region != route.address.region:
+            self._route = self._lane.moved(self._bucket, route.address.in_region(region))
+        return self._route.address != route.address
+
+    def _learns_time(self, answer: Answer, refusal: ErrorAnswer, skew: float) -> bool:
+        """Whether the refusal, or that of another request meanwhile, tells that our clock is wrong."""
+        self._lane.skew = told_skew(answer, refusal, time.time(), self._lane.skew)
+        return self._lane.skew != skew
+
+    # Judging
+
+    def _verified(self, request: Request, answer: Answer, md5: bytes) -> PutResult:
+        if answer.body:
+            self._refuse_hidden_error(request, answer)
+        try:
+            result = responses.put_result(answer)
+        except InvalidAnswerError as error:
+            raise self._not_whole(request, error) from error
+        sent = md5.hex()
+        if result.etag == sent:
+            return result
+        if proof(result.etag, opaque=is_opaque_encryption(result.encryption)) is Proof.MD5:
+            text = f"the endpoint stored other bytes than were sent (ETag {result.etag}, MD5 {sent})"
+            raise self._error(IntegrityError, request, "ETagMismatch", text, 200)
+        return result
+
+    def _refuse_hidden_error(self, request: Request, answer: Answer) -> None:
+        if b"<Error" in answer.body[:2048] and (error := responses.hidden_error(answer)):
+            raise error_from(request.operation, self._bucket, request.key, error)
+
+    @contextmanager
+    def _whole(self, request: Request) -> Iterator[None]:
+        try:
+            yield
+        except InvalidAnswerError as error:
+            raise self._not_whole(request, error) from error
+
+    def _not_whole(self, request: Request, error: InvalidAnswerError) -> StoreError:
+        kind = ListingError if request.operation.startswith("List") else UnavailableError
+        text = f"the answer is not a whole answer of S3 ({one_line(str(error))})"
+        return self._error(kind, request, "InvalidAnswer", text, 200)
+
+    @contextmanager
+    def _valid(self, operation: str, key: str | None = None) -> Iterator[None]:
+        try:
+            yield
+        except InvalidRequestError as error:
+            raise self._invalid(operation, key, error) from None
+
+    def _invalid(self, operation: str, key: str | None, error: InvalidRequestError) -> StoreError:
+        message = f"{subject(operation, self._bucket, key)}: {one_line(str(error))}"
+        return StoreError(message, operation=operation, bucket=self._bucket, key=key, code="InvalidRequest")
+
+    def _unanswered(self, request: Request, error: ExchangeError) -> StoreError:
+        kind: type[StoreError] = UnavailableError
+        if error.code == "Certificate":
+            kind = StoreError
+        elif error.code == "InvalidAnswer" and request.operation.startswith("List"):
+            kind = ListingError
+        return self._error(kind, request, error.code, error.text, 0)
+
+    def _error(
+        self, kind: type[StoreError], request: Request, code: str, text: str, status: int
+    ) -> StoreError:
+        operation, bucket, key = request.operation, self._bucket, request.key
+        message = f"{subject(operation, bucket, key)}: {text}"
+        return kind(message, operation=operation, bucket=bucket, key=key, code=code, status=status)

@@ -179,8 +179,11 @@ class Session:
         """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
         if self.options.lane == "wire":
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
+        from aios3sync.store.wire import UNSIGNED
+
         if not self._told:
-            _LOG.warning("requests go through botocore, which is slower: %s", reason)
+            level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING
+            _LOG.log(level, "requests go through botocore, which is slower: %s", reason)
             self._told = True
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults

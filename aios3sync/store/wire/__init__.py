@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from aios3sync.store.boto import BotoStore
 from aios3sync.store.wire.address import WireUnavailableError
+from aios3sync.store.wire.client import UNSIGNED
 from aios3sync.store.wire.lane import WireLane
 from aios3sync.store.wire.store import WireStore
 
-__all__ = ("WireLane", "WireStore", "WireUnavailableError", "open_wire")
+__all__ = ("UNSIGNED", "WireLane", "WireStore", "WireUnavailableError", "open_wire")
 
 
 async def open_wire(

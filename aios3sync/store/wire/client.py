@@ -26,6 +26,10 @@ _KNOWN_AUTHORS: Final = frozenset({"aioboto3", "aiobotocore", "aios3sync", "boto
 _CUSTOM: Final = frozenset({"local_addr", "resolver", "socket_factory", "ssl", "ssl_context"})
 
 
+UNSIGNED: Final = "requests without credentials"
+"""The reason that is no surprise: they are anonymous on purpose, or fail at once for want of credentials."""
+
+
 class Internals(NamedTuple):
     """What is reachable only through private attributes of a client.
 
@@ -69,7 +73,7 @@ def internals_of(client: Any, url: str) -> Internals:
 def refuse_customised(internals: Internals) -> None:
     """Raise WireUnavailableError where requests of our own would be other requests than the client's."""
     if internals.credentials is None:
-        raise WireUnavailableError("anonymous requests")
+        raise WireUnavailableError(UNSIGNED)
     if internals.proxy:
         raise WireUnavailableError("an HTTP proxy")
     if internals.customised:

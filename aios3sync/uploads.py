@@ -5,6 +5,7 @@ Bodies in memory are bounded by the byte budget, which a reader takes before it 
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ class _Crew:
         self._headers = headers
         self._tasks = tasks
         self._ready: deque[_Body] = deque()
-        self._idle: deque[anyio.Event] = deque()
+        self._idle: deque[asyncio.Event] = deque()
         self._room = anyio.Event()
         self._size = 0
         self._closed = False
@@ -92,7 +93,7 @@ class _Crew:
             self._room.set()
             if self._closed:
                 return
-            event = anyio.Event()
+            event = asyncio.Event()  # anyio's asks which event loop this is, at a third of a body's cost
             self._idle.append(event)
             await event.wait()
 

@@ -167,7 +167,8 @@ class Pool:
             text = "the certificate of the endpoint is not trusted (--ca-bundle)"
             raise ExchangeError("Certificate", text) from error
         except (OSError, TimeoutError) as error:
-            reason = f"cannot reach the endpoint ({_reason(error)})"
+            host, port, _ = self._origin
+            reason = f"cannot reach the endpoint ({host}:{port}: {_reason(error)})"
             raise ExchangeError("NoConnection", reason) from error
         finally:
             self._opening -= 1

@@ -362,7 +362,7 @@ async def test_anonymous_requests() -> None:
 
 async def test_no_credentials() -> None:
     async with aioboto3.Session(region_name="eu-central-1").client("s3") as client:
-        assert "anonymous" in await refusal(client)
+        assert "without credentials" in await refusal(client)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = (
     "CHECKS",
     "LANES",
+    "LIST_ORDERS",
     "SYMLINK_MODES",
     "Check",
     "ConnectOptions",
     "Lane",
+    "ListOrder",
     "Symlinks",
     "SyncOptions",
     "parse_size",
@@ -27,6 +29,8 @@ __all__ = (
 
 Check = Literal["auto", "list", "content"]
 CHECKS: tuple[Check, ...] = get_args(Check)
+ListOrder = Literal["auto", "bytes"]
+LIST_ORDERS: tuple[ListOrder, ...] = get_args(ListOrder)
 Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
 Lane = Literal["auto", "wire", "boto"]
@@ -123,6 +127,10 @@ class SyncOptions:
         incremental: False uploads everything.
         accept_content: upload files whose content changed without their stat (``check="content"``).
         max_manifest_age: seconds that a listing is trusted by ``check="auto"``.
+        list_order: ``bytes`` says that the endpoint lists in UTF-8 byte order, as AWS does; a listing may
+            then be cut anywhere. ``auto`` believes it of AWS alone: where it is not so, objects go unseen.
+        list_workers: pages of the listing that are asked for at once, 0 for as many as it has parts,
+            up to 32; 1 lists one page after the other.
         stat_fields: which of size, mtime, ctime, inode make "the same stat".
         include, exclude: see ``rules``; given as two lists the excludes come first.
         rules: ordered filter rules, ``("include" | "exclude", pattern)``; the last match wins. A third text
@@ -152,6 +160,8 @@ class SyncOptions:
     incremental: bool = True
     accept_content: bool = False
     max_manifest_age: float = 24 * 3600.0
+    list_order: ListOrder = "auto"
+    list_workers: int = 0
     stat_fields: tuple[str, ...] = STAT_FIELDS
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -192,6 +202,7 @@ class SyncOptions:
             _require(not isinstance(value, str | bytes), f"{name}: {value!r} is one text, give a list")
         _choice("check", self.check, CHECKS)
         _choice("delete", self.delete, get_args(DeleteMode))
+        _choice("list_order", self.list_order, LIST_ORDERS)
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)
@@ -213,6 +224,8 @@ class SyncOptions:
         _require(self.max_delete is None or self.max_delete >= 0, "max_delete: cannot be negative")
         ratio = self.max_delete_ratio
         _require(ratio is None or 0 <= ratio <= 1, f"max_delete_ratio: {ratio} is not between 0 and 1")
+        workers = 0 <= self.list_workers <= 1000
+        _require(workers, f"list_workers: {self.list_workers} is not between 1 and 1000, or 0 for adaptive")
         _require(self.max_manifest_age >= 0, "max_manifest_age: cannot be negative")
 
     @classmethod

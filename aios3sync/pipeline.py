@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -28,12 +29,13 @@ from aios3sync.core.safety import Refusal, looks_swapped
 from aios3sync.deletes import DeleteStage
 from aios3sync.detector import Detector, ListingNeededError
 from aios3sync.errors import OutOfOrderError
+from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.headers import HeaderPlan
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.run import Run
 from aios3sync.scanner import ScanBatch, Walk
 from aios3sync.spool import Spool
-from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, target_pages
+from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, send_target
 from aios3sync.uploads import preview_stage, upload_stage
 
 __all__ = ("Pipeline",)
@@ -169,6 +171,11 @@ class Pipeline:
             if error.stream == "target":
                 return error
             raise
+        except BaseExceptionGroup as group:
+            # The listing itself may find out, in a task of its own.
+            if group.split(OutOfOrderError)[1] is not None:
+                raise
+            return OutOfOrderError("target", "", "")
         return None
 
     @property
@@ -180,9 +187,9 @@ class Pipeline:
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
             with (
-                _prefetched(producers, _scan(walk)) as source,
-                _prefetched(producers, _rows(self.manifest)) as recorded,
-                _prefetched(producers, self._target()) if self.listed else nullcontext() as target,
+                _prefetched(producers, partial(_pump, _scan(walk))) as source,
+                _prefetched(producers, partial(_pump, _rows(self.manifest))) as recorded,
+                _prefetched(producers, self._send_target) if self.listed else nullcontext() as target,
             ):
                 try:
                     await detector.compare(source, recorded, target, self._visible)
@@ -192,16 +199,18 @@ class Pipeline:
         if again is not None:
             raise again
 
-    async def _target(self) -> AsyncGenerator[list[TargetEntry], None]:
+    async def _send_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
         store = await self.run.open_store()
         self._listing_began = time.time()
-        known = self._seen.order or self.state.order
-        if not known and store.capabilities.sorted_listing:
-            known = ASCENDING
-        pages = target_pages(store, self.run.location.prefix, self._spool, known, self._seen)
-        async with aclosing(pages):
-            async for page in pages:
-                yield page
+        options, known = self.run.options, self._seen.order or self.state.order
+        certain = store.capabilities.sorted_listing or options.list_order == "bytes"
+        if options.list_order == "bytes":
+            known = self._seen.order or ASCENDING
+        elif certain:
+            known = known or ASCENDING
+        workers = options.list_workers or ADAPTIVE_WORKERS
+        plan = ListPlan(workers, byte_order=certain, key_after=self.manifest.key_after)
+        await send_target(store, self.run.location.prefix, self._spool, known, self._seen, plan, out)
 
     def _new_walk(self) -> Walk:
         return Walk(
@@ -292,17 +301,33 @@ class Pipeline:
 
 
 @contextmanager
-def _prefetched(group: TaskGroup, items: AsyncGenerator[T, None]) -> Iterator[MemoryObjectReceiveStream[T]]:
+def _prefetched(
+    group: TaskGroup, produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]]
+) -> Iterator[MemoryObjectReceiveStream[T]]:
     """Run a producer ahead of its consumer by a few batches."""
     send, receive = anyio.create_memory_object_stream[T](3)
     with send, receive:
-        group.start_soon(_pump, items, send.clone())
+        group.start_soon(_produce, group, produce, send.clone())
         send.close()
         yield receive
 
 
+async def _produce(
+    group: TaskGroup,
+    produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]],
+    send: MemoryObjectSendStream[T],
+) -> None:
+    with send:
+        try:
+            await produce(send)
+        except BaseException:
+            # First of all the consumer stops: a stream that breaks off must not look like one that ended.
+            group.cancel_scope.cancel()
+            raise
+
+
 async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T]) -> None:
-    async with send, aclosing(items):
+    async with aclosing(items):
         async for item in items:
             await send.send(item)
 

@@ -32,12 +32,13 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.errors import StoreError
+from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.scanner import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.spool import Spool
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.targets import SeenOrder, target_pages
+from aios3sync.targets import SeenOrder, sorted_target
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -163,7 +164,8 @@ class _Verification:
         )
         join = BatchJoin("source", "target")
         batches = walk.batches()
-        pages = target_pages(store, self._request.location.prefix, spool, "", SeenOrder())
+        plan = ListPlan(self._request.options.list_workers or ADAPTIVE_WORKERS)
+        pages = sorted_target(store, self._request.location.prefix, spool, SeenOrder(), plan)
         async with aclosing(pages):
             while not join.finished:
                 while (index := join.hungry()) is not None:

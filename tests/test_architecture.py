@@ -37,7 +37,21 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "protocol": ({"store.protocol"}, VALUES),
     "store": ({"store"}, {*SEAM, "public"}),  # the package's version, for the user agent
     "streams": (
-        {"scanner", "hashing", "manifest", "listing", "headers", "lock", "spool", "targets", "endpoint", "agreement", "source"},
+        {
+            "scanner",
+            "hashing",
+            "manifest",
+            "listing",
+            "headers",
+            "lock",
+            "spool",
+            "targets",
+            "fanout",
+            "lookahead",
+            "endpoint",
+            "agreement",
+            "source",
+        },
         SEAM,
     ),
     "run": ({"run", "recording", "tally", "errorfile"}, STREAMS),

@@ -25,7 +25,7 @@ from aios3sync.cli.reading import (
 )
 from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
-from aios3sync.options import CHECKS, LANES, SYMLINK_MODES, ConnectOptions, SyncOptions
+from aios3sync.options import CHECKS, LANES, LIST_ORDERS, SYMLINK_MODES, ConnectOptions, SyncOptions
 
 __all__ = (
     "RuledCommand",
@@ -149,6 +149,14 @@ comparison_options = _group(
         type=seconds,
         metavar="AGE",
         help="How long a listing is trusted by --check auto (24h).",
+    ),
+    click.option(
+        "--list-order",
+        type=click.Choice(LIST_ORDERS),
+        help="Say bytes if the endpoint is known to list in byte order, as AWS does (auto).",
+    ),
+    click.option(
+        "--list-workers", type=int, metavar="N", help="Pages of the listing to ask for at once (up to 32)."
     ),
     click.option(
         "--stat-fields",

@@ -240,6 +240,11 @@ class DocumentManifest:
                 page.append(row)
         return page
 
+    async def key_after(self, after: str, rows: int) -> str | None:
+        """The key that stands some rows after another one."""
+        page = self.rows_after(after, rows)
+        return page[-1].key if len(page) == rows else None
+
     async def get(self, key: str) -> RecordedEntry | None:
         """One row."""
         return self._rows.get(key)

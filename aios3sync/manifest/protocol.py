@@ -111,6 +111,10 @@ class Manifest(Protocol):
         """
         ...
 
+    async def key_after(self, after: str, rows: int) -> str | None:
+        """The key ``rows`` rows after ``after`` (a key or empty), ``None`` where there are fewer."""
+        ...
+
     async def get(self, key: str) -> RecordedEntry | None:
         """One row."""
         ...

@@ -44,6 +44,7 @@ _THROUGH: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? AND key <= ? OR
 _STATS: Final = """SELECT key, size, mtime_ns, ctime_ns,
     CASE WHEN settled AND encoding = '' THEN inode ELSE -1 END
     FROM entries WHERE key > ? ORDER BY key LIMIT ?"""
+_KEY_AFTER: Final = "SELECT key FROM entries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
 T = TypeVar("T")
@@ -155,6 +156,11 @@ class SqliteManifest:
             return list(map(RecordedEntry._make, self._connection.execute(sql, arguments)))
 
         return self._locked(work)
+
+    async def key_after(self, after: str, rows: int) -> str | None:
+        """The key that stands some rows after another one."""
+        row = await self._run(lambda: self._connection.execute(_KEY_AFTER, (after, rows - 1)).fetchone())
+        return None if row is None else str(row[0])
 
     async def get(self, key: str) -> RecordedEntry | None:
         """One row."""

@@ -171,21 +171,22 @@ class MemoryStore:
         delimiter: str = "",
         max_keys: int = 1000,
     ) -> ListPage:
-        """One page; the token is the last thing that the page before it showed."""
+        """One page; its token is the key where it ended, of a CommonPrefix the first one."""
         await self._arrive("ListObjectsV2", None)
         limit = max(1, self._page_size(min(max_keys, _MOST_KEYS)))
         entries: list[TargetEntry] = []
         prefixes: list[str] = []
         last = ""
-        for key, group in self._rolled_up(prefix, delimiter, token, start_after):
+        for key, group in self._rolled_up(prefix, delimiter, start_after):
+            if token and self._order(key) <= self._order(token):
+                continue
             if len(entries) + len(prefixes) >= limit:
                 return ListPage(entries, prefixes, last)
             if group:
                 prefixes.append(group)
-                last = f"group:{group}"
             else:
                 entries.append(self._entry(key))
-                last = f"key:{key}"
+            last = key
         return ListPage(entries, prefixes, None)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
@@ -356,19 +357,15 @@ class MemoryStore:
         modified = float(int(stored.last_modified))
         return TargetEntry(key, len(stored.body), stored.etag, modified, storage_class)
 
-    def _rolled_up(
-        self, prefix: str, delimiter: str, token: str | None, start_after: str
-    ) -> Iterator[tuple[str, str]]:
-        """Keys after the token with the CommonPrefix that hides them, or with an empty one."""
-        kind, _, after = (token or f"key:{start_after}").partition(":")
-        seen = after if kind == "group" else None
-        keys = sorted((key for key in self.objects if key.startswith(prefix)), key=self._order)
-        for key in keys:
-            if after and self._order(key) <= self._order(after):
+    def _rolled_up(self, prefix: str, delimiter: str, start_after: str) -> Iterator[tuple[str, str]]:
+        """Keys with an empty CommonPrefix; of those that have one only the first, with its CommonPrefix."""
+        seen: set[str] = set()
+        for key in sorted((key for key in self.objects if key.startswith(prefix)), key=self._order):
+            if start_after and self._order(key) <= self._order(start_after):
                 continue
             cut = key.find(delimiter, len(prefix)) if delimiter else -1
             group = key[: cut + len(delimiter)] if cut >= 0 else ""
-            if group and group == seen:
-                continue
-            seen = group or seen
-            yield key, group
+            if group not in seen:
+                yield key, group
+            if group:
+                seen.add(group)

@@ -1,0 +1,220 @@
+"""Where a listing can be cut into parts that are listed at the same time; pure text work, it asks nobody.
+
+A part is all keys that begin with one prefix: that is right on every server, whatever its order. Bounds
+within a prefix (``after``, ``until``) are for endpoints that are known to list in UTF-8 byte order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aios3sync.core.entries import TargetEntry
+
+__all__ = (
+    "DELIMITER",
+    "Cover",
+    "Density",
+    "Level",
+    "Part",
+    "child_of",
+    "past",
+    "worth_splitting",
+)
+
+DELIMITER: Final = "/"
+_LAST: Final = "\U0010ffff"
+_PART_KEYS: Final = 5000
+"""Keys that a part made of several CommonPrefixes should have: few requests, and few that wait in memory."""
+_LEAST_PER_CHILD: Final = 2
+"""Fewer keys below a CommonPrefix than this, and finding them costs as much as listing all keys."""
+_ENOUGH_PAGES: Final = 8
+
+
+class Part(NamedTuple):
+    """The keys below ``prefix`` that are greater than ``after`` and not greater than ``until``; full keys.
+
+    Attributes:
+        prefix: need not end in the delimiter.
+        after, until: empty for no bound.
+        names: how many CommonPrefixes the part was made of, 0 for the part that is a whole listing.
+        deep: keys without a delimiter after ``prefix`` belong to another part.
+    """
+
+    prefix: str
+    after: str = ""
+    until: str = ""
+    names: int = 0
+    deep: bool = False
+
+    def below(self, lead: str, names: int, *, deep: bool) -> Part:
+        """The keys of this part that begin with ``lead``."""
+        after = self.after if self.after.startswith(lead) else ""
+        until = self.until if self.until.startswith(lead) else ""
+        return Part(lead, after, until, names, deep)
+
+    def bounds(self, key: str) -> bool:
+        """Whether the key is within ``after`` and ``until``."""
+        return self.after < key and (not self.until or key <= self.until)
+
+    def reaches(self, lead: str) -> bool:
+        """Whether keys that begin with ``lead`` can be within ``after`` and ``until``."""
+        begun = lead > self.after or self.after.startswith(lead)
+        return begun and (not self.until or lead <= self.until)
+
+
+def child_of(prefix: str, key: str) -> str:
+    """The CommonPrefix that stands for ``key`` in a listing below ``prefix``; empty for a direct key."""
+    cut = key.find(DELIMITER, len(prefix))
+    return key[: cut + 1] if cut >= 0 else ""
+
+
+def past(prefix: str, after: str) -> str:
+    """What to start a listing with delimiter after, so that it shows nothing of what stands at ``after``."""
+    child = after and child_of(prefix, after)
+    return child + _LAST if child else after
+
+
+class Density:
+    """How many keys stand below a CommonPrefix, as far as was seen."""
+
+    def __init__(self, prefix: str, keys: Iterable[str]) -> None:
+        children = [child for child in (child_of(prefix, key) for key in keys) if child]
+        self.keys = len(children)
+        self.children = len(set(children))
+
+    def add(self, keys: int, children: int) -> None:
+        """Learn from a part that was listed."""
+        self.keys += keys
+        self.children += children
+
+    @property
+    def per_child(self) -> float:
+        """Keys below a CommonPrefix; 0 where none was seen."""
+        return self.keys / self.children if self.children else 0.0
+
+    def children_per_part(self) -> int:
+        """How many CommonPrefixes one part should cover."""
+        return max(1, int(_PART_KEYS / self.per_child)) if self.keys else 1
+
+
+def worth_splitting(part: Part, seen: Density, pages: int = 1) -> bool:
+    """Whether a part of which some pages were seen, and not its end, should be split.
+
+    Args:
+        part: the part.
+        seen: of the keys of these pages.
+        pages: how many they were.
+    """
+    if not seen.children:
+        return not part.names  # the CommonPrefixes of a whole listing may come later
+    if seen.per_child < _LEAST_PER_CHILD:
+        return False
+    return part.names <= 1 or part.names * pages / seen.children > _ENOUGH_PAGES
+
+
+class Cover:
+    """Texts of which none begins with another: what the parts of one level begin with."""
+
+    def __init__(self) -> None:
+        self._leads: list[str] = []
+
+    def add(self, lead: str) -> None:
+        """Add one; it must not overlap."""
+        self._leads.insert(bisect_left(self._leads, lead), lead)
+
+    def covers(self, name: str) -> bool:
+        """Whether the name begins with one of them."""
+        place = bisect_right(self._leads, name)
+        return place > 0 and name.startswith(self._leads[place - 1])
+
+    def overlaps(self, lead: str) -> bool:
+        """Whether one of them begins with ``lead``, or ``lead`` with one of them."""
+        place = bisect_left(self._leads, lead)
+        following = place < len(self._leads) and self._leads[place].startswith(lead)
+        return following or self.covers(lead)
+
+
+class Level:
+    """What stands directly below the prefix of a part, page by page, and how it is shared out.
+
+    Args:
+        part: whose direct keys and CommonPrefixes these are.
+        density: of what is below.
+        ordered: the pages ascend, and parts list all keys that begin as they do; else parts that are made of
+            several CommonPrefixes leave the direct keys to the level, which may show them at any time.
+        groups: whether CommonPrefixes may be put together.
+    """
+
+    def __init__(self, part: Part, density: Density, *, ordered: bool, groups: bool) -> None:
+        self.part = part
+        self.density = density
+        self._ordered = ordered
+        self._groups = groups
+        self._cover = Cover()
+        self._last = ""
+
+    def can_be(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
+        """Whether an answer shows what is directly below: an endpoint may not know delimiters."""
+        prefix, cut = self.part.prefix, len(self.part.prefix)
+        return all(DELIMITER not in entry[0][cut:] for entry in entries) and all(
+            name.startswith(prefix) and cut < len(name) == name.find(DELIMITER, cut) + 1
+            for name in common_prefixes
+        )
+
+    def first(self) -> Part | None:
+        """The part that begins in the middle of a CommonPrefix, which the listing then need not show."""
+        name = child_of(self.part.prefix, self.part.after) if self.part.after else ""
+        return self._taken(name, 1) if name else None
+
+    def direct(self, entries: list[TargetEntry]) -> list[TargetEntry]:
+        """The direct keys of a page that no part lists."""
+        if self.part.deep:
+            return []
+        if self.part.after or self.part.until:
+            entries = [entry for entry in entries if self.part.bounds(entry.key)]
+        if not self._ordered:
+            return entries
+        return [entry for entry in entries if not self._cover.covers(entry.key)]
+
+    def names(self, common_prefixes: Iterable[str]) -> list[str]:
+        """The CommonPrefixes of a page that no part lists; servers may show one again on the next page."""
+        reaches, covers = self.part.reaches, self._cover.covers
+        return sorted({name for name in common_prefixes if reaches(name) and not covers(name)})
+
+    def take(self, names: Sequence[str], place: int) -> tuple[Part, int]:
+        """The part for the name at ``place`` and as many of the following ones as belong together.
+
+        Args:
+            names: of one page, ascending; those before ``place`` were taken.
+            place: the first one that was not.
+        """
+        name, most, shortest = names[place], self.density.children_per_part(), len(self.part.prefix)
+        for length in range(shortest + 1, len(name) if most > 1 and self._groups else 0):
+            lead = name[:length]
+            # Servers that store files may take a name of dots for a directory.
+            if not lead[shortest:].strip(".") or self._last.startswith(lead) or self._cover.overlaps(lead):
+                continue
+            count = bisect_left(names, lead + _LAST, place) - place
+            if 1 < count <= most:
+                return self._taken(lead, count), count
+        return self._taken(name, 1), 1
+
+    def page_ended(self, entries: Sequence[TargetEntry]) -> None:
+        """All of a page was taken."""
+        if entries:
+            self._last = entries[-1].key
+
+    def passed(self, entries: Sequence[TargetEntry], common_prefixes: Sequence[str]) -> bool:
+        """Whether an ascending page shows that all that comes later is beyond the part."""
+        until, shown = self.part.until, ([entry.key for entry in entries], list(common_prefixes))
+        if not until or any(names != sorted(names) for names in shown):
+            return False
+        return any(names[-1] > until for names in shown if names)
+
+    def _taken(self, lead: str, names: int) -> Part:
+        self._cover.add(lead)
+        return self.part.below(lead, names, deep=names > 1 and not self._ordered)

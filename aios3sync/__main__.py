@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 __all__ = ("main",)
@@ -9,6 +10,9 @@ __all__ = ("main",)
 
 def main() -> int:
     """Run the command line with the arguments of this process; returns its exit code."""
+    # A sync makes millions of small tuples that no cycle holds together. Looking for cycles as often as the
+    # interpreter does by default costs a seventh of an upload's time, and a quarter of a listing's.
+    gc.set_threshold(50_000, 20, 50)
     try:
         from aios3sync.cli.program import run
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ("IgnoreTree",)
 
+_GIT: Final = ".git"
 _CLASSES: Final = {
     "alnum": string.ascii_letters + string.digits,
     "alpha": string.ascii_letters,
@@ -77,8 +78,11 @@ class IgnoreTree:
     def ignores(self, path: str) -> bool:
         """Whether a file, or a directory given with its ``/`` at the end, is ignored by itself.
 
-        That none of the directories above it is ignored is the caller's knowledge, see :meth:`hides`.
+        That none of the directories above it is ignored is the caller's knowledge, see :meth:`hides`. git's
+        own ``.git`` is never part of a tree.
         """
+        if path.rstrip("/").rpartition("/")[2] == _GIT:
+            return True
         is_directory = path.endswith("/")
         whole = _as_bytes(path[:-1] if is_directory else path)
         name = whole.rpartition("/")[2]
@@ -99,7 +103,7 @@ class IgnoreTree:
     def hides(self, key: str) -> bool:
         """Whether the key or any directory above it is ignored."""
         if not self._files:
-            return False
+            return _GIT in key.split("/")
         place = key.find("/")
         while place >= 0:
             if self.ignores(key[: place + 1]):

@@ -169,3 +169,14 @@ def test_git_agrees_on_random_trees_p6(seed: int, tmp_path: Path) -> None:
     ours = {f"{name}/{file}" for name, (files, tree) in trees.items() for file in files if tree.hides(file)}
     assert ours == set(answer.stdout.decode().split("\0")) - {""}
     assert ours
+
+
+def test_gits_own_directory_is_never_part_of_a_tree() -> None:
+    """With or without any rules; a worktree and a submodule have a file of that name."""
+    tree = IgnoreTree()
+    for _ in range(2):
+        assert tree.hides(".git/config")
+        assert tree.hides("sub/.git")
+        assert tree.ignores(".git/")
+        assert not tree.hides(".github/workflows/x.yml")
+        tree.add("", ["*.log"])

@@ -59,10 +59,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "pipeline": ({"pipeline"}, STAGES),
     "assembly": ({"assembly"}, {"pipeline", *STAGES}),
     "verification": ({"verification", "explanation", "manifest.exchange"}, {"assembly", *STREAMS}),
-    "subscribers": ({"index", "stats"}, SEAM),  # they listen to outcomes; no stage knows them
+    "subscribers": ({"index", "stats"}, STREAMS),  # they list, and listen to outcomes; no stage knows them
     "session": ({"session"}, {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES}),
     "public": ({""}, {"session", *VALUES}),
-    "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", *SEAM}),
+    "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", "subscribers", *SEAM}),
     "testing": ({"testing"}, {"store", *SEAM}),
 }
 

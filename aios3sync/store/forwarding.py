@@ -148,3 +148,9 @@ class ForwardingStore:
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """See :meth:`ObjectStore.presign`; it is no request, so it passes every wrapper by."""
         return await self.inner.presign(key, expires=expires, method=method)
+
+    async def presign_many(
+        self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """See :meth:`ObjectStore.presign_many`; no request either."""
+        return await self.inner.presign_many(keys, expires=expires, method=method)

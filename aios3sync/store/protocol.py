@@ -327,5 +327,20 @@ class ObjectStore(Protocol):
         ...
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
-        """A URL that anyone may use for ``expires`` seconds; computed locally, no request is sent."""
+        """One URL; see :meth:`presign_many`."""
+        ...
+
+    async def presign_many(
+        self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """URLs with which anyone may ``method`` the objects for ``expires`` seconds, in the order of keys.
+
+        They are computed locally: no request is sent, and no object is looked for. A URL that was signed with
+        temporary credentials dies with their token, however long ``expires`` is. Objects under SSE-C need the
+        headers of their key as well. Clients resolve ``.`` and ``..`` as parts of a path before they ask, so
+        keys that have them cannot be had by URL.
+
+        Raises UsageError where ``expires`` is not between one second and seven days, or ``method`` is not
+        one of GET, HEAD, PUT and DELETE; CredentialsError where there is nothing to sign with.
+        """
         ...

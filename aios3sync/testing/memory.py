@@ -15,6 +15,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, multipart_etag
 from aios3sync.core.parts import MIN_PART_SIZE
 from aios3sync.store.answers import ErrorAnswer, error_from
+from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
     DeleteError,
     DeleteItem,
@@ -268,7 +269,16 @@ class MemoryStore:
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """An address that names key, method and time; nobody serves it."""
-        return f"memory://{self._bucket}/{quote(key)}?method={method}&expires={int(expires)}"
+        return (await self.presign_many([key], expires=expires, method=method))[0]
+
+    async def presign_many(
+        self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """An address for each key."""
+        seconds_valid = lifetime(expires, method)
+        await checkpoint()
+        origin = f"memory://{self._bucket}"
+        return [f"{origin}/{quote(key)}?method={method}&X-Amz-Expires={seconds_valid}" for key in keys]
 
     async def _arrive(self, operation: str, key: str | None) -> None:
         await checkpoint()

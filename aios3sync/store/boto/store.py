@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from anyio.lowlevel import checkpoint
+
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof
 from aios3sync.errors import (
     BucketNotFoundError,
@@ -41,6 +43,7 @@ from aios3sync.store.parameters import (
     put_parameters,
     sse_customer,
 )
+from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
     DeleteError,
     DeleteItem,
@@ -262,11 +265,23 @@ class BotoStore:
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """Sign a URL locally."""
-        with map_errors("Presign", self._bucket, key):
-            url = await self._client.generate_presigned_url(
-                _PRESIGNED[method], Params=self._at(key), ExpiresIn=int(expires)
-            )
-        return str(url)
+        return (await self.presign_many([key], expires=expires, method=method))[0]
+
+    async def presign_many(
+        self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """Sign URLs locally, one after the other: botocore takes about a millisecond for each."""
+        seconds_valid, operation = lifetime(expires, method), _PRESIGNED[method]
+        urls = []
+        for key in keys:
+            await checkpoint()  # botocore's coroutine never waits: the loop would stand still
+            with map_errors("Presign", self._bucket, key):
+                urls.append(
+                    await self._client.generate_presigned_url(
+                        operation, Params=self._at(key), ExpiresIn=seconds_valid
+                    )
+                )
+        return urls
 
     def _at(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": key}

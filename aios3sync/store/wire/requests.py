@@ -98,6 +98,7 @@ class RequestBuilder:
     """
 
     def __init__(self, sse_customer_key: bytes = b"", request_payer: str = "") -> None:
+        self.payer = request_payer
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._reading = sse_customer(sse_customer_key) | self._payer
         self._shapes: dict[tuple[Any, ...], Shape] = {}

@@ -68,12 +68,21 @@ class Signer:
 
     def authorization(self, canonical_request: str, signed_names: str, at: Moment) -> str:
         """The value of the ``Authorization`` header of one request."""
+        signature = self.signature(canonical_request, at)
+        return f"{self._introduction}{signed_names}, Signature={signature}"
+
+    def signature(self, canonical_request: str, at: Moment) -> str:
+        """The signature of one request, in hexadecimal digits."""
         if at.day != self._day:
             self._begin(at.day)
         digest = hashlib.sha256(canonical_request.encode()).hexdigest()
         mac = self._keyed.copy()
         mac.update(f"{_ALGORITHM}\n{at.stamp}\n{self._scope}\n{digest}".encode())
-        return f"{self._introduction}{signed_names}, Signature={mac.hexdigest()}"
+        return mac.hexdigest()
+
+    def scope(self, at: Moment) -> str:
+        """What signatures of that day are bound to: day, region and service."""
+        return f"{at.day}/{self.region}/{self.service}/aws4_request"
 
     def _begin(self, day: str) -> None:
         """The key of a signature depends on the day alone, and takes as long as four signatures."""

@@ -13,6 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from anyio import to_thread
+from anyio.lowlevel import checkpoint
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof
 from aios3sync.errors import (
@@ -27,6 +28,7 @@ from aios3sync.errors import (
 from aios3sync.store.answers import ErrorAnswer, error_from, one_line, subject
 from aios3sync.store.boto import BotoStore
 from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
     DeleteError,
     DeleteItem,
@@ -43,6 +45,7 @@ from aios3sync.store.wire.http1 import Answer, ExchangeError
 from aios3sync.store.wire.lane import Route, WireLane
 from aios3sync.store.wire.learning import told_region, told_skew
 from aios3sync.store.wire.listings import list_page
+from aios3sync.store.wire.presigning import UrlSigner
 from aios3sync.store.wire.requests import Request, RequestBuilder, fits_xml
 from aios3sync.store.wire.sigv4 import moment
 
@@ -50,6 +53,7 @@ __all__ = ("WireStore",)
 
 # Hashing more than this takes longer than going to a thread for it.
 _HASHED_AT_ONCE: Final = 512 * 1024
+_SIGNED_AT_ONCE: Final = 256
 
 
 class WireStore(ForwardingStore):
@@ -155,6 +159,31 @@ class WireStore(ForwardingStore):
                 if not fits_xml(item.key):
                     errors += await self._delete_one(item)
         return errors
+
+    async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
+        """Sign a URL locally."""
+        return (await self.presign_many([key], expires=expires, method=method))[0]
+
+    async def presign_many(
+        self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """Sign URLs locally, some hundred at once, so that the loop goes on meanwhile."""
+        seconds_valid = lifetime(expires, method)
+        if time.monotonic() >= self._lane.renew_at:
+            await self._lane.renew("Presign", self._bucket)
+        route, at = self._current_route(), moment(int(time.time() + self._lane.skew))
+        signer = UrlSigner(
+            route.heads.signer, route.address, method, seconds_valid, at, payer=self._requests.payer
+        )
+        urls: list[str] = []
+        for start in range(0, len(keys), _SIGNED_AT_ONCE):
+            await checkpoint()
+            for key in keys[start : start + _SIGNED_AT_ONCE]:
+                try:
+                    urls.append(signer.url(key))
+                except InvalidRequestError as error:
+                    raise self._invalid("Presign", key, error) from None
+        return urls
 
     async def _delete_batch(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         with self._valid("DeleteObjects"):

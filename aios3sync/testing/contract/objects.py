@@ -17,9 +17,10 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
+    UsageError,
 )
 from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions
-from aios3sync.testing.contract.deviations import PLAIN, Deviations, put
+from aios3sync.testing.contract.deviations import PLAIN, Deviations, put, put_all
 
 __all__ = ("ObjectContract",)
 
@@ -205,6 +206,29 @@ class ObjectContract(Deviations):
             assert await to_thread.run_sync(_fetch, url) == b"body"
         else:
             assert "a%20b" in url
+
+    async def test_many_addresses_in_the_order_of_their_keys(self, store: ObjectStore) -> None:
+        keys = self.holdable("plain", "a b/ü+%41", "100% &?#=", "é/\U0001f600")
+        await put_all(store, *keys)
+        urls = await store.presign_many(keys, expires=60)
+        assert len(urls) == len(keys)
+        assert all("X-Amz-Expires=60" in url for url in urls)
+        if self.serves_urls:
+            assert [await to_thread.run_sync(_fetch, url) for url in urls] == [key.encode() for key in keys]
+        assert await store.presign_many([]) == []
+
+    @pytest.mark.parametrize("expires", [0, 0.5, -1, 7 * 86400 + 1, float("nan"), float("inf")])
+    async def test_addresses_live_from_a_second_to_seven_days(
+        self, store: ObjectStore, expires: float
+    ) -> None:
+        with pytest.raises(UsageError, match="expires"):
+            await store.presign_many(["key"], expires=expires)
+        for lasting in (1, 7 * 86400):
+            assert f"X-Amz-Expires={lasting}" in await store.presign("key", expires=lasting)
+
+    async def test_only_requests_for_objects_have_addresses(self, store: ObjectStore) -> None:
+        with pytest.raises(UsageError, match="PATCH"):
+            await store.presign("key", method="PATCH")
 
     async def test_errors_carry_the_facts(self, absent: ObjectStore) -> None:
         with pytest.raises(StoreError) as caught:

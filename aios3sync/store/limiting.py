@@ -1,97 +1,49 @@
-"""Bounds on requests and bytes in flight; waiting is first come first served, and safe to cancel."""
+"""Limits on requests in flight, which adapt to the endpoint; waiting is first come first served.
+
+How many requests may be in flight is learnt from throughput (:mod:`~aios3sync.store.climbing`), how many may
+start in a second from what an endpoint accepts while it refuses the rest
+(:mod:`~aios3sync.store.pacing`).
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from anyio import Event
-
 from aios3sync.errors import ThrottledError
 from aios3sync.store.answers import THROTTLED_CODES
+from aios3sync.store.budget import ByteBudget
+from aios3sync.store.climbing import Climb
 from aios3sync.store.forwarding import ForwardingStore, Request
-from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.store.pacing import Pace
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, PutOptions, PutResult
 
 __all__ = ("ByteBudget", "Limiter", "LimitingStore")
 
 T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
 _FIRST_LIMIT: Final = 32
-
-
-class _Turns:
-    """An amount that is handed out in order of asking: the one queue of this module."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.used = 0
-        self._waiting: deque[tuple[Event, int]] = deque()
-
-    async def acquire(self, amount: int) -> None:
-        if not self._waiting and self.used + amount <= self.total:
-            self.used += amount
-            return
-        turn = Event()
-        place = (turn, amount)
-        self._waiting.append(place)
-        try:
-            await turn.wait()
-        except BaseException:
-            # Cancelled: either still in the queue, or the amount came just before.
-            if turn.is_set():
-                self.release(amount)
-            else:
-                self._waiting.remove(place)
-                self.admit()
-            raise
-
-    def release(self, amount: int) -> None:
-        self.used -= amount
-        self.admit()
-
-    def admit(self) -> None:
-        """Let in whoever fits now, without overtaking."""
-        while self._waiting and self.used + self._waiting[0][1] <= self.total:
-            turn, amount = self._waiting.popleft()
-            self.used += amount
-            turn.set()
-
-    def waiting(self) -> int:
-        return len(self._waiting)
-
-
-class ByteBudget:
-    """Bounds the bytes of bodies in memory: :class:`~aios3sync.store.protocol.Budget`.
-
-    Args:
-        total: bytes. A body that is larger waits for all of it, and is then alone.
-    """
-
-    def __init__(self, total: int) -> None:
-        if total < 1:
-            raise ValueError("a budget has at least one byte")
-        self._turns = _Turns(total)
-
-    @property
-    def in_use(self) -> int:
-        """Bytes that are taken now."""
-        return self._turns.used
-
-    async def acquire(self, size: int) -> None:
-        """Wait until ``size`` bytes are free; later and smaller ones do not overtake."""
-        await self._turns.acquire(min(size, self._turns.total))
-
-    def release(self, size: int) -> None:
-        """Give back what was acquired, exactly once and with the same size."""
-        self._turns.release(min(size, self._turns.total))
+_WINDOW: Final = 0.1
+_SHORTEST_LAP: Final = 16
+_UNIT: Final = 256 * 1024
 
 
 class Limiter:
-    """How many requests may be in flight: it grows while all goes well and halves when told to slow down.
+    """How many requests may be in flight: more while that brings throughput, half when told to slow down.
 
-    One more is allowed after as many successes as the limit (a window); a ThrottledError halves it, once
-    for all the requests that were in flight when it was halved: they saw the same overload.
+    Throughput is measured in windows of whole laps (as many successes as the limit, so that requests that
+    go in step do not blur it) and at least 0.1 s; the lap after a change of the limit is left out. A
+    request counts one, and one more for each 256 KiB of its body: small ones are paid by the request,
+    large ones by the byte. Windows in which a quarter of the limit was not used say nothing about it,
+    because it was the caller or the pace that was slow, and are dropped.
+
+    A ThrottledError halves the limit, once for all the requests that were in flight when it was halved:
+    they saw the same overload. From there each lap of successes doubles it, up to what was worth it
+    before. It also cuts the pace, at most once a second.
 
     Args:
         ceiling: never more than this many.
@@ -102,32 +54,67 @@ class Limiter:
         if ceiling < 1:
             raise ValueError("at least one request has to be allowed")
         self.ceiling = ceiling
-        self._turns = _Turns(min(first, ceiling))
-        self._successes = 0
+        self._limit = min(first, ceiling)
+        self._in_flight = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._climb = Climb(self._limit, ceiling)
+        self._pace = Pace()
+        self._paced = False
         self._cuts = 0
+        self._recovering = False
+        # The lap and the window; all of this is touched by every request, so there is no object for it.
+        self._lap = self._left = 1
+        self._successes = 0  # before this lap
+        self._settled = False
+        self._slack = False
+        self._busy = 0
+        self._work = 0
+        self._work_before = 0
+        self._began = 0.0
+        self._begin_lap()
 
     @property
     def limit(self) -> int:
         """How many requests may be in flight now."""
-        return self._turns.total
+        return self._limit
 
     @property
     def in_flight(self) -> int:
         """How many requests are in flight now."""
-        return self._turns.used
+        return self._in_flight
+
+    @property
+    def pace(self) -> float:
+        """How many requests may start in a second; infinite until the endpoint asked to slow down."""
+        return self._pace.rate
+
+    def room(self) -> int:
+        """How many more requests may ask now and need not wait for others, but perhaps for the pace."""
+        return max(0, self._limit - self._in_flight - len(self._waiting))
 
     async def enter(self) -> int:
         """Wait for a slot; what it returns goes to :meth:`leave`, which must follow however that ends."""
-        await self._turns.acquire(1)
+        if self._in_flight < self._limit and not self._paced and not self._waiting:
+            self._in_flight += 1
+        else:
+            await self._turn()
         return self._cuts
 
-    def leave(self, entered: int, error: BaseException | None) -> None:
-        """Give the slot back, and learn from how the request ended."""
+    def leave(self, entered: int, error: BaseException | None, size: int = 0) -> None:
+        """Give the slot back, and learn from how the request ended; ``size`` are the bytes of its body."""
+        if self._in_flight < self._busy:
+            self._slack = True
+        self._in_flight -= 1
         if error is None:
-            self._speed_up()
+            self._work += size
+            self._left -= 1
+            if not self._left:
+                self._end_lap()
         elif isinstance(error, ThrottledError):
             self._slow_down(entered)
-        self._turns.release(1)
+        if self._waiting:
+            self._admit()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -144,18 +131,106 @@ class Limiter:
         """Halve the limit: an answer within a request that succeeded as a whole asked to slow down."""
         self._slow_down(self._cuts)
 
-    def _slow_down(self, seen: int) -> None:
-        if seen == self._cuts:
-            self._cuts += 1
-            self._successes = 0
-            self._turns.total = max(1, self._turns.total // 2)
+    async def _turn(self) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._admit()  # where only the pace was in the way, it may be time already
+        try:
+            await turn
+        except BaseException:
+            # Cancelled: either still in the queue, or the slot came just before.
+            if not turn.cancelled():
+                self._in_flight -= 1
+            self._admit()
+            raise
 
-    def _speed_up(self) -> None:
-        self._successes += 1
-        if self._successes >= self._turns.total and self._turns.total < self.ceiling:
-            self._successes = 0
-            self._turns.total += 1
-            self._turns.admit()
+    def _admit(self) -> None:
+        """Let out whoever may go now, without overtaking."""
+        waiting = self._waiting
+        while waiting:
+            if not waiting[0].done():  # else cancelled, and taken out here
+                if self._in_flight >= self._limit or (self._paced and not self._may_start()):
+                    return
+                self._in_flight += 1
+                waiting[0].set_result(None)
+            waiting.popleft()
+
+    def _may_start(self) -> bool:
+        if self._timer is not None:
+            return False
+        loop = asyncio.get_running_loop()
+        wait = self._pace.take(loop.time())
+        if not wait:
+            return True
+        self._slack = True
+        self._timer = loop.call_later(wait, self._ring)
+        return False
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._admit()
+
+    def _slow_down(self, seen: int) -> None:
+        if seen != self._cuts:
+            return
+        self._cuts += 1
+        self._climb.fall_back()
+        cut = self._pace.cut(asyncio.get_running_loop().time(), self._successes + self._lap - self._left)
+        self._paced = self._pace.rate < float("inf")
+        self._successes += self._lap - self._left
+        self._recovering = True
+        self._set_limit(max(1, self._limit // 2))
+        _LOG.debug(
+            "told to slow down: %d requests in flight%s",
+            self._limit,
+            f", {self._pace.rate:.0f} a second" if cut else "",
+        )
+
+    def _end_lap(self) -> None:
+        """A lap of successes: look at the clock, which not every request does."""
+        now = asyncio.get_running_loop().time()
+        self._successes += self._lap
+        self._pace.note(now, self._successes)
+        self._paced = self._pace.rate < float("inf")
+        if self._recovering:
+            self._recover()
+        elif self._slack or not self._settled:
+            self._begin_window(now)
+        elif now - self._began >= _WINDOW:
+            self._end_window(now)
+        else:
+            self._begin_lap()
+
+    def _begin_lap(self) -> None:
+        self._busy = self._limit * 3 // 4
+        self._lap = self._left = self._limit if self._recovering else max(self._limit, _SHORTEST_LAP)
+
+    def _begin_window(self, now: float) -> None:
+        self._settled, self._slack = True, False
+        self._began, self._work, self._work_before = now, 0, self._successes
+        self._begin_lap()
+
+    def _end_window(self, now: float) -> None:
+        rate = (self._successes - self._work_before + self._work / _UNIT) / (now - self._began)
+        before = self._limit
+        limit = self._climb.next(rate)
+        if limit == before:
+            self._begin_window(now)
+            return
+        _LOG.debug("%d requests in flight after %d with %.0f a second", limit, before, rate)
+        self._set_limit(limit)
+
+    def _recover(self) -> None:
+        limit = min(2 * self._limit, self._climb.base)
+        self._recovering = limit < self._climb.base
+        self._set_limit(limit)
+
+    def _set_limit(self, limit: int) -> None:
+        """Change the limit; nothing is measured before a lap of requests has gone under the new one."""
+        self._limit = limit
+        self._settled = False
+        self._begin_lap()
+        self._admit()
 
 
 class LimitingStore(ForwardingStore):
@@ -164,6 +239,18 @@ class LimitingStore(ForwardingStore):
     def __init__(self, inner: ObjectStore, limiter: Limiter) -> None:
         super().__init__(inner)
         self.limiter = limiter
+
+    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        """Wait for a slot, then store; spelled out, as many small bodies go this way."""
+        limiter = self.limiter
+        seen = await limiter.enter()
+        try:
+            result = await self.inner.put(key, body, options, md5=md5)
+        except BaseException as error:
+            limiter.leave(seen, error)
+            raise
+        limiter.leave(seen, None, len(body))
+        return result
 
     async def call(self, request: Request[T]) -> T:
         """Wait for a slot, then send."""
@@ -174,7 +261,7 @@ class LimitingStore(ForwardingStore):
         except BaseException as error:
             limiter.leave(seen, error)
             raise
-        limiter.leave(seen, None)
+        limiter.leave(seen, None, request.size)
         return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:

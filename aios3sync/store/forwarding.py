@@ -22,6 +22,7 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
     StoreCapabilities,
+    VersionPage,
 )
 
 __all__ = ("ForwardingStore", "Request")
@@ -144,6 +145,17 @@ class ForwardingStore:
         """See :meth:`ObjectStore.list_multiparts`."""
         send = partial(self.inner.list_multiparts, prefix)
         return await self.call(Request("ListMultipartUploads", prefix, 0, send))
+
+    async def versioning(self) -> str:
+        """See :meth:`ObjectStore.versioning`."""
+        return await self.call(Request("GetBucketVersioning", None, 0, self.inner.versioning))
+
+    async def list_versions_page(
+        self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
+    ) -> VersionPage:
+        """See :meth:`ObjectStore.list_versions_page`."""
+        send = partial(self.inner.list_versions_page, prefix, token=token, max_keys=max_keys)
+        return await self.call(Request("ListObjectVersions", prefix, 0, send))
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """See :meth:`ObjectStore.presign`; it is no request, so it passes every wrapper by."""

@@ -153,7 +153,7 @@ class Limiter:
                     return
                 self._in_flight += 1
                 waiting[0].set_result(None)
-            waiting.popleft()
+            del waiting[0]
 
     def _may_start(self) -> bool:
         if self._timer is not None:

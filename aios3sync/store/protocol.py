@@ -23,10 +23,12 @@ __all__ = (
     "ListPage",
     "ListedPart",
     "ListedUpload",
+    "ListedVersion",
     "ObjectStore",
     "PutOptions",
     "PutResult",
     "StoreCapabilities",
+    "VersionPage",
 )
 
 
@@ -201,6 +203,33 @@ class ListedUpload(NamedTuple):
     initiated: float
 
 
+class ListedVersion(NamedTuple):
+    """One version of an object, or one delete marker.
+
+    Attributes:
+        key: full key.
+        version_id: ``null`` for what was written without versioning.
+        size: bytes as stored, 0 for a delete marker.
+        last_modified: seconds since the epoch.
+        is_latest: it is what a request without a version meets.
+        is_delete_marker: it stands for a deletion.
+    """
+
+    key: str
+    version_id: str
+    size: int
+    last_modified: float
+    is_latest: bool
+    is_delete_marker: bool = False
+
+
+class VersionPage(NamedTuple):
+    """One page of ListObjectVersions; ``next_token`` is ``None`` at the end, and opaque otherwise."""
+
+    versions: list[ListedVersion]
+    next_token: tuple[str, str] | None
+
+
 class Budget(Protocol):
     """Bounds the bytes of bodies that are in memory; acquired before a body is read."""
 
@@ -324,6 +353,19 @@ class ObjectStore(Protocol):
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
         """All unfinished uploads below ``prefix``, in any order. Retry-safe."""
+        ...
+
+    async def versioning(self) -> str:
+        """``Enabled``, ``Suspended``, or empty where the bucket never had versions. Retry-safe."""
+        ...
+
+    async def list_versions_page(
+        self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
+    ) -> VersionPage:
+        """Get one page of all versions below ``prefix``, in any order. Retry-safe. Raises ListingError.
+
+        In a bucket without versions, every object is listed as its only version.
+        """
         ...
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:

@@ -38,6 +38,8 @@ _OPERATIONS: Final = {
     "abort_multipart": "AbortMultipartUpload",
     "list_parts": "ListParts",
     "list_multiparts": "ListMultipartUploads",
+    "versioning": "GetBucketVersioning",
+    "list_versions_page": "ListObjectVersions",
 }
 
 

@@ -14,7 +14,16 @@ from urllib.parse import unquote_plus
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
-from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, ListedPart, ListPage, PutResult
+from aios3sync.store.protocol import (
+    DeleteError,
+    GetResult,
+    HeadResult,
+    ListedPart,
+    ListedVersion,
+    ListPage,
+    PutResult,
+    VersionPage,
+)
 
 __all__ = (
     "advanced",
@@ -28,6 +37,7 @@ __all__ = (
     "refuse_html",
     "seconds",
     "unquoted",
+    "version_page",
     "whole_answer",
 )
 
@@ -136,6 +146,28 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
     if not following or following == token:
         raise ValueError(_NO_WAY_ON)
     return ListPage(entries, prefixes, following)
+
+
+def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
+    """One page of versions and delete markers; raises ValueError where it does not lead on."""
+    versions = [
+        ListedVersion(
+            decoded(answer, item["Key"]),
+            item.get("VersionId", "null"),
+            item.get("Size", 0),
+            seconds(item, "LastModified"),
+            bool(item["IsLatest"]),
+            is_delete_marker=member == "DeleteMarkers",
+        )
+        for member in ("Versions", "DeleteMarkers")
+        for item in answer.get(member, ())
+    ]
+    if not answer["IsTruncated"]:
+        return VersionPage(versions, None)
+    following = (decoded(answer, answer.get("NextKeyMarker", "")), answer.get("NextVersionIdMarker", ""))
+    if not following[0] or following == token:
+        raise ValueError(_NO_WAY_ON)
+    return VersionPage(versions, following)
 
 
 def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:

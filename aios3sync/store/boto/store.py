@@ -31,6 +31,7 @@ from aios3sync.store.boto.results import (
     put_result,
     refuse_html,
     seconds,
+    version_page,
     whole_answer,
 )
 from aios3sync.store.parameters import (
@@ -55,6 +56,7 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
     StoreCapabilities,
+    VersionPage,
 )
 
 __all__ = ("BotoStore",)
@@ -262,6 +264,29 @@ class BotoStore:
                     KeyMarker=decoded(answer, answer.get("NextKeyMarker", "")),
                     UploadIdMarker=answer.get("NextUploadIdMarker", ""),
                 )
+
+    async def versioning(self) -> str:
+        """Ask with one GetBucketVersioning."""
+        with map_errors("GetBucketVersioning", self._bucket):
+            answer = await self._client.get_bucket_versioning(Bucket=self._bucket)
+        return str(answer.get("Status", ""))
+
+    async def list_versions_page(
+        self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
+    ) -> VersionPage:
+        """Get one page with one ListObjectVersions."""
+        markers = dict(zip(("KeyMarker", "VersionIdMarker"), token or (), strict=False))
+        with map_errors("ListObjectVersions", self._bucket):
+            answer = await self._client.list_object_versions(
+                Bucket=self._bucket,
+                Prefix=prefix,
+                MaxKeys=max_keys,
+                EncodingType="url",  # asked for by name: see list_page
+                **{name: marker for name, marker in markers.items() if marker},
+                **self._payer,
+            )
+        with whole_answer("ListObjectVersions", self._bucket):
+            return version_page(answer, token)
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """Sign a URL locally."""

@@ -15,6 +15,7 @@ from typing import Final
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
+from aios3sync.core.digests import fed
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof
 from aios3sync.errors import (
     BucketNotFoundError,
@@ -85,7 +86,7 @@ class WireStore(ForwardingStore):
     async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
         """Store one object with one PutObject."""
         if len(body) <= _HASHED_AT_ONCE:
-            digest = sha256(body).hexdigest()
+            digest = fed(sha256(), body).hexdigest()
         else:
             digest = (await to_thread.run_sync(sha256, body)).hexdigest()
         try:

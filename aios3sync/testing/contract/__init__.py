@@ -20,9 +20,12 @@ from aios3sync.testing.contract.keys import ODD_KEYS, KeyContract
 from aios3sync.testing.contract.listings import ListingContract
 from aios3sync.testing.contract.multipart import MultipartContract
 from aios3sync.testing.contract.objects import ObjectContract
+from aios3sync.testing.contract.versions import VersionContract
 
 __all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract")
 
 
-class ObjectStoreContract(ObjectContract, KeyContract, ListingContract, DeleteContract, MultipartContract):
+class ObjectStoreContract(
+    ObjectContract, KeyContract, ListingContract, DeleteContract, MultipartContract, VersionContract
+):
     """All promises together."""

@@ -1,0 +1,124 @@
+"""DeltaGlider's own numbers and its cache file: formulas, envelope and reader, as of its version 6. Pure.
+
+Its reader takes a file whose ``version`` is "1.0", whose ``mode`` is the wanted one, and whose ``stats`` hold
+exactly the fields that it knows; what stands beside these, it ignores. So our additions stand beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aios3sync.stats.numbers import DeltaGliderStats, Mode
+from aios3sync.stats.originals import Kinds
+from aios3sync.store.protocol import PutOptions
+
+__all__ = ("ENVELOPE_OPTIONS", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")
+
+_VERSION: Final = "1.0"
+_OURS: Final = "aios3sync"
+
+ENVELOPE_OPTIONS: Final = PutOptions(
+    content_type="application/json",
+    metadata={"content-type": "application/json", "x-deltaglider-cache": "true"},
+)
+"""The file is sent as DeltaGlider sends it, its content type as user metadata included."""
+
+
+def envelope_path(mode: Mode) -> str:
+    """The key of the file for a whole bucket; there is none for prefixes."""
+    return f".deltaglider/stats_{mode}.json"
+
+
+def computed(bucket: str, kinds: Kinds, deltas_told: int) -> DeltaGliderStats:
+    """The numbers as DeltaGlider computes them.
+
+    Args:
+        bucket: its name.
+        kinds: what was listed.
+        deltas_told: the original bytes of all deltas, as far as these told them.
+    """
+    deltas, references = kinds.listed["delta"], kinds.listed["reference"]
+    direct = kinds.listed["direct"].stored + kinds.listed["candidate"].stored
+    direct_objects = kinds.listed["direct"].objects + kinds.listed["candidate"].objects
+    total = direct + deltas_told
+    stored = direct + deltas.stored + (references.stored if deltas.objects else 0)
+    saved = max(total - stored, 0) if total else 0
+    return DeltaGliderStats(
+        bucket=bucket,
+        object_count=deltas.objects + direct_objects,
+        total_size=total,
+        compressed_size=stored,
+        space_saved=saved,
+        average_compression_ratio=min(saved / total, 1.0) if total > 0 else 0.0,
+        delta_objects=deltas.objects,
+        direct_objects=direct_objects,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What such a file holds.
+
+    Attributes:
+        computed_at: as it says, ISO 8601.
+        object_count, stored_bytes: what a listing has to show for it to be current.
+        fingerprint: ours, or empty where DeltaGlider wrote the file.
+        stats: its numbers.
+    """
+
+    computed_at: str
+    object_count: int
+    stored_bytes: int
+    fingerprint: str
+    stats: DeltaGliderStats
+
+
+def envelope(mode: Mode, validation: Mapping[str, Any], stats: DeltaGliderStats, computed_at: float) -> bytes:
+    """The file."""
+    document = {
+        "version": _VERSION,
+        "mode": mode,
+        "computed_at": datetime.fromtimestamp(computed_at, UTC).isoformat(),
+        "validation": dict(validation),
+        "stats": asdict(stats),
+        _OURS: {"complete": True, "see": f".aios3sync/stats_{mode}.json"},
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+def read_envelope(body: bytes, mode: Mode) -> Envelope:
+    """Read a file as strictly as DeltaGlider does, and somewhat more.
+
+    Raises:
+        ValueError: it is not such a file, or one of another version or mode; the text says which.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None
+    if not isinstance(document, dict) or document.get("version") != _VERSION:
+        raise ValueError("it is of another version")
+    if document.get("mode") != mode:
+        raise ValueError("it is of another mode")
+    validation, stats = document.get("validation"), document.get("stats")
+    if not (isinstance(validation, dict) and isinstance(stats, dict)):
+        raise ValueError("it has no validation or no stats")  # noqa: TRY004 - a document, no argument
+    names = {field.name for field in fields(DeltaGliderStats)}
+    if not names - {"object_limit_reached"} <= set(stats) <= names:
+        raise ValueError("its stats are not those of version 1.0")
+    facts = [validation.get("object_count"), validation.get("compressed_size")]
+    numbers = [value for name, value in stats.items() if name not in ("bucket", "object_limit_reached")]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in facts + numbers):
+        raise ValueError("its numbers are none")
+    fingerprint = validation.get("fingerprint", "")
+    return Envelope(
+        str(document.get("computed_at", "")),
+        int(validation["object_count"]),
+        int(validation["compressed_size"]),
+        fingerprint if isinstance(fingerprint, str) else "",
+        DeltaGliderStats(**stats),
+    )

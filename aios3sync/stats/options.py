@@ -1,0 +1,76 @@
+"""What to ask of a bucket, and what its cache may be used for: checked once, then frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+from aios3sync.errors import UsageError
+from aios3sync.stats.numbers import Mode
+
+__all__ = ("StatsOptions",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatsOptions:
+    """How to make statistics.
+
+    Attributes:
+        mode: ``quick`` needs a listing alone; ``sampled`` asks for one object of each folder with deltas (or
+            compressed objects); ``detailed`` for all of them.
+        every: with ``detailed``, ask for every object: the only way to find compressed objects that nobody
+            told of.
+        gzip: extensions that were uploaded with ``gzip=``; such objects are asked for.
+        use_cache: read and write the cache in the bucket.
+        refresh: compute even if the cache is current, and write it.
+        max_age: seconds; a cache younger than this is the answer without a listing. ``None`` always lists.
+        background: answer from the cache at once, however old it is, and refresh it behind.
+        deltaglider: also believe a cache that DeltaGlider wrote, which knows count and bytes alone.
+        list_workers: pages of the listing to ask for at once, 0 for as many as help.
+    """
+
+    mode: Mode = "quick"
+    every: bool = False
+    gzip: tuple[str, ...] = ()
+    use_cache: bool = True
+    refresh: bool = False
+    max_age: float | None = None
+    background: bool = False
+    deltaglider: bool = False
+    list_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise UsageError(f"mode: {self.mode!r} is not one of quick, sampled and detailed")
+        if self.every and self.mode != "detailed":
+            raise UsageError("every: only the mode 'detailed' can ask for every object")
+        if self.max_age is not None and not self.max_age >= 0:
+            raise UsageError(f"max_age: {self.max_age} is not a number of seconds")
+        if self.list_workers < 0:
+            raise UsageError(f"list_workers: {self.list_workers} is not a number of requests")
+        if not self.use_cache and (self.refresh or self.background or self.max_age is not None):
+            raise UsageError(
+                "use_cache: without the cache there is nothing to refresh, and no age to ask for"
+            )
+        if self.background and self.refresh:
+            raise UsageError(
+                "background: it answers from the cache, and refresh forbids that; give one of them"
+            )
+        given: Any = self.gzip
+        if isinstance(given, str):
+            raise UsageError("gzip: give a sequence of extensions, for example ('css', 'js')")
+        plain = tuple(sorted({extension.lower().lstrip(".") for extension in given}))
+        object.__setattr__(self, "gzip", plain)
+
+    @classmethod
+    def of(cls, changes: dict[str, Any]) -> StatsOptions:
+        """The options with these fields.
+
+        Raises:
+            UsageError: one of them is no field, or cannot be what it is.
+        """
+        try:
+            return replace(cls(), **changes)
+        except TypeError:
+            unknown = ", ".join(sorted(set(changes) - set(cls.__slots__)))
+            raise UsageError(f"not an option of stats(): {unknown}") from None

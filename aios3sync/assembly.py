@@ -6,6 +6,7 @@ What happens in between is the pipeline's; nothing here looks at files or object
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -59,6 +60,11 @@ NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
 
 
+def _endless() -> int:
+    """Where nothing limits the requests in flight but the number of workers."""
+    return sys.maxsize
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One sync as it was asked for, and what the session lends it.
@@ -72,6 +78,7 @@ class Request:
         open_store: opens the store at the first request.
         budget: bytes in memory.
         workers: ceiling of uploads in flight.
+        room: how many more requests the session would let out at once now.
         on_event: progress.
         outcome_sinks: complete outcomes.
         stop: may ask to end early.
@@ -88,6 +95,7 @@ class Request:
     open_store: StoreOpener
     budget: Budget
     workers: int
+    room: Callable[[], int] = _endless
     on_event: EventSink = discard
     outcome_sinks: Sequence[OutcomeSink] = ()
     stop: Stop = field(default_factory=Stop)
@@ -197,6 +205,7 @@ async def _assemble(
         events=request.on_event,
         stop=request.stop,
         started_ns=time.time_ns(),
+        room=request.room,
         opaque_etags=state.opaque_etags,
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from anyio import to_thread
 
+from aios3sync.core.digests import fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
 
@@ -43,6 +44,8 @@ CHUNK: Final = 1024 * 1024
 SETTLING_NS: Final = 2_000_000_000
 """Coarse clocks and NFS: a ctime younger than this at the hashing may hide a later write."""
 
+_READING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
 T = TypeVar("T")
 
 
@@ -53,8 +56,7 @@ class ChangedError(Exception):
         super().__init__(f"{key}: changed while it was read")
 
 
-@dataclass(frozen=True, slots=True)
-class SmallFile:
+class SmallFile(NamedTuple):
     """A whole file in memory, with the digest of exactly these bytes.
 
     Attributes:
@@ -65,7 +67,7 @@ class SmallFile:
     """
 
     entry: SourceEntry
-    body: bytes = field(repr=False)
+    body: bytes
     md5: bytes
     settled: bool
 
@@ -119,11 +121,18 @@ def open_regular(path: str) -> Iterator[int]:
 
 
 def _open_regular(path: str) -> int:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    descriptor = os.open(path, _READING)
+    try:
+        _refuse_irregular(os.fstat(descriptor), path)
+    except OSError:
         os.close(descriptor)
-        raise OSError(None, "is no longer a regular file", path)
+        raise
     return descriptor
+
+
+def _refuse_irregular(found: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(None, "is no longer a regular file", path)
 
 
 def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
@@ -135,17 +144,19 @@ def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
     """
     for _ in range(ATTEMPTS):
         started = time.time_ns()
-        descriptor = _open_regular(path)
+        descriptor = os.open(path, _READING)
         try:
             before = os.fstat(descriptor)
+            _refuse_irregular(before, path)
             body = _read_all(descriptor, before.st_size)
             after = os.fstat(descriptor)
         finally:
             os.close(descriptor)
         entry = entry_of(key, before)
         if len(body) == entry.size and entry == entry_of(key, after):
-            digest = hashlib.md5(body, usedforsecurity=False).digest()
-            return SmallFile(entry, body, digest, is_settled(entry, started, by_mtime=by_mtime))
+            settled = is_settled(entry, started, by_mtime=by_mtime)
+            digest = fed(hashlib.md5(usedforsecurity=False), body).digest()
+            return SmallFile(entry, body, digest, settled)
     raise ChangedError(key)
 
 

@@ -80,6 +80,7 @@ class Run:
         open_store: opens the client at the first call, answers the same store ever after.
         budget: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
+        room: how many more requests the session would let out at once now.
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
@@ -101,6 +102,7 @@ class Run:
     events: EventSink
     stop: Stop
     started_ns: int
+    room: Callable[[], int]
     opaque_etags: bool = False
     surprised: bool = False
     _silent: int = field(default=0)
@@ -114,9 +116,11 @@ class Run:
         """Whether files are judged without their ctime."""
         return "ctime" not in self.options.stat_fields
 
-    def row(self, entry: SourceEntry, md5: str, etag: str, *, settled: bool) -> RecordedEntry:
+    def row(
+        self, entry: SourceEntry, md5: str, etag: str, *, settled: bool, encoding: str = ""
+    ) -> RecordedEntry:
         """A manifest row of this run for a file as it was read."""
-        return RecordedEntry(*entry, md5, etag, settled=settled, uploaded_at=time.time(), run=self.number)
+        return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number)
 
     def answered(self) -> None:
         """The endpoint answered: it is reachable."""

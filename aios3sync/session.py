@@ -309,6 +309,7 @@ class Session:
             open_store=opener,
             budget=self._budget,
             workers=self.options.workers,
+            room=self._limiter.room,
             on_event=on_event,
             counts=counts,
         )

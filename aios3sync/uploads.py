@@ -6,10 +6,11 @@ Bodies in memory are bounded by the byte budget, which a reader takes before it 
 from __future__ import annotations
 
 import asyncio
+import resource
+import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -25,22 +26,25 @@ from aios3sync.headers import HeaderPlan, compress, md5_of
 from aios3sync.multipart import send_large
 from aios3sync.outcomes import Fault, Uploaded
 from aios3sync.run import Run
+from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("preview_stage", "upload_stage")
 
-_READERS: Final = 2
+_READERS: Final = 8
 _LARGE_AT_ONCE: Final = 4
 _CHUNK_FILES: Final = 128
 _WAITING_BODIES: Final = 512
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
+_SLOW_FILE: Final = 0.002
+"""Seconds for opening and reading a small file, above which its storage is far away."""
+_TELLS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
+class _Body(NamedTuple):
     """One file, ready to be sent. ``reserved`` bytes of the budget go back when it has left."""
 
     file: SmallFile
-    content: bytes = field(repr=False)
+    content: bytes
     md5: bytes
     encoding: str
     reason: str
@@ -48,14 +52,19 @@ class _Body:
 
 
 class _Crew:
-    """The put workers and the bodies that wait for them.
+    """The put workers, the bodies that wait for them, and the readers that bring more.
+
+    From the page cache one reader at a time is fastest: a second one would only take turns at the
+    interpreter with the first. More are let in where they wait for a device.
 
     Bodies change hands without a stream between: a hop over one costs a third of what sending a small
-    body does. There are as many workers as there is work for, up to the ceiling.
+    body does. There are as many workers as the session lets requests out, up to the ceiling: one that only
+    waited for its turn would have to be woken for every body.
     """
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
         self.run = run
+        self.reading = anyio.CapacityLimiter(1)
         self._headers = headers
         self._tasks = tasks
         self._ready: deque[_Body] = deque()
@@ -67,18 +76,23 @@ class _Crew:
     async def take(self, bodies: list[_Body]) -> None:
         """Hand over bodies; waits while many are waiting already."""
         self._ready.extend(bodies)
-        for _ in bodies:
+        nobody = self._size == len(self._idle)
+        self._hire(min(len(bodies), max(self.run.room(), nobody)))
+        while len(self._ready) > _WAITING_BODIES:
+            if self._room.is_set():  # else another reader waits for it already
+                self._room = anyio.Event()
+            await self._room.wait()
+
+    def _hire(self, count: int) -> None:
+        """Set up to ``count`` more workers to work, those first that have been idle."""
+        for _ in range(count):
             if self._idle:
                 self._idle.popleft().set()
             elif self._size < self.run.workers:
                 self._size += 1
                 self._tasks.start_soon(self._work)
             else:
-                break
-        while len(self._ready) > _WAITING_BODIES:
-            if self._room.is_set():  # else another reader waits for it already
-                self._room = anyio.Event()
-            await self._room.wait()
+                return
 
     def close(self) -> None:
         """No more bodies come: workers end when the last one is sent."""
@@ -87,9 +101,13 @@ class _Crew:
             event.set()
 
     async def _work(self) -> None:
+        ready, room = self._ready, self.run.room
+        store = await self.run.open_store()
         while True:
-            while self._ready:
-                await self._send(self._ready.popleft())
+            while ready:
+                await self._send(store, ready.popleft())
+                if ready and room() > 1:  # one is our own: the limit grew, or others wait to try again
+                    self._hire(1)
             self._room.set()
             if self._closed:
                 return
@@ -97,13 +115,13 @@ class _Crew:
             self._idle.append(event)
             await event.wait()
 
-    async def _send(self, body: _Body) -> None:
+    async def _send(self, store: ObjectStore, body: _Body) -> None:
         run = self.run
         if len(self._ready) == _WAITING_BODIES:
             self._room.set()
         try:
             if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
-                run.recorder.add(await _put(run, self._headers, body))
+                run.recorder.add(await _put(run, self._headers, store, body))
         finally:
             run.budget.release(body.reserved)
 
@@ -164,7 +182,8 @@ async def _reader(
                     small.append(upload)
             for chunk in _chunks(small):
                 if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
-                    await _read_chunk(crew, chunk)
+                    async with crew.reading:
+                        await _read_chunk(crew, chunk)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
@@ -188,7 +207,9 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
     await run.budget.acquire(left)
     bodies: list[_Body] = []
     try:
-        read = await to_thread.run_sync(_read_files, run, chunk)
+        read, waited = await to_thread.run_sync(_read_files, run, chunk)
+        if waited and crew.reading.total_tokens < _READERS:
+            crew.reading.total_tokens += 1
         for upload, result in zip(chunk, read, strict=True):
             if isinstance(result, _Body):
                 bodies.append(result)
@@ -201,8 +222,17 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
     await crew.take(bodies)
 
 
-def _read_files(run: Run, chunk: list[Upload]) -> list[_Body | OSError | ChangedError]:
-    return [_read_file(run, upload) for upload in chunk]
+def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | OSError | ChangedError], bool]:
+    """The files of a chunk, and whether the storage was waited for."""
+    began, blocks = time.monotonic(), _blocks_read()
+    read = [_read_file(run, upload) for upload in chunk]
+    slow = time.monotonic() - began > _SLOW_FILE * len(chunk)
+    return read, slow or _blocks_read() > blocks
+
+
+def _blocks_read() -> int:
+    """How often this thread had to ask a device; on systems that do not tell, never."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _TELLS_BLOCKS else 0
 
 
 def _read_file(run: Run, upload: Upload) -> _Body | OSError | ChangedError:
@@ -218,13 +248,12 @@ def _read_file(run: Run, upload: Upload) -> _Body | OSError | ChangedError:
     return _Body(file, content, digest, encoding, upload.reason, upload.source.size)
 
 
-async def _put(run: Run, headers: HeaderPlan, body: _Body) -> Uploaded | Fault:
+async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded | Fault:
     entry = body.file.entry
     original = body.file.md5.hex()
     opaque = run.opaque_etags or headers.opaque
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
-    store = await run.open_store()
     try:
         result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5)
     except StoreError as error:
@@ -232,8 +261,7 @@ async def _put(run: Run, headers: HeaderPlan, body: _Body) -> Uploaded | Fault:
     run.answered()
     run.opaque_etags |= is_opaque_encryption(result.encryption)
     run.events(events.BytesSent(entry.key, entry.size))
-    row = run.row(entry, original, result.etag, settled=body.file.settled)
-    row = row._replace(encoding=body.encoding)
+    row = run.row(entry, original, result.etag, settled=body.file.settled, encoding=body.encoding)
     return Uploaded(row, len(body.content), body.reason, options.content_type, result.encryption)
 
 

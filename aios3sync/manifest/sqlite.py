@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -38,7 +39,12 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 _COLUMNS: Final = ", ".join(RecordedEntry._fields)
-_INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 12)})"  # noqa: S608
+_ROW: Final = f"({', '.join('?' * len(RecordedEntry._fields))})"
+_INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES {_ROW}"  # noqa: S608
+# sqlite3 lets other threads run at every step of a statement, and has to wait for its turn again: one step
+# writes many rows. Below 1,000 parameters, which is what an old SQLite takes.
+_GROUP: Final = 64
+_INSERT_GROUP: Final = _INSERT + f", {_ROW}" * (_GROUP - 1)
 _PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
 _THROUGH: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? AND key <= ? ORDER BY key"  # noqa: S608
 _STATS: Final = """SELECT key, size, mtime_ns, ctime_ns,
@@ -177,7 +183,11 @@ class SqliteManifest:
 
         def work() -> None:
             with self._connection:
-                self._connection.executemany(_INSERT, rows)
+                whole = len(rows) - len(rows) % _GROUP
+                for start in range(0, whole, _GROUP):
+                    group = rows[start : start + _GROUP]
+                    self._connection.execute(_INSERT_GROUP, tuple(chain.from_iterable(group)))
+                self._connection.executemany(_INSERT, rows[whole:])
                 self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
 
         await self._run(work)

@@ -45,6 +45,7 @@ class Bench:
     on_event: Callable[[Event], object] | None = None
     outcome_sinks: tuple[Any, ...] = ()
     workers: int = 16
+    room: Callable[[], int] = lambda: 1_000_000
     endpoint: str = "http://memory"
 
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
@@ -71,6 +72,7 @@ class Bench:
             open_store=open_store,
             budget=ByteBudget(64 * MIB),
             workers=self.workers,
+            room=self.room,
             on_event=self.on_event or self.events.append,
             outcome_sinks=self.outcome_sinks,
             stop=self.stop,

@@ -69,9 +69,12 @@ def csv_file(rows: list[dict[str, Any]], columns: list[str] = COLUMNS) -> bytes:
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for facts in rows:
         values = facts | {"Key": quote_plus(facts["Key"], safe="/")}
-        texts = (str(values[name]) for name in columns)
-        writer.writerow([text.lower() if text in ("True", "False") else text for text in texts])
+        writer.writerow([_written(values[name]) for name in columns])
     return gzip.compress(out.getvalue().encode())
+
+
+def _written(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parquet_file(rows: list[dict[str, Any]], drop: tuple[str, ...] = ()) -> bytes:

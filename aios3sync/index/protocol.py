@@ -33,8 +33,8 @@ Position = tuple[str | int | float, int]
 class IndexBackend(Protocol):
     """The tables of one index, in one database.
 
-    All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` and nothing else of the database. They may be
-    called at once from many tasks; none blocks the event loop. A method that writes is one transaction: all
+    All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` and nothing else of the database.
+    They may be called at once from many tasks; none blocks the event loop. A method that writes is one transaction: all
     of it or nothing, also when the process dies. One that was cancelled may or may not have happened.
     """
 
@@ -61,7 +61,8 @@ class IndexBackend(Protocol):
             state: names and values as of :meth:`save_state`.
 
         Raises:
-            ObjectIndexError: the database failed, or a key cannot be held (NUL in PostgreSQL); nothing was written.
+            ObjectIndexError: the database failed, or a key cannot be held (NUL in PostgreSQL); nothing was
+                written.
         """
         ...
 

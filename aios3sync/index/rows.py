@@ -134,18 +134,24 @@ class Applied(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """How much there is; ``exact`` is False where counting stopped early, then both are lower bounds."""
+    """How much there is; ``exact`` is False where counting stopped early, then both are lower bounds.
 
-    count: int
+    ``objects`` is their number, ``size`` their bytes.
+    """
+
+    objects: int
     size: int
     exact: bool = True
 
 
 class Folder(NamedTuple):
-    """A folder: ``count`` and ``size`` of everything below it, ``direct`` and ``direct_size`` of what stands in it."""
+    """A folder: all ``objects`` below it and their ``size``, and those that stand ``direct``-ly in it.
+
+    ``path`` ends in ``/``.
+    """
 
     path: str
-    count: int
+    objects: int
     size: int
     direct: int
     direct_size: int
@@ -157,12 +163,12 @@ class Group(NamedTuple):
     Attributes:
         label: the extension (lower case, empty for none), ``YYYY-MM`` (UTC), or the lower end of a range of
             sizes in bytes (0, 1, 2, 4, … powers of two), as text.
-        count: objects.
+        objects: how many.
         size: their bytes.
     """
 
     label: str
-    count: int
+    objects: int
     size: int
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
     from aios3sync.explanation import Explanation
     from aios3sync.manifest.exchange import StoredManifest
+    from aios3sync.stats.cache import StatsCache
+    from aios3sync.stats.numbers import BucketStats
+    from aios3sync.stats.refreshing import Refreshes
     from aios3sync.store.wire import WireLane
 
 __all__ = ("Session", "connect")
@@ -92,6 +95,7 @@ class Session:
         self._opened = False
         self._lane: WireLane | None = None
         self._told = False
+        self._refreshes: Refreshes | None = None
         self._opening = anyio.Lock()
         self._limiter = Limiter(options.workers)
         self._retries = RetryBudget()
@@ -284,6 +288,45 @@ class Session:
         request = await self._request(source, target, SyncOptions(manifest=path), discard)
         place = await to_thread.run_sync(manifest_path, request)
         return StoredManifest(place, request.binding, warn)
+
+    async def stats(self, target: str, **options: Any) -> BucketStats:
+        """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
+
+        Args:
+            target: ``s3://bucket`` or ``s3://bucket/prefix``.
+            options: fields of :class:`~aios3sync.stats.options.StatsOptions`, e.g. ``mode="detailed"``.
+
+        Raises:
+            StoreError: the bucket could not be listed completely; a cache never makes it fail.
+            UsageError: the target or an option cannot be.
+        """
+        from aios3sync.stats.answering import Question, answer
+        from aios3sync.stats.options import StatsOptions
+        from aios3sync.stats.refreshing import Refreshes
+
+        location, chosen, counts = Location.parse(target), StatsOptions.of(options), RequestCounts()
+        if self._refreshes is None:
+            self._refreshes = Refreshes()
+            self._closing.push_async_exit(self._refreshes.close)
+        payer = "requester" if chosen.request_payer else ""
+        reading = {"sse_customer_key": chosen.sse_customer_key, "request_payer": payer}
+        question = Question(
+            store=await self._opener(location.bucket, counts, **reading)(),
+            prefix=location.prefix,
+            options=chosen,
+            endpoint=self.endpoint,
+            workers=self.options.workers,
+            requests=counts.requests,
+            refresh_later=self._refreshes.start,
+        )
+        return await answer(question)
+
+    async def stats_cache(self, target: str) -> StatsCache:
+        """The kept statistics of a bucket or a prefix, to look at and to clear."""
+        from aios3sync.stats.cache import StatsCache
+
+        location = Location.parse(target)
+        return StatsCache(await self.store(location.bucket), location.prefix, self.endpoint)
 
     async def _request(
         self,

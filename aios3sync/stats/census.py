@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.numbers import Bin, Breakdown, Folder, Group, Histogram, ObjectRow
 
-__all__ = ("Census", "Tally", "extension_of")
+__all__ = ("Census", "Folders", "Tally", "extension_of")
 
 SHOWN_GROUPS: Final = 100
 SHOWN_OBJECTS: Final = 20
@@ -122,6 +122,10 @@ class _First:
 class Census:
     """Adds up pages of a listing, in any order.
 
+    Attributes:
+        objects, stored_bytes: of all pages.
+        folders: where they are.
+
     Args:
         prefix: what is counted; folders are told below it.
         now: ages are as of this time, seconds since the epoch.
@@ -133,7 +137,7 @@ class Census:
         self._now = now
         self._storage = Tally()
         self._extensions = Tally()
-        self._folders = _Folders(prefix)
+        self.folders = Folders(prefix)
         self._sizes, self._ages = _Bins(_SIZES), _Bins(_AGES)
         self._largest, self._newest = _First("size"), _First("last_modified")
 
@@ -142,7 +146,7 @@ class Census:
         self.objects += len(page)
         self.stored_bytes += sum([entry[1] for entry in page])
         self._add_to_bins(page)
-        self._folders.add(page)
+        self.folders.add(page)
         storage: dict[str, list[int]] = {}
         extensions: dict[str, list[int]] = {}
         for key, size, _, _, name in page:
@@ -171,25 +175,29 @@ class Census:
             ages.objects[place] += 1
             ages.sizes[place] += size
 
-    def breakdowns(self) -> dict[str, Breakdown]:
-        """By the names of the fields of :class:`~aios3sync.stats.numbers.BucketStats`."""
-        return {
-            "storage_classes": self._storage.breakdown(),
-            "extensions": self._extensions.breakdown(),
-            "top_folders": self._folders.top(),
-        }
+    def storage_classes(self) -> Breakdown:
+        """By storage class."""
+        return self._storage.breakdown()
 
-    def tree(self) -> Folder:
-        """The folders."""
-        return self._folders.tree()
+    def extensions(self) -> Breakdown:
+        """By extension."""
+        return self._extensions.breakdown()
 
-    def histograms(self) -> dict[str, Histogram]:
-        """Sizes and ages."""
-        return {"sizes": self._sizes.histogram("bytes"), "ages": self._ages.histogram("seconds")}
+    def sizes(self) -> Histogram:
+        """By size, in bytes."""
+        return self._sizes.histogram("bytes")
 
-    def rows(self) -> dict[str, tuple[ObjectRow, ...]]:
-        """The largest and the newest objects."""
-        return {"largest": self._largest.rows(), "newest": self._newest.rows()}
+    def ages(self) -> Histogram:
+        """By age, in seconds."""
+        return self._ages.histogram("seconds")
+
+    def largest(self) -> tuple[ObjectRow, ...]:
+        """The largest objects."""
+        return self._largest.rows()
+
+    def newest(self) -> tuple[ObjectRow, ...]:
+        """The objects that were changed last."""
+        return self._newest.rows()
 
 
 def extension_of(key: str) -> str:
@@ -201,7 +209,7 @@ def extension_of(key: str) -> str:
     return name[dot + 1 :].lower()
 
 
-class _Folders:
+class Folders:
     """The folders down to some depth, each with what is below it."""
 
     def __init__(self, prefix: str) -> None:
@@ -211,6 +219,7 @@ class _Folders:
         self._flat: Tally | None = None
 
     def add(self, page: list[TargetEntry]) -> None:
+        """Add one page of full keys."""
         cut = len(self._prefix)
         folders: dict[str, list[int]] = {}
         for key, size, _, _, _ in page:

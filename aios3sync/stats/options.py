@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from aios3sync.errors import UsageError
@@ -27,6 +27,8 @@ class StatsOptions:
         background: answer from the cache at once, however old it is, and refresh it behind.
         deltaglider: also believe a cache that DeltaGlider wrote, which knows count and bytes alone.
         list_workers: pages of the listing to ask for at once, 0 for as many as help.
+        request_payer: accept to pay for the requests.
+        sse_customer_key: the 32 raw bytes of the SSE-C key of the objects that are asked; never in ``repr``.
     """
 
     mode: Mode = "quick"
@@ -38,6 +40,8 @@ class StatsOptions:
     background: bool = False
     deltaglider: bool = False
     list_workers: int = 0
+    request_payer: bool = False
+    sse_customer_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -46,6 +50,8 @@ class StatsOptions:
             raise UsageError("every: only the mode 'detailed' can ask for every object")
         if self.max_age is not None and not self.max_age >= 0:
             raise UsageError(f"max_age: {self.max_age} is not a number of seconds")
+        if self.sse_customer_key and len(self.sse_customer_key) != 32:
+            raise UsageError("sse_customer_key: an SSE-C key has exactly 32 bytes")
         if self.list_workers < 0:
             raise UsageError(f"list_workers: {self.list_workers} is not a number of requests")
         if not self.use_cache and (self.refresh or self.background or self.max_age is not None):

@@ -25,6 +25,7 @@ _DELTA_MARKS: Final = (
     *("dg-file-sha256", "dg_file_sha256", "file_sha256", "file-sha256"),
     *("dg-tool", "dg_tool", "dg-ref-key", "dg-ref-path", "dg_ref_key"),
 )
+_MOST_EXTENSIONS: Final = 100
 
 
 def is_reference(key: str) -> bool:
@@ -152,4 +153,10 @@ class Kinds:
             self.told[facts.kind].add(entry.size, original)
         self.told_deltas += facts.told or 0
         if facts.kind == "gzip":
-            self.gzip_extensions.add(extension_of(entry.key))
+            self.note_gzip(entry.key)
+
+    def note_gzip(self, key: str) -> None:
+        """Note that an object was found compressed; only a bounded number of extensions is kept."""
+        extension = extension_of(key)
+        if extension and len(self.gzip_extensions) < _MOST_EXTENSIONS:
+            self.gzip_extensions.add(extension)

@@ -59,6 +59,7 @@ class Estimate:
         value: bytes before compression.
         half_width: of the interval, ``None`` where nothing shows the spread.
         objects: that it stands for.
+        asked: of these.
         guessed: bytes as stored of groups that told nothing; they are in ``value`` by the others' ratio.
         all_asked: every group has one object, so nothing is estimated.
     """
@@ -66,6 +67,7 @@ class Estimate:
     value: float = 0.0
     half_width: float | None = 0.0
     objects: int = 0
+    asked: int = 0
     guessed: int = 0
     all_asked: bool = True
 
@@ -131,6 +133,7 @@ class Sample:
             value,
             self._half_width(known, told),
             sum(stratum.objects for stratum in strata),
+            len({one.key for stratum in strata for one in (stratum.first, stratum.last) if one.key in told}),
             guessed,
             all(stratum.objects == 1 for stratum in strata),
         )

@@ -351,3 +351,7 @@ class BucketStats:
         moment = datetime.fromtimestamp(self.computed_at, UTC)
         document["computed"] = moment.isoformat(timespec="seconds")
         return document
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same, under the name that all reports of the command line have."""
+        return self.to_document()

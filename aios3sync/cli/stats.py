@@ -1,0 +1,187 @@
+"""``aios3sync stats``: the numbers of a bucket or a prefix; writes nothing but their cache in the bucket."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
+from aios3sync.cli.printing import count, duration, printable, size_text
+from aios3sync.cli.reading import names, read_customer_key, seconds
+from aios3sync.cli.summary import Conclusion
+from aios3sync.cli.views import View, choose_view
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from aios3sync.run import Stop
+    from aios3sync.session import Session
+    from aios3sync.stats.cache import CacheEntry
+    from aios3sync.stats.numbers import BucketStats
+
+__all__ = ("conclude_stats", "stats_command", "stats_options")
+
+_COMPRESSED: Final = "compressed"
+
+
+class _StatsCommand(click.Command):
+    """Reads a bare ``--detailed`` as such, whatever follows it: click would take the bucket for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give the bare option its value."""
+        return super().parse_args(
+            ctx, [f"--detailed={_COMPRESSED}" if one == "--detailed" else one for one in args]
+        )
+
+
+@click.command("stats", cls=_StatsCommand, short_help="Count a bucket, and what it saves.")
+@click.argument("target", metavar="s3://BUCKET[/PREFIX]")
+@click.option("--sampled", is_flag=True, help="Ask for one object of each folder that holds deltas.")
+@click.option(
+    "--detailed",
+    type=click.Choice([_COMPRESSED, "all"]),
+    metavar="[=all]",
+    help="Ask for every object that may be compressed, or for all.",
+)
+@click.option("--gzip", type=names, metavar="EXT,EXT", help="Files with these extensions were compressed.")
+@click.option("--refresh", is_flag=True, help="Count even if the cache is current.")
+@click.option("--no-cache", is_flag=True, help="Neither read nor write the cache in the bucket.")
+@click.option("--max-age", type=seconds, metavar="AGE", help="Believe a cache younger than this: 5m.")
+@click.option("--deltaglider-cache", is_flag=True, help="Also believe a cache that DeltaGlider wrote.")
+@click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or delete what is kept.")
+@click.option("--list-workers", type=int, metavar="N", help="Pages of the listing to ask for at once.")
+@click.option("--sse-c-key-file", metavar="FILE", help="Key of the customer: 32 bytes, raw or base64.")
+@click.option("--request-payer", is_flag=True, help="Accept to pay for the requests.")
+@connection_options
+@output_options
+def stats_command(target: str, **values: Any) -> int:
+    """Count what is in a bucket or below a prefix: objects, bytes, what compression saves, and where it is.
+
+    The numbers are kept in the bucket. The next call lists, and answers with them if nothing has changed.
+    """
+    told, connection, options = output(values), connect_options(values), stats_options(values)
+    from aios3sync.cli.execution import execute
+    from aios3sync.run import Stop
+
+    stop = Stop()
+    work, conclude = _work(target, values["cache"], options)
+    view: View = choose_view("stats", told, conclude, lambda: stop.request(13))
+
+    async def connected(_: Stop) -> Any:
+        from aios3sync.session import connect
+
+        async with connect(connection) as session:
+            return await work(session)
+
+    return execute(connected, view, stop)
+
+
+def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as arguments of :meth:`~aios3sync.session.Session.stats`.
+
+    Raises:
+        UsageError: one of them cannot be, or two exclude each other.
+    """
+    if values["sampled"] and values["detailed"]:
+        raise UsageError("--sampled and --detailed exclude each other; give one of them")
+    for option in ("refresh", "max_age", "deltaglider_cache"):
+        if values["no_cache"] and values[option]:
+            raise UsageError(f"--no-cache and {spelling(option)} exclude each other; give one of them")
+    mode = "sampled" if values["sampled"] else "detailed" if values["detailed"] else "quick"
+    options: dict[str, Any] = {
+        "mode": mode,
+        "every": values["detailed"] == "all",
+        "refresh": values["refresh"],
+        "use_cache": not values["no_cache"],
+        "deltaglider": values["deltaglider_cache"],
+        "request_payer": values["request_payer"],
+    }
+    for option in ("gzip", "max_age", "list_workers"):
+        if values[option] is not None:
+            options[option] = values[option]
+    if values["sse_c_key_file"]:
+        options["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
+    return options
+
+
+_Work = Callable[["Session"], Awaitable[Any]]
+
+
+def _work(
+    target: str, action: str | None, options: dict[str, Any]
+) -> tuple[_Work, Callable[[Any], Conclusion]]:
+    """What to do, and how to tell what came of it."""
+    if action is None:
+        return lambda session: session.stats(target, **options), conclude_stats
+
+    async def look_after(session: Session) -> _Caches:
+        cache = await session.stats_cache(target)
+        if action == "clear":
+            return _Caches(target, cleared=await cache.clear())
+        return _Caches(target, tuple(await cache.show()))
+
+    return look_after, _conclude_caches
+
+
+def conclude_stats(stats: BucketStats) -> Conclusion:
+    """The numbers as lines for people."""
+    lines = [f"{stats.location}  {_known(stats)}"]
+    lines += [
+        f"{kind.name:<12}{count(int(kind.objects.value or 0), 'object'):>20}"
+        f"{size_text(kind.stored_bytes.value or 0):>14}"
+        for kind in stats.kinds
+    ]
+    total = f"{count(int(stats.objects.value or 0), 'object')}, {size_text(stats.stored_bytes.value or 0)}"
+    return Conclusion(
+        summary=f"{'total':<12}{total}", warnings=stats.warnings, differences=tuple(map(printable, lines))
+    )
+
+
+def _known(stats: BucketStats) -> str:
+    if stats.origin == "cache" and stats.cache.age_s is not None:
+        return f"{stats.mode}, from the cache, counted {duration(stats.cache.age_s)} ago"
+    return f"{stats.mode}, counted now"
+
+
+@dataclass(frozen=True, slots=True)
+class _Caches:
+    """What is kept, or how many files were deleted."""
+
+    target: str
+    entries: tuple[CacheEntry, ...] = ()
+    cleared: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        return 0
+
+    def as_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"command": "stats", "location": self.target}
+        if self.cleared is not None:
+            return {**document, "cleared": self.cleared}
+        return {**document, "cache": [asdict(entry) for entry in self.entries]}
+
+
+def _conclude_caches(caches: _Caches) -> Conclusion:
+    if caches.cleared is not None:
+        return Conclusion(summary=f"deleted {count(caches.cleared, 'cache file')}")
+    if not caches.entries:
+        return Conclusion(summary="nothing is kept")
+    lines = tuple(map(_cache_line, caches.entries))
+    hits, misses = sum(one.hits for one in caches.entries), sum(one.misses for one in caches.entries)
+    called = f"{count(hits, 'hit')}, {count(misses, 'miss', 'misses')} of this user on this machine"
+    return Conclusion(summary=f"{count(len(lines), 'cache file')}; {called}", differences=lines)
+
+
+def _cache_line(entry: CacheEntry) -> str:
+    if entry.computed_at is None:
+        state = entry.problem or "no time"
+    else:
+        age = duration(max(time.time() - entry.computed_at, 0.0))
+        state = f"{count(entry.objects or 0, 'object')}, counted {age} ago by {entry.writer}"
+    return printable(
+        f"{entry.path}: {size_text(entry.size)}, {state}; {entry.hits} hits, {entry.misses} misses"
+    )

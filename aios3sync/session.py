@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.numbers import BucketStats
     from aios3sync.stats.refreshing import Refreshes
+    from aios3sync.store.queue import Queue
     from aios3sync.store.wire import WireLane
 
 __all__ = ("Session", "connect")
@@ -117,6 +118,22 @@ class Session:
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
         """
         return await self._opener(bucket, RequestCounts(), **reading)()
+
+    @asynccontextmanager
+    async def queue(self, url: str) -> AsyncIterator[Queue]:
+        """Open a queue of SQS with the profile and credentials of the session, while the block lasts.
+
+        Where the session was made of the caller's own client alone, the credentials are those of the
+        environment. The endpoint of the queue is the one that its URL names.
+
+        Raises:
+            UsageError: the URL is not one of a queue.
+            CredentialsError: there is nothing to sign with.
+        """
+        from aios3sync.store.boto import open_queue
+
+        async with open_queue(url, self.options, self._session) as queue:
+            yield queue
 
     def _opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
         opened: list[ObjectStore] = []

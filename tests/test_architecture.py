@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"errors"}, set()),
     "core": ({"core"}, {"errors"}),
     "values": ({"options", "events", "report", "outcomes"}, {"core", "errors"}),
-    "protocol": ({"store.protocol"}, VALUES),
+    "protocol": ({"store.protocol", "store.queue"}, VALUES),
     "store": ({"store"}, {*SEAM, "public"}),  # the package's version, for the user agent
     "streams": (
         {

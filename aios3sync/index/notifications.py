@@ -20,7 +20,7 @@ import orjson
 
 from aios3sync.errors import AioS3SyncError
 
-__all__ = ("Change", "Notification", "NotificationError", "ObjectEvent", "parse_notification", "sequence")
+__all__ = ("EventKind", "Notification", "NotificationError", "ObjectEvent", "parse_notification", "sequence")
 
 _DEEPEST: Final = 4
 """Envelopes that may be around a notification: EventBridge to SNS to SQS makes one."""
@@ -40,7 +40,7 @@ class NotificationError(AioS3SyncError):
     """The body is no notification of S3; the message says in one line why not, and repeats none of it."""
 
 
-class Change(Enum):
+class EventKind(Enum):
     """What became of a key.
 
     ``VERSION_REMOVED``: one version was deleted for good. Whether it was the current one, and what is current
@@ -56,7 +56,7 @@ class ObjectEvent(NamedTuple):
     """One thing that happened to one object.
 
     Attributes:
-        change: what.
+        kind: what.
         bucket: where.
         key: the full key, decoded.
         sequencer: as :func:`sequence` writes it, so that texts compare as the events came; empty where the
@@ -67,7 +67,7 @@ class ObjectEvent(NamedTuple):
         version_id: in versioned buckets, else empty.
     """
 
-    change: Change
+    kind: EventKind
     bucket: str
     key: str
     sequencer: str
@@ -139,33 +139,33 @@ def _records(records: Any) -> Notification:
         place = _fields(fields.get("s3"), "s3")
         thing = _fields(place.get("object"), "object")
         version = _text(thing, "versionId", "")
-        change = _removal(_REMOVALS[name], version) if name in _REMOVALS else Change.CREATED
+        kind = _removal(_REMOVALS[name], version) if name in _REMOVALS else EventKind.CREATED
         key = _decoded(_text(thing, "key"))
-        events.append(_event(change, place, thing, key, _text(fields, "eventTime"), ("eTag", version)))
+        events.append(_event(kind, place, thing, key, _text(fields, "eventTime"), ("eTag", version)))
     return Notification(tuple(events), ignored)
 
 
 def _bridged(document: Mapping[str, Any]) -> Notification:
-    kind = _text(document, "detail-type")
+    name = _text(document, "detail-type")
     detail = _fields(document.get("detail"), "detail")
-    if kind not in ("Object Created", "Object Deleted"):
-        return Notification((), {_kind(kind): 1})
+    if name not in ("Object Created", "Object Deleted"):
+        return Notification((), {_kind(name): 1})
     thing = _fields(detail.get("object"), "object")
     version = _text(thing, "version-id", "")
-    if kind == "Object Created":
-        change = Change.CREATED
+    if name == "Object Created":
+        kind = EventKind.CREATED
     else:
-        change = _removal(_text(detail, "deletion-type", "") == "Delete Marker Created", version)
-    event = _event(change, detail, thing, _text(thing, "key"), _text(document, "time"), ("etag", version))
+        kind = _removal(_text(detail, "deletion-type", "") == "Delete Marker Created", version)
+    event = _event(kind, detail, thing, _text(thing, "key"), _text(document, "time"), ("etag", version))
     return Notification((event,), {})
 
 
-def _removal(marked: bool, version: str) -> Change:
-    return Change.REMOVED if marked or not version else Change.VERSION_REMOVED
+def _removal(marked: bool, version: str) -> EventKind:
+    return EventKind.REMOVED if marked or not version else EventKind.VERSION_REMOVED
 
 
 def _event(
-    change: Change,
+    kind: EventKind,
     place: Mapping[str, Any],
     thing: Mapping[str, Any],
     key: str,
@@ -177,9 +177,9 @@ def _event(
     bucket = _text(_fields(place.get("bucket"), "bucket"), "name")
     if not key or not bucket:
         raise NotificationError("an event without the name of its object or bucket")
-    created = change is Change.CREATED
+    created = kind is EventKind.CREATED
     return ObjectEvent(
-        change=change,
+        kind=kind,
         bucket=bucket,
         key=key,
         sequencer=sequence(_text(thing, "sequencer", "")),

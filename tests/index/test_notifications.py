@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.index.notifications import (
-    Change,
+    EventKind,
     Notification,
     NotificationError,
     ObjectEvent,
@@ -88,7 +88,7 @@ def only(body: str) -> ObjectEvent:
 def test_a_created_object_on_the_way_of_s3_itself(way: str) -> None:
     body = direct(record(size=5, eTag="b1946ac92492d2347c6235b4d2611184"))
     expected = ObjectEvent(
-        Change.CREATED,
+        EventKind.CREATED,
         "bkt",
         "a",
         sequence("55AED6DCD90281E5"),
@@ -102,7 +102,7 @@ def test_a_created_object_on_the_way_of_s3_itself(way: str) -> None:
 def test_a_created_object_on_the_way_of_eventbridge() -> None:
     body = bridged(reason="PutObject", object={"size": 5, "etag": "b194", "version-id": "v1"})
     expected = ObjectEvent(
-        Change.CREATED, "bkt", "a", sequence("617f08299329d189"), 1636675200.0, 5, "b194", "v1"
+        EventKind.CREATED, "bkt", "a", sequence("617f08299329d189"), 1636675200.0, 5, "b194", "v1"
     )
     assert only(body) == expected
     assert only(wrapped(body)) == expected
@@ -127,37 +127,37 @@ def test_a_plus_is_a_space_for_s3_and_a_plus_for_eventbridge() -> None:
 @pytest.mark.parametrize(
     ("name", "version", "change"),
     [
-        ("ObjectCreated:Put", "", Change.CREATED),
-        ("ObjectCreated:Post", "v", Change.CREATED),
-        ("ObjectCreated:Copy", "", Change.CREATED),
-        ("ObjectCreated:CompleteMultipartUpload", "", Change.CREATED),
-        ("ObjectCreated:SomethingNew", "", Change.CREATED),
-        ("ObjectRemoved:Delete", "", Change.REMOVED),
-        ("ObjectRemoved:Delete", "v", Change.VERSION_REMOVED),
-        ("ObjectRemoved:DeleteMarkerCreated", "v", Change.REMOVED),
-        ("LifecycleExpiration:Delete", "", Change.REMOVED),
-        ("LifecycleExpiration:Delete", "v", Change.VERSION_REMOVED),
-        ("LifecycleExpiration:DeleteMarkerCreated", "v", Change.REMOVED),
+        ("ObjectCreated:Put", "", EventKind.CREATED),
+        ("ObjectCreated:Post", "v", EventKind.CREATED),
+        ("ObjectCreated:Copy", "", EventKind.CREATED),
+        ("ObjectCreated:CompleteMultipartUpload", "", EventKind.CREATED),
+        ("ObjectCreated:SomethingNew", "", EventKind.CREATED),
+        ("ObjectRemoved:Delete", "", EventKind.REMOVED),
+        ("ObjectRemoved:Delete", "v", EventKind.VERSION_REMOVED),
+        ("ObjectRemoved:DeleteMarkerCreated", "v", EventKind.REMOVED),
+        ("LifecycleExpiration:Delete", "", EventKind.REMOVED),
+        ("LifecycleExpiration:Delete", "v", EventKind.VERSION_REMOVED),
+        ("LifecycleExpiration:DeleteMarkerCreated", "v", EventKind.REMOVED),
     ],
 )
-def test_what_an_event_means(prefix: str, name: str, version: str, change: Change) -> None:
+def test_what_an_event_means(prefix: str, name: str, version: str, change: EventKind) -> None:
     event = only(direct(record(prefix + name, versionId=version or None)))
-    assert (event.change, event.version_id) == (change, version)
+    assert (event.kind, event.version_id) == (change, version)
 
 
 @pytest.mark.parametrize(
     ("kind", "version", "change"),
     [
-        ("Permanently Deleted", "", Change.REMOVED),
-        ("Permanently Deleted", "v", Change.VERSION_REMOVED),
-        ("Delete Marker Created", "v", Change.REMOVED),
+        ("Permanently Deleted", "", EventKind.REMOVED),
+        ("Permanently Deleted", "v", EventKind.VERSION_REMOVED),
+        ("Delete Marker Created", "v", EventKind.REMOVED),
     ],
 )
-def test_what_a_deletion_of_eventbridge_means(kind: str, version: str, change: Change) -> None:
+def test_what_a_deletion_of_eventbridge_means(kind: str, version: str, change: EventKind) -> None:
     thing = {"version-id": version} if version else {}
     for reason in ("DeleteObject", "Lifecycle Expiration"):
         body = bridged("Object Deleted", reason=reason, object=thing, **{"deletion-type": kind})
-        assert only(body).change is change
+        assert only(body).kind is change
 
 
 @pytest.mark.parametrize(

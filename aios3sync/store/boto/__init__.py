@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from aios3sync.store.boto.client import adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.queue import SqsQueue, open_queue
 from aios3sync.store.boto.store import BotoStore
 
-__all__ = ("BotoStore", "adopt_client", "capabilities_of", "map_errors", "open_client")
+__all__ = (
+    "BotoStore",
+    "SqsQueue",
+    "adopt_client",
+    "capabilities_of",
+    "map_errors",
+    "open_client",
+    "open_queue",
+)

@@ -1,0 +1,76 @@
+"""What may be chosen of the following of a queue, and what it counts; no I/O."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from aios3sync.errors import UsageError
+
+__all__ = ("FollowOptions", "FollowReport")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowOptions:
+    """How to follow.
+
+    Attributes:
+        receivers: requests that wait for messages at once.
+        wait: seconds that each of them waits at most, up to 20; a longer wait costs fewer requests.
+        drain: end when the queue has nothing more, instead of waiting for what comes.
+        drop_poison: delete what is no notification.
+        remember_removals: seconds after which it is forgotten that a key was removed; no event that is older
+            may come after that. A queue keeps messages for 14 days at most.
+    """
+
+    receivers: int = 4
+    wait: float = 20.0
+    drain: bool = False
+    drop_poison: bool = False
+    remember_removals: float = 15 * 86400.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.receivers <= 64:
+            raise UsageError(f"receivers: {self.receivers} is not between 1 and 64")
+        if not 0 <= self.wait <= 20:
+            raise UsageError(f"wait: {self.wait} is not between 0 and 20 seconds")
+        if self.remember_removals < 3600:
+            raise UsageError(f"remember_removals: {self.remember_removals} is less than an hour")
+
+
+@dataclass(slots=True)
+class FollowReport:
+    """What was done so far.
+
+    Attributes:
+        messages: received, duplicates and poison included.
+        upserted, removed: changes of rows.
+        ignored: events that came too late, or told nothing new.
+        other: events that are no change of an object, by their kind.
+        poison: messages that are no notifications; each counts once.
+        looked: objects whose facts had to be asked for.
+        unresolved: events whose object could not be asked for; ``reconcile`` repairs them.
+        redelivered: messages that could not be deleted and will come again.
+        retries: requests for messages that failed and were repeated.
+    """
+
+    messages: int = 0
+    upserted: int = 0
+    removed: int = 0
+    ignored: int = 0
+    other: Counter[str] = field(default_factory=Counter)
+    poison: int = 0
+    looked: int = 0
+    unresolved: int = 0
+    redelivered: int = 0
+    retries: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        return {**asdict(self), "other": dict(self.other)}
+
+    @property
+    def exit_code(self) -> int:
+        """3 where something was left undone, else 0."""
+        return 3 if self.poison or self.unresolved else 0

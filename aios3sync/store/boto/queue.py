@@ -1,0 +1,168 @@
+"""SqsQueue: a queue of SQS through a client of the session's aioboto3; it never retries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aioboto3
+import botocore
+from aiobotocore.config import AioConfig
+from anyio import move_on_after, to_thread
+from botocore.exceptions import NoRegionError
+
+import aios3sync
+from aios3sync.errors import AccessDeniedError, CredentialsError, StoreError, UsageError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.queue import QueuedMessage
+
+__all__ = ("SqsQueue", "open_queue")
+
+_LONGEST_WAIT: Final = 20
+_CLOSING: Final = 5.0
+_HOST: Final = re.compile(
+    r"(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue|sqs|queue)(?:\.dualstack)?\.(?:amazonaws|api\.aws)\b.*"
+)
+_MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
+_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+
+
+@asynccontextmanager
+async def open_queue(
+    url: str, options: ConnectOptions, session: aioboto3.Session | None = None
+) -> AsyncIterator[SqsQueue]:
+    """Open a queue by its URL, where that URL says that it is, whatever the endpoint of S3 is.
+
+    Raises:
+        UsageError: the URL cannot be one of a queue.
+        CredentialsError: there is nothing to sign with.
+    """
+    endpoint, region = _endpoint(url)
+    with _named("opening the queue", url):
+        source: Any = session if session is not None else await to_thread.run_sync(_session, options)
+        try:
+            context = _client(source, options, endpoint, region)
+            client = await context.__aenter__()
+        except NoRegionError:  # a queue of another maker, where the region means nothing
+            context = _client(source, options, endpoint, "us-east-1")
+            client = await context.__aenter__()
+    try:
+        yield SqsQueue(client, url)
+    finally:
+        with move_on_after(_CLOSING, shield=True):
+            await context.__aexit__(None, None, None)
+
+
+def _session(options: ConnectOptions) -> aioboto3.Session:
+    """Runs in a thread: it reads the AWS configuration, and botocore its own data."""
+    session = aioboto3.Session(profile_name=options.profile)
+    loader = session._session.get_component("data_loader")  # noqa: SLF001 - the only way to it
+    loader.load_service_model("sqs", "service-2")
+    loader.load_service_model("sqs", "endpoint-rule-set-1")
+    return session
+
+
+def _client(source: Any, options: ConnectOptions, endpoint: str, region: str | None) -> Any:
+    return source.client(
+        "sqs",
+        endpoint_url=endpoint,
+        region_name=region or options.region,
+        verify=options.ca_bundle or (None if options.verify_tls else False),
+        config=AioConfig(
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=options.connect_timeout,
+            # A long poll is silent for as long as it waits.
+            read_timeout=max(options.read_timeout, _LONGEST_WAIT + 10.0),
+            signature_version=botocore.UNSIGNED if options.anonymous else None,
+            user_agent_extra=f"aios3sync/{aios3sync.__version__}",
+        ),
+    )
+
+
+def _endpoint(url: str) -> tuple[str, str | None]:
+    """The endpoint of the queue and the region that its host names."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
+        raise UsageError(
+            f"queue_url: {url!r} is not the URL of a queue; "
+            "write for example https://sqs.eu-central-1.amazonaws.com/111122223333/name"
+        )
+    found = _HOST.fullmatch(parts.hostname)
+    region = (found[1] or found[2] or "us-east-1") if found else None
+    return f"{parts.scheme}://{parts.netloc}", region
+
+
+class SqsQueue:
+    """One queue; its methods are those of :class:`~aios3sync.store.queue.Queue`."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    @property
+    def name(self) -> str:
+        """The last part of its URL."""
+        return _name(self._url)
+
+    async def receive(self, wait: float) -> list[QueuedMessage]:
+        """Receive with one ReceiveMessage, a long poll."""
+        with _named("ReceiveMessage", self._url):
+            answer = await self._client.receive_message(
+                QueueUrl=self._url,
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=min(max(int(wait), 0), _LONGEST_WAIT),
+                AttributeNames=["ApproximateReceiveCount"],
+            )
+        return [
+            QueuedMessage(item["MessageId"], item["ReceiptHandle"], item.get("Body", ""), _received(item))
+            for item in answer.get("Messages", ())
+        ]
+
+    async def delete(self, receipts: Sequence[str]) -> int:
+        """Delete with one DeleteMessageBatch."""
+        entries = [{"Id": str(number), "ReceiptHandle": each} for number, each in enumerate(receipts)]
+        with _named("DeleteMessage", self._url):
+            answer = await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+        return len(answer.get("Failed", ()))
+
+    async def hide(self, receipts: Sequence[str], seconds: int) -> None:
+        """Hide with one ChangeMessageVisibilityBatch."""
+        entries = [
+            {"Id": str(number), "ReceiptHandle": each, "VisibilityTimeout": seconds}
+            for number, each in enumerate(receipts)
+        ]
+        with _named("ChangeMessageVisibility", self._url):
+            await self._client.change_message_visibility_batch(QueueUrl=self._url, Entries=entries)
+
+
+def _received(item: dict[str, Any]) -> int:
+    count = item.get("Attributes", {}).get("ApproximateReceiveCount", "0")
+    return int(count) if str(count).isdecimal() else 0
+
+
+def _name(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2]
+
+
+@contextmanager
+def _named(operation: str, url: str) -> Iterator[None]:
+    """Name the queue in errors, and the way out of those that an operator can do something about."""
+    try:
+        with map_errors(operation, ""):
+            yield
+    except StoreError as error:
+        text = str(error).removeprefix(f"{operation}: ")
+        kind = type(error)
+        if error.code in _MISSING:
+            text = "there is no such queue; check its URL and region"
+        elif error.code in _DENIED:
+            kind = AccessDeniedError
+            text = f"not allowed; the credentials need sqs:{operation} on the queue ({error.code})"
+        elif error.code in ("InvalidClientTokenId", "UnrecognizedClientException"):
+            kind = CredentialsError
+        message = f"{operation} {_name(url)}: {text}"
+        raise kind(message, operation=operation, code=error.code, status=error.status) from error

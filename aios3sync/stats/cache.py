@@ -127,7 +127,7 @@ class Cache:
         try:
             return FoundEnvelope(read_envelope(body, self._mode), etag)
         except ValueError:
-            return FoundEnvelope(None, etag, foreign=_is_newer(body))
+            return FoundEnvelope(None, etag, foreign=_is_other_version(body))
 
     async def write(self, content: Kept, found: Found) -> tuple[bool, str]:
         """Write both files over what was found.
@@ -151,7 +151,7 @@ class Cache:
     async def _write_envelope(self, content: Kept) -> None:
         there = await self.read_envelope()
         if there.foreign or not there.readable:
-            return  # a newer DeltaGlider's own file is left to it
+            return  # the one in Rust writes version 2.0: its file is left to it
         stats = content.stats
         body = envelope(self._mode, asdict(content.validation), stats.deltaglider, stats.computed_at)
         await self._swap(self.envelope_path, body, there.etag, ENVELOPE_OPTIONS)
@@ -176,8 +176,8 @@ class Cache:
         return body, head.etag
 
 
-def _is_newer(body: bytes) -> bool:
-    """Whether a file that is not of version 1.0 is one of a later version, and not merely damaged."""
+def _is_other_version(body: bytes) -> bool:
+    """Whether a file that cannot be read is one of another DeltaGlider's, and not merely damaged."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

@@ -218,11 +218,12 @@ class _Counting:
         asker = self._asker
         warnings = []
         if asker is not None and asker.failed:
-            warnings.append(f"{asker.failed} objects could not be asked; the first: {asker.first_error}")
+            what = "1 object" if asker.failed == 1 else f"{asker.failed} objects"
+            warnings.append(f"{what} could not be asked; the first: {asker.first_error}")
         if asker is not None and (asker.vanished or asker.changed):
-            warnings.append(
-                f"{asker.vanished + asker.changed} objects were deleted or replaced while they were counted"
-            )
+            lost = asker.vanished + asker.changed
+            what = "1 object was" if lost == 1 else f"{lost} objects were"
+            warnings.append(f"{what} deleted or replaced while the bucket was counted")
         if self._sample.shared:
             warnings.append("there are so many folders that some share the object that stands for them")
         return warnings

@@ -60,7 +60,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "assembly": ({"assembly"}, {"pipeline", *STAGES}),
     "verification": ({"verification", "explanation", "manifest.exchange"}, {"assembly", *STREAMS}),
     "subscribers": ({"index", "stats"}, STREAMS),  # they list, and listen to outcomes; no stage knows them
-    "session": ({"session"}, {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES}),
+    "session": (
+        {"session", "thumbnailed"},
+        {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES},
+    ),
     "public": ({""}, {"session", *VALUES}),
     "cli": ({"cli", "__main__"}, {"public", "session", "verification", "run", "subscribers", *SEAM}),
     "testing": ({"testing"}, {"store", *SEAM}),
@@ -74,7 +77,7 @@ FOREIGN: dict[str, set[str]] = {
     "aiofiles": {""},
     "aiohttp": {"store.boto"},
     "anyio": {""},
-    "asyncpg": {"index"},
+    "asyncpg": {"index.postgres"},
     "botocore": {"session", "store.boto"},
     "click": {"cli", "__main__"},
     "httptools": {"store.wire"},

@@ -34,8 +34,9 @@ class IndexBackend(Protocol):
     """The tables of one index, in one database.
 
     All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` and nothing else of the database.
-    They may be called at once from many tasks; none blocks the event loop. A method that writes is one transaction: all
-    of it or nothing, also when the process dies. One that was cancelled may or may not have happened.
+    They may be called at once from many tasks; none blocks the event loop. A method that writes is one
+    transaction: all of it or nothing, also when the process dies. One that was cancelled may or may not have
+    happened.
     """
 
     @property

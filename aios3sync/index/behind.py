@@ -1,0 +1,110 @@
+"""Marks in the index that say where it may lack what syncs did; written before they begin, gone after.
+
+A mark whose process is gone, or that says so itself, is a prefix of which the index is behind. It stays until
+a reconcile or backfill of all of the prefix has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+import orjson
+
+from aios3sync.core.keys import Location
+from aios3sync.index.protocol import IndexBackend
+
+__all__ = ("Behind", "Mark", "covered", "marks", "new_mark", "saved")
+
+_ITEM: Final = "feeding:"
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A prefix of which the index may lack something.
+
+    Attributes:
+        target: ``s3://bucket/prefix``.
+        since: seconds since the epoch, when the sync began.
+        reason: one line.
+    """
+
+    target: str
+    since: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One sync that feeds the index, or did; ``reason`` is empty as long as nothing went wrong."""
+
+    number: str
+    bucket: str
+    prefix: str
+    since: float
+    host: str
+    process: int
+    reason: str = ""
+
+    @property
+    def item(self) -> str:
+        """Its name in the state of the index."""
+        return _ITEM + self.number
+
+    def text(self) -> str:
+        """Its value."""
+        return orjson.dumps(asdict(self)).decode()
+
+    @property
+    def trouble(self) -> str:
+        """Why the index is behind; empty while the sync is at work, as far as can be told from here."""
+        if self.reason:
+            return self.reason
+        return "" if self.host != socket.gethostname() or _alive(self.process) else "the sync was killed"
+
+
+def new_mark(location: Location, since: float) -> Mark:
+    """The mark of a sync of this process."""
+    number = uuid.uuid4().hex
+    return Mark(number, location.bucket, location.prefix, since, socket.gethostname(), os.getpid())
+
+
+def saved(mark: Mark, reason: str) -> dict[str, str | None]:
+    """The state that says what became of a sync: nothing is left where all was told."""
+    return {mark.item: replace(mark, reason=reason).text() if reason else None}
+
+
+async def _all(backend: IndexBackend) -> list[Mark]:
+    return [Mark(**orjson.loads(value)) for value in (await backend.state(_ITEM)).values()]
+
+
+async def marks(backend: IndexBackend) -> list[Behind]:
+    """Where the index is behind."""
+    return [
+        Behind(str(Location(mark.bucket, mark.prefix)), mark.since, mark.trouble)
+        for mark in await _all(backend)
+        if mark.trouble
+    ]
+
+
+async def covered(backend: IndexBackend, location: Location) -> Sequence[str]:
+    """The items of marks that a complete listing of a location makes needless, as of before it began."""
+    return [
+        mark.item
+        for mark in await _all(backend)
+        if mark.trouble and mark.bucket == location.bucket and mark.prefix.startswith(location.prefix)
+    ]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,273 @@
+"""ObjectIndex: what is in the buckets, asked of a database instead of S3; the public face of the index.
+
+It checks what it is asked, and leaves the answering to its database, the filling to backfill, reconcile and
+feeding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aios3sync.core.keys import Location, key_problem
+from aios3sync.errors import UsageError
+from aios3sync.index.backfill import BackfillReport, run_backfill
+from aios3sync.index.behind import Behind, marks
+from aios3sync.index.cursors import read_cursor, write_cursor
+from aios3sync.index.feeding import IndexFeed, feed
+from aios3sync.index.progress import IndexSink, unheard
+from aios3sync.index.protocol import IndexBackend, Position
+from aios3sync.index.reconcile import ReconcileReport, run_reconcile
+from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("MOST_ROWS", "ObjectIndex")
+
+MOST_ROWS: Final = 10_000
+"""Of one page or one sample."""
+_ORDERS: Final = ("key", "uploaded_at", "size", "name")
+_GROUPINGS: Final = ("extension", "size", "month")
+
+StoreOpener = Callable[[str], Awaitable[ObjectStore]]
+
+
+class ObjectIndex:
+    """The index of one or several buckets.
+
+    Every question takes either a ``prefix``, and is about all keys that begin with it (empty for all), or a
+    ``folder``, and is about the keys that stand directly in it. ``bucket`` may be left out where the index
+    holds one bucket only. All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` where the
+    database fails and :class:`~aios3sync.errors.UsageError` where a question cannot be one.
+
+    Args:
+        backend: the database.
+        open_store: opens the store of a bucket, for what asks S3: URLs, backfill and reconcile.
+    """
+
+    def __init__(self, backend: IndexBackend, open_store: StoreOpener) -> None:
+        self.backend = backend
+        self._open_store = open_store
+        self._bucket = ""
+
+    # Questions
+
+    async def page(  # noqa: PLR0913 - the whole question; all parts have defaults
+        self,
+        prefix: str = "",
+        *,
+        folder: str | None = None,
+        bucket: str = "",
+        order: Order = "key",
+        desc: bool = False,
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page:
+        """The next rows in an order.
+
+        Args:
+            prefix: what the keys begin with.
+            folder: where the keys stand directly.
+            bucket: may be left out where the index holds one only.
+            order: ``key``, ``uploaded_at``, ``size`` or ``name``; rows of one value are in the order in which
+                they came to the index.
+            desc: the greatest first.
+            limit: at most so many rows, 1 to 10,000.
+            after: the cursor of the page before, of the same question.
+        """
+        selection = await self._selection(prefix, folder, bucket)
+        _choice("order", order, _ORDERS)
+        _limit(limit)
+        query = ("page", selection.bucket, selection.prefix, selection.folder, order, desc)
+        position: Position | None = None
+        total: Totals | None = None
+        if after is not None:
+            position, total = read_cursor(query, after, text=order in ("key", "name"))
+        rows, end = await self.backend.page(selection, order, limit, desc=desc, after=position)
+        if total is None or _cheap(selection):
+            total = await self.backend.totals(selection)
+        return Page(tuple(rows), end and write_cursor(query, end, total), total)
+
+    async def sample(
+        self,
+        count: int,
+        prefix: str = "",
+        *,
+        folder: str | None = None,
+        bucket: str = "",
+        seed: int | None = None,
+    ) -> list[ObjectRow]:
+        """Different rows, every set of ``count`` as likely as any other; all of them if there are fewer.
+
+        Args:
+            count: 1 to 10,000.
+            prefix: what the keys begin with.
+            folder: where the keys stand directly.
+            bucket: may be left out where the index holds one only.
+            seed: the same one picks the same rows as long as nothing was written.
+        """
+        selection = await self._selection(prefix, folder, bucket)
+        _limit(count, "count")
+        return await self.backend.sample(selection, count, seed)
+
+    async def totals(self, prefix: str = "", *, folder: str | None = None, bucket: str = "") -> Totals:
+        """Count and bytes: from maintained sums for folders and prefixes that end in ``/``.
+
+        For other prefixes rows are counted up to 100,000; beyond them the answer is not ``exact``.
+        """
+        return await self.backend.totals(await self._selection(prefix, folder, bucket))
+
+    async def folders(self, folder: str = "", *, bucket: str = "") -> list[Folder]:
+        """The folders directly in a folder (empty for the top), with what is in and below each."""
+        if folder and not folder.endswith("/"):
+            folder += "/"
+        selection = await self._selection("", folder, bucket)
+        return await self.backend.folders(selection.bucket, folder)
+
+    async def search(
+        self,
+        text: str,
+        prefix: str = "",
+        *,
+        folder: str | None = None,
+        bucket: str = "",
+        limit: int = 100,
+        after: str | None = None,
+    ) -> Page:
+        """Rows whose name contains a text, ASCII letters of either case, ascending by key.
+
+        It reads the rows of the selection until the page is full; the total is a lower bound unless this is
+        the only page.
+        """
+        if not text:
+            raise UsageError("text: a search needs something to look for")
+        selection = await self._selection(prefix, folder, bucket)
+        _limit(limit)
+        query = ("search", selection.bucket, selection.prefix, selection.folder, text)
+        last, before = "", Totals(0, 0)
+        if after is not None:
+            position, before = read_cursor(query, after, text=True)
+            last = str(position[0])
+        rows = await self.backend.search(selection, text, last, limit + 1)
+        more = len(rows) > limit
+        rows = rows[:limit]
+        size = before.size + sum(row.size for row in rows)
+        total = Totals(before.objects + len(rows), size, exact=not more)
+        return Page(tuple(rows), write_cursor(query, (rows[-1].key, 0), total) if more else None, total)
+
+    async def histogram(
+        self, by: Grouping = "extension", prefix: str = "", *, folder: str | None = None, bucket: str = ""
+    ) -> list[Group]:
+        """Counts and bytes by ``extension``, ``size`` or ``month``; reads all rows of the selection."""
+        _choice("by", by, _GROUPINGS)
+        return await self.backend.histogram(await self._selection(prefix, folder, bucket), by)
+
+    async def get(self, keys: Sequence[str], *, bucket: str = "") -> list[ObjectRow]:
+        """The rows of those keys that there are, ascending."""
+        selection = await self._selection("", None, bucket)
+        return await self.backend.get(selection.bucket, keys)
+
+    async def buckets(self) -> list[str]:
+        """All buckets of the index, ascending."""
+        return await self.backend.buckets()
+
+    async def urls(
+        self, rows: Iterable[ObjectRow], *, expires: float = 3600, method: str = "GET"
+    ) -> list[str]:
+        """Presigned URLs of rows, in their order; computed locally, S3 is not asked.
+
+        Args:
+            rows: a page, a sample, or any of their rows.
+            expires: seconds, up to seven days.
+            method: GET, HEAD, PUT or DELETE.
+        """
+        listed = list(rows)
+        urls: dict[tuple[str, str], str] = {}
+        for bucket in sorted({row.bucket for row in listed}):
+            keys = [row.key for row in listed if row.bucket == bucket]
+            store = await self._open_store(bucket)
+            signed = await store.presign_many(keys, expires=expires, method=method)
+            urls.update(zip(((bucket, key) for key in keys), signed, strict=True))
+        return [urls[row.bucket, row.key] for row in listed]
+
+    # Filling
+
+    async def backfill(
+        self, target: str, *, on_event: IndexSink = unheard, fresh: bool = False
+    ) -> BackfillReport:
+        """List ``s3://bucket/prefix`` into the index, and drop the rows that are not there any more.
+
+        One that broke off goes on where it was; ``fresh`` begins anew.
+
+        Raises:
+            StoreError: the listing did not end; what was listed is kept, nothing is dropped.
+        """
+        location = Location.parse(target)
+        store = await self._open_store(location.bucket)
+        return await run_backfill(self.backend, store, location, on_event, fresh=fresh)
+
+    async def reconcile(
+        self, target: str, *, repair: bool = True, on_event: IndexSink = unheard
+    ) -> ReconcileReport:
+        """Compare the index with a listing of ``s3://bucket/prefix``, and repair it.
+
+        Raises:
+            StoreError: the listing did not end; of what is missing in it nothing is concluded.
+        """
+        location = Location.parse(target)
+        store = await self._open_store(location.bucket)
+        return await run_reconcile(self.backend, store, location, on_event, repair=repair)
+
+    @asynccontextmanager
+    async def feeding(self, target: str) -> AsyncIterator[IndexFeed]:
+        """The sink of a sync to ``s3://bucket/prefix``; it never raises into the sync.
+
+        What went wrong is in :attr:`IndexFeed.warnings` when the block has ended.
+        """
+        async with feed(self.backend, Location.parse(target)) as sink:
+            yield sink
+
+    async def behind(self) -> list[Behind]:
+        """Where syncs could not tell the index what they did, so that :meth:`reconcile` is needed."""
+        return await marks(self.backend)
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self.backend.close()
+
+    async def _selection(self, prefix: str, folder: str | None, bucket: str) -> Selection:
+        for name, text in (("prefix", prefix), ("folder", folder or "")):
+            if (problem := key_problem(text)) is not None:
+                raise UsageError(f"{name}: {text!r} {problem}")
+        if folder is not None:
+            if prefix:
+                raise UsageError("give a prefix or a folder, not both")
+            if folder and not folder.endswith("/"):
+                folder += "/"
+        return Selection(bucket or await self._only_bucket(), prefix, folder)
+
+    async def _only_bucket(self) -> str:
+        if not self._bucket:
+            buckets = await self.backend.buckets()
+            if len(buckets) > 1:
+                raise UsageError(f"bucket: the index holds several, name one of {', '.join(buckets)}")
+            if not buckets:
+                raise UsageError(
+                    f"the index {self.backend.place!r} is empty; fill it with backfill, or name the bucket"
+                )
+            self._bucket = buckets[0]
+        return self._bucket
+
+
+def _cheap(selection: Selection) -> bool:
+    return selection.folder is not None or not selection.prefix or selection.prefix.endswith("/")
+
+
+def _choice(name: str, value: Any, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name}: {value!r} is not one of {', '.join(allowed)}")
+
+
+def _limit(value: int, name: str = "limit") -> None:
+    if not 1 <= value <= MOST_ROWS:
+        raise UsageError(f"{name}: {value} is not between 1 and {MOST_ROWS:,}")

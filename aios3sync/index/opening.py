@@ -1,0 +1,67 @@
+"""Which database a URL names; it opens it and does nothing else.
+
+The drivers are loaded here alone, when they are needed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+from anyio import to_thread
+
+from aios3sync.errors import UsageError
+from aios3sync.index.protocol import IndexBackend
+
+__all__ = ("MAIN", "open_backend")
+
+MAIN: Final = "main"
+"""The name of the index where none was given."""
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_POSTGRES: Final = frozenset({"postgres", "postgresql"})
+
+
+async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
+    """Open the database of an index.
+
+    Args:
+        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (a temporary one), a path,
+            or ``postgresql://user@host/database``.
+        name: which of the indexes in it.
+
+    Raises:
+        UsageError: the URL names no database that can be one, or its driver is not installed.
+        ObjectIndexError: the database cannot be opened, or is no index.
+    """
+    scheme = _SCHEME.match(url)
+    if scheme is not None and scheme[1] in _POSTGRES:
+        try:
+            from aios3sync.index.postgres import PostgresIndex
+        except ImportError as error:
+            raise UsageError(
+                "an index in PostgreSQL needs asyncpg; pip install 'aios3sync[postgres]'"
+            ) from error
+        return await PostgresIndex.open(url, name)
+    from aios3sync.index.sqlite import SqliteIndex
+
+    return await to_thread.run_sync(SqliteIndex.open, _path(url), name)
+
+
+def _path(url: str) -> str:
+    """The file that a URL of SQLite names; empty for a temporary one."""
+    scheme = _SCHEME.match(url)
+    if scheme is None:
+        if not url:
+            raise UsageError("the index needs a database: sqlite:///objects.db or postgresql://host/name")
+        return url
+    if scheme[1] != "sqlite":
+        raise UsageError(f"{scheme[1]!r} is no database of an index; use sqlite:///FILE or postgresql://…")
+    rest = url[scheme.end() :]
+    if rest in ("", "/", "/:memory:"):
+        return ""
+    if not rest.startswith("/"):
+        raise UsageError(
+            "write sqlite:///relative.db or sqlite:////absolute/path.db, with three slashes or four"
+        )
+    return unquote(rest[1:])

@@ -1,0 +1,122 @@
+"""Cuts a listing into parts that can be done one by one, so that one which broke off goes on; it only reads.
+
+The folders of the first levels are read with the delimiter until there are enough of them: the keys that
+stand directly in them are handed on, what is below is a part each. Parts are prefixes, so they are right on
+every server, whatever its order. Where a level has very many folders, those that begin alike are one part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.core.splitting import DELIMITER
+from aios3sync.listing import PageReader
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("Level", "PartsPlan", "Taker", "read_parts")
+
+_ENOUGH: Final = 16
+"""Parts that are worth being done at once; with fewer, the next level is read."""
+_MOST: Final = 1024
+"""Parts that are remembered one by one."""
+_READ: Final = 64
+"""Levels that are read to find parts."""
+_DIRECTORY_BUCKET: Final = "--x-s3"
+"""S3 Express knows no StartAfter, and lists only prefixes that end in the delimiter."""
+
+Taker = Callable[[list[TargetEntry]], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Level:
+    """How far the reading of one folder has come.
+
+    Attributes:
+        prefix: the folder.
+        after: the last key that was handed on, empty at the beginning.
+        names: the prefixes of what is below, of which some may stand for many folders.
+        cut: characters of a name that a part of several folders has, 0 while each is a part.
+    """
+
+    prefix: str
+    after: str = ""
+    names: list[str] = field(default_factory=list)
+    cut: int = 0
+
+    def add(self, prefixes: Iterable[str]) -> None:
+        """Take the CommonPrefixes of a page; what is too many is put together by how it begins."""
+        names = dict.fromkeys(self.names)
+        names.update(dict.fromkeys(map(self._part, prefixes)))
+        while len(names) > _MOST:
+            longest = max(len(name) for name in names) - len(self.prefix)
+            self.cut = (self.cut or longest) - 1
+            names = dict.fromkeys(map(self._part, names))
+        self.names = list(names)
+
+    def _part(self, name: str) -> str:
+        return name[: len(self.prefix) + self.cut] if self.cut else name
+
+
+@dataclass(slots=True)
+class PartsPlan:
+    """The parts that are known, and the folders that are still to be read for more of them."""
+
+    waiting: list[Level]
+    parts: list[str] = field(default_factory=list)
+
+
+async def read_parts(
+    store: ObjectStore, plan: PartsPlan, take: Taker, save: Callable[[PartsPlan], Awaitable[None]]
+) -> list[str]:
+    """Read levels until there are enough parts.
+
+    Args:
+        store: of the bucket.
+        plan: where to begin, or to go on; it is changed on the way.
+        take: awaited with the entries that stand in no part, full keys.
+        save: awaited when what was taken until then need not be taken again.
+
+    Returns:
+        The parts, prefixes of full keys.
+    """
+    read = 0
+    while plan.waiting and read < _READ and len(plan.parts) + len(plan.waiting) < _ENOUGH:
+        level = plan.waiting[0]
+        await _read_level(store, level, take, lambda: save(plan))
+        plan.waiting.pop(0)
+        if level.cut or store.bucket.endswith(_DIRECTORY_BUCKET):
+            plan.parts += level.names
+        else:
+            plan.waiting += [Level(name) for name in level.names]
+        read += 1
+        await save(plan)
+    parts = [*plan.parts, *(level.prefix for level in plan.waiting)]
+    plan.parts, plan.waiting = parts, []
+    await save(plan)
+    return parts
+
+
+async def _read_level(
+    store: ObjectStore, level: Level, take: Taker, save: Callable[[], Awaitable[None]]
+) -> None:
+    reader = PageReader(store, level.prefix, start_after=level.after, delimiter=DELIMITER)
+    # Only in byte order is it certain that what comes after a key is all that is left.
+    resumable = store.capabilities.sorted_listing and not store.bucket.endswith(_DIRECTORY_BUCKET)
+    while not reader.ended:
+        page = await reader.next()
+        if reader.disorder is not None and resumable:
+            resumable = False
+            if level.after:
+                level.after = ""
+                reader = PageReader(store, level.prefix, delimiter=DELIMITER)
+                continue
+        level.add(page.prefixes)
+        if page.entries:
+            await take(page.entries)
+        if resumable and (page.entries or page.prefixes):
+            ends = [page.entries[-1].key] if page.entries else []
+            level.after = max([*ends, *page.prefixes[-1:]])
+            await save()

@@ -1,0 +1,220 @@
+"""Compares the index with a listing, side by side in key order, and repairs it; memory does not grow.
+
+What the listing does not show is gone, once the listing has ended cleanly; until then nothing is dropped.
+Rows that syncs or events wrote while it was listing are newer than it, and stay.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.core.keys import Location
+from aios3sync.core.merge import BatchJoin
+from aios3sync.fanout import ListPlan, single_error
+from aios3sync.index.backfill import row_of_entry
+from aios3sync.index.behind import covered
+from aios3sync.index.progress import IndexProgress, IndexSink
+from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
+from aios3sync.spool import Spool
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.targets import ASCENDING, SeenOrder, send_target
+
+__all__ = ("ReconcileReport", "run_reconcile")
+
+_SCAN: Final = 2000
+_BATCH: Final = 2000
+_SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileReport:
+    """What differed.
+
+    Attributes:
+        target: ``s3://bucket/prefix``.
+        listed: objects of the listing.
+        missing: objects without a row.
+        extra: rows without an object.
+        stale: rows that tell another size, ETag, time or storage class than the listing.
+        repaired: rows that were written or dropped; 0 where nothing was to be repaired.
+        newer: differences that were left, because the row was written while the listing ran.
+        keys: the first keys that differ: what differs, and the key.
+        elapsed_s: seconds.
+    """
+
+    target: str
+    listed: int
+    missing: int
+    extra: int
+    stale: int
+    repaired: int
+    newer: int
+    keys: tuple[tuple[str, str], ...]
+    elapsed_s: float
+
+    @property
+    def differences(self) -> int:
+        """All that differed."""
+        return self.missing + self.extra + self.stale
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command line: 6, as of ``verify``, where differences are left."""
+        return 6 if self.differences > self.repaired + self.newer else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        return {"command": "index reconcile", **asdict(self), "exit_code": self.exit_code}
+
+
+@dataclass(slots=True)
+class _Difference:
+    """The counts, and the changes that wait to be written."""
+
+    observed: float
+    listed: int = 0
+    kinds: dict[str, int] = field(default_factory=lambda: {"missing": 0, "extra": 0, "stale": 0})
+    keys: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+
+    def add(self, kind: str, change: Change) -> None:
+        """Take one difference."""
+        self.kinds[kind] += 1
+        self.changes.append(change)
+        if len(self.keys) < _SHOWN:
+            self.keys.append((kind, change.key))
+
+    def look(self, entry: TargetEntry | None, row: ObjectRow | None) -> None:
+        """Compare both sides of one key."""
+        self.listed += entry is not None
+        if entry is None and row is not None:
+            self.add("extra", Removal(row.key, self.observed))
+        elif entry is not None and (row is None or _differs(entry, row)):
+            self.add("missing" if row is None else "stale", Upsert(row_of_entry(entry), self.observed))
+
+
+def _differs(entry: TargetEntry, row: ObjectRow) -> bool:
+    """Whether what is known differs; times are compared in whole seconds, which is what all tell."""
+    return (
+        entry.size != row.size
+        or bool(entry.etag and entry.etag != row.etag)
+        or bool(entry.storage_class and entry.storage_class != row.storage_class)
+        or bool(row.last_modified and int(entry.last_modified) != int(row.last_modified))
+    )
+
+
+async def run_reconcile(
+    backend: IndexBackend, store: ObjectStore, location: Location, on_event: IndexSink, *, repair: bool
+) -> ReconcileReport:
+    """See :meth:`aios3sync.index.objects.ObjectIndex.reconcile`."""
+    began = time.monotonic()
+    difference = _Difference(time.time())
+    healed = await covered(backend, location)
+    marker = await _marker(store, location.prefix)
+    applied = Applied()
+    with single_error():
+        async with _spool() as spool, anyio.create_task_group() as tasks:
+            send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
+            tasks.start_soon(_list, store, location.prefix, spool, marker, send)
+            join = BatchJoin("listing", "index")
+            async with receive:
+                after = ""
+                while not join.finished:
+                    while (hungry := join.hungry()) is not None:
+                        batch: Sequence[Any] | None
+                        if hungry == 0:
+                            batch = await _next(receive)
+                        else:
+                            batch = await backend.scan(location.bucket, location.prefix, after, _SCAN)
+                            after = batch[-1].key if batch else after
+                        if batch:
+                            join.feed(hungry, batch)
+                        else:
+                            join.end(hungry)
+                    for entry, row in join.rows():
+                        difference.look(entry, row)
+                    if repair and len(difference.changes) >= _BATCH:
+                        applied = applied.plus(await _repair(backend, location.bucket, difference))
+                    on_event(IndexProgress("list", difference.listed, applied.inserted + applied.updated))
+    if repair:
+        applied = applied.plus(await _repair(backend, location.bucket, difference))
+        await backend.save_state(dict.fromkeys(healed))
+    return _report(location, difference, applied, time.monotonic() - began)
+
+
+@asynccontextmanager
+async def _spool() -> AsyncIterator[Spool]:
+    spool = Spool()
+    try:
+        yield spool
+    finally:
+        with anyio.CancelScope(shield=True):
+            await spool.close()
+
+
+def _report(location: Location, difference: _Difference, applied: Applied, elapsed: float) -> ReconcileReport:
+    repaired = applied.inserted + applied.updated + applied.deleted + applied.unchanged
+    return ReconcileReport(
+        target=str(location),
+        listed=difference.listed,
+        repaired=repaired,
+        newer=applied.ignored,
+        keys=tuple(difference.keys),
+        elapsed_s=round(elapsed, 3),
+        **difference.kinds,
+    )
+
+
+async def _repair(backend: IndexBackend, bucket: str, difference: _Difference) -> Applied:
+    changes, difference.changes = difference.changes, []
+    return await backend.apply(bucket, changes) if changes else Applied()
+
+
+async def _next(receive: Any) -> list[TargetEntry] | None:
+    try:
+        return await receive.receive()  # type: ignore[no-any-return]
+    except anyio.EndOfStream:
+        return None
+
+
+async def _marker(store: ObjectStore, prefix: str) -> list[TargetEntry]:
+    """The object whose key is the prefix itself, which a listing of what is below it leaves out."""
+    if not prefix:
+        return []
+    page = await store.list_page(prefix, max_keys=1)
+    return [entry for entry in page.entries if entry.key == prefix]
+
+
+async def _list(
+    store: ObjectStore,
+    prefix: str,
+    spool: Spool,
+    marker: list[TargetEntry],
+    out: MemoryObjectSendStream[list[TargetEntry]],
+) -> None:
+    """Send the listing in key order, full keys. An error ends the task group before the join ends."""
+    known = ASCENDING if store.capabilities.sorted_listing else ""
+    plan = ListPlan(byte_order=store.capabilities.sorted_listing)
+    send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
+
+    async def listing() -> None:
+        async with send:
+            await send_target(store, prefix, spool, known, SeenOrder(), plan, send)
+
+    async with anyio.create_task_group() as tasks, receive:
+        tasks.start_soon(listing)
+        if marker:
+            await out.send(marker)
+        async for page in receive:
+            await out.send([entry._replace(key=prefix + entry.key) for entry in page] if prefix else page)
+    # Not closed before the listing has ended well: a stream that merely stops is no end.
+    await out.aclose()

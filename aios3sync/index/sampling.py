@@ -1,0 +1,144 @@
+"""Random rows of a selection, as steps; without sorting, and uniform by construction.
+
+The rows of a selection are numbered without gaps: first the slots of a folder itself, then one folder
+below it after the other, each with as many numbers as it has rows (its maintained sum). Different numbers
+are drawn by :meth:`random.Random.sample`, each set as likely as any other; the number's folder is found by
+going down the sums, the row by its slot. Since slots have no gaps, whatever was deleted, and every row
+has exactly one number, so is every set of rows. Each level of folders costs one statement.
+
+A prefix that is no folder covers whole folders and some names of one folder. Up to
+:data:`~aios3sync.index.protocol.EXACT_UP_TO` such names are read and numbered likewise. Where there are more,
+rows of the folder are drawn until enough of them have the prefix: rejection keeps uniform what was uniform.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+from random import Random
+from typing import Any, Final
+
+from aios3sync.index.paths import folder_of, prefix_end
+from aios3sync.index.protocol import EXACT_UP_TO
+from aios3sync.index.rows import ObjectRow, Selection
+from aios3sync.index.selecting import COLUMNS, row_of, scope_number
+from aios3sync.index.steps import Fetch, Steps
+from aios3sync.index.writing import LAST, SLOTS
+
+__all__ = ("sample",)
+
+_FOLDER: Final = "SELECT id, objects, direct FROM folders WHERE scope = $1 AND path = $2"
+_CHILDREN: Final = "SELECT parent, id, objects, direct FROM folders WHERE parent = ANY($1) ORDER BY path"
+_COVERED: Final = """SELECT id, objects, direct FROM folders WHERE parent = $1 AND path >= $2 AND path < $3
+    ORDER BY path"""
+_NAMED: Final = """SELECT place FROM objects WHERE folder = $1 AND name >= $2 AND name < $3
+    ORDER BY name LIMIT $4"""
+_PLACED: Final = f"SELECT {COLUMNS}, place FROM objects WHERE place = ANY($1)"  # noqa: S608
+_TRIES: Final = 4
+"""Slots that are drawn for each name that is missing, at once."""
+
+Node = tuple[int, int, int]
+"""A folder: its number, the rows below it, and those directly in it, which come first."""
+
+
+def sample(name: str, selection: Selection, count: int, seed: int | None) -> Steps[list[ObjectRow]]:
+    """See :meth:`aios3sync.index.protocol.IndexBackend.sample`; the rows come as they were drawn."""
+    dice = Random(seed)  # noqa: S311 - a sample is no secret
+    if (scope := (yield from scope_number(name, selection.bucket))) is None:
+        return []
+    folder = folder_of(selection.prefix) if selection.folder is None else selection.folder
+    found = yield Fetch(_FOLDER, (scope, folder))
+    if not found:
+        return []
+    number, objects, direct = map(int, found[0])
+    if selection.folder is not None:
+        drawn = dice.sample(range(direct), min(count, direct))
+        places = [number * SLOTS + slot for slot in drawn]
+    elif selection.prefix == folder:
+        drawn = dice.sample(range(objects), min(count, objects))
+        places = yield from _places((number, objects, direct), drawn)
+    else:
+        places = yield from _of_prefix((number, objects, direct), selection.prefix, count, dice)
+    rows = {row[11]: row_of(row, selection.bucket) for row in (yield from _at(places))}
+    return [rows[place] for place in places if place in rows]
+
+
+def _at(places: list[int]) -> Steps[Sequence[Sequence[Any]]]:
+    return (yield Fetch(_PLACED, (places,))) if places else []
+
+
+def _places(top: Node, drawn: Sequence[int]) -> Steps[list[int]]:
+    """The places of numbers, in their order; goes down all folders of one level at once."""
+    places: dict[int, int] = {}
+    level: list[tuple[Node, dict[int, int]]] = [(top, {rank: rank for rank in drawn})]
+    while level:
+        deeper = [(node, _slots(node, ranks, places)) for node, ranks in level]
+        deeper = [(node, ranks) for node, ranks in deeper if ranks]
+        children = yield from _children([node[0] for node, _ in deeper])
+        level = []
+        for node, ranks in deeper:
+            level += _shared_out(children[node[0]], ranks)
+    return [places[rank] for rank in drawn]
+
+
+def _slots(node: Node, ranks: dict[int, int], places: dict[int, int]) -> dict[int, int]:
+    """Note the places of numbers within the folder itself; the others are counted from its first child on."""
+    number, _, direct = node
+    left: dict[int, int] = {}
+    for rank, rest in ranks.items():
+        if rest < direct:
+            places[rank] = number * SLOTS + rest
+        else:
+            left[rank] = rest - direct
+    return left
+
+
+def _shared_out(children: Sequence[Node], ranks: dict[int, int]) -> list[tuple[Node, dict[int, int]]]:
+    """Which child each number belongs to, and which number it is there."""
+    ends = list(accumulate(child[1] for child in children))
+    shares: dict[int, dict[int, int]] = {}
+    for rank, rest in ranks.items():
+        place = bisect_right(ends, rest)
+        shares.setdefault(place, {})[rank] = rest - (ends[place] - children[place][1])
+    return [(children[place], share) for place, share in shares.items()]
+
+
+def _children(parents: list[int]) -> Steps[dict[int, list[Node]]]:
+    children: dict[int, list[Node]] = {parent: [] for parent in parents}
+    if parents:
+        for parent, *node in (yield Fetch(_CHILDREN, (parents,))):
+            children[parent].append((int(node[0]), int(node[1]), int(node[2])))
+    return children
+
+
+def _of_prefix(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[int]]:
+    """The places of random rows of a prefix that is no folder."""
+    number = top[0]
+    folder = folder_of(prefix)
+    end = prefix_end(prefix) or LAST
+    first, last = prefix[len(folder) :], end[len(folder) :] or LAST
+    named = [int(row[0]) for row in (yield Fetch(_NAMED, (number, first, last, EXACT_UP_TO + 1)))]
+    covered = [(int(a), int(b), int(c)) for a, b, c in (yield Fetch(_COVERED, (number, prefix, end)))]
+    if len(named) > EXACT_UP_TO:
+        return (yield from _rejecting(top, prefix, count, dice))
+    ranks = dice.sample(range(whole := len(named) + sum(node[1] for node in covered)), min(count, whole))
+    places = {rank: named[rank] for rank in ranks if rank < len(named)}
+    below = {rank: rank - len(named) for rank in ranks if rank >= len(named)}
+    for node, share in _shared_out(covered, below):
+        found = yield from _places(node, list(share.values()))
+        places.update(zip(share, found, strict=True))
+    return [places[rank] for rank in ranks]
+
+
+def _rejecting(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[int]]:
+    """Draw from the whole folder until enough rows have the prefix; there are more than enough."""
+    chosen: dict[int, None] = {}
+    tries = _TRIES * count
+    while len(chosen) < min(count, EXACT_UP_TO):
+        drawn = yield from _places(top, dice.sample(range(top[1]), min(tries, top[1])))
+        keys = {row[11]: row[0] for row in (yield from _at(drawn))}
+        for place in drawn:
+            if keys[place].startswith(prefix) and len(chosen) < count:
+                chosen[place] = None
+    return list(chosen)

@@ -1,0 +1,253 @@
+"""The embedded database of the index: one SQLite file. It blocks only threads, never the event loop.
+
+One connection writes, one thread at a time; some others read, each on a snapshot of its own, while it does.
+The write-ahead log makes that possible, so the file has to be on a local filesystem
+(https://www.sqlite.org/wal.html).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+
+from aios3sync.index.backend import StepsBackend
+from aios3sync.index.rows import ObjectIndexError
+from aios3sync.index.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
+from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
+
+__all__ = ("APPLICATION_ID", "SqliteIndex")
+
+APPLICATION_ID: Final = 0x61336978  # "a3ix"
+_MAGIC: Final = b"SQLite format 3\x00"
+_READERS: Final = 4
+_PATIENCE: Final = 30.0
+"""Seconds that a writer waits for one of another process."""
+_LIST: Final = re.compile(r"= ANY\(\$(\d+)\)")
+_PARAMETER: Final = re.compile(r"\$(\d+)")
+_MOST_ITEMS: Final = 4096
+"""Of a list in one statement: SQLite takes 32,766 parameters."""
+_MOST_PARAMETERS: Final = 990
+"""Of one INSERT. sqlite3 lets other threads run at every step and then waits for its turn."""
+_DIALECT: Final = Dialect(
+    lock="", contains="instr", month="strftime('%Y-%m', uploaded_at, 'unixepoch')", lateral=False
+)
+
+T = TypeVar("T")
+
+
+class SqliteIndex(StepsBackend):
+    """See :class:`~aios3sync.index.protocol.IndexBackend`."""
+
+    def __init__(self, path: str, name: str, closing: ExitStack, writer: sqlite3.Connection) -> None:
+        """For :meth:`open`."""
+        super().__init__(name, _DIALECT)
+        self._path = path
+        self._closing = closing
+        self._writer = writer
+        self._one = CapacityLimiter(1)
+        self._readers: list[sqlite3.Connection] = []
+        self._some = CapacityLimiter(_READERS)
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: str, name: str) -> SqliteIndex:
+        """Open or create the file (mode 0600). Blocks. An empty path keeps it in a temporary one.
+
+        Raises:
+            ObjectIndexError: it cannot be created or read, is no index, or one of a newer version; then it is
+                left as it was.
+        """
+        with ExitStack() as closing:
+            if not path:
+                path = str(Path(closing.enter_context(tempfile.TemporaryDirectory())) / "index.db")
+            try:
+                _look(path)
+                writer = closing.enter_context(contextlib.closing(_connect(path)))
+                _migrate(writer, path)
+                for index in DEFERRED:
+                    writer.execute(create_index(index, with_id=False))
+            except (sqlite3.Error, OSError) as error:
+                raise ObjectIndexError(f"the index {path!r} cannot be opened: {error}") from error
+            return cls(path, name, closing.pop_all(), writer)
+
+    @property
+    def place(self) -> str:
+        """The path."""
+        return self._path
+
+    async def begin_loading(self) -> None:
+        """See the protocol."""
+
+        def work() -> None:
+            if not self._writer.execute("SELECT EXISTS (SELECT 1 FROM objects)").fetchone()[0]:
+                for index in DEFERRED:
+                    self._writer.execute(drop_index(index))
+
+        await self._write_in_thread(work)
+
+    async def end_loading(self) -> None:
+        """See the protocol."""
+
+        def work() -> None:
+            for index in DEFERRED:
+                self._writer.execute(create_index(index, with_id=False))
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+        await self._write_in_thread(work)
+
+    async def _write(self, steps: Steps[T]) -> T:
+        return await self._write_in_thread(partial(_transaction, self._writer, "BEGIN IMMEDIATE", steps))
+
+    async def _write_in_thread(self, work: Callable[[], T]) -> T:
+        return await self._in_thread(work, self._one)
+
+    async def _read(self, steps: Steps[T]) -> T:
+        def work() -> T:
+            connection = self._readers.pop() if self._readers else _connect(self._path)
+            try:
+                return _transaction(connection, "BEGIN", steps)
+            finally:
+                self._readers.append(connection)
+
+        return await self._in_thread(work, self._some)
+
+    async def _in_thread(self, work: Callable[[], T], limiter: CapacityLimiter) -> T:
+        if self._closed:
+            raise ObjectIndexError(f"the index {self._path!r} is closed")
+        try:
+            return await to_thread.run_sync(work, limiter=limiter)
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            raise ObjectIndexError(f"the index {self._path!r} failed: {error}") from error
+
+    async def close(self) -> None:
+        """See the protocol."""
+        if self._closed:
+            return
+        self._closed = True
+
+        def work() -> None:
+            for connection in self._readers:
+                connection.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.execute("PRAGMA optimize")
+            self._closing.close()
+
+        with anyio.CancelScope(shield=True):
+            async with self._one:
+                await to_thread.run_sync(work)
+
+
+def _look(path: str) -> None:
+    """Refuse what is there and no index, before anything is opened that might write."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(100)
+    except FileNotFoundError:
+        return
+    if head and (head[:16] != _MAGIC or int.from_bytes(head[68:72], "big") != APPLICATION_ID):
+        raise ObjectIndexError(f"{path!r} is there and is no index; name another file")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    Path(path).absolute().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA cache_size = -32768")
+    connection.execute("PRAGMA temp_store = FILE")
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the tables up to date; the file names its kind before it gets a log of its own."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        refuse_newer(path, version, len(SQLITE_STEPS))
+        for step in SQLITE_STEPS[version:]:
+            for statement in filter(str.strip, step.split(";")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(SQLITE_STEPS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+# Running steps. In a thread.
+
+
+def _transaction(connection: sqlite3.Connection, begin: str, steps: Steps[T]) -> T:
+    connection.execute(begin)
+    try:
+        answer = _run(connection, steps)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return answer
+
+
+def _run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
+    try:
+        statement = next(steps)
+        while True:
+            statement = steps.send(_execute(connection, statement))
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[Sequence[Any]]:
+    match statement:
+        case Fetch(sql, arguments):
+            return _fetch(connection, sql, arguments)
+        case Many(sql, many):
+            connection.executemany(_PARAMETER.sub(r"?\1", sql), many)
+        case Copy(table, columns, rows):
+            head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - constants
+            _insert(connection, head, len(columns), rows)
+    return ()
+
+
+def _fetch(connection: sqlite3.Connection, sql: str, arguments: tuple[Any, ...]) -> list[Any]:
+    if (match := _LIST.search(sql)) is None:
+        return connection.execute(_PARAMETER.sub(r"?\1", sql), arguments).fetchall()
+    place = int(match[1]) - 1
+    items = arguments[place]
+    found: list[Any] = []
+    for start in range(0, len(items), _MOST_ITEMS):
+        some = items[start : start + _MOST_ITEMS]
+        # Rounded up, so that few texts of statements are compiled: the last one comes several times.
+        count = 1 << (len(some) - 1).bit_length()
+        marks = ", ".join(f"?{number}" for number in range(len(arguments) + 1, len(arguments) + 1 + count))
+        text = _PARAMETER.sub(r"?\1", f"{sql[: match.start()]}IN ({marks}){sql[match.end() :]}")
+        values = (*arguments[:place], None, *arguments[place + 1 :], *some, *[some[-1]] * (count - len(some)))
+        found += connection.execute(text, values).fetchall()
+    return found
+
+
+def _insert(connection: sqlite3.Connection, head: str, width: int, rows: Sequence[tuple[Any, ...]]) -> None:
+    group = _MOST_PARAMETERS // width
+    marks = f"({', '.join('?' * width)})"
+    whole = len(rows) - len(rows) % group
+    text = head + ", ".join([marks] * group)
+    for start in range(0, whole, group):
+        connection.execute(text, tuple(chain.from_iterable(rows[start : start + group])))
+    if rows[whole:]:
+        left = rows[whole:]
+        connection.execute(head + ", ".join([marks] * len(left)), tuple(chain.from_iterable(left)))

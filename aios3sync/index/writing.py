@@ -1,0 +1,230 @@
+"""How batches are written, as steps: the rows, their places in their folders, and the sums of all folders.
+
+The rows of a folder have the *slots* 0, 1, 2, … without a gap: a row that goes is replaced by the last one.
+So a slot drawn at random is a row drawn at random, whatever was deleted before. A *place* is the number of
+the folder and the slot in one integer.
+
+Every transaction first locks the row of its bucket. Each batch changes the sums of the top folder, so
+writers of one bucket have to wait for each other anyhow; those of different buckets share nothing. So no two
+of them can wait for each other in a circle. Folders are written in ascending order all the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
+from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
+from aios3sync.index.rows import Applied, Change
+from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Steps
+
+__all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of", "sweep")
+
+SLOTS: Final = 1 << 32
+"""More than any folder has rows; a place is ``folder * SLOTS + slot``."""
+_COLUMNS: Final = ("scope", *FACTS, "folder", "place", "name", "extension")
+_FACTS: Final = ", ".join(FACTS)
+_SCOPE: Final = "SELECT id FROM scopes WHERE name = $1 AND bucket = $2"
+_NEW_SCOPE: Final = "INSERT INTO scopes (name, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+_STORED: Final = f"SELECT {_FACTS}, place FROM objects WHERE scope = $1 AND key = ANY($2)"  # noqa: S608
+_REMOVALS: Final = "SELECT key, observed, sequencer FROM removals WHERE scope = $1 AND key = ANY($2)"
+_REMEMBER: Final = """INSERT INTO removals (scope, key, observed, sequencer) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (scope, key) DO UPDATE SET observed = excluded.observed, sequencer = excluded.sequencer"""
+_REVIVE: Final = "DELETE FROM removals WHERE scope = $1 AND key = ANY($2)"
+_FOLDERS: Final = "SELECT path, id, direct FROM folders WHERE scope = $1 AND path = ANY($2)"
+# The parents come first, so they are there when their children ask for their number.
+_NEW_FOLDER: Final = """INSERT INTO folders (scope, path, parent, objects, size, direct, direct_size)
+    SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT),
+    (SELECT id FROM folders WHERE scope = $1 AND path = $3), 0, 0, 0, 0"""
+_GROW: Final = """UPDATE folders SET objects = objects + $2, size = size + $3, direct = direct + $4,
+    direct_size = direct_size + $5 WHERE id = $1"""
+_DROP_FOLDERS: Final = (
+    "DELETE FROM folders WHERE scope = $1 AND objects = 0 AND path <> '' AND path = ANY($2)"
+)
+_DELETE: Final = "DELETE FROM objects WHERE scope = $1 AND key = ANY($2)"
+_TAIL: Final = "SELECT place, key FROM objects WHERE place >= $1 AND place < $2 ORDER BY place"
+_MOVE: Final = "UPDATE objects SET place = $3 WHERE scope = $1 AND key = $2"
+_SAVE: Final = """INSERT INTO state (name, item, value) VALUES ($1, $2, $3)
+    ON CONFLICT (name, item) DO UPDATE SET value = excluded.value"""
+_UNSAVE: Final = "DELETE FROM state WHERE name = $1 AND item = ANY($2)"
+_SEEN: Final = "UPDATE objects SET observed = $2, sequencer = $3 WHERE scope = $1 AND key = ANY($4)"
+_FORGET: Final = """DELETE FROM removals WHERE observed < $2
+    AND scope IN (SELECT id FROM scopes WHERE name = $1) RETURNING 1"""
+LAST: Final = "\U0010ffff" * 257
+"""Above every key, which has at most 1024 bytes; where a prefix has no end."""
+
+
+_SETS: Final = ", ".join(f"{name} = ${number}" for number, name in enumerate(FACTS[1:], 3))
+_UPDATE: Final = f"UPDATE objects SET {_SETS} WHERE scope = $1 AND key = $2"  # noqa: S608
+
+
+def scope_of(name: str, bucket: str) -> Steps[int]:
+    """The number of a bucket's rows; it is made where there is none."""
+    found = yield Fetch(_SCOPE, (name, bucket))
+    if not found:
+        yield Many(_NEW_SCOPE, [(name, bucket)])
+        found = yield Fetch(_SCOPE, (name, bucket))
+    return int(found[0][0])
+
+
+def apply(
+    name: str, bucket: str, changes: Sequence[Change], state: Mapping[str, str | None], dialect: Dialect
+) -> Steps[Applied]:
+    """See :meth:`aios3sync.index.protocol.IndexBackend.apply`."""
+    scope = yield from scope_of(name, bucket)
+    yield from _lock(scope, dialect)
+    keys = sorted({change.key for change in changes})
+    stored: dict[str, Known] = {}
+    places: dict[str, int] = {}
+    for *facts, place in (yield Fetch(_STORED, (scope, keys))) if keys else ():
+        stored[facts[0]] = Known(*facts)
+        places[facts[0]] = place
+    removals = {
+        key: Known(key, -1, observed=observed, sequencer=sequencer)
+        for key, observed, sequencer in ((yield Fetch(_REMOVALS, (scope, keys))) if keys else ())
+    }
+    plan = plan_batch(changes, stored, removals)
+    yield from _write(scope, plan, stored, places)
+    if plan.tombstones:
+        rows = [(scope, known.key, known.observed, known.sequencer) for known in plan.tombstones]
+        yield Many(_REMEMBER, rows)
+    if plan.revived:
+        yield Fetch(_REVIVE, (scope, plan.revived))
+    yield from save_state(name, state)
+    return plan.applied
+
+
+def _lock(scope: int, dialect: Dialect) -> Steps[None]:
+    if dialect.lock:
+        yield Fetch(f"SELECT id FROM scopes WHERE id = $1{dialect.lock}", (scope,))  # noqa: S608
+
+
+def _write(
+    scope: int,
+    plan: BatchPlan,
+    stored: Mapping[str, Known],
+    places: Mapping[str, int],
+) -> Steps[None]:
+    sums = fold(plan, stored)
+    folders = yield from _folders(scope, sorted(sums))
+    if plan.removes:
+        yield from _remove(scope, plan.removes, places, folders)
+    if plan.inserts:
+        yield Copy("objects", _COLUMNS, list(_placed(scope, plan, folders)))
+    if plan.updates:
+        yield from _update(scope, plan.updates, stored)
+    yield from _grow(scope, sums, folders)
+
+
+def _update(scope: int, updates: Sequence[Known], stored: Mapping[str, Known]) -> Steps[None]:
+    """A listing that shows what is known already moves only the time of it, of many rows at once."""
+    seen: dict[tuple[float, str], list[str]] = defaultdict(list)
+    changed: list[tuple[object, ...]] = []
+    for row in updates:
+        if row[:11] == stored[row.key][:11]:
+            seen[row.observed, row.sequencer].append(row.key)
+        else:
+            changed.append((scope, *row))
+    for (observed, sequencer), keys in seen.items():
+        yield Fetch(_SEEN, (scope, observed, sequencer, keys))
+    if changed:
+        yield Many(_UPDATE, changed)
+
+
+def _folders(scope: int, paths: list[str]) -> Steps[dict[str, tuple[int, int]]]:
+    """The number and the direct rows of folders, ascending; those that are not there are made."""
+    if not paths:
+        return {}
+    found = {path: (number, direct) for path, number, direct in (yield Fetch(_FOLDERS, (scope, paths)))}
+    missing = [path for path in paths if path not in found]
+    if missing:
+        yield Many(_NEW_FOLDER, [(scope, path, parent_of(path) if path else None) for path in missing])
+        for path, number, direct in (yield Fetch(_FOLDERS, (scope, missing))):
+            found[path] = (number, direct)
+    return found
+
+
+def _remove(
+    scope: int, removes: Sequence[Known], places: Mapping[str, int], folders: dict[str, tuple[int, int]]
+) -> Steps[None]:
+    """Delete rows, and move the last ones of their folders into the gaps."""
+    gone: dict[str, dict[int, str]] = defaultdict(dict)
+    for row in removes:
+        gone[folder_of(row.key)][places[row.key]] = row.key
+    moves: list[tuple[int, str, int]] = []
+    for folder in sorted(gone):
+        number, direct = folders[folder]
+        left = direct - len(gone[folder])
+        base = number * SLOTS
+        tail = yield Fetch(_TAIL, (base + left, base + SLOTS))
+        movers = [key for place, key in tail if place not in gone[folder]]
+        gaps = sorted(place for place in gone[folder] if place < base + left)
+        moves += [(scope, key, gap) for key, gap in zip(movers, gaps, strict=True)]
+        folders[folder] = (number, left)
+    yield Fetch(_DELETE, (scope, [row.key for row in removes]))
+    if moves:
+        yield Many(_MOVE, moves)
+
+
+def _placed(scope: int, plan: BatchPlan, folders: dict[str, tuple[int, int]]) -> Iterable[tuple[object, ...]]:
+    """The new rows with all their columns, each at the next slot of its folder."""
+    for row in plan.inserts:
+        folder = folder_of(row.key)
+        number, slot = folders[folder]
+        folders[folder] = (number, slot + 1)
+        name = row.key[len(folder) :]
+        yield (scope, *row, number, number * SLOTS + slot, name, extension_of(name))
+
+
+def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, tuple[int, int]]) -> Steps[None]:
+    changed = [(path, total) for path, total in sorted(sums.items()) if total != Sums()]
+    if not changed:
+        return
+    rows = [
+        (folders[path][0], total.objects, total.size, total.direct, total.direct_size)
+        for path, total in changed
+    ]
+    yield Many(_GROW, rows)
+    emptied = [path for path, total in changed if total.objects < 0]
+    if emptied:
+        yield Fetch(_DROP_FOLDERS, (scope, emptied))
+
+
+def sweep(  # noqa: PLR0913 - what the protocol says, and where
+    name: str, bucket: str, prefix: str, before: float, dialect: Dialect, *, after: str, limit: int
+) -> Steps[tuple[int, str | None]]:
+    """See :meth:`aios3sync.index.protocol.IndexBackend.sweep`."""
+    scope = yield from scope_of(name, bucket)
+    yield from _lock(scope, dialect)
+    than, first = (">", after) if after >= prefix else (">=", prefix)
+    sql = f"""SELECT key, observed FROM objects WHERE scope = $1 AND key {than} $2 AND key < $3
+        ORDER BY key LIMIT $4"""  # noqa: S608 - constants
+    rows = yield Fetch(sql, (scope, first, prefix_end(prefix) or LAST, limit))
+    stale = [key for key, observed in rows if observed < before]
+    going_on = str(rows[-1][0]) if len(rows) == limit else None
+    if stale:
+        stored: dict[str, Known] = {}
+        places: dict[str, int] = {}
+        for *facts, place in (yield Fetch(_STORED, (scope, stale))):
+            stored[facts[0]] = Known(*facts)
+            places[facts[0]] = place
+        plan = BatchPlan(removes=[stored[key] for key in stale])
+        yield from _write(scope, plan, stored, places)
+    return len(stale), going_on
+
+
+def save_state(name: str, values: Mapping[str, str | None]) -> Steps[None]:
+    """See :meth:`aios3sync.index.protocol.IndexBackend.save_state`."""
+    kept = [(name, item, value) for item, value in sorted(values.items()) if value is not None]
+    if kept:
+        yield Many(_SAVE, kept)
+    dropped = [item for item, value in sorted(values.items()) if value is None]
+    if dropped:
+        yield Fetch(_UNSAVE, (name, dropped))
+
+
+def forget_removals(name: str, before: float) -> Steps[int]:
+    """See :meth:`aios3sync.index.protocol.IndexBackend.forget_removals`."""
+    return len((yield Fetch(_FORGET, (name, before))))

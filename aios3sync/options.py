@@ -152,6 +152,9 @@ class SyncOptions:
         guess_content_type: guess by extension.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
         protected_prefixes: further prefixes (relative to the target) that are never deleted.
+        thumbnails: make thumbnails of images that are uploaded, which fit into a square of so many pixels;
+            0 makes none. They are WebP, below ``.thumbnails/<size>/`` and the full key in the bucket; images
+            that need no upload get none.
     """
 
     check: Check = "auto"
@@ -195,6 +198,7 @@ class SyncOptions:
     request_payer: bool = False
     checksum: str = ""
     protected_prefixes: tuple[str, ...] = ()
+    thumbnails: int = 0
 
     def __post_init__(self) -> None:
         for name in _LISTS:  # a text is a sequence too: of letters, each of which would be taken for an item
@@ -227,6 +231,8 @@ class SyncOptions:
         workers = 0 <= self.list_workers <= 1000
         _require(workers, f"list_workers: {self.list_workers} is not between 1 and 1000, or 0 for adaptive")
         _require(self.max_manifest_age >= 0, "max_manifest_age: cannot be negative")
+        side = self.thumbnails == 0 or 16 <= self.thumbnails <= 2048
+        _require(side, f"thumbnails: {self.thumbnails} is not between 16 and 2048 pixels, or 0 for none")
 
     @classmethod
     def of(cls, options: SyncOptions | None, changes: Mapping[str, Any]) -> Self:

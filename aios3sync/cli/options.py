@@ -223,6 +223,12 @@ upload_options = _group(
         type=click.Choice(["crc32", "crc32c", "crc64nvme", "sha1", "sha256"]),
         help="Have the endpoint keep this checksum.",
     ),
+    click.option(
+        "--thumbnails",
+        type=int,
+        metavar="PIXELS",
+        help="Also upload thumbnails of images, below .thumbnails/PIXELS/ in the bucket.",
+    ),
 )
 
 

@@ -31,6 +31,7 @@ RATIO_APPLIES_ABOVE: Final = 100
 """The default ratio refuses only once more deletes than this are planned."""
 
 _INTERNAL = re.compile(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
+_THUMBNAIL = re.compile(r"(?:^|/)\.thumbnails/\d+/.+\.webp", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,9 @@ class Protection:
             return True
         if not name and size == 0:  # a "directory" made by a console or another tool
             return True
-        return not tracked and (name == "reference.bin" or name.endswith(".delta"))
+        if tracked:
+            return False
+        return name == "reference.bin" or name.endswith(".delta") or bool(_THUMBNAIL.search(key))
 
 
 @dataclass(frozen=True, slots=True)

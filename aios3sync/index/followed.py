@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from aios3sync.errors import UsageError
 
-__all__ = ("FollowOptions", "FollowReport")
+__all__ = ("FollowOptions", "FollowReport", "Stopping")
+
+
+class Stopping(Protocol):
+    """What tells that work is to end, such as :class:`~aios3sync.run.Stop`."""
+
+    async def wait(self) -> None:
+        """Wait until it is."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,13 +12,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from random import random
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync.errors import StoreError
-from aios3sync.index.followed import FollowOptions, FollowReport
+from aios3sync.index.followed import FollowOptions, FollowReport, Stopping
 from aios3sync.index.notifications import NotificationError, ObjectEvent, parse_notification
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.receipts import Receipts
@@ -34,14 +34,6 @@ _LONGEST_PAUSE: Final = 30.0
 _GRACE: Final = 20.0
 """Seconds that a batch gets to leave the queue after a stop."""
 _FORGET_EVERY: Final = 3600.0
-
-
-class Stopping(Protocol):
-    """What tells that the following is to end, such as :class:`~aios3sync.run.Stop`."""
-
-    async def wait(self) -> None:
-        """Wait until it is."""
-        ...
 
 
 class _Told(NamedTuple):

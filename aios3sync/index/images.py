@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 from aios3sync.errors import UsageError
 
@@ -70,7 +70,7 @@ def _size(head: bytes) -> tuple[int, int] | None:
         size, exif = _webp(head)
         turned = bool(exif) and _orientation(exif) in _QUARTER_TURNS
     else:
-        with opened_image(head) as image:
+        with opened_image(BytesIO(head)) as image:
             size = image.size
             # A TIFF says its turned size itself.
             turned = image.format != "TIFF" and orientation(image) in _QUARTER_TURNS
@@ -80,16 +80,18 @@ def _size(head: bytes) -> tuple[int, int] | None:
     return (height, width) if turned else (width, height)
 
 
-def opened_image(content: bytes) -> ImageFile:
-    """The image with its header read and nothing decoded.
+def opened_image(file: IO[bytes]) -> ImageFile:
+    """The image with its header read and nothing decoded; it reads on from ``file`` when it is decoded.
 
     Raises:
         Exception: of any kind, where it is no image of a known format.
     """
-    return _reader(content)(BytesIO(content), "")
+    start = file.read(16)
+    file.seek(0)
+    return _reader(start)(file, "")
 
 
-def _reader(content: bytes) -> Callable[[BytesIO, str], ImageFile]:
+def _reader(content: bytes) -> Callable[[IO[bytes], str], ImageFile]:
     """The class for the format that the first bytes tell; extensions lie."""
     from PIL import (
         AvifImagePlugin,

@@ -129,9 +129,7 @@ def batches_of_parquet(file: IO[bytes], bucket: str) -> Iterator[list[TargetEntr
             there = parquet.schema_arrow.names
             missing = [_NAMES[name] for name in _NEEDED if _NAMES[name] not in there]
             if missing:
-                raise InventoryError(
-                    f"there is no column {missing[0]}; add it to the inventory's fields"
-                )
+                raise InventoryError(f"there is no column {missing[0]}; add it to the inventory's fields")
             wanted = [name for name in _NAMES.values() if name in there]
             for block in parquet.iter_batches(_BATCH, columns=wanted, use_threads=False):
                 if batch := list(_current(block, bucket)):

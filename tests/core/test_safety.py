@@ -48,6 +48,10 @@ FINE = PlanFacts(deletes=1, source_files=10, target_objects=10, source_complete=
         ("dir", 0, False, False),
         ("thumbs/a.jpg", 5, True, True),
         ("thumbsx/a.jpg", 5, False, False),
+        (".thumbnails/256/photos/a.jpg.webp", 5, True, False),
+        ("site/.thumbnails/1024/a\nb.png.webp", 5, True, False),
+        (".thumbnails/normal/0123.png", 5, False, False),
+        ("x.thumbnails/256/a.webp", 5, False, False),
     ],
 )
 def test_protected_objects_d7_p15(key: str, size: int, stranger: bool, tracked: bool) -> None:

@@ -1,0 +1,85 @@
+"""A sync that makes thumbnails on the way; it only puts the two together."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from anyio import to_thread
+
+from aios3sync import events
+from aios3sync.assembly import Request, run_sync, single_error
+from aios3sync.index.images import require_pillow
+from aios3sync.index.rows import ObjectRow
+from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
+from aios3sync.manifest.opening import default_path
+from aios3sync.report import SyncReport
+from aios3sync.store.protocol import PutOptions
+
+__all__ = ("sync_with_thumbnails",)
+
+
+async def sync_with_thumbnails(
+    request: Request, record: Callable[[Sequence[ObjectRow]], Awaitable[object]] | None = None
+) -> SyncReport:
+    """Run a sync, and make thumbnails of the images that it uploads.
+
+    Args:
+        request: the sync; its options say how large the thumbnails are.
+        record: told the rows of the images whose thumbnails were made, for an index.
+
+    Raises:
+        UsageError: Pillow is not installed.
+        AioS3SyncError: see :meth:`Session.sync`; thumbnails themselves fail nothing.
+    """
+    require_pillow("thumbnails")
+    heard: list[str] = []
+    ended = False
+
+    def warn(message: str) -> None:
+        if ended:  # the last event of the run has been told, so that it goes into the report
+            heard.append(message)
+        else:
+            request.on_event(events.Warned(message))
+
+    plan = ThumbnailPlan(
+        side=request.options.thumbnails,
+        open_store=request.open_store,
+        locate=request.locator(),
+        prefix=request.location.prefix,
+        put=_put_options(request),
+        pending=await to_thread.run_sync(_pending_path, request),
+        record=record,
+        warn=warn,
+    )
+    with single_error():
+        async with making_thumbnails(plan, request.stop) as thumbnails:
+            report = await run_sync(replace(request, outcome_sinks=(*request.outcome_sinks, thumbnails)))
+            ended = True
+    return replace(
+        report,
+        warnings=(*report.warnings, *heard, *thumbnails.report.warnings()),
+        # Those for the thumbnails too, which may have come after the end of the run.
+        requests=dict(request.counts.requests),
+        retries=request.counts.retries,
+    )
+
+
+def _put_options(request: Request) -> PutOptions:
+    """Who may read an image may read its thumbnail; nothing of its other headers fits."""
+    options = request.options
+    return PutOptions(
+        content_type="image/webp",
+        cache_control=options.cache_control,
+        sse=options.sse,
+        sse_kms_key_id=options.sse_kms_key_id,
+        acl=options.acl,
+        request_payer="requester" if options.request_payer else "",
+    )
+
+
+def _pending_path(request: Request) -> str:
+    """Beside the manifests, one for each pair; none where the run is to leave no state."""
+    if request.options.manifest is False:
+        return ""
+    return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"

@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
 
-from aios3sync.assembly import NAMED_FILES, Request, manifest_path, run_sync
+from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.endpoint import endpoint_name
 from aios3sync.errors import UsageError
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     import aioboto3
 
     from aios3sync.explanation import Explanation
+    from aios3sync.index.objects import ObjectIndex
     from aios3sync.manifest.exchange import StoredManifest
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.numbers import BucketStats
@@ -135,6 +136,12 @@ class Session:
         async with open_queue(url, self.options, self._session) as queue:
             yield queue
 
+    def index(self, url: str, *, name: str = "main") -> AbstractAsyncContextManager[ObjectIndex]:
+        """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``."""
+        from aios3sync.index.objects import open_index
+
+        return open_index(url, name, self.store)
+
     def _opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
         opened: list[ObjectStore] = []
 
@@ -217,6 +224,7 @@ class Session:
         outcome_sinks: Sequence[OutcomeSink] = (),
         stop: Stop | None = None,
         overrides: Mapping[str, PutOptions] | None = None,
+        index: ObjectIndex | None = None,
         **changes: Any,
     ) -> SyncReport:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
@@ -230,6 +238,7 @@ class Session:
             outcome_sinks: awaited with every outcome.
             stop: ask it to end the run early and orderly.
             overrides: content type and metadata of single keys.
+            index: is told of every change, and never fails the run: see :meth:`index`.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -242,7 +251,10 @@ class Session:
         request = replace(
             request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
         )
-        return await run_sync(request)
+        run = run_sync
+        if request.options.thumbnails and not request.options.dry_run:
+            from aios3sync.thumbnailed import sync_with_thumbnails as run
+        return await (run(request) if index is None else index.run_fed(request, run))
 
     async def verify(
         self,
@@ -322,13 +334,15 @@ class Session:
         from aios3sync.stats.refreshing import Refreshes
 
         location, chosen, counts = Location.parse(target), StatsOptions.of(options), RequestCounts()
-        if self._refreshes is None:
-            self._refreshes = Refreshes()
-            self._closing.push_async_exit(self._refreshes.close)
         payer = "requester" if chosen.request_payer else ""
         reading = {"sse_customer_key": chosen.sse_customer_key, "request_payer": payer}
+        store = await self._opener(location.bucket, counts, **reading)()
+        if self._refreshes is None:
+            # After the client was opened, so that the refreshes end before it is closed.
+            self._refreshes = Refreshes()
+            self._closing.push_async_exit(self._refreshes.close)
         question = Question(
-            store=await self._opener(location.bucket, counts, **reading)(),
+            store=store,
             prefix=location.prefix,
             options=chosen,
             endpoint=self.endpoint,
@@ -354,7 +368,7 @@ class Session:
     ) -> Request:
         location = Location.parse(target)
         # In a thread: what is relative is so to the working directory, which has to be asked for.
-        root, files = await to_thread.run_sync(_located, source, options)
+        root, files = await to_thread.run_sync(located, source, options)
         counts = RequestCounts()
         payer = "requester" if options.request_payer else ""
         opener = self._opener(
@@ -373,16 +387,3 @@ class Session:
             on_event=on_event,
             counts=counts,
         )
-
-
-def _located(
-    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], options: SyncOptions
-) -> tuple[str, dict[str, str] | None]:
-    """The root of a directory, or the keys and absolute paths of a source that is a list of files."""
-    if not isinstance(source, Mapping):
-        return os.path.abspath(os.fspath(source)), None
-    if options.files is not None:
-        raise UsageError("files: a source that is a list of files needs no second list")
-    if "" in source:
-        raise UsageError("a source that is a list of files: a key cannot be empty")
-    return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}

@@ -52,7 +52,9 @@ class _StatsCommand(click.Command):
 @click.option("--max-age", type=seconds, metavar="AGE", help="Believe a cache younger than this: 5m.")
 @click.option("--deltaglider-cache", is_flag=True, help="Also believe a cache that DeltaGlider wrote.")
 @click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or delete what is kept.")
-@click.option("--list-workers", type=int, metavar="N", help="Pages of the listing to ask for at once.")
+@click.option(
+    "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to ask for at once."
+)
 @click.option("--sse-c-key-file", metavar="FILE", help="Key of the customer: 32 bytes, raw or base64.")
 @click.option("--request-payer", is_flag=True, help="Accept to pay for the requests.")
 @connection_options
@@ -182,6 +184,5 @@ def _cache_line(entry: CacheEntry) -> str:
     else:
         age = duration(max(time.time() - entry.computed_at, 0.0))
         state = f"{count(entry.objects or 0, 'object')}, counted {age} ago by {entry.writer}"
-    return printable(
-        f"{entry.path}: {size_text(entry.size)}, {state}; {entry.hits} hits, {entry.misses} misses"
-    )
+    calls = f"{count(entry.hits, 'hit')}, {count(entry.misses, 'miss', 'misses')}"
+    return printable(f"{entry.path}: {size_text(entry.size)}, {state}; {calls}")

@@ -1,0 +1,119 @@
+"""``aios3sync stats``: options, JSON, what is kept, and errors in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Bucket, CommandLine
+
+
+@pytest.fixture
+def filled(bucket: Bucket) -> Bucket:
+    for number in range(12):
+        bucket.put(f"d{number % 3}/k{number}.txt", bytes(number))
+    return bucket
+
+
+def test_json_is_one_document(cli: CommandLine, filled: Bucket) -> None:
+    ended = cli("stats", filled.url(), "--json")
+    assert (ended.code, ended.err) == (0, "")
+    document = ended.json()
+    assert (document["command"], document["location"]) == ("stats", filled.url())
+    assert (document["objects"]["value"], document["stored_bytes"]["value"]) == (12, 66)
+    assert document["objects"]["known"] == "exact"
+    assert (document["cache"]["state"], document["cache"]["written"]) == ("miss", True)
+    again = cli("stats", filled.url(), "--json").json()
+    assert (again["cache"]["state"], again["origin"]) == ("hit", "cache")
+    assert again["requests"] == {"GetObject": 1, "ListObjectsV2": 1}
+
+
+def test_a_person_sees_the_numbers(cli: CommandLine, filled: Bucket) -> None:
+    ended = cli("stats", filled.url())
+    assert ended.code == 0
+    assert "12 objects" in ended.out
+    assert "66 bytes" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("options", "mode", "every"),
+    [
+        ([], "quick", False),
+        (["--sampled"], "sampled", False),
+        (["--detailed"], "detailed", False),
+        (["--detailed=all"], "detailed", True),
+        (["--detailed", "--gzip", "txt,css"], "detailed", False),
+    ],
+    ids=str,
+)
+def test_modes(cli: CommandLine, filled: Bucket, options: list[str], mode: str, every: bool) -> None:
+    document = cli("stats", *options, filled.url(), "--json").json()
+    assert (document["mode"], document["every"]) == (mode, every)
+    assert document["heads"]["asked"] == (12 if every or "--gzip" in options else 0)
+
+
+def test_a_prefix_and_the_cache_options(cli: CommandLine, filled: Bucket) -> None:
+    below = filled.url("d1")
+    assert cli("stats", below, "--json", "--no-cache").json()["objects"]["value"] == 4
+    assert len(filled.keys()) == 12
+    cli("stats", below)
+    filled.put("d1/new", b"1")
+    old = cli("stats", below, "--json", "--max-age", "1h").json()
+    assert (old["objects"]["value"], old["cache"]["validated"]) == (4, "age")
+    assert cli("stats", below, "--json").json()["objects"]["value"] == 5
+    assert cli("stats", below, "--json", "--refresh").json()["origin"] == "listing"
+
+
+def test_show_and_clear(cli: CommandLine, filled: Bucket) -> None:
+    assert cli("stats", filled.url(), "--cache", "show").lines == ["nothing is kept"]
+    cli("stats", filled.url())
+    cli("stats", filled.url())
+    shown = cli("stats", filled.url(), "--cache", "show")
+    assert shown.lines[0].startswith(".aios3sync/stats_quick.json: ")
+    assert "12 objects" in shown.lines[0]
+    assert "1 hit, 1 miss" in shown.lines[0]
+    entries = cli("stats", filled.url(), "--cache", "show", "--json").json()["cache"]
+    assert [(entry["hits"], entry["misses"]) for entry in entries] == [(1, 1), (0, 0)]
+    assert cli("stats", filled.url(), "--cache", "clear").lines == ["deleted 2 cache files"]
+    assert cli("stats", filled.url(), "--cache", "clear", "--json").json()["cleared"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--sampled", "--detailed"], "--sampled and --detailed exclude each other"),
+        (["--no-cache", "--refresh"], "--no-cache and --refresh exclude each other"),
+        (["--no-cache", "--max-age", "5m"], "--no-cache and --max-age exclude each other"),
+        (["--no-cache", "--deltaglider-cache"], "exclude each other"),
+        (["--detailed=some"], "'some' is not one of"),
+        (["--max-age", "soon"], "soon"),
+        (["--list-workers", "-1"], "--list-workers"),
+    ],
+    ids=str,
+)
+def test_wrong_usage(cli: CommandLine, bucket: Bucket, options: list[str], words: str) -> None:
+    ended = cli("stats", bucket.url(), *options)
+    assert ended.code == 2
+    assert words in ended.error
+
+
+def test_a_target_that_is_none(cli: CommandLine) -> None:
+    ended = cli("stats", "bucket")
+    assert (ended.code, "is not an S3 location" in ended.error) == (2, True)
+
+
+def test_a_bucket_that_is_not_there_is_an_error_and_no_zeros(cli: CommandLine) -> None:
+    ended = cli("stats", "s3://no-such-bucket-anywhere")
+    assert (ended.code, ended.out) == (1, "")
+    assert "no such bucket" in ended.error
+    as_json = cli("stats", "s3://no-such-bucket-anywhere", "--json")
+    assert (as_json.code, "objects" in as_json.json()) == (1, False)
+
+
+def test_a_hostile_key_cannot_write_to_the_terminal(cli: CommandLine, bucket: Bucket) -> None:
+    bucket.put("a\x1b[31mred/key", b"12345")
+    ended = cli("stats", bucket.url(), "--detailed=all")
+    assert ended.code == 0
+    assert "\x1b" not in ended.out

@@ -1,0 +1,137 @@
+"""The statistics on real servers: versions, uploads, gzip uploads of ours, keys that are hard to hold."""
+
+from __future__ import annotations
+
+import os
+from hashlib import md5
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from anyio import to_thread
+
+import aios3sync
+from aios3sync.store.protocol import PutOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.conftest import Place
+
+pytestmark = pytest.mark.server
+
+
+async def call(action: Any, **parameters: Any) -> Any:
+    return await to_thread.run_sync(lambda: action(**parameters))
+
+
+async def put(place: Place, key: str, body: bytes) -> None:
+    store = await place.session.store(place.bucket)
+    await store.put(key, body, PutOptions(), md5=md5(body, usedforsecurity=False).digest())
+
+
+async def test_a_bucket_is_counted_kept_and_validated(place: Place) -> None:
+    keys = ["plain", "a b+c/é%25.txt", "x/y/z.JPG", "<script>alert(1)</script>", "q'\"/%2F", "日本/語"]
+    for number, key in enumerate(keys):
+        await put(place, key, bytes(number * 100))
+    first = await place.session.stats(place.url())
+    assert (first.objects.value, first.stored_bytes.value) == (6, 1500)
+    assert {row.key for row in first.largest} == set(keys)
+    second = await place.session.stats(place.url())
+    assert (second.cache.state, second.cache.validated, second.origin) == ("hit", "fingerprint", "cache")
+    assert second.requests == {"GetObject": 1, "ListObjectsV2": 1}
+    await put(place, "plain", b"")
+    await put(place, "x/y/z.JPG", bytes(199) + b"x")
+    changed = await place.session.stats(place.url())
+    assert (changed.cache.state, changed.cache.written) == ("stale", True)
+    assert (await place.session.stats(place.url())).cache.state == "hit"
+
+
+async def test_the_lanes_agree_on_the_fingerprint(place: Place) -> None:
+    for number in range(20):
+        await put(place, f"k{number}", b"x")
+    assert (await place.session.stats(place.url())).cache.written
+    async with aios3sync.connect(lane="boto") as boto:
+        assert (await boto.stats(place.url())).cache.state == "hit"
+
+
+async def test_uploads_with_gzip_show_what_they_save(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "a.css").write_bytes(b"body { color: red }\n" * 500)
+    (tmp_path / "site" / "b.bin").write_bytes(os.urandom(300))
+    await place.session.sync(tmp_path / "site", place.url("site"), gzip=("css",), manifest=False)
+    found = await place.session.stats(place.url("site"), mode="detailed", gzip=("css",))
+    kinds = {kind.name: kind for kind in found.kinds}
+    assert (kinds["gzip"].original_bytes.value, kinds["gzip"].original_bytes.known) == (10_000, "exact")
+    assert found.original_bytes.value == 10_300
+    assert found.saved_bytes.value is not None
+    assert found.saved_bytes.value > 9000
+
+
+async def test_noncurrent_versions_and_delete_markers_are_counted(place: Place) -> None:
+    client, bucket = place.client, place.bucket
+    await put(place, "p/before", b"123")
+    await call(client.put_bucket_versioning, Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"22", b"333"):
+        await put(place, "p/a", body)
+    await put(place, "p/gone", b"4444")
+    await call(client.delete_object, Bucket=bucket, Key="p/gone")
+    await put(place, "q/other", b"1")
+    await put(place, "q/other", b"2")
+    found = await place.session.stats(place.url("p"), mode="detailed")
+    assert (found.objects.value, found.stored_bytes.value) == (2, 6)
+    versions = found.versions
+    assert (versions.versions.value, versions.stored_bytes.value, versions.delete_markers.value) == (3, 7, 1)
+    assert versions.versions.known == "exact"
+    assert (await place.session.stats(place.url("p"))).versions.versions.known == "unknown"
+
+
+async def test_unfinished_uploads_are_counted(place: Place) -> None:
+    client, bucket = place.client, place.bucket
+    upload = await call(client.create_multipart_upload, Bucket=bucket, Key="big")
+    parameters = {"Bucket": bucket, "Key": "big", "UploadId": upload["UploadId"]}
+    await call(client.upload_part, **parameters, PartNumber=1, Body=bytes(12_345))
+    found = await place.session.stats(place.url())
+    assert (found.uploads.uploads.value, found.uploads.stored_bytes.value) == (1, 12_345)
+    await call(client.abort_multipart_upload, **parameters)
+    assert (await place.session.stats(place.url(), refresh=True)).uploads.uploads.value == 0
+
+
+async def test_background_refreshes_before_the_session_ends(place: Place) -> None:
+    await put(place, "one", b"1")
+    async with aios3sync.connect() as s3:
+        await s3.stats(place.url())
+        await put(place, "two", b"2")
+        found = await s3.stats(place.url(), background=True)
+        again = await s3.stats(place.url(), background=True)
+    assert (found.objects.value, found.cache.validated) == (1, "later")
+    assert again.cache.validated == "later"
+    after = await place.session.stats(place.url(), max_age=3600)
+    assert (after.objects.value, after.cache.validated) == (2, "age")
+
+
+async def test_an_error_ends_a_background_refresh(place: Place) -> None:
+    await put(place, "one", b"1")
+
+    async def broken() -> None:
+        async with aios3sync.connect() as s3:
+            await s3.stats(place.url())
+            await s3.stats(place.url(), background=True)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await broken()
+
+
+async def test_show_and_clear_through_the_session(place: Place) -> None:
+    await put(place, "one", b"1")
+    await place.session.stats(place.url())
+    await place.session.stats(place.url())
+    cache = await place.session.stats_cache(place.url())
+    entries = await cache.show()
+    assert [entry.path for entry in entries] == [
+        ".aios3sync/stats_quick.json",
+        ".deltaglider/stats_quick.json",
+    ]
+    assert (entries[0].hits, entries[0].misses) == (1, 1)
+    assert await cache.clear() == 2
+    assert await cache.show() == []

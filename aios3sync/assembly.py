@@ -47,6 +47,7 @@ __all__ = (
     "NAMED_FILES",
     "Request",
     "first_error",
+    "located",
     "make_filters",
     "make_policy",
     "manifest_path",
@@ -138,6 +139,19 @@ async def run_sync(request: Request) -> SyncReport:
         report = replace(report, errors_file=error_file.path)
     request.on_event(events.Finished(report))
     return report
+
+
+def located(
+    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], options: SyncOptions
+) -> tuple[str, dict[str, str] | None]:
+    """The root of a directory, or the keys and absolute paths of a source that is a list of files."""
+    if not isinstance(source, Mapping):
+        return os.path.abspath(os.fspath(source)), None
+    if options.files is not None:
+        raise UsageError("files: a source that is a list of files needs no second list")
+    if "" in source:
+        raise UsageError("a source that is a list of files: a key cannot be empty")
+    return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}
 
 
 def manifest_path(request: Request) -> str:

@@ -8,19 +8,22 @@ repairs it. A process that is killed leaves its mark as well.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import anyio
 
 from aios3sync.core.keys import Location
+from aios3sync.events import Event, EventSink, Finished, Warned
 from aios3sync.index.behind import new_mark, saved
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.outcomes import Adopted, Deleted, Forgotten, Uploaded
+from aios3sync.report import SyncReport
 
-__all__ = ("IndexFeed", "change_of", "feed")
+__all__ = ("IndexFeed", "change_of", "fed", "feed")
 
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
@@ -38,6 +41,8 @@ def change_of(outcome: Any, prefix: str, observed: float) -> Change | None:
             return Upsert(_row(outcome, prefix), observed)
         case Deleted() | Forgotten():
             return Removal(prefix + outcome.key, observed)
+        case Upsert() | Removal():
+            return outcome
         case _:
             return None
 
@@ -88,6 +93,11 @@ class IndexFeed:
                 await self._send.send(item)
             if scope.cancelled_caught:
                 self.fail("the database did not keep up")
+
+    async def rows(self, rows: Sequence[ObjectRow]) -> None:
+        """Queue what else is known of objects, behind the outcomes that told of them."""
+        observed = time.time()
+        await self.outcomes([Upsert(row, observed) for row in rows])
 
     def fail(self, reason: str) -> None:
         """Tell the index nothing more in this run."""
@@ -170,3 +180,35 @@ async def _conclude(backend: IndexBackend, sink: IndexFeed, state: dict[str, str
         await backend.save_state(state)
     except ObjectIndexError as error:
         sink.fail(str(error))
+
+
+async def fed(
+    backend: IndexBackend,
+    location: Location,
+    on_event: EventSink,
+    run: Callable[[EventSink, IndexFeed], Awaitable[SyncReport]],
+) -> SyncReport:
+    """Run a sync that feeds the index; its report tells what the index does not know.
+
+    Args:
+        backend: of the index.
+        location: the target.
+        on_event: of the caller; the last event comes when the index has been told all.
+        run: the sync, with the listeners that it is to have.
+    """
+    finished: list[Finished] = []
+
+    def hold(event: Event, /) -> object:
+        if isinstance(event, Finished):
+            finished.append(event)
+            return None
+        return on_event(event)
+
+    async with feed(backend, location) as sink:
+        report = await run(hold, sink)
+    for warning in sink.warnings:
+        on_event(Warned(warning))
+    report = replace(report, warnings=(*report.warnings, *sink.warnings))
+    if finished:
+        on_event(Finished(report))
+    return report

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
+
+import anyio
 
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
+from aios3sync.events import EventSink
 from aios3sync.index.backfill import BackfillReport, run_backfill
 from aios3sync.index.behind import Behind, marks
 from aios3sync.index.cursors import read_cursor, write_cursor
-from aios3sync.index.feeding import IndexFeed, feed
+from aios3sync.index.feeding import IndexFeed, fed, feed
+from aios3sync.index.opening import open_backend
 from aios3sync.index.progress import IndexSink, unheard
 from aios3sync.index.protocol import IndexBackend, Position
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
+from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("MOST_ROWS", "ObjectIndex")
+__all__ = ("MOST_ROWS", "ObjectIndex", "open_index")
 
 MOST_ROWS: Final = 10_000
 """Of one page or one sample."""
@@ -47,7 +53,8 @@ class ObjectIndex:
 
     def __init__(self, backend: IndexBackend, open_store: StoreOpener) -> None:
         self.backend = backend
-        self._open_store = open_store
+        self._opener = open_store
+        self._stores: dict[str, ObjectStore] = {}
         self._bucket = ""
 
     # Questions
@@ -231,9 +238,29 @@ class ObjectIndex:
         """Where syncs could not tell the index what they did, so that :meth:`reconcile` is needed."""
         return await marks(self.backend)
 
+    async def run_fed(self, request: Any, run: Callable[..., Awaitable[SyncReport]]) -> SyncReport:
+        """Run a sync that tells this index what it does; for :meth:`aios3sync.session.Session.sync`.
+
+        Where the sync makes thumbnails, ``run`` takes the one who is told of them, too.
+        """
+        if request.options.dry_run:
+            return await run(request)
+
+        def with_listeners(on_event: EventSink, sink: IndexFeed) -> Awaitable[SyncReport]:
+            sinks = (*request.outcome_sinks, sink)
+            more = {"record": sink.rows} if request.options.thumbnails else {}
+            return run(replace(request, on_event=on_event, outcome_sinks=sinks), **more)
+
+        return await fed(self.backend, request.location, request.on_event, with_listeners)
+
     async def close(self) -> None:
         """Close the database."""
         await self.backend.close()
+
+    async def _open_store(self, bucket: str) -> ObjectStore:
+        if bucket not in self._stores:
+            self._stores[bucket] = await self._opener(bucket)
+        return self._stores[bucket]
 
     async def _selection(self, prefix: str, folder: str | None, bucket: str) -> Selection:
         for name, text in (("prefix", prefix), ("folder", folder or "")):
@@ -257,6 +284,17 @@ class ObjectIndex:
                 )
             self._bucket = buckets[0]
         return self._bucket
+
+
+@asynccontextmanager
+async def open_index(url: str, name: str, open_store: StoreOpener) -> AsyncIterator[ObjectIndex]:
+    """Open an index while the block lasts; see :func:`~aios3sync.index.opening.open_backend`."""
+    index = ObjectIndex(await open_backend(url, name), open_store)
+    try:
+        yield index
+    finally:
+        with anyio.CancelScope(shield=True):
+            await index.close()
 
 
 def _cheap(selection: Selection) -> bool:

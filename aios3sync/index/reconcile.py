@@ -106,8 +106,8 @@ def _differs(entry: TargetEntry, row: ObjectRow) -> bool:
     """Whether what is known differs; times are compared in whole seconds, which is what all tell."""
     return (
         entry.size != row.size
-        or bool(entry.etag and entry.etag != row.etag)
-        or bool(entry.storage_class and entry.storage_class != row.storage_class)
+        or bool(entry.etag and row.etag and entry.etag != row.etag)
+        or bool(entry.storage_class and row.storage_class and entry.storage_class != row.storage_class)
         or bool(row.last_modified and int(entry.last_modified) != int(row.last_modified))
     )
 

@@ -87,7 +87,7 @@ def _type_of(extension: str) -> str:
 _GZIP_HEADER: Final = struct.pack("<2sBBLBB", b"\x1f\x8b", 8, 0, 0, 2, 255)
 
 
-def md5_of(body: bytes) -> bytes:
+def md5_of(body: bytes | memoryview) -> bytes:
     """The 16-byte digest of a body."""
     return hashlib.md5(body, usedforsecurity=False).digest()
 

@@ -31,7 +31,7 @@ from aios3sync.recording import Recorder
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.tally import Tally
 
-__all__ = ("Run", "Stop", "StoreOpener")
+__all__ = ("Buffers", "Run", "Stop", "StoreOpener")
 
 StoreOpener = Callable[[], Awaitable[ObjectStore]]
 
@@ -67,6 +67,29 @@ class Stop:
             await self._event.wait()
 
 
+class Buffers:
+    """Memory that parts are read into, again and again.
+
+    What is allocated anew for every part costs the page faults of all its pages, and what threads give back
+    the allocator keeps: a run that held 256 MiB at a time came to 600 MiB.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def take(self, size: int) -> bytearray:
+        """A buffer of at least ``size`` bytes; its content is whatever it was."""
+        while self._free:
+            buffer = self._free.pop()
+            if len(buffer) >= size:
+                return buffer
+        return bytearray(size)
+
+    def give(self, buffer: bytearray) -> None:
+        """Give back what was taken, when nobody reads it any more."""
+        self._free.append(buffer)
+
+
 @dataclass(slots=True)
 class Run:
     """One run.
@@ -84,6 +107,7 @@ class Run:
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
+        buffers: memory for the parts of large files.
         opaque_etags: learnt from answers: ETags of this bucket prove nothing.
         surprised: an answer contradicted what the manifest said of the target.
     """
@@ -103,6 +127,7 @@ class Run:
     stop: Stop
     started_ns: int
     room: Callable[[], int]
+    buffers: Buffers = field(default_factory=Buffers)
     opaque_etags: bool = False
     surprised: bool = False
     _silent: int = field(default=0)

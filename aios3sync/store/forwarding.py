@@ -11,6 +11,7 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from aios3sync.store.protocol import (
+    Body,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -118,7 +119,7 @@ class ForwardingStore:
         return await self.call(Request("CreateMultipartUpload", key, 0, send))
 
     async def put_part(
-        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """See :meth:`ObjectStore.put_part`."""
         send = partial(self.inner.put_part, key, upload_id, number, body, options, md5=md5)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from aios3sync.errors import UsageError
-from aios3sync.store.protocol import PutOptions
+from aios3sync.store.protocol import Body, PutOptions
 
 __all__ = (
     "checksum_member",
@@ -55,7 +55,7 @@ def put_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
     return _stored(options) | conditions(options) | payload_checksum(options.checksum, body)
 
 
-def part_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
+def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
     """Parameters of UploadPart beside the address of the part, body and Content-MD5."""
     parameters = sse_customer(options.sse_customer_key) | payload_checksum(options.checksum, body)
     if options.request_payer:
@@ -92,7 +92,7 @@ def checksum_member(algorithm: str) -> str:
     return f"Checksum{algorithm.upper()}"
 
 
-def payload_checksum(algorithm: str, body: bytes) -> dict[str, str]:
+def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
     """The ``x-amz-checksum-*`` parameter of a body, none without an algorithm.
 
     It is sent as a header that is known before the body: trailers and aws-chunked bodies are refused or
@@ -118,7 +118,7 @@ def _stored(options: PutOptions) -> dict[str, Any]:
     return parameters | sse_customer(options.sse_customer_key)
 
 
-def _digest(algorithm: str) -> Callable[[bytes], bytes]:
+def _digest(algorithm: str) -> Callable[[Body], bytes]:
     match algorithm:
         case "sha256":
             return lambda body: hashlib.sha256(body).digest()
@@ -132,7 +132,7 @@ def _digest(algorithm: str) -> Callable[[bytes], bytes]:
             raise UsageError(f"{algorithm!r} is not a checksum of S3")
 
 
-def _crt_digest(algorithm: str) -> Callable[[bytes], bytes]:
+def _crt_digest(algorithm: str) -> Callable[[Body], bytes]:
     # The standard library has neither, and a table in Python is slower than any network.
     try:
         checksums = importlib.import_module("awscrt.checksums")
@@ -142,5 +142,5 @@ def _crt_digest(algorithm: str) -> Callable[[bytes], bytes]:
             "sha256, sha1 and crc32 need nothing"
         ) from None
     if algorithm == "crc32c":
-        return lambda body: int(checksums.crc32c(body)).to_bytes(4, "big")
-    return lambda body: int(checksums.crc64nvme(body)).to_bytes(8, "big")
+        return lambda body: int(checksums.crc32c(bytes(body))).to_bytes(4, "big")
+    return lambda body: int(checksums.crc64nvme(bytes(body))).to_bytes(8, "big")

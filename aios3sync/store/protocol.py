@@ -15,6 +15,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import UsageError
 
 __all__ = (
+    "Body",
     "Budget",
     "DeleteError",
     "DeleteItem",
@@ -30,6 +31,10 @@ __all__ = (
     "StoreCapabilities",
     "VersionPage",
 )
+
+
+Body = bytes | memoryview
+"""The bytes of a part; a store does not keep them, so that their memory can be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +326,7 @@ class ObjectStore(Protocol):
         ...
 
     async def put_part(
-        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store part ``number`` (1 to 10,000), replacing an earlier one. Retry-safe.
 

@@ -17,6 +17,7 @@ from aios3sync.core.parts import MIN_PART_SIZE
 from aios3sync.store.answers import ErrorAnswer, error_from
 from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
+    Body,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -225,7 +226,7 @@ class MemoryStore:
         return upload_id
 
     async def put_part(
-        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part."""
         await self._arrive("UploadPart", key)
@@ -305,7 +306,7 @@ class MemoryStore:
         if key is not None and len(key.encode()) > 1024:
             _refuse(operation, self._bucket, key, "KeyTooLongError")
 
-    def _check_body(self, operation: str, key: str, body: bytes, md5: bytes) -> None:
+    def _check_body(self, operation: str, key: str, body: Body, md5: bytes) -> None:
         if md5_of(body, usedforsecurity=False).digest() != md5:
             _refuse(operation, self._bucket, key, "BadDigest")
 

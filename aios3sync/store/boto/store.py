@@ -46,6 +46,7 @@ from aios3sync.store.parameters import (
 )
 from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
+    Body,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -116,13 +117,13 @@ class BotoStore:
         return self._verified("PutObject", key, answer, md5)
 
     async def put_part(
-        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part with one UploadPart."""
         parameters = part_parameters(options, body) | self._digest(body, md5, "of the upload")
         with map_errors("UploadPart", self._bucket, key):
             answer = await self._client.upload_part(
-                **self._at(key), UploadId=upload_id, PartNumber=number, Body=body, **parameters
+                **self._at(key), UploadId=upload_id, PartNumber=number, Body=bytes(body), **parameters
             )
         sent = parameters.get(checksum_member(options.checksum), "")
         return self._verified("UploadPart", key, answer, md5)._replace(checksum=sent)
@@ -314,7 +315,7 @@ class BotoStore:
     def _reading(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": key, **self._customer, **self._payer}
 
-    def _digest(self, body: bytes, md5: bytes, checksum: str) -> dict[str, str]:
+    def _digest(self, body: Body, md5: bytes, checksum: str) -> dict[str, str]:
         """What the endpoint checks the body with.
 
         Directory buckets know no MD5: there a CRC does it, unless another ``checksum`` goes along (that

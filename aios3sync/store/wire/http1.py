@@ -12,6 +12,8 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from aios3sync.store.protocol import Body
+
 __all__ = ("MAX_HEAD", "Answer", "Connection", "ExchangeError")
 
 MAX_HEAD: Final = 64 * 1024
@@ -91,7 +93,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return self.reusable and transport is not None and not transport.is_closing()
 
-    async def exchange(self, head: bytes, body: bytes, *, is_head: bool, max_body: int) -> Answer:
+    async def exchange(self, head: bytes, body: Body, *, is_head: bool, max_body: int) -> Answer:
         """Send one request and wait for its answer; however it fails, the connection is closed then.
 
         Raises:
@@ -121,7 +123,7 @@ class Connection(asyncio.Protocol):
             self._answer = None
 
     async def _send(
-        self, transport: asyncio.Transport, head: bytes, body: bytes, answer: asyncio.Future[Answer]
+        self, transport: asyncio.Transport, head: bytes, body: Body, answer: asyncio.Future[Answer]
     ) -> None:
         self._sending = True
         transport.write(head)

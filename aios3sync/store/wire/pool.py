@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from aios3sync.store.answers import one_line
+from aios3sync.store.protocol import Body
 from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
 
 __all__ = ("Limits", "Origin", "Pool")
@@ -68,7 +69,7 @@ class Pool:
         self._empty = anyio.Event()
 
     async def exchange(
-        self, head: bytes, body: bytes, *, idempotent: bool, is_head: bool, max_body: int
+        self, head: bytes, body: Body, *, idempotent: bool, is_head: bool, max_body: int
     ) -> Answer:
         """Send one request and wait for its answer.
 

@@ -22,7 +22,7 @@ from aios3sync.store.parameters import (
     put_parameters,
     sse_customer,
 )
-from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.protocol import Body, DeleteItem, PutOptions
 from aios3sync.store.wire.headers import InvalidRequestError, Shape, headers_of
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 
@@ -84,7 +84,7 @@ class Request(NamedTuple):
     shape: Shape
     values: tuple[str, ...]
     sha256: str
-    body: bytes
+    body: Body
     idempotent: bool
     max_answer: int
 
@@ -137,7 +137,7 @@ class RequestBuilder:
         self,
         key: str,
         upload: tuple[str, int],
-        body: bytes,
+        body: Body,
         options: PutOptions,
         *,
         md5: bytes,
@@ -227,7 +227,7 @@ def _request(  # noqa: PLR0913 - the facts of a request; the constructor has mor
     query: str,
     headers: dict[str, str],
     *,
-    body: bytes = b"",
+    body: Body = b"",
     sha256: str = EMPTY_SHA256,
     max_answer: int = MAX_XML,
 ) -> Request:

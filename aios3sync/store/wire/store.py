@@ -31,6 +31,7 @@ from aios3sync.store.boto import BotoStore
 from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
+    Body,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -96,7 +97,7 @@ class WireStore(ForwardingStore):
         return self._verified(request, await self._ask(request), md5)
 
     async def put_part(
-        self, key: str, upload_id: str, number: int, body: bytes, options: PutOptions, *, md5: bytes
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part with one UploadPart."""
         digest = (await to_thread.run_sync(sha256, body)).hexdigest()

@@ -10,7 +10,7 @@ from benchmarks.trees import TreePlan
 
 __all__ = ("CASES", "Case", "Verb", "rounds", "scaled", "select_cases")
 
-Verb = Literal["fresh", "unchanged", "changed", "delete", "list"]
+Verb = Literal["fresh", "unchanged", "walk", "changed", "delete", "list"]
 
 _KIB, _GIB = 1024, 1024**3
 
@@ -26,6 +26,7 @@ class Case:
         tree: what lies in the source.
         objects: how many objects of 100 bytes lie in the bucket before a ``delete`` or a ``list``.
         memory: bytes of free memory that the case needs, source and endpoint together.
+        at_wish: runs only where it is named: it needs an endpoint that takes a million objects.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case:
     tree: TreePlan
     objects: int = 0
     memory: int = _GIB
+    at_wish: bool = False
 
     @property
     def items(self) -> int:
@@ -49,17 +51,23 @@ _SMALL_30K = TreePlan("small", 30_000, 4 * _KIB)
 CASES = (
     Case("fresh-10k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_10K),
     Case("fresh-30k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_30K),
+    Case("start", "No change in {items:,} files", "unchanged", TreePlan("small", 1000, 4 * _KIB)),
     Case("unchanged", "No change in {items:,} files", "unchanged", _SMALL_30K, memory=4 * _GIB),
+    Case(
+        *("million", "No change in {items:,} empty files, against a mere walk", "walk"),
+        *(TreePlan("empty", 1_000_000), 0, 4 * _GIB, True),
+    ),
     Case("changed", "A tenth of {items:,} files changed", "changed", _SMALL_10K, memory=3 * _GIB),
     Case("mixed", "Fresh sync of {items:,} images and captions", "fresh", TreePlan("mixed", 271)),
     Case("large", "Fresh sync of {items:,} x 1 GiB", "fresh", TreePlan("large", 4, _GIB), memory=14 * _GIB),
     Case("delete", "Delete of all {items:,} objects", "delete", _NOTHING, 100_000, 2 * _GIB),
     Case("list", "Listing of {items:,} objects", "list", _NOTHING, 100_000, 2 * _GIB),
+    Case("list-1m", "Listing of {items:,} objects", "list", _NOTHING, 1_000_000, 4 * _GIB, at_wish=True),
 )
 
 
 def select_cases(names: Sequence[str], scale: float = 1.0) -> list[Case]:
-    """The named cases (all without names) in the order of the table.
+    """The named cases (without names all but those at wish) in the order of the table.
 
     Raises:
         ValueError: a name is not in the table.
@@ -67,7 +75,7 @@ def select_cases(names: Sequence[str], scale: float = 1.0) -> list[Case]:
     known = {case.name for case in CASES}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no such case: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return [scaled(case, scale) for case in CASES if not names or case.name in names]
+    return [scaled(case, scale) for case in CASES if case.name in names or not (names or case.at_wish)]
 
 
 def scaled(case: Case, scale: float) -> Case:
@@ -81,7 +89,8 @@ def scaled(case: Case, scale: float) -> Case:
     title = case.title.format(items=objects or smaller.count)
     if scale != 1.0 and tree.kind == "large":
         title = title.replace("1 GiB", f"{smaller.size / 1024**2:.0f} MiB")
-    return Case(case.name, title, case.verb, smaller, objects, round(case.memory * min(scale, 1.0)))
+    memory = round(case.memory * min(scale, 1.0))
+    return Case(case.name, title, case.verb, smaller, objects, memory, case.at_wish)
 
 
 def _share(count: int, scale: float) -> int:

@@ -36,6 +36,7 @@ class Contender:
         configuration: the AWS configuration file that it gets.
         environment: variables that it gets.
         forgetful: its local state is thrown away before each run.
+        uploads: it moves objects at all; what does not is a yardstick, and its bucket is not looked at.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Contender:
     configuration: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     forgetful: bool = False
+    uploads: bool = True
 
     @property
     def is_peer(self) -> bool:
@@ -77,6 +79,7 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
     verb_commands: dict[Slot, str] = {
         "fresh": _SYNC,
         "unchanged": _SYNC,
+        "walk": _SYNC,
         "changed": _SYNC,
         "delete": _CLEAR,
         "list": _LIST,
@@ -202,7 +205,12 @@ def _boto3_s3() -> list[Contender]:
     return [*_aws_like(tool, "{boto3-s3}"), native]
 
 
-PEERS = (*_s5cmd(), *_rclone(), *_aws_like("aws", "{aws} s3"), *_boto3_s3())
+def _find() -> list[Contender]:
+    walk: dict[Slot, str] = {"walk": "find {tree} -type f -printf '%s %T@ %i\\n'"}
+    return [Contender("find", "find", "reads the stat of every file, no more", True, walk, uploads=False)]
+
+
+PEERS = (*_s5cmd(), *_rclone(), *_aws_like("aws", "{aws} s3"), *_boto3_s3(), *_find())
 
 
 def select_contenders(all_of_them: Sequence[Contender], wanted: Sequence[str]) -> list[Contender]:

@@ -33,10 +33,10 @@ class TreePlan:
     Attributes:
         kind: ``small``: ``count`` random files of ``size`` bytes, 1000 to a folder; ``mixed``: images of
             50 to 500 KB with a caption of 200 bytes each, ``count`` files; ``large``: ``count`` sparse
-            files of ``size`` bytes that differ in their first bytes.
+            files of ``size`` bytes that differ in their first bytes; ``empty``: as ``small``, without bytes.
     """
 
-    kind: Literal["small", "mixed", "large"]
+    kind: Literal["small", "mixed", "large", "empty"]
     count: int
     size: int = 0
 
@@ -59,7 +59,7 @@ def grow(plan: TreePlan, root: Path) -> Tree:
     tree = Tree(root)
     root.mkdir(parents=True)
     old = float(int(time.time() - _AGE_S))
-    writers = {"small": _small, "mixed": _mixed}
+    writers = {"small": _small, "empty": _small, "mixed": _mixed}
     if plan.kind == "large":
         _grow_large(tree, plan, old)
         return tree

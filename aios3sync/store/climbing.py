@@ -15,6 +15,8 @@ from typing import Final
 __all__ = ("Climb",)
 
 WORTH: Final = 0.15
+CHANGE: Final = 1.5
+"""So many times faster or slower at the same limit: other conditions, which make trials worthwhile again."""
 LOWEST: Final = 8
 """Not tried below: so few cost next to nothing, and from fewer the way up is long."""
 
@@ -30,7 +32,8 @@ class Climb:
     It doubles while that is worth it. Then it rests, and now and then tries a third more or a quarter
     less for one window, between two windows at the present limit, so that a change of the weather is not
     taken for an effect of the limit. A trial upwards that was worth it is followed by doubling again.
-    Trials that brought nothing become rarer, down to one in 32 windows.
+    Trials that brought nothing become rarer, down to one in 32 windows, until the throughput itself changes
+    by half.
 
     Args:
         first: the limit of the first window.
@@ -89,7 +92,12 @@ class Climb:
         rest, upwards = _FIRST_REST, self.base < self.ceiling
         while True:
             for _ in range(rest):
-                rate += ((yield self.base) - rate) / 2
+                now = yield self.base
+                changed = not rate / CHANGE < now < rate * CHANGE
+                rate = now if changed else (rate + now) / 2
+                if changed:
+                    rest, upwards = _FIRST_REST, self.base < self.ceiling
+                    break
             limit = self._another(upwards)
             found = yield limit
             rate = (rate + (yield self.base)) / 2

@@ -2,7 +2,27 @@
 
 How many requests may be in flight is learnt from throughput (:mod:`~aios3sync.store.climbing`), how many may
 start in a second from what an endpoint accepts while it refuses the rest
-(:mod:`~aios3sync.store.pacing`).
+(:mod:`~aios3sync.store.pacing`). All operations of a session share one limiter.
+
+Measured on two shared cores with the command line and its defaults (32 in flight at first, 256 at most),
+4 KiB files, plain HTTP on loopback. The endpoint is a simulator that delays each answer, and that accepts
+the first 3,500 writes of each second and answers SlowDown to the rest:
+
+========================  ========  ===================================================================
+endpoint                  files     behaviour
+========================  ========  ===================================================================
+no delay                   30,000   7,000 to 9,400 a second; stays at 32, 30 to 90 connections opened
+30 ms                      30,000   7,500 a second; 256 in flight half a second after the first request
+80 ms                      30,000   3,200 a second, all that 256 in flight allow, after 0.9 s
+50 ms, 3,500 a second     100,000   3,420 a second (98 %) from the fourth second on, 0.9 % refused;
+                                    3,300 (94 %) over the whole run, none failed
+50 ms, 3,500 a second      30,000   3,280 a second (94 %) from the fourth second on, 1.7 % refused;
+                                    none failed
+========================  ========  ===================================================================
+
+The refusals come in the first two seconds, when the limit is found (300 to 450), and then about every five
+seconds when the pace tries whether more is possible (10 to 180 each time). Entering and leaving cost a
+third of a microsecond a request where nobody waits.
 """
 
 from __future__ import annotations
@@ -30,6 +50,8 @@ _FIRST_LIMIT: Final = 32
 _WINDOW: Final = 0.1
 _SHORTEST_LAP: Final = 16
 _UNIT: Final = 256 * 1024
+_BAD_LUCK: Final = 0.02
+_LUCK_KEPT: Final = 8.0
 
 
 class Limiter:
@@ -43,7 +65,8 @@ class Limiter:
 
     A ThrottledError halves the limit, once for all the requests that were in flight when it was halved:
     they saw the same overload. From there each lap of successes doubles it, up to what was worth it
-    before. It also cuts the pace, at most once a second.
+    before. It also cuts the pace, at most once a second. One ThrottledError for fifty successes is no
+    overload: a large endpoint refuses a few requests at any rate.
 
     Args:
         ceiling: never more than this many.
@@ -63,6 +86,7 @@ class Limiter:
         self._paced = False
         self._cuts = 0
         self._recovering = False
+        self._forgiven = 0.0
         # The lap and the window; all of this is touched by every request, so there is no object for it.
         self._lap = self._left = 1
         self._successes = 0  # before this lap
@@ -95,7 +119,8 @@ class Limiter:
 
     async def enter(self) -> int:
         """Wait for a slot; what it returns goes to :meth:`leave`, which must follow however that ends."""
-        if self._in_flight < self._limit and not self._paced and not self._waiting:
+        free = self._in_flight < self._limit and not self._waiting
+        if free and (not self._paced or self._may_start()):
             self._in_flight += 1
         else:
             await self._turn()
@@ -134,7 +159,6 @@ class Limiter:
     async def _turn(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._admit()  # where only the pace was in the way, it may be time already
         try:
             await turn
         except BaseException:
@@ -173,23 +197,25 @@ class Limiter:
     def _slow_down(self, seen: int) -> None:
         if seen != self._cuts:
             return
+        if self._forgiven >= 1.0:
+            self._forgiven -= 1.0
+            return
         self._cuts += 1
         self._climb.fall_back()
         cut = self._pace.cut(asyncio.get_running_loop().time(), self._successes + self._lap - self._left)
         self._paced = self._pace.rate < float("inf")
         self._successes += self._lap - self._left
         self._recovering = True
+        if cut or self._limit > 1:
+            level = f", {self._pace.rate:.0f} a second" if cut else ""
+            _LOG.debug("told to slow down: %d requests in flight%s", max(1, self._limit // 2), level)
         self._set_limit(max(1, self._limit // 2))
-        _LOG.debug(
-            "told to slow down: %d requests in flight%s",
-            self._limit,
-            f", {self._pace.rate:.0f} a second" if cut else "",
-        )
 
     def _end_lap(self) -> None:
         """A lap of successes: look at the clock, which not every request does."""
         now = asyncio.get_running_loop().time()
         self._successes += self._lap
+        self._forgiven = min(self._forgiven + self._lap * _BAD_LUCK, _LUCK_KEPT)
         self._pace.note(now, self._successes)
         self._paced = self._pace.rate < float("inf")
         if self._recovering:

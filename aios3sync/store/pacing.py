@@ -14,12 +14,13 @@ from typing import Final
 
 __all__ = ("Pace",)
 
-CUT: Final = 0.85
+CUT: Final = 0.9
 """A cut leaves this share of what the endpoint was seen to accept."""
 
-_RETURN: Final = 5.0  # seconds until the rate is back where it was cut
+_RETURN: Final = 3.0  # seconds until the rate is back where it was cut
 _DEAF: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
 _AGAIN: Final = 3.0
+_KNOWN: Final = 2.0
 _TICK: Final = 0.5
 _GAP: Final = 2.0
 _UPDATE: Final = 0.1
@@ -44,7 +45,7 @@ class Pace:
         self._last_cut = (-math.inf, 0)
         self._updated = 0.0
         self._kept_waiting = False
-        self._ticks: deque[tuple[float, int]] = deque(maxlen=3)
+        self._ticks: deque[tuple[float, int]] = deque(maxlen=4)
 
     def note(self, now: float, successes: int) -> None:
         """Remember how many requests had succeeded by ``now``; to be called a few times a second."""
@@ -56,20 +57,29 @@ class Pace:
     def cut(self, now: float, successes: int) -> bool:
         """Slow down to what the endpoint accepts; False if that was done just now, or is not known yet."""
         self.note(now, successes)
-        since, before = self._ticks[0]
-        if now - self._last_cut[0] < _DEAF or now - since < _TICK:
+        if now - self._last_cut[0] < _DEAF or now - self._ticks[0][0] < _DEAF:
             return False
-        if now - self._last_cut[0] < _AGAIN:
-            # Refused again soon: from one refusal to the next an endpoint that counts by the second has
-            # accepted just what it does, whichever part of a second a cut fell into.
-            since, before = self._last_cut
-        accepted = (successes - before) / (now - since)
+        accepted = self._accepted(now, successes)
+        if now - self._last_cut[0] >= _KNOWN and self.rate < math.inf:
+            # What was fine for a while is not far off, though less was asked for; if that has changed, then
+            # the next cut, in a second, takes what it finds.
+            accepted = max(accepted, self.rate * CUT)
         self._peak = max(1.0, min(accepted, self.rate))
         self.rate = self._peak * CUT
         self._age, self._kept_waiting = 0.0, False
         self._last_cut = (now, successes)
         self._updated = self._due = now
         return True
+
+    def _accepted(self, now: float, successes: int) -> float:
+        """Successes a second, of late."""
+        since, before = self._ticks[0]
+        if now - self._last_cut[0] >= _AGAIN:
+            return (successes - before) / (now - since)
+        # Refused again soon. Where limits are counted by the second, whole seconds were used up between the
+        # two refusals, wherever in theirs they fell. Elsewhere this is too much, and the rate is the bound.
+        since, before = self._last_cut
+        return (successes - before) / math.floor(now - since)
 
     def take(self, now: float) -> float:
         """Let one request start now (0 is returned), or tell for how many seconds to wait and ask again."""

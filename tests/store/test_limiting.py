@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,32 @@ async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
         scope.cancel()
     assert entered == [0, 2]
     assert limiter.in_flight == 0
+
+
+async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
+    limiter = Limiter(1)
+    seen = await limiter.enter()
+    task = asyncio.create_task(limiter.enter())
+    await settle()
+    limiter.leave(seen, None)
+    assert limiter.in_flight == 1  # the task has it, and does not know yet
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limiter.in_flight == 0
+
+
+async def test_who_is_cancelled_after_the_bytes_came_gives_them_back() -> None:
+    budget = ByteBudget(10)
+    await budget.acquire(8)
+    task = asyncio.create_task(budget.acquire(5))
+    await settle()
+    budget.release(8)
+    assert budget.in_use == 5
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert budget.in_use == 0
 
 
 async def take(budget: ByteBudget, size: int, order: list[int]) -> None:

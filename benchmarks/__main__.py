@@ -147,7 +147,8 @@ def _install(rows: Sequence[Contender], *, may_install: bool) -> list[record.Too
 
 def _programs() -> dict[str, str]:
     found = {name: str(path) for name, path in peers.programs(peers.PEERS, ENVIRONMENTS).items()}
-    return {**found, "python": sys.executable, "library": str(HERE / "library.py")}
+    own = {"python": sys.executable, "library": str(HERE / "library.py")}
+    return {**found, **own, "find": shutil.which("find") or "find"}
 
 
 def _server(options: argparse.Namespace, place: Path) -> Server:
@@ -181,7 +182,7 @@ def _new_record(
 
 def _shown(row: Contender) -> record.ContenderRow:
     """A contender for the record: its commands with names in the place of this machine's paths."""
-    names = ("python", "s5cmd", "rclone", "aws", "boto3-s3")
+    names = ("python", "find", "s5cmd", "rclone", "aws", "boto3-s3")
     upper = ("tree", "empty", "target", "bucket", "prefix", "endpoint")
     places = {name: name for name in names} | {name: name.upper() for name in upper}
     places["library"] = "benchmarks/library.py"

@@ -1,7 +1,7 @@
 """Who is measured with which commands: tables of command templates; runs nothing but one ``--help``.
 
 Placeholders: ``{tree}`` and ``{empty}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``, and
-``{python}``, ``{library}``, ``{s5cmd}``, ``{rclone}``, ``{aws}``, ``{boto3-s3}`` are programs.
+``{python}``, ``{library}``, ``{find}``, ``{s5cmd}``, ``{rclone}``, ``{aws}``, ``{boto3-s3}`` are programs.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _boto3_s3() -> list[Contender]:
 
 
 def _find() -> list[Contender]:
-    walk: dict[Slot, str] = {"walk": "find {tree} -type f -printf '%s %T@ %i\\n'"}
+    walk: dict[Slot, str] = {"walk": "{find} {tree} -type f -printf '%s %T@ %i\\n'"}
     return [Contender("find", "find", "reads the stat of every file, no more", True, walk, uploads=False)]
 
 

@@ -13,7 +13,7 @@ from benchmarks.contenders import OURS, PEERS, Contender, filled_in, our_lanes, 
 ALL = [*ours(["wire", "boto"]), *PEERS]
 PLACES = {
     *("tree", "empty", "target", "bucket", "prefix", "endpoint"),
-    *("python", "library", "s5cmd", "rclone", "aws", "boto3-s3"),
+    *("python", "library", "find", "s5cmd", "rclone", "aws", "boto3-s3"),
 }
 
 

@@ -83,7 +83,7 @@ FOREIGN: dict[str, set[str]] = {
     "httptools": {"store.wire"},
     "moto": {"testing"},
     "orjson": {""},
-    "platformdirs": {"manifest", "stats"},
+    "platformdirs": {"index.opening", "manifest", "stats"},
     "pyarrow": {"index"},
     "pytest": {"testing"},
     "rich": {"cli", "__main__"},

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from aios3sync.index.paths import ancestors, folder_of
+from aios3sync.index.paths import ancestors
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
 
 __all__ = ("FACTS", "BatchPlan", "Known", "Sums", "fold", "metadata_text", "plan_batch")
@@ -22,6 +22,8 @@ FACTS: Final = (
     *("uploaded_at", "last_modified", "observed", "sequencer"),
 )
 """The columns of a row that changes bring, in the order of :class:`Known`."""
+
+_new = tuple.__new__
 
 
 class Known(NamedTuple):
@@ -95,14 +97,23 @@ def plan_batch(
     now: dict[str, Known] = {}
     fates = [0, 0, 0, 0, 0]  # as in Applied
     for change in changes:
-        known = now.get(change.key) or stored.get(change.key) or removals.get(change.key)
+        key = change.row.key if type(change) is Upsert else change.key  # half of the time of the property
+        known = now.get(key) or stored.get(key) or removals.get(key)
+        if known is None and type(change) is Upsert:
+            now[key] = _fresh(change)
+            fates[0] += 1
+            continue
         if known is not None and not _supersedes(change, known):
             fates[4] += 1
             continue
         after = _after(change, known)
-        now[change.key] = after
+        now[key] = after
         fates[_fate(known, after)] += 1
     plan = BatchPlan(applied=Applied(*fates))
+    if fates[0] == sum(fates) and not stored:
+        plan.inserts = [now[key] for key in sorted(now)]  # what a first listing is made of
+        plan.revived = sorted(removals.keys() & now.keys())
+        return plan
     for key in sorted(now):
         _sort_in(plan, now[key], stored.get(key), removals.get(key))
     return plan
@@ -123,17 +134,9 @@ def _after(change: Change, known: Known | None) -> Known:
 def _merged(change: Upsert, known: Known | None) -> Known:
     """The row of an upsert; what it does not tell of the same object stays as it is known."""
     row, observed = change.row, change.observed
-    uploaded = row.uploaded_at or row.last_modified or observed
     if known is None or not _same_object(row, known):
-        return Known(
-            *row[:7],
-            metadata_text(row),
-            row.thumbnail,
-            uploaded,
-            row.last_modified,
-            observed,
-            change.sequencer,
-        )
+        return _fresh(change)
+    uploaded = row.uploaded_at or row.last_modified or observed
     if not row.uploaded_at and not _modified_since(row, known):
         uploaded = known.uploaded_at
     return Known(
@@ -151,6 +154,15 @@ def _merged(change: Upsert, known: Known | None) -> Known:
         observed=max(observed, known.observed),
         sequencer=change.sequencer or known.sequencer,
     )
+
+
+def _fresh(change: Upsert) -> Known:
+    """The row of an object of which nothing was known; without the constructor, which takes twice as long."""
+    row, observed, sequencer = change
+    key, size, etag, kind, storage, width, height, metadata, thumbnail, uploaded, modified, _ = row
+    text = None if metadata is None else metadata_text(row)
+    moments = (uploaded or modified or observed, modified, observed, sequencer)
+    return _new(Known, (key, size, etag, kind, storage, width, height, text, thumbnail, *moments))
 
 
 def _same_object(row: ObjectRow, known: Known) -> bool:
@@ -198,9 +210,9 @@ def fold(plan: BatchPlan, stored: Mapping[str, Known]) -> dict[str, Sums]:
     """How the numbers of the folders move, for every folder that a written key stands in or below."""
     direct: dict[str, Sums] = {}
     for row in plan.inserts:
-        _count(direct, row.key, 1, row.size)
+        _count(direct, row[0], 1, row[1])
     for row in plan.removes:
-        _count(direct, row.key, -1, -row.size)
+        _count(direct, row[0], -1, -row[1])
     for row in plan.updates:
         if (grown := row.size - stored[row.key].size) != 0:
             _count(direct, row.key, 0, grown)
@@ -215,6 +227,9 @@ def fold(plan: BatchPlan, stored: Mapping[str, Known]) -> dict[str, Sums]:
 
 
 def _count(direct: dict[str, Sums], key: str, objects: int, size: int) -> None:
-    sums = direct.setdefault(folder_of(key), Sums())
+    folder = key[: key.rfind("/") + 1]
+    sums = direct.get(folder)
+    if sums is None:
+        sums = direct[folder] = Sums()
     sums.direct += objects
     sums.direct_size += size

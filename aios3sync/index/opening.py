@@ -5,21 +5,29 @@ The drivers are loaded here alone, when they are needed.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 from urllib.parse import unquote
 
+import platformdirs
 from anyio import to_thread
 
 from aios3sync.errors import UsageError
 from aios3sync.index.protocol import IndexBackend
 
-__all__ = ("MAIN", "open_backend")
+__all__ = ("MAIN", "default_database", "open_backend")
 
 MAIN: Final = "main"
 """The name of the index where none was given."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _POSTGRES: Final = frozenset({"postgres", "postgresql"})
+
+
+def default_database() -> str:
+    """The file that is used where no database was named."""
+    directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
+    return os.path.join(directory, "index.sqlite")
 
 
 async def open_backend(url: str, name: str = MAIN) -> IndexBackend:

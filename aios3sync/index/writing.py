@@ -170,12 +170,19 @@ def _remove(
 
 def _placed(scope: int, plan: BatchPlan, folders: dict[str, tuple[int, int]]) -> Iterable[tuple[object, ...]]:
     """The new rows with all their columns, each at the next slot of its folder."""
+    last, number, slot = None, 0, 0
     for row in plan.inserts:
-        folder = folder_of(row.key)
-        number, slot = folders[folder]
-        folders[folder] = (number, slot + 1)
-        name = row.key[len(folder) :]
+        key = row[0]
+        cut = key.rfind("/") + 1
+        folder = key[:cut]
+        if folder != last:
+            if last is not None:
+                folders[last] = (number, slot)
+            number, slot = folders[folder]
+            last = folder
+        name = key[cut:]
         yield (scope, *row, number, number * SLOTS + slot, name, extension_of(name))
+        slot += 1
 
 
 def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, tuple[int, int]]) -> Steps[None]:

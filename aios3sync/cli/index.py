@@ -1,0 +1,254 @@
+"""``aios3sync index``: fills an object index from S3, and asks it instead of S3."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aios3sync.cli.index_answers import (
+    Answer,
+    backfill_answer,
+    folders_answer,
+    histogram_answer,
+    page_answer,
+    reconcile_answer,
+    sample_answer,
+    totals_answer,
+    urls_answer,
+)
+from aios3sync.cli.index_progress import show_progress
+from aios3sync.cli.options import connect_options, connection_options, output, output_options
+from aios3sync.cli.reading import seconds
+from aios3sync.cli.views import Output, choose_view
+from aios3sync.core.keys import Location
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from aios3sync.index.objects import ObjectIndex
+    from aios3sync.run import Stop
+    from aios3sync.session import Session
+
+__all__ = ("index_command", "index_options", "run_index")
+
+Work = Callable[["Session", "ObjectIndex"], Awaitable[Answer]]
+
+_database = click.option(
+    "--database",
+    metavar="URL",
+    envvar="AIOS3SYNC_INDEX",
+    help="sqlite:///FILE or postgresql://HOST/NAME; a file in the state directory if not given.",
+)
+_name = click.option("--name", default="main", metavar="NAME", help="Which index of the database (main).")
+_target = click.argument("target", metavar="s3://BUCKET[/PREFIX]")
+_selection = click.argument("target", metavar="[s3://BUCKET[/PREFIX]]", default="")
+_folder = click.option("--folder", is_flag=True, help="What stands directly in it, not all that is below.")
+_limit = click.option("--limit", type=int, default=50, metavar="N", help="At most so many rows (50).")
+_after = click.option("--after", metavar="CURSOR", help="Go on after a page: the cursor that it ended with.")
+
+
+def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every command here."""
+    for decorate in (output_options, connection_options, _name, _database):
+        command = decorate(command)
+    return command
+
+
+@click.group("index", short_help="List, sample and count from a database instead of S3.")
+def index_command() -> None:
+    """Keep an index of objects in a database, and ask it instead of listing the bucket.
+
+    A prefix is literal, and means every key that begins with it; with --folder, the keys directly in it.
+    """
+
+
+@index_command.command("backfill")
+@_target
+@click.option("--fresh", is_flag=True, help="Begin anew, also where an earlier one broke off.")
+@index_options
+def _backfill(target: str, *, fresh: bool, **values: Any) -> int:
+    """List a prefix into the index, and drop the rows of what is gone."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        with show_progress(output(values)) as on_event:
+            report = await index.backfill(target, on_event=on_event, fresh=fresh)
+        return backfill_answer(report)
+
+    return run_index("index backfill", values, work)
+
+
+@index_command.command("reconcile")
+@_target
+@click.option("--dry-run", is_flag=True, help="Tell what differs, repair nothing.")
+@index_options
+def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
+    """Compare the index with a listing, and repair it: exit code 6 where differences are left."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        with show_progress(output(values)) as on_event:
+            report = await index.reconcile(target, repair=not dry_run, on_event=on_event)
+        return reconcile_answer(report, dry_run=dry_run)
+
+    return run_index("index reconcile", values, work)
+
+
+@index_command.command("page")
+@_selection
+@_folder
+@click.option(
+    "--order", type=click.Choice(["key", "uploaded_at", "size", "name"]), default="key", help="By what (key)."
+)
+@click.option("--desc", is_flag=True, help="The greatest first.")
+@_limit
+@_after
+@click.option("--urls", is_flag=True, help="Presigned URLs as well.")
+@index_options
+def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
+    """Show objects, a page at a time."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        page = await index.page(
+            **selection(target, folder=folder),
+            order=values["order"],
+            desc=values["desc"],
+            limit=values["limit"],
+            after=values["after"],
+        )
+        return page_answer("index page", page, await index.urls(page) if urls else None)
+
+    return run_index("index page", values, work)
+
+
+@index_command.command("sample")
+@_selection
+@_folder
+@click.option("-n", "--count", "count", type=int, default=10, metavar="N", help="How many (10).")
+@click.option("--seed", type=int, metavar="N", help="The same seed picks the same objects.")
+@index_options
+def _sample(target: str, *, folder: bool, count: int, seed: int | None, **values: Any) -> int:
+    """Show random objects, each as likely as any other."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        return sample_answer(await index.sample(count, **selection(target, folder=folder), seed=seed))
+
+    return run_index("index sample", values, work)
+
+
+@index_command.command("totals")
+@_selection
+@_folder
+@index_options
+def _totals(target: str, *, folder: bool, **values: Any) -> int:
+    """Count objects and bytes."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        totals = await index.totals(**selection(target, folder=folder))
+        return totals_answer(totals, await index.behind())
+
+    return run_index("index totals", values, work)
+
+
+@index_command.command("folders")
+@_selection
+@index_options
+def _folders(target: str, **values: Any) -> int:
+    """Show the folders directly below a prefix, with what is in each."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        chosen = selection(target, folder=False)
+        return folders_answer(await index.folders(chosen["prefix"], bucket=chosen["bucket"]))
+
+    return run_index("index folders", values, work)
+
+
+@index_command.command("search")
+@click.argument("text")
+@_selection
+@_folder
+@_limit
+@_after
+@index_options
+def _search(text: str, target: str, *, folder: bool, **values: Any) -> int:
+    """Show objects whose name contains TEXT, small and capital letters alike."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        chosen = selection(target, folder=folder)
+        page = await index.search(text, **chosen, limit=values["limit"], after=values["after"])
+        return page_answer("index search", page, None)
+
+    return run_index("index search", values, work)
+
+
+@index_command.command("histogram")
+@_selection
+@_folder
+@click.option("--by", type=click.Choice(["extension", "size", "month"]), default="extension", help="Of what.")
+@index_options
+def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
+    """Count objects and bytes by extension, size or month."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        return histogram_answer(by, await index.histogram(by, **selection(target, folder=folder)))
+
+    return run_index("index histogram", values, work)
+
+
+@index_command.command("urls")
+@_selection
+@_folder
+@_limit
+@_after
+@click.option("--expires", type=seconds, default="1h", metavar="AGE", help="How long they work (1h).")
+@index_options
+def _urls(target: str, *, folder: bool, expires: float, **values: Any) -> int:
+    """Print presigned URLs of objects, a page at a time."""
+
+    async def work(_: Session, index: ObjectIndex) -> Answer:
+        chosen = selection(target, folder=folder)
+        page = await index.page(**chosen, limit=values["limit"], after=values["after"])
+        return urls_answer(page, await index.urls(page, expires=expires))
+
+    return run_index("index urls", values, work)
+
+
+def selection(target: str, *, folder: bool) -> dict[str, Any]:
+    """The arguments of a question: a literal prefix, or a folder; nothing means all of the only bucket."""
+    if not target:
+        return {"bucket": "", "prefix": "", "folder": "" if folder else None}
+    location = Location.parse(target)
+    prefix = target.removeprefix(f"s3://{location.bucket}").removeprefix("/")
+    if folder:
+        return {"bucket": location.bucket, "prefix": "", "folder": prefix}
+    return {"bucket": location.bucket, "prefix": prefix, "folder": None}
+
+
+def run_index(command: str, values: dict[str, Any], work: Work) -> int:
+    """Open the session and the index, do the work, tell what came of it."""
+    told: Output = output(values)
+    connection = connect_options(values)
+    if not values["name"]:
+        raise UsageError("--name: an index needs a name")
+    from aios3sync.cli.execution import execute
+    from aios3sync.run import Stop
+
+    stop = Stop()
+    view = choose_view(
+        command, _quiet_progress(told), lambda answer: answer.conclusion, partial(stop.request, 13)
+    )
+
+    async def opened(_: Stop) -> Answer:
+        from aios3sync.index.opening import default_database
+        from aios3sync.session import connect
+
+        database = values["database"] or default_database()
+        async with connect(connection) as session, session.index(database, name=values["name"]) as index:
+            return await work(session, index)
+
+    return execute(opened, view, stop)
+
+
+def _quiet_progress(told: Output) -> Output:
+    """Answers are lines, not a live view."""
+    return Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)

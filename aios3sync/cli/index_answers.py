@@ -1,0 +1,146 @@
+"""What the commands of the index answer: one JSON document, or lines of a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aios3sync.cli.printing import count, duration, printable, size_text
+from aios3sync.cli.summary import Conclusion
+
+if TYPE_CHECKING:
+    from aios3sync.index.backfill import BackfillReport
+    from aios3sync.index.behind import Behind
+    from aios3sync.index.reconcile import ReconcileReport
+    from aios3sync.index.rows import Folder, Group, ObjectRow, Page, Totals
+
+__all__ = (
+    "Answer",
+    "backfill_answer",
+    "folders_answer",
+    "histogram_answer",
+    "page_answer",
+    "reconcile_answer",
+    "sample_answer",
+    "totals_answer",
+    "urls_answer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as a document and as lines."""
+
+    document: dict[str, Any]
+    conclusion: Conclusion
+    exit_code: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        return self.document
+
+
+def page_answer(command: str, page: Page, urls: Sequence[str] | None) -> Answer:
+    """Rows of a page, and where it ended."""
+    rows = [_row_document(row) for row in page]
+    if urls is not None:
+        rows = [{**row, "url": url} for row, url in zip(rows, urls, strict=True)]
+    document = {"command": command, "rows": rows, "next": page.next, "total": page.total._asdict()}
+    lines = [_row_line(row) for row in page]
+    if urls is not None:
+        lines = [text for pair in zip(lines, urls, strict=True) for text in pair]
+    note = f"next page: --after {page.next}" if page.next else ""
+    shown = f"{len(page):,} of {_total_text(page.total)}"
+    return Answer(document, Conclusion(shown, differences=tuple(lines), note=note))
+
+
+def urls_answer(page: Page, urls: Sequence[str]) -> Answer:
+    """URLs alone, one a line."""
+    pairs = [{"key": row.key, "url": url} for row, url in zip(page, urls, strict=True)]
+    document = {"command": "index urls", "urls": pairs, "next": page.next}
+    note = f"next page: --after {page.next}" if page.next else ""
+    return Answer(document, Conclusion(count(len(urls), "URL"), differences=tuple(urls), note=note))
+
+
+def sample_answer(rows: Sequence[ObjectRow]) -> Answer:
+    """Random rows."""
+    document = {"command": "index sample", "rows": [_row_document(row) for row in rows]}
+    return Answer(document, Conclusion(count(len(rows), "object"), differences=tuple(map(_row_line, rows))))
+
+
+def totals_answer(totals: Totals, behind: Sequence[Behind]) -> Answer:
+    """Count and bytes, and whether the index knows all."""
+    warnings = tuple(
+        f"the index is behind on {printable(mark.target)}: {printable(mark.reason)}; reconcile repairs it"
+        for mark in behind
+    )
+    document = {"command": "index totals", **totals._asdict(), "behind": [_behind(mark) for mark in behind]}
+    return Answer(document, Conclusion(_total_text(totals), warnings=warnings))
+
+
+def folders_answer(folders: Sequence[Folder]) -> Answer:
+    """Folders with what is below them."""
+    document = {"command": "index folders", "folders": [folder._asdict() for folder in folders]}
+    lines = [
+        f"{folder.objects:>12,} {size_text(folder.size):>12}  {printable(folder.path)}" for folder in folders
+    ]
+    return Answer(document, Conclusion(count(len(folders), "folder"), differences=tuple(lines)))
+
+
+def histogram_answer(by: str, groups: Sequence[Group]) -> Answer:
+    """Groups with what is in them."""
+    document = {"command": "index histogram", "by": by, "groups": [group._asdict() for group in groups]}
+    lines = [
+        f"{group.objects:>12,} {size_text(group.size):>12}  {_label(by, group.label)}" for group in groups
+    ]
+    return Answer(document, Conclusion(count(len(groups), "group"), differences=tuple(lines)))
+
+
+def backfill_answer(report: BackfillReport) -> Answer:
+    """What a backfill did."""
+    changes = f"{report.inserted:,} new, {report.updated:,} changed, {report.deleted:,} gone"
+    resumed = ", going on from an earlier attempt" if report.resumed else ""
+    text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}{resumed}: {changes}"
+    return Answer(report.as_dict(), Conclusion(text))
+
+
+def reconcile_answer(report: ReconcileReport, *, dry_run: bool) -> Answer:
+    """What differed, and what became of it."""
+    lines = tuple(f"{kind + ':':<8} {printable(key)}" for kind, key in report.keys)
+    text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}: "
+    if report.differences:
+        text += f"{report.missing:,} missing, {report.extra:,} extra, {report.stale:,} stale; "
+        text += "nothing was repaired" if dry_run else f"{report.repaired:,} repaired"
+    else:
+        text += "the index is as the bucket"
+    note = "only the first keys are shown" if report.differences > len(report.keys) else ""
+    return Answer(report.as_dict(), Conclusion(text, differences=lines, note=note), report.exit_code)
+
+
+def _row_document(row: ObjectRow) -> dict[str, Any]:
+    return {**row._asdict(), "folder": row.folder, "name": row.name}
+
+
+def _row_line(row: ObjectRow) -> str:
+    return f"{_time(row.uploaded_at)} {row.size:>14,}  {printable(row.key)}"
+
+
+def _time(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _total_text(total: Totals) -> str:
+    least = "" if total.exact else "at least "
+    return f"{least}{count(total.objects, 'object')}, {size_text(total.size)}"
+
+
+def _label(by: str, label: str) -> str:
+    if by == "size":
+        return f"from {size_text(int(label))}"
+    return printable(label) or "(none)"
+
+
+def _behind(mark: Behind) -> dict[str, Any]:
+    return {"target": mark.target, "since": mark.since, "reason": mark.reason}

@@ -26,7 +26,8 @@ async def sync_with_thumbnails(
 
     Args:
         request: the sync; its options say how large the thumbnails are.
-        record: told the rows of the images whose thumbnails were made, for an index.
+        record: told the rows of the images whose thumbnails were made, for an index; it is told of their
+            uploads before.
 
     Raises:
         UsageError: Pillow is not installed.
@@ -34,13 +35,18 @@ async def sync_with_thumbnails(
     """
     require_pillow("thumbnails")
     heard: list[str] = []
-    ended = False
+    finished: list[events.Finished] = []
 
     def warn(message: str) -> None:
-        if ended:  # the last event of the run has been told, so that it goes into the report
-            heard.append(message)
-        else:
-            request.on_event(events.Warned(message))
+        heard.append(message)
+        request.on_event(events.Warned(message))
+
+    def hold(event: events.Event, /) -> object:
+        """The last event comes when the thumbnails are made."""
+        if isinstance(event, events.Finished):
+            finished.append(event)
+            return None
+        return request.on_event(event)
 
     plan = ThumbnailPlan(
         side=request.options.thumbnails,
@@ -54,15 +60,20 @@ async def sync_with_thumbnails(
     )
     with single_error():
         async with making_thumbnails(plan, request.stop) as thumbnails:
-            report = await run_sync(replace(request, outcome_sinks=(*request.outcome_sinks, thumbnails)))
-            ended = True
-    return replace(
+            sinks = (*request.outcome_sinks, thumbnails)
+            report = await run_sync(replace(request, on_event=hold, outcome_sinks=sinks))
+    for line in thumbnails.report.warnings():
+        warn(line)
+    report = replace(
         report,
-        warnings=(*report.warnings, *heard, *thumbnails.report.warnings()),
+        warnings=(*report.warnings, *(line for line in heard if line not in report.warnings)),
         # Those for the thumbnails too, which may have come after the end of the run.
         requests=dict(request.counts.requests),
         retries=request.counts.retries,
     )
+    if finished:
+        request.on_event(events.Finished(report))
+    return report
 
 
 def _put_options(request: Request) -> PutOptions:

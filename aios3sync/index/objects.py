@@ -7,7 +7,7 @@ feeding.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -20,13 +20,15 @@ from aios3sync.index.backfill import BackfillReport, run_backfill
 from aios3sync.index.behind import Behind, marks
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.feeding import IndexFeed, fed, feed
+from aios3sync.index.followed import FollowOptions, FollowReport, Stopping
 from aios3sync.index.opening import open_backend
 from aios3sync.index.progress import IndexSink, unheard
 from aios3sync.index.protocol import IndexBackend, Position
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
 from aios3sync.report import SyncReport
-from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.store.queue import Queue
 
 __all__ = ("MOST_ROWS", "ObjectIndex", "open_index")
 
@@ -36,6 +38,7 @@ _ORDERS: Final = ("key", "uploaded_at", "size", "name")
 _GROUPINGS: Final = ("extension", "size", "month")
 
 StoreOpener = Callable[[str], Awaitable[ObjectStore]]
+QueueOpener = Callable[[str], AbstractAsyncContextManager[Queue]]
 
 
 class ObjectIndex:
@@ -49,11 +52,15 @@ class ObjectIndex:
     Args:
         backend: the database.
         open_store: opens the store of a bucket, for what asks S3: URLs, backfill and reconcile.
+        open_queue: opens a queue by its URL, for :meth:`follow`.
     """
 
-    def __init__(self, backend: IndexBackend, open_store: StoreOpener) -> None:
+    def __init__(
+        self, backend: IndexBackend, open_store: StoreOpener, open_queue: QueueOpener | None = None
+    ) -> None:
         self.backend = backend
         self._opener = open_store
+        self._queue_opener = open_queue
         self._stores: dict[str, ObjectStore] = {}
         self._bucket = ""
 
@@ -200,16 +207,31 @@ class ObjectIndex:
     # Filling
 
     async def backfill(
-        self, target: str, *, on_event: IndexSink = unheard, fresh: bool = False
+        self, target: str, *, on_event: IndexSink = unheard, fresh: bool = False, inventory: str = ""
     ) -> BackfillReport:
         """List ``s3://bucket/prefix`` into the index, and drop the rows that are not there any more.
 
         One that broke off goes on where it was; ``fresh`` begins anew.
 
+        Args:
+            target: what is listed.
+            on_event: progress.
+            fresh: begin anew.
+            inventory: ``s3://bucket/key`` of the ``manifest.json`` of an S3 Inventory, or the prefix of its
+                configuration for the newest one: nothing is listed then, and nothing dropped, and what
+                changed since it was made is left to events or :meth:`reconcile`.
+
         Raises:
             StoreError: the listing did not end; what was listed is kept, nothing is dropped.
+            InventoryError: the inventory is damaged, incomplete, or of a form that cannot be read.
         """
         location = Location.parse(target)
+        if inventory:
+            from aios3sync.index.restocking import run_inventory_backfill
+
+            place = Location.parse(inventory)
+            source, path = await self._open_store(place.bucket), place.prefix.rstrip("/")
+            return await run_inventory_backfill(self.backend, source, path, location, on_event, fresh=fresh)
         store = await self._open_store(location.bucket)
         return await run_backfill(self.backend, store, location, on_event, fresh=fresh)
 
@@ -224,6 +246,42 @@ class ObjectIndex:
         location = Location.parse(target)
         store = await self._open_store(location.bucket)
         return await run_reconcile(self.backend, store, location, on_event, repair=repair)
+
+    async def follow(
+        self,
+        queue_url: str,
+        *,
+        options: FollowOptions | None = None,
+        stop: Stopping | None = None,
+        warn: Callable[[str], object] = lambda _: None,
+        progress: Callable[[FollowReport], object] = lambda _: None,
+    ) -> FollowReport:
+        """Keep the index current with the event notifications of S3 that a queue of SQS gets.
+
+        It follows until ``stop`` asks, the task is cancelled, or something fails for good; a batch that was
+        received is finished in any case. A message is deleted after the index has committed it.
+
+        Args:
+            queue_url: of the queue, to which S3 sends events itself, through SNS or through EventBridge.
+            options: how; with ``drain`` it ends when the queue is empty.
+            stop: ends it.
+            warn: told in one line of what a person should know.
+            progress: called after each batch.
+
+        Raises:
+            StoreError: the queue, or a bucket, cannot be asked.
+        """
+        from aios3sync.index.following import Follower
+
+        if self._queue_opener is None:
+            raise UsageError("queue_url: this index was opened without a session that could open queues")
+
+        async def look(bucket: str, key: str) -> HeadResult:
+            return await (await self._open_store(bucket)).head(key)
+
+        async with self._queue_opener(queue_url) as queue:
+            follower = Follower(self.backend, queue, look, options, warn=warn, progress=progress)
+            return await follower.run(stop)
 
     @asynccontextmanager
     async def feeding(self, target: str) -> AsyncIterator[IndexFeed]:
@@ -287,9 +345,11 @@ class ObjectIndex:
 
 
 @asynccontextmanager
-async def open_index(url: str, name: str, open_store: StoreOpener) -> AsyncIterator[ObjectIndex]:
+async def open_index(
+    url: str, name: str, open_store: StoreOpener, open_queue: QueueOpener | None = None
+) -> AsyncIterator[ObjectIndex]:
     """Open an index while the block lasts; see :func:`~aios3sync.index.opening.open_backend`."""
-    index = ObjectIndex(await open_backend(url, name), open_store)
+    index = ObjectIndex(await open_backend(url, name), open_store, open_queue)
     try:
         yield index
     finally:

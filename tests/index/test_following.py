@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote_plus
 
@@ -37,6 +38,8 @@ from aios3sync.store.queue import QueuedMessage
 from aios3sync.testing.faulty import throttled, unavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aios3sync.index.protocol import IndexBackend
     from aios3sync.index.rows import Change
     from aios3sync.testing.servers import Endpoint
@@ -613,3 +616,25 @@ async def test_a_queue_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(AioS3SyncError, match=r"ReceiveMessage q: cannot reach the endpoint") as caught:
             await queue.receive(0)
     assert "s3cr3t" not in str(caught.value)
+
+
+# With a real index
+
+
+async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
+    """The public way: session, index, queue; duplicates and a late create change nothing."""
+    name = f"index-{next(NUMBERS)}"
+    url = await to_thread.run_sync(lambda: str(sqs.create_queue(QueueName=name)["QueueUrl"]))
+    bodies = [body("a", 1), body("b", 2), removal("b", 4), body("b", 3), body("a", 5), body("a", 1)]
+    for each in bodies:
+        await to_thread.run_sync(partial(sqs.send_message, QueueUrl=url, MessageBody=each))
+    warnings: list[str] = []
+    options = FollowOptions(drain=True, wait=0, receivers=1)
+    async with connect() as s3, s3.index(f"sqlite:///{tmp_path}/index.db") as index:
+        report = await index.follow(url, options=options, warn=warnings.append)
+        page = await index.page(bucket="bkt")
+        assert [(row.key, row.size) for row in page] == [("a", 5)]
+        assert (report.messages, report.poison, warnings) == (6, 0, [])
+        assert report.ignored >= 1
+        totals = await index.totals(bucket="bkt")
+        assert (totals.objects, totals.size) == (1, 5)

@@ -18,6 +18,7 @@ from PIL import Image
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import UsageError
+from aios3sync.events import Finished
 from aios3sync.index import scaling, thumbnails
 from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.index.rows import ObjectIndexError, ObjectRow
@@ -472,3 +473,30 @@ async def test_without_pillow_the_way_out_is_named(tmp_path: Path, monkeypatch: 
     async with connect() as s3:
         with pytest.raises(UsageError, match=r"pip install 'aios3sync\[images\]'"):
             await s3.sync(tmp_path, "s3://bucket", thumbnails=64)
+
+
+async def test_the_index_learns_the_thumbnails(
+    bucket: tuple[str, Callable[[], list[str]]], tmp_path: Path
+) -> None:
+    """After the rows of the sync itself, whose facts stay; and it forgets them with their images."""
+    name, _ = bucket
+    source = tmp_path / "photos"
+    draw(source / "a.jpg")
+    (source / "text.txt").write_text("x")
+    finished: list[Any] = []
+
+    def listen(event: Any) -> None:
+        if isinstance(event, Finished):
+            finished.append(event)
+
+    async with connect() as s3, s3.index(f"sqlite:///{tmp_path}/index.db") as index:
+        report = await s3.sync(source, f"s3://{name}/site", thumbnails=64, index=index, on_event=listen)
+        (image, text) = await index.page()
+        assert image.thumbnail == ".thumbnails/64/site/a.jpg.webp"
+        assert (image.width, image.height, image.content_type) == (400, 200, "image/jpeg")
+        assert image.uploaded_at > 0
+        assert (text.thumbnail, text.width) == ("", None)
+        assert [event.report for event in finished] == [report]
+        await to_thread.run_sync((source / "a.jpg").unlink)
+        await s3.sync(source, f"s3://{name}/site", thumbnails=64, index=index, delete="mirror")
+        assert [row.key for row in await index.page()] == ["site/text.txt"]

@@ -1,0 +1,160 @@
+"""Loads an S3 Inventory into the index, file by file; goes on where it broke off.
+
+An inventory is of the past, and S3 may leave out what changed shortly before it was made. So its rows count
+as observed when its making began: what syncs and events told since then stays. Nothing is dropped, and the
+index says that it is behind until a reconcile or a backfill by listing has ended
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import anyio
+import orjson
+
+from aios3sync.core.keys import Location
+from aios3sync.errors import UsageError
+from aios3sync.index.backfill import BackfillReport, row_of_entry
+from aios3sync.index.behind import new_mark, saved
+from aios3sync.index.inventory import Inventory, find_manifest, open_inventory, read_inventory
+from aios3sync.index.progress import IndexProgress, IndexSink
+from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.rows import Applied
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("InventoryReport", "run_inventory_backfill")
+
+_ITEM: Final = "inventory:"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryReport(BackfillReport):
+    """What a backfill from an inventory did.
+
+    Attributes:
+        inventory: ``s3://bucket/key`` of the manifest.
+        created: when its making began, seconds since the epoch; later changes are not in it.
+    """
+
+    inventory: str
+    created: float
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far it has come, as it is saved beside the rows.
+
+    Attributes:
+        inventory, created: which one it is.
+        file: the first one that is not done.
+        listed: objects of the files before it.
+    """
+
+    inventory: str
+    created: float
+    file: int = 0
+    listed: int = 0
+
+    def text(self) -> str:
+        return orjson.dumps(asdict(self)).decode()
+
+
+async def run_inventory_backfill(
+    backend: IndexBackend,
+    store: ObjectStore,
+    path: str,
+    location: Location,
+    on_event: IndexSink,
+    *,
+    fresh: bool,
+) -> InventoryReport:
+    """Load the inventory of a bucket.
+
+    Args:
+        backend: the index.
+        store: of the bucket that holds the inventory.
+        path: of its ``manifest.json`` in there, or the prefix of its configuration for the newest one.
+        location: whose objects are taken from it.
+        on_event: progress.
+        fresh: begin anew.
+
+    Raises:
+        InventoryError: it cannot be read, or is damaged. What was loaded before stays.
+        UsageError: it is of another bucket.
+    """
+    began = time.monotonic()
+    key = await find_manifest(store, path)
+    inventory = await open_inventory(store, key)
+    where = f"s3://{store.bucket}/{key}"
+    if inventory.bucket != location.bucket:
+        raise UsageError(f"inventory: {where} is of the bucket {inventory.bucket!r}, not {location.bucket!r}")
+    progress = await _progress(backend, location, where, inventory, fresh=fresh)
+    resumed = progress.file > 0
+    reason = f"filled from the inventory of {_date(inventory.created)}, later changes are not in it"
+    # One for each target: that of an older inventory is overwritten.
+    mark = replace(new_mark(location, inventory.created), number=f"inventory {location}")
+    await backend.save_state(saved(mark, reason))
+    await backend.begin_loading()
+    try:
+        applied = await _load(backend, store, inventory, location, progress, on_event)
+    finally:
+        with anyio.CancelScope(shield=True):
+            on_event(IndexProgress("build", progress.listed))
+            await backend.end_loading()
+    await backend.save_state({_ITEM + str(location): None})
+    return InventoryReport(
+        target=str(location),
+        listed=progress.listed,
+        resumed=resumed,
+        elapsed_s=round(time.monotonic() - began, 3),
+        inventory=where,
+        created=inventory.created,
+        **applied._asdict(),
+    )
+
+
+async def _progress(
+    backend: IndexBackend, location: Location, where: str, inventory: Inventory, *, fresh: bool
+) -> _Progress:
+    """Where an earlier attempt with this very inventory broke off, else the beginning."""
+    item = _ITEM + str(location)
+    saved_text = (await backend.state(item)).get(item)
+    if saved_text is not None and not fresh:
+        found = _Progress(**orjson.loads(saved_text))
+        if (found.inventory, found.created) == (where, inventory.created):
+            return found
+    return _Progress(where, inventory.created)
+
+
+async def _load(
+    backend: IndexBackend,
+    store: ObjectStore,
+    inventory: Inventory,
+    location: Location,
+    progress: _Progress,
+    on_event: IndexSink,
+) -> Applied:
+    applied, listed = Applied(), 0
+    files, item = len(inventory.files), _ITEM + str(location)
+    reading = read_inventory(store, inventory, prefix=location.prefix, first=progress.file)
+    async with aclosing(reading) as batches:
+        async for number, batch in batches:
+            if number > progress.file:  # all files before it are in
+                progress.file, progress.listed, listed = number, progress.listed + listed, 0
+            listed += len(batch)
+            rows = list(map(row_of_entry, batch))
+            state: dict[str, Any] = {item: progress.text()}
+            applied = applied.plus(await backend.load(location.bucket, rows, inventory.created, state))
+            written = applied.inserted + applied.updated
+            on_event(IndexProgress("list", progress.listed + listed, written, files, number))
+    progress.listed += listed
+    return applied
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

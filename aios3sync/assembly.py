@@ -38,7 +38,7 @@ from aios3sync.options import SyncOptions
 from aios3sync.pipeline import Pipeline
 from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
-from aios3sync.run import Run, Stop, StoreOpener
+from aios3sync.run import Inspect, Run, Stop, StoreOpener
 from aios3sync.scanner import check_root, shown
 from aios3sync.store.protocol import Budget, PutOptions
 from aios3sync.tally import Tally
@@ -84,6 +84,7 @@ class Request:
         outcome_sinks: complete outcomes.
         stop: may ask to end early.
         overrides: headers of single keys.
+        inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
         counts: requests by operation and retries, read when the run has ended.
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
             is absent, not hidden.
@@ -101,6 +102,7 @@ class Request:
     outcome_sinks: Sequence[OutcomeSink] = ()
     stop: Stop = field(default_factory=Stop)
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    inspect: Inspect | None = None
     counts: Any = None
     files: Mapping[str, str] | None = None
 
@@ -220,6 +222,7 @@ async def _assemble(
         stop=request.stop,
         started_ns=time.time_ns(),
         room=request.room,
+        inspect=request.inspect,
         opaque_etags=state.opaque_etags,
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")

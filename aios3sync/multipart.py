@@ -43,6 +43,8 @@ __all__ = ("send_large",)
 PARTS_AT_ONCE: Final = 8
 _AROUND: Final = 8
 """A part is counted with an eighth more of memory, for what sockets and TLS hold of it on its way."""
+_HEAD: Final = CHUNK
+"""Bytes of a large file that tell whether it is an image, and of which size."""
 _ABORT_GRACE: Final = 5.0
 """Seconds that an abort may take after a cancellation."""
 
@@ -100,7 +102,18 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
         run.opaque_etags |= is_opaque_encryption(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         row = row._replace(part_size=part_size, encoding=content.encoding)
-        return Uploaded(row, content.size, upload.reason, options.content_type, result.encryption)
+        image = await to_thread.run_sync(_image, run, entry.key) if run.inspect else None
+        return Uploaded(row, content.size, upload.reason, options.content_type, result.encryption, image)
+
+
+def _image(run: Run, key: str) -> tuple[int, int] | None:
+    """The size of a large image; what is no file any more has none."""
+    try:
+        with open_regular(run.path(key)) as descriptor:
+            head = os.read(descriptor, _HEAD)
+    except OSError:
+        return None
+    return run.inspect(key, head) if run.inspect else None
 
 
 @asynccontextmanager

@@ -20,13 +20,17 @@ __all__ = (
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The object is there; ``row`` is what to record, ``sent`` the bytes of the body."""
+    """The object is there; ``row`` is what to record, ``sent`` the bytes of the body.
+
+    ``image`` is the width and height of an image in pixels, where somebody wanted to know them.
+    """
 
     row: RecordedEntry
     sent: int
     reason: str
     content_type: str = ""
     encryption: str = ""
+    image: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

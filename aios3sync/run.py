@@ -31,8 +31,9 @@ from aios3sync.recording import Recorder
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.tally import Tally
 
-__all__ = ("Buffers", "Run", "Stop", "StoreOpener")
+__all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")
 
+Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable[ObjectStore]]
 
 _HOPELESS_CODES: Final = frozenset(
@@ -107,6 +108,7 @@ class Run:
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
+        inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
         buffers: memory for the parts of large files.
         opaque_etags: learnt from answers: ETags of this bucket prove nothing.
         surprised: an answer contradicted what the manifest said of the target.
@@ -127,6 +129,7 @@ class Run:
     stop: Stop
     started_ns: int
     room: Callable[[], int]
+    inspect: Inspect | None = None
     buffers: Buffers = field(default_factory=Buffers)
     opaque_etags: bool = False
     surprised: bool = False

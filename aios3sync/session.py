@@ -5,30 +5,25 @@ The client is opened by the first request, so that a run which asks S3 nothing n
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import anyio
 from anyio import to_thread
 
 from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
-from aios3sync.endpoint import endpoint_name
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink, OutcomeSink, discard
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.run import Stop, StoreOpener
+from aios3sync.run import Stop
 from aios3sync.store.counting import RequestCounts
-from aios3sync.store.limiting import ByteBudget, Limiter
+from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.retrying import RetryBudget
-from aios3sync.store.stack import stack
-from aios3sync.store.throttling import Bandwidth
+from aios3sync.stores import Stores
 from aios3sync.verification import VerifyReport, run_verify
 
 if TYPE_CHECKING:
@@ -41,11 +36,8 @@ if TYPE_CHECKING:
     from aios3sync.stats.numbers import BucketStats
     from aios3sync.stats.refreshing import Refreshes
     from aios3sync.store.queue import Queue
-    from aios3sync.store.wire import WireLane
 
 __all__ = ("Session", "connect")
-
-_LOG: Final = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -93,23 +85,14 @@ class Session:
         self.options = options
         self._closing = closing
         self._session = session
-        self._client = client
-        self._opened = False
-        self._lane: WireLane | None = None
-        self._told = False
+        self._stores = Stores(options, closing, session, client)
         self._refreshes: Refreshes | None = None
-        self._opening = anyio.Lock()
-        self._limiter = Limiter(options.workers)
-        self._retries = RetryBudget()
-        self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
         self._budget = ByteBudget(options.memory)
 
     @property
     def endpoint(self) -> str:
         """The endpoint's URL, or ``aws``."""
-        if self._client is not None:
-            return endpoint_name(replace(self.options, endpoint_url=self._client.meta.endpoint_url))
-        return endpoint_name(self.options)
+        return self._stores.endpoint
 
     async def store(self, bucket: str, **reading: Any) -> ObjectStore:
         """A store for one bucket, with retries and limits; opens the client if that was not done yet.
@@ -118,7 +101,7 @@ class Session:
             bucket: a name, an access-point alias or an ARN.
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
         """
-        return await self._opener(bucket, RequestCounts(), **reading)()
+        return await self._stores.opener(bucket, RequestCounts(), **reading)()
 
     @asynccontextmanager
     async def queue(self, url: str) -> AsyncIterator[Queue]:
@@ -140,79 +123,7 @@ class Session:
         """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``."""
         from aios3sync.index.objects import open_index
 
-        return open_index(url, name, self.store)
-
-    def _opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
-        opened: list[ObjectStore] = []
-
-        async def open_store() -> ObjectStore:
-            if not opened:
-                inner = await self._inner(bucket, **reading)
-                opened.append(
-                    stack(
-                        inner,
-                        max_attempts=self.options.max_attempts,
-                        workers=self.options.workers,
-                        counts=counts,
-                        limiter=self._limiter,
-                        bandwidth=self._bandwidth,
-                        budget=self._retries,
-                    )
-                )
-            return opened[0]
-
-        return open_store
-
-    async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
-        """The store that really sends: WireStore where it applies, else BotoStore."""
-        # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
-        from aios3sync.store.boto import BotoStore
-
-        async with self._opening:
-            if not self._opened:
-                await self._open()
-            boto = BotoStore(self._client, bucket, **reading)
-            if self._lane is None:
-                return boto
-            from aios3sync.store.wire import WireUnavailableError, open_wire
-
-            try:
-                return await open_wire(self._lane, boto, **reading)
-            except WireUnavailableError as error:
-                self._without_wire(error)
-                return boto
-
-    async def _open(self) -> None:
-        """Open the client, or prepare the caller's, and the wire lane beside it."""
-        from aios3sync.store.boto import adopt_client, open_client
-
-        if self._client is None:
-            opening = open_client(self.options, self._session)
-            self._client = await self._closing.enter_async_context(opening)
-        else:
-            adopt_client(self._client)
-        self._opened = True
-        if self.options.lane == "boto":
-            return
-        from aios3sync.store.wire import WireLane, WireUnavailableError
-
-        try:
-            self._lane = await WireLane.open(self._client, self.options)
-        except WireUnavailableError as error:
-            self._without_wire(error)
-        else:
-            self._closing.push_async_callback(self._lane.aclose)
-
-    def _without_wire(self, reason: Exception) -> None:
-        """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
-        if self.options.lane == "wire":
-            raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
-        from aios3sync.store.wire import UNSIGNED
-
-        if not self._told:
-            level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING
-            _LOG.log(level, "requests go through botocore, which is slower: %s", reason)
-            self._told = True
+        return open_index(url, name, self.store, self.queue)
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
         self,
@@ -252,6 +163,10 @@ class Session:
             request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
         )
         run = run_sync
+        if index is not None:
+            from aios3sync.index.images import image_size
+
+            request = replace(request, inspect=image_size)
         if request.options.thumbnails and not request.options.dry_run:
             from aios3sync.thumbnailed import sync_with_thumbnails as run
         return await (run(request) if index is None else index.run_fed(request, run))
@@ -336,7 +251,7 @@ class Session:
         location, chosen, counts = Location.parse(target), StatsOptions.of(options), RequestCounts()
         payer = "requester" if chosen.request_payer else ""
         reading = {"sse_customer_key": chosen.sse_customer_key, "request_payer": payer}
-        store = await self._opener(location.bucket, counts, **reading)()
+        store = await self._stores.opener(location.bucket, counts, **reading)()
         if self._refreshes is None:
             # After the client was opened, so that the refreshes end before it is closed.
             self._refreshes = Refreshes()
@@ -371,7 +286,7 @@ class Session:
         root, files = await to_thread.run_sync(located, source, options)
         counts = RequestCounts()
         payer = "requester" if options.request_payer else ""
-        opener = self._opener(
+        opener = self._stores.opener(
             location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
         return Request(
@@ -383,7 +298,7 @@ class Session:
             open_store=opener,
             budget=self._budget,
             workers=self.options.workers,
-            room=self._limiter.room,
+            room=self._stores.limiter.room,
             on_event=on_event,
             counts=counts,
         )

@@ -49,6 +49,7 @@ class _Body(NamedTuple):
     encoding: str
     reason: str
     reserved: int
+    image: tuple[int, int] | None
 
 
 class _Crew:
@@ -245,7 +246,8 @@ def _read_file(run: Run, upload: Upload) -> _Body | OSError | ChangedError:
     if encoding:
         content = compress(content)
         digest = md5_of(content)
-    return _Body(file, content, digest, encoding, upload.reason, upload.source.size)
+    image = run.inspect(key, file.body) if run.inspect else None
+    return _Body(file, content, digest, encoding, upload.reason, upload.source.size, image)
 
 
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded | Fault:
@@ -262,7 +264,8 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     run.opaque_etags |= is_opaque_encryption(result.encryption)
     run.events(events.BytesSent(entry.key, entry.size))
     row = run.row(entry, original, result.etag, settled=body.file.settled, encoding=body.encoding)
-    return Uploaded(row, len(body.content), body.reason, options.content_type, result.encryption)
+    sent, content_type = len(body.content), options.content_type
+    return Uploaded(row, sent, body.reason, content_type, result.encryption, body.image)
 
 
 async def _large_worker(run: Run, headers: HeaderPlan, uploads: MemoryObjectReceiveStream[Upload]) -> None:

@@ -61,7 +61,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "verification": ({"verification", "explanation", "manifest.exchange"}, {"assembly", *STREAMS}),
     "subscribers": ({"index", "stats"}, STREAMS),  # they list, and listen to outcomes; no stage knows them
     "session": (
-        {"session", "thumbnailed"},
+        {"session", "stores", "thumbnailed"},
         {"verification", "assembly", "pipeline", "subscribers", "store", *STAGES},
     ),
     "public": ({""}, {"session", *VALUES}),

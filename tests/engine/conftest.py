@@ -16,7 +16,7 @@ from aios3sync.core.keys import Location
 from aios3sync.events import Event
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.run import Stop
+from aios3sync.run import Inspect, Stop
 from aios3sync.store.counting import CountingStore, RequestCounts
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore
@@ -46,6 +46,7 @@ class Bench:
     outcome_sinks: tuple[Any, ...] = ()
     workers: int = 16
     room: Callable[[], int] = lambda: 1_000_000
+    inspect: Inspect | None = None
     endpoint: str = "http://memory"
 
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
@@ -73,6 +74,7 @@ class Bench:
             budget=ByteBudget(64 * MIB),
             workers=self.workers,
             room=self.room,
+            inspect=self.inspect,
             on_event=self.on_event or self.events.append,
             outcome_sinks=self.outcome_sinks,
             stop=self.stop,

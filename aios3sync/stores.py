@@ -1,0 +1,146 @@
+"""Opens the stores of one session: one client, one lane, one set of limits for all of them.
+
+The client is opened by the first request, and nothing here sends one.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+
+from aios3sync.endpoint import endpoint_name
+from aios3sync.errors import UsageError
+from aios3sync.options import ConnectOptions
+from aios3sync.run import StoreOpener
+from aios3sync.store.counting import RequestCounts
+from aios3sync.store.limiting import Limiter
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.retrying import RetryBudget
+from aios3sync.store.stack import stack
+from aios3sync.store.throttling import Bandwidth
+
+if TYPE_CHECKING:
+    from aios3sync.store.wire import WireLane
+
+__all__ = ("Stores",)
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Stores:
+    """The stores of one session.
+
+    Args:
+        options: how to reach S3.
+        closing: closes what is opened here.
+        session: the caller's own aioboto3 session, or ``None``.
+        client: the caller's own open client, or ``None``; it is not closed.
+
+    Attributes:
+        limiter: requests in flight, all stores together.
+    """
+
+    def __init__(
+        self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
+    ) -> None:
+        self.limiter = Limiter(options.workers)
+        self._options = options
+        self._closing = closing
+        self._session = session
+        self._client = client
+        self._opened = False
+        self._lane: WireLane | None = None
+        self._told = False
+        self._opening = anyio.Lock()
+        self._retries = RetryBudget()
+        self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's URL, or ``aws``."""
+        if self._client is not None:
+            return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
+        return endpoint_name(self._options)
+
+    def opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
+        """What opens the store of a bucket at its first call, and answers with the same ever after.
+
+        Args:
+            bucket: a name, an access-point alias or an ARN.
+            counts: where its requests are counted.
+            reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
+        """
+        opened: list[ObjectStore] = []
+
+        async def open_store() -> ObjectStore:
+            if not opened:
+                inner = await self._inner(bucket, **reading)
+                opened.append(
+                    stack(
+                        inner,
+                        max_attempts=self._options.max_attempts,
+                        workers=self._options.workers,
+                        counts=counts,
+                        limiter=self.limiter,
+                        bandwidth=self._bandwidth,
+                        budget=self._retries,
+                    )
+                )
+            return opened[0]
+
+        return open_store
+
+    async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
+        """The store that really sends: WireStore where it applies, else BotoStore."""
+        # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
+        from aios3sync.store.boto import BotoStore
+
+        async with self._opening:
+            if not self._opened:
+                await self._open()
+            boto = BotoStore(self._client, bucket, **reading)
+            if self._lane is None:
+                return boto
+            from aios3sync.store.wire import WireUnavailableError, open_wire
+
+            try:
+                return await open_wire(self._lane, boto, **reading)
+            except WireUnavailableError as error:
+                self._without_wire(error)
+                return boto
+
+    async def _open(self) -> None:
+        """Open the client, or prepare the caller's, and the wire lane beside it."""
+        from aios3sync.store.boto import adopt_client, open_client
+
+        if self._client is None:
+            opening = open_client(self._options, self._session)
+            self._client = await self._closing.enter_async_context(opening)
+        else:
+            adopt_client(self._client)
+        self._opened = True
+        if self._options.lane == "boto":
+            return
+        from aios3sync.store.wire import WireLane, WireUnavailableError
+
+        try:
+            self._lane = await WireLane.open(self._client, self._options)
+        except WireUnavailableError as error:
+            self._without_wire(error)
+        else:
+            self._closing.push_async_callback(self._lane.aclose)
+
+    def _without_wire(self, reason: Exception) -> None:
+        """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
+        if self._options.lane == "wire":
+            raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
+        from aios3sync.store.wire import UNSIGNED
+
+        if not self._told:
+            level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING
+            _LOG.log(level, "requests go through botocore, which is slower: %s", reason)
+            self._told = True

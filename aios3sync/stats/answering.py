@@ -30,7 +30,7 @@ from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("Question", "answer")
 
-_HELD: Final = 50_000
+_HELD: Final = 20_000
 """Listed objects that are kept in memory until it is known whether they have to be counted."""
 _SUCH: Final = "from DeltaGlider's cache, which a listing confirmed by count and bytes alone"
 _OURS: Final = "from the cache beside DeltaGlider, which a listing confirmed"

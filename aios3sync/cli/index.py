@@ -67,13 +67,22 @@ def index_command() -> None:
 @index_command.command("backfill")
 @_target
 @click.option("--fresh", is_flag=True, help="Begin anew, also where an earlier one broke off.")
+@click.option(
+    "--inventory",
+    default="",
+    metavar="s3://BUCKET/KEY",
+    help="Read this S3 Inventory instead of listing: its manifest.json, or the prefix of its configuration.",
+)
 @index_options
-def _backfill(target: str, *, fresh: bool, **values: Any) -> int:
-    """List a prefix into the index, and drop the rows of what is gone."""
+def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int:
+    """List a prefix into the index, and drop the rows of what is gone.
+
+    An inventory is of the past: nothing is dropped, and later changes are left to follow and reconcile.
+    """
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
         with show_progress(output(values)) as on_event:
-            report = await index.backfill(target, on_event=on_event, fresh=fresh)
+            report = await index.backfill(target, on_event=on_event, fresh=fresh, inventory=inventory)
         return backfill_answer(report)
 
     return run_index("index backfill", values, work)
@@ -211,6 +220,24 @@ def _urls(target: str, *, folder: bool, expires: float, **values: Any) -> int:
         return urls_answer(page, await index.urls(page, expires=expires))
 
     return run_index("index urls", values, work)
+
+
+@index_command.command("follow")
+@click.argument("queue_url", metavar="QUEUE-URL")
+@click.option("--drain", is_flag=True, help="End when the queue is empty.")
+@click.option("--receivers", type=int, metavar="N", help="Requests that wait for messages at once (4).")
+@click.option("--drop-poison", is_flag=True, help="Delete messages that are no notifications of S3.")
+@index_options
+def _follow(queue_url: str, **values: Any) -> int:
+    """Keep the index current with S3 event notifications from an SQS queue, until it is stopped.
+
+    Events may come straight from S3, through SNS or through EventBridge. A message is deleted when the index
+    has what it told; one that is no notification stays, hidden for longer each time it comes. Exit code 3
+    where there were any.
+    """
+    from aios3sync.cli.index_follow import follow_index
+
+    return follow_index(queue_url, values)
 
 
 def selection(target: str, *, folder: bool) -> dict[str, Any]:

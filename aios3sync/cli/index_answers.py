@@ -103,7 +103,7 @@ def backfill_answer(report: BackfillReport) -> Answer:
     changes = f"{report.inserted:,} new, {report.updated:,} changed, {report.deleted:,} gone"
     resumed = ", going on from an earlier attempt" if report.resumed else ""
     text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}{resumed}: {changes}"
-    return Answer(report.as_dict(), Conclusion(text))
+    return Answer(report.as_dict(), Conclusion(text, note=report.note))
 
 
 def reconcile_answer(report: ReconcileReport, *, dry_run: bool) -> Answer:

@@ -72,6 +72,11 @@ class BackfillReport:
         """Of the command line."""
         return 0
 
+    @property
+    def note(self) -> str:
+        """What a person should know of it, or empty."""
+        return ""
+
     def as_dict(self) -> dict[str, Any]:
         """The document of ``--json``."""
         return {"command": "index backfill", **asdict(self)}

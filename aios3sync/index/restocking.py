@@ -44,6 +44,12 @@ class InventoryReport(BackfillReport):
     inventory: str
     created: float
 
+    @property
+    def note(self) -> str:
+        """From when it is."""
+        when = _date(self.created)
+        return f"the inventory is of {when}; 'index follow' and 'index reconcile' add what came later"
+
 
 @dataclass(slots=True)
 class _Progress:

@@ -233,11 +233,12 @@ class Session:
         place = await to_thread.run_sync(manifest_path, request)
         return StoredManifest(place, request.binding, warn)
 
-    async def stats(self, target: str, **options: Any) -> BucketStats:
+    async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
         """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
 
         Args:
             target: ``s3://bucket`` or ``s3://bucket/prefix``.
+            index: answers in the place of a listing and of the cache, unless it is behind.
             options: fields of :class:`~aios3sync.stats.options.StatsOptions`, e.g. ``mode="detailed"``.
 
         Raises:
@@ -265,6 +266,10 @@ class Session:
             requests=counts.requests,
             refresh_later=self._refreshes.start,
         )
+        if index is not None:
+            from aios3sync.stats.indexed import answer_with_index
+
+            return await answer_with_index(question, index)
         return await answer(question)
 
     async def stats_cache(self, target: str) -> StatsCache:
@@ -299,6 +304,7 @@ class Session:
             budget=self._budget,
             workers=self.options.workers,
             room=self._stores.limiter.room,
+            opaque_etags=self.options.etags == "opaque",
             on_event=on_event,
             counts=counts,
         )

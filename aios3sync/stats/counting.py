@@ -25,7 +25,7 @@ from aios3sync.stats.composing import (
 )
 from aios3sync.stats.deltaglider import Envelope, computed
 from aios3sync.stats.document import Kept, Validation
-from aios3sync.stats.extras import Extras, count_extras
+from aios3sync.stats.extras import Extras, count_extras, no_extras
 from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.numbers import BucketStats, DeltaGliderStats, Heads, Mode, ObjectKind, exact
 from aios3sync.stats.originals import Kinds, facts_of
@@ -72,6 +72,7 @@ class Count:
         now: ages are as of this time, seconds since the epoch.
         workers: requests at once, at most.
         trusted: a file that tells the original bytes, so that no object is asked, and why it is believed.
+        extras: also ask for uploads and versions, which takes listings.
     """
 
     store: ObjectStore
@@ -82,6 +83,7 @@ class Count:
     now: float
     workers: int
     trusted: tuple[Envelope, str] | None = None
+    extras: bool = True
 
 
 async def count(what: Count, pages: AsyncIterable[Page]) -> Kept:
@@ -116,6 +118,9 @@ class _Counting:
         self._asker: Asker | None = None
 
     async def count_extras(self) -> None:
+        if not self._what.extras:
+            self._extras = no_extras("S3 was not listed")
+            return
         self._extras = await count_extras(self._what.store, self._what.prefix, self._what.mode)
 
     async def run(self, pages: AsyncIterable[Page]) -> None:

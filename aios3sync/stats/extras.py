@@ -25,7 +25,7 @@ from aios3sync.stats.fingerprint import is_hidden
 from aios3sync.stats.numbers import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
 
-__all__ = ("Extras", "count_extras")
+__all__ = ("Extras", "count_extras", "no_extras")
 
 _ASKED_UPLOADS: Final = {"quick": 100, "sampled": 100, "detailed": 10_000}
 _AT_ONCE: Final = 16
@@ -63,6 +63,11 @@ async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> Extras:
         versions = _unknown_versions(reason)
         complete = _is_known_gap(error, mode, warnings, reason) and complete
     return Extras(uploads, versions, tuple(warnings), complete)
+
+
+def no_extras(note: str) -> Extras:
+    """Nothing was asked, and why."""
+    return Extras(UploadTotals(unknown(note), unknown(note)), _unknown_versions(note))
 
 
 def _reason(error: StoreError, what: str) -> str:

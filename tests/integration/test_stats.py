@@ -135,3 +135,40 @@ async def test_show_and_clear_through_the_session(place: Place) -> None:
     assert (entries[0].hits, entries[0].misses) == (1, 1)
     assert await cache.clear() == 2
     assert await cache.show() == []
+
+
+async def test_a_fed_index_spares_the_listing(place: Place, tmp_path: Path) -> None:
+    for key in ("a/1", "a/2", "b/3"):
+        await put(place, key, b"12345")
+    async with place.session.index(f"sqlite:///{tmp_path / 'index.db'}") as index:
+        empty = await place.session.stats(place.url(), index=index)
+        assert (empty.origin, empty.objects.value) == ("listing", 3)
+        assert empty.warnings == (
+            f"the index was not used: it holds nothing of the bucket {place.bucket}; fill it with backfill",
+        )
+        await index.backfill(place.url())
+        found = await place.session.stats(place.url("a"), index=index, mode="detailed", every=True)
+        assert (found.origin, found.objects.value, found.stored_bytes.value) == ("index", 2, 10)
+        assert found.objects.known == "estimated"
+        assert "object index" in found.objects.note
+        assert found.requests == {"HeadObject": 2}
+        assert (found.uploads.uploads.known, found.cache.state) == ("unknown", "off")
+        listed = await place.session.stats(place.url("a"), refresh=True)
+        assert (found.folders, found.sizes, found.largest) == (listed.folders, listed.sizes, listed.largest)
+
+
+async def test_an_index_that_is_behind_is_not_used(place: Place, tmp_path: Path) -> None:
+    await put(place, "a/1", b"12345")
+    async with place.session.index(f"sqlite:///{tmp_path / 'index.db'}") as index:
+        await index.backfill(place.url())
+        await index.backend.save_state({f"backfill:{place.url()}": "{}"})
+        found = await place.session.stats(place.url("a"), index=index)
+        assert (found.origin, "has not ended" in found.warnings[0]) == ("listing", True)
+        await index.backend.save_state({f"backfill:{place.url()}": None})
+        async with index.feeding(place.url("a/b")) as feed:
+            feed.fail("the disk was full")
+        assert (await place.session.stats(place.url("c"), index=index)).origin == "index"
+        found = await place.session.stats(place.url("a"), index=index)
+        assert (found.origin, "is behind" in found.warnings[0]) == ("cache", True)
+    closed = await place.session.stats(place.url("a"), index=index)
+    assert (closed.origin, len(closed.warnings)) == ("cache", 1)

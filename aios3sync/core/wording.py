@@ -1,0 +1,41 @@
+"""Values as words for people: sizes, counts, durations, and names without what a terminal or page would obey."""
+
+from __future__ import annotations
+
+__all__ = ("count", "duration", "printable", "size_text")
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that is not a visible character: file names may hold anything."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for char in text
+    )
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: ``3.4 MB``; powers of 1000, as disks and networks count."""
+    if size < 999.5:
+        return "1 byte" if size == 1 else f"{size:.0f} bytes"
+    units = ("kB", "MB", "GB", "TB")
+    power = next((n for n in range(1, 4) if size < 999.5 * 1000**n), 4)
+    scaled = size / 1000**power
+    return f"{scaled:.{0 if scaled >= 99.95 else 1}f} {units[power - 1]}"
+
+
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun: ``1 file``, ``12,000 files``."""
+    noun = singular if number == 1 else plural or f"{singular}s"
+    return f"{number:,} {noun}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in its largest unit: ``0.4 s``, ``12 s``, ``3 min``, ``3 h``, ``2 days``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for limit, length, unit in ((100, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"

@@ -14,6 +14,7 @@
         ├── AccessDeniedError       403: signature, key id, policy
         ├── CredentialsError        no credentials, or they cannot be refreshed
         ├── PreconditionFailedError 412, or 409 of a conditional write
+        ├── NotModifiedError        304: it still is what the caller knows
         ├── ThrottledError          SlowDown, 503, 429
         ├── UnavailableError        no connection, time-out, 5xx, a cut answer
         ├── IntegrityError          the endpoint did not store what was sent
@@ -35,6 +36,7 @@ __all__ = (
     "ListingError",
     "LockedError",
     "ManifestError",
+    "NotModifiedError",
     "ObjectNotFoundError",
     "OutOfOrderError",
     "PreconditionFailedError",
@@ -152,6 +154,10 @@ class CredentialsError(StoreError):
 
 class PreconditionFailedError(StoreError):
     """A conditional request met another state than it named (412, or 409 in a race)."""
+
+
+class NotModifiedError(StoreError):
+    """What a conditional read would fetch still has the ETag that the caller knows (304)."""
 
 
 class ThrottledError(StoreError):

@@ -16,6 +16,7 @@ from aios3sync.errors import (
     BucketNotFoundError,
     CredentialsError,
     IntegrityError,
+    NotModifiedError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
@@ -114,6 +115,7 @@ _KINDS: Final[Mapping[str, type[StoreError]]] = {
     "XAmzContentChecksumMismatch": IntegrityError,
 }
 _BY_STATUS: Final[Mapping[int, type[StoreError]]] = {
+    304: NotModifiedError,
     401: AccessDeniedError,
     403: AccessDeniedError,
     404: ObjectNotFoundError,

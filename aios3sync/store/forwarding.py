@@ -73,10 +73,23 @@ class ForwardingStore:
         return await self.call(Request("PutObject", key, len(body), send))
 
     async def get(
-        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> GetResult:
         """See :meth:`ObjectStore.get`."""
-        send = partial(self.inner.get, key, start=start, length=length, if_match=if_match)
+        send = partial(
+            self.inner.get,
+            key,
+            start=start,
+            length=length,
+            if_match=if_match,
+            if_none_match=if_none_match,
+        )
         return await self.call(Request("GetObject", key, 0, send))
 
     async def head(self, key: str) -> HeadResult:

@@ -278,12 +278,19 @@ class ObjectStore(Protocol):
         ...
 
     async def get(
-        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> GetResult:
         """Read one object, or ``length`` bytes of it from ``start``. Retry-safe.
 
         A short answer is an UnavailableError, never a short body; only the end of the object makes a
-        body shorter than ``length``. Raises ObjectNotFoundError, PreconditionFailedError.
+        body shorter than ``length``. With ``if_none_match``, an object that still has this ETag is not read:
+        NotModifiedError (RFC 9110, 13.1.2). Raises ObjectNotFoundError, PreconditionFailedError.
         """
         ...
 

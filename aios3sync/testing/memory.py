@@ -49,6 +49,7 @@ _STATUS: Final = {
     "NoSuchBucket": 404,
     "NoSuchKey": 404,
     "NoSuchUpload": 404,
+    "NotModified": 304,
     "PreconditionFailed": 412,
 }
 
@@ -151,13 +152,21 @@ class MemoryStore:
         return self._store(key, bytes(body), options, md5.hex())
 
     async def get(
-        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> GetResult:
         """Read one object or a range of it."""
         await self._arrive("GetObject", key)
         stored = self._stored("GetObject", key)
         if if_match and if_match != stored.etag:
             _refuse("GetObject", self._bucket, key, "PreconditionFailed")
+        if if_none_match and if_none_match == stored.etag:
+            _refuse("GetObject", self._bucket, key, "NotModified")
         end = None if length is None else start + length
         return GetResult(stored.body[start:end], self._head(stored))
 

@@ -129,12 +129,19 @@ class BotoStore:
         return self._verified("UploadPart", key, answer, md5)._replace(checksum=sent)
 
     async def get(
-        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
         if length == 0:
             return GetResult(b"", await self.head(key))
-        parameters = {"IfMatch": if_match} if if_match else {}
+        conditions = {"IfMatch": if_match, "IfNoneMatch": if_none_match and f'"{if_none_match}"'}
+        parameters = {name: value for name, value in conditions.items() if value}
         if start or length is not None:
             parameters["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
         try:

@@ -149,13 +149,17 @@ class RequestBuilder:
         query = canonical_query([("uploadId", upload[0]), ("partNumber", str(upload[1]))])
         return _request("UploadPart", key, "PUT", query, headers, body=body, sha256=sha256)
 
-    def get(self, key: str, start: int, length: int | None, if_match: str) -> Request:
+    def get(
+        self, key: str, start: int, length: int | None, if_match: str = "", if_none_match: str = ""
+    ) -> Request:
         """GetObject, of a range where one is asked for."""
         headers = headers_of(self._reading)
         if start or length is not None:
             headers["range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
         if if_match:
             headers["if-match"] = if_match
+        if if_none_match:
+            headers["if-none-match"] = f'"{if_none_match}"'
         return _request("GetObject", key, "GET", "", headers, max_answer=MAX_OBJECT)
 
     def head(self, key: str) -> Request:

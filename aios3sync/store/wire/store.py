@@ -108,13 +108,19 @@ class WireStore(ForwardingStore):
         return result._replace(checksum=sent)
 
     async def get(
-        self, key: str, *, start: int = 0, length: int | None = None, if_match: str = ""
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
         if length == 0:
             return GetResult(b"", await self.head(key))
         with self._valid("GetObject", key):
-            request = self._requests.get(key, start, length, if_match)
+            request = self._requests.get(key, start, length, if_match, if_none_match)
         try:
             answer = await self._ask(request)
         except StoreError as error:

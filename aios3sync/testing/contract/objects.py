@@ -14,6 +14,7 @@ from anyio import create_task_group, to_thread
 from aios3sync.errors import (
     BucketNotFoundError,
     IntegrityError,
+    NotModifiedError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreError,
@@ -141,6 +142,15 @@ class ObjectContract(Deviations):
         assert (await store.get("key", if_match=etag)).body == b"body"
         with pytest.raises(PreconditionFailedError):
             await store.get("key", if_match="0" * 32)
+
+    async def test_get_if_none_match(self, store: ObjectStore) -> None:
+        etag = (await put(store, "key", b"body")).etag
+        for _ in range(2):  # an answer without a body leaves the connection usable
+            with pytest.raises(NotModifiedError):
+                await store.get("key", if_none_match=etag)
+        assert (await store.get("key", if_none_match="0" * 32)).body == b"body"
+        with pytest.raises(ObjectNotFoundError):
+            await store.get("missing", if_none_match=etag)
 
     async def test_create_only_leaves_what_is_there(self, store: ObjectStore) -> None:
         create_only = PutOptions(if_none_match=True)

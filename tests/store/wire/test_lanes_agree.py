@@ -67,6 +67,7 @@ CALLS: list[Callable[[ObjectStore], Awaitable[Any]]] = [
     lambda store: store.get("a key"),
     lambda store: store.get("key", start=3),
     lambda store: store.get("key", start=3, length=4, if_match="etag"),
+    lambda store: store.get("key", if_none_match="etag"),
     lambda store: store.head("key"),
     lambda store: store.list_page(""),
     lambda store: store.list_page("p +%/é", delimiter="/", start_after="a&b", max_keys=7),

@@ -85,6 +85,7 @@ class Request:
         stop: may ask to end early.
         overrides: headers of single keys.
         inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
+        opaque_etags: the user knows that ETags of the endpoint prove nothing.
         counts: requests by operation and retries, read when the run has ended.
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
             is absent, not hidden.
@@ -103,6 +104,7 @@ class Request:
     stop: Stop = field(default_factory=Stop)
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     inspect: Inspect | None = None
+    opaque_etags: bool = False
     counts: Any = None
     files: Mapping[str, str] | None = None
 
@@ -195,6 +197,7 @@ async def _assemble(
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
+    state = replace(state, opaque_etags=state.opaque_etags or request.opaque_etags)
     number = state.run + 1
     locate = request.locator()
     recorder = Recorder(

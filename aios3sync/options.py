@@ -78,6 +78,8 @@ class ConnectOptions:
         verify_tls: whether certificates are checked.
         anonymous: send unsigned requests.
         lane: which store implementation serves the hot verbs.
+        etags: ``opaque`` for the few endpoints whose ETags look like MD5s and are none: what they answer is
+            then not compared with what was sent, and content is known by our own metadata alone.
         workers: ceiling of requests in flight; also the size of the connection pool.
         memory: bytes of bodies that may be in memory at once.
         connect_timeout, read_timeout: seconds.
@@ -93,6 +95,7 @@ class ConnectOptions:
     verify_tls: bool = True
     anonymous: bool = False
     lane: Lane = "auto"
+    etags: Literal["md5", "opaque"] = "md5"
     workers: int = 256
     memory: int = 256 * MIB
     connect_timeout: float = 10.0
@@ -103,6 +106,7 @@ class ConnectOptions:
     def __post_init__(self) -> None:
         _choice("addressing", self.addressing, ("auto", "path", "virtual"))
         _choice("lane", self.lane, LANES)
+        _choice("etags", self.etags, ("md5", "opaque"))
         _require(1 <= self.workers <= 10_000, f"workers: {self.workers} is not between 1 and 10000")
         _require(self.memory >= MIB, f"memory: {self.memory} is less than 1 MiB")
         _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")

@@ -97,12 +97,14 @@ class Stores:
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """The store that really sends: WireStore where it applies, else BotoStore."""
         # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
-        from aios3sync.store.boto import BotoStore
+        from aios3sync.store.boto import BotoStore, capabilities_of
 
         async with self._opening:
             if not self._opened:
                 await self._open()
-            boto = BotoStore(self._client, bucket, **reading)
+            known = capabilities_of(self._client, bucket)
+            known = replace(known, opaque_etags=known.opaque_etags or self._options.etags == "opaque")
+            boto = BotoStore(self._client, bucket, known, **reading)
             if self._lane is None:
                 return boto
             from aios3sync.store.wire import WireUnavailableError, open_wire

@@ -242,7 +242,7 @@ class _Verification:
         """The digest of the original content: told by metadata or a plain ETag, else read."""
         if told := recorded_md5(head.metadata):
             return told
-        opaque = is_opaque_encryption(head.encryption)
+        opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
         if head.content_encoding != "gzip" and proof(head.etag, opaque=opaque) is Proof.MD5:
             return head.etag
         return await self._read_md5(store, key, head)

@@ -99,6 +99,11 @@ connection_options = _group(
         "--no-verify-ssl", "verify_tls", flag_value=False, default=None, help="Do not check certificates."
     ),
     click.option(
+        "--etags",
+        type=click.Choice(["md5", "opaque"]),
+        help="'opaque' for an endpoint whose ETags look like MD5s and are none.",
+    ),
+    click.option(
         "--lane",
         type=click.Choice(LANES),
         envvar="AIOS3SYNC_LANE",

@@ -44,11 +44,13 @@ class StoreCapabilities:
     Attributes:
         sorted_listing: ListObjectsV2 comes in UTF-8 byte order of the keys (AWS's own general purpose
             buckets; SeaweedFS sorts per directory, S3 Express does not sort).
+        opaque_etags: ETags are not digests, although they may look so: told by the user, never guessed.
         conditional_delete: an ETag in DeleteObjects is honoured (AWS; moto and rclone ignore it).
     """
 
     sorted_listing: bool = False
     conditional_delete: bool = False
+    opaque_etags: bool = False
 
 
 @dataclass(frozen=True, slots=True)

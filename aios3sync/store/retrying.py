@@ -184,7 +184,7 @@ class RetryingStore(ForwardingStore):
             if not doubt.exists:
                 raise
             found = await self._found(key)
-            if found is None or not _is_body(found, md5):
+            if found is None or not self._is_body(found, md5):
                 raise
             return PutResult(found.etag, found.encryption)
 
@@ -203,7 +203,7 @@ class RetryingStore(ForwardingStore):
             if not doubt.exists:
                 raise
             found = await self._found(key)
-            if found is None or not _is_joined(found, parts):
+            if found is None or not self._is_joined(found, parts):
                 raise
             return PutResult(found.etag, found.encryption)
 
@@ -255,6 +255,25 @@ class RetryingStore(ForwardingStore):
         except ObjectNotFoundError:
             return None
 
+    def _is_body(self, found: HeadResult, md5: bytes) -> bool:
+        """Whether the object is the body that was sent; where its ETag proves nothing, it is not."""
+        return proof(found.etag, opaque=self._is_opaque(found)) is Proof.MD5 and found.etag == md5.hex()
+
+    def _is_joined(self, found: HeadResult, parts: Sequence[ListedPart]) -> bool:
+        """Whether the object is made of these parts.
+
+        Under KMS the ETag proves nothing, so that the number of parts and the size have to do.
+        """
+        if self._is_opaque(found):
+            return part_count(found.etag) == len(parts) and found.size == sum(p.size for p in parts)
+        if any(proof(part.etag) is not Proof.MD5 for part in parts):
+            return False
+        ordered = sorted(parts, key=lambda part: part.number)
+        return found.etag == multipart_etag(bytes.fromhex(part.etag) for part in ordered)
+
+    def _is_opaque(self, found: HeadResult) -> bool:
+        return self.capabilities.opaque_etags or is_opaque_encryption(found.encryption)
+
 
 class _Tries:
     """How often one request went wrong, and whether it may be sent again."""
@@ -302,22 +321,3 @@ def _may_pass(error: StoreError) -> bool:
 
 def _was_not_carried_out(error: StoreError) -> bool:
     return isinstance(error, ThrottledError) or error.code == "NoConnection"
-
-
-def _is_body(found: HeadResult, md5: bytes) -> bool:
-    """Whether the object is the body that was sent; where its ETag proves nothing, it is not."""
-    opaque = is_opaque_encryption(found.encryption)
-    return proof(found.etag, opaque=opaque) is Proof.MD5 and found.etag == md5.hex()
-
-
-def _is_joined(found: HeadResult, parts: Sequence[ListedPart]) -> bool:
-    """Whether the object is made of these parts.
-
-    Under KMS the ETag proves nothing, so that the number of parts and the size have to do.
-    """
-    if is_opaque_encryption(found.encryption):
-        return part_count(found.etag) == len(parts) and found.size == sum(p.size for p in parts)
-    if any(proof(part.etag) is not Proof.MD5 for part in parts):
-        return False
-    ordered = sorted(parts, key=lambda part: part.number)
-    return found.etag == multipart_etag(bytes.fromhex(part.etag) for part in ordered)

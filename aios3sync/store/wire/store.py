@@ -279,7 +279,8 @@ class WireStore(ForwardingStore):
         sent = md5.hex()
         if result.etag == sent:
             return result
-        if proof(result.etag, opaque=is_opaque_encryption(result.encryption)) is Proof.MD5:
+        opaque = self.capabilities.opaque_etags or is_opaque_encryption(result.encryption)
+        if proof(result.etag, opaque=opaque) is Proof.MD5:
             text = f"the endpoint stored other bytes than were sent (ETag {result.etag}, MD5 {sent})"
             raise self._error(IntegrityError, request, "ETagMismatch", text, 200)
         return result

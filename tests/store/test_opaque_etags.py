@@ -1,0 +1,51 @@
+"""Endpoints whose ETags look like MD5s and are none: only who says so may use them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import md5
+from pathlib import Path
+
+import pytest
+
+import aios3sync
+from aios3sync import UsageError
+from aios3sync.store import boto, wire
+from aios3sync.testing.canned import canned_server
+from aios3sync.testing.trees import make_tree
+
+LOADED = (boto, wire)  # here and not in a test, where nothing may block
+_EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+_OTHER = {"ETag": '"00000000000000003148d12488d65ff2"'}
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.parametrize("lane", ["wire", "boto"])
+async def test_such_an_etag_is_a_failure_unless_it_is_known_to_mean_nothing(
+    tmp_path: Path, lane: str
+) -> None:
+    root = make_tree(tmp_path / "t", {"a": "text"})
+    async with canned_server() as server:
+        for etags, uploaded in (("md5", 0), ("opaque", 1)):
+            server.will(200, _EMPTY)
+            server.will(200, headers=_OTHER)
+            connection = {"endpoint_url": server.url, "lane": lane, "etags": etags, "max_attempts": 1}
+            async with aios3sync.connect(**connection) as s3:  # type: ignore[arg-type]
+                report = await s3.sync(root, "s3://bucket/p")
+            assert (report.uploaded, report.failed) == (uploaded, 1 - uploaded)
+        told = server.requests[-1].headers
+    # What the ETag does not prove our own metadata have to.
+    digest = md5(b"text", usedforsecurity=False).digest()
+    assert told["x-amz-meta-md5chksum"] == b64encode(digest).decode()
+
+
+def test_another_word_is_refused() -> None:
+    with pytest.raises(UsageError, match="etags: 'sha1' is not one of md5, opaque"):
+        aios3sync.ConnectOptions(etags="sha1")  # type: ignore[arg-type]

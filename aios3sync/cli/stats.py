@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -55,6 +55,7 @@ class _StatsCommand(click.Command):
 @click.option(
     "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to ask for at once."
 )
+@click.option("--index", metavar="URL", help="Count from this object index, not from a listing.")
 @click.option("--sse-c-key-file", metavar="FILE", help="Key of the customer: 32 bytes, raw or base64.")
 @click.option("--request-payer", is_flag=True, help="Accept to pay for the requests.")
 @connection_options
@@ -69,8 +70,9 @@ def stats_command(target: str, **values: Any) -> int:
     from aios3sync.run import Stop
 
     stop = Stop()
-    work, conclude = _work(target, values["cache"], options)
-    view: View = choose_view("stats", told, conclude, lambda: stop.request(13))
+    work, conclude = _work(target, values["cache"], values["index"], options)
+    # The live view is one of uploads and deletes.
+    view: View = choose_view("stats", replace(told, progress=False), conclude, lambda: stop.request(13))
 
     async def connected(_: Stop) -> Any:
         from aios3sync.session import connect
@@ -113,11 +115,17 @@ _Work = Callable[["Session"], Awaitable[Any]]
 
 
 def _work(
-    target: str, action: str | None, options: dict[str, Any]
+    target: str, action: str | None, index: str | None, options: dict[str, Any]
 ) -> tuple[_Work, Callable[[Any], Conclusion]]:
     """What to do, and how to tell what came of it."""
+
+    async def count_index(session: Session) -> BucketStats:
+        assert index is not None  # noqa: S101 - see below
+        async with session.index(index) as opened:
+            return await session.stats(target, index=opened, **options)
+
     if action is None:
-        return lambda session: session.stats(target, **options), conclude_stats
+        return count_index if index else lambda session: session.stats(target, **options), conclude_stats
 
     async def look_after(session: Session) -> _Caches:
         cache = await session.stats_cache(target)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.cli.conftest import Bucket, CommandLine
 
 
@@ -117,3 +123,29 @@ def test_a_hostile_key_cannot_write_to_the_terminal(cli: CommandLine, bucket: Bu
     ended = cli("stats", bucket.url(), "--detailed=all")
     assert ended.code == 0
     assert "\x1b" not in ended.out
+
+
+def test_an_index_in_the_place_of_a_listing(cli: CommandLine, filled: Bucket, tmp_path: Path) -> None:
+    index = f"sqlite:///{tmp_path / 'index.db'}"
+    assert cli("index", "backfill", filled.url(), "--database", index).code == 0
+    document = cli("stats", filled.url(), "--index", index, "--json").json()
+    assert (document["origin"], document["objects"]["value"]) == ("index", 12)
+    assert "ListObjectsV2" not in document["requests"]
+
+
+def test_a_signal_stops_it(cli: CommandLine, filled: Bucket) -> None:
+    hung = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{hung.getsockname()[1]}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aios3sync", "stats", filled.url(), "--endpoint-url", url],
+        env=cli.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    hung.settimeout(30)
+    connection, _ = hung.accept()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    connection.close()
+    hung.close()
+    assert (process.returncode, "Traceback" in err) == (130, False)

@@ -37,14 +37,12 @@ _ISO_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})
 def capabilities_of(client: Any, bucket: str = "") -> StoreCapabilities:
     """What is known of the endpoint of ``client``: AWS's own sorts and has conditional deletes.
 
-    Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing, and the ETags of the former prove
-    nothing.
+    Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
     """
     host = urlsplit(client.meta.endpoint_url).hostname or ""
     aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
-    usual = aws and not special
-    return StoreCapabilities(usual, usual, opaque_etags=is_directory_bucket(bucket))
+    return StoreCapabilities(sorted_listing=aws and not special, conditional_delete=aws and not special)
 
 
 def is_directory_bucket(bucket: str) -> bool:

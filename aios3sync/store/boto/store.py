@@ -335,7 +335,7 @@ class BotoStore:
     def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:
         with whole_answer(operation, self._bucket, key):
             result = put_result(answer, answer["ETag"])
-        opaque = self._capabilities.opaque_etags or is_opaque_encryption(result.encryption)
+        opaque = self._directory or self._capabilities.opaque_etags or is_opaque_encryption(result.encryption)
         if proof(result.etag, opaque=opaque) is Proof.MD5 and result.etag != md5.hex():
             raise IntegrityError(
                 f"{subject(operation, self._bucket, key)}: the endpoint stored other bytes than were sent "

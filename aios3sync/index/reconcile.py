@@ -1,7 +1,8 @@
 """Compares the index with a listing, side by side in key order, and repairs it; memory does not grow.
 
-What the listing does not show is gone, once the listing has ended cleanly; until then nothing is dropped.
-Rows that syncs or events wrote while it was listing are newer than it, and stay.
+What the listing has passed without showing it is gone. A listing that comes in no order is read to its end
+before anything is concluded, and one that breaks off proves nothing of what it has not come to. Rows that
+syncs or events wrote while it was listing are newer than it, and stay.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import anyio
+from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
@@ -121,30 +123,15 @@ async def run_reconcile(
     healed = await covered(backend, location)
     marker = await _marker(store, location.prefix)
     applied = Applied()
+    send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
     with single_error():
-        async with _spool() as spool, anyio.create_task_group() as tasks:
-            send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
+        # The streams end after the tasks: a listing that failed must not look like one that ended.
+        async with _spool() as spool, send, receive, anyio.create_task_group() as tasks:
             tasks.start_soon(_list, store, location.prefix, spool, marker, send)
-            join = BatchJoin("listing", "index")
-            async with receive:
-                after = ""
-                while not join.finished:
-                    while (hungry := join.hungry()) is not None:
-                        batch: Sequence[Any] | None
-                        if hungry == 0:
-                            batch = await _next(receive)
-                        else:
-                            batch = await backend.scan(location.bucket, location.prefix, after, _SCAN)
-                            after = batch[-1].key if batch else after
-                        if batch:
-                            join.feed(hungry, batch)
-                        else:
-                            join.end(hungry)
-                    for entry, row in join.rows():
-                        difference.look(entry, row)
-                    if repair and len(difference.changes) >= _BATCH:
-                        applied = applied.plus(await _repair(backend, location.bucket, difference))
-                    on_event(IndexProgress("list", difference.listed, applied.inserted + applied.updated))
+            async for _ in _joined(backend, location, receive, difference):
+                if repair and len(difference.changes) >= _BATCH:
+                    applied = applied.plus(await _repair(backend, location.bucket, difference))
+                on_event(IndexProgress("list", difference.listed, applied.inserted + applied.updated))
     if repair:
         applied = applied.plus(await _repair(backend, location.bucket, difference))
         await backend.save_state(dict.fromkeys(healed))
@@ -179,11 +166,40 @@ async def _repair(backend: IndexBackend, bucket: str, difference: _Difference) -
     return await backend.apply(bucket, changes) if changes else Applied()
 
 
-async def _next(receive: Any) -> list[TargetEntry] | None:
+async def _joined(
+    backend: IndexBackend,
+    location: Location,
+    receive: ObjectReceiveStream[list[TargetEntry]],
+    out: _Difference,
+) -> AsyncIterator[None]:
+    """Compare both sides, a stretch at a time."""
+    join = BatchJoin("listing", "index")
+    after = ""
+    while not join.finished:
+        while (hungry := join.hungry()) is not None:
+            batch: Sequence[Any]
+            if hungry == 0:
+                batch = await _next(receive)
+            else:
+                batch = await backend.scan(location.bucket, location.prefix, after, _SCAN)
+                after = batch[-1].key if batch else after
+            if batch:
+                join.feed(hungry, batch)
+            else:
+                join.end(hungry)
+        for entry, row in join.rows():
+            out.look(entry, row)
+        yield
+
+
+async def _next(receive: ObjectReceiveStream[list[TargetEntry]]) -> list[TargetEntry]:
+    """The next page with entries, empty at the end."""
     try:
-        return await receive.receive()  # type: ignore[no-any-return]
+        while not (page := await receive.receive()):
+            pass
     except anyio.EndOfStream:
-        return None
+        return []
+    return page
 
 
 async def _marker(store: ObjectStore, prefix: str) -> list[TargetEntry]:

@@ -1,0 +1,441 @@
+"""Backfill, reconcile and feeding: afterwards the index is the bucket, whatever went wrong on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aioboto3  # noqa: F401 - loaded here: importing it on the event loop would block
+import anyio
+import boto3
+import pytest
+from anyio import to_thread
+
+import aios3sync
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.keys import Location
+from aios3sync.errors import StoreError
+from aios3sync.events import Finished, Warned
+from aios3sync.index.behind import marks, new_mark
+from aios3sync.index.feeding import feed
+from aios3sync.index.objects import ObjectIndex
+from aios3sync.index.opening import open_backend
+from aios3sync.index.progress import IndexProgress
+from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
+from aios3sync.outcomes import Adopted, Deleted, Forgotten, Kept, Uploaded
+from aios3sync.store.protocol import ObjectStore, StoreCapabilities
+from aios3sync.testing.faulty import FaultyStore, unavailable
+from aios3sync.testing.memory import MemoryStore
+from aios3sync.testing.servers import Endpoint
+from aios3sync.testing.trees import make_tree
+
+UNKNOWN_ORDER = StoreCapabilities()
+TREE = {
+    **{f"p/d{n % 23:02}/{n:04}.jpg": b"x" * (n % 50) for n in range(400)},
+    **{f"p/flat{n:03}": b"y" for n in range(60)},
+    "p/": b"",
+    "p/one/deep/deeper/file": b"z",
+    "p-other/file": b"z",
+}
+
+
+def index_of(backend: IndexBackend, store: ObjectStore) -> ObjectIndex:
+    async def opened(bucket: str) -> ObjectStore:
+        return store
+
+    return ObjectIndex(backend, opened)
+
+
+def per_directory(key: str) -> Any:
+    """The order of a server that sorts each directory: a folder comes where its name without ``/`` would."""
+    return [part.encode() for part in key.split("/")]
+
+
+@pytest.fixture(params=["byte order", "known byte order", "per directory"])
+def memory(request: pytest.FixtureRequest) -> MemoryStore:
+    known = request.param == "known byte order"
+    order: dict[str, Any] = {"order": per_directory} if request.param == "per directory" else {}
+    return MemoryStore(
+        objects=TREE,
+        capabilities=StoreCapabilities(sorted_listing=known),
+        page_size=lambda asked: min(asked, 17),
+        **order,
+    )
+
+
+async def assert_equal(backend: IndexBackend, memory: MemoryStore, prefix: str = "") -> None:
+    rows = {row.key: (row.size, row.etag) for row in await backend.scan("bucket", prefix, "", 100_000)}
+    assert rows == {
+        key: (len(held.body), held.etag) for key, held in memory.objects.items() if key.startswith(prefix)
+    }
+
+
+# Backfill
+
+
+async def test_a_backfill_makes_the_index_equal_to_the_bucket(
+    backend: IndexBackend, memory: MemoryStore
+) -> None:
+    index, events = index_of(backend, memory), list[IndexProgress]()
+    report = await index.backfill("s3://bucket/p", on_event=events.append)
+    await assert_equal(backend, memory, "p/")
+    assert await backend.scan("bucket", "p-other", "", 10) == []
+    assert (report.listed, report.inserted, report.resumed) == (462, 462, False)
+    assert events[-1].phase == "build"
+    assert await backend.state() == {}, "nothing is left of it"
+
+
+async def test_a_second_backfill_drops_what_is_gone(backend: IndexBackend, memory: MemoryStore) -> None:
+    index = index_of(backend, memory)
+    await index.backfill("s3://bucket")
+    for key in list(memory.objects)[::3]:
+        del memory.objects[key]
+    report = await index.backfill("s3://bucket")
+    await assert_equal(backend, memory)
+    assert (report.inserted, report.unchanged) == (0, len(memory.objects))
+    assert report.deleted == 463 - len(memory.objects)
+
+
+async def test_a_listing_that_breaks_off_drops_nothing_and_goes_on(
+    backend: IndexBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aios3sync.index.backfill._BATCH", 20)
+    memory = MemoryStore(objects=TREE, capabilities=UNKNOWN_ORDER, page_size=lambda asked: min(asked, 10))
+    index = index_of(backend, memory)
+    await backend.load("bucket", [ObjectRow("p/stale", 1)], 1.0)
+    faulty = FaultyStore(memory)
+    faulty.on("list_page", key="p/d20/", error=unavailable(), times=1)
+    with pytest.raises(StoreError):
+        await index_of(backend, faulty).backfill("s3://bucket/p")
+    assert await backend.get("bucket", ["p/stale"]), "an error proves nothing"
+    there = (await index.totals("p/", bucket="bucket")).objects
+    assert there > 100
+    counted = FaultyStore(memory)
+    report = await index_of(backend, counted).backfill("s3://bucket/p")
+    assert report.resumed
+    whole = FaultyStore(memory)
+    await assert_equal(backend, memory, "p/")
+    await index_of(backend, whole).backfill("s3://bucket/p")
+    assert counted.calls["list_page"] < whole.calls["list_page"], "what was done is not listed again"
+
+
+KILLED = """
+import os, signal, sys
+import anyio
+from aios3sync.index import backfill
+from aios3sync.index.objects import ObjectIndex
+from aios3sync.index.opening import open_backend
+from aios3sync.store.protocol import StoreCapabilities
+from aios3sync.testing.memory import MemoryStore
+
+backfill._BATCH = 20
+objects = {f"p/d{n % 23:02}/{n:04}.jpg": b"x" * (n % 50) for n in range(400)}
+store = MemoryStore(objects=objects, capabilities=StoreCapabilities(), page_size=lambda asked: min(asked, 10))
+
+async def main():
+    async def opened(bucket):
+        return store
+
+    def on_event(event):
+        if event.listed >= int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    await ObjectIndex(await open_backend(sys.argv[1]), opened).backfill("s3://bucket/p", on_event=on_event)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.parametrize("after", [40, 200, 390])
+async def test_a_killed_backfill_is_continued(
+    database: str, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    monkeypatch.setattr("aios3sync.index.backfill._BATCH", 20)
+
+    def killed() -> int:
+        return subprocess.run([sys.executable, "-c", KILLED, database, str(after)], check=False).returncode
+
+    assert await to_thread.run_sync(killed) == -signal.SIGKILL
+    objects = {key: body for key, body in TREE.items() if key.startswith("p/d")}
+    memory = MemoryStore(objects=objects, capabilities=UNKNOWN_ORDER, page_size=lambda asked: min(asked, 10))
+    del memory.objects["p/d00/0000.jpg"]
+    backend = await open_backend(database)
+    before = (await backend.totals(Selection("bucket"))).objects
+    assert before >= after - 40
+    report = await index_of(backend, memory).backfill("s3://bucket/p", on_event=lambda _: None)
+    assert report.resumed
+    assert report.inserted <= 400 - before
+    differences = await index_of(backend, memory).reconcile("s3://bucket/p")
+    # What was listed before the crash and deleted since is not in the rest of the listing.
+    assert differences.extra <= 1
+    await assert_equal(backend, memory, "p/")
+    await backend.close()
+
+
+async def test_what_is_told_while_it_lists_is_newer(backend: IndexBackend) -> None:
+    memory = MemoryStore(objects={"p/a": b"old", "p/b": b"old"})
+
+    async def tell(page: Any) -> None:
+        moment = time.time() + 1
+        await backend.apply("bucket", [Upsert(ObjectRow("p/a", 7, "new"), moment), Removal("p/b", moment)])
+        await backend.apply("bucket", [Upsert(ObjectRow("p/c", 1, "c"), moment)])
+
+    class Telling(FaultyStore):
+        async def call(self, request: Any) -> Any:
+            answer = await super().call(request)
+            await tell(answer)
+            return answer
+
+    report = await index_of(backend, Telling(memory)).backfill("s3://bucket/p")
+    assert {row.key: row.size for row in await backend.scan("bucket", "", "", 9)} == {"p/a": 7, "p/c": 1}
+    assert report.ignored == 2
+
+
+async def test_many_folders_become_few_parts(backend: IndexBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aios3sync.index.parts._MOST", 20)
+    memory = MemoryStore(
+        objects={f"p/{n:04}/x": b"1" for n in range(0, 3000, 11)} | {"p/0": b"2", "p/12": b"3"}
+    )
+    await index_of(backend, memory).backfill("s3://bucket/p")
+    await assert_equal(backend, memory)
+
+
+# Reconcile
+
+
+async def test_reconcile_tells_and_repairs(backend: IndexBackend, memory: MemoryStore) -> None:
+    index = index_of(backend, memory)
+    await index.backfill("s3://bucket/p")
+    await backend.apply(
+        "bucket",
+        [
+            Removal("p/d01/0001.jpg", time.time()),
+            Upsert(ObjectRow("p/zzz", 1, "e"), time.time()),
+            Upsert(ObjectRow("p/flat000", 5, "e"), time.time()),
+            Upsert(ObjectRow("p-other/not", 5, "e"), time.time()),
+        ],
+    )
+    told = await index.reconcile("s3://bucket/p", repair=False)
+    assert (told.missing, told.extra, told.stale, told.repaired) == (1, 1, 1, 0)
+    assert set(told.keys) == {("missing", "p/d01/0001.jpg"), ("extra", "p/zzz"), ("stale", "p/flat000")}
+    assert told.exit_code == 6
+    done = await index.reconcile("s3://bucket/p")
+    assert (done.listed, done.differences, done.repaired, done.exit_code) == (462, 3, 3, 0)
+    await assert_equal(backend, memory, "p/")
+    assert await backend.get("bucket", ["p-other/not"]), "other prefixes are left alone"
+    assert (await index.reconcile("s3://bucket/p")).differences == 0
+
+
+async def test_an_incomplete_listing_proves_nothing(backend: IndexBackend) -> None:
+    memory = MemoryStore(objects=TREE, page_size=lambda asked: min(asked, 50))
+    await index_of(backend, memory).backfill("s3://bucket/p")
+    faulty = FaultyStore(memory)
+    faulty.on("list_page", skip=4, times=-1, error=unavailable())
+    with pytest.raises(StoreError):
+        await index_of(backend, faulty).reconcile("s3://bucket/p")
+    await assert_equal(backend, memory, "p/")
+
+
+# Feeding
+
+
+def uploaded(key: str, size: int = 3, **facts: Any) -> Uploaded:
+    row = RecordedEntry(key, size, 1, 1, 1, "md5", f"e{size}", uploaded_at=9.0, **facts)
+    return Uploaded(row, 2, "new", content_type="text/plain")
+
+
+async def fed(backend: IndexBackend, *batches: Sequence[Any]) -> list[str]:
+    async with feed(backend, Location("bucket", "p/")) as sink:
+        for batch in batches:
+            await sink.outcomes(batch)
+    return sink.warnings
+
+
+async def test_outcomes_become_rows_with_full_keys(backend: IndexBackend) -> None:
+    adopted = Adopted(RecordedEntry("b", 4, 1, 1, 1, "md5", "e4"))
+    first = [uploaded("a"), adopted, uploaded("z", encoding="gzip"), uploaded("gone"), Kept("kept")]
+    assert await fed(backend, first, [Deleted("gone", 3), Forgotten("never")]) == []
+    rows = {row.key: row for row in await backend.scan("bucket", "", "", 9)}
+    assert set(rows) == {"p/a", "p/b", "p/z"}
+    assert (rows["p/a"].size, rows["p/a"].etag, rows["p/a"].content_type) == (3, "e3", "text/plain")
+    assert (rows["p/a"].uploaded_at, rows["p/z"].size) == (9.0, 2)
+    assert await marks(backend) == []
+    assert await backend.state() == {}
+
+
+class Broken:
+    """A database that fails, or hangs, from some write on."""
+
+    def __init__(self, inner: IndexBackend, *, fine: int, hang: bool = False) -> None:
+        self._inner = inner
+        self._fine = fine
+        self._hang = hang
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def apply(self, *arguments: Any) -> Any:
+        self._fine -= 1
+        if self._fine < 0:
+            if self._hang:
+                await anyio.sleep(0.3)
+            raise ObjectIndexError("the disk is full")
+        return await self._inner.apply(*arguments)
+
+
+@pytest.mark.parametrize("hang", [False, True])
+async def test_a_failing_database_never_fails_the_sync_and_says_so(
+    backend: IndexBackend, hang: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aios3sync.index.feeding._QUEUE", 2)
+    monkeypatch.setattr("aios3sync.index.feeding._PATIENCE", 0.05)
+    broken: Any = Broken(backend, fine=1, hang=hang)
+    async with feed(broken, Location("bucket", "p/")) as sink:
+        await sink.outcomes([uploaded("0")])
+        await anyio.sleep(0.05)
+        for n in range(1, 30):
+            await sink.outcomes([uploaded(str(n))])
+            await anyio.sleep(0.001)
+    (warning,) = sink.warnings
+    assert "reconcile s3://bucket/p/" in warning
+    (mark,) = await marks(backend)
+    assert mark.target == "s3://bucket/p/"
+    memory = MemoryStore(objects={f"p/{n}": b"xxx" for n in range(30)})
+    index = index_of(backend, memory)
+    assert (await index.reconcile("s3://bucket/p/0")).missing == 0
+    assert await index.behind() == [mark], "a part of the prefix does not heal it"
+    assert (await index.reconcile("s3://bucket")).missing == 29
+    assert await index.behind() == []
+
+
+async def test_a_cancelled_sync_tells_what_it_did(backend: IndexBackend) -> None:
+    with anyio.CancelScope() as scope:
+        async with feed(backend, Location("bucket", "p/")) as sink:
+            await sink.outcomes([uploaded("a")])
+            scope.cancel()
+            await anyio.sleep(9)
+    assert [row.key for row in await backend.scan("bucket", "", "", 9)] == ["p/a"]
+    assert await marks(backend) == []
+
+
+async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
+    async def sync() -> None:
+        async with feed(backend, Location("bucket", "p/")) as sink:
+            await sink.outcomes([uploaded("a")])
+            raise KeyError("sync")
+
+    with pytest.raises(KeyError):
+        await sync()
+    assert [row.key for row in await backend.scan("bucket", "", "", 9)] == ["p/a"]
+
+
+async def test_a_sync_at_work_is_not_behind(backend: IndexBackend) -> None:
+    async with feed(backend, Location("bucket", "p/")):
+        assert await marks(backend) == []
+        assert len(await backend.state("feeding:")) == 1
+    dead = await to_thread.run_sync(lambda: subprocess.Popen([sys.executable, "-c", ""]))
+    await to_thread.run_sync(dead.wait)
+    mark = new_mark(Location("bucket", "p/"), 1.0)
+    document = mark.text().replace(f'"process":{os.getpid()}', f'"process":{dead.pid}')
+    await backend.save_state({mark.item: document})
+    assert [one.reason for one in await marks(backend)] == ["the sync was killed"]
+
+
+# With a server
+
+
+@pytest.fixture
+async def session(seaweedfs: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in seaweedfs.environment().items():
+        monkeypatch.setenv(name, value)
+    async with aios3sync.connect() as opened:
+        yield opened
+
+
+async def make_bucket(endpoint: Endpoint, name: str) -> None:
+    def make() -> None:
+        boto3.client(
+            "s3",
+            endpoint_url=endpoint.url,
+            aws_access_key_id=endpoint.access_key,
+            aws_secret_access_key=endpoint.secret_key,
+            region_name=endpoint.region,
+        ).create_bucket(Bucket=name)
+
+    await to_thread.run_sync(make)
+
+
+@pytest.mark.server
+async def test_a_sync_keeps_the_index(
+    session: aios3sync.Session, seaweedfs: Endpoint, database: str, tmp_path: Path
+) -> None:
+    bucket = f"fed-{os.getpid()}-{database.startswith('sqlite'):d}"
+    await make_bucket(seaweedfs, bucket)
+    root = make_tree(tmp_path / "t", {f"d{n % 5}/{n:03}.txt": b"x" * n for n in range(120)})
+    heard: list[Any] = []
+    async with session.index(database) as index:
+        report = await session.sync(root, f"s3://{bucket}/p", index=index, on_event=heard.append)
+        assert (report.uploaded, report.warnings) == (120, ())
+        assert sum(isinstance(event, Finished) for event in heard) == 1
+        assert isinstance(heard[-1], Finished)
+        assert (await index.reconcile(f"s3://{bucket}")).differences == 0
+        page: Page = await index.page("p/d1/", limit=3, order="size", desc=True)
+        assert [row.name for row in page] == ["116.txt", "111.txt", "106.txt"]
+        (url, *_) = await index.urls(page)
+        assert f"/{bucket}/p/d1/116.txt?" in url
+        await to_thread.run_sync((root / "d1" / "116.txt").unlink)
+        await session.sync(root, f"s3://{bucket}/p", index=index, delete="mirror")
+        assert (await index.totals("p/")).objects == 119
+        assert (await index.reconcile(f"s3://{bucket}")).differences == 0
+        report = await session.sync(root, f"s3://{bucket}/q", index=index, dry_run=True)
+        assert (await index.totals("q/")).objects == 0
+        broken: Any = Broken(index.backend, fine=0)
+        index.backend = broken
+        report = await session.sync(root, f"s3://{bucket}/r", index=index, on_event=heard.append)
+        assert report.exit_code == 0
+        assert ["the disk is full" in warning for warning in report.warnings] == [True]
+        assert any(isinstance(event, Warned) for event in heard)
+
+
+SYNCING = """
+import sys
+import anyio, aios3sync
+
+async def main(root, target, database):
+    async with aios3sync.connect(bandwidth=300_000) as session, session.index(database) as index:
+        await session.sync(root, target, index=index)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+@pytest.mark.server
+async def test_a_killed_sync_is_found_and_repaired(
+    session: aios3sync.Session, seaweedfs: Endpoint, tmp_path: Path
+) -> None:
+    bucket = f"killed-{os.getpid()}"
+    await make_bucket(seaweedfs, bucket)
+    root = make_tree(tmp_path / "t", {f"d{n % 9}/f{n:04}": os.urandom(1000) for n in range(600)})
+    database = f"sqlite:///{tmp_path / 'index.db'}"
+
+    def killed() -> None:
+        process = subprocess.Popen([sys.executable, "-c", SYNCING, str(root), f"s3://{bucket}/p", database])
+        time.sleep(1.5)
+        process.kill()
+        process.wait()
+
+    await to_thread.run_sync(killed)
+    async with session.index(database) as index:
+        assert [mark.target for mark in await index.behind()] == [f"s3://{bucket}/p/"]
+        await session.sync(root, f"s3://{bucket}/p", index=index)
+        await index.reconcile(f"s3://{bucket}/p")
+        assert await index.behind() == []
+        assert (await index.totals(bucket=bucket)).objects == 600
+        assert (await index.reconcile(f"s3://{bucket}")).differences == 0

@@ -214,12 +214,9 @@ class ListedVersion(NamedTuple):
     """One version of an object, or one delete marker.
 
     Attributes:
-        key: full key.
+        key, size, last_modified: as in a listing; a delete marker has no bytes.
         version_id: ``null`` for what was written without versioning.
-        size: bytes as stored, 0 for a delete marker.
-        last_modified: seconds since the epoch.
         is_latest: it is what a request without a version meets.
-        is_delete_marker: it stands for a deletion.
     """
 
     key: str

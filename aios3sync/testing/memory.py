@@ -24,13 +24,12 @@ from aios3sync.store.protocol import (
     HeadResult,
     ListedPart,
     ListedUpload,
-    ListedVersion,
     ListPage,
     PutOptions,
     PutResult,
     StoreCapabilities,
-    VersionPage,
 )
+from aios3sync.testing.unversioned import Unversioned
 
 __all__ = ("MemoryStore", "StoredObject")
 
@@ -81,7 +80,7 @@ def _byte_order(key: str) -> Any:
     return key.encode("utf-8", "surrogatepass")
 
 
-class MemoryStore:
+class MemoryStore(Unversioned):
     """All verbs of :class:`~aios3sync.store.protocol.ObjectStore`, as AWS documents them.
 
     Args:
@@ -278,22 +277,6 @@ class MemoryStore:
             for upload_id, upload in self._uploads.items()
             if upload.key.startswith(prefix)
         )
-
-    async def versioning(self) -> str:
-        """There are no versions."""
-        await self._arrive("GetBucketVersioning", None)
-        return ""
-
-    async def list_versions_page(
-        self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
-    ) -> VersionPage:
-        """Every object as its only version."""
-        await self._arrive("ListObjectVersions", None)
-        keys = sorted((key for key in self.objects if key.startswith(prefix)), key=self._order)
-        left = [key for key in keys if not token or self._order(key) > self._order(token[0])]
-        entries = [self._entry(key) for key in left[:max_keys]]
-        page = [ListedVersion(e.key, "null", e.size, e.last_modified, is_latest=True) for e in entries]
-        return VersionPage(page, (page[-1].key, "null") if len(left) > max_keys else None)
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """An address that names key, method and time; nobody serves it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -187,7 +187,7 @@ def test_the_fingerprint_shows_any_change_of_an_object(
 ) -> None:
     place = data.draw(st.integers(0, len(listing) - 1))
     entry = listing[place]
-    change = data.draw(
+    change: dict[str, Any] = data.draw(
         st.sampled_from(
             [
                 {"key": entry.key + "x"},

@@ -276,21 +276,20 @@ class BotoStore:
     async def versioning(self) -> str:
         """Ask with one GetBucketVersioning."""
         with map_errors("GetBucketVersioning", self._bucket):
-            answer = await self._client.get_bucket_versioning(Bucket=self._bucket)
-        return str(answer.get("Status", ""))
+            return str((await self._client.get_bucket_versioning(Bucket=self._bucket)).get("Status", ""))
 
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
         """Get one page with one ListObjectVersions."""
-        markers = dict(zip(("KeyMarker", "VersionIdMarker"), token or (), strict=False))
+        markers = zip(("KeyMarker", "VersionIdMarker"), token or (), strict=False)
         with map_errors("ListObjectVersions", self._bucket):
             answer = await self._client.list_object_versions(
                 Bucket=self._bucket,
                 Prefix=prefix,
                 MaxKeys=max_keys,
                 EncodingType="url",  # asked for by name: see list_page
-                **{name: marker for name, marker in markers.items() if marker},
+                **{name: marker for name, marker in markers if marker},
                 **self._payer,
             )
         with whole_answer("ListObjectVersions", self._bucket):

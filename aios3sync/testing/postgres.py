@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -33,11 +33,14 @@ _OPTIONS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off"
 
 
 @contextmanager
-def start_postgres(*, locale: str = "C.UTF-8", settings: Sequence[str] = ()) -> Iterator[str]:
+def start_postgres(
+    *, locale: str = "C.UTF-8", locale_path: Path | None = None, settings: Sequence[str] = ()
+) -> Iterator[str]:
     """Run PostgreSQL until the block ends.
 
     Args:
         locale: of its databases, one that the system has.
+        locale_path: where else locales are, as ``localedef`` makes them; readable by everybody.
         settings: further ``name=value`` of its configuration.
 
     Yields:
@@ -50,15 +53,24 @@ def start_postgres(*, locale: str = "C.UTF-8", settings: Sequence[str] = ()) -> 
         work = Path(text)
         data = work / "data"
         data.mkdir(mode=0o700)
+        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": locale}
+        if locale_path is not None:
+            place = work / "locale"
+            shutil.copytree(locale_path, place)
+            environment["LOCPATH"] = str(place)
         user = _unprivileged(work, data)
         programs = _programs(work, readable=user is None)
-        _run([programs / "initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "-N"], user, locale)
+        _run(
+            [programs / "initdb", "-D", data, "-U", "test", "-A", "trust", "-E", "UTF8", "-N"],
+            user,
+            environment,
+        )
         port = _free_port()
         command = [programs / "postgres", "-D", data, "-h", _HOST, "-p", str(port), "-k", ""]
         for setting in (*_OPTIONS, *settings):
             command += ["-c", setting]
-        with _running(command, work / "log", user, port):
-            _await_database(programs, port, user)
+        with _running(command, work / "log", user, port, environment):
+            _await_database(programs, port, user, environment)
             yield f"postgresql://test@{_HOST}:{port}/test"
 
 
@@ -87,13 +99,13 @@ def _programs(work: Path, *, readable: bool) -> Path:
     return place / "bin"
 
 
-def _run(command: Sequence[Any], user: dict[str, Any] | None, locale: str = "C") -> None:
+def _run(command: Sequence[Any], user: dict[str, Any] | None, environment: Mapping[str, str]) -> None:
     ran = subprocess.run(  # noqa: S603 - our own command line
         [str(part) for part in command],
         check=False,
         capture_output=True,
         cwd="/",
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": locale},
+        env=environment,
         **(user or {}),
     )
     if ran.returncode:
@@ -107,12 +119,18 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: Sequence[Any], log: Path, user: dict[str, Any] | None, port: int) -> Iterator[None]:
+def _running(
+    command: Sequence[Any],
+    log: Path,
+    user: dict[str, Any] | None,
+    port: int,
+    environment: Mapping[str, str],
+) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             [str(part) for part in command],
             cwd="/",
-            env={"PATH": "/usr/bin:/bin"},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -140,12 +158,14 @@ def _await_port(process: subprocess.Popen[bytes], log: Path, port: int) -> None:
     raise ServerError(f"PostgreSQL did not come up: {log.read_text(errors='replace')[-2000:]}")
 
 
-def _await_database(programs: Path, port: int, user: dict[str, Any] | None) -> None:
+def _await_database(
+    programs: Path, port: int, user: dict[str, Any] | None, environment: Mapping[str, str]
+) -> None:
     """Make the database as soon as the server answers; it listens a moment before."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            _run([programs / "createdb", "-h", _HOST, "-p", port, "-U", "test", "test"], user)
+            _run([programs / "createdb", "-h", _HOST, "-p", port, "-U", "test", "test"], user, environment)
         except ServerError:
             if time.monotonic() > deadline:
                 raise

@@ -163,9 +163,10 @@ async def test_what_was_written_is_there_after_reopening(database: str, backend:
 async def test_a_sweep_drops_what_was_not_seen(backend: IndexBackend) -> None:
     await backend.load("b", [ObjectRow(f"p/{n}", n) for n in range(50)] + [ObjectRow("q", 1)], 10.0)
     await backend.load("b", [ObjectRow(f"p/{n}", n) for n in range(0, 50, 2)], 20.0)
-    dropped, after, goes = 0, "", 0
+    dropped, goes = 0, 0
+    after: str | None = ""
     while after is not None:
-        some, after = await backend.sweep("b", "p/", 20.0, after, 20)  # type: ignore[assignment]
+        some, after = await backend.sweep("b", "p/", 20.0, after, 20)
         dropped, goes = dropped + some, goes + 1
     assert (dropped, goes) == (25, 3)
     assert sorted(await keys_of(backend)) == sorted(["q", *(f"p/{n}" for n in range(0, 50, 2))])

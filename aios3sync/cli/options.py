@@ -115,7 +115,7 @@ connection_options = _group(
 output_options = _group(
     click.option("--json", "json", is_flag=True, help="Print one JSON document and nothing else."),
     click.option("-q", "--quiet", is_flag=True, help="Print errors alone."),
-    click.option("-v", "--verbose", count=True, help="Tell more; -vv also shows tracebacks."),
+    click.option("-v", "--verbose", count=True, help="Tell more; -vv also shows tracebacks and the log."),
 )
 
 progress_options = _group(

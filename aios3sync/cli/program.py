@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from typing import Final
 
@@ -45,6 +46,11 @@ def program() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; errors become one line on stderr and an exit code."""
     open_missing_streams()
+    with _log_shown() if "-vv" in arguments else nullcontext():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     try:
         code = program.main(list(arguments), prog_name="aios3sync", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -57,3 +63,20 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
         return tell(error, verbose="-vv" in arguments)
     return int(code or 0)
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    """Write what the package logs to stderr: limits that change, the lane that is taken."""
+    import logging  # ten milliseconds that few command lines need
+
+    log, handler = logging.getLogger("aios3sync"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    before = log.level
+    log.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)

@@ -149,3 +149,13 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
         "failed: mem: read: Input/output error"
     ]
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}
+
+
+def test_the_log_is_shown_at_vv_alone(cli: CommandLine, tree: Path, bucket: Bucket) -> None:
+    """Why requests go another way than usual is worth a line, but not for everybody."""
+    proxied = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "elsewhere"}
+    quiet = cli.process("sync", tree, bucket.url(), "--dry-run", "--check", "list", set_=proxied)
+    loud = cli.process("sync", tree, bucket.url(), "--dry-run", "--check", "list", "-vv", set_=proxied)
+    assert quiet.code == loud.code == 1
+    assert "aios3sync.stores" not in quiet.err
+    assert "aios3sync.stores: requests go through botocore" in loud.err

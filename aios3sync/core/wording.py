@@ -1,4 +1,4 @@
-"""Values as words for people: sizes, counts, durations, and names without what a terminal or page would obey."""
+"""Values as words for people: sizes, counts, durations, and names without what a terminal would obey."""
 
 from __future__ import annotations
 

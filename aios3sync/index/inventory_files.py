@@ -10,10 +10,12 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from io import TextIOWrapper
+from itertools import islice
+from operator import itemgetter
 from typing import IO, Any, Final
 from urllib.parse import unquote_plus
 
@@ -53,55 +55,43 @@ def batches_of_csv(file: IO[bytes], columns: Sequence[str], bucket: str) -> Iter
     Raises:
         InventoryError: the file is not as the manifest says.
     """
-    place = _places(columns, _NAMES)
+    entry = _entries(columns, bucket)
     try:
         with gzip.open(file) as unpacked, TextIOWrapper(unpacked, "utf-8", newline="") as text:
             rows = csv.reader(text, strict=True)
-            batch: list[TargetEntry] = []
-            for row in rows:
-                if len(row) != len(columns):
-                    raise InventoryError(
-                        f"line {rows.line_num}: {len(row)} columns, the manifest names {len(columns)}"
-                    )
-                if _is_current(row, place):
-                    batch.append(_entry(row, place, bucket))
-                if len(batch) == _BATCH:
+            while lines := list(islice(rows, _BATCH)):
+                batch = [found for line in lines if (found := entry(line)) is not None]
+                if batch:
                     yield batch
-                    batch = []
-            if batch:
-                yield batch
     except (OSError, EOFError, zlib.error, csv.Error, OverflowError, ValueError) as error:
         raise InventoryError(f"no CSV under gzip ({type(error).__name__}: {error})") from error
 
 
-def _places(columns: Sequence[str], names: dict[str, str]) -> dict[str, int]:
-    """Where the columns of interest are; -1 for one that was not chosen."""
-    place = {name: columns.index(name) if name in columns else -1 for name in names}
+def _entries(columns: Sequence[str], bucket: str) -> Callable[[list[str]], TargetEntry | None]:
+    """What makes an entry of a line, or ``None`` of one that is no current object."""
     for name in _NEEDED:
-        if place[name] < 0:
+        if name not in columns:
             raise InventoryError(f"there is no column {name}; add it to the inventory's fields")
-    return place
+    width = len(columns)
+    # A column that was not chosen stands behind the line, where there is an empty text.
+    place = {name: columns.index(name) if name in columns else width for name in _NAMES}
+    facts = itemgetter(*(place[name] for name in ("Key", "Size", "ETag", "LastModifiedDate", "StorageClass")))
+    told, latest, marker = place["Bucket"], place["IsLatest"], place["IsDeleteMarker"]
 
+    def entry(line: list[str]) -> TargetEntry | None:
+        if len(line) != width:
+            raise InventoryError(f"a line of {len(line)} columns, the manifest names {width}")
+        line.append("")
+        if line[marker] in _TRUE or (latest < width and line[latest] not in _TRUE):
+            return None
+        if line[told] != bucket:
+            raise InventoryError(f"an object of another bucket, {line[told]!r}")
+        key, size, etag, modified, storage = facts(line)
+        if "%" in key or "+" in key:
+            key = unquote_plus(key, errors="strict")
+        return TargetEntry(key, int(size), etag.strip('"'), _seconds(modified) if modified else 0.0, storage)
 
-def _is_current(row: Sequence[str], place: dict[str, int]) -> bool:
-    latest, marker = place["IsLatest"], place["IsDeleteMarker"]
-    return (latest < 0 or row[latest] in _TRUE) and (marker < 0 or row[marker] not in _TRUE)
-
-
-def _entry(row: Sequence[str], place: dict[str, int], bucket: str) -> TargetEntry:
-    if row[place["Bucket"]] != bucket:
-        raise InventoryError(f"an object of another bucket, {row[place['Bucket']]!r}")
-    key = row[place["Key"]]
-    if "%" in key or "+" in key:
-        key = unquote_plus(key, errors="strict")
-    etag, modified, storage = place["ETag"], place["LastModifiedDate"], place["StorageClass"]
-    return TargetEntry(
-        key,
-        int(row[place["Size"]]),
-        row[etag].strip('"') if etag >= 0 else "",
-        _seconds(row[modified]) if modified >= 0 and row[modified] else 0.0,
-        row[storage] if storage >= 0 else "",
-    )
+    return entry
 
 
 @lru_cache(maxsize=4096)
@@ -145,7 +135,10 @@ def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
     def values(name: str, kind: Any, default: Any) -> list[Any]:
         if _NAMES[name] not in block.schema.names:
             return [default] * block.num_rows
-        listed: list[Any] = block.column(_NAMES[name]).cast(kind).to_pylist()
+        column = block.column(_NAMES[name])
+        if pa.types.is_timestamp(column.type):
+            column = column.cast(pa.timestamp("ms"))
+        listed: list[Any] = column.cast(kind).to_pylist()
         return [default if value is None else value for value in listed]
 
     buckets = values("Bucket", pa.string(), "")
@@ -153,7 +146,7 @@ def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
         values("Key", pa.string(), ""),
         values("Size", pa.int64(), 0),
         values("ETag", pa.string(), ""),
-        values("LastModifiedDate", pa.timestamp("ms"), None),
+        values("LastModifiedDate", pa.int64(), 0),
         values("StorageClass", pa.string(), ""),
         strict=True,
     )
@@ -169,5 +162,4 @@ def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
             continue
         if there != bucket:
             raise InventoryError(f"an object of another bucket, {there!r}")
-        seconds = modified.replace(tzinfo=UTC).timestamp() if modified else 0.0
-        yield TargetEntry(key, size, etag.strip('"'), seconds, storage)
+        yield TargetEntry(key, size, etag.strip('"'), modified / 1000, storage)

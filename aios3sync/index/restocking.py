@@ -12,13 +12,14 @@ import time
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import anyio
 import orjson
 
+from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
-from aios3sync.errors import UsageError
+from aios3sync.errors import AioS3SyncError, UsageError
 from aios3sync.index.backfill import BackfillReport, row_of_entry
 from aios3sync.index.behind import new_mark, saved
 from aios3sync.index.inventory import Inventory, find_manifest, open_inventory, read_inventory
@@ -30,6 +31,9 @@ from aios3sync.store.protocol import ObjectStore
 __all__ = ("InventoryReport", "run_inventory_backfill")
 
 _ITEM: Final = "inventory:"
+_HELD: Final = 50_000
+"""Entries that are sorted before they are written: some 15 MB, and as much again as rows."""
+_BATCH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,17 +151,36 @@ async def _load(
 ) -> Applied:
     applied, listed = Applied(), 0
     files, item = len(inventory.files), _ITEM + str(location)
+    held: list[TargetEntry] = []
+
+    async def flush() -> None:
+        """Write in the order of the keys, which files do not have: it takes half the time in a database."""
+        nonlocal applied
+        held.sort()
+        rows = list(map(row_of_entry, held))
+        held.clear()
+        for start in range(0, len(rows), _BATCH):
+            state = {item: progress.text()} if start + _BATCH >= len(rows) else None
+            some = rows[start : start + _BATCH]
+            applied = applied.plus(await backend.load(location.bucket, some, inventory.created, state))
+        written = applied.inserted + applied.updated
+        on_event(IndexProgress("list", progress.listed + listed, written, files, progress.file))
+
     reading = read_inventory(store, inventory, prefix=location.prefix, first=progress.file)
-    async with aclosing(reading) as batches:
-        async for number, batch in batches:
-            if number > progress.file:  # all files before it are in
-                progress.file, progress.listed, listed = number, progress.listed + listed, 0
-            listed += len(batch)
-            rows = list(map(row_of_entry, batch))
-            state: dict[str, Any] = {item: progress.text()}
-            applied = applied.plus(await backend.load(location.bucket, rows, inventory.created, state))
-            written = applied.inserted + applied.updated
-            on_event(IndexProgress("list", progress.listed + listed, written, files, number))
+    try:
+        async with aclosing(reading) as batches:
+            async for number, batch in batches:
+                if number > progress.file:  # all files before this one are in as soon as this is written
+                    await flush()
+                    progress.file, progress.listed, listed = number, progress.listed + listed, 0
+                listed += len(batch)
+                held += batch
+                if len(held) >= _HELD:
+                    await flush()
+    except AioS3SyncError:
+        await flush()  # what was read is so, whatever comes after it
+        raise
+    await flush()
     progress.listed += listed
     return applied
 

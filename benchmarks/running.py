@@ -38,6 +38,7 @@ class Bench:
         programs: placeholder to path.
         settle_s: how long files rest after a change: young files are hashed twice by careful tools.
         limit_s: how long one run may take.
+        patient: those who would take minutes are measured as well.
         saved: called after each case, so that an interruption loses one case at most.
     """
 
@@ -49,12 +50,15 @@ class Bench:
     runs: int
     settle_s: float
     limit_s: float
+    patient: bool
     say: Callable[[str], None]
     saved: Callable[[], None]
 
     def run_case(self, case: Case) -> None:
         """Run one case with everybody who has a command for it."""
         able = [each for each in self.contenders if case.verb in each.commands]
+        if not self.patient:
+            able = self._without_the_slow(case, able)
         free = machine.free_memory()
         reason = ""
         if free < case.memory:
@@ -78,6 +82,14 @@ class Bench:
         finally:
             shutil.rmtree(tree.root, ignore_errors=True)
             self.saved()
+
+    def _without_the_slow(self, case: Case, able: Sequence[Contender]) -> list[Contender]:
+        slow = [each.name for each in able if each.most and case.items > each.most]
+        if slow:
+            self.record.notes.append(
+                f"{case.name} without {', '.join(slow)}: --patient measures them as well"
+            )
+        return [each for each in able if each.name not in slow]
 
     def _dispatch(self, case: Case, tree: Tree, able: Sequence[Contender]) -> None:
         if case.verb == "fresh":
@@ -203,6 +215,7 @@ class Bench:
             "AWS_EC2_METADATA_DISABLED": "true",
             "S3_ENDPOINT_URL": endpoint.url,
             "RCLONE_CONFIG": "/dev/null",
+            **({} if self.server.etags else {"AIOS3SYNC_ETAGS": "opaque"}),
             **endpoint.environment(),
             **own,
         }

@@ -101,6 +101,7 @@ connection_options = _group(
     click.option(
         "--etags",
         type=click.Choice(["md5", "opaque"]),
+        envvar="AIOS3SYNC_ETAGS",
         help="'opaque' for an endpoint whose ETags look like MD5s and are none.",
     ),
     click.option(

@@ -73,6 +73,7 @@ def test_tools_and_single_rows_can_be_chosen() -> None:
     assert [each.name for each in chosen] == [
         "s5cmd best",
         "rclone best",
+        "rclone wide",
         "rclone verifying",
         "rclone default",
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import machine, running
+from benchmarks import contenders, machine, running
 from benchmarks.endpoints import BUCKET, client_of
 from benchmarks.record import load
 
@@ -59,6 +59,20 @@ def test_a_toy_run(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFix
     assert "Fresh sync of 20 x 4 KiB" in capsys.readouterr().out
     assert [each.name for each in tmp_path.iterdir()] == ["out.json"]
     assert BUCKET not in {each["Name"] for each in client_of(endpoint).list_buckets()["Buckets"]}
+
+
+def test_who_would_take_minutes_is_left_out_unless_there_is_patience(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the record says so."""
+    monkeypatch.setattr(contenders, "_FEW", 5)
+    asked = ("--tools", "aios3sync lane boto", "--cases", "fresh-10k")
+    assert run(endpoint, tmp_path, *asked) == 0
+    record = load(tmp_path / "out.json")
+    assert record.runs == []
+    assert "fresh-10k without aios3sync lane boto: --patient measures them as well" in record.notes
+    assert run(endpoint, tmp_path, *asked, "--patient") == 0
+    assert len(load(tmp_path / "out.json").runs) == 1
 
 
 def test_a_missing_peer_is_in_the_record(

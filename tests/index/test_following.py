@@ -14,6 +14,7 @@ import anyio
 import boto3
 import pytest
 from anyio import to_thread
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from aios3sync.errors import (
     CredentialsError,
     ObjectNotFoundError,
     StoreError,
+    ThrottledError,
     UnavailableError,
     UsageError,
 )
@@ -32,7 +34,7 @@ from aios3sync.index.rows import Applied, ObjectIndexError, ObjectRow, Removal, 
 from aios3sync.options import ConnectOptions
 from aios3sync.run import Stop
 from aios3sync.session import connect
-from aios3sync.store.boto.queue import open_queue
+from aios3sync.store.boto.queue import SqsQueue, open_queue
 from aios3sync.store.protocol import HeadResult
 from aios3sync.store.queue import QueuedMessage
 from aios3sync.testing.faulty import throttled, unavailable
@@ -601,6 +603,34 @@ async def test_the_queue_is_asked_where_its_url_says(
             region,
             url.rpartition("/1/")[0] or "http://127.0.0.1:9324",
         )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "text"),
+    [
+        ("AccessDenied", 403, AccessDeniedError, "the credentials need sqs:ReceiveMessage on the queue"),
+        ("KMS.AccessDeniedException", 400, AccessDeniedError, "the credentials need sqs:ReceiveMessage"),
+        ("InvalidClientTokenId", 403, CredentialsError, "the token is wrong"),
+        ("AWS.SimpleQueueService.NonExistentQueue", 400, StoreError, "there is no such queue"),
+        ("OverLimit", 403, ThrottledError, "OverLimit"),
+        ("ThrottlingException", 400, ThrottledError, "ThrottlingException"),
+        ("InternalError", 500, UnavailableError, "InternalError"),
+    ],
+)
+async def test_what_a_queue_refuses(code: str, status: int, kind: type[StoreError], text: str) -> None:
+    class Client:
+        async def receive_message(self, **_: Any) -> None:
+            answer = {
+                "Error": {"Code": code, "Message": "the token is wrong"},
+                "ResponseMetadata": {"HTTPStatusCode": status},
+            }
+            raise ClientError(answer, "ReceiveMessage")
+
+    queue = SqsQueue(Client(), "https://sqs.eu-central-1.amazonaws.com/1/name")
+    with pytest.raises(kind, match=text) as caught:
+        await queue.receive(0)
+    assert str(caught.value).startswith("ReceiveMessage name: ")
+    assert caught.value.code == code
 
 
 async def test_credentials_are_needed() -> None:

@@ -15,7 +15,13 @@ from anyio import move_on_after, to_thread
 from botocore.exceptions import NoRegionError
 
 import aios3sync
-from aios3sync.errors import AccessDeniedError, CredentialsError, StoreError, UsageError
+from aios3sync.errors import (
+    AccessDeniedError,
+    CredentialsError,
+    StoreError,
+    ThrottledError,
+    UsageError,
+)
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.queue import QueuedMessage
@@ -28,7 +34,8 @@ _HOST: Final = re.compile(
     r"(?:sqs(?:-fips)?\.([a-z0-9-]+)|([a-z0-9-]+)\.queue|sqs|queue)(?:\.dualstack)?\.(?:amazonaws|api\.aws)\b.*"
 )
 _MISSING: Final = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"})
-_DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException"})
+_DENIED: Final = ("AccessDenied", "AccessDeniedException")  # perhaps after "KMS."
+_THROTTLED: Final = ("OverLimit", "ThrottlingException", "RequestThrottled", "Throttled", "KmsThrottled")
 
 
 @asynccontextmanager
@@ -159,7 +166,9 @@ def _named(operation: str, url: str) -> Iterator[None]:
         kind = type(error)
         if error.code in _MISSING:
             text = "there is no such queue; check its URL and region"
-        elif error.code in _DENIED:
+        elif error.code.endswith(_THROTTLED):
+            kind = ThrottledError
+        elif error.code.endswith(_DENIED):
             kind = AccessDeniedError
             text = f"not allowed; the credentials need sqs:{operation} on the queue ({error.code})"
         elif error.code in ("InvalidClientTokenId", "UnrecognizedClientException"):

@@ -167,11 +167,14 @@ class Recorder:
 
     def _count(self, outcome: Outcome) -> None:
         tally, sink = self._tally, self._sink
+        if type(outcome) is Uploaded:  # a pattern takes three times as long, and these are by far the most
+            row = outcome.row
+            tally.uploaded_bytes += outcome.sent
+            tally.settle("uploaded")
+            if sink is not events.discard:
+                sink(events.ObjectUploaded(row.key, row.size, row.etag, outcome.reason))
+            return
         match outcome:
-            case Uploaded(row, sent, reason):
-                tally.uploaded_bytes += sent
-                tally.settle("uploaded")
-                sink(events.ObjectUploaded(row.key, row.size, row.etag, reason))
             case Adopted():
                 tally.settle("adopted")
             case Touched(_, visible):
@@ -200,8 +203,11 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
     rows: list[RecordedEntry] = []
     gone: list[str] = []
     for outcome in batch:
+        if type(outcome) is Uploaded:
+            rows.append(outcome.row)
+            continue
         match outcome:
-            case Uploaded() | Adopted() | Touched():
+            case Adopted() | Touched():
                 rows.append(outcome.row)
             case Deleted() | Forgotten() | Fault(forget=True):
                 gone.append(outcome.key)

@@ -262,7 +262,8 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
         return run.fault_of(entry.key, "upload", error)
     run.answered()
     run.opaque_etags |= is_opaque_encryption(result.encryption)
-    run.events(events.BytesSent(entry.key, entry.size))
+    if run.events is not events.discard:
+        run.events(events.BytesSent(entry.key, entry.size))
     row = run.row(entry, original, result.etag, settled=body.file.settled, encoding=body.encoding)
     sent, content_type = len(body.content), options.content_type
     return Uploaded(row, sent, body.reason, content_type, result.encryption, body.image)

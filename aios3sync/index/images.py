@@ -7,6 +7,7 @@ which refuses large images for the sake of a decoder that is not run here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -37,6 +38,12 @@ def require_pillow(option: str) -> None:
         raise UsageError(f"{option}: images need Pillow; pip install 'aios3sync[images]'")
 
 
+@cache
+def _has_pillow() -> bool:
+    """Looked for once: a million images must not look for what is not there."""
+    return find_spec("PIL") is not None
+
+
 def is_image_name(name: str) -> bool:
     """Whether a key or file name has the extension of an image; costs next to nothing."""
     stem, _, extension = name.rpartition(".")
@@ -57,7 +64,7 @@ def image_size(name: str, head: bytes) -> tuple[int, int] | None:
     Returns:
         ``None`` where it is no image, is broken, or needs more than ``head``, and without Pillow.
     """
-    if not is_image_name(name):
+    if not is_image_name(name) or not _has_pillow():
         return None
     try:
         return _size(head)

@@ -16,7 +16,6 @@ from typing import Final
 from anyio import to_thread
 
 from aios3sync.errors import (
-    BucketNotFoundError,
     CredentialsError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -92,13 +91,13 @@ class Cache:
         """Read our own file.
 
         Raises:
-            BucketNotFoundError, CredentialsError: nothing else will work either.
+            CredentialsError: nothing else will work either.
         """
         try:
             body, etag = await self._get(self.path)
         except ObjectNotFoundError:
             return Found()
-        except (BucketNotFoundError, CredentialsError):
+        except CredentialsError:
             raise
         except StoreError as error:
             return Found(problem=f"the cache could not be read: {error}", readable=False)
@@ -232,7 +231,7 @@ class StatsCache:
             found = await cache.read()
             if not found.readable:
                 # Asked again, so that the error itself is raised.
-                await self._store.head(cache.path)
+                await self._store.get(cache.path, length=1)
             if found.size is not None:
                 place = (self._endpoint, self._store.bucket, cache.path)
                 hits, misses = await to_thread.run_sync(counted, *place)

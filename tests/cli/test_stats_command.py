@@ -113,7 +113,7 @@ def test_a_target_that_is_none(cli: CommandLine) -> None:
 def test_a_bucket_that_is_not_there_is_an_error_and_no_zeros(cli: CommandLine) -> None:
     ended = cli("stats", "s3://no-such-bucket-anywhere")
     assert (ended.code, ended.out) == (1, "")
-    assert "no such bucket" in ended.error
+    assert ended.error.startswith("ListObjectsV2 s3://no-such-bucket-anywhere: no such bucket")
     as_json = cli("stats", "s3://no-such-bucket-anywhere", "--json")
     assert (as_json.code, "objects" in as_json.json()) == (1, False)
 

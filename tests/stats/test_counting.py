@@ -277,6 +277,21 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert held >= 180
 
 
+@given(listings, st.randoms(use_true_random=False))
+def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], dice: random.Random) -> None:
+    other = list(listing)
+    dice.shuffle(other)
+    one, two = Sample(), Sample()
+    for sample, order in ((one, listing), (two, other)):
+        for entry in order:
+            sample.add("delta", entry)
+    assert sorted(one.firsts()) == sorted(two.firsts())
+    assert one.seconds() == two.seconds()
+    folders = {entry.key.rpartition("/")[0] for entry in listing}
+    firsts = {min(e for e in listing if e.key.rpartition("/")[0] == folder) for folder in folders}
+    assert {entry for _, entry in one.firsts()} == firsts
+
+
 def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.stats.sampling.MOST_GROUPS", 10)
     sample = Sample()

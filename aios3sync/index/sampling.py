@@ -1,14 +1,18 @@
 """Random rows of a selection, as steps; without sorting, and uniform by construction.
 
-The rows of a selection are numbered without gaps: first the slots of a folder itself, then one folder
-below it after the other, each with as many numbers as it has rows (its maintained sum). Different numbers
-are drawn by :meth:`random.Random.sample`, each set as likely as any other; the number's folder is found by
-going down the sums, the row by its slot. Since slots have no gaps, whatever was deleted, and every row
-has exactly one number, so is every set of rows. Each level of folders costs one statement.
+All rows of a bucket have numbers without gaps, and so have the rows of each folder (their slots), whatever
+was deleted. Different numbers are drawn by :meth:`random.Random.sample`, each set as likely as any other,
+and every row has exactly one number, so every set of rows is as likely as any other.
+
+What is below a folder is a part of the bucket. Where that is a large part, numbers of the bucket are drawn
+until enough rows are of the part: rejection keeps uniform what was uniform. Of a small part the rows are
+numbered themselves: first the slots of the folder, then one folder below it after the other, each with as
+many numbers as it has rows (its maintained sum); the folder of a number is found by going down the sums, a
+statement for each level.
 
 A prefix that is no folder covers whole folders and some names of one folder. Up to
-:data:`~aios3sync.index.protocol.EXACT_UP_TO` such names are read and numbered likewise. Where there are more,
-rows of the folder are drawn until enough of them have the prefix: rejection keeps uniform what was uniform.
+:data:`~aios3sync.index.protocol.EXACT_UP_TO` such names are read and numbered likewise; where there are more
+they are a large part of their folder, and found by rejection.
 """
 
 from __future__ import annotations
@@ -35,8 +39,13 @@ _COVERED: Final = """SELECT id, objects, direct FROM folders WHERE parent = $1 A
 _NAMED: Final = """SELECT place FROM objects WHERE folder = $1 AND name >= $2 AND name < $3
     ORDER BY name LIMIT $4"""
 _PLACED: Final = f"SELECT {COLUMNS}, place FROM objects WHERE place = ANY($1)"  # noqa: S608
+_NUMBERED: Final = f"SELECT {COLUMNS}, number FROM objects WHERE scope = $1 AND number = ANY($2)"  # noqa: S608
+_TOP: Final = "SELECT objects FROM folders WHERE scope = $1 AND path = ''"
 _TRIES: Final = 4
 """Slots that are drawn for each name that is missing, at once."""
+_STRETCH: Final = 2048
+_LARGE: Final = 0.03
+"""The share of a bucket from which on drawing from the bucket is quicker than going down its folders."""
 
 Node = tuple[int, int, int]
 """A folder: its number, the rows below it, and those directly in it, which come first."""
@@ -52,16 +61,46 @@ def sample(name: str, selection: Selection, count: int, seed: int | None) -> Ste
     if not found:
         return []
     number, objects, direct = map(int, found[0])
+    if not objects:
+        return []
     if selection.folder is not None:
         drawn = dice.sample(range(direct), min(count, direct))
         places = [number * SLOTS + slot for slot in drawn]
     elif selection.prefix == folder:
+        (whole,) = (yield Fetch(_TOP, (scope,)))[0]
+        if objects >= whole * _LARGE:
+            return (yield from _of_bucket(scope, selection, min(count, objects), (objects, int(whole)), dice))
         drawn = dice.sample(range(objects), min(count, objects))
         places = yield from _places((number, objects, direct), drawn)
     else:
         places = yield from _of_prefix((number, objects, direct), selection.prefix, count, dice)
     rows = {row[11]: row_of(row, selection.bucket) for row in (yield from _at(places))}
     return [rows[place] for place in places if place in rows]
+
+
+def _of_bucket(
+    scope: int, selection: Selection, count: int, sizes: tuple[int, int], dice: Random
+) -> Steps[list[ObjectRow]]:
+    """Rows of a large part of a bucket, drawn from all of it."""
+    part, whole = sizes
+    chosen: dict[int, ObjectRow] = {}
+    # One draw is nearly always enough. Where it is not, another one adds to it: no row is favoured by that.
+    order = dice.sample(range(whole), min(whole, _enough(count, part, whole)))
+    while True:
+        for start in range(0, len(order), _STRETCH):
+            drawn = order[start : start + _STRETCH]
+            rows = {row[11]: row for row in (yield Fetch(_NUMBERED, (scope, drawn)))}
+            for number in drawn:
+                if rows[number][0].startswith(selection.prefix):
+                    chosen[number] = row_of(rows[number], selection.bucket)
+                    if len(chosen) == count:
+                        return list(chosen.values())
+        order = dice.sample(range(whole), len(order))
+
+
+def _enough(count: int, part: int, whole: int) -> int:
+    """How many numbers hold ``count`` rows of the part, with some to spare."""
+    return int((count + 3 * count**0.5 + 3) * whole / part) + 1
 
 
 def _at(places: list[int]) -> Steps[Sequence[Sequence[Any]]]:

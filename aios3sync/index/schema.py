@@ -28,7 +28,8 @@ CREATE TABLE objects (
     content_type TEXT NOT NULL, storage_class TEXT NOT NULL, width INTEGER, height INTEGER, metadata {json},
     thumbnail {text} NOT NULL, uploaded_at DOUBLE PRECISION NOT NULL, last_modified DOUBLE PRECISION NOT NULL,
     observed DOUBLE PRECISION NOT NULL, sequencer {text} NOT NULL, folder BIGINT NOT NULL,
-    place BIGINT NOT NULL, name {text} NOT NULL, extension {text} NOT NULL, {primary_key}
+    place BIGINT NOT NULL, number BIGINT NOT NULL, name {text} NOT NULL, extension {text} NOT NULL,
+    {primary_key}
 );
 CREATE TABLE removals (
     scope BIGINT NOT NULL, key {text} NOT NULL, observed DOUBLE PRECISION NOT NULL, sequencer {text} NOT NULL,
@@ -44,11 +45,15 @@ DEFERRED: Final = {
     "objects_folder_name": "folder, name",
     "objects_folder_size": "folder, size{id}",
     "objects_folder_uploaded": "folder, uploaded_at{id}",
-    "objects_name": "scope, name{id}",
-    "objects_size": "scope, size{id}",
-    "objects_uploaded": "scope, uploaded_at{id}",
+    "objects_name": "scope, name, id, folder",
+    "objects_number": "scope, number",
+    "objects_size": "scope, size, id, folder",
+    "objects_uploaded": "scope, uploaded_at, id, folder",
 }
-"""Search trees that are built after many rows have been loaded; ``id`` is part of every tree of SQLite."""
+"""Search trees that are built after many rows have been loaded; ``id`` ends every tree of SQLite by itself.
+
+Those of a whole bucket hold the folder, so that rows of other folders are passed over without a look at them.
+"""
 
 SQLITE_STEPS: Final = (
     _TABLES.format(

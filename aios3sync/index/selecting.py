@@ -194,7 +194,23 @@ def _below(  # noqa: PLR0913 - what the protocol says, and where
         many = yield Fetch(_COUNT_BELOW, (scope, prefix, end, _FEW_FOLDERS + 1))
         if many[0][0] <= _FEW_FOLDERS:
             return (yield from _merged((scope, prefix, end), order, limit, desc, after, dialect))
+        return (yield from _passing_over((scope, prefix, end), order, limit, desc, after))
     return (yield from _by_value(small, order, limit, desc, after))
+
+
+def _passing_over(
+    bounds: tuple[int, str, str], order: Order, limit: int, desc: bool, after: Position | None
+) -> Steps[Sequence[Sequence[Any]]]:
+    """The next rows of the bucket whose folder is below a prefix, found in the tree of the bucket alone."""
+    way, than = ("DESC", "<") if desc else ("ASC", ">")
+    beyond = f"AND ({order}, id) {than} ($4, $5)" if after is not None else ""
+    arguments: tuple[Any, ...] = (*bounds, *(after or ()), limit)
+    ordered = f"ORDER BY {order} {way}, id {way} LIMIT ${len(arguments)}"
+    found = f"""SELECT id, {order} FROM objects
+        WHERE scope = $1 AND folder IN ({_BELOW}) {beyond} {ordered}"""  # noqa: S608 - constants
+    sql = f"""SELECT {COLUMNS}, id, {order} FROM objects
+        WHERE scope = $1 AND (id, {order}) IN ({found}) {ordered}"""  # noqa: S608 - constants
+    return (yield Fetch(sql, arguments))
 
 
 def _sorted(

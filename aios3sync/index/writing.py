@@ -2,7 +2,7 @@
 
 The rows of a folder have the *slots* 0, 1, 2, … without a gap: a row that goes is replaced by the last one.
 So a slot drawn at random is a row drawn at random, whatever was deleted before. A *place* is the number of
-the folder and the slot in one integer.
+the folder and the slot in one integer. In the same way all rows of a bucket have the *numbers* 0, 1, 2, …
 
 Every transaction first locks the row of its bucket. Each batch changes the sums of the top folder, so
 writers of one bucket have to wait for each other anyhow; those of different buckets share nothing. So no two
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
@@ -24,16 +24,16 @@ __all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of"
 
 SLOTS: Final = 1 << 32
 """More than any folder has rows; a place is ``folder * SLOTS + slot``."""
-_COLUMNS: Final = ("scope", *FACTS, "folder", "place", "name", "extension")
+_COLUMNS: Final = ("scope", *FACTS, "folder", "place", "number", "name", "extension")
 _FACTS: Final = ", ".join(FACTS)
 _SCOPE: Final = "SELECT id FROM scopes WHERE name = $1 AND bucket = $2"
 _NEW_SCOPE: Final = "INSERT INTO scopes (name, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-_STORED: Final = f"SELECT {_FACTS}, place FROM objects WHERE scope = $1 AND key = ANY($2)"  # noqa: S608
+_STORED: Final = f"SELECT {_FACTS}, place, number FROM objects WHERE scope = $1 AND key = ANY($2)"  # noqa: S608
 _REMOVALS: Final = "SELECT key, observed, sequencer FROM removals WHERE scope = $1 AND key = ANY($2)"
 _REMEMBER: Final = """INSERT INTO removals (scope, key, observed, sequencer) VALUES ($1, $2, $3, $4)
     ON CONFLICT (scope, key) DO UPDATE SET observed = excluded.observed, sequencer = excluded.sequencer"""
 _REVIVE: Final = "DELETE FROM removals WHERE scope = $1 AND key = ANY($2)"
-_FOLDERS: Final = "SELECT path, id, direct FROM folders WHERE scope = $1 AND path = ANY($2)"
+_FOLDERS: Final = "SELECT path, id, direct, objects FROM folders WHERE scope = $1 AND path = ANY($2)"
 # The parents come first, so they are there when their children ask for their number.
 _NEW_FOLDER: Final = """INSERT INTO folders (scope, path, parent, objects, size, direct, direct_size)
     SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT),
@@ -46,6 +46,8 @@ _DROP_FOLDERS: Final = (
 _DELETE: Final = "DELETE FROM objects WHERE scope = $1 AND key = ANY($2)"
 _TAIL: Final = "SELECT place, key FROM objects WHERE place >= $1 AND place < $2 ORDER BY place"
 _MOVE: Final = "UPDATE objects SET place = $3 WHERE scope = $1 AND key = $2"
+_LAST_NUMBERS: Final = "SELECT number, key FROM objects WHERE scope = $1 AND number >= $2 ORDER BY number"
+_RENUMBER: Final = "UPDATE objects SET number = $3 WHERE scope = $1 AND key = $2"
 _SAVE: Final = """INSERT INTO state (name, item, value) VALUES ($1, $2, $3)
     ON CONFLICT (name, item) DO UPDATE SET value = excluded.value"""
 _UNSAVE: Final = "DELETE FROM state WHERE name = $1 AND item = ANY($2)"
@@ -58,6 +60,18 @@ LAST: Final = "\U0010ffff" * 257
 
 _SETS: Final = ", ".join(f"{name} = ${number}" for number, name in enumerate(FACTS[1:], 3))
 _UPDATE: Final = f"UPDATE objects SET {_SETS} WHERE scope = $1 AND key = $2"  # noqa: S608
+
+
+Place = tuple[int, int]
+"""Of a row: in its folder, and its number in the bucket."""
+
+
+class _Folder(NamedTuple):
+    """A folder as it is stored: its number, the rows directly in it, and those below it."""
+
+    number: int
+    direct: int
+    objects: int
 
 
 def scope_of(name: str, bucket: str) -> Steps[int]:
@@ -77,10 +91,10 @@ def apply(
     yield from _lock(scope, dialect)
     keys = sorted({change.key for change in changes})
     stored: dict[str, Known] = {}
-    places: dict[str, int] = {}
-    for *facts, place in (yield Fetch(_STORED, (scope, keys))) if keys else ():
+    places: dict[str, Place] = {}
+    for *facts, place, number in (yield Fetch(_STORED, (scope, keys))) if keys else ():
         stored[facts[0]] = Known(*facts)
-        places[facts[0]] = place
+        places[facts[0]] = (place, number)
     removals = {
         key: Known(key, -1, observed=observed, sequencer=sequencer)
         for key, observed, sequencer in ((yield Fetch(_REMOVALS, (scope, keys))) if keys else ())
@@ -105,7 +119,7 @@ def _write(
     scope: int,
     plan: BatchPlan,
     stored: Mapping[str, Known],
-    places: Mapping[str, int],
+    places: Mapping[str, Place],
 ) -> Steps[None]:
     sums = fold(plan, stored)
     folders = yield from _folders(scope, sorted(sums))
@@ -133,64 +147,78 @@ def _update(scope: int, updates: Sequence[Known], stored: Mapping[str, Known]) -
         yield Many(_UPDATE, changed)
 
 
-def _folders(scope: int, paths: list[str]) -> Steps[dict[str, tuple[int, int]]]:
+def _folders(scope: int, paths: list[str]) -> Steps[dict[str, _Folder]]:
     """The number and the direct rows of folders, ascending; those that are not there are made."""
     if not paths:
         return {}
-    found = {path: (number, direct) for path, number, direct in (yield Fetch(_FOLDERS, (scope, paths)))}
+    found = {path: _Folder(*facts) for path, *facts in (yield Fetch(_FOLDERS, (scope, paths)))}
     missing = [path for path in paths if path not in found]
     if missing:
         yield Many(_NEW_FOLDER, [(scope, path, parent_of(path) if path else None) for path in missing])
-        for path, number, direct in (yield Fetch(_FOLDERS, (scope, missing))):
-            found[path] = (number, direct)
+        for path, *facts in (yield Fetch(_FOLDERS, (scope, missing))):
+            found[path] = _Folder(*facts)
     return found
 
 
 def _remove(
-    scope: int, removes: Sequence[Known], places: Mapping[str, int], folders: dict[str, tuple[int, int]]
+    scope: int, removes: Sequence[Known], places: Mapping[str, Place], folders: dict[str, _Folder]
 ) -> Steps[None]:
     """Delete rows, and move the last ones of their folders into the gaps."""
     gone: dict[str, dict[int, str]] = defaultdict(dict)
     for row in removes:
-        gone[folder_of(row.key)][places[row.key]] = row.key
+        gone[folder_of(row.key)][places[row.key][0]] = row.key
     moves: list[tuple[int, str, int]] = []
     for folder in sorted(gone):
-        number, direct = folders[folder]
+        number, direct, objects = folders[folder]
         left = direct - len(gone[folder])
         base = number * SLOTS
         tail = yield Fetch(_TAIL, (base + left, base + SLOTS))
         movers = [key for place, key in tail if place not in gone[folder]]
         gaps = sorted(place for place in gone[folder] if place < base + left)
         moves += [(scope, key, gap) for key, gap in zip(movers, gaps, strict=True)]
-        folders[folder] = (number, left)
+        folders[folder] = _Folder(number, left, objects)
+    renumbered = yield from _renumbered(scope, {places[row.key][1] for row in removes}, folders)
     yield Fetch(_DELETE, (scope, [row.key for row in removes]))
     if moves:
         yield Many(_MOVE, moves)
+    if renumbered:
+        yield Many(_RENUMBER, renumbered)
 
 
-def _placed(scope: int, plan: BatchPlan, folders: dict[str, tuple[int, int]]) -> Iterable[tuple[object, ...]]:
+def _renumbered(scope: int, gone: set[int], folders: dict[str, _Folder]) -> Steps[list[tuple[int, str, int]]]:
+    """The new numbers of the last rows of a bucket, which fill the gaps that others leave."""
+    top = folders[""]
+    left = top.objects - len(gone)
+    tail = yield Fetch(_LAST_NUMBERS, (scope, left))
+    movers = [key for number, key in tail if number not in gone]
+    gaps = sorted(number for number in gone if number < left)
+    folders[""] = top._replace(objects=left)
+    return [(scope, key, gap) for key, gap in zip(movers, gaps, strict=True)]
+
+
+def _placed(scope: int, plan: BatchPlan, folders: dict[str, _Folder]) -> Iterable[tuple[object, ...]]:
     """The new rows with all their columns, each at the next slot of its folder."""
     last, number, slot = None, 0, 0
-    for row in plan.inserts:
+    for in_bucket, row in enumerate(plan.inserts, folders[""].objects if plan.inserts else 0):
         key = row[0]
         cut = key.rfind("/") + 1
         folder = key[:cut]
         if folder != last:
             if last is not None:
-                folders[last] = (number, slot)
-            number, slot = folders[folder]
+                folders[last] = folders[last]._replace(direct=slot)
+            number, slot, _ = folders[folder]
             last = folder
         name = key[cut:]
-        yield (scope, *row, number, number * SLOTS + slot, name, extension_of(name))
+        yield (scope, *row, number, number * SLOTS + slot, in_bucket, name, extension_of(name))
         slot += 1
 
 
-def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, tuple[int, int]]) -> Steps[None]:
+def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, _Folder]) -> Steps[None]:
     changed = [(path, total) for path, total in sorted(sums.items()) if total != Sums()]
     if not changed:
         return
     rows = [
-        (folders[path][0], total.objects, total.size, total.direct, total.direct_size)
+        (folders[path].number, total.objects, total.size, total.direct, total.direct_size)
         for path, total in changed
     ]
     yield Many(_GROW, rows)
@@ -213,10 +241,10 @@ def sweep(  # noqa: PLR0913 - what the protocol says, and where
     going_on = str(rows[-1][0]) if len(rows) == limit else None
     if stale:
         stored: dict[str, Known] = {}
-        places: dict[str, int] = {}
-        for *facts, place in (yield Fetch(_STORED, (scope, stale))):
+        places: dict[str, Place] = {}
+        for *facts, place, number in (yield Fetch(_STORED, (scope, stale))):
             stored[facts[0]] = Known(*facts)
-            places[facts[0]] = place
+            places[facts[0]] = (place, number)
         plan = BatchPlan(removes=[stored[key] for key in stale])
         yield from _write(scope, plan, stored, places)
     return len(stale), going_on

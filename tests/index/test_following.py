@@ -15,7 +15,7 @@ import boto3
 import pytest
 from anyio import to_thread
 from botocore.exceptions import ClientError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.errors import (
@@ -235,6 +235,7 @@ async def test_events_of_several_buckets() -> None:
     assert set(world.rows.known) == {("one", "a"), ("two", "a")}
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.permutations(range(1, 7)), st.lists(st.integers(1, 6), max_size=6), st.integers(1, 6))
 def test_any_order_and_any_duplicates_end_the_same(order: list[int], again: list[int], size: int) -> None:
     """Puts and deletes of one key in turn; the last one is a put."""

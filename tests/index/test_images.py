@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -90,6 +90,7 @@ def test_a_wrong_extension_does_no_harm() -> None:
     assert image_size("A.JPG", content("webp", (4, 3))) == (4, 3)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.sampled_from(sorted(EXTENSIONS)), st.binary(max_size=200))
 def test_noise_is_no_image(extension: str, body: bytes) -> None:
     image_size(f"a.{extension}", body)
@@ -98,6 +99,7 @@ def test_noise_is_no_image(extension: str, body: bytes) -> None:
 STARTS = [content(name, (40, 30))[:80] for name in FORMATS]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     st.sampled_from(STARTS), st.integers(0, 60), st.binary(min_size=1, max_size=20), st.binary(max_size=80)
 )

@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -188,6 +188,7 @@ async def test_an_inventory_of_current_versions_without_optional_fields() -> Non
     assert await everything(store) == [(0, TargetEntry("a", 1, ""))]
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), max_size=20))
 def test_any_key_survives_both_forms(keys: list[str]) -> None:
     rows = [row(key) for key in keys]
@@ -304,6 +305,7 @@ def test_what_is_no_manifest(content: bytes) -> None:
         parse_manifest(content)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary() | st.text().map(str.encode))
 def test_no_content_raises_anything_else(content: bytes) -> None:
     try:

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.index.notifications import (
@@ -193,6 +193,7 @@ def test_a_removal_tells_no_size_and_no_etag() -> None:
     assert (event.size, event.etag) == (None, "")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(0, 2**200), min_size=2, max_size=8), st.data())
 def test_sequencers_sort_as_numbers(numbers: list[int], data: st.DataObject) -> None:
     """Whatever their length and case: the shorter one is padded on the left."""
@@ -264,6 +265,7 @@ def mutated(value: Any, data: st.DataObject) -> Any:
     return value
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.sampled_from(["direct", "wrapped", "bridged"]), st.data())
 def test_a_damaged_notification_raises_the_one_error_or_none(way: str, data: st.DataObject) -> None:
     body = direct(record(size=5, eTag="x", versionId="v")) if way != "bridged" else bridged("Object Deleted")
@@ -273,11 +275,13 @@ def test_a_damaged_notification_raises_the_one_error_or_none(way: str, data: st.
     survives(text)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text() | st.binary())
 def test_no_body_at_all_raises_anything_else(body: str | bytes) -> None:
     survives(body)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(JSON.map(json.dumps))
 def test_no_json_at_all_raises_anything_else(body: str) -> None:
     survives(body)

@@ -15,7 +15,7 @@ import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.errors import StoreError
@@ -66,6 +66,7 @@ ROOTS = st.sampled_from(["/", "/bucket/", "/base/path/bucket/"])
 HOSTS = st.sampled_from(["h", "bucket.s3.eu-west-1.amazonaws.com", "127.0.0.1:8333", "[::1]:9000"])
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(METHODS, st.booleans(), HOSTS, ROOTS, KEYS, TOKENS, st.integers(1, MAX_EXPIRES), st.booleans())
 @example("GET", False, "h", "/", "".join(map(chr, range(1, 256))), "t/+=", 1, False)
 @example("GET", True, "h", "/b/", "%41+ ~a//../?x=y&X-Amz-Expires=9#z", "", 1, True)

@@ -251,14 +251,15 @@ class Session:
 
         location, chosen, counts = Location.parse(target), StatsOptions.of(options), RequestCounts()
         payer = "requester" if chosen.request_payer else ""
-        reading = {"sse_customer_key": chosen.sse_customer_key, "request_payer": payer}
-        store = await self._stores.opener(location.bucket, counts, **reading)()
+        key = {"sse_customer_key": chosen.sse_customer_key} if chosen.sse_customer_key else {}
+        store = await self._stores.opener(location.bucket, counts, request_payer=payer)()
         if self._refreshes is None:
             # After the client was opened, so that the refreshes end before it is closed.
             self._refreshes = Refreshes()
             self._closing.push_async_exit(self._refreshes.close)
         question = Question(
-            store=store,
+            store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
+            cache_store=store,
             prefix=location.prefix,
             options=chosen,
             endpoint=self.endpoint,

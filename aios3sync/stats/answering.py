@@ -49,6 +49,7 @@ class Question:
         options: how.
         endpoint: its name, for the local count of hits and misses.
         workers: requests at once, at most.
+        cache_store: reads and writes the cache; ``None`` is ``store``, which may read with a customer's key.
         requests: counted by operation while they are sent.
         refresh_later: has the same question answered anew, behind the caller's back.
         now: seconds since the epoch.
@@ -59,6 +60,7 @@ class Question:
     options: StatsOptions
     endpoint: str = ""
     workers: int = 256
+    cache_store: ObjectStore | None = None
     requests: Mapping[str, int] = field(default_factory=dict)
     refresh_later: Callable[[Question], None] | None = None
     now: Callable[[], float] = time.time
@@ -83,7 +85,8 @@ class _Answering:
         self._started = question.now()
         self._clock = time.perf_counter()
         payer = "requester" if question.options.request_payer else ""
-        self._cache = Cache(question.store, question.prefix, question.options.mode, payer)
+        store = question.cache_store or question.store
+        self._cache = Cache(store, question.prefix, question.options.mode, payer)
         self._found = Found()
         self._read = False
 

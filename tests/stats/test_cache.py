@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,7 +13,7 @@ from aios3sync.errors import AccessDeniedError, StoreError, UsageError
 from aios3sync.stats.answering import answer
 from aios3sync.stats.cache import StatsCache
 from aios3sync.store.protocol import DeleteItem
-from aios3sync.testing.faulty import unavailable
+from aios3sync.testing.faulty import FaultyStore, unavailable
 
 if TYPE_CHECKING:
     from tests.stats.conftest import Bench
@@ -318,6 +319,16 @@ async def test_a_deleted_cache_is_no_conflict(cached: Bench) -> None:
         await StatsCache(cached.memory, "").clear()
         turn.set()
     assert (await cached.stats()).warnings == ()
+
+
+async def test_the_cache_is_not_read_with_the_key_of_a_customer(bench: Bench) -> None:
+    await bench.put("key")
+    apart = FaultyStore(bench.memory)
+    question = replace(bench.question(mode="detailed", every=True), cache_store=apart)
+    assert (await answer(question)).cache.written
+    assert (await answer(question)).cache.state == "hit"
+    assert set(apart.calls) == {"get", "put"}
+    assert not {"get", "put"} & set(bench.store.calls)
 
 
 # What cannot be asked

@@ -84,6 +84,7 @@ FOREIGN: dict[str, set[str]] = {
     "moto": {"testing"},
     "orjson": {""},
     "platformdirs": {"index.opening", "manifest", "stats"},
+    "prometheus_client": {"index.catalog.metrics"},
     "pyarrow": {"index"},
     "pytest": {"testing"},
     "rich": {"cli", "__main__"},

@@ -15,7 +15,7 @@ from aios3sync.cli.printing import open_missing_streams
 
 __all__ = ("program", "run")
 
-_COMMANDS: Final = ("sync", "verify", "explain", "manifest", "stats", "index", "job")
+_COMMANDS: Final = ("sync", "verify", "explain", "manifest", "stats", "index", "catalog", "job")
 
 
 class _Commands(click.Group):

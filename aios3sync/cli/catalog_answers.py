@@ -1,0 +1,120 @@
+"""What the commands of the catalog answer: one JSON document, or a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from aios3sync.cli.printing import count, duration, printable
+from aios3sync.cli.summary import Conclusion
+
+if TYPE_CHECKING:
+    from aios3sync.index.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
+
+__all__ = ("Answer", "change_answer", "listing_answer", "shown_answer")
+
+_TIERS: Final = {"index": "the index", "scan": "a scan of the bucket", "public": "the public manifest"}
+_FACTS: Final = {
+    "has_card": "card",
+    "has_config": "config",
+    "has_tokenizer": "tokenizer",
+    "is_full_model": "weights",
+}
+_WIDEST: Final = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, as a document and as lines."""
+
+    document: dict[str, Any]
+    conclusion: Conclusion
+    exit_code: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The document of ``--json``."""
+        return self.document
+
+
+def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
+    """All entries, and how they were found."""
+    document = {
+        "command": "catalog list",
+        "location": catalog.location,
+        "tier": listing.tier,
+        "as_of": listing.as_of,
+        "age_s": listing.age_s,
+        "passed_over": [asdict(one) for one in listing.passed_over],
+        "not_modified": listing.not_modified,
+        "unreadable": list(listing.unreadable),
+        "entries": [entry.as_document() for entry in listing],
+        "metrics": catalog.metrics.as_dict(),
+    }
+    known = "now" if listing.tier == "scan" else f"{duration(listing.age_s)} old"
+    warnings = [
+        f"{_TIERS[one.tier]} did not answer ({one.reason}): {printable(one.error)}"
+        for one in listing.passed_over
+    ]
+    if listing.unreadable:
+        warnings.append(f"{count(len(listing.unreadable), 'value')} of the index cannot be read as entries")
+    summary = f"{count(len(listing), 'entry', 'entries')} from {_TIERS[listing.tier]}, {known}"
+    lines = tuple(_table(listing.entries))
+    return Answer(document, Conclusion(summary, warnings=tuple(warnings), differences=lines))
+
+
+def shown_answer(catalog: Catalog, entries: Sequence[DatasetEntry | ModelEntry]) -> Answer:
+    """Everything that is known of a few entries."""
+    document = {
+        "command": "catalog show",
+        "location": catalog.location,
+        "entries": [entry.as_document() for entry in entries],
+    }
+    lines: list[str] = []
+    for entry in entries:
+        facts = entry.as_document().items()
+        lines += [f"{printable(name):<14} {printable(_text(value))}" for name, value in facts]
+    return Answer(document, Conclusion(count(len(entries), "version"), differences=tuple(lines)))
+
+
+def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: str) -> Answer:
+    """What a change did; exit code 3 where a copy was not written."""
+    document = {"command": command, **asdict(change), "metrics": catalog.metrics.as_dict()}
+    failed = [copy for copy in change.copies if copy.error]
+    if command == "catalog rebuild":
+        what = "rebuilt the index"
+    elif not change.changed:
+        what = (
+            f"{printable(name)} was there already"
+            if command == "catalog add"
+            else f"no {printable(name)} there"
+        )
+    else:
+        what = f"{'added' if command == 'catalog add' else 'removed'} {printable(name)}"
+    summary = f"{what}: {count(change.entries, 'entry', 'entries')} in {printable(change.location)}"
+    warnings = tuple(map(printable, change.warnings))
+    return Answer(document, Conclusion(summary, warnings=warnings), 3 if failed else 0)
+
+
+def _table(entries: Iterable[DatasetEntry | ModelEntry]) -> list[str]:
+    rows = [
+        (
+            printable(entry.id),
+            printable(getattr(entry, "config_name", None) or "-"),
+            printable(entry.revision or "-"),
+            ", ".join(text for name, text in _FACTS.items() if getattr(entry, name, False)) or "-",
+            printable(entry.s3_prefix),
+        )
+        for entry in entries
+    ]
+    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None or value == "" else str(value)

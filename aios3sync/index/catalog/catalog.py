@@ -1,0 +1,303 @@
+"""Catalog: what is in a bucket by name, kept in the bucket itself; the public face of this package.
+
+::
+
+    catalog = session.catalog("s3://bucket", kind="datasets")
+    for entry in await catalog.list():      # one GET; a repeat is answered with 304
+        print(entry.dataset_id, entry.s3_prefix)
+    await catalog.add(DatasetEntry("org/name"))
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import anyio
+
+from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
+from aios3sync.index.catalog.changes import (
+    adding,
+    matching,
+    placed,
+    public_document,
+    rebuilt,
+    removing,
+    sharing_a_place,
+)
+from aios3sync.index.catalog.derived import with_facts
+from aios3sync.index.catalog.entries import DatasetEntry, Entry
+from aios3sync.index.catalog.keys import Kind, Layout
+from aios3sync.index.catalog.metrics import CatalogMetrics
+from aios3sync.index.catalog.scanning import entries_at, look_into, scan
+from aios3sync.index.catalog.shelf import Conditions, Damaged, Shelf
+from aios3sync.index.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
+from aios3sync.index.catalog.writing import Apply, CatalogChange, CopyResult, Written, change
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("Catalog", "OpenStore", "Place")
+
+OpenStore = Callable[[], Awaitable[ObjectStore]]
+_TIERS: Final[dict[str, tuple[Tier, ...]]] = {
+    "auto": ("index", "scan", "public"),
+    "index": ("index",),
+    "scan": ("scan",),
+    "public": ("public",),
+}
+
+
+class Place:
+    """One bucket and prefix with a catalog in it; the documents are opened when they are first asked for."""
+
+    def __init__(self, bucket: str, layout: Layout, kind: Kind, open_store: OpenStore, acl: str = "") -> None:
+        self.bucket = bucket
+        self.layout = layout
+        self.kind = kind
+        self.conditions = Conditions()
+        self.lock = anyio.Lock()
+        self.store = open_store
+        self._acl = acl
+        self._shelves: dict[str, Shelf] = {}
+
+    def url(self, *, public: bool = False) -> str:
+        """The address of the index or of the public manifest."""
+        key = self.layout.public_key(self.kind) if public else self.layout.index_key(self.kind)
+        return f"s3://{self.bucket}/{key}"
+
+    async def index(self) -> Shelf:
+        """The private index."""
+        return await self._shelf(self.layout.index_key(self.kind), "")
+
+    async def public(self) -> Shelf:
+        """The public manifest."""
+        return await self._shelf(self.layout.public_key(self.kind), self._acl)
+
+    async def _shelf(self, key: str, acl: str) -> Shelf:
+        if key not in self._shelves:
+            folder = self.layout.own(self.kind)
+            self._shelves[key] = Shelf(await self.store(), key, folder, self.conditions, acl)
+        return self._shelves[key]
+
+
+class Catalog:
+    """The catalog of one kind in one place; made by :meth:`aios3sync.Session.catalog`.
+
+    Attributes:
+        metrics: of all catalogs of the session.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        open_public: OpenPublic,
+        metrics: CatalogMetrics,
+        *,
+        replicas: Sequence[Place] = (),
+        public: bool = False,
+        endpoint: str = "",
+    ) -> None:
+        self.metrics = metrics
+        self._place = place
+        self._replicas = replicas
+        self._public = public
+        self._endpoint = endpoint
+        self._tiers = Tiers(place.index, open_public, (place.bucket, place.layout, place.kind), metrics)
+
+    @property
+    def location(self) -> str:
+        """The address of the index."""
+        return self._place.url()
+
+    async def list(self, *, tier: str = "auto") -> CatalogListing:
+        """Everything in the catalog, by the fastest way that works; the answer says which one and why.
+
+        Args:
+            tier: ``index``, ``scan`` or ``public`` to ask this one alone.
+
+        Raises:
+            StoreError: none answered.
+            UsageError: there is no such tier.
+        """
+        if tier not in _TIERS:
+            raise UsageError(f"tier: {tier!r} is none of {', '.join(_TIERS)}")
+        return await self._tiers.listing(_TIERS[tier])
+
+    async def show(self, name: str) -> tuple[Entry, ...]:
+        """The entries with this id, or with this key of the index."""
+        return tuple(matching(await self.list(), self._place.layout, name))
+
+    async def add(self, *entries: Entry, derive: bool = True) -> CatalogChange:
+        """Add entries, or replace them; fields of theirs that only the old ones have are kept.
+
+        Where there is no index, or a corrupt one, which is set aside first, it is made by a scan.
+
+        Args:
+            entries: whose files are where they say, or where their names say if they say nothing.
+            derive: look at the files of each (one LIST) to fill in ``has_card`` and its like.
+
+        Raises:
+            StoreError: the index was not written. What went wrong with the public manifest and with replicas
+                is told in the answer instead.
+            UsageError: an entry is not of this kind.
+        """
+        place = self._place
+        ready = [await self._prepared(entry, derive=derive) for entry in entries]
+        apply = adding(place.layout, [(entry, entry.as_document()) for entry in ready])
+        written = await self._write(apply)
+        warnings = [
+            f"{entry.id} has its files in the same folder as {other}: {entry.s3_prefix}"
+            for entry in ready
+            for other in sharing_a_place(written.entries.values(), entry, place.kind, place.layout)
+        ]
+        return await self._conclude(written, apply, ready, warnings)
+
+    async def remove(self, *entries: Entry) -> CatalogChange:
+        """Remove entries from the index, the public manifest and the replicas; their files stay.
+
+        Raises:
+            StoreError: the index was not written.
+        """
+        for entry in entries:
+            self._check(entry)
+        apply = removing(self._place.layout, entries)
+        written = await self._write(apply)
+        return await self._conclude(written, apply, entries, [], is_removal=True)
+
+    async def rebuild(self) -> CatalogChange:
+        """Make the index anew from what is in the bucket.
+
+        Entries whose files are there keep their ids and their other fields; those whose files are gone are
+        dropped; what is found beside them is added. Ids that only a folder's name tells are guesses.
+
+        Raises:
+            StoreError: the bucket could not be listed, or the index not be written.
+        """
+        place = self._place
+        store, kind, layout = await place.store(), place.kind, place.layout
+        found = await scan(store, layout, kind)
+        try:
+            old = (await (await place.index()).read()).entries
+        except (ObjectNotFoundError, Damaged):
+            old = {}
+        known = [entry for entry in map(kind.read, old.values()) if entry is not None]
+        still = await entries_at(store, [placed(entry, layout, place.bucket) for entry in known])
+        gone = set(old) - set(rebuilt(layout, kind, (), old, still))
+
+        def apply(before: dict[str, object]) -> dict[str, object]:
+            # What was added since is new, so that it is there.
+            later = [entry for key, raw in before.items() if key not in old and (entry := kind.read(raw))]
+            base = {key: raw for key, raw in before.items() if key not in gone}
+            kept = [entry for entry in still if layout.place(entry, base)[1]]
+            return rebuilt(layout, kind, found, base, [*kept, *later])
+
+        written = await self._write(apply)
+        change_ = await self._conclude(written, apply, (), [])
+        return replace(change_, rebuilt=change_.rebuilt or "asked")
+
+    def _check(self, entry: Entry) -> None:
+        if not isinstance(entry, self._place.kind.entry):
+            name = self._place.kind.name
+            raise UsageError(f"{type(entry).__name__} {entry.id!r} does not belong into a catalog of {name}")
+
+    async def _prepared(self, entry: Entry, *, derive: bool) -> Entry:
+        self._check(entry)
+        place = self._place
+        entry = placed(entry, place.layout, place.bucket)
+        if derive and entry.s3_bucket == place.bucket:
+            folder = await look_into(await place.store(), f"{entry.s3_prefix}/")
+            entry = with_facts(entry, folder.files)
+        return replace(entry, last_updated=str(time.time()))
+
+    async def _write(self, apply: Apply) -> Written:
+        place = self._place
+
+        async def start() -> dict[str, object]:
+            found = await scan(await place.store(), place.layout, place.kind)
+            return rebuilt(place.layout, place.kind, found, {}, ())
+
+        # Writers of one process take turns instead of racing one another.
+        async with place.lock:
+            return await change(await place.index(), apply, start, self.metrics)
+
+    async def _conclude(
+        self,
+        written: Written,
+        apply: Apply,
+        entries: Sequence[Entry],
+        warnings: Sequence[str],
+        *,
+        is_removal: bool = False,
+    ) -> CatalogChange:
+        """Carry the change to the copies, and tell of all of it."""
+        place = self._place
+        copies = []
+        if self._public and entries:
+            copies.append(await self._publish(entries, is_removal=is_removal))
+        copies += [await self._replicate(replica, apply, written) for replica in self._replicas]
+        conditional = place.conditions.honoured is not False
+        if not conditional:
+            warnings = [
+                *warnings,
+                f"{self.location}: the endpoint has no conditional writes; write one at a time",
+            ]
+        if written.set_aside:
+            aside = f"s3://{place.bucket}/{written.set_aside}"
+            warnings = [
+                *warnings,
+                f"{self.location} was corrupt: it is kept as {aside} and was made anew by a scan",
+            ]
+        return CatalogChange(
+            location=self.location,
+            keys=tuple(place.layout.place(entry, written.entries)[0] for entry in entries),
+            changed=written.changed,
+            entries=len(written.entries),
+            rebuilt=written.rebuilt,
+            set_aside=written.set_aside,
+            attempts=written.attempts,
+            conditional=conditional,
+            copies=tuple(copies),
+            warnings=(*warnings, *(f"{copy.location}: {copy.error}" for copy in copies if copy.error)),
+        )
+
+    async def _publish(self, entries: Sequence[Entry], *, is_removal: bool) -> CopyResult:
+        place = self._place
+        try:
+            if is_removal:
+                apply = removing(place.layout, entries)
+            else:
+                documents = [(entry, await self._public_document(entry)) for entry in entries]
+                apply = adding(place.layout, documents)
+            await change(await place.public(), apply, _nothing, self.metrics)
+        except StoreError as error:
+            return CopyResult(place.url(public=True), str(error))
+        return CopyResult(place.url(public=True))
+
+    async def _public_document(self, entry: Entry) -> dict[str, object]:
+        place = self._place
+        has_zip = False
+        if isinstance(entry, DatasetEntry):
+            try:
+                await (await place.store()).head(place.layout.prefix + place.layout.zip_key(entry))
+                has_zip = True
+            except ObjectNotFoundError:
+                pass
+        return public_document(entry, place.layout, self._endpoint, has_zip=has_zip)
+
+    async def _replicate(self, replica: Place, apply: Apply, written: Written) -> CopyResult:
+        """The same change there; where there is no index that can be read, all of ours."""
+
+        async def start() -> dict[str, object]:
+            return written.entries
+
+        try:
+            await change(await replica.index(), apply, start, self.metrics)
+        except StoreError as error:
+            return CopyResult(replica.url(), str(error))
+        return CopyResult(replica.url())
+
+
+async def _nothing() -> dict[str, object]:
+    """A public manifest begins empty: what is public is nobody's guess."""
+    return {}

@@ -1,0 +1,128 @@
+"""What add, remove and rebuild make of a document; pure, and nothing to do the second time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from aios3sync.index.catalog.entries import DatasetEntry, Entry
+from aios3sync.index.catalog.keys import Kind, Layout
+from aios3sync.index.catalog.writing import Apply
+
+__all__ = ("adding", "matching", "placed", "public_document", "rebuilt", "removing", "sharing_a_place")
+
+_PUBLIC_AWS: Final = "s3.amazonaws.com"
+
+
+def adding(layout: Layout, documents: Sequence[tuple[Entry, Mapping[str, Any]]]) -> Apply:
+    """Adds entries as these documents, over what was there; fields that only the old one has are kept."""
+
+    def apply(before: dict[str, Any]) -> dict[str, Any]:
+        after = dict(before)
+        for entry, document in documents:
+            key, is_there = layout.place(entry, after)
+            old = after[key] if is_there else {}
+            after[key] = {**{name: old[name] for name in old if name != "id_guessed"}, **document}
+        return after
+
+    return apply
+
+
+def removing(layout: Layout, entries: Sequence[Entry]) -> Apply:
+    """Removes entries."""
+
+    def apply(before: dict[str, Any]) -> dict[str, Any]:
+        after = dict(before)
+        for entry in entries:
+            key, is_there = layout.place(entry, after)
+            if is_there:
+                del after[key]
+        return after
+
+    return apply
+
+
+def rebuilt(
+    layout: Layout, kind: Kind, found: Iterable[Entry], old: Mapping[str, Any], still: Iterable[Entry]
+) -> dict[str, Any]:
+    """The document after a scan.
+
+    Args:
+        layout: of the document.
+        kind: of the document.
+        found: what the scan found.
+        old: the entries before. Their ids are right where those of a scan are guesses.
+        still: those of them whose files are there, with what is derived of them; the rest is dropped.
+    """
+    after = {key: raw for key, raw in old.items() if kind.read(raw) is None}
+    places = set()
+    for entry in still:
+        key, _ = layout.place(entry, old)
+        after[key] = {**old.get(key, {}), **entry.as_document()}
+        places.add(entry.s3_prefix)
+    for entry in found:
+        if entry.s3_prefix not in places:
+            after[layout.place(entry, after)[0]] = entry.as_document()
+    return after
+
+
+def matching(entries: Iterable[Entry], layout: Layout, name: str) -> list[Entry]:
+    """Those with this id, or this entry key; both may hold anything."""
+    return [entry for entry in entries if name in (entry.id, layout.entry_key(entry))]
+
+
+def sharing_a_place(entries: Iterable[Any], entry: Entry, kind: Kind, layout: Layout) -> list[str]:
+    """Ids of other entries whose files are in the same folder, because names of folders lose something."""
+    others = (kind.read(raw) for raw in entries)
+    return [
+        other.id
+        for other in others
+        if other is not None
+        and other.s3_prefix == entry.s3_prefix
+        and other.s3_bucket in ("", entry.s3_bucket)
+        and layout.names_of(other) != layout.names_of(entry)
+    ]
+
+
+def public_document(entry: Entry, layout: Layout, endpoint: str, *, has_zip: bool) -> dict[str, Any]:
+    """The entry as it stands in the public manifest.
+
+    A dataset names its archive only where there is one; the original passes over those that name none.
+    """
+    names = entry.as_document()
+    document: dict[str, Any] = {
+        name: names[name] for name in ("dataset_id", "model_id", "config_name", "revision") if name in names
+    }
+    document["s3_bucket"] = entry.s3_bucket
+    if isinstance(entry, DatasetEntry):
+        if "s3_zip_key" in entry.extra:
+            document["s3_zip_key"] = entry.extra["s3_zip_key"]
+        elif has_zip:
+            document["s3_zip_key"] = layout.zip_key(entry)
+    else:
+        where = _public_url(endpoint, entry.s3_bucket)
+        card, config = (
+            f"{where}/{quote(f'{entry.s3_prefix}/{name}')}" for name in ("model_card.md", "config.json")
+        )
+        document["model_card_url"] = card if entry.has_card else None
+        document["model_config_url"] = config if entry.has_config else None
+    return {**document, "s3_prefix": entry.s3_prefix}
+
+
+def _public_url(endpoint: str, bucket: str) -> str:
+    """Where anyone reads the bucket, as the original makes it: the bucket as part of the host's name."""
+    parts = urlsplit(endpoint)
+    if not parts.hostname:
+        return f"https://{bucket}.{_PUBLIC_AWS}"
+    return f"{parts.scheme}://{bucket}.{parts.netloc}"
+
+
+def placed(entry: Entry, layout: Layout, bucket: str) -> Entry:
+    """The entry with its place filled in."""
+    return replace(
+        entry,
+        s3_prefix=(entry.s3_prefix or layout.folder(entry)).strip("/"),
+        s3_bucket=entry.s3_bucket or bucket,
+    )

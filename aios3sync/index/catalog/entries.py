@@ -1,0 +1,150 @@
+"""One dataset and one model of the catalog, as frozen values; pure. What they do not know of they keep.
+
+The fields are those of HG-Localization's ``private_datasets_index.json`` and ``private_models_index.json``.
+Its documents hold JSON booleans; text such as ``"true"``, which its documentation shows, is read as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
+
+from aios3sync.errors import UsageError
+
+__all__ = ("DatasetEntry", "Entry", "ModelEntry", "Registration", "identity", "read_entry")
+
+_TRUE: Final = frozenset({"true", "1", "yes"})
+
+
+def _checked(entry: Any, name: str) -> None:
+    value = getattr(entry, name)
+    if not isinstance(value, str) or not value:
+        raise UsageError(f"{name}: an entry of the catalog needs one, not {value!r}")
+    for optional in ("config_name", "revision"):
+        text = getattr(entry, optional, None)
+        if text is not None and (not isinstance(text, str) or not text):
+            raise UsageError(f"{optional}: {text!r} is no name; leave it out for the default")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetEntry:
+    """One version of a dataset.
+
+    Attributes:
+        dataset_id: as people call it, e.g. ``org/name``; any text.
+        config_name, revision: ``None`` is the default one.
+        s3_prefix: where its files are, without a slash at the end; empty means the place that its names give.
+        s3_bucket: of the files; empty means that of the catalog.
+        has_card: there is a ``dataset_card.md`` or a ``README.md``.
+        last_updated: opaque text; seconds since the epoch where this package wrote it.
+        extra: fields of others, kept as they are.
+    """
+
+    dataset_id: str
+    config_name: str | None = None
+    revision: str | None = None
+    s3_prefix: str = ""
+    s3_bucket: str = ""
+    has_card: bool = False
+    last_updated: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checked(self, "dataset_id")
+
+    @property
+    def id(self) -> str:
+        """The id, whatever kind of entry it is."""
+        return self.dataset_id
+
+    def as_document(self) -> dict[str, Any]:
+        """The entry as it stands in the index."""
+        return _document(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One version of a model; fields as those of :class:`DatasetEntry`.
+
+    Attributes:
+        has_config: there is a ``config.json``.
+        has_tokenizer: there is a ``tokenizer.json`` or a ``tokenizer_config.json``.
+        is_full_model: the weights are there, all parts of them.
+    """
+
+    model_id: str
+    revision: str | None = None
+    s3_prefix: str = ""
+    s3_bucket: str = ""
+    has_card: bool = False
+    has_config: bool = False
+    has_tokenizer: bool = False
+    is_full_model: bool = False
+    last_updated: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _checked(self, "model_id")
+
+    @property
+    def id(self) -> str:
+        """The id, whatever kind of entry it is."""
+        return self.model_id
+
+    def as_document(self) -> dict[str, Any]:
+        """The entry as it stands in the index."""
+        return _document(self)
+
+
+Entry = DatasetEntry | ModelEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An entry, and where else a sync is to write it beside the index.
+
+    Attributes:
+        entry: what was synced.
+        public: the public manifest as well.
+        acl: the canned ACL of public documents, e.g. ``public-read``; empty where a bucket policy does it.
+        replicas: further locations, ``s3://bucket/prefix``.
+    """
+
+    entry: Entry
+    public: bool = False
+    acl: str = ""
+    replicas: Sequence[str] = ()
+
+
+def identity(entry: Entry) -> tuple[str | None, ...]:
+    """What makes two entries the same one."""
+    if isinstance(entry, DatasetEntry):
+        return entry.dataset_id, entry.config_name, entry.revision
+    return entry.model_id, entry.revision
+
+
+def read_entry(kind: type[DatasetEntry] | type[ModelEntry], document: Any) -> Entry | None:
+    """The entry that a value of the index is; ``None`` where it is none."""
+    if not isinstance(document, dict):
+        return None
+    known = {one.name: one for one in fields(kind) if one.name != "extra"}
+    values: dict[str, Any] = {}
+    for name, one in known.items():
+        value = document.get(name)
+        if one.type == "bool":
+            values[name] = value is True or str(value).lower() in _TRUE
+        elif value is None or value == "":
+            values[name] = None if one.type == "str | None" else ""
+        else:
+            values[name] = str(value)
+    extra = {name: value for name, value in document.items() if name not in known}
+    try:
+        return kind(**values, extra=extra)
+    except UsageError:
+        return None
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    own = {one.name: getattr(entry, one.name) for one in fields(entry) if one.name != "extra"}
+    return {**own, **{name: value for name, value in entry.extra.items() if name not in own}}

@@ -1,0 +1,267 @@
+"""One document of the catalog in one bucket: read whole, replaced whole by compare-and-swap, never merged.
+
+Shards are written under new names before the document names them, and deleted after it no longer does, so a
+change is one swap of one object. A reader that meets a shard which is gone reads the document again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync.errors import (
+    AccessDeniedError,
+    NotModifiedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreError,
+)
+from aios3sync.index.catalog import document
+from aios3sync.index.catalog.document import CorruptError, Head, ShardRef
+from aios3sync.index.catalog.parallel import in_parallel
+from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
+
+__all__ = ("Conditions", "Damaged", "Shelf", "Snapshot")
+
+_AT_ONCE: Final = 8
+_ATTEMPTS: Final = 3
+_NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
+_NOBODY: Final = "0" * 32
+
+
+class Conditions:
+    """Whether an endpoint honours conditional writes; asked once, with one request that writes nothing.
+
+    AWS, SeaweedFS, Ceph, MinIO and moto refuse to overwrite what is not there under an ETag (404 or 412).
+    Who does not know If-Match (rclone, JuiceFS, older servers) carries the request out, and the probe is
+    deleted again; who answers 501 (Swift) does not offer it.
+    """
+
+    def __init__(self, honoured: bool | None = None) -> None:
+        self.honoured = honoured
+        self._lock = anyio.Lock()
+
+    async def ask(self, store: ObjectStore, folder: str) -> bool:
+        """Whether they are honoured; a bucket that lets us write nothing in ``folder`` is believed to."""
+        async with self._lock:
+            if self.honoured is None:
+                self.honoured = await self._probe(store, f"{folder}probe-{secrets.token_hex(8)}")
+        return self.honoured
+
+    async def _probe(self, store: ObjectStore, key: str) -> bool:
+        md5 = hashlib.md5(b"", usedforsecurity=False).digest()
+        try:
+            await store.put(key, b"", PutOptions(if_match=_NOBODY), md5=md5)
+        except (PreconditionFailedError, ObjectNotFoundError, AccessDeniedError):
+            return True
+        except StoreError as error:
+            if error.code not in _NOT_OFFERED:
+                raise
+            return False
+        await store.delete_many([DeleteItem(key)])
+        return False
+
+
+class Damaged(Exception):  # noqa: N818 - an answer of the document, not a failure of the request
+    """The document is there and cannot be read; ``etag`` is of what was found."""
+
+    def __init__(self, reason: str, etag: str) -> None:
+        super().__init__(reason)
+        self.etag = etag
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A document as it was read, shards and all.
+
+    Attributes:
+        entries: raw, by key.
+        etag: of the document, empty where there is none.
+        modified: seconds since the epoch, by the endpoint's clock.
+        size: bytes of the document and its shards as stored.
+        head: the document itself.
+        requests: how many it took; 1 for one without shards.
+        unchanged: the endpoint said that what was known still holds.
+    """
+
+    entries: dict[str, Any]
+    etag: str = ""
+    modified: float = 0.0
+    size: int = 0
+    head: Head = field(default_factory=Head)
+    requests: int = 1
+    unchanged: bool = False
+
+
+class Shelf:
+    """One document.
+
+    Args:
+        store: of the bucket.
+        key: of the document.
+        folder: where shards and probes go, ending in ``/``.
+        conditions: shared by everything that writes to the endpoint.
+        acl: a canned ACL for what is written, or empty.
+    """
+
+    def __init__(
+        self, store: ObjectStore, key: str, folder: str, conditions: Conditions, acl: str = ""
+    ) -> None:
+        self.key = key
+        self.store = store
+        self.conditions = conditions
+        self._folder = folder
+        self._acl = acl
+        self._known: Snapshot | None = None
+        self._shards: dict[str, tuple[dict[str, Any], int]] = {}
+
+    async def read(self) -> Snapshot:
+        """Read it; a repeat costs one conditional request where nothing has changed.
+
+        Raises:
+            ObjectNotFoundError: there is none.
+            Damaged: it cannot be read.
+            StoreError: it could not be fetched.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return await self._read()
+            except _ShardGoneError as error:
+                # Somebody replaced the document meanwhile, or the shard is lost.
+                if attempt == _ATTEMPTS:
+                    raise Damaged(str(error), error.etag) from None
+        raise AssertionError("unreachable")
+
+    async def _read(self) -> Snapshot:
+        known = self._known
+        try:
+            body, facts = await self.store.get(self.key, if_none_match=known.etag if known else "")
+        except NotModifiedError:
+            if known is None:
+                raise
+            return replace(known, unchanged=True, requests=1)
+        try:
+            head = await to_thread.run_sync(document.read_head, body)
+            shards = await self._load(head.shards, facts.etag)
+        except CorruptError as error:
+            raise Damaged(str(error), facts.etag) from error
+        entries: dict[str, Any] = {}
+        for shard, _ in shards.values():
+            entries.update(shard)
+        # What stands beside the shards was added later, by a tool that does not know of them.
+        entries.update(head.entries)
+        size = len(body) + sum(length for _, length in shards.values())
+        self._shards = shards
+        self._known = Snapshot(
+            entries, facts.etag, facts.last_modified, size, head, requests=1 + len(head.shards)
+        )
+        return self._known
+
+    async def _load(self, refs: tuple[ShardRef, ...], etag: str) -> dict[str, tuple[dict[str, Any], int]]:
+        """The shards by key; one that was read before cannot have changed."""
+        loaded: dict[str, tuple[dict[str, Any], int]] = {}
+
+        async def load(ref: ShardRef) -> None:
+            if ref.key not in self._shards:
+                try:
+                    body, _ = await self.store.get(ref.key)
+                except ObjectNotFoundError:
+                    raise _ShardGoneError(f"its shard {ref.key} is missing", etag) from None
+                loaded[ref.key] = (await to_thread.run_sync(document.read_shard, body), len(body))
+            else:
+                loaded[ref.key] = self._shards[ref.key]
+
+        await in_parallel(refs, load, _AT_ONCE)
+        return loaded
+
+    async def replace(self, found: Snapshot, entries: Mapping[str, Any]) -> None:
+        """Put ``entries`` in the place of what was found; ``found.etag`` may be empty: there is nothing.
+
+        Raises:
+            PreconditionFailedError, ObjectNotFoundError: something else is there by now.
+            StoreError: it could not be written, or that is not known.
+        """
+        body = await to_thread.run_sync(partial(document.written, entries, gzip=found.head.gzip))
+        refs: tuple[ShardRef, ...] = ()
+        fresh: tuple[ShardRef, ...] = ()
+        if len(body) > document.LARGEST_PLAIN * (0.8 if found.head.count else 1):
+            count = found.head.count or document.shard_count(len(body))
+            if document.shard_count(len(body)) not in (count // 2, count, count * 2):
+                count = document.shard_count(len(body))
+            refs, fresh = await self._write_shards(found, entries, count)
+            body = document.head_document(refs, count)
+        try:
+            await self._put(body, found.etag, gzip=found.head.gzip and not refs)
+        except (PreconditionFailedError, ObjectNotFoundError):
+            await self._drop(fresh)
+            raise
+        await self._drop(set(found.head.shards) - set(refs))
+
+    async def _write_shards(
+        self, found: Snapshot, entries: Mapping[str, Any], count: int
+    ) -> tuple[tuple[ShardRef, ...], tuple[ShardRef, ...]]:
+        """Write what differs; all shards, and those that are new."""
+        parts: dict[int, dict[str, Any]] = {}
+        for key, value in entries.items():
+            parts.setdefault(document.shard_of(key, count), {})[key] = value
+        old = {ref.number: ref for ref in found.head.shards} if found.head.count == count else {}
+        kept = [
+            ref
+            for number, ref in old.items()
+            if number in parts and self._shards.get(ref.key, ({}, 0))[0] == parts[number]
+        ]
+        fresh: list[ShardRef] = []
+
+        async def write(number: int) -> None:
+            key = f"{self._folder}{number:04d}-{secrets.token_hex(8)}.json.gz"
+            body = await to_thread.run_sync(document.written_shard, parts[number])
+            options = PutOptions(content_type="application/json", content_encoding="gzip", acl=self._acl)
+            await self.store.put(key, body, options, md5=_md5(body))
+            fresh.append(ShardRef(number, key, len(parts[number])))
+
+        await in_parallel(parts.keys() - {ref.number for ref in kept}, write, _AT_ONCE)
+        return (*kept, *fresh), tuple(fresh)
+
+    async def _put(self, body: bytes, etag: str, *, gzip: bool) -> None:
+        options = PutOptions(
+            content_type="application/json", content_encoding="gzip" if gzip else "", acl=self._acl
+        )
+        if await self.conditions.ask(self.store, self._folder):
+            options = replace(options, if_match=etag, if_none_match=not etag)
+        await self.store.put(self.key, body, options, md5=_md5(body))
+
+    async def _drop(self, refs: set[ShardRef] | tuple[ShardRef, ...]) -> None:
+        """Delete shards that nothing names; what is left over only takes room."""
+        if refs:
+            try:
+                await self.store.delete_many([DeleteItem(ref.key) for ref in refs])
+            except StoreError:
+                return
+
+    async def set_aside(self) -> str:
+        """Copy what is there to ``KEY.corrupt-TIME``, and tell where; the copy is made by the endpoint."""
+        moment = datetime.fromtimestamp(time.time(), UTC)
+        aside = f"{self.key}.corrupt-{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"
+        await self.store.copy(self.key, aside)
+        return aside
+
+
+class _ShardGoneError(Exception):
+    """A shard that the document names is not there."""
+
+    def __init__(self, reason: str, etag: str) -> None:
+        super().__init__(reason)
+        self.etag = etag
+
+
+def _md5(body: bytes) -> bytes:
+    return hashlib.md5(body, usedforsecurity=False).digest()

@@ -1,0 +1,203 @@
+"""Answers what is in a catalog by the fastest way that works, and says which one and why. It only reads.
+
+The ways, in this order: the private index (one GET, or a 304), a scan of the folders, the public manifest
+without a signature. An empty index is an answer. A scan is complete by itself, so the public manifest is
+asked only where the bucket cannot be listed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from aios3sync.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    CredentialsError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
+from aios3sync.index.catalog.entries import Entry
+from aios3sync.index.catalog.keys import Kind, Layout
+from aios3sync.index.catalog.metrics import CatalogMetrics
+from aios3sync.index.catalog.scanning import scan
+from aios3sync.index.catalog.shelf import Conditions, Damaged, Shelf, Snapshot
+from aios3sync.store.protocol import ObjectStore
+
+__all__ = ("CatalogListing", "OpenPublic", "PassedOver", "Tier", "Tiers", "reason_of")
+
+Tier = Literal["index", "scan", "public"]
+OpenPublic = Callable[[str], AbstractAsyncContextManager[ObjectStore]]
+"""Opens a store of a bucket that signs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A faster tier that did not answer: ``reason`` is one word, ``error`` one line."""
+
+    tier: Tier
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogListing:
+    """What is in a catalog; iterates over its entries.
+
+    Attributes:
+        entries: in the order of the document, or of their places.
+        tier: which way answered.
+        as_of: when that knowledge was written, seconds since the epoch by the endpoint's clock; of a scan,
+            when it was made.
+        age_s: how long ago that was.
+        passed_over: the faster tiers, and why they did not answer.
+        not_modified: the endpoint said that nothing had changed since the listing before.
+        unreadable: keys of the document whose values are no entries; they are kept.
+    """
+
+    entries: tuple[Entry, ...]
+    tier: Tier
+    as_of: float
+    age_s: float
+    passed_over: tuple[PassedOver, ...] = ()
+    not_modified: bool = False
+    unreadable: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+
+def reason_of(error: Exception) -> str:
+    """One word for why a tier did not answer."""
+    match error:
+        case Damaged():
+            return "corrupt"
+        case BucketNotFoundError():
+            return "no-bucket"
+        case ObjectNotFoundError():
+            return "missing"
+        case AccessDeniedError():
+            return "denied"
+        case CredentialsError():
+            return "credentials"
+        case UnavailableError():
+            return "unavailable"
+        case _:
+            return "error"
+
+
+class Tiers:
+    """The three ways to one catalog.
+
+    Args:
+        shelf: opens the index.
+        open_public: opens the bucket without a signature.
+        place: bucket, layout and kind.
+        metrics: where answers are counted.
+    """
+
+    def __init__(
+        self,
+        shelf: Callable[[], Any],
+        open_public: OpenPublic,
+        place: tuple[str, Layout, Kind],
+        metrics: CatalogMetrics,
+    ) -> None:
+        self._shelf = shelf
+        self._open_public = open_public
+        self._bucket, self._layout, self._kind = place
+        self._metrics = metrics
+        self._read: tuple[Snapshot, CatalogListing] | None = None
+
+    async def listing(self, tiers: Sequence[Tier]) -> CatalogListing:
+        """Ask the tiers in this order.
+
+        Raises:
+            StoreError: none of them answered; of the first one whose error says more than that it is missing.
+        """
+        passed: list[PassedOver] = []
+        errors: list[Exception] = []
+        ways = {"index": self._from_index, "scan": self._from_scan, "public": self._from_public}
+        for tier in tiers:
+            began = time.perf_counter()
+            try:
+                found = await ways[tier]()
+            except (StoreError, Damaged) as error:
+                errors.append(error)
+                passed.append(PassedOver(tier, reason_of(error), str(error)))
+                self._metrics.fallbacks[f"{tier}:{reason_of(error)}"] += 1
+                continue
+            self._metrics.answered(tier, time.perf_counter() - began)
+            return replace(found, passed_over=tuple(passed)) if passed else found
+        raise self._failure(errors)
+
+    def _failure(self, errors: list[Exception]) -> StoreError:
+        for error in errors:
+            if isinstance(error, StoreError) and not isinstance(error, ObjectNotFoundError):
+                return error
+        text = f"the catalog of {self._kind.name} in s3://{self._bucket}/{self._layout.prefix} cannot be read"
+        return StoreError(f"{text}: {errors[0]}", bucket=self._bucket, code="CatalogUnreadable")
+
+    async def _from_index(self) -> CatalogListing:
+        shelf: Shelf = await self._shelf()
+        snapshot = await shelf.read()
+        found = self._told(snapshot)
+        self._metrics.not_modified += snapshot.unchanged
+        self._metrics.index_bytes[self._kind.name] = snapshot.size
+        self._metrics.index_entries[self._kind.name] = len(found)
+        folders = {entry.s3_prefix.rpartition("/")[0] for entry in found}
+        self._metrics.gets_saved += (
+            1 + len(folders) + len(found) - (1 if snapshot.unchanged else snapshot.requests)
+        )
+        return found
+
+    def _told(self, snapshot: Snapshot) -> CatalogListing:
+        """The listing of a snapshot; the entries of one that did not change are those of before."""
+        if snapshot.unchanged and self._read is not None and self._read[0].etag == snapshot.etag:
+            before = self._read[1]
+            return replace(before, not_modified=True, age_s=_age(snapshot.modified))
+        listing = _listing(snapshot, self._kind, "index")
+        self._read = (snapshot, listing)
+        return listing
+
+    async def _from_scan(self) -> CatalogListing:
+        shelf: Shelf = await self._shelf()
+        now = time.time()
+        entries = await scan(shelf.store, self._layout, self._kind)
+        return CatalogListing(tuple(entries), "scan", now, 0.0)
+
+    async def _from_public(self) -> CatalogListing:
+        async with self._open_public(self._bucket) as store:
+            key, folder = self._layout.public_key(self._kind), self._layout.own(self._kind)
+            snapshot = await Shelf(store, key, folder, Conditions(honoured=True)).read()
+        return _listing(snapshot, self._kind, "public")
+
+
+def _age(moment: float) -> float:
+    return max(0.0, time.time() - moment) if moment else 0.0
+
+
+def _listing(snapshot: Snapshot, kind: Kind, tier: Tier) -> CatalogListing:
+    entries: list[Entry] = []
+    unreadable: list[str] = []
+    for key, raw in snapshot.entries.items():
+        entry = kind.read(raw)
+        if entry is None:
+            unreadable.append(key)
+        else:
+            entries.append(entry)
+    return CatalogListing(
+        tuple(entries),
+        tier,
+        snapshot.modified,
+        _age(snapshot.modified),
+        not_modified=snapshot.unchanged,
+        unreadable=tuple(unreadable),
+    )

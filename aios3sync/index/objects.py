@@ -89,9 +89,9 @@ class ObjectIndex:
             limit: at most so many rows, 1 to 10,000.
             after: the cursor of the page before, of the same question.
         """
-        selection = await self._selection(prefix, folder, bucket)
         _choice("order", order, _ORDERS)
         _limit(limit)
+        selection = await self._selection(prefix, folder, bucket)
         query = ("page", selection.bucket, selection.prefix, selection.folder, order, desc)
         position: Position | None = None
         total: Totals | None = None
@@ -120,8 +120,8 @@ class ObjectIndex:
             bucket: may be left out where the index holds one only.
             seed: the same one picks the same rows as long as nothing was written.
         """
-        selection = await self._selection(prefix, folder, bucket)
         _limit(count, "count")
+        selection = await self._selection(prefix, folder, bucket)
         return await self.backend.sample(selection, count, seed)
 
     async def totals(self, prefix: str = "", *, folder: str | None = None, bucket: str = "") -> Totals:
@@ -155,8 +155,8 @@ class ObjectIndex:
         """
         if not text:
             raise UsageError("text: a search needs something to look for")
-        selection = await self._selection(prefix, folder, bucket)
         _limit(limit)
+        selection = await self._selection(prefix, folder, bucket)
         query = ("search", selection.bucket, selection.prefix, selection.folder, text)
         last, before = "", Totals(0, 0)
         if after is not None:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import aioboto3
 
     from aios3sync.explanation import Explanation
+    from aios3sync.index.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.objects import ObjectIndex
     from aios3sync.manifest.exchange import StoredManifest
     from aios3sync.stats.cache import StatsCache
@@ -88,6 +90,7 @@ class Session:
         self._stores = Stores(options, closing, session, client)
         self._refreshes: Refreshes | None = None
         self._budget = ByteBudget(options.memory)
+        self.catalog_metrics: CatalogMetrics | None = None
 
     @property
     def endpoint(self) -> str:
@@ -125,6 +128,36 @@ class Session:
 
         return open_index(url, name, self.store, self.queue)
 
+    def catalog(self, url: str = "", *, kind: str = "datasets", **options: Any) -> Catalog:
+        """The catalog of datasets or models in a bucket; nothing is asked yet.
+
+        Args:
+            url: ``s3://bucket/prefix``; empty means the bucket that the environment names.
+            kind: ``datasets`` or ``models``.
+            options: ``public`` to keep the public manifest as well, ``acl`` for it (``public-read``), and
+                ``replicas``, further locations to keep the same.
+
+        Raises:
+            UsageError: one of them cannot be.
+        """
+        from aios3sync.index.catalog import CatalogMetrics
+        from aios3sync.index.catalog.opening import open_catalog
+
+        if self.catalog_metrics is None:
+            self.catalog_metrics = CatalogMetrics()
+        metrics, counts = self.catalog_metrics, RequestCounts()
+        counts.requests = metrics.requests
+        opener = partial(self._stores.opener, counts=counts)
+        endpoint = "" if self.endpoint == "aws" else self.endpoint
+        return open_catalog(url, kind, opener, self._unsigned, metrics, endpoint=endpoint, **options)
+
+    @asynccontextmanager
+    async def _unsigned(self, bucket: str) -> AsyncIterator[ObjectStore]:
+        """A store that signs nothing, at the same endpoint."""
+        url = self.options.endpoint_url or (None if self.endpoint == "aws" else self.endpoint)
+        async with connect(replace(self.options, anonymous=True, endpoint_url=url)) as session:
+            yield await session.store(bucket)
+
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
         self,
         source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
@@ -136,6 +169,7 @@ class Session:
         stop: Stop | None = None,
         overrides: Mapping[str, PutOptions] | None = None,
         index: ObjectIndex | None = None,
+        catalog: DatasetEntry | ModelEntry | Registration | None = None,
         **changes: Any,
     ) -> SyncReport:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
@@ -150,6 +184,8 @@ class Session:
             stop: ask it to end the run early and orderly.
             overrides: content type and metadata of single keys.
             index: is told of every change, and never fails the run: see :meth:`index`.
+            catalog: the entry that the target is, added once all of it is there; what goes wrong with that
+                is a warning of the report.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -169,7 +205,13 @@ class Session:
             request = replace(request, inspect=image_size)
         if request.options.thumbnails and not request.options.dry_run:
             from aios3sync.thumbnailed import sync_with_thumbnails as run
-        return await (run(request) if index is None else index.run_fed(request, run))
+        report = await (run(request) if index is None else index.run_fed(request, run))
+        if catalog is None:
+            return report
+        from aios3sync.index.catalog.opening import registered
+
+        warnings = await registered(report, target, catalog, self.catalog)
+        return replace(report, warnings=(*report.warnings, *warnings))
 
     async def verify(
         self,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from aios3sync.errors import UsageError
@@ -37,6 +38,19 @@ class FollowOptions:
     drain: bool = False
     drop_poison: bool = False
     remember_removals: float = 15 * 86400.0
+
+    @classmethod
+    def of(cls, options: FollowOptions | None, changes: Mapping[str, Any]) -> FollowOptions:
+        """The options with ``changes`` applied.
+
+        Raises:
+            UsageError: an unknown name, or a value that cannot be.
+        """
+        known = [item.name for item in fields(cls)]
+        for name in changes:
+            if name not in known:
+                raise UsageError(f"{name!r} is not an option of following; known are: {', '.join(known)}")
+        return replace(options or cls(), **changes)
 
     def __post_init__(self) -> None:
         if not 1 <= self.receivers <= 64:

@@ -255,6 +255,7 @@ class ObjectIndex:
         stop: Stopping | None = None,
         warn: Callable[[str], object] = lambda _: None,
         progress: Callable[[FollowReport], object] = lambda _: None,
+        **changes: Any,
     ) -> FollowReport:
         """Keep the index current with the event notifications of S3 that a queue of SQS gets.
 
@@ -263,16 +264,19 @@ class ObjectIndex:
 
         Args:
             queue_url: of the queue, to which S3 sends events itself, through SNS or through EventBridge.
-            options: how; with ``drain`` it ends when the queue is empty.
+            options: how; ``changes`` are its fields as keyword arguments, e.g. ``drain=True``.
             stop: ends it.
             warn: told in one line of what a person should know.
             progress: called after each batch.
+            changes: fields of :class:`~aios3sync.index.followed.FollowOptions`.
 
         Raises:
+            UsageError: an option, or the URL, cannot be one.
             StoreError: the queue, or a bucket, cannot be asked.
         """
         from aios3sync.index.following import Follower
 
+        options = FollowOptions.of(options, changes)
         if self._queue_opener is None:
             raise UsageError("queue_url: this index was opened without a session that could open queues")
 

@@ -660,9 +660,10 @@ async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
     for each in bodies:
         await to_thread.run_sync(partial(sqs.send_message, QueueUrl=url, MessageBody=each))
     warnings: list[str] = []
-    options = FollowOptions(drain=True, wait=0, receivers=1)
     async with connect() as s3, s3.index(f"sqlite:///{tmp_path}/index.db") as index:
-        report = await index.follow(url, options=options, warn=warnings.append)
+        with pytest.raises(UsageError, match="'dry' is not an option of following"):
+            await index.follow(url, dry=True)
+        report = await index.follow(url, warn=warnings.append, drain=True, wait=0, receivers=1)
         page = await index.page(bucket="bkt")
         assert [(row.key, row.size) for row in page] == [("a", 5)]
         assert (report.messages, report.poison, warnings) == (6, 0, [])

@@ -25,9 +25,10 @@ from aios3sync.report import SyncReport
 
 __all__ = ("IndexFeed", "change_of", "fed", "feed")
 
+_NO_IMAGE: Final = (None, None)
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
-_AT_ONCE: Final = 2000
+_AT_ONCE: Final = 4000
 _PATIENCE: Final = 10.0
 """Seconds that a sync waits for room in the queue before it goes on without the index."""
 _LAST_WORDS: Final = 30.0
@@ -36,32 +37,29 @@ _LAST_WORDS: Final = 30.0
 
 def change_of(outcome: Any, prefix: str, observed: float) -> Change | None:
     """What an outcome means for the index; ``None`` where the bucket did not change."""
-    match outcome:
-        case Uploaded() | Adopted():
-            return Upsert(_row(outcome, prefix), observed)
-        case Deleted() | Forgotten():
-            return Removal(prefix + outcome.key, observed)
-        case Upsert() | Removal():
-            return outcome
-        case _:
-            return None
+    kind = type(outcome)
+    if kind is Uploaded or kind is Adopted:
+        return Upsert(_row(outcome, prefix), observed)
+    if kind is Deleted or kind is Forgotten:
+        return Removal(prefix + outcome.key, observed)
+    return outcome if kind is Upsert or kind is Removal else None
 
 
 def _row(outcome: Uploaded | Adopted, prefix: str) -> ObjectRow:
     """The row of an object that is there; what the outcome does not tell stays unknown."""
     row = outcome.row
-    uploaded = isinstance(outcome, Uploaded)
-    width, height = getattr(outcome, "image", None) or (None, None)
+    if isinstance(outcome, Adopted):
+        return ObjectRow(prefix + row.key, row.size, row.etag)
+    width, height = outcome.image or _NO_IMAGE
     return ObjectRow(
-        key=prefix + row.key,
+        prefix + row.key,
         # The bytes of the file are not those of the object where it was compressed on the way.
-        size=outcome.sent if isinstance(outcome, Uploaded) and row.encoding else row.size,
-        etag=row.etag,
-        content_type=getattr(outcome, "content_type", ""),
+        outcome.sent if row.encoding else row.size,
+        row.etag,
+        outcome.content_type,
         width=width,
         height=height,
-        thumbnail=getattr(outcome, "thumbnail", ""),
-        uploaded_at=row.uploaded_at if uploaded else 0.0,
+        uploaded_at=row.uploaded_at,
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
-from aios3sync.cli.printing import count, duration, printable, size_text
+from aios3sync.cli.printing import count, duration, printable, size_text, standard_lines
 from aios3sync.cli.reading import names, read_customer_key, seconds
 from aios3sync.cli.summary import Conclusion
 from aios3sync.cli.views import View, choose_view
@@ -52,6 +55,8 @@ class _StatsCommand(click.Command):
 @click.option("--max-age", type=seconds, metavar="AGE", help="Believe a cache younger than this: 5m.")
 @click.option("--deltaglider-cache", is_flag=True, help="Also believe a cache that DeltaGlider wrote.")
 @click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or delete what is kept.")
+@click.option("--html", metavar="FILE", help="Also write the numbers as a page for people.")
+@click.option("--watch", type=seconds, metavar="SECONDS", help="Count again and again, and show it.")
 @click.option(
     "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to ask for at once."
 )
@@ -71,8 +76,15 @@ def stats_command(target: str, **values: Any) -> int:
 
     stop = Stop()
     work, conclude = _work(target, values["cache"], values["index"], options)
-    # The live view is one of uploads and deletes.
-    view: View = choose_view("stats", replace(told, progress=False), conclude, lambda: stop.request(13))
+    work = _with_page(work, values["html"])
+    if values["watch"] is None:
+        # The live view is one of uploads and deletes.
+        view: View = choose_view("stats", replace(told, progress=False), conclude, lambda: stop.request(13))
+    else:
+        from aios3sync.cli.stats_watch import StatsWatch, watched
+
+        view = StatsWatch(standard_lines(lambda: stop.request(13))[0], verbose=told.verbose > 1)
+        work = watched(work, view, values["watch"])
 
     async def connected(_: Stop) -> Any:
         from aios3sync.session import connect
@@ -94,6 +106,7 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
     for option in ("refresh", "max_age", "deltaglider_cache"):
         if values["no_cache"] and values[option]:
             raise UsageError(f"--no-cache and {spelling(option)} exclude each other; give one of them")
+    _check_shown(values)
     mode = "sampled" if values["sampled"] else "detailed" if values["detailed"] else "quick"
     options: dict[str, Any] = {
         "mode": mode,
@@ -109,6 +122,22 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
     if values["sse_c_key_file"]:
         options["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
     return options
+
+
+def _check_shown(values: Mapping[str, Any]) -> None:
+    """How the numbers are to be shown can be; seen before anything is counted."""
+    if values["watch"] is not None:
+        if values["watch"] < 1:
+            raise UsageError("--watch: there has to be a second at least between two counts")
+        for option in ("json", "events", "quiet", "cache"):
+            if values.get(option):
+                raise UsageError(f"--watch and --{option} exclude each other; give one of them")
+    if values["html"] is not None:
+        if values["cache"]:
+            raise UsageError("--html and --cache exclude each other; give one of them")
+        from aios3sync.stats.page import check_page_place
+
+        check_page_place(values["html"])
 
 
 _Work = Callable[["Session"], Awaitable[Any]]
@@ -136,24 +165,38 @@ def _work(
     return look_after, _conclude_caches
 
 
+def _with_page(work: _Work, path: str | None) -> _Work:
+    """The same, and the page is written of what came of it."""
+    if path is None:
+        return work
+
+    async def write_it(session: Session) -> BucketStats:
+        from anyio import to_thread
+
+        from aios3sync.stats.page import write_page
+
+        stats: BucketStats = await work(session)
+        await to_thread.run_sync(write_page, stats, path)
+        return stats
+
+    return write_it
+
+
 def conclude_stats(stats: BucketStats) -> Conclusion:
     """The numbers as lines for people."""
-    lines = [f"{stats.location}  {_known(stats)}"]
-    lines += [
-        f"{kind.name:<12}{count(int(kind.objects.value or 0), 'object'):>20}"
-        f"{size_text(kind.stored_bytes.value or 0):>14}"
-        for kind in stats.kinds
-    ]
+    # Loaded here: the terminal library takes as long as counting a small bucket.
+    from aios3sync.cli.stats_table import stats_lines
+
+    width = shutil.get_terminal_size((100, 24)).columns
+    color = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    lines = stats_lines(stats, width, color=color and not os.environ.get("NO_COLOR"), plain=plain)
     total = f"{count(int(stats.objects.value or 0), 'object')}, {size_text(stats.stored_bytes.value or 0)}"
     return Conclusion(
-        summary=f"{'total':<12}{total}", warnings=stats.warnings, differences=tuple(map(printable, lines))
+        summary=f"total: {total}" if stats.complete else f"INCOMPLETE: at least {total}",
+        warnings=stats.warnings,
+        differences=tuple(lines),
     )
-
-
-def _known(stats: BucketStats) -> str:
-    if stats.origin == "cache" and stats.cache.age_s is not None:
-        return f"{stats.mode}, from the cache, counted {duration(stats.cache.age_s)} ago"
-    return f"{stats.mode}, counted now"
 
 
 @dataclass(frozen=True, slots=True)

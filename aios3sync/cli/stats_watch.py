@@ -1,0 +1,150 @@
+"""``stats --watch``: the tables of a bucket, drawn again and again; a refresh that fails keeps the last."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from aios3sync.cli.failure import tell
+from aios3sync.cli.printing import Lines, duration, printable
+from aios3sync.cli.stats_table import stats_lines, stats_tables
+from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.events import Event
+
+if TYPE_CHECKING:
+    from aios3sync.session import Session
+    from aios3sync.stats.numbers import BucketStats
+
+__all__ = ("StatsWatch", "watched")
+
+
+Work = Callable[["Session"], Awaitable[Any]]
+
+
+def watched(ask: Work, view: StatsWatch, every: float) -> Work:
+    """Work that asks again and again, until its task is cancelled.
+
+    Args:
+        ask: answers with the numbers.
+        view: is told what came of it.
+        every: seconds between two questions; one that takes longer is followed by the next at once.
+
+    Raises:
+        AioS3SyncError: the very first question failed, or the question itself is wrong.
+    """
+
+    async def again_and_again(session: Session) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                view.show(await ask(session))
+            except UsageError:
+                raise
+            except AioS3SyncError as error:
+                if not view.seen:
+                    raise
+                view.keep(error)
+            await anyio.sleep(max(began + every - time.monotonic(), 0.0))
+
+    return again_and_again
+
+
+class StatsWatch:
+    """A :class:`~aios3sync.cli.views.View`: its own screen on a terminal, else one table after the other.
+
+    Args:
+        out: standard output.
+        verbose: errors are told with their traces.
+    """
+
+    def __init__(self, out: Lines, *, verbose: bool = False) -> None:
+        self._out = out
+        self._verbose = verbose
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        terminal = self._console.is_terminal and os.environ.get("TERM", "") not in ("", "dumb")
+        self._live = Live(console=self._console, screen=True, auto_refresh=False) if terminal else None
+        self._plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+        self._stats: BucketStats | None = None
+        self._shown_at = 0.0
+        self._problem = ""
+
+    @property
+    def seen(self) -> bool:
+        """Whether there are numbers to keep."""
+        return self._stats is not None
+
+    def show(self, stats: BucketStats) -> None:
+        """Take new numbers."""
+        self._stats, self._problem = stats, ""
+        self._shown_at = time.monotonic()
+        if self._live is None:
+            self._print(stats)
+        self.tick()
+
+    def keep(self, error: AioS3SyncError) -> None:
+        """Say that a refresh failed; the last numbers stay."""
+        self._problem = printable(str(error))
+        if self._live is None:
+            self._out.line(f"{time.strftime('%H:%M:%S')} {self._trouble()}")
+            self._out.flush()
+        self.tick()
+
+    def __call__(self, event: Event, /) -> None:
+        """Counting a bucket makes no events."""
+
+    def tick(self) -> None:
+        """Draw anew: the clock goes on, and the terminal may have another size."""
+        if self._live is None or self._stats is None:
+            return
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(self._screen(self._stats), refresh=True)
+
+    def close(self) -> None:
+        """Leave the screen; the last numbers stay in the terminal's own."""
+        if self._live is None or not self._live.is_started:
+            return
+        self._live.stop()
+        self._live = None
+        if self._stats is not None:
+            self._print(self._stats)
+            if self._problem:
+                self._out.line(self._trouble())
+                self._out.flush()
+
+    def report(self, report: Any) -> None:
+        """A watch ends by a signal and has no report."""
+
+    def fail(self, error: BaseException) -> None:
+        """Print the error."""
+        self.close()
+        tell(error, verbose=self._verbose)
+
+    def _print(self, stats: BucketStats) -> None:
+        color = self._console.is_terminal and not self._console.no_color
+        for line in stats_lines(stats, self._console.width, color=color, plain=self._plain):
+            self._out.line(line)
+        for warning in stats.warnings:
+            self._out.line(f"warning: {printable(warning)}")
+        self._out.flush()
+
+    def _screen(self, stats: BucketStats) -> Group:
+        """What changes comes first: a terminal that is not high enough shows the top."""
+        status = Text(f"shown {duration(time.monotonic() - self._shown_at)} ago; Ctrl-C ends", style="dim")
+        lines = [status]
+        if self._problem:
+            lines.append(Text(self._trouble(), style="bold red"))
+        lines += [Text(f"warning: {printable(warning)}", style="yellow") for warning in stats.warnings]
+        return Group(*lines, stats_tables(stats, self._console.width, plain=self._plain))
+
+    def _trouble(self) -> str:
+        age = duration(time.monotonic() - self._shown_at)
+        return f"refresh failed, these are the numbers of {age} ago: {self._problem}"

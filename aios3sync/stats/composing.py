@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from aios3sync.stats.numbers import Known, Number, ObjectKind, exact, unknown
 from aios3sync.stats.originals import Kinds, Sum
 from aios3sync.stats.sampling import Estimate, Sample
 
-__all__ = ("Answers", "added", "compared", "detailed_kinds", "quick_kinds", "sampled_kinds", "trusted_kinds")
+__all__ = ("added", "compared", "detailed_kinds", "quick_kinds", "sampled_kinds", "trusted_kinds")
 
 _WORST: Final[tuple[Known, ...]] = ("exact", "estimated", "sampled", "unknown")
 _NOT_ASKED: Final = "objects that nobody asked are taken as they are stored"
 _BY_NAME: Final = "told by their names alone"
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the objects of a sample told, by key.
-
-    Attributes:
-        values: original bytes of a delta; original by stored bytes of another object.
-        deltas: original bytes as DeltaGlider reads them.
-    """
-
-    values: Mapping[str, float]
-    deltas: Mapping[str, int]
 
 
 def added(*numbers: Number) -> Number:
@@ -75,11 +62,11 @@ def quick_kinds(kinds: Kinds) -> tuple[ObjectKind, ...]:
     )
 
 
-def sampled_kinds(kinds: Kinds, sample: Sample, answers: Answers) -> tuple[ObjectKind, ...]:
-    """From one object of each group."""
+def sampled_kinds(kinds: Kinds, sample: Sample, told: Mapping[str, float]) -> tuple[ObjectKind, ...]:
+    """From one object of each group; ``told`` as in :meth:`~aios3sync.stats.sampling.Sample.estimate`."""
     deltas, candidates = kinds.listed["delta"], kinds.listed["candidate"]
-    original = _sampled(sample.estimate("delta", answers.values))
-    compressed = _sampled(sample.estimate("candidate", answers.values))
+    original = _sampled(sample.estimate("delta", told))
+    compressed = _sampled(sample.estimate("candidate", told))
     return _occurring(
         _untold(kinds.listed["direct"]),
         ObjectKind("delta", _by_name(deltas.objects), _by_name(deltas.stored), original),

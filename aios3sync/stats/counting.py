@@ -15,7 +15,6 @@ from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_e
 from aios3sync.stats.asking import Asker, asking
 from aios3sync.stats.census import Census
 from aios3sync.stats.composing import (
-    Answers,
     added,
     compared,
     detailed_kinds,
@@ -202,7 +201,7 @@ class _Counting:
             return trusted_kinds(self._kinds, told.stats.total_size, why)
         modes: dict[str, Callable[[], tuple[ObjectKind, ...]]] = {
             "quick": lambda: quick_kinds(self._kinds),
-            "sampled": lambda: sampled_kinds(self._kinds, self._sample, Answers(self._values, self._deltas)),
+            "sampled": lambda: sampled_kinds(self._kinds, self._sample, self._values),
             "detailed": lambda: detailed_kinds(self._kinds, every=self._what.every),
         }
         return modes[self._what.mode]()

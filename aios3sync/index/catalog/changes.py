@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -20,14 +20,19 @@ def adding(layout: Layout, documents: Sequence[tuple[Entry, Mapping[str, Any]]])
     """Adds entries as these documents, over what was there; fields that only the old one has are kept."""
 
     def apply(before: dict[str, Any]) -> dict[str, Any]:
-        after = dict(before)
+        places = {document.get("s3_prefix") for _, document in documents}
+        after = {key: raw for key, raw in before.items() if not _is_guess(raw, places)}
         for entry, document in documents:
             key, is_there = layout.place(entry, after)
-            old = after[key] if is_there else {}
-            after[key] = {**{name: old[name] for name in old if name != "id_guessed"}, **document}
+            after[key] = {**(after[key] if is_there else {}), **document}
         return after
 
     return apply
+
+
+def _is_guess(raw: Any, places: Container[Any]) -> bool:
+    """Whether a value is the guess of a scan for one of these folders, whose true id is known by now."""
+    return isinstance(raw, dict) and raw.get("id_guessed") is True and raw.get("s3_prefix") in places
 
 
 def removing(layout: Layout, entries: Sequence[Entry]) -> Apply:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aios3sync.errors import UsageError
 
-__all__ = ("DatasetEntry", "Entry", "ModelEntry", "Registration", "identity", "read_entry")
+__all__ = ("DatasetEntry", "Entry", "ModelEntry", "Registration", "read_entry")
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 
@@ -115,13 +115,6 @@ class Registration:
     public: bool = False
     acl: str = ""
     replicas: Sequence[str] = ()
-
-
-def identity(entry: Entry) -> tuple[str | None, ...]:
-    """What makes two entries the same one."""
-    if isinstance(entry, DatasetEntry):
-        return entry.dataset_id, entry.config_name, entry.revision
-    return entry.model_id, entry.revision
 
 
 def read_entry(kind: type[DatasetEntry] | type[ModelEntry], document: Any) -> Entry | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aios3sync.errors import UsageError
-from aios3sync.index.catalog.entries import DatasetEntry, Entry, ModelEntry, identity, read_entry
+from aios3sync.index.catalog.entries import DatasetEntry, Entry, ModelEntry, read_entry
 
 __all__ = ("DATASETS", "KINDS", "MODELS", "SEPARATOR", "Kind", "Layout", "kind_of", "setting")
 
@@ -125,14 +125,13 @@ class Layout:
 
     def place(self, entry: Entry, document: Mapping[str, Any]) -> tuple[str, bool]:
         """The key of this very entry in a document, or the one to use for it; and whether it is there."""
-        kind, plain, wanted = kind_of(entry), self.entry_key(entry), identity(entry)
-        for key in (plain, f"{plain}{SEPARATOR}{_digest(wanted)}"):
-            if key not in document:
-                return key, False
-            found = kind.read(document[key])
+        kind, plain, wanted = kind_of(entry), self.entry_key(entry), self.names_of(entry)
+        keys = (plain, *(f"{plain}{SEPARATOR}{_digest(wanted, length)}" for length in (8, 64)))
+        for key in keys:
+            found = kind.read(document.get(key))
             if found is not None and self.names_of(found) == self.names_of(entry):
                 return key, True
-        return f"{plain}{SEPARATOR}{_digest(wanted, 64)}", False
+        return next((key for key in keys if key not in document), keys[-1]), False
 
     def folder(self, entry: Entry) -> str:
         """Where the files of an entry belong, without a slash at the end."""
@@ -162,5 +161,5 @@ class Layout:
         return DatasetEntry(restored, config, revision, prefix, extra=extra)
 
 
-def _digest(names: tuple[str | None, ...], length: int = 8) -> str:
+def _digest(names: tuple[str, ...], length: int) -> str:
     return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:length]

@@ -105,7 +105,7 @@ class PostgresIndex(StepsBackend):
             for index in sorted(missing):
                 await connection.execute(create_index(index, with_id=True))
             if missing:
-                await connection.execute("ANALYZE objects, folders")
+                await connection.execute("VACUUM (ANALYZE) objects, folders")  # for reads of trees alone
 
     async def _migrate(self) -> None:
         async with self._connection() as connection, connection.transaction():

@@ -1,0 +1,72 @@
+"""The tables at any width: nothing wider than the terminal, nothing that a terminal would obey."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from rich.cells import cell_len
+
+from aios3sync.cli.printing import standard_lines
+from aios3sync.cli.stats_table import stats_lines
+from aios3sync.cli.stats_watch import StatsWatch, watched
+from aios3sync.errors import UnavailableError, UsageError
+from aios3sync.stats.numbers import BucketStats
+from tests.stats.samples import hostile, sample
+
+
+@pytest.mark.parametrize("width", [20, 40, 80, 100, 200])
+@pytest.mark.parametrize("make", [sample, hostile], ids=lambda make: make.__name__)
+def test_no_line_is_wider_than_the_terminal(make: type[BucketStats], width: int) -> None:
+    lines = stats_lines(make(), width, plain=True)
+    assert max(map(cell_len, lines)) <= width
+    assert all(line.isprintable() for line in lines)
+
+
+def test_each_number_says_how_it_is_known() -> None:
+    text = "\n".join(stats_lines(sample(), 100))
+    assert "~2.5 TB  sampled 12.5 %, 2.4 TB to 2.7 TB" in text
+    assert "96,945  exact" in text
+    assert "-  unknown" in text
+    assert text.count("access denied to list versions") == 1
+    assert "INCOMPLETE" not in text
+
+
+def test_incomplete_is_loud_and_on_top() -> None:
+    lines = stats_lines(hostile(), 100)
+    assert lines[2].startswith("INCOMPLETE: not everything was seen")
+    assert "\x1b[1;37;41m" in stats_lines(hostile(), 100, color=True)[2]
+
+
+def test_both_ends_of_a_long_key_are_shown() -> None:
+    text = "\n".join(stats_lines(sample(), 80))
+    assert "checkpoints/run-0/mod...0-of-00012.safetensors" in text
+
+
+async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFixture[str]) -> None:
+    answers = [sample(), UnavailableError("the endpoint is away"), sample()]
+
+    async def ask(_: object) -> BucketStats:
+        if not answers:
+            await anyio.sleep_forever()
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    view = StatsWatch(standard_lines()[0])
+    with anyio.move_on_after(0.5):
+        await watched(ask, view, 0.01)(None)  # type: ignore[arg-type]
+    view.close()
+    told = capfd.readouterr().out
+    assert not answers
+    assert told.count("96,945") == 2
+    assert "refresh failed, these are the numbers of 0.0 s ago: the endpoint is away" in told
+
+
+@pytest.mark.parametrize("error", [UnavailableError("away"), UsageError("no bucket")], ids=repr)
+async def test_what_fails_at_once_ends_the_watch(error: Exception) -> None:
+    async def ask(_: object) -> BucketStats:
+        raise error
+
+    with pytest.raises(type(error)):
+        await watched(ask, StatsWatch(standard_lines()[0]), 1)(None)  # type: ignore[arg-type]

@@ -51,7 +51,12 @@ class Protection:
         if not self.enabled:
             return False
         name = key.rpartition("/")[2]
-        if name in CATALOG_NAMES or _INTERNAL.search(key) or key.startswith(self.prefixes):
+        # A corrupt catalog is kept under NAME.corrupt-TIME.
+        if (
+            name.partition(".corrupt-")[0] in CATALOG_NAMES
+            or _INTERNAL.search(key)
+            or key.startswith(self.prefixes)
+        ):
             return True
         if not name and size == 0:  # a "directory" made by a console or another tool
             return True

@@ -37,6 +37,7 @@ FINE = PlanFacts(deletes=1, source_files=10, target_objects=10, source_complete=
         *((name, 5, True, True) for name in sorted(CATALOG_NAMES)),
         ("deep/public_models.json", 5, True, True),
         ("my_public_models.json", 5, False, False),
+        ("p/private_models_index.json.corrupt-20260206T143000.000000Z", 5, True, True),
         ("reference.bin", 5, True, False),
         ("dir/reference.bin", 5, True, False),
         ("xreference.bin", 5, False, False),

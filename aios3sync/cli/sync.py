@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,9 @@ __all__ = ("sync_command",)
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @click.option("--dry-run", is_flag=True, help="Decide and tell, write nothing.")
+@click.option(
+    "--index", metavar="URL", help="Tell an object index what is done: sqlite:///FILE or postgresql://…"
+)
 @click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
 @deletion_options
 @filter_options
@@ -43,7 +47,7 @@ __all__ = ("sync_command",)
 @output_options
 @progress_options
 @click.pass_context
-def sync_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
+def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
     """Upload what changed in SOURCE; delete only what you ask to be deleted."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     # Loaded here: a wrong command line should cost nothing.
@@ -62,7 +66,11 @@ def sync_command(ctx: click.Context, /, source: str, target: str, **values: Any)
     )
 
     async def work(stop: Stop) -> Any:
-        async with connect(connection) as session:
-            return await session.sync(source, target, options=options, on_event=view, stop=stop)
+        async with AsyncExitStack() as stack:
+            session = await stack.enter_async_context(connect(connection))
+            told_index = await stack.enter_async_context(session.index(index)) if index else None
+            return await session.sync(
+                source, target, options=options, on_event=view, stop=stop, index=told_index
+            )
 
     return execute(work, view, stop, orderly=True)

@@ -120,3 +120,13 @@ def test_what_cannot_be_reached_is_one_line(offline: CommandLine, tmp_path: Path
     refused = offline("index", "totals", "--database", str(foreign))
     assert (refused.code, foreign.read_text()) == (1, "mine")
     assert "is no index" in refused.error
+
+
+def test_a_sync_tells_the_index(cli: CommandLine, bucket: Bucket, tree: Path, database: str) -> None:
+    ended = cli("sync", tree, bucket.url("p"), "--index", database, "--json")
+    assert (ended.code, ended.json()["uploaded"]) == (0, 3)
+    assert cli("index", "totals", bucket.url("p/"), "--database", database, "--json").json()["objects"] == 3
+    assert cli("index", "reconcile", bucket.url("p"), "--database", database).code == 0
+    foreign = cli("sync", tree, bucket.url("p"), "--index", str(tree / "a.txt"))
+    assert (foreign.code, (tree / "a.txt").read_text()) == (1, "alpha")
+    assert "is no index" in foreign.error

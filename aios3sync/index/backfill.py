@@ -36,6 +36,8 @@ _AT_ONCE: Final = 16
 _WORKERS: Final = 4
 _PAGES: Final = 32
 _SWEEP: Final = 5000
+_RESUMABLE: Final = 86_400.0
+"""Seconds after which an attempt that broke off is too old to be gone on with: what it listed may be past."""
 _REMEMBERED: Final = 15 * 86_400.0
 """Seconds after which no event can come any more that is older than a removal: a queue keeps 14 days."""
 
@@ -116,12 +118,13 @@ async def run_backfill(
     item = f"{_ITEM}{location}"
     done_items = f"{_PART}{location} "
     state = await backend.state(item)
-    resumed = item in state and not fresh
-    if not resumed:
+    now = time.time()
+    progress = _Progress.of(state[item]) if item in state else None
+    resumed = progress is not None and not fresh and 0 <= now - progress.observed < _RESUMABLE
+    if progress is None or not resumed:
         old: dict[str, str | None] = dict.fromkeys(await backend.state(done_items))
         await backend.save_state(old)
-    first = _Progress(time.time(), plan=PartsPlan([Level(location.prefix)]))
-    progress = _Progress.of(state[item]) if resumed else first
+        progress = _Progress(now, plan=PartsPlan([Level(location.prefix)]))
     healed = await covered(backend, location)
     await backend.begin_loading()
     work = _Backfill(backend, store, location, progress, on_event)

@@ -126,6 +126,20 @@ async def test_a_listing_that_breaks_off_drops_nothing_and_goes_on(
     assert counted.calls["list_page"] < whole.calls["list_page"], "what was done is not listed again"
 
 
+async def test_an_old_attempt_is_not_gone_on_with(
+    backend: IndexBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = MemoryStore(objects=TREE, capabilities=UNKNOWN_ORDER, page_size=lambda asked: min(asked, 10))
+    faulty = FaultyStore(memory)
+    faulty.on("list_page", skip=30, times=1, error=unavailable())
+    with pytest.raises(StoreError):
+        await index_of(backend, faulty).backfill("s3://bucket/p")
+    monkeypatch.setattr("aios3sync.index.backfill._RESUMABLE", 0.0)
+    report = await index_of(backend, memory).backfill("s3://bucket/p")
+    assert (report.resumed, report.listed) == (False, 462)
+    await assert_equal(backend, memory, "p/")
+
+
 KILLED = """
 import os, signal, sys
 import anyio

@@ -35,16 +35,27 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+def log(chrome: Chrome, kind: str) -> list[dict[str, Any]]:
+    """What the browser wrote to a log since it was last asked."""
+    entries: list[dict[str, Any]] = chrome.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries
+
+
+def told(chrome: Chrome) -> list[str]:
+    """The messages of the console."""
+    return [entry["message"] for entry in log(chrome, "browser")]
+
+
 def opened(chrome: Chrome, stats: BucketStats, place: Path, width: int = 1200) -> list[str]:
     """Show the page; returns the addresses that the browser asked for."""
     write_page(stats, place)
     chrome.get("about:blank")
-    chrome.get_log("performance")
-    chrome.get_log("browser")
+    log(chrome, "performance")
+    told(chrome)
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     chrome.get(place.as_uri())
-    events = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
+    events = [json.loads(entry["message"])["message"] for entry in log(chrome, "performance")]
     sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
     return [params["request"]["url"] for params in sent]
 
@@ -56,7 +67,7 @@ def test_in_a_browser(chromium: Chrome, tmp_path: Path, make: Any, width: int) -
     place = tmp_path / "page.html"
     assert opened(chromium, stats, place, width) == [place.as_uri()]
     assert chromium.title == printable(f"{stats.location}: statistics")
-    assert chromium.get_log("browser") == []
+    assert told(chromium) == []
     assert chromium.execute_script("return document.querySelectorAll('img, iframe, a, link').length") == 0
     cells: list[list[int]] = chromium.execute_script(CELLS)
     assert len(cells) == len(stats.folders.children) + 1  # the other objects are one more
@@ -91,7 +102,7 @@ def test_the_policy_forbids_a_script_that_got_in(chromium: Chrome, tmp_path: Pat
     place.write_text(place.read_text().replace("<header>", "<header><script>document.title='owned'</script>"))
     chromium.get(place.as_uri())
     assert chromium.title != "owned"
-    assert any("Content Security Policy" in entry["message"] for entry in chromium.get_log("browser"))
+    assert any("Content Security Policy" in message for message in told(chromium))
 
 
 def test_folders_open_and_close_with_the_keyboard(chromium: Chrome, tmp_path: Path) -> None:
@@ -125,7 +136,7 @@ def test_an_empty_bucket_has_a_page(chromium: Chrome, tmp_path: Path) -> None:
         storage_classes=Breakdown(),
     )  # fmt: skip
     opened(chromium, empty, tmp_path / "page.html")
-    assert chromium.get_log("browser") == []
+    assert told(chromium) == []
     assert "nothing to draw" in chromium.execute_script("return document.body.innerText")
 
 

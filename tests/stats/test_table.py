@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import pytest
 from rich.cells import cell_len
@@ -16,7 +18,7 @@ from tests.stats.samples import hostile, sample
 
 @pytest.mark.parametrize("width", [20, 40, 80, 100, 200])
 @pytest.mark.parametrize("make", [sample, hostile], ids=lambda make: make.__name__)
-def test_no_line_is_wider_than_the_terminal(make: type[BucketStats], width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(make: Callable[[], BucketStats], width: int) -> None:
     lines = stats_lines(make(), width, plain=True)
     assert max(map(cell_len, lines)) <= width
     assert all(line.isprintable() for line in lines)
@@ -43,7 +45,11 @@ def test_both_ends_of_a_long_key_are_shown() -> None:
 
 
 async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFixture[str]) -> None:
-    answers = [sample(), UnavailableError("the endpoint is away"), sample()]
+    answers: list[BucketStats | UnavailableError] = [
+        sample(),
+        UnavailableError("the endpoint is away"),
+        sample(),
+    ]
 
     async def ask(_: object) -> BucketStats:
         if not answers:

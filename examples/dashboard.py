@@ -1,0 +1,68 @@
+"""Keep a page with the statistics of a bucket current.
+
+Run it with ``python examples/dashboard.py s3://BUCKET[/PREFIX] [FILE] [SECONDS]``. It asks every minute, and
+while nothing changes that is one listing: the numbers are kept in the bucket and found current. The page is
+replaced in one step, so any web server may serve it meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import anyio
+from anyio import to_thread
+
+import aios3sync
+from aios3sync.core.wording import printable, size_text
+from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.stats.numbers import BucketStats
+from aios3sync.stats.page import write_page
+
+
+def line(stats: BucketStats, before: BucketStats | None) -> str:
+    """The numbers in a line, and what has changed."""
+    objects, stored = stats.objects.value or 0, stats.stored_bytes.value or 0
+    text = f"{objects:,.0f} objects, {size_text(stored)}"
+    if not stats.complete:
+        text += " INCOMPLETE"
+    if before is not None and before.objects.value is not None:
+        text += f" ({objects - before.objects.value:+,.0f} objects)"
+    return text
+
+
+async def watch(target: str, file: str, every: float) -> None:
+    """Ask, write the page, wait; a failure is told, and the page of before stays."""
+    before: BucketStats | None = None
+    async with aios3sync.connect() as s3:
+        while True:
+            clock = time.strftime("%H:%M:%S")
+            try:
+                stats = await s3.stats(target)
+                await to_thread.run_sync(write_page, stats, file)
+                print(clock, line(stats, before), flush=True)
+                before = stats
+            except UsageError:
+                raise
+            except AioS3SyncError as error:
+                print(clock, "failed, the page is kept:", printable(str(error)), flush=True)
+            await anyio.sleep(every)
+
+
+def main() -> None:
+    """Read the command line and watch until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("target", metavar="s3://BUCKET[/PREFIX]")
+    parser.add_argument("file", nargs="?", default="dashboard.html")
+    parser.add_argument("seconds", nargs="?", type=float, default=60.0)
+    given = parser.parse_args()
+    try:
+        anyio.run(watch, given.target, given.file, given.seconds)
+    except KeyboardInterrupt:
+        pass
+    except UsageError as error:
+        parser.error(str(error))
+
+
+if __name__ == "__main__":
+    main()

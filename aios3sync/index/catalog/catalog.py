@@ -146,10 +146,10 @@ class Catalog:
         ready = [await self._prepared(entry, derive=derive) for entry in entries]
         apply = adding(place.layout, [(entry, entry.as_document()) for entry in ready])
         written = await self._write(apply)
+        shared = sharing_a_place(written.entries, ready, place.kind, place.layout)
         warnings = [
-            f"{entry.id} has its files in the same folder as {other}: {entry.s3_prefix}"
-            for entry in ready
-            for other in sharing_a_place(written.entries.values(), entry, place.kind, place.layout)
+            f"{entry.id} has its files in the same folder as {other.id}: {entry.s3_prefix}"
+            for entry, other in shared
         ]
         return await self._conclude(written, apply, ready, warnings)
 

@@ -78,17 +78,20 @@ def matching(entries: Iterable[Entry], layout: Layout, name: str) -> list[Entry]
     return [entry for entry in entries if name in (entry.id, layout.entry_key(entry))]
 
 
-def sharing_a_place(entries: Iterable[Any], entry: Entry, kind: Kind, layout: Layout) -> list[str]:
-    """Ids of other entries whose files are in the same folder, because names of folders lose something."""
-    others = (kind.read(raw) for raw in entries)
-    return [
-        other.id
-        for other in others
-        if other is not None
-        and other.s3_prefix == entry.s3_prefix
-        and other.s3_bucket in ("", entry.s3_bucket)
-        and layout.names_of(other) != layout.names_of(entry)
-    ]
+def sharing_a_place(
+    document: Mapping[str, Any], entries: Sequence[Entry], kind: Kind, layout: Layout
+) -> list[tuple[Entry, Entry]]:
+    """Entries with others whose files are in the same folder, because names of folders lose something."""
+    wanted = {entry.s3_prefix: entry for entry in entries}
+    pairs = []
+    for raw in document.values():
+        entry = wanted.get(str(raw.get("s3_prefix", ""))) if isinstance(raw, dict) else None
+        other = kind.read(raw) if entry is not None else None
+        if entry is None or other is None or other.s3_bucket not in ("", entry.s3_bucket):
+            continue
+        if layout.names_of(other) != layout.names_of(entry):
+            pairs.append((entry, other))
+    return pairs
 
 
 def public_document(entry: Entry, layout: Layout, endpoint: str, *, has_zip: bool) -> dict[str, Any]:

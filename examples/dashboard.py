@@ -15,7 +15,7 @@ from anyio import to_thread
 
 import aios3sync
 from aios3sync.core.wording import printable, size_text
-from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.errors import AioS3SyncError
 from aios3sync.stats.numbers import BucketStats
 from aios3sync.stats.page import write_page
 
@@ -26,13 +26,13 @@ def line(stats: BucketStats, before: BucketStats | None) -> str:
     text = f"{objects:,.0f} objects, {size_text(stored)}"
     if not stats.complete:
         text += " INCOMPLETE"
-    if before is not None and before.objects.value is not None:
-        text += f" ({objects - before.objects.value:+,.0f} objects)"
+    if before is not None and (change := objects - (before.objects.value or 0)):
+        text += f" ({change:+,.0f} objects)"
     return text
 
 
 async def watch(target: str, file: str, every: float) -> None:
-    """Ask, write the page, wait; a failure is told, and the page of before stays."""
+    """Ask, write the page, wait; a later failure is told, and the page of before stays."""
     before: BucketStats | None = None
     async with aios3sync.connect() as s3:
         while True:
@@ -42,9 +42,9 @@ async def watch(target: str, file: str, every: float) -> None:
                 await to_thread.run_sync(write_page, stats, file)
                 print(clock, line(stats, before), flush=True)
                 before = stats
-            except UsageError:
-                raise
             except AioS3SyncError as error:
+                if before is None:
+                    raise  # a wrong bucket or place is no failure that passes
                 print(clock, "failed, the page is kept:", printable(str(error)), flush=True)
             await anyio.sleep(every)
 
@@ -60,8 +60,8 @@ def main() -> None:
         anyio.run(watch, given.target, given.file, given.seconds)
     except KeyboardInterrupt:
         pass
-    except UsageError as error:
-        parser.error(str(error))
+    except AioS3SyncError as error:
+        parser.exit(1, f"{printable(str(error))}\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from rich.text import Text
 from aios3sync.cli.failure import tell
 from aios3sync.cli.printing import Lines, duration, printable
 from aios3sync.cli.stats_table import stats_lines, stats_tables
-from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.errors import AioS3SyncError
 from aios3sync.events import Event
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def watched(ask: Work, view: StatsWatch, every: float) -> Work:
         every: seconds between two questions; one that takes longer is followed by the next at once.
 
     Raises:
-        AioS3SyncError: the very first question failed, or the question itself is wrong.
+        AioS3SyncError: the very first question failed.
     """
 
     async def again_and_again(session: Session) -> None:
@@ -46,8 +46,6 @@ def watched(ask: Work, view: StatsWatch, every: float) -> Work:
             began = time.monotonic()
             try:
                 view.show(await ask(session))
-            except UsageError:
-                raise
             except AioS3SyncError as error:
                 if not view.seen:
                     raise

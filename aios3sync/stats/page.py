@@ -193,7 +193,7 @@ def check_page_place(path: str | os.PathLike[str]) -> None:
     elif not os.access(directory, os.W_OK):
         problem = "its directory is not writable; name another place"
     if problem:
-        raise UsageError(f"--html: {os.fspath(path)!r} cannot be written: {problem}")
+        raise UsageError(f"the page {os.fspath(path)!r} cannot be written: {problem}")
 
 
 def write_page(stats: BucketStats, path: str | os.PathLike[str]) -> None:
@@ -221,5 +221,5 @@ def write_page(stats: BucketStats, path: str | os.PathLike[str]) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise UsageError(
-            f"--html: {os.fspath(path)!r} cannot be written: {reason}; name another place"
+            f"the page {os.fspath(path)!r} cannot be written: {reason}; name another place"
         ) from error

@@ -155,20 +155,24 @@ async def _sync(options: Any, url: str) -> None:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(os.urandom(4096))
         times: dict[bool, list[float]] = {False: [], True: []}
+        worked: dict[bool, list[float]] = {False: [], True: []}
         async with _opened(options, url) as (session, index):
             for turn in range(2 * max(options.rounds // 20, 1) + 2):
                 fed = bool(turn % 2)
-                began = time.perf_counter()
+                began, busy = time.perf_counter(), time.process_time()
                 target = f"s3://{_BUCKET}/run{turn}"
                 report = await session.sync(root, target, manifest=False, index=index if fed else None)
                 if turn > 1:
                     times[fed].append(time.perf_counter() - began)
+                    worked[fed].append(time.process_time() - busy)
                 if report.uploaded != count or report.warnings:
                     sys.exit(f"only {report.uploaded} were uploaded: {report.warnings}")
             rows = (await index.totals(bucket=_BUCKET)).objects
     without, fed_time = statistics.median(times[False]), statistics.median(times[True])
     _tell("without", f"{without:.3f} s, {count / without:,.0f} files/s (least {min(times[False]):.3f} s)")
     _tell("with index", f"{fed_time:.3f} s, {count / fed_time:,.0f} files/s (least {min(times[True]):.3f} s)")
+    cpu, cpu_fed = statistics.median(worked[False]), statistics.median(worked[True])
+    _tell("CPU of a file", f"{cpu / count * 1e6:.0f} us without, {cpu_fed / count * 1e6:.0f} us with")
     _tell("slower by", f"{(fed_time / without - 1) * 100:.1f} %; {rows:,} rows")
 
 

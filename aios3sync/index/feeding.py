@@ -29,6 +29,9 @@ _NO_IMAGE: Final = (None, None)
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
 _AT_ONCE: Final = 4000
+_LINGER: Final = 1.0
+"""Seconds that outcomes may wait for others to be written with them."""
+_LOOK: Final = 0.01
 _PATIENCE: Final = 10.0
 """Seconds that a sync waits for room in the queue before it goes on without the index."""
 _LAST_WORDS: Final = 30.0
@@ -108,13 +111,25 @@ class IndexFeed:
         async with self._receive:
             async for item in self._receive:
                 items = [item]
-                while sum(len(batch) for _, batch in items) < _AT_ONCE:
-                    try:
-                        items.append(self._receive.receive_nowait())
-                    except (anyio.WouldBlock, anyio.EndOfStream):
-                        break
+                await self._gather(items)
                 if not self.trouble:
                     await self._apply(items)
+
+    async def _gather(self, items: list[tuple[float, Sequence[Any]]]) -> None:
+        """Wait for more: the search trees are written once for a large batch, not for each of many.
+
+        It looks again and again rather than being cancelled in the middle of a receive: nothing gets lost.
+        """
+        rows, until = len(items[0][1]), time.monotonic() + _LINGER
+        while rows < _AT_ONCE and time.monotonic() < until:
+            try:
+                items.append(self._receive.receive_nowait())
+            except anyio.WouldBlock:
+                await anyio.sleep(_LOOK)
+            except anyio.EndOfStream:
+                return
+            else:
+                rows += len(items[-1][1])
 
     async def _apply(self, items: Sequence[tuple[float, Sequence[Any]]]) -> None:
         changes = [

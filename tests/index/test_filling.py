@@ -310,6 +310,7 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
 ) -> None:
     monkeypatch.setattr("aios3sync.index.feeding._QUEUE", 2)
     monkeypatch.setattr("aios3sync.index.feeding._PATIENCE", 0.05)
+    monkeypatch.setattr("aios3sync.index.feeding._LINGER", 0.0)
     broken: Any = Broken(backend, fine=1, hang=hang)
     async with feed(broken, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])

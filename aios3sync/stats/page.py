@@ -129,13 +129,12 @@ def _tables(stats: BucketStats) -> tuple[str, ...]:
         map(_kind_row, stats.kinds),
     )
     known = table(
-        ("number", "#value", "known", "why"),
+        ("number", "#value", "known"),
         (
             (
                 text(label),
                 text(value_text(number, wording)),
-                badge(number, wording),
-                f"<small>{text(number.note)}</small>",
+                f'{badge(number, wording)} <small class="why">{text(number.note)}</small>',
             )
             for label, number, wording in figures(stats)
         ),

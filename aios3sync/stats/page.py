@@ -125,7 +125,7 @@ def _pictures(stats: BucketStats) -> tuple[str, ...]:
 
 def _tables(stats: BucketStats) -> tuple[str, ...]:
     kinds = table(
-        ("stored", "#objects", "#stored bytes", "#before compression"),
+        ("kind", "#objects", "#stored", "#original"),
         map(_kind_row, stats.kinds),
     )
     known = table(

@@ -107,7 +107,7 @@ def _seaweedfs_options(work: Path, data: Path, ports: Sequence[int]) -> list[str
         f"-s3.config={work / 's3.json'}",
         "-s3.autoCreateBucket=false",
         "-s3.allowDeleteBucketNotEmpty=false",
-        "-volume.max=100",
+        "-volume.max=1000",
         "-volume.preStopSeconds=0",
         "-master.volumeSizeLimitMB=1024",
         "-master.telemetry=false",

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
+import anyio
+import orjson
 import pytest
 from anyio import to_thread
 
@@ -44,6 +47,29 @@ async def test_a_bucket_is_counted_kept_and_validated(place: Place) -> None:
     changed = await place.session.stats(place.url())
     assert (changed.cache.state, changed.cache.written) == ("stale", True)
     assert (await place.session.stats(place.url())).cache.state == "hit"
+
+
+async def test_two_processes_that_count_at_once_agree_and_leave_one_whole_cache(
+    place: Place, tmp_path: Path
+) -> None:
+    """Whoever comes second to write finds the file of the other, and leaves it."""
+    for number in range(50):
+        await put(place, f"d{number % 3}/k{number}", bytes(number))
+
+    async def count(answers: list[Any]) -> None:
+        command = [sys.executable, "-m", "aios3sync", "stats", place.url(), "--json", "--detailed"]
+        ended = await anyio.run_process(command)
+        answers.append(orjson.loads(ended.stdout))
+
+    answers: list[Any] = []
+    async with anyio.create_task_group() as processes:
+        for _ in range(3):
+            processes.start_soon(count, answers)
+    assert {answer["objects"]["value"] for answer in answers} == {50}
+    assert {answer["stored_bytes"]["value"] for answer in answers} == {sum(range(50))}
+    assert any(answer["cache"]["written"] for answer in answers)
+    after = await place.session.stats(place.url(), mode="detailed")
+    assert (after.cache.state, after.objects.value) == ("hit", 50)
 
 
 async def test_the_lanes_agree_on_the_fingerprint(place: Place) -> None:

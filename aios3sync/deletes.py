@@ -74,14 +74,14 @@ class DeleteStage:
                 run.recorder.add(Fault(action.key, "conflicts", "conflict", text, forget=True))
 
     async def approve(self) -> int:
-        """Sort the held deletes into those that stay and those that are planned; how many are planned."""
+        """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
         planned = 0
         async for page in self._spool.held("delete"):
             stays = await to_thread.run_sync(self._stays, page)
-            approved = [a._replace(kind="approved") for a in page if a.key not in stays]
-            await self._spool.hold(approved)
-            planned += len(approved)
-            self._run.tally.find("kept", len(stays))
+            if stays:
+                await self._spool.drop("delete", stays)
+                self._run.tally.find("kept", len(stays))
+            planned += len(page) - len(stays)
         self._run.tally.plan(planned)
         self._run.events(events.Planned(deletes=planned))
         return planned
@@ -139,7 +139,7 @@ class DeleteStage:
     async def withhold(self, reason: str) -> None:
         """Count all planned deletes as withheld; ``reason`` is told once."""
         run, count = self._run, 0
-        async for page in self._spool.held("approved"):
+        async for page in self._spool.held("delete"):
             for action in page:
                 run.recorder.add(Fault(action.key, "withheld", "delete"))
             count += len(page)
@@ -148,7 +148,7 @@ class DeleteStage:
 
     async def preview(self) -> None:
         """What :meth:`delete` is in a dry run: everything is counted and told, nothing is sent."""
-        async for page in self._spool.held("approved"):
+        async for page in self._spool.held("delete"):
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))
 
@@ -166,7 +166,7 @@ class DeleteStage:
                     await batches_in.send(batch)
 
     async def _batches(self) -> AsyncIterator[list[HeldAction]]:
-        async for page in self._spool.held("approved"):
+        async for page in self._spool.held("delete"):
             for start in range(0, len(page), BATCH):
                 yield page[start : start + BATCH]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import marshal
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -113,6 +113,12 @@ class Spool:
             actions = [HeldAction(*row) for row in page]
             yield actions
             after = actions[-1].key
+
+    async def drop(self, kind: str, keys: Iterable[str]) -> None:
+        """Forget held actions of one kind."""
+        sql = "DELETE FROM held WHERE kind = ? AND key = ?"
+        rows = [(kind, key) for key in keys]
+        await self._run(lambda connection: connection.executemany(sql, rows))
 
     async def forget_held(self) -> None:
         """Drop all held actions: the comparison begins anew."""

@@ -197,7 +197,6 @@ async def _assemble(
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
-    state = replace(state, opaque_etags=state.opaque_etags or request.opaque_etags)
     number = state.run + 1
     locate = request.locator()
     recorder = Recorder(
@@ -209,12 +208,13 @@ async def _assemble(
         state=replace(state, run=number),
         error_file=error_file,
     )
+    policy = make_policy(request, state)
     run = Run(
         root=request.root,
         path=locate,
         location=request.location,
         options=options,
-        policy=make_policy(options, state),
+        policy=policy,
         number=number,
         open_store=request.open_store,
         budget=request.budget,
@@ -226,7 +226,7 @@ async def _assemble(
         started_ns=time.time_ns(),
         room=request.room,
         inspect=request.inspect,
-        opaque_etags=state.opaque_etags,
+        opaque_etags=policy.opaque_etags,
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")
     headers = HeaderPlan.of(options, request.overrides)
@@ -234,8 +234,9 @@ async def _assemble(
     return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files)
 
 
-def make_policy(options: SyncOptions, state: ManifestState) -> Policy:
-    """What decisions depend on, from the options and from what the manifest learnt of the bucket."""
+def make_policy(request: Request, state: ManifestState) -> Policy:
+    """What decisions depend on: what was asked for, and what the manifest learnt of the bucket."""
+    options = request.options
     return Policy(
         delete=options.delete,
         content=options.check == "content",
@@ -243,7 +244,7 @@ def make_policy(options: SyncOptions, state: ManifestState) -> Policy:
         incremental=options.incremental,
         stat_fields=options.stat_fields,
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
-        opaque_etags=state.opaque_etags,
+        opaque_etags=state.opaque_etags or request.opaque_etags,
         protection=Protection(not options.delete_protected, options.protected_prefixes),
     )
 

@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -216,9 +216,7 @@ class _Seen:
         self._source = source
         self._recorded = recorded
         self._head = head
-        self._policy: Policy = make_policy(
-            request.options, replace(state, opaque_etags=state.opaque_etags or request.opaque_etags)
-        )
+        self._policy: Policy = make_policy(request, state)
         self.target = TargetEntry(key, head.size, head.etag, head.last_modified) if head else None
         self.listed = must_list(request.options, state, time.time())
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -23,6 +24,7 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
+from aios3sync.store.protocol import PutResult
 
 __all__ = (
     "RETRYABLE_CODES",
@@ -30,6 +32,7 @@ __all__ = (
     "ErrorAnswer",
     "error_from",
     "one_line",
+    "other_bytes",
     "retry_after",
     "subject",
 )
@@ -51,6 +54,22 @@ class ErrorAnswer(NamedTuple):
     message: str
     headers: Mapping[str, str]
     region: str = ""
+
+
+def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
+    """What to say where the answer to an upload proves that other bytes were stored; else nothing.
+
+    Args:
+        result: of the upload.
+        md5: digest of what was sent.
+        opaque: ETags of this endpoint prove nothing.
+    """
+    sent = md5.hex()
+    if result.etag == sent:
+        return ""
+    if proof(result.etag, opaque=opaque or is_opaque_encryption(result.encryption)) is not Proof.MD5:
+        return ""
+    return f"the endpoint stored other bytes than were sent (ETag {result.etag}, MD5 {sent})"
 
 
 THROTTLED_CODES: Final = frozenset(

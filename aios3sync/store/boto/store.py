@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.core.keys import fits_xml
 from aios3sync.errors import (
     BucketNotFoundError,
     CredentialsError,
@@ -17,7 +16,7 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.store.answers import subject
+from aios3sync.store.answers import other_bytes, subject
 from aios3sync.store.boto.client import capabilities_of, is_directory_bucket
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.results import (
@@ -62,8 +61,6 @@ from aios3sync.store.protocol import (
 
 __all__ = ("BotoStore",)
 
-# Everything that XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets).
-_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PRESIGNED: Final = {
     "GET": "get_object",
     "HEAD": "head_object",
@@ -191,10 +188,10 @@ class BotoStore:
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
-        batch = [item for item in items if not _NOT_IN_XML.search(item.key)]
+        batch = [item for item in items if fits_xml(item.key)]
         errors = await self._delete_batch(batch) if batch else []
         for item in items:
-            if _NOT_IN_XML.search(item.key):
+            if not fits_xml(item.key):
                 errors += await self._delete_one(item)
         return errors
 
@@ -334,11 +331,10 @@ class BotoStore:
     def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:
         with whole_answer(operation, self._bucket, key):
             result = put_result(answer, answer["ETag"])
-        opaque = self._directory or self._capabilities.opaque_etags or is_opaque_encryption(result.encryption)
-        if proof(result.etag, opaque=opaque) is Proof.MD5 and result.etag != md5.hex():
+        opaque = self._directory or self._capabilities.opaque_etags
+        if text := other_bytes(result, md5, opaque=opaque):
             raise IntegrityError(
-                f"{subject(operation, self._bucket, key)}: the endpoint stored other bytes than were sent "
-                f"(ETag {result.etag}, MD5 {md5.hex()})",
+                f"{subject(operation, self._bucket, key)}: {text}",
                 operation=operation,
                 bucket=self._bucket,
                 key=key,

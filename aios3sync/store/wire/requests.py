@@ -31,7 +31,6 @@ __all__ = (
     "MAX_XML",
     "Request",
     "RequestBuilder",
-    "fits_xml",
     "object_path",
 )
 
@@ -49,8 +48,6 @@ _COMMON: Final = attrgetter(
 _MOST_SHAPES: Final = 512
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9/_.~-]+").fullmatch
-# Everything that XML 1.0 has no way to write (https://www.w3.org/TR/xml/#charsets).
-_NOT_IN_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]").search
 _MARKUP: Final = re.compile("[&<>\r\n\t]").search
 # Line ends and tabs as references, else a parser reads them as other white space: another key.
 _ESCAPES: Final = str.maketrans(
@@ -217,11 +214,6 @@ def object_path(key: str) -> str:
         return quote(key, safe="/~")
     except UnicodeEncodeError:
         raise InvalidRequestError("the key is not valid Unicode") from None
-
-
-def fits_xml(key: str) -> bool:
-    """Whether XML 1.0 can write the key at all."""
-    return not _NOT_IN_XML(key)
 
 
 def _request(  # noqa: PLR0913 - the facts of a request; the constructor has more

@@ -16,7 +16,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.digests import fed
-from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.core.keys import fits_xml
 from aios3sync.errors import (
     BucketNotFoundError,
     CredentialsError,
@@ -26,7 +26,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.answers import ErrorAnswer, error_from, one_line, subject
+from aios3sync.store.answers import ErrorAnswer, error_from, one_line, other_bytes, subject
 from aios3sync.store.boto import BotoStore
 from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.presigning import lifetime
@@ -48,7 +48,7 @@ from aios3sync.store.wire.lane import Route, WireLane
 from aios3sync.store.wire.learning import told_region, told_skew
 from aios3sync.store.wire.listings import list_page
 from aios3sync.store.wire.presigning import UrlSigner
-from aios3sync.store.wire.requests import Request, RequestBuilder, fits_xml
+from aios3sync.store.wire.requests import Request, RequestBuilder
 from aios3sync.store.wire.sigv4 import moment
 
 __all__ = ("WireStore",)
@@ -82,6 +82,7 @@ class WireStore(ForwardingStore):
         self._lane = lane
         self._route = route
         self._bucket = boto.bucket
+        self._opaque_etags = boto.capabilities.opaque_etags
         self._requests = RequestBuilder(sse_customer_key, request_payer)
 
     async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
@@ -276,12 +277,7 @@ class WireStore(ForwardingStore):
             result = responses.put_result(answer)
         except InvalidAnswerError as error:
             raise self._not_whole(request, error) from error
-        sent = md5.hex()
-        if result.etag == sent:
-            return result
-        opaque = self.capabilities.opaque_etags or is_opaque_encryption(result.encryption)
-        if proof(result.etag, opaque=opaque) is Proof.MD5:
-            text = f"the endpoint stored other bytes than were sent (ETag {result.etag}, MD5 {sent})"
+        if text := other_bytes(result, md5, opaque=self._opaque_etags):
             raise self._error(IntegrityError, request, "ETagMismatch", text, 200)
         return result
 

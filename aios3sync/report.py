@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("MAX_REPORTED_ERRORS", "STATES", "Failure", "SyncReport")
+__all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "SyncReport")
 
 STATES: Final = (
     "uploaded",
@@ -46,6 +46,27 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class CatalogResult:
+    """What became of the entry that a sync was to add to a catalog; it changes no exit code.
+
+    Attributes:
+        id: of the dataset or model.
+        location: of the catalog's index, ``s3://bucket/key``.
+        state: ``added``; ``planned`` in a dry run; ``skipped``, because not all of its files are there; or
+            ``failed``.
+        error: why it is not there, one line; empty where it is.
+        copies: the public manifest and the replicas that were to be written too: their addresses, and why
+            one was not written, else an empty text.
+    """
+
+    id: str
+    location: str
+    state: str
+    error: str = ""
+    copies: Mapping[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
     """The outcome of one sync.
@@ -71,6 +92,7 @@ class SyncReport:
         elapsed_s: seconds.
         interrupted: 0, or the number of the signal that stopped the run.
         dry_run: nothing was written; the counts tell what would be done.
+        catalog: what became of the catalog's entry, ``None`` where none was asked for.
     """
 
     command: str = "sync"
@@ -102,6 +124,7 @@ class SyncReport:
     elapsed_s: float = 0.0
     interrupted: int = 0
     dry_run: bool = False
+    catalog: CatalogResult | None = None
 
     @property
     def balanced(self) -> bool:

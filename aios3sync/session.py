@@ -6,6 +6,8 @@ The client is opened by the first request, so that a run which asks S3 nothing n
 from __future__ import annotations
 
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -17,7 +19,7 @@ from anyio import to_thread
 from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
-from aios3sync.events import EventSink, OutcomeSink, discard
+from aios3sync.events import Event, EventSink, Finished, OutcomeSink, discard
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.run import Stop
@@ -140,13 +142,17 @@ class Session:
         Raises:
             UsageError: one of them cannot be.
         """
+        counts = RequestCounts()
+        catalog = self._open_catalog(counts, url, kind, **options)
+        counts.requests = catalog.metrics.requests
+        return catalog
+
+    def _open_catalog(self, counts: RequestCounts, url: str, kind: str, **options: Any) -> Catalog:
+        """A catalog that counts its requests where it is told to."""
         from aios3sync.index.catalog import CatalogMetrics
         from aios3sync.index.catalog.opening import open_catalog
 
-        if self.catalog_metrics is None:
-            self.catalog_metrics = CatalogMetrics()
-        metrics, counts = self.catalog_metrics, RequestCounts()
-        counts.requests = metrics.requests
+        metrics = self.catalog_metrics = self.catalog_metrics or CatalogMetrics()
         opener = partial(self._stores.opener, counts=counts)
         endpoint = "" if self.endpoint == "aws" else self.endpoint
         return open_catalog(url, kind, opener, self._unsigned, metrics, endpoint=endpoint, **options)
@@ -184,8 +190,8 @@ class Session:
             stop: ask it to end the run early and orderly.
             overrides: content type and metadata of single keys.
             index: is told of every change, and never fails the run: see :meth:`index`.
-            catalog: the entry that the target is, added once all of it is there; what goes wrong with that
-                is a warning of the report.
+            catalog: the entry that the target is, added once all of it is there; ``report.catalog`` tells
+                what came of it, and what goes wrong with it is a warning.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -198,6 +204,11 @@ class Session:
         request = replace(
             request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
         )
+        if catalog is None:
+            return await self._run(request, index)
+        return await self._run_registered(request, index, catalog)
+
+    async def _run(self, request: Request, index: ObjectIndex | None) -> SyncReport:
         run = run_sync
         if index is not None:
             from aios3sync.index.images import image_size
@@ -205,13 +216,33 @@ class Session:
             request = replace(request, inspect=image_size)
         if request.options.thumbnails and not request.options.dry_run:
             from aios3sync.thumbnailed import sync_with_thumbnails as run
-        report = await (run(request) if index is None else index.run_fed(request, run))
-        if catalog is None:
-            return report
-        from aios3sync.index.catalog.opening import registered
+        return await (run(request) if index is None else index.run_fed(request, run))
 
-        warnings = await registered(report, target, catalog, self.catalog)
-        return replace(report, warnings=(*report.warnings, *warnings))
+    async def _run_registered(
+        self, request: Request, index: ObjectIndex | None, wanted: DatasetEntry | ModelEntry | Registration
+    ) -> SyncReport:
+        """A run whose entry goes into a catalog; its last event comes when that is done."""
+        from aios3sync.index.catalog.registering import Registrar
+
+        counts, began = RequestCounts(), time.monotonic()
+        registrar = Registrar(wanted, request.location, partial(self._open_catalog, counts))
+
+        def hold(event: Event, /) -> object:
+            return None if isinstance(event, Finished) else request.on_event(event)
+
+        report = await self._run(replace(request, on_event=hold), index)
+        report = await registrar.conclude(report, request.on_event, request.stop.wait)
+        if self.catalog_metrics is not None:
+            self.catalog_metrics.requests.update(counts.requests)
+        report = replace(
+            report,
+            requests=dict(counts.requests + Counter(report.requests)),
+            retries=report.retries + counts.retries,
+            elapsed_s=round(time.monotonic() - began, 3),
+            interrupted=request.stop.signal,
+        )
+        request.on_event(Finished(report))
+        return report
 
     async def verify(
         self,

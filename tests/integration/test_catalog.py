@@ -7,11 +7,17 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.index.catalog import DatasetEntry, ModelEntry, Registration
+from aios3sync.errors import UsageError
+from aios3sync.events import Event, Finished, PhaseBegan, Warned
+from aios3sync.index.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration
+from aios3sync.index.catalog.entries import Entry
+from aios3sync.report import CatalogResult
+from aios3sync.run import Stop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,15 +85,86 @@ async def test_a_sync_that_did_not_do_all_adds_nothing(place: Place, tree: Path)
         tree, place.url("d"), catalog=DatasetEntry("d"), delete="mirror", max_delete=0
     )
     assert report.exit_code == 4
-    assert "was not told of d" in report.warnings[-1]
+    assert report.catalog is not None
+    assert report.catalog.state == "skipped"
+    assert report.warnings[-1] == "the catalog was not told of d: not all of its files are there"
     assert INDEX not in await place.read()
 
 
-async def test_a_dry_run_or_a_whole_bucket_adds_nothing(place: Place, tree: Path) -> None:
-    await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("d"), dry_run=True)
-    report = await place.session.sync(tree, place.url(), catalog=DatasetEntry("d"))
-    assert "a whole bucket is no entry" in report.warnings[-1]
+async def test_a_dry_run_adds_nothing_and_says_what_it_would(place: Place, tree: Path) -> None:
+    report = await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("d"), dry_run=True)
+    assert report.catalog == CatalogResult("d", place.url(INDEX), "planned")
     assert INDEX not in await place.read()
+
+
+@pytest.mark.parametrize(
+    ("target", "registration", "text"),
+    [
+        ("", Registration(DatasetEntry("d")), "cannot be a whole bucket"),
+        ("d", Registration(DatasetEntry("d"), catalog="s3://another-bucket"), "not in the bucket"),
+        ("d", Registration(DatasetEntry("d"), replicas=["nowhere"]), "is not an S3 location"),
+    ],
+    ids=["bucket", "elsewhere", "replica"],
+)
+async def test_what_cannot_be_is_found_before_anything_is_sent(
+    place: Place, tree: Path, target: str, registration: Registration, text: str
+) -> None:
+    with pytest.raises(UsageError, match=text):
+        await place.session.sync(tree, place.url(target), catalog=registration)
+    assert await place.read() == {}
+
+
+async def test_the_last_event_comes_when_the_catalog_was_told(place: Place, tree: Path) -> None:
+    heard: list[Event] = []
+    read_at_the_end: list[int] = []
+
+    def listen(event: Event, /) -> None:
+        heard.append(event)
+        if isinstance(event, Finished):
+            read_at_the_end.append(event.report.requests["GetObject"])
+
+    wanted = Registration(DatasetEntry("d"), replicas=["s3://no-such-bucket-here"])
+    report = await place.session.sync(tree, place.url("d"), catalog=wanted, on_event=listen)
+    assert [type(event) for event in heard].count(Finished) == 1
+    assert heard[-1] == Finished(report)
+    assert report.catalog is not None
+    assert (report.catalog.state, report.catalog.location) == ("added", place.url(INDEX))
+    assert [bool(error) for error in report.catalog.copies.values()] == [True]
+    assert Warned(report.warnings[-1]) in heard
+    assert PhaseBegan("finish") in heard
+    assert read_at_the_end[0] >= 1  # the catalog's requests are requests of the run
+
+
+async def test_a_stop_ends_the_wait_for_a_catalog(
+    place: Place, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = Stop()
+
+    async def hang(catalog: Catalog, *entries: Entry) -> CatalogChange:
+        stop.request(2)
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(Catalog, "add", hang)
+    report = await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("d"), stop=stop)
+    assert report.catalog is not None
+    assert (report.uploaded, report.catalog.state, report.exit_code) == (2, "failed", 130)
+    assert "stopped before the catalog answered" in report.catalog.error
+
+
+async def test_whatever_a_catalog_raises_fails_no_sync(
+    place: Place, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(catalog: Catalog, *entries: Entry) -> CatalogChange:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(Catalog, "add", fail)
+    report = await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("d"))
+    assert report.catalog == CatalogResult("d", place.url(INDEX), "failed", "odd")
+    assert (report.exit_code, report.warnings[-1]) == (
+        0,
+        "the catalog was not told of d: odd; add it when the reason is gone",
+    )
 
 
 async def test_a_failing_catalog_fails_no_sync(place: Place, tree: Path) -> None:

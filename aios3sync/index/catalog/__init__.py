@@ -11,6 +11,7 @@
     tiers       answers a question: index, scan, public manifest
     writing     changes the index, its replicas and the public manifest
     catalog     the public face of all of it
+    registering adds what a sync brought
     metrics     what was answered how, for people and for Prometheus
 """
 

@@ -109,12 +109,15 @@ class Registration:
         public: the public manifest as well.
         acl: the canned ACL of public documents, e.g. ``public-read``; empty where a bucket policy does it.
         replicas: further locations, ``s3://bucket/prefix``.
+        catalog: where the catalog is, ``s3://bucket/prefix`` in the bucket of the target; empty means that
+            of the bucket.
     """
 
     entry: Entry
     public: bool = False
     acl: str = ""
     replicas: Sequence[str] = ()
+    catalog: str = ""
 
 
 def read_entry(kind: type[DatasetEntry] | type[ModelEntry], document: Any) -> Entry | None:

@@ -6,9 +6,10 @@ the sums of the folders move.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -23,7 +24,10 @@ FACTS: Final = (
 )
 """The columns of a row that changes bring, in the order of :class:`Known`."""
 
-_new = tuple.__new__
+_KEY: Final = itemgetter(0)
+
+Facts = tuple[Any, ...]
+"""The values of a :class:`Known` as a plain tuple: made in half the time, and no work for the collector."""
 
 
 class Known(NamedTuple):
@@ -68,7 +72,7 @@ class BatchPlan:
     """What to write, each list ascending by key; a key is in one of the first three at most.
 
     Attributes:
-        inserts: rows that were not there.
+        inserts: rows that were not there; plain tuples in the order of :class:`Known`.
         updates: rows that were.
         removes: rows that were and go; as they are stored.
         tombstones: removals to remember.
@@ -76,7 +80,7 @@ class BatchPlan:
         applied: the count of each change's fate.
     """
 
-    inserts: list[Known] = field(default_factory=list)
+    inserts: list[Facts] = field(default_factory=list)
     updates: list[Known] = field(default_factory=list)
     removes: list[Known] = field(default_factory=list)
     tombstones: list[Known] = field(default_factory=list)
@@ -85,7 +89,7 @@ class BatchPlan:
 
 
 def plan_batch(
-    changes: Iterable[Change], stored: Mapping[str, Known], removals: Mapping[str, Known]
+    changes: Sequence[Change], stored: Mapping[str, Known], removals: Mapping[str, Known]
 ) -> BatchPlan:
     """Decide a batch.
 
@@ -94,15 +98,13 @@ def plan_batch(
         stored: the rows of their keys.
         removals: what is remembered of their keys.
     """
+    if not stored and not removals and (rows := _all_new(changes)) is not None:
+        return BatchPlan(inserts=rows, applied=Applied(inserted=len(rows)))
     now: dict[str, Known] = {}
     fates = [0, 0, 0, 0, 0]  # as in Applied
     for change in changes:
-        key = change.row.key if type(change) is Upsert else change.key  # half of the time of the property
+        key = change.key
         known = now.get(key) or stored.get(key) or removals.get(key)
-        if known is None and type(change) is Upsert:
-            now[key] = _fresh(change)
-            fates[0] += 1
-            continue
         if known is not None and not _supersedes(change, known):
             fates[4] += 1
             continue
@@ -110,10 +112,6 @@ def plan_batch(
         now[key] = after
         fates[_fate(known, after)] += 1
     plan = BatchPlan(applied=Applied(*fates))
-    if fates[0] == sum(fates) and not stored:
-        plan.inserts = [now[key] for key in sorted(now)]  # what a first listing is made of
-        plan.revived = sorted(removals.keys() & now.keys())
-        return plan
     for key in sorted(now):
         _sort_in(plan, now[key], stored.get(key), removals.get(key))
     return plan
@@ -135,7 +133,7 @@ def _merged(change: Upsert, known: Known | None) -> Known:
     """The row of an upsert; what it does not tell of the same object stays as it is known."""
     row, observed = change.row, change.observed
     if known is None or not _same_object(row, known):
-        return _fresh(change)
+        return Known._make(_facts(change))
     uploaded = row.uploaded_at or row.last_modified or observed
     if not row.uploaded_at and not _modified_since(row, known):
         uploaded = known.uploaded_at
@@ -147,7 +145,7 @@ def _merged(change: Upsert, known: Known | None) -> Known:
         storage_class=row.storage_class or known.storage_class,
         width=known.width if row.width is None else row.width,
         height=known.height if row.height is None else row.height,
-        metadata=known.metadata if row.metadata is None else metadata_text(row),
+        metadata=known.metadata if row.metadata is None else metadata_text(row.metadata),
         thumbnail=row.thumbnail or known.thumbnail,
         uploaded_at=uploaded,
         last_modified=row.last_modified or known.last_modified,
@@ -156,13 +154,22 @@ def _merged(change: Upsert, known: Known | None) -> Known:
     )
 
 
-def _fresh(change: Upsert) -> Known:
-    """The row of an object of which nothing was known; without the constructor, which takes twice as long."""
-    row, observed, sequencer = change
-    key, size, etag, kind, storage, width, height, metadata, thumbnail, uploaded, modified, _ = row
-    text = None if metadata is None else metadata_text(row)
-    moments = (uploaded or modified or observed, modified, observed, sequencer)
-    return _new(Known, (key, size, etag, kind, storage, width, height, text, thumbnail, *moments))
+def _facts(change: Upsert) -> Facts:
+    """The row of an object of which nothing was known."""
+    (key, size, etag, kind, storage, width, height, metadata, thumbnail, uploaded, modified, _), at, seq = (
+        change
+    )
+    text = None if metadata is None else metadata_text(metadata)
+    came = uploaded or modified or at
+    return (key, size, etag, kind, storage, width, height, text, thumbnail, came, modified, at, seq)
+
+
+def _all_new(changes: Sequence[Change]) -> list[Facts] | None:
+    """The rows where all changes are upserts of different keys, as of first uploads and listings."""
+    if set(map(type, changes)) != {Upsert}:
+        return None
+    rows = sorted(map(_facts, changes), key=_KEY)  # type: ignore[arg-type]
+    return rows if len(set(map(_KEY, rows))) == len(rows) else None
 
 
 def _same_object(row: ObjectRow, known: Known) -> bool:
@@ -199,11 +206,9 @@ def _sort_in(plan: BatchPlan, after: Known, row: Known | None, removal: Known | 
         plan.updates.append(after)
 
 
-def metadata_text(row: ObjectRow) -> str | None:
-    """The metadata of a row as JSON, names ascending."""
-    if row.metadata is None:
-        return None
-    return orjson.dumps(dict(row.metadata), option=orjson.OPT_SORT_KEYS).decode()
+def metadata_text(metadata: Mapping[str, str]) -> str:
+    """User metadata as JSON, names ascending."""
+    return orjson.dumps(dict(metadata), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def fold(plan: BatchPlan, stored: Mapping[str, Known]) -> dict[str, Sums]:

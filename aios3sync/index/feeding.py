@@ -26,6 +26,8 @@ from aios3sync.report import SyncReport
 __all__ = ("IndexFeed", "change_of", "fed", "feed")
 
 _NO_IMAGE: Final = (None, None)
+_new: Final = tuple.__new__
+"""Makes a named tuple of all its values in a third of the time that its constructor takes with names."""
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
 _AT_ONCE: Final = 4000
@@ -42,7 +44,7 @@ def change_of(outcome: Any, prefix: str, observed: float) -> Change | None:
     """What an outcome means for the index; ``None`` where the bucket did not change."""
     kind = type(outcome)
     if kind is Uploaded or kind is Adopted:
-        return Upsert(_row(outcome, prefix), observed)
+        return _new(Upsert, (_row(outcome, prefix), observed, ""))
     if kind is Deleted or kind is Forgotten:
         return Removal(prefix + outcome.key, observed)
     return outcome if kind is Upsert or kind is Removal else None
@@ -51,19 +53,13 @@ def change_of(outcome: Any, prefix: str, observed: float) -> Change | None:
 def _row(outcome: Uploaded | Adopted, prefix: str) -> ObjectRow:
     """The row of an object that is there; what the outcome does not tell stays unknown."""
     row = outcome.row
-    if isinstance(outcome, Adopted):
+    if type(outcome) is not Uploaded:
         return ObjectRow(prefix + row.key, row.size, row.etag)
     width, height = outcome.image or _NO_IMAGE
-    return ObjectRow(
-        prefix + row.key,
-        # The bytes of the file are not those of the object where it was compressed on the way.
-        outcome.sent if row.encoding else row.size,
-        row.etag,
-        outcome.content_type,
-        width=width,
-        height=height,
-        uploaded_at=row.uploaded_at,
-    )
+    # The bytes of the file are not those of the object where it was compressed on the way.
+    size = outcome.sent if row.encoding else row.size
+    known = (prefix + row.key, size, row.etag, outcome.content_type, "", width, height, None, "")
+    return _new(ObjectRow, (*known, row.uploaded_at, 0.0, ""))
 
 
 class IndexFeed:

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -220,7 +220,8 @@ def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[S
         case Many(sql, many):
             connection.executemany(_PARAMETER.sub(r"?\1", sql), many)
         case Copy(table, columns, rows):
-            head = f"INSERT INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - constants
+            # A transaction that fails is rolled back whole, so no statement needs a journal of its own.
+            head = f"INSERT OR ROLLBACK INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - constants
             _insert(connection, head, len(columns), rows)
     return ()
 
@@ -235,11 +236,16 @@ def _fetch(connection: sqlite3.Connection, sql: str, arguments: tuple[Any, ...])
         some = items[start : start + _MOST_ITEMS]
         # Rounded up, so that few texts of statements are compiled: the last one comes several times.
         count = 1 << (len(some) - 1).bit_length()
-        marks = ", ".join(f"?{number}" for number in range(len(arguments) + 1, len(arguments) + 1 + count))
-        text = _PARAMETER.sub(r"?\1", f"{sql[: match.start()]}IN ({marks}){sql[match.end() :]}")
         values = (*arguments[:place], None, *arguments[place + 1 :], *some, *[some[-1]] * (count - len(some)))
-        found += connection.execute(text, values).fetchall()
+        found += connection.execute(_listing(sql, len(arguments), count), values).fetchall()
     return found
+
+
+@lru_cache(maxsize=64)
+def _listing(sql: str, arguments: int, count: int) -> str:
+    """The text of a statement whose list has so many items, which follow the other arguments."""
+    marks = ", ".join(f"?{number}" for number in range(arguments + 1, arguments + 1 + count))
+    return _PARAMETER.sub(r"?\1", _LIST.sub(f"IN ({marks})", sql))
 
 
 def _insert(connection: sqlite3.Connection, head: str, width: int, rows: Sequence[tuple[Any, ...]]) -> None:

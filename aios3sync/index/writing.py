@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
-from aios3sync.index.rows import Applied, Change
+from aios3sync.index.rows import Applied, Change, Upsert
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Steps
 
 __all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of", "sweep")
@@ -30,6 +30,7 @@ _SCOPE: Final = "SELECT id FROM scopes WHERE name = $1 AND bucket = $2"
 _NEW_SCOPE: Final = "INSERT INTO scopes (name, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _STORED: Final = f"SELECT {_FACTS}, place, number FROM objects WHERE scope = $1 AND key = ANY($2)"  # noqa: S608
 _REMOVALS: Final = "SELECT key, observed, sequencer FROM removals WHERE scope = $1 AND key = ANY($2)"
+_ANY_REMOVAL: Final = "SELECT 1 FROM removals WHERE scope = $1 AND key >= $2 AND key <= $3 LIMIT 1"
 _REMEMBER: Final = """INSERT INTO removals (scope, key, observed, sequencer) VALUES ($1, $2, $3, $4)
     ON CONFLICT (scope, key) DO UPDATE SET observed = excluded.observed, sequencer = excluded.sequencer"""
 _REVIVE: Final = "DELETE FROM removals WHERE scope = $1 AND key = ANY($2)"
@@ -89,16 +90,13 @@ def apply(
     """See :meth:`aios3sync.index.protocol.IndexBackend.apply`."""
     scope = yield from scope_of(name, bucket)
     yield from _lock(scope, dialect)
-    keys = sorted({change.key for change in changes})
+    keys = sorted({change.row.key if type(change) is Upsert else change.key for change in changes})
     stored: dict[str, Known] = {}
     places: dict[str, Place] = {}
     for *facts, place, number in (yield Fetch(_STORED, (scope, keys))) if keys else ():
         stored[facts[0]] = Known(*facts)
         places[facts[0]] = (place, number)
-    removals = {
-        key: Known(key, -1, observed=observed, sequencer=sequencer)
-        for key, observed, sequencer in ((yield Fetch(_REMOVALS, (scope, keys))) if keys else ())
-    }
+    removals = yield from _removals(scope, keys)
     plan = plan_batch(changes, stored, removals)
     yield from _write(scope, plan, stored, places)
     if plan.tombstones:
@@ -108,6 +106,14 @@ def apply(
         yield Fetch(_REVIVE, (scope, plan.revived))
     yield from save_state(name, state)
     return plan.applied
+
+
+def _removals(scope: int, keys: list[str]) -> Steps[dict[str, Known]]:
+    """What is remembered of keys, ascending; nearly always there is nothing, which one look tells."""
+    if not keys or not (yield Fetch(_ANY_REMOVAL, (scope, keys[0], keys[-1]))):
+        return {}
+    found = yield Fetch(_REMOVALS, (scope, keys))
+    return {key: Known(key, -1, observed=at, sequencer=sequencer) for key, at, sequencer in found}
 
 
 def _lock(scope: int, dialect: Dialect) -> Steps[None]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from aios3sync.cli.catalog_answers import Answer, change_answer, listing_answer, shown_answer
+from aios3sync.cli.catalog_entry import entry_of
 from aios3sync.cli.options import connect_options, connection_options, output, output_options
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.errors import AioS3SyncError, UsageError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
 
 Work = Callable[["Catalog"], Awaitable[Answer]]
+_SPELLED: Final = {"dataset": "ID", "model": "ID", "config": "--config", "revision": "--revision"}
 
 _url = click.argument("url", metavar="[s3://BUCKET[/PREFIX]]", default="")
 _place = click.argument("url", metavar="s3://BUCKET[/PREFIX]")
@@ -138,19 +140,15 @@ def _rebuild(url: str, **values: Any) -> int:
 
 
 def _entry(name: str, values: dict[str, Any]) -> DatasetEntry | ModelEntry:
-    from aios3sync.index.catalog import DatasetEntry, ModelEntry
-
-    place = values.get("at", "")
-    if values["kind"] == "models":
-        if values["config"] is not None:
-            raise UsageError("--config: models have none; leave it out")
-        return ModelEntry(name, values["revision"], place)
-    return DatasetEntry(name, values["config"], values["revision"], place)
+    config, revision, place = values["config"], values["revision"], values.get("at", "")
+    return entry_of(values["kind"], name, config, revision, place, spelled=_SPELLED)
 
 
 def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> int:
     """Open the session and the catalog, do the work, tell what came of it."""
     told: Output = output(values)
+    if values.get("acl") and not values["public"]:
+        raise UsageError("--acl: is of the public manifest; give --public as well")
     _take_settings_of_the_original()
     connection = connect_options(values)
     from aios3sync.cli.execution import execute

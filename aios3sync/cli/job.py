@@ -22,9 +22,10 @@ def job_command(verbose: int) -> int:
 
     The document names "source" (a directory) or "files" (a list of {"path", "key", "content_type",
     "metadata"}), "target", and any option of sync in snake_case or camelCase, for example "delete",
-    "maxWorkers", "endpointUrl". Standard output has one JSON object a line: an "uploaded", "deleted" or
-    "failed" event for each file, with running totals, and the "report" last. A list of files is the whole
-    source: with "delete": true every other object below the target is deleted, as far as the guards allow.
+    "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard output
+    has one JSON object a line: an "uploaded", "deleted" or "failed" event for each file, with running totals,
+    and the "report" last. A list of files is the whole source: with "delete": true every other object below
+    the target is deleted, as far as the guards allow.
     """
     from aios3sync.cli.execution import execute
     from aios3sync.cli.job_document import JobError, read_job
@@ -49,6 +50,7 @@ def job_command(verbose: int) -> int:
                 on_event=view,
                 stop=stop,
                 overrides=job.overrides,
+                catalog=job.catalog,
             )
 
     return execute(work, view, stop, orderly=True)

@@ -11,16 +11,20 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
 
+from aios3sync.cli.catalog_entry import registration_of_document
 from aios3sync.cli.reading import seconds, size
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.store.protocol import PutOptions
+
+if TYPE_CHECKING:
+    from aios3sync.index.catalog import Registration
 
 __all__ = ("Job", "JobError", "read_job")
 
@@ -56,6 +60,7 @@ class Job:
         target: ``s3://bucket/prefix``.
         options, connection: what to do, and how to reach S3.
         overrides: content type and metadata of single keys.
+        catalog: the entry to add to a catalog.
     """
 
     source: str | Mapping[str, str]
@@ -63,6 +68,7 @@ class Job:
     options: SyncOptions
     connection: ConnectOptions
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    catalog: Registration | None = None
 
 
 def read_job(content: bytes) -> Job:
@@ -74,6 +80,7 @@ def read_job(content: bytes) -> Job:
     spelled, values = _fields(content)
     target = _target(values)
     source, overrides = _source(values, Location.parse(target))
+    catalog = _catalog(spelled.get("catalog", ""), values.pop("catalog", None))
     if "sync_deletes" in values:
         _replace_sync_deletes(spelled, values)
     converted = {name: _converted(spelled[name], name, value) for name, value in values.items()}
@@ -83,6 +90,7 @@ def read_job(content: bytes) -> Job:
         options=_made(SyncOptions, converted, spelled),
         connection=_made(ConnectOptions, converted, spelled),
         overrides=overrides,
+        catalog=catalog,
     )
 
 
@@ -127,6 +135,18 @@ def _target(values: dict[str, Any]) -> str:
     except UsageError as error:
         raise JobError("target", str(error)) from None
     return target
+
+
+def _catalog(spelling: str, value: Any) -> Registration | None:
+    if value is None:
+        return None
+    try:
+        return registration_of_document(value)
+    except UsageError as error:
+        name, _, text = str(error).partition(": ")
+        if not name.isidentifier():
+            raise JobError(spelling, str(error)) from None
+        raise JobError(f"{spelling}.{name}", text) from None
 
 
 def _source(values: dict[str, Any], location: Location) -> tuple[str | dict[str, str], dict[str, PutOptions]]:
@@ -315,4 +335,4 @@ def _shapes() -> dict[str, Callable[[str, Any], Any]]:
 
 
 _SHAPES: Final = _shapes()
-_KNOWN: Final = frozenset({*_SHAPES, "source", "target", "sync_deletes"})
+_KNOWN: Final = frozenset({*_SHAPES, "source", "target", "sync_deletes", "catalog"})

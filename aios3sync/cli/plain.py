@@ -48,6 +48,8 @@ def print_conclusion(
     for line in conclusion.differences:
         out.line(line)
     out.line(conclusion.summary)
+    for line in conclusion.also:
+        out.line(line)
     if conclusion.details:
         out.line(conclusion.details)
     failures = conclusion.failures if told < len(conclusion.failures) else ()
@@ -139,6 +141,8 @@ class PlainView:
                 self._err.line(failure_line(failure))
         if conclusion.refused:
             self._err.line(f"refused: {printable(conclusion.refused)}")
+        if conclusion.unregistered:
+            self._err.line(f"the catalog was not told: {printable(conclusion.unregistered)}")
         self._err.flush()
 
     def fail(self, error: BaseException) -> None:

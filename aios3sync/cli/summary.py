@@ -33,21 +33,25 @@ class Conclusion:
 
     Attributes:
         summary: what was done.
+        also: what else was done, a line each.
         details: what ``-v`` adds to it, or empty.
         failures: everything that went wrong with single keys.
         more: where the failures are that are not told.
         warnings: what a person should know.
         refused: the message of the guard that refused, or empty.
+        unregistered: why a catalog was not told, which changes no exit code, or empty.
         differences: what a verification found.
         note: the very last line, or empty.
     """
 
     summary: str
+    also: tuple[str, ...] = ()
     details: str = ""
     failures: tuple[Failure, ...] = ()
     more: str = ""
     warnings: tuple[str, ...] = ()
     refused: str = ""
+    unregistered: str = ""
     differences: tuple[str, ...] = ()
     note: str = ""
 
@@ -65,11 +69,13 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
     return Conclusion(
         summary=_sync_summary(report),
+        also=_registered(report),
         details=_requests(report) if verbose else "",
         failures=report.errors,
         more=_more(report),
         warnings=warnings,
         refused=refused,
+        unregistered=report.catalog.error if report.catalog else "",
         note=_knowledge(report),
     )
 
@@ -87,6 +93,15 @@ def _sync_summary(report: SyncReport) -> str:
     if report.interrupted:
         line = f"stopped by {signal.Signals(report.interrupted).name}: {line}"
     return f"(dry run) {line}" if report.dry_run else line
+
+
+def _registered(report: SyncReport) -> tuple[str, ...]:
+    """What became of the entry of a catalog; why there is none is a warning."""
+    found = report.catalog
+    if found is None or found.error:
+        return ()
+    verb = "(dry run) would add" if found.state == "planned" else "added"
+    return (f"{verb} {printable(found.id)} to {printable(found.location)}",)
 
 
 def _requests(report: SyncReport | VerifyReport) -> str:

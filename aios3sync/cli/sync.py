@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from aios3sync.cli.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (
     RuledCommand,
     comparison_options,
@@ -36,6 +37,7 @@ __all__ = ("sync_command",)
 @click.option(
     "--index", metavar="URL", help="Tell an object index what is done: sqlite:///FILE or postgresql://…"
 )
+@registration_options
 @click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
 @deletion_options
 @filter_options
@@ -50,6 +52,7 @@ __all__ = ("sync_command",)
 def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
     """Upload what changed in SOURCE; delete only what you ask to be deleted."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    registration = registration_of_options(values)
     # Loaded here: a wrong command line should cost nothing.
     from aios3sync.cli.execution import execute
     from aios3sync.run import Stop
@@ -70,7 +73,13 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
             session = await stack.enter_async_context(connect(connection))
             told_index = await stack.enter_async_context(session.index(index)) if index else None
             return await session.sync(
-                source, target, options=options, on_event=view, stop=stop, index=told_index
+                source,
+                target,
+                options=options,
+                on_event=view,
+                stop=stop,
+                index=told_index,
+                catalog=registration,
             )
 
     return execute(work, view, stop, orderly=True)

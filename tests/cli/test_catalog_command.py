@@ -91,7 +91,8 @@ def test_hostile_names(cli: CommandLine, bucket: Bucket) -> None:
     ("arguments", "code", "text"),
     [
         (("show", "URL", "nothing"), 1, "knows no 'nothing'"),
-        (("add", "URL", ""), 2, "dataset_id"),
+        (("add", "URL", ""), 2, "ID: an entry of the catalog needs one"),
+        (("add", "URL", "d", "--acl", "public-read"), 2, "--acl: is of the public manifest"),
         (("add", "URL", "m", "--kind", "models", "--config", "x"), 2, "--config"),
         (("list", "bucket"), 2, "is not an S3 location"),
         (("list", "s3://no-such-bucket-here"), 1, "no such bucket"),

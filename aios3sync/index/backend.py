@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from aios3sync.core.keys import key_problem
 from aios3sync.index import sampling, selecting, writing
+from aios3sync.index.batches import facts_of
 from aios3sync.index.protocol import Position
 from aios3sync.index.rows import (
     Applied,
     Change,
+    Facts,
     Folder,
     Group,
     Grouping,
@@ -49,10 +51,11 @@ class StepsBackend(ABC):
     async def _write(self, steps: Steps[T]) -> T:
         """Run steps in one transaction."""
 
-    def _check(self, change: Change) -> None:
-        """Refuse a change that the database cannot hold."""
-        if (problem := key_problem(change.key)) is not None:
-            raise ObjectIndexError(f"the index cannot hold {change.key!r}: it {problem}")
+    def _check(self, changes: Sequence[Facts]) -> None:
+        """Refuse changes that the database cannot hold."""
+        for change in changes:
+            if (problem := key_problem(change[0])) is not None:
+                raise ObjectIndexError(f"the index cannot hold {change[0]!r}: it {problem}")
 
     # Writing
 
@@ -60,8 +63,13 @@ class StepsBackend(ABC):
         self, bucket: str, changes: Sequence[Change], state: Mapping[str, str | None] | None = None
     ) -> Applied:
         """See the protocol."""
-        for change in changes:
-            self._check(change)
+        return await self.apply_facts(bucket, list(map(facts_of, changes)), state)
+
+    async def apply_facts(
+        self, bucket: str, changes: Sequence[Facts], state: Mapping[str, str | None] | None = None
+    ) -> Applied:
+        """See the protocol."""
+        self._check(changes)
         return await self._write(writing.apply(self._name, bucket, changes, state or {}, self._dialect))
 
     async def load(

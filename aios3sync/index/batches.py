@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import orjson
 
 from aios3sync.index.paths import ancestors
-from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
+from aios3sync.index.rows import Applied, Change, Facts, Upsert
 
-__all__ = ("FACTS", "BatchPlan", "Known", "Sums", "fold", "metadata_text", "plan_batch")
+__all__ = ("FACTS", "BatchPlan", "Known", "Sums", "facts_of", "fold", "plan_batch")
 
 FACTS: Final = (
     *("key", "size", "etag", "content_type", "storage_class", "width", "height", "metadata", "thumbnail"),
@@ -26,16 +26,9 @@ FACTS: Final = (
 
 _KEY: Final = itemgetter(0)
 
-Facts = tuple[Any, ...]
-"""The values of a :class:`Known` as a plain tuple: made in half the time, and no work for the collector."""
-
 
 class Known(NamedTuple):
-    """What the index knows of a key: a row, or a removal.
-
-    A removal has the ``size`` -1, and of its other facts only the last two count. The fields are those of
-    :class:`~aios3sync.index.rows.ObjectRow` and of its change; ``metadata`` is JSON.
-    """
+    """What the index knows of a key, a row or a removal: :data:`~aios3sync.index.rows.Facts` with names."""
 
     key: str
     size: int
@@ -57,6 +50,15 @@ class Known(NamedTuple):
         return self.size < 0
 
 
+def facts_of(change: Change) -> Facts:
+    """A change as the facts that are written."""
+    if type(change) is not Upsert:
+        return (change.key, -1, "", "", "", None, None, None, "", 0.0, 0.0, change.observed, change.sequencer)
+    (*first, metadata, thumbnail, uploaded, modified, _), observed, sequencer = change
+    text = None if metadata is None else orjson.dumps(dict(metadata), option=orjson.OPT_SORT_KEYS).decode()
+    return (*first, text, thumbnail, uploaded, modified, observed, sequencer)
+
+
 @dataclass(slots=True)
 class Sums:
     """How the numbers of one folder move: below it, and directly in it."""
@@ -72,7 +74,7 @@ class BatchPlan:
     """What to write, each list ascending by key; a key is in one of the first three at most.
 
     Attributes:
-        inserts: rows that were not there; plain tuples in the order of :class:`Known`.
+        inserts: rows that were not there.
         updates: rows that were.
         removes: rows that were and go; as they are stored.
         tombstones: removals to remember.
@@ -89,7 +91,7 @@ class BatchPlan:
 
 
 def plan_batch(
-    changes: Sequence[Change], stored: Mapping[str, Known], removals: Mapping[str, Known]
+    changes: Sequence[Facts], stored: Mapping[str, Known], removals: Mapping[str, Known]
 ) -> BatchPlan:
     """Decide a batch.
 
@@ -102,13 +104,13 @@ def plan_batch(
         return BatchPlan(inserts=rows, applied=Applied(inserted=len(rows)))
     now: dict[str, Known] = {}
     fates = [0, 0, 0, 0, 0]  # as in Applied
-    for change in changes:
+    for change in map(Known._make, changes):
         key = change.key
         known = now.get(key) or stored.get(key) or removals.get(key)
         if known is not None and not _supersedes(change, known):
             fates[4] += 1
             continue
-        after = _after(change, known)
+        after = change if change.removed else _merged(change, known)
         now[key] = after
         fates[_fate(known, after)] += 1
     plan = BatchPlan(applied=Applied(*fates))
@@ -117,69 +119,52 @@ def plan_batch(
     return plan
 
 
-def _supersedes(change: Change, known: Known) -> bool:
+def _all_new(changes: Sequence[Facts]) -> list[Facts] | None:
+    """The rows where all are upserts of different keys, as those of first uploads and listings are."""
+    if any(change[1] < 0 for change in changes):
+        return None
+    rows = sorted(changes, key=_KEY)
+    return rows if len(set(map(_KEY, rows))) == len(rows) else None
+
+
+def _supersedes(change: Known, known: Known) -> bool:
     if change.sequencer and known.sequencer:
         return change.sequencer >= known.sequencer
     return change.observed >= known.observed
 
 
-def _after(change: Change, known: Known | None) -> Known:
-    if isinstance(change, Removal):
-        return Known(change.key, -1, observed=change.observed, sequencer=change.sequencer)
-    return _merged(change, None if known is None or known.removed else known)
-
-
-def _merged(change: Upsert, known: Known | None) -> Known:
+def _merged(change: Known, known: Known | None) -> Known:
     """The row of an upsert; what it does not tell of the same object stays as it is known."""
-    row, observed = change.row, change.observed
-    if known is None or not _same_object(row, known):
-        return Known._make(_facts(change))
-    uploaded = row.uploaded_at or row.last_modified or observed
-    if not row.uploaded_at and not _modified_since(row, known):
+    uploaded = change.uploaded_at or change.last_modified or change.observed
+    if known is None or known.removed or not _same_object(change, known):
+        return change._replace(uploaded_at=uploaded)
+    if not change.uploaded_at and not _modified_since(change, known):
         uploaded = known.uploaded_at
     return Known(
-        key=row.key,
-        size=row.size,
-        etag=row.etag or known.etag,
-        content_type=row.content_type or known.content_type,
-        storage_class=row.storage_class or known.storage_class,
-        width=known.width if row.width is None else row.width,
-        height=known.height if row.height is None else row.height,
-        metadata=known.metadata if row.metadata is None else metadata_text(row.metadata),
-        thumbnail=row.thumbnail or known.thumbnail,
+        key=change.key,
+        size=change.size,
+        etag=change.etag or known.etag,
+        content_type=change.content_type or known.content_type,
+        storage_class=change.storage_class or known.storage_class,
+        width=known.width if change.width is None else change.width,
+        height=known.height if change.height is None else change.height,
+        metadata=known.metadata if change.metadata is None else change.metadata,
+        thumbnail=change.thumbnail or known.thumbnail,
         uploaded_at=uploaded,
-        last_modified=row.last_modified or known.last_modified,
-        observed=max(observed, known.observed),
+        last_modified=change.last_modified or known.last_modified,
+        observed=max(change.observed, known.observed),
         sequencer=change.sequencer or known.sequencer,
     )
 
 
-def _facts(change: Upsert) -> Facts:
-    """The row of an object of which nothing was known."""
-    (key, size, etag, kind, storage, width, height, metadata, thumbnail, uploaded, modified, _), at, seq = (
-        change
-    )
-    text = None if metadata is None else metadata_text(metadata)
-    came = uploaded or modified or at
-    return (key, size, etag, kind, storage, width, height, text, thumbnail, came, modified, at, seq)
+def _same_object(change: Known, known: Known) -> bool:
+    return change.size == known.size and (change.etag == known.etag or not change.etag or not known.etag)
 
 
-def _all_new(changes: Sequence[Change]) -> list[Facts] | None:
-    """The rows where all changes are upserts of different keys, as of first uploads and listings."""
-    if set(map(type, changes)) != {Upsert}:
-        return None
-    rows = sorted(map(_facts, changes), key=_KEY)  # type: ignore[arg-type]
-    return rows if len(set(map(_KEY, rows))) == len(rows) else None
-
-
-def _same_object(row: ObjectRow, known: Known) -> bool:
-    return row.size == known.size and (row.etag == known.etag or not row.etag or not known.etag)
-
-
-def _modified_since(row: ObjectRow, known: Known) -> bool:
+def _modified_since(change: Known, known: Known) -> bool:
     """Whether the endpoint's times differ; some tell whole seconds only."""
     return bool(
-        row.last_modified and known.last_modified and int(row.last_modified) != int(known.last_modified)
+        change.last_modified and known.last_modified and int(change.last_modified) != int(known.last_modified)
     )
 
 
@@ -204,11 +189,6 @@ def _sort_in(plan: BatchPlan, after: Known, row: Known | None, removal: Known | 
         plan.inserts.append(after)
     elif row != after:
         plan.updates.append(after)
-
-
-def metadata_text(metadata: Mapping[str, str]) -> str:
-    """User metadata as JSON, names ascending."""
-    return orjson.dumps(dict(metadata), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def fold(plan: BatchPlan, stored: Mapping[str, Known]) -> dict[str, Sums]:

@@ -35,10 +35,11 @@ def ancestors(folder: str) -> list[str]:
 
 def extension_of(name: str) -> str:
     """What follows the last dot, in lower case; empty where that is no extension (``.bashrc``, ``a.b c``)."""
-    stem, dot, extension = name.rpartition(".")
-    if not (dot and stem and extension.isalnum() and len(extension) <= _LONGEST_EXTENSION):
+    dot = name.rfind(".")
+    if dot < 1:
         return ""
-    return extension.lower()
+    extension = name[dot + 1 :]
+    return extension.lower() if extension.isalnum() and len(extension) <= _LONGEST_EXTENSION else ""
 
 
 def prefix_end(prefix: str) -> str | None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from aios3sync.index.backend import StepsBackend
-from aios3sync.index.rows import Change, ObjectIndexError, Upsert
+from aios3sync.index.rows import Facts, ObjectIndexError
 from aios3sync.index.schema import DEFERRED, POSTGRES_STEPS, create_index, drop_index, refuse_newer
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 
@@ -78,17 +78,14 @@ class PostgresIndex(StepsBackend):
         """The URL without its password."""
         return self._place
 
-    def _check(self, change: Change) -> None:
-        super()._check(change)
-        texts = [change.key, change.sequencer]
-        if isinstance(change, Upsert):
-            row = change.row
-            texts += [row.etag, row.content_type, row.storage_class, row.thumbnail]
-        if any("\x00" in text for text in texts):
-            raise ObjectIndexError(
-                f"PostgreSQL cannot hold {change.key!r}: its text has no NUL character; "
-                "keep this bucket in an SQLite index"
-            )
+    def _check(self, changes: Sequence[Facts]) -> None:
+        super()._check(changes)
+        for change in changes:
+            if any("\x00" in text for text in change if type(text) is str):
+                raise ObjectIndexError(
+                    f"PostgreSQL cannot hold {change[0]!r}: its text has no NUL character; "
+                    "keep this bucket in an SQLite index"
+                )
 
     async def begin_loading(self) -> None:
         """See the protocol."""

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 from aios3sync.index.rows import (
     Applied,
     Change,
+    Facts,
     Folder,
     Group,
     Grouping,
@@ -65,6 +66,12 @@ class IndexBackend(Protocol):
             ObjectIndexError: the database failed, or a key cannot be held (NUL in PostgreSQL); nothing was
                 written.
         """
+        ...
+
+    async def apply_facts(
+        self, bucket: str, changes: Sequence[Facts], state: Mapping[str, str | None] | None = None
+    ) -> Applied:
+        """As :meth:`apply`, of changes that already are as they are written: the quick way of a sync."""
         ...
 
     async def load(

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aios3sync.errors import AioS3SyncError
 
 __all__ = (
     "Applied",
     "Change",
+    "Facts",
     "Folder",
     "Group",
     "Grouping",
@@ -111,6 +112,14 @@ class Removal(NamedTuple):
 
 
 Change = Upsert | Removal
+
+Facts = tuple[Any, ...]
+"""A change as it is written: the fields of a row but its bucket, then those of its change.
+
+The size of a removal is -1, and its other facts of an object are empty; metadata is JSON. It is a plain tuple
+because a sync makes millions: one is made in a third of the time of the other two, and costs the garbage
+collector nothing, which does not look into tuples of mere values twice.
+"""
 
 
 class Applied(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
-from aios3sync.index.rows import Applied, Change, Upsert
+from aios3sync.index.rows import Applied, Facts
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Steps
 
 __all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of", "sweep")
@@ -85,12 +85,12 @@ def scope_of(name: str, bucket: str) -> Steps[int]:
 
 
 def apply(
-    name: str, bucket: str, changes: Sequence[Change], state: Mapping[str, str | None], dialect: Dialect
+    name: str, bucket: str, changes: Sequence[Facts], state: Mapping[str, str | None], dialect: Dialect
 ) -> Steps[Applied]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.apply`."""
+    """See :meth:`aios3sync.index.protocol.IndexBackend.apply_facts`."""
     scope = yield from scope_of(name, bucket)
     yield from _lock(scope, dialect)
-    keys = sorted({change.row.key if type(change) is Upsert else change.key for change in changes})
+    keys = sorted({change[0] for change in changes})
     stored: dict[str, Known] = {}
     places: dict[str, Place] = {}
     for *facts, place, number in (yield Fetch(_STORED, (scope, keys))) if keys else ():
@@ -132,7 +132,7 @@ def _write(
     if plan.removes:
         yield from _remove(scope, plan.removes, places, folders)
     if plan.inserts:
-        yield Copy("objects", _COLUMNS, list(_placed(scope, plan, folders)))
+        yield Copy("objects", _COLUMNS, list(_placed(scope, plan.inserts, folders)))
     if plan.updates:
         yield from _update(scope, plan.updates, stored)
     yield from _grow(scope, sums, folders)
@@ -202,21 +202,25 @@ def _renumbered(scope: int, gone: set[int], folders: dict[str, _Folder]) -> Step
     return [(scope, key, gap) for key, gap in zip(movers, gaps, strict=True)]
 
 
-def _placed(scope: int, plan: BatchPlan, folders: dict[str, _Folder]) -> Iterable[tuple[object, ...]]:
+def _placed(scope: int, rows: Sequence[Facts], folders: dict[str, _Folder]) -> Iterable[tuple[object, ...]]:
     """The new rows with all their columns, each at the next slot of its folder."""
     last, number, slot = None, 0, 0
-    for in_bucket, row in enumerate(plan.inserts, folders[""].objects if plan.inserts else 0):
-        key = row[0]
+    in_bucket = folders[""].objects
+    for key, size, etag, kind, storage, width, height, text, thumbnail, uploaded, modified, at, after in rows:
         cut = key.rfind("/") + 1
-        folder = key[:cut]
+        folder, name = key[:cut], key[cut:]
         if folder != last:
             if last is not None:
                 folders[last] = folders[last]._replace(direct=slot)
             number, slot, _ = folders[folder]
             last = folder
-        name = key[cut:]
-        yield (scope, *row, number, number * SLOTS + slot, in_bucket, name, extension_of(name))
+        yield (
+            scope, key, size, etag, kind, storage, width, height, text, thumbnail,
+            uploaded or modified or at, modified, at, after,
+            number, number * SLOTS + slot, in_bucket, name, extension_of(name),
+        )  # fmt: skip
         slot += 1
+        in_bucket += 1
 
 
 def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, _Folder]) -> Steps[None]:

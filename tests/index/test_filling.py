@@ -295,13 +295,13 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    async def apply(self, *arguments: Any) -> Any:
+    async def apply_facts(self, *arguments: Any) -> Any:
         self._fine -= 1
         if self._fine < 0:
             if self._hang:
                 await anyio.sleep(0.3)
             raise ObjectIndexError("the disk is full")
-        return await self._inner.apply(*arguments)
+        return await self._inner.apply_facts(*arguments)
 
 
 @pytest.mark.parametrize("hang", [False, True])

@@ -29,7 +29,8 @@ __all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")
 _NO_IMAGE: Final = (None, None)
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
-_AT_ONCE: Final = 4000
+_AT_ONCE: Final = 16_000
+"""Changes of one transaction: the more, the fewer pages of the search trees are written twice."""
 _LINGER: Final = 1.0
 """Seconds that outcomes may wait for others to be written with them."""
 _LOOK: Final = 0.05

@@ -59,7 +59,7 @@ class IndexBackend(Protocol):
 
         Args:
             bucket: of all the changes.
-            changes: at most a few thousand; memory is that of the batch.
+            changes: at most some ten thousand; memory is that of the batch.
             state: names and values as of :meth:`save_state`.
 
         Raises:

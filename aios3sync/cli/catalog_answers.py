@@ -82,7 +82,10 @@ def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: s
     document = {"command": command, **asdict(change), "metrics": catalog.metrics.as_dict()}
     failed = [copy for copy in change.copies if copy.error]
     if command == "catalog rebuild":
-        what = "rebuilt the index"
+        left = (
+            f" ({count(change.swept, 'shard')} left behind by other writers deleted)" if change.swept else ""
+        )
+        what = f"rebuilt the index{left}"
     elif not change.changed:
         what = (
             f"{printable(name)} was there already"

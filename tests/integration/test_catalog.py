@@ -14,7 +14,15 @@ from anyio import to_thread
 import aios3sync
 from aios3sync.errors import UsageError
 from aios3sync.events import Event, Finished, PhaseBegan, Warned
-from aios3sync.index.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration
+from aios3sync.index.catalog import (
+    Catalog,
+    CatalogChange,
+    DatasetEntry,
+    ModelEntry,
+    Registration,
+    document,
+    sweeping,
+)
 from aios3sync.index.catalog.entries import Entry
 from aios3sync.report import CatalogResult
 from aios3sync.run import Stop
@@ -210,3 +218,15 @@ async def test_fifty_writers_at_once_lose_nothing(place: Place) -> None:
     assert (ended.returncode, ended.stderr.decode()) == (0, "")
     entries = json.loads((await place.read())[INDEX])
     assert {entry["dataset_id"] for entry in entries.values()} == {f"org/d{n}" for n in range(_WRITERS)}
+
+
+async def test_shards_that_were_left_behind_are_swept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "LARGEST_PLAIN", 2_000)
+    catalog = place.session.catalog(place.url())
+    await catalog.add(*(DatasetEntry(f"d{number}") for number in range(20)), derive=False)
+    left = f".aios3sync/catalog/datasets/{INDEX}/0000-{'a' * 16}.json.gz"
+    place.client.put_object(Bucket=place.bucket, Key=left, Body=b"x")
+    assert (await catalog.rebuild()).swept == 0
+    monkeypatch.setattr(sweeping, "GRACE", -60.0)
+    assert (await catalog.rebuild()).swept == 1
+    assert left not in await place.read()

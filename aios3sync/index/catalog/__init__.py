@@ -7,6 +7,7 @@
     derived     what the names of files tell of an entry            pure
     document    JSON, gzip and shards                               pure
     shelf       reads one document, and replaces it by compare-and-swap
+    sweeping    deletes shards that a writer left behind
     scanning    finds entries without a document, by delimiter
     tiers       answers a question: index, scan, public manifest
     writing     changes the index, its replicas and the public manifest

@@ -76,7 +76,7 @@ class Place:
 
     async def _shelf(self, key: str, acl: str) -> Shelf:
         if key not in self._shelves:
-            folder = self.layout.own(self.kind)
+            folder = self.layout.beside(self.kind, key)
             self._shelves[key] = Shelf(await self.store(), key, folder, self.conditions, acl)
         return self._shelves[key]
 
@@ -169,7 +169,8 @@ class Catalog:
         """Make the index anew from what is in the bucket.
 
         Entries whose files are there keep their ids and their other fields; those whose files are gone are
-        dropped; what is found beside them is added. Ids that only a folder's name tells are guesses.
+        dropped; what is found beside them is added. Ids that only a folder's name tells are guesses. Shards
+        that a writer left behind are deleted, see :mod:`aios3sync.index.catalog.sweeping`.
 
         Raises:
             StoreError: the bucket could not be listed, or the index not be written.
@@ -192,7 +193,7 @@ class Catalog:
             kept = [entry for entry in still if layout.place(entry, base)[1]]
             return rebuilt(layout, kind, found, base, [*kept, *later])
 
-        written = await self._write(apply)
+        written = await self._write(apply, sweep=True)
         change_ = await self._conclude(written, apply, (), [])
         return replace(change_, rebuilt=change_.rebuilt or "asked")
 
@@ -210,7 +211,7 @@ class Catalog:
             entry = with_facts(entry, folder.files)
         return replace(entry, last_updated=str(time.time()))
 
-    async def _write(self, apply: Apply) -> Written:
+    async def _write(self, apply: Apply, *, sweep: bool = False) -> Written:
         place = self._place
 
         async def start() -> dict[str, object]:
@@ -219,7 +220,7 @@ class Catalog:
 
         # Writers of one process take turns instead of racing one another.
         async with place.lock:
-            return await change(await place.index(), apply, start, self.metrics)
+            return await change(await place.index(), apply, start, self.metrics, sweep=sweep)
 
     async def _conclude(
         self,
@@ -256,6 +257,7 @@ class Catalog:
             rebuilt=written.rebuilt,
             set_aside=written.set_aside,
             attempts=written.attempts,
+            swept=written.swept,
             conditional=conditional,
             copies=tuple(copies),
             warnings=(*warnings, *(f"{copy.location}: {copy.error}" for copy in copies if copy.error)),

@@ -120,9 +120,9 @@ def _unpacked(body: bytes) -> bytes:
     return text
 
 
-def written(entries: Mapping[str, Any], *, gzip: bool = False) -> bytes:
-    """A document in one piece, as the original writes it."""
-    body = json.dumps(entries, indent=2).encode("ascii")
+def written(entries: Mapping[str, Any], *, gzip: bool = False, blanks: int = 0) -> bytes:
+    """A document in one piece, as the original writes it; with blanks at its end it is another document."""
+    body = json.dumps(entries, indent=2).encode("ascii") + b" " * blanks
     return _packed(body) if gzip else body
 
 
@@ -147,7 +147,7 @@ def shard_of(key: str, count: int) -> int:
     return int.from_bytes(digest[:8], "big") % count
 
 
-def head_document(shards: tuple[ShardRef, ...], count: int) -> bytes:
-    """The document that names shards."""
-    named = {"count": count, "shards": [ref._asdict() for ref in sorted(shards)]}
+def head_document(shards: tuple[ShardRef, ...], count: int, token: str) -> bytes:
+    """The document that names shards; ``token`` makes it differ from any that names the same ones."""
+    named = {"count": count, "token": token, "shards": [ref._asdict() for ref in sorted(shards)]}
     return json.dumps({SHARDS: named}, indent=2).encode("ascii")

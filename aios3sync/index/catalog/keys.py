@@ -112,6 +112,10 @@ class Layout:
         """The folder of what only this package reads; no sync ever deletes below it."""
         return f"{self.prefix}.aios3sync/catalog/{kind.name}/"
 
+    def beside(self, kind: Kind, key: str) -> str:
+        """The folder of what belongs to the document ``key`` alone, such as its shards."""
+        return f"{self.own(kind)}{key.removeprefix(self.prefix)}/"
+
     def names_of(self, entry: Entry) -> tuple[str, ...]:
         """Id, configuration and revision with the defaults in place."""
         revision = entry.revision or self.default_revision

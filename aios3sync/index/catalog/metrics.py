@@ -28,6 +28,7 @@ class CatalogMetrics:
         index_entries: how many it had.
         changes: writes that took place.
         conflicts: writes that somebody else's was faster than.
+        swept: shards that were left behind, and that were deleted.
         requests: of the catalogs to S3, by operation.
     """
 
@@ -41,6 +42,7 @@ class CatalogMetrics:
     index_entries: dict[str, int] = field(default_factory=dict)
     changes: int = 0
     conflicts: int = 0
+    swept: int = 0
     requests: Counter[str] = field(default_factory=Counter)
 
     def answered(self, tier: str, seconds: float) -> None:
@@ -63,6 +65,7 @@ class CatalogMetrics:
             "index_entries": dict(self.index_entries),
             "changes": self.changes,
             "conflicts": self.conflicts,
+            "swept": self.swept,
             "requests": dict(self.requests),
         }
 
@@ -98,6 +101,7 @@ class CatalogCollector:
             ("gets_saved", "Requests that the index made unnecessary", now.gets_saved),
             ("changes", "Changes written", now.changes),
             ("conflicts", "Writes that lost a race and were repeated", now.conflicts),
+            ("swept", "Shards that were left behind and deleted", now.swept),
         ):
             yield CounterMetricFamily(f"aios3sync_catalog_{name}", text, value=number)
         times = SummaryMetricFamily("aios3sync_catalog_answer_seconds", "Time of listings", labels=["tier"])

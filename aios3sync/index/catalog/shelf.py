@@ -1,7 +1,8 @@
 """One document of the catalog in one bucket: read whole, replaced whole by compare-and-swap, never merged.
 
 Shards are written under new names before the document names them, and deleted after it no longer does, so a
-change is one swap of one object. A reader that meets a shard which is gone reads the document again.
+change is one swap of one object. A reader that meets a shard which is gone reads the document again. What a
+writer that broke off left behind is swept by a later one.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ from aios3sync.errors import (
 from aios3sync.index.catalog import document
 from aios3sync.index.catalog.document import CorruptError, Head, ShardRef
 from aios3sync.index.catalog.parallel import in_parallel
+from aios3sync.index.catalog.sweeping import ASIDE, Leftovers, shard_key
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 
 __all__ = ("Conditions", "Damaged", "Shelf", "Snapshot")
 
 _AT_ONCE: Final = 8
-_ATTEMPTS: Final = 3
+_ATTEMPTS: Final = 30
+"""How often a document is read that others replace all the time."""
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
+_MOST_BLANKS: Final = 4096
 _NOBODY: Final = "0" * 32
 
 
@@ -108,7 +112,7 @@ class Shelf:
     Args:
         store: of the bucket.
         key: of the document.
-        folder: where shards and probes go, ending in ``/``.
+        folder: where its shards and probes go, and those of no other document; it ends in ``/``.
         conditions: shared by everything that writes to the endpoint.
         acl: a canned ACL for what is written, or empty.
     """
@@ -123,6 +127,7 @@ class Shelf:
         self._acl = acl
         self._known: Snapshot | None = None
         self._shards: dict[str, tuple[dict[str, Any], int]] = {}
+        self._leftovers = Leftovers(store, key, folder)
 
     async def read(self) -> Snapshot:
         """Read it; a repeat costs one conditional request where nothing has changed.
@@ -132,13 +137,15 @@ class Shelf:
             Damaged: it cannot be read.
             StoreError: it could not be fetched.
         """
+        gone = ""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._read()
             except _ShardGoneError as error:
-                # Somebody replaced the document meanwhile, or the shard is lost.
-                if attempt == _ATTEMPTS:
+                # Somebody replaced the document meanwhile; or it is the same one, and the shard is lost.
+                if error.etag == gone or attempt == _ATTEMPTS:
                     raise Damaged(str(error), error.etag) from None
+                gone = error.etag
         raise AssertionError("unreachable")
 
     async def _read(self) -> Snapshot:
@@ -183,28 +190,55 @@ class Shelf:
         await in_parallel(refs, load, _AT_ONCE)
         return loaded
 
-    async def replace(self, found: Snapshot, entries: Mapping[str, Any]) -> None:
+    async def replace(
+        self, found: Snapshot, entries: Mapping[str, Any], *, changed: bool = True, sweep: bool = False
+    ) -> int:
         """Put ``entries`` in the place of what was found; ``found.etag`` may be empty: there is nothing.
+
+        Args:
+            found: what is to be replaced, and nothing else.
+            entries: raw, by key.
+            changed: False where these are its entries already: then nothing is written but to sweep.
+            sweep: look for shards that were left behind, also where there are no others.
+
+        Returns:
+            How many shards that were left behind have been deleted.
 
         Raises:
             PreconditionFailedError, ObjectNotFoundError: something else is there by now.
             StoreError: it could not be written, or that is not known.
         """
-        body = await to_thread.run_sync(partial(document.written, entries, gzip=found.head.gzip))
-        refs: tuple[ShardRef, ...] = ()
-        fresh: tuple[ShardRef, ...] = ()
-        if len(body) > document.LARGEST_PLAIN * (0.8 if found.head.count else 1):
-            count = found.head.count or document.shard_count(len(body))
-            if document.shard_count(len(body)) not in (count // 2, count, count * 2):
-                count = document.shard_count(len(body))
-            refs, fresh = await self._write_shards(found, entries, count)
-            body = document.head_document(refs, count)
+        old = {ref.key for ref in found.head.shards}
+        seen = await self._leftovers.seen(at_once=sweep) if sweep or old else {}
+        if not changed and not seen.keys() - old:
+            return 0
+        body, refs, fresh = await self._prepared(found, entries, changed=changed)
         try:
             await self._put(body, found.etag, gzip=found.head.gzip and not refs)
         except (PreconditionFailedError, ObjectNotFoundError):
             await self._drop(fresh)
             raise
         await self._drop(set(found.head.shards) - set(refs))
+        if not self.conditions.honoured:
+            return 0
+        return await self._leftovers.drop(seen, old | {ref.key for ref in refs})
+
+    async def _prepared(
+        self, found: Snapshot, entries: Mapping[str, Any], *, changed: bool
+    ) -> tuple[bytes, tuple[ShardRef, ...], tuple[ShardRef, ...]]:
+        """The document to put, its shards, and those of them that were stored for it."""
+        write = partial(document.written, entries, gzip=found.head.gzip)
+        body = await to_thread.run_sync(write)
+        # Every swap makes another document, so that whoever read an older one loses the race for the next.
+        if len(body) <= document.LARGEST_PLAIN * (0.8 if found.head.count else 1):
+            if not changed:
+                body = await to_thread.run_sync(partial(write, blanks=1 + secrets.randbelow(_MOST_BLANKS)))
+            return body, (), ()
+        count = found.head.count or document.shard_count(len(body))
+        if document.shard_count(len(body)) not in (count // 2, count, count * 2):
+            count = document.shard_count(len(body))
+        refs, fresh = await self._write_shards(found, entries, count)
+        return document.head_document(refs, count, secrets.token_hex(8)), refs, fresh
 
     async def _write_shards(
         self, found: Snapshot, entries: Mapping[str, Any], count: int
@@ -222,7 +256,7 @@ class Shelf:
         fresh: list[ShardRef] = []
 
         async def write(number: int) -> None:
-            key = f"{self._folder}{number:04d}-{secrets.token_hex(8)}.json.gz"
+            key = shard_key(self._folder, number, secrets.token_hex(8))
             body = await to_thread.run_sync(document.written_shard, parts[number])
             options = PutOptions(content_type="application/json", content_encoding="gzip", acl=self._acl)
             await self.store.put(key, body, options, md5=_md5(body))
@@ -250,7 +284,7 @@ class Shelf:
     async def set_aside(self) -> str:
         """Copy what is there to ``KEY.corrupt-TIME``, and tell where; the copy is made by the endpoint."""
         moment = datetime.fromtimestamp(time.time(), UTC)
-        aside = f"{self.key}.corrupt-{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"
+        aside = f"{self.key}{ASIDE}{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"
         await self.store.copy(self.key, aside)
         return aside
 

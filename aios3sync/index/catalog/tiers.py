@@ -175,7 +175,8 @@ class Tiers:
 
     async def _from_public(self) -> CatalogListing:
         async with self._open_public(self._bucket) as store:
-            key, folder = self._layout.public_key(self._kind), self._layout.own(self._kind)
+            key = self._layout.public_key(self._kind)
+            folder = self._layout.beside(self._kind, key)
             snapshot = await Shelf(store, key, folder, Conditions(honoured=True)).read()
         return _listing(snapshot, self._kind, "public")
 

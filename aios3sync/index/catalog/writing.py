@@ -56,6 +56,7 @@ class CatalogChange:
         rebuilt: the document was made anew by a scan first: it was ``missing`` or ``corrupt``, or ``asked``.
         set_aside: where a corrupt one was copied to.
         attempts: how often it was tried.
+        swept: shards that an earlier writer had left behind, and that are deleted now.
         conditional: the endpoint honours conditional writes, so no other writer's entry was lost.
         copies: what became of it in the public manifest and in the replicas.
         warnings: what a person should know.
@@ -68,6 +69,7 @@ class CatalogChange:
     rebuilt: str = ""
     set_aside: str = ""
     attempts: int = 1
+    swept: int = 0
     conditional: bool = True
     copies: tuple[CopyResult, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -82,9 +84,12 @@ class Written:
     rebuilt: str = ""
     set_aside: str = ""
     attempts: int = 0
+    swept: int = 0
 
 
-async def change(shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetrics) -> Written:
+async def change(
+    shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetrics, *, sweep: bool = False
+) -> Written:
     """Apply a change to a document.
 
     Args:
@@ -92,6 +97,7 @@ async def change(shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetri
         apply: makes the new entries of the old ones, which it leaves as they are; called more than once.
         start: makes a document where none can be read. A corrupt one is set aside first.
         metrics: where changes and conflicts are counted.
+        sweep: delete shards that were left behind, even if nothing changes.
 
     Raises:
         StoreError: it could not be read, or not be written; a write whose answer was lost may have happened.
@@ -104,12 +110,12 @@ async def change(shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetri
         done.attempts += 1
         found = await _found(shelf, start, done)
         entries = await to_thread.run_sync(apply, found.entries)
-        if entries == found.entries and found.etag and not found.is_remade:
-            done.entries = entries
-            return done
         done.entries = entries
+        is_there = entries == found.entries and bool(found.etag) and not found.is_remade
+        if is_there and not sweep:
+            return done
         try:
-            await shelf.replace(found.snapshot, entries)
+            done.swept = await shelf.replace(found.snapshot, entries, changed=not is_there, sweep=sweep)
         except (PreconditionFailedError, ObjectNotFoundError):
             metrics.conflicts += 1
             if done.attempts >= _MOST_ATTEMPTS or time.monotonic() > deadline:
@@ -118,11 +124,12 @@ async def change(shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetri
             doubts += 1
             if not error.retryable or doubts > _MOST_DOUBTS:
                 raise
-            done.changed = True  # it may have happened: the next look tells
+            done.changed = done.changed or not is_there  # it may have happened: the next look tells
         else:
-            done.changed = True
+            done.changed = done.changed or not is_there
             if shelf.conditions.honoured or await _is_settled(shelf, apply):
-                metrics.changes += 1
+                metrics.changes += done.changed
+                metrics.swept += done.swept
                 return done
         await _pause(done.attempts)
 

@@ -35,6 +35,7 @@ from aios3sync.manifest.opening import (
 )
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
+from aios3sync.parcels import CourierOpener
 from aios3sync.pipeline import Pipeline
 from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
@@ -80,6 +81,7 @@ class Request:
         budget: bytes in memory.
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
+        open_couriers: opens what sends small files beside this process, ``None`` for nothing.
         on_event: progress.
         outcome_sinks: complete outcomes.
         stop: may ask to end early.
@@ -99,6 +101,7 @@ class Request:
     budget: Budget
     workers: int
     room: Callable[[], int] = _endless
+    open_couriers: CourierOpener | None = None
     on_event: EventSink = discard
     outcome_sinks: Sequence[OutcomeSink] = ()
     stop: Stop = field(default_factory=Stop)
@@ -225,6 +228,7 @@ async def _assemble(
         stop=request.stop,
         started_ns=time.time_ns(),
         room=request.room,
+        open_couriers=request.open_couriers,
         inspect=request.inspect,
         opaque_etags=policy.opaque_etags,
     )

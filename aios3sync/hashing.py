@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +18,9 @@ from typing import Final, NamedTuple, TypeVar
 
 from anyio import to_thread
 
-from aios3sync.core.digests import fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
+from aios3sync.smallfiles import ATTEMPTS, READING, Answer, refuse_irregular
 
 __all__ = (
     "ATTEMPTS",
@@ -34,17 +33,12 @@ __all__ = (
     "in_thread",
     "is_settled",
     "open_regular",
-    "read_small",
+    "small_file",
 )
-
-ATTEMPTS: Final = 3
-"""How often a file that changes under our eyes is read before it is given up."""
 
 CHUNK: Final = 1024 * 1024
 SETTLING_NS: Final = 2_000_000_000
 """Coarse clocks and NFS: a ctime younger than this at the hashing may hide a later write."""
-
-_READING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 T = TypeVar("T")
 
@@ -63,12 +57,14 @@ class SmallFile(NamedTuple):
         entry: the file as of the reading.
         body: its bytes.
         md5: digest, 16 bytes.
+        sha256: digest, in hexadecimal digits.
         settled: whether the stat can be trusted later, see :func:`is_settled`.
     """
 
     entry: SourceEntry
     body: bytes
     md5: bytes
+    sha256: str
     settled: bool
 
 
@@ -121,54 +117,29 @@ def open_regular(path: str) -> Iterator[int]:
 
 
 def _open_regular(path: str) -> int:
-    descriptor = os.open(path, _READING)
+    descriptor = os.open(path, READING)
     try:
-        _refuse_irregular(os.fstat(descriptor), path)
+        refuse_irregular(os.fstat(descriptor), path)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _refuse_irregular(found: os.stat_result, path: str) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(None, "is no longer a regular file", path)
-
-
-def read_small(path: str, key: str, *, by_mtime: bool = False) -> SmallFile:
-    """Read a whole file into memory. Blocks: call it in a thread, many files in one hop.
+def small_file(path: str, key: str, answer: Answer, *, by_mtime: bool = False) -> SmallFile:
+    """What :func:`~aios3sync.smallfiles.read_files` answered for one path, judged.
 
     Raises:
         OSError: it cannot be read.
         ChangedError: it changed at every attempt.
     """
-    for _ in range(ATTEMPTS):
-        started = time.time_ns()
-        descriptor = os.open(path, _READING)
-        try:
-            before = os.fstat(descriptor)
-            _refuse_irregular(before, path)
-            body = _read_all(descriptor, before.st_size)
-            after = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        entry = entry_of(key, before)
-        if len(body) == entry.size and entry == entry_of(key, after):
-            settled = is_settled(entry, started, by_mtime=by_mtime)
-            digest = fed(hashlib.md5(usedforsecurity=False), body).digest()
-            return SmallFile(entry, body, digest, settled)
-    raise ChangedError(key)
-
-
-def _read_all(descriptor: int, size: int) -> bytes:
-    """All bytes up to one more than ``size``, which tells a file that grew."""
-    first = os.read(descriptor, size + 1)
-    if len(first) in (size, size + 1):
-        return first
-    pieces = [first]
-    while pieces[-1] and sum(map(len, pieces)) <= size:
-        pieces.append(os.read(descriptor, size + 1))
-    return b"".join(pieces)
+    if answer is None:
+        raise ChangedError(key)
+    if len(answer) == 2:
+        raise OSError(*answer, path)
+    body, md5, sha256, size, mtime_ns, ctime_ns, inode, started = answer
+    entry = SourceEntry(key, size, mtime_ns, ctime_ns, inode)
+    return SmallFile(entry, body, md5, sha256, is_settled(entry, started, by_mtime=by_mtime))
 
 
 def digest_file(

@@ -160,6 +160,10 @@ class HeaderPlan:
         )
         return cls(base, options.content_type, options.guess_content_type, overrides or {})
 
+    def type_of(self, key: str) -> str:
+        """The content type of a key that has no overrides; empty where none is sent."""
+        return self.content_type or (content_type_of(key) if self.guess else "")
+
     @property
     def opaque(self) -> bool:
         """Whether the chosen encryption makes ETags that prove nothing."""
@@ -184,9 +188,7 @@ class HeaderPlan:
             metadata[META_ORIGINAL_SIZE] = str(entry.size)
         if stored_md5:
             metadata[META_MD5] = rclone_md5(stored_md5)
-        content_type = (override.content_type if override else "") or self.content_type
-        if not content_type and self.guess:
-            content_type = content_type_of(entry.key)
+        content_type = (override.content_type if override else "") or self.type_of(entry.key)
         return _replaced(self.base, content_type, encoding, metadata)
 
 

@@ -85,6 +85,8 @@ class ConnectOptions:
         connect_timeout, read_timeout: seconds.
         max_attempts: how often one request is sent at most.
         bandwidth: bytes a second for all bodies together, 0 for no limit.
+        processes: how many processes of their own read, sign and send small files where there are many;
+            ``None`` for one less than there are cores, up to 4. With 0 all happens in this process.
     """
 
     endpoint_url: str | None = None
@@ -102,6 +104,7 @@ class ConnectOptions:
     read_timeout: float = 60.0
     max_attempts: int = 5
     bandwidth: int = 0
+    processes: int | None = None
 
     def __post_init__(self) -> None:
         _choice("addressing", self.addressing, ("auto", "path", "virtual"))
@@ -110,6 +113,7 @@ class ConnectOptions:
         _require(1 <= self.workers <= 10_000, f"workers: {self.workers} is not between 1 and 10000")
         _require(self.memory >= MIB, f"memory: {self.memory} is less than 1 MiB")
         _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")
+        _require(self.processes is None or 0 <= self.processes <= 64, "processes: not between 0 and 64")
         _require(self.bandwidth >= 0, f"bandwidth: {self.bandwidth} is negative")
         _require(self.connect_timeout > 0 and self.read_timeout > 0, "timeouts must be above 0 s")
         if self.endpoint_url is not None:

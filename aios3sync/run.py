@@ -27,6 +27,7 @@ from aios3sync.errors import (
 from aios3sync.events import EventSink
 from aios3sync.options import SyncOptions
 from aios3sync.outcomes import Fault
+from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.tally import Tally
@@ -105,6 +106,7 @@ class Run:
         budget: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
+        open_couriers: opens what sends small files beside this process, ``None`` for nothing.
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
@@ -129,6 +131,7 @@ class Run:
     stop: Stop
     started_ns: int
     room: Callable[[], int]
+    open_couriers: CourierOpener | None = None
     inspect: Inspect | None = None
     buffers: Buffers = field(default_factory=Buffers)
     opaque_etags: bool = False

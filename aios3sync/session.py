@@ -378,6 +378,7 @@ class Session:
             budget=self._budget,
             workers=self.options.workers,
             room=self._stores.limiter.room,
+            open_couriers=self._stores.courier(location.bucket, counts),
             opaque_etags=self.options.etags == "opaque",
             on_event=on_event,
             counts=counts,

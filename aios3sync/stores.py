@@ -6,6 +6,7 @@ The client is opened by the first request, and nothing here sends one.
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,7 @@ import anyio
 from aios3sync.endpoint import endpoint_name
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
+from aios3sync.parcels import Courier, CourierOpener
 from aios3sync.run import StoreOpener
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import Limiter
@@ -24,11 +26,13 @@ from aios3sync.store.stack import stack
 from aios3sync.store.throttling import Bandwidth
 
 if TYPE_CHECKING:
-    from aios3sync.store.wire import WireLane
+    from aios3sync.store.wire.lane import WireLane
 
 __all__ = ("Stores",)
 
 _LOG: Final = logging.getLogger(__name__)
+_MOST_COURIERS: Final = 4
+"""More than these send faster than one event loop can keep the books."""
 
 
 class Stores:
@@ -94,6 +98,25 @@ class Stores:
 
         return open_store
 
+    def courier(self, bucket: str, counts: RequestCounts) -> CourierOpener | None:
+        """What opens couriers for small files of a bucket; ``None`` where there are to be none."""
+        from aios3sync.courier.link import can_spawn
+
+        most = self._options.processes
+        if most is None:
+            most = min(_MOST_COURIERS, len(os.sched_getaffinity(0)) - 1) if can_spawn() else 0
+        if not most or self._bandwidth is not None or not can_spawn():
+            return None
+
+        async def open_couriers() -> Courier | None:
+            from aios3sync.courier.couriers import Couriers
+            from aios3sync.store.wire.store import WireStore
+
+            store = await self._inner(bucket)
+            return Couriers(store, self.limiter, counts, most) if isinstance(store, WireStore) else None
+
+        return open_couriers
+
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """The store that really sends: WireStore where it applies, else BotoStore."""
         # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
@@ -107,7 +130,8 @@ class Stores:
             boto = BotoStore(self._client, bucket, known, **reading)
             if self._lane is None:
                 return boto
-            from aios3sync.store.wire import WireUnavailableError, open_wire
+            from aios3sync.store.wire.address import WireUnavailableError
+            from aios3sync.store.wire.opening import open_wire
 
             try:
                 return await open_wire(self._lane, boto, **reading)
@@ -127,7 +151,8 @@ class Stores:
         self._opened = True
         if self._options.lane == "boto":
             return
-        from aios3sync.store.wire import WireLane, WireUnavailableError
+        from aios3sync.store.wire.address import WireUnavailableError
+        from aios3sync.store.wire.lane import WireLane
 
         try:
             self._lane = await WireLane.open(self._client, self._options)
@@ -140,7 +165,7 @@ class Stores:
         """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
         if self._options.lane == "wire":
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
-        from aios3sync.store.wire import UNSIGNED
+        from aios3sync.store.wire.client import UNSIGNED
 
         if not self._told:
             level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING

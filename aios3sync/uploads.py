@@ -6,10 +6,10 @@ Bodies in memory are bounded by the byte budget, which a reader takes before it 
 from __future__ import annotations
 
 import asyncio
-import resource
-import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import aclosing
+from functools import partial
 from typing import Final, NamedTuple
 
 import anyio
@@ -20,12 +20,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.etag import is_opaque_encryption
+from aios3sync.dispatch import Dispatch
 from aios3sync.errors import StoreError
-from aios3sync.hashing import ChangedError, SmallFile, read_small
+from aios3sync.hashing import ChangedError, SmallFile, small_file
 from aios3sync.headers import HeaderPlan, compress, md5_of
 from aios3sync.multipart import send_large
 from aios3sync.outcomes import Fault, Uploaded
 from aios3sync.run import Run
+from aios3sync.smallfiles import Answer, read_files
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("preview_stage", "upload_stage")
@@ -35,9 +37,6 @@ _LARGE_AT_ONCE: Final = 4
 _CHUNK_FILES: Final = 128
 _WAITING_BODIES: Final = 512
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
-_SLOW_FILE: Final = 0.002
-"""Seconds for opening and reading a small file, above which its storage is far away."""
-_TELLS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
 
 
 class _Body(NamedTuple):
@@ -46,6 +45,7 @@ class _Body(NamedTuple):
     file: SmallFile
     content: bytes
     md5: bytes
+    sha256: str
     encoding: str
     reason: str
     reserved: int
@@ -65,6 +65,7 @@ class _Crew:
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
         self.run = run
+        self.dispatch = Dispatch(run, headers)
         self.reading = anyio.CapacityLimiter(1)
         self._headers = headers
         self._tasks = tasks
@@ -145,10 +146,13 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
             with large_out:
                 for _ in range(_LARGE_AT_ONCE):
                     workers.start_soon(_large_worker, run, headers, large_out.clone())
+            async with aclosing(crew.dispatch), anyio.create_task_group() as background:
+                background.start_soon(crew.dispatch.recall_at_stop)
                 async with anyio.create_task_group() as readers:
                     with large_in:
                         for _ in range(_READERS):
                             readers.start_soon(_reader, crew, jobs.clone(), large_in.clone())
+                background.cancel_scope.cancel()
             crew.close()
         except BaseException:
             crew.drop()
@@ -183,8 +187,10 @@ async def _reader(
                     small.append(upload)
             for chunk in _chunks(small):
                 if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
-                    async with crew.reading:
-                        await _read_chunk(crew, chunk)
+                    rest = await crew.dispatch.deliver(chunk)
+                    if rest and not run.stop.signal:
+                        async with crew.reading:
+                            await _read_chunk(crew, rest)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
@@ -225,29 +231,23 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
 
 def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | OSError | ChangedError], bool]:
     """The files of a chunk, and whether the storage was waited for."""
-    began, blocks = time.monotonic(), _blocks_read()
-    read = [_read_file(run, upload) for upload in chunk]
-    slow = time.monotonic() - began > _SLOW_FILE * len(chunk)
-    return read, slow or _blocks_read() > blocks
+    paths = [run.path(upload.source.key) for upload in chunk]
+    answers, waited = read_files(paths)
+    return list(map(partial(_body, run), chunk, paths, answers)), waited
 
 
-def _blocks_read() -> int:
-    """How often this thread had to ask a device; on systems that do not tell, never."""
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _TELLS_BLOCKS else 0
-
-
-def _read_file(run: Run, upload: Upload) -> _Body | OSError | ChangedError:
+def _body(run: Run, upload: Upload, path: str, answer: Answer) -> _Body | OSError | ChangedError:
     key = upload.source.key
     try:
-        file = read_small(run.path(key), key, by_mtime=run.by_mtime)
+        file = small_file(path, key, answer, by_mtime=run.by_mtime)
     except (OSError, ChangedError) as error:
         return error
-    content, digest, encoding = file.body, file.md5, run.policy.encoding(key)
+    content, md5, sha256, encoding = file.body, file.md5, file.sha256, run.policy.encoding(key)
     if encoding:
         content = compress(content)
-        digest = md5_of(content)
+        md5, sha256 = md5_of(content), ""
     image = run.inspect(key, file.body) if run.inspect else None
-    return _Body(file, content, digest, encoding, upload.reason, upload.source.size, image)
+    return _Body(file, content, md5, sha256, encoding, upload.reason, upload.source.size, image)
 
 
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded | Fault:
@@ -257,7 +257,9 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
     try:
-        result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5)
+        result = await store.put(
+            run.full_key(entry.key), body.content, options, md5=body.md5, sha256=body.sha256
+        )
     except StoreError as error:
         return run.fault_of(entry.key, "upload", error)
     run.answered()

@@ -14,11 +14,25 @@ from hypothesis import strategies as st
 
 from aios3sync import hashing
 from aios3sync.core.entries import SourceEntry
-from aios3sync.hashing import ChangedError, digest_file, in_thread, is_settled, open_regular, read_small
+from aios3sync.hashing import (
+    ChangedError,
+    SmallFile,
+    digest_file,
+    in_thread,
+    is_settled,
+    open_regular,
+    small_file,
+)
+from aios3sync.smallfiles import read_files
 
 
 def md5(body: bytes) -> bytes:
     return hashlib.md5(body, usedforsecurity=False).digest()
+
+
+def read_small(path: str, key: str) -> SmallFile:
+    (answer,), _ = read_files([path])
+    return small_file(path, key, answer)
 
 
 @settings(max_examples=60, deadline=None)
@@ -47,6 +61,7 @@ def test_a_small_file_comes_with_the_digest_of_exactly_its_bytes(tmp_path: Path)
     file = read_small(str(tmp_path / "f"), "key")
     stat = (tmp_path / "f").stat()
     assert (file.body, file.md5) == (b"content", md5(b"content"))
+    assert file.sha256 == hashlib.sha256(b"content").hexdigest()
     assert file.entry == ("key", 7, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
 
 
@@ -67,7 +82,9 @@ def test_C18_a_file_that_is_cut_while_it_is_read_is_not_sent(
 def test_short_reads_of_the_system_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
     real = os.read
-    monkeypatch.setattr("aios3sync.hashing.os.read", lambda descriptor, size: real(descriptor, min(size, 3)))
+    monkeypatch.setattr(
+        "aios3sync.smallfiles.os.read", lambda descriptor, size: real(descriptor, min(size, 3))
+    )
     assert read_small(str(tmp_path / "f"), "f").body == b"0123456789"
 
 

@@ -42,10 +42,12 @@ class CountingStore(ForwardingStore):
         super().__init__(inner)
         self.counts = counts
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """Count, then store; spelled out, as many small bodies go this way."""
         self.counts.requests["PutObject"] += 1
-        result = await self.inner.put(key, body, options, md5=md5)
+        result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
         self.counts.bytes_sent += len(body)
         return result
 

@@ -67,9 +67,11 @@ class ForwardingStore:
         """What the endpoint of the wrapped store is known to do."""
         return self.inner.capabilities
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """See :meth:`ObjectStore.put`."""
-        send = partial(self.inner.put, key, body, options, md5=md5)
+        send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         return await self.call(Request("PutObject", key, len(body), send))
 
     async def get(

@@ -126,6 +126,13 @@ class Limiter:
             await self._turn()
         return self._cuts
 
+    def try_enter(self) -> int | None:
+        """As :meth:`enter`, but only if nobody has to wait; ``None`` where that is not so."""
+        if self._in_flight >= self._limit or self._waiting or self._paced:
+            return None
+        self._in_flight += 1
+        return self._cuts
+
     def leave(self, entered: int, error: BaseException | None, size: int = 0) -> None:
         """Give the slot back, and learn from how the request ended; ``size`` are the bytes of its body."""
         if self._in_flight < self._busy:
@@ -266,12 +273,14 @@ class LimitingStore(ForwardingStore):
         super().__init__(inner)
         self.limiter = limiter
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """Wait for a slot, then store; spelled out, as many small bodies go this way."""
         limiter = self.limiter
         seen = await limiter.enter()
         try:
-            result = await self.inner.put(key, body, options, md5=md5)
+            result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
         except BaseException as error:
             limiter.leave(seen, error)
             raise

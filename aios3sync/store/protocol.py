@@ -32,7 +32,6 @@ __all__ = (
     "VersionPage",
 )
 
-
 Body = bytes | memoryview
 """The bytes of a part; a store does not keep them, so that their memory can be used again."""
 
@@ -266,13 +265,15 @@ class ObjectStore(Protocol):
         """What the endpoint is known to do."""
         ...
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """Store one object: all of it or nothing (an overwrite keeps the old object until it is done).
 
         ``md5`` is the 16-byte digest of ``body``; it goes along as Content-MD5 and is compared with the
-        answered ETag where that is comparable. Retry-safe unless conditional: a repeated conditional put
-        may meet its own first attempt and must be read back. Raises IntegrityError on a wrong ETag,
-        PreconditionFailedError, BucketNotFoundError.
+        answered ETag where that is comparable. ``sha256`` is its hex digest where the caller has it already.
+        Retry-safe unless conditional: a repeated conditional put may meet its own first attempt and must be
+        read back. Raises IntegrityError on a wrong ETag, PreconditionFailedError, BucketNotFoundError.
         """
         ...
 

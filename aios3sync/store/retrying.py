@@ -172,9 +172,11 @@ class RetryingStore(ForwardingStore):
         """Retry only what certainly was not carried out: a lost answer may have left an upload."""
         return await self._attempts(partial(self.inner.create_multipart, key, options), _was_not_carried_out)
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """Retry; a conditional put that met its own first attempt is no conflict."""
-        send = partial(self.inner.put, key, body, options, md5=md5)
+        send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         if not (options.if_match or options.if_none_match):
             return await self._attempts(send, _may_pass)
         doubt = _Doubt()

@@ -143,7 +143,15 @@ class MemoryStore(Unversioned):
         """All bodies by key, in key order."""
         return {key: self.objects[key].body for key in sorted(self.objects)}
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self,
+        key: str,
+        body: bytes,
+        options: PutOptions,
+        *,
+        md5: bytes,
+        sha256: str = "",  # noqa: ARG002 - nothing is signed
+    ) -> PutResult:
         """Store one object."""
         await self._arrive("PutObject", key)
         self._check_body("PutObject", key, body, md5)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
-from aios3sync import uploads
+from aios3sync import smallfiles, uploads
 from aios3sync.store.protocol import PutOptions, PutResult
 from tests.engine.conftest import Bench
 
@@ -19,12 +21,12 @@ class Counted:
         self.now = self.most = 0
         put = bench.memory.put
 
-        async def slow(key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+        async def slow(key: str, body: bytes, options: PutOptions, **digests: Any) -> PutResult:
             self.now += 1
             self.most = max(self.most, self.now)
             await anyio.sleep(0.001)
             try:
-                return await put(key, body, options, md5=md5)
+                return await put(key, body, options, **digests)
             finally:
                 self.now -= 1
 
@@ -67,7 +69,7 @@ async def test_more_readers_only_where_a_device_is_waited_for(
 ) -> None:
     monkeypatch.setattr(uploads, "_CHUNK_FILES", 4)
     told = iter(blocks)
-    monkeypatch.setattr(uploads, "_blocks_read", lambda: next(told))
+    monkeypatch.setattr(smallfiles, "_blocks_read", lambda: next(told))
     tokens: list[float] = []
     take = uploads._Crew.take
 

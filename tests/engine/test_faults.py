@@ -71,9 +71,9 @@ async def test_an_endpoint_that_goes_away_ends_the_run_instead_of_failing_every_
 
 def writing_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
     """Let the file grow between the stat before and the stat after its reading."""
-    from aios3sync import hashing
+    from aios3sync import smallfiles
 
-    real, left = hashing._read_all, [times]
+    real, left = smallfiles._read_all, [times]
 
     def grow(descriptor: int, size: int) -> bytes:
         body = real(descriptor, size)
@@ -83,7 +83,7 @@ def writing_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, tim
                 file.write(b"+")
         return body
 
-    monkeypatch.setattr(hashing, "_read_all", grow)
+    monkeypatch.setattr(smallfiles, "_read_all", grow)
 
 
 async def test_C1_a_file_that_changes_while_it_is_read_is_read_again(
@@ -160,13 +160,13 @@ async def test_a_vanished_file_is_neither_failure_nor_upload(
     from aios3sync import uploads
 
     bench.tree({"a": "1", "b": "2"})
-    real = uploads._read_file
+    real = uploads._read_files
 
-    def vanish(run: Any, upload: Any) -> Any:
+    def vanish(run: Any, chunk: Any) -> Any:
         (bench.root / "b").unlink(missing_ok=True)
-        return real(run, upload)
+        return real(run, chunk)
 
-    monkeypatch.setattr(uploads, "_read_file", vanish)
+    monkeypatch.setattr(uploads, "_read_files", vanish)
     report = await bench.sync()
     assert (report.uploaded, report.vanished, report.failed, report.exit_code) == (1, 1, 0, 0)
 

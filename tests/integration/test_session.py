@@ -87,13 +87,15 @@ def make_manifest(tmp_path: Path, root: Path) -> str:
     import anyio
 
     from aios3sync.core.entries import RecordedEntry
-    from aios3sync.hashing import read_small
+    from aios3sync.hashing import small_file
     from aios3sync.manifest.opening import open_manifest
     from aios3sync.manifest.protocol import Binding, ManifestState
+    from aios3sync.smallfiles import read_files
 
     path = str(tmp_path / "state.sqlite")
     manifest = open_manifest(path, Binding(str(root), "aws", "bucket", "p/"), print)
-    file = read_small(str(root / "a"), "a")
+    (answer,), _ = read_files([str(root / "a")])
+    file = small_file(str(root / "a"), "a", answer)
 
     async def write() -> None:
         await manifest.record([RecordedEntry(*file.entry, file.md5.hex(), file.md5.hex())], [])

@@ -106,8 +106,11 @@ class BotoStore:
         """What the endpoint is known to do."""
         return self._capabilities
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
-        """Store one object with one PutObject."""
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
+        """Store one object with one PutObject; botocore signs with a digest of its own."""
+        del sha256
         parameters = put_parameters(options, body) | self._digest(body, md5, options.checksum)
         with map_errors("PutObject", self._bucket, key):
             answer = await self._client.put_object(**self._at(key), Body=body, **parameters)

@@ -19,6 +19,7 @@ from aios3sync.store.wire.client import Internals, internals_of, refuse_customis
 from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.sigv4 import Credentials, Signer
+from aios3sync.store.wire.trust import Trust
 
 __all__ = ("Route", "WireLane")
 
@@ -74,6 +75,17 @@ class WireLane:
 
             lane._tls = await to_thread.run_sync(client_context, internals.verify)
         return lane
+
+    @property
+    def limits(self) -> Limits:
+        """Bounds of connections."""
+        return self._limits
+
+    def trust(self) -> Trust:
+        """Whose certificates are believed. Blocks: it looks for them."""
+        from aios3sync.store.wire.tls import trust_of
+
+        return trust_of(self._internals.verify)
 
     async def aclose(self) -> None:
         """Close all connections."""

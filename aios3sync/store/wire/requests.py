@@ -31,7 +31,9 @@ __all__ = (
     "MAX_XML",
     "Request",
     "RequestBuilder",
+    "metadata_values",
     "object_path",
+    "put_shape",
 )
 
 MAX_XML: Final = 32 * 2**20
@@ -107,7 +109,7 @@ class RequestBuilder:
         shape = self._shapes.get(common)
         conditional = bool(options.if_match) or options.if_none_match
         if shape is None or conditional:
-            shape = _put_shape(options)
+            shape = put_shape(options)
             if not conditional:
                 self._remember(common, shape)
         values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
@@ -115,7 +117,7 @@ class RequestBuilder:
             (checksum,) = payload_checksum(options.checksum, body).values()
             values = (values[0], checksum, sha256)
         if metadata:
-            values += _metadata_values(metadata)
+            values += metadata_values(metadata)
         return Request(
             "PutObject",
             key,
@@ -232,7 +234,12 @@ def _request(  # noqa: PLR0913 - the facts of a request; the constructor has mor
     return Request(operation, key, method, path, query, shape, (sha256,), sha256, body, True, max_answer)
 
 
-def _put_shape(options: PutOptions) -> Shape:
+def put_shape(options: PutOptions) -> Shape:
+    """The headers of a put, of which Content-MD5, checksum, SHA-256 and metadata vary, in this order.
+
+    Raises:
+        InvalidRequestError: one of them cannot be a header.
+    """
     parameters = put_parameters(options, b"")
     parameters.pop("Metadata", None)
     varying = ["content-md5", "x-amz-content-sha256"]
@@ -244,8 +251,8 @@ def _put_shape(options: PutOptions) -> Shape:
     return Shape(headers_of(parameters), varying)
 
 
-def _metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """In the order of the names in lower case; of two names that differ in case alone the last one counts."""
+def metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of a shape, by their names in lower case; of two that differ in case the last one counts."""
     if len(metadata) == 1:
         return tuple(metadata.values())
     lowered = {name.lower(): value for name, value in metadata.items()}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
+from hashlib import sha256 as sha256_of
 from typing import Final
 
 from anyio import to_thread
@@ -85,14 +85,16 @@ class WireStore(ForwardingStore):
         self._opaque_etags = boto.capabilities.opaque_etags
         self._requests = RequestBuilder(sse_customer_key, request_payer)
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         """Store one object with one PutObject."""
-        if len(body) <= _HASHED_AT_ONCE:
-            digest = fed(sha256(), body).hexdigest()
-        else:
-            digest = (await to_thread.run_sync(sha256, body)).hexdigest()
+        if not sha256 and len(body) <= _HASHED_AT_ONCE:
+            sha256 = fed(sha256_of(), body).hexdigest()
+        elif not sha256:
+            sha256 = (await to_thread.run_sync(sha256_of, body)).hexdigest()
         try:
-            request = self._requests.put(key, body, options, md5=md5, sha256=digest)
+            request = self._requests.put(key, body, options, md5=md5, sha256=sha256)
         except InvalidRequestError as error:
             raise self._invalid("PutObject", key, error) from None
         return self._verified(request, await self._ask(request), md5)
@@ -101,7 +103,7 @@ class WireStore(ForwardingStore):
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part with one UploadPart."""
-        digest = (await to_thread.run_sync(sha256, body)).hexdigest()
+        digest = (await to_thread.run_sync(sha256_of, body)).hexdigest()
         with self._valid("UploadPart", key):
             request = self._requests.put_part(key, (upload_id, number), body, options, md5=md5, sha256=digest)
         result = self._verified(request, await self._ask(request), md5)
@@ -216,6 +218,21 @@ class WireStore(ForwardingStore):
         return []
 
     # Asking
+
+    @property
+    def lane(self) -> WireLane:
+        """What this store shares with others."""
+        return self._lane
+
+    async def route(self, operation: str, key: str | None = None) -> Route:
+        """How the bucket is reached now, signed for with credentials that are good for a while.
+
+        Raises:
+            CredentialsError: they expired, and there are no others.
+        """
+        if time.monotonic() >= self._lane.renew_at:
+            await self._lane.renew(operation, self._bucket, key)
+        return self._current_route()
 
     async def _ask(self, request: Request) -> Answer:
         """Send a request and return its answer, if that is a success."""

@@ -7,8 +7,9 @@ import ssl
 from importlib.resources import files
 
 from aios3sync.store.wire.address import WireUnavailableError
+from aios3sync.store.wire.trust import Trust, context_of
 
-__all__ = ("client_context",)
+__all__ = ("client_context", "trust_of")
 
 
 def client_context(verify: bool | str) -> ssl.SSLContext:
@@ -21,21 +22,19 @@ def client_context(verify: bool | str) -> ssl.SSLContext:
         WireUnavailableError: the bundle cannot be read.
     """
     try:
-        if isinstance(verify, str):
-            is_directory = os.path.isdir(verify)
-            return ssl.create_default_context(
-                cafile=None if is_directory else verify, capath=verify if is_directory else None
-            )
-        context = ssl.create_default_context()
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        elif not _system_has_authorities():
-            # Images without ca-certificates; botocore brings a bundle of its own, and trusts it as well.
-            context.load_verify_locations(cadata=files("botocore").joinpath("cacert.pem").read_text())
+        return context_of(trust_of(verify))
     except OSError as error:
         raise WireUnavailableError(f"a CA bundle that cannot be read ({type(error).__name__})") from error
-    return context
+
+
+def trust_of(verify: bool | str) -> Trust:
+    """What botocore's ``verify`` means."""
+    if isinstance(verify, str):
+        return Trust(capath=verify) if os.path.isdir(verify) else Trust(cafile=verify)
+    if verify and not _system_has_authorities():
+        # Images without ca-certificates; botocore brings a bundle of its own, and trusts it as well.
+        return Trust(cafile=str(files("botocore").joinpath("cacert.pem")))
+    return Trust(verify)
 
 
 def _system_has_authorities() -> bool:

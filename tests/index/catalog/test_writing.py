@@ -184,7 +184,9 @@ async def test_rebuild_keeps_ids_and_drops_what_is_gone(shop: Shop) -> None:
 class Unconditional(ForwardingStore):
     """An endpoint that does not know conditional writes and carries all of them out."""
 
-    async def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes) -> PutResult:
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
         return await super().put(key, body, replace(options, if_match="", if_none_match=False), md5=md5)
 
 

@@ -1,0 +1,197 @@
+"""The couriers of one run: started when they are worth it, given up when they are of no use."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from anyio import to_thread
+
+from aios3sync.courier.link import Link
+from aios3sync.courier.messages import (
+    KIND,
+    RECALLED,
+    ROUTE,
+    SLOW,
+    UNSENT,
+    KindMessage,
+    RouteMessage,
+    Told,
+    Undone,
+)
+from aios3sync.parcels import Delivered, Parcel, Receipt
+from aios3sync.store.answers import other_bytes
+from aios3sync.store.counting import RequestCounts
+from aios3sync.store.limiting import Limiter
+from aios3sync.store.protocol import PutOptions, PutResult
+from aios3sync.store.wire.headers import InvalidRequestError
+from aios3sync.store.wire.lane import Route
+from aios3sync.store.wire.requests import metadata_values, put_shape
+from aios3sync.store.wire.store import WireStore
+from aios3sync.store.wire.trust import Trust
+
+__all__ = ("Couriers",)
+
+_LOG: Final = logging.getLogger(__name__)
+_WORTH: Final = 2048
+"""Parcels that one courier gets before a further one is started."""
+_PATIENCE: Final = 64
+"""Parcels that may come back before it is asked whether couriers are of any use."""
+_USELESS: Final = 0.2
+
+
+class Couriers:
+    """Sends small files in processes of their own.
+
+    Args:
+        store: of the bucket; tells how it is reached.
+        limiter: requests in flight, shared with everything else.
+        counts: where their requests are counted.
+        most: how many processes.
+    """
+
+    def __init__(self, store: WireStore, limiter: Limiter, counts: RequestCounts, most: int) -> None:
+        self._store = store
+        self._limiter = limiter
+        self._counts = counts
+        self._most = most
+        self._links: list[Link] = []
+        self._starting = False
+        self._kinds: list[KindMessage] = []
+        self._route: Route | None = None
+        self._trust: Trust | None = None
+        self._handed = self._back = 0
+
+    def kind(self, options: PutOptions, mtime_name: str) -> int | None:
+        """See :meth:`~aios3sync.parcels.Courier.kind`."""
+        if options.checksum or options.if_match or options.if_none_match:
+            return None
+        try:
+            shape = put_shape(options)
+        except InvalidRequestError:
+            return None  # the usual way says of which file, and why
+        names = sorted({name.lower() for name in options.metadata})
+        values, place = metadata_values(options.metadata), names.index(mtime_name)
+        number = len(self._kinds)
+        constant = dict(shape.constant)
+        kind = KindMessage(number, constant, shape.varying, values[:place], values[place + 1 :])
+        self._kinds.append(kind)
+        for link in self._links:
+            link.tell((KIND, *kind))
+        return number
+
+    async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+        """See :meth:`~aios3sync.parcels.Courier.deliver`."""
+        everything = [*range(len(parcels))]
+        route = await self._store.route("PutObject")
+        link = await self._link(route)
+        if link is None:
+            return everything
+        if route is not self._route:
+            self._route = route
+            for each in self._links:
+                each.tell(self._route_message(route))
+        back: list[int] = []
+
+        def settle(place: int, told: Told | Undone) -> None:
+            if not self._arrived(parcels[place], told, place, delivered):
+                back.append(place)
+
+        share = -(-self._limiter.limit // len(self._links))
+        self._handed += len(parcels)
+        if not await link.hand_over(parcels, share, self._store.lane.skew, settle):
+            self._handed -= len(parcels)
+            return everything
+        return back
+
+    def recall(self) -> None:
+        """See :meth:`~aios3sync.parcels.Courier.recall`."""
+        for link in self._links:
+            link.recall()
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        self._most = 0
+        links, self._links = self._links, []
+        for link in links:
+            await link.aclose()
+
+    def _arrived(self, parcel: Parcel, told: Told | Undone, place: int, delivered: Delivered) -> bool:
+        """Count a parcel, and hand its receipt on if it is stored as it was sent."""
+        if len(told) == 6:
+            _, md5, started, etag, encryption, version = told
+            result = PutResult(etag, encryption, version)
+            self._counts.requests["PutObject"] += 1
+            self._counts.bytes_sent += parcel.size
+            if not other_bytes(result, md5, opaque=self._store.capabilities.opaque_etags):
+                delivered(place, Receipt(md5, started, result))
+                return True
+            reason = "other bytes"
+        else:
+            _, status, reason = told
+            if status != UNSENT:
+                self._counts.requests["PutObject"] += 1
+                self._counts.retries += 1
+        self._came_back(reason)
+        return False
+
+    def _came_back(self, reason: str) -> None:
+        """Where many come back, everything is done twice: no more are handed over."""
+        self._back += reason != RECALLED
+        many = self._back > _PATIENCE and self._back > _USELESS * self._handed
+        if self._most and (many or reason == SLOW):
+            _LOG.debug("no more files are sent by processes of their own: %s", reason)
+            self._most = 0
+            self.recall()
+
+    async def _link(self, route: Route) -> Link | None:
+        """The courier that has least to do; a new one where that is worth it."""
+        alive = [link for link in self._links if link.alive]
+        wanted = min(self._most, 1 + self._handed // _WORTH)
+        if len(self._links) < wanted and not self._starting:
+            self._starting = True
+            try:
+                started = await self._start(route)
+            finally:
+                self._starting = False
+            if started is not None:
+                return started
+        if not self._most or not alive:
+            return None
+        return min(alive, key=lambda link: link.load)
+
+    async def _start(self, route: Route) -> Link | None:
+        try:
+            link = await Link.start(self._limiter)
+        except OSError as error:
+            _LOG.debug("files are not sent by processes of their own: %s", error.strerror)
+            self._most = 0
+            return None
+        if route.address.secure:
+            self._trust = await to_thread.run_sync(self._store.lane.trust)
+        link.tell(self._route_message(route))
+        for kind in self._kinds:
+            link.tell((KIND, *kind))
+        self._links.append(link)
+        return link
+
+    def _route_message(self, route: Route) -> tuple[object, ...]:
+        address, signer, limits = route.address, route.heads.signer, self._store.lane.limits
+        credentials = signer.credentials
+        message = RouteMessage(
+            access_key=credentials.access_key,
+            secret_key=credentials.secret_key,
+            token=credentials.token,
+            region=signer.region,
+            service=signer.service,
+            authority=address.authority,
+            root=address.root,
+            user_agent=address.user_agent,
+            host=address.host,
+            port=address.port,
+            trust=(*self._trust,) if address.secure and self._trust else None,
+            connect=limits.connect,
+            read=limits.read,
+        )
+        return (ROUTE, *message)

@@ -1,0 +1,196 @@
+"""The session's end of one courier: a process, two pipes, and what is with it; it judges nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, Self
+
+from aios3sync.courier import frames
+from aios3sync.courier.messages import PARCELS, RECALL, Told, Undone
+from aios3sync.errors import ThrottledError
+from aios3sync.parcels import Parcel
+from aios3sync.store.limiting import Limiter
+
+__all__ = ("Link", "Settle", "can_spawn")
+
+Settle = Callable[[int, Told | Undone], None]
+"""Called with the place of a parcel in its list, and what came of it."""
+
+_LOG: Final = logging.getLogger(__name__)
+_PROGRAM: Final = (
+    "import sys; sys.path.append(sys.argv[1]); from aios3sync.courier.program import main; main()"
+)
+_PACKAGE: Final = str(Path(__file__).parents[2])
+_ENDS_IN: Final = 1.0
+"""Seconds that the process gets to see that nobody asks any more."""
+_LOOK_AGAIN: Final = 0.01
+_LOOKS: Final = 100
+_SLOW_DOWN: Final = (429, 503)
+_LOST: Final = "the courier ended"
+
+
+class _Bundle:
+    """Parcels that were handed over together."""
+
+    def __init__(self, settle: Settle, count: int) -> None:
+        self.settle = settle
+        self.left = count
+        self.ended = asyncio.get_running_loop().create_future()
+
+
+class Link:
+    """One courier.
+
+    Its requests are in flight like any others: for each that may be under way it holds a slot of the
+    limiter, which learns from their outcomes.
+    """
+
+    def __init__(
+        self, process: Process, pipes: tuple[asyncio.StreamWriter, asyncio.StreamReader], limiter: Limiter
+    ) -> None:
+        self._process = process
+        self._asks, self._answers = pipes
+        self._limiter = limiter
+        self._slots: deque[int] = deque()
+        self._parcels: dict[int, tuple[_Bundle, int, int]] = {}
+        self._next = 0
+        self._skew = 0.0
+        self._share = 0
+        self._listening = asyncio.create_task(self._listen())
+        self.alive = True
+
+    @classmethod
+    async def start(cls, limiter: Limiter) -> Self:
+        """Start a process; raises OSError where that cannot be."""
+        options = ["-I", "-S", *(["-X", "utf8"] if sys.flags.utf8_mode else [])]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, *options, "-c", _PROGRAM, _PACKAGE),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            start_new_session=True,  # Ctrl-C is for us alone: what it sends is still wanted
+        )
+        if process.stdin is None or process.stdout is None:
+            raise OSError("no pipes")
+        return cls(process, (process.stdin, process.stdout), limiter)
+
+    @property
+    def load(self) -> int:
+        """How many parcels are with it."""
+        return len(self._parcels)
+
+    def tell(self, message: tuple[Any, ...]) -> None:
+        """Send a message."""
+        self._asks.write(frames.framed(message))
+
+    async def hand_over(self, parcels: Sequence[Parcel], share: int, skew: float, settle: Settle) -> bool:
+        """Have parcels sent, with ``share`` slots at most; False if there is no slot for any of them."""
+        self._skew, self._share = skew, share
+        self._borrow(share, len(self._parcels) + len(parcels))
+        if not (self._slots and self.alive):
+            return False
+        bundle = _Bundle(settle, len(parcels))
+        first, self._next = self._next, self._next + len(parcels)
+        for place, parcel in enumerate(parcels):
+            self._parcels[first + place] = (bundle, place, parcel.size)
+        numbered = [(first + place, *parcel) for place, parcel in enumerate(parcels)]
+        self.tell((PARCELS, len(self._slots), skew, numbered))
+        await bundle.ended
+        return True
+
+    def recall(self) -> None:
+        """Have everything given back that was not begun."""
+        if self._parcels and self.alive:
+            self.tell((RECALL,))
+
+    async def aclose(self) -> None:
+        """End the process; what is still with it is given back."""
+        self._listening.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._listening
+        self._end()
+        self._asks.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _ENDS_IN)
+        except TimeoutError:  # the storage does not answer
+            self._kill()
+            await self._process.wait()
+
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def _borrow(self, share: int, wanted: int) -> None:
+        while len(self._slots) < min(share, wanted) and (slot := self._limiter.try_enter()) is not None:
+            self._slots.append(slot)
+
+    async def _listen(self) -> None:
+        pipe = self._answers
+        try:
+            while True:
+                length = int.from_bytes(await pipe.readexactly(frames.LENGTH), "little")
+                self._settle_all(frames.unframed(await pipe.readexactly(length)))
+        except (asyncio.IncompleteReadError, OSError):
+            _LOG.debug("a courier ended; files go the usual way")
+            self._end()
+
+    def _settle_all(self, told: list[Told | Undone]) -> None:
+        before = len(self._slots)
+        for item in told:
+            bundle, place, size = self._parcels.pop(item[0])
+            self._give_back(item, size)
+            bundle.settle(place, item)
+            bundle.left -= 1
+            if not bundle.left and not bundle.ended.done():
+                bundle.ended.set_result(None)
+        if self._parcels and not self._slots:
+            self._wait_for_slots()
+        elif self._parcels and len(self._slots) != before:
+            self.tell((PARCELS, len(self._slots), self._skew, []))
+
+    def _wait_for_slots(self, times: int = 0) -> None:
+        """Others took the last slot: a moment later one may be free, unless there is a pace to keep."""
+        if not (self._parcels and self.alive):
+            return
+        self._borrow(self._share, len(self._parcels))
+        if self._slots:
+            self.tell((PARCELS, len(self._slots), self._skew, []))
+        elif times >= _LOOKS or self._limiter.pace < float("inf"):
+            self.recall()
+        else:
+            asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._wait_for_slots, times + 1)
+
+    def _give_back(self, item: Told | Undone, size: int) -> None:
+        """Return the slot of a parcel that has ended, and take one for the next."""
+        if not self._slots:
+            return
+        throttled = len(item) == 3 and item[1] in _SLOW_DOWN
+        error = ThrottledError("told to slow down") if throttled else None
+        self._limiter.leave(self._slots.popleft(), error, size)
+        if len(self._slots) < len(self._parcels) and (slot := self._limiter.try_enter()) is not None:
+            self._slots.append(slot)
+
+    def _end(self) -> None:
+        """Nothing comes any more: everything goes the usual way."""
+        self.alive = False
+        while self._slots:
+            self._limiter.leave(self._slots.popleft(), asyncio.CancelledError())
+        parcels, self._parcels = self._parcels, {}
+        for bundle, place, _ in parcels.values():
+            bundle.settle(place, (place, 0, _LOST))
+            if not bundle.ended.done():
+                bundle.ended.set_result(None)
+
+
+def can_spawn() -> bool:
+    """Whether there is a Python to start; a frozen program's executable is none."""
+    if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.startswith("python"):
+        return False
+    return sys.platform == "linux"

@@ -1,0 +1,92 @@
+"""What a session and its couriers tell each other: plain tuples, as they cross a pipe. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = (
+    "KIND",
+    "PARCELS",
+    "RECALL",
+    "RECALLED",
+    "ROUTE",
+    "SLOW",
+    "UNSENT",
+    "KindMessage",
+    "ParcelMessage",
+    "RouteMessage",
+    "Told",
+    "Undone",
+)
+
+ROUTE: Final = "route"
+"""``(ROUTE, *RouteMessage)``: how the bucket is reached from now on."""
+KIND: Final = "kind"
+"""``(KIND, *KindMessage)``: headers that many parcels share."""
+PARCELS: Final = "parcels"
+"""``(PARCELS, slots, skew, [ParcelMessage, ...])``: what to send, and how much at once from now on."""
+
+RECALL: Final = "recall"
+"""``(RECALL,)``: what was not begun comes back."""
+
+UNSENT: Final = -1
+"""The status of a parcel that no request was made for."""
+RECALLED: Final = "recalled"
+"""The reason that comes back with parcels that were asked back."""
+SLOW: Final = "the storage is slow"
+"""The reason that comes back with parcels whose files more readers should bring."""
+
+
+class RouteMessage(NamedTuple):
+    """How a bucket is reached, and what requests are signed with.
+
+    Attributes:
+        access_key, secret_key, token, region, service: of signatures.
+        authority, root, user_agent: of heads, see :class:`~aios3sync.store.wire.heads.HeadWriter`.
+        host, port: where connections lead to.
+        trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.trust.Trust`.
+        connect, read: time-outs in seconds.
+    """
+
+    access_key: str
+    secret_key: str
+    token: str
+    region: str
+    service: str
+    authority: str
+    root: str
+    user_agent: str
+    host: str
+    port: int
+    trust: tuple[bool, str | None, str | None] | None
+    connect: float
+    read: float
+
+
+class KindMessage(NamedTuple):
+    """Headers: constant ones, the names of those that vary, and the metadata around the file's mtime."""
+
+    number: int
+    constant: dict[str, str]
+    varying: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+class ParcelMessage(NamedTuple):
+    """One file to send: where it is, its full key, its kind, and the stat that it must have."""
+
+    number: int
+    path: str
+    key: str
+    kind: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+Told = tuple[int, bytes, int, str, str, str]
+"""A parcel that was stored: number, MD5, start of the reading (ns), ETag, encryption, version id."""
+Undone = tuple[int, int, str]
+"""A parcel that has to go the usual way: number, HTTP status (0 without an answer, UNSENT), reason."""

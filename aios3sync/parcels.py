@@ -1,0 +1,80 @@
+"""What a stage may ask of couriers, which send small files beside the event loop. Types only, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from aios3sync.store.protocol import PutOptions, PutResult
+
+__all__ = ("LARGEST", "Courier", "CourierOpener", "Delivered", "Parcel", "Receipt")
+
+LARGEST = 64 * 1024
+"""Bytes of a file, above which the session itself is as fast: digests of more need no interpreter."""
+
+
+class Parcel(NamedTuple):
+    """A file to send.
+
+    Attributes:
+        path: where it is.
+        key: the full key that it gets.
+        kind: of its headers, see :meth:`Courier.kind`.
+        size, mtime_ns, ctime_ns, inode: the stat that it must have; one that has another is not sent.
+    """
+
+    path: str
+    key: str
+    kind: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class Receipt(NamedTuple):
+    """What came of a parcel that was stored.
+
+    Attributes:
+        md5: digest of what was sent, 16 bytes.
+        started_ns: when its reading began, nanoseconds since the epoch.
+        result: what the endpoint answered.
+    """
+
+    md5: bytes
+    started_ns: int
+    result: PutResult
+
+
+Delivered = Callable[[int, Receipt], None]
+"""Called in the event loop with the place of a parcel in its list, as soon as it is known to be stored."""
+
+
+class Courier(Protocol):
+    """Sends small files. It knows the way on which all is well; everything else it gives back."""
+
+    def kind(self, options: PutOptions, mtime_name: str) -> int | None:
+        """A number for these headers, whose metadata ``mtime_name`` is each file's own mtime.
+
+        ``None`` where they need more than that, such as a checksum of the body.
+        """
+        ...
+
+    async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+        """Send, and answer with the places of those that have to go the usual way.
+
+        Some of these may be stored all the same, if the answer was lost. Raises CredentialsError.
+        """
+        ...
+
+    def recall(self) -> None:
+        """Have everything given back that was not begun."""
+        ...
+
+    async def aclose(self) -> None:
+        """End what still runs."""
+        ...
+
+
+CourierOpener = Callable[[], Awaitable[Courier | None]]
+"""Opens the couriers of one run; ``None`` where there can be none."""

@@ -10,7 +10,7 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.assembly import Request, run_sync, single_error
 from aios3sync.index.images import require_pillow
-from aios3sync.index.rows import ObjectRow
+from aios3sync.index.rows import Change
 from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
 from aios3sync.manifest.opening import default_path
 from aios3sync.report import SyncReport
@@ -20,14 +20,14 @@ __all__ = ("sync_with_thumbnails",)
 
 
 async def sync_with_thumbnails(
-    request: Request, record: Callable[[Sequence[ObjectRow]], Awaitable[object]] | None = None
+    request: Request, record: Callable[[Sequence[Change]], Awaitable[object]] | None = None
 ) -> SyncReport:
     """Run a sync, and make thumbnails of the images that it uploads.
 
     Args:
         request: the sync; its options say how large the thumbnails are.
-        record: told the rows of the images whose thumbnails were made, for an index; it is told of their
-            uploads before.
+        record: told what became of thumbnails and of their images, for an index; it is told of the uploads
+            before.
 
     Raises:
         UsageError: Pillow is not installed.

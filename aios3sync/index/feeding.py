@@ -18,9 +18,9 @@ import anyio
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, EventSink, Finished, Warned
 from aios3sync.index.batches import facts_of
-from aios3sync.index.behind import new_mark, saved
+from aios3sync.index.behind import Mark, new_mark, saved
 from aios3sync.index.protocol import IndexBackend
-from aios3sync.index.rows import Applied, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
+from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.outcomes import Adopted, Deleted, Forgotten, Uploaded
 from aios3sync.report import SyncReport
 
@@ -68,12 +68,13 @@ class IndexFeed:
         warnings: what a person should know when the run has ended.
     """
 
-    def __init__(self, backend: IndexBackend, location: Location) -> None:
+    def __init__(self, backend: IndexBackend, location: Location, beside: Sequence[Location] = ()) -> None:
         self.applied = Applied()
         self.warnings: list[str] = []
         self.trouble = ""
         self._backend = backend
         self._location = location
+        self._healing = " and ".join(map(str, (location, *beside)))
         self._send, self._receive = anyio.create_memory_object_stream[Sequence[Facts]](_QUEUE)
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
@@ -95,16 +96,15 @@ class IndexFeed:
             if scope.cancelled_caught:
                 self.fail("the database did not keep up")
 
-    async def rows(self, rows: Sequence[ObjectRow]) -> None:
+    async def changes(self, changes: Sequence[Change]) -> None:
         """Queue what else is known of objects, behind the outcomes that told of them."""
-        observed = time.time()
-        await self._queue([facts_of(Upsert(row, observed)) for row in rows])
+        await self._queue(list(map(facts_of, changes)))
 
     def fail(self, reason: str) -> None:
         """Tell the index nothing more in this run."""
         if not self.trouble:
             self.trouble = reason
-            self.warnings.append(f"the index is behind, reconcile {self._location} repairs it: {reason}")
+            self.warnings.append(f"the index is behind, reconcile {self._healing} repairs it: {reason}")
 
     async def run(self) -> None:
         """Write what is queued until the queue is closed; after a failure throw it away."""
@@ -143,12 +143,21 @@ class IndexFeed:
 
 
 @asynccontextmanager
-async def feed(backend: IndexBackend, location: Location) -> AsyncIterator[IndexFeed]:
-    """A sink for one sync, which ends with the block; what is queued then is written first."""
-    sink = IndexFeed(backend, location)
-    mark = new_mark(location, time.time())
+async def feed(
+    backend: IndexBackend, location: Location, *, beside: Sequence[Location] = ()
+) -> AsyncIterator[IndexFeed]:
+    """A sink for one sync, which ends with the block; what is queued then is written first.
+
+    Args:
+        backend: of the index.
+        location: the target, to which the keys of outcomes are relative.
+        beside: where else in its bucket the sync changes objects: it gets a mark of its own.
+    """
+    sink = IndexFeed(backend, location, beside)
+    now = time.time()
+    marks = [new_mark(each, now) for each in (location, *beside)]
     try:
-        await backend.save_state({mark.item: mark.text()})
+        await backend.save_state({mark.item: mark.text() for mark in marks})
     except ObjectIndexError as error:
         sink.fail(str(error))
     finished = anyio.Event()
@@ -173,12 +182,15 @@ async def feed(backend: IndexBackend, location: Location) -> AsyncIterator[Index
             if waiting.cancelled_caught:
                 sink.fail("the database did not keep up")
                 await finished.wait()
-            await _conclude(backend, sink, saved(mark, sink.trouble))
+            await _conclude(backend, sink, marks)
     if failure is not None:
         raise failure
 
 
-async def _conclude(backend: IndexBackend, sink: IndexFeed, state: dict[str, str | None]) -> None:
+async def _conclude(backend: IndexBackend, sink: IndexFeed, marks: Sequence[Mark]) -> None:
+    state: dict[str, str | None] = {}
+    for mark in marks:
+        state |= saved(mark, sink.trouble)
     try:
         await backend.save_state(state)
     except ObjectIndexError as error:
@@ -190,6 +202,7 @@ async def fed(
     location: Location,
     on_event: EventSink,
     run: Callable[[EventSink, IndexFeed], Awaitable[SyncReport]],
+    beside: Sequence[Location] = (),
 ) -> SyncReport:
     """Run a sync that feeds the index; its report tells what the index does not know.
 
@@ -198,6 +211,7 @@ async def fed(
         location: the target.
         on_event: of the caller; the last event comes when the index has been told all.
         run: the sync, with the listeners that it is to have.
+        beside: see :func:`feed`.
     """
     finished: list[Finished] = []
 
@@ -207,7 +221,7 @@ async def fed(
             return None
         return on_event(event)
 
-    async with feed(backend, location) as sink:
+    async with feed(backend, location, beside=beside) as sink:
         report = await run(hold, sink)
     for warning in sink.warnings:
         on_event(Warned(warning))

@@ -307,13 +307,20 @@ class ObjectIndex:
         """
         if request.options.dry_run:
             return await run(request)
+        more: dict[str, Any] = {}
+        beside: list[Location] = []
+        if side := request.options.thumbnails:
+            from aios3sync.index.thumbnails import thumbnails_below
+
+            beside = [Location(request.location.bucket, thumbnails_below(side, request.location.prefix))]
 
         def with_listeners(on_event: EventSink, sink: IndexFeed) -> Awaitable[SyncReport]:
             sinks = (*request.outcome_sinks, sink)
-            more = {"record": sink.rows} if request.options.thumbnails else {}
+            if beside:
+                more["record"] = sink.changes
             return run(replace(request, on_event=on_event, outcome_sinks=sinks), **more)
 
-        return await fed(self.backend, request.location, request.on_event, with_listeners)
+        return await fed(self.backend, request.location, request.on_event, with_listeners, beside)
 
     async def close(self) -> None:
         """Close the database."""

@@ -6,6 +6,7 @@ disk at once, and threads of its own work on it. Whatever is left when a run bre
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,12 +21,19 @@ from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.index.followed import Stopping
 from aios3sync.index.images import is_image_name
 from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
-from aios3sync.index.rows import ObjectIndexError, ObjectRow
+from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.scaling import ChangedError, Scaled, UnscalableError, scaled
 from aios3sync.outcomes import Adopted, Deleted, Uploaded
-from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
+from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 
-__all__ = ("THUMBNAIL_PREFIX", "ThumbnailPlan", "ThumbnailReport", "Thumbnails", "making_thumbnails")
+__all__ = (
+    "THUMBNAIL_PREFIX",
+    "ThumbnailPlan",
+    "ThumbnailReport",
+    "Thumbnails",
+    "making_thumbnails",
+    "thumbnails_below",
+)
 
 THUMBNAIL_PREFIX: Final = ".thumbnails/"
 
@@ -35,6 +43,11 @@ _REMOVALS: Final = 1000
 _MOST_FAILURES: Final = 10
 """Requests in a row that fail, after which the rest waits for the next run."""
 _EXTENSION: Final = ".webp"
+
+
+def thumbnails_below(side: int, prefix: str, below: str = THUMBNAIL_PREFIX) -> str:
+    """What the keys of the thumbnails of a target's images begin with."""
+    return f"{below}{side}/{prefix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +62,7 @@ class ThumbnailPlan:
         below: what the keys of thumbnails begin with; their size and the full key of the image follow.
         put: what uploads send beside the body, such as an ACL or encryption.
         pending: path of the list of what is to be done, empty for none that lasts.
-        record: told the rows of the images whose thumbnails were made.
+        record: told what became of images and of thumbnails, which are objects of the bucket as well.
         warn: told in one line of what a person should know.
     """
 
@@ -60,12 +73,12 @@ class ThumbnailPlan:
     below: str = THUMBNAIL_PREFIX
     put: PutOptions = field(default_factory=PutOptions)
     pending: str = ""
-    record: Callable[[Sequence[ObjectRow]], Awaitable[object]] | None = None
+    record: Callable[[Sequence[Change]], Awaitable[object]] | None = None
     warn: Callable[[str], object] = lambda _: None
 
     def key_of(self, key: str) -> str:
         """The key of the thumbnail of an image."""
-        return f"{self.below}{self.side}/{self.prefix}{key}{_EXTENSION}"
+        return f"{thumbnails_below(self.side, self.prefix, self.below)}{key}{_EXTENSION}"
 
 
 @dataclass(slots=True)
@@ -187,65 +200,78 @@ class Thumbnails:
 
     async def _do(self, tasks: Sequence[Task]) -> None:
         done: list[Task] = []
-        rows: list[ObjectRow] = []
+        changes: list[Change] = []
         removals = [task for task in tasks if task.todo is Todo.REMOVE]
         try:
             async with anyio.create_task_group() as group:
                 if removals:
-                    group.start_soon(self._remove, removals, done)
+                    group.start_soon(self._remove, removals, done, changes)
                 for task in tasks:
                     if task.todo is not Todo.REMOVE:
-                        group.start_soon(self._make, task, done, rows)
+                        group.start_soon(self._make, task, done, changes)
         finally:
             with anyio.CancelScope(shield=True):
                 await to_thread.run_sync(self.pending.done, done)
-                await self._record(rows)
+                await self._record(changes)
 
-    async def _make(self, task: Task, done: list[Task], rows: list[ObjectRow]) -> None:
+    async def _make(self, task: Task, done: list[Task], changes: list[Change]) -> None:
         plan = self.plan
         key = plan.key_of(task.key)
         async with self._threads:
             try:
                 store = await plan.open_store()
-                if task.todo is Todo.MAKE_MISSING and await _exists(store, key):
+                if task.todo is Todo.MAKE_MISSING and (there := await _head(store, key)) is not None:
                     self.report.there += 1
                     done.append(task)
+                    changes += self._pair(task, _row_there(key, there))
                     return
                 stat = (task.size, task.mtime_ns)
                 made = await to_thread.run_sync(scaled, plan.locate(task.key), plan.side, stat)
-                await _put(store, key, made, plan.put)
+                put = await _put(store, key, made, plan.put)
             except (ChangedError, FileNotFoundError):
                 done.append(task)  # the run that uploads the new file, or misses the old one, sees to it
             except (UnscalableError, OSError) as error:
-                await self._unscalable(task, error, done)
+                await self._unscalable(task, error, done, changes)
             except StoreError as error:
                 self._failed(error)
             else:
                 self._failures = 0
                 self.report.made += 1
                 done.append(task)
-                rows.append(self._row(task, made, key))
+                thumbnail = ObjectRow(
+                    key, len(made.content), put.etag, plan.put.content_type, uploaded_at=time.time()
+                )
+                changes += self._pair(task, thumbnail, (made.width, made.height))
 
-    async def _record(self, rows: Sequence[ObjectRow]) -> None:
-        if not rows or self.plan.record is None:
+    async def _record(self, changes: Sequence[Change]) -> None:
+        if not changes or self.plan.record is None:
             return
         try:
-            await self.plan.record(rows)
+            await self.plan.record(changes)
         except ObjectIndexError as error:
             self._tell(f"{error}; the index does not know the thumbnails")
 
-    def _row(self, task: Task, made: Scaled, key: str) -> ObjectRow:
-        full = self.plan.prefix + task.key
-        return ObjectRow(full, task.stored, task.etag, width=made.width, height=made.height, thumbnail=key)
+    def _pair(
+        self, task: Task, thumbnail: ObjectRow, size: tuple[int | None, int | None] = (None, None)
+    ) -> list[Change]:
+        """The image as it is now, and its thumbnail."""
+        full, (width, height) = self.plan.prefix + task.key, size
+        image = ObjectRow(full, task.stored, task.etag, width=width, height=height, thumbnail=thumbnail.key)
+        now = time.time()
+        return [Upsert(image, now), Upsert(thumbnail, now)]
 
-    async def _unscalable(self, task: Task, error: Exception, done: list[Task]) -> None:
+    async def _unscalable(
+        self, task: Task, error: Exception, done: list[Task], changes: list[Change]
+    ) -> None:
         """Count it, and remove the thumbnail of the image that was there before."""
         self.report.unscalable += 1
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         self.report.first = self.report.first or f"{task.key}: {reason}"
-        await self._remove([task], done, counted=False)
+        await self._remove([task], done, changes, counted=False)
 
-    async def _remove(self, tasks: Sequence[Task], done: list[Task], *, counted: bool = True) -> None:
+    async def _remove(
+        self, tasks: Sequence[Task], done: list[Task], changes: list[Change], *, counted: bool = True
+    ) -> None:
         items = [DeleteItem(self.plan.key_of(task.key)) for task in tasks]
         try:
             store = await self.plan.open_store()
@@ -256,6 +282,8 @@ class Thumbnails:
         gone = [task for task in tasks if self.plan.key_of(task.key) not in failed]
         self.report.removed += len(gone) if counted else 0
         done += gone
+        now = time.time()
+        changes += [Removal(self.plan.key_of(task.key), now) for task in gone]
 
     def _failed(self, error: StoreError) -> None:
         self._failures += 1
@@ -281,13 +309,25 @@ def _task(outcome: Any) -> Task | None:
             return None
 
 
-async def _put(store: ObjectStore, key: str, made: Scaled, options: PutOptions) -> None:
-    await store.put(key, made.content, options, md5=md5(made.content, usedforsecurity=False).digest())
+async def _put(store: ObjectStore, key: str, made: Scaled, options: PutOptions) -> PutResult:
+    digest = md5(made.content, usedforsecurity=False).digest()
+    return await store.put(key, made.content, options, md5=digest)
 
 
-async def _exists(store: ObjectStore, key: str) -> bool:
+async def _head(store: ObjectStore, key: str) -> HeadResult | None:
     try:
-        await store.head(key)
+        return await store.head(key)
     except ObjectNotFoundError:
-        return False
-    return True
+        return None
+
+
+def _row_there(key: str, head: HeadResult) -> ObjectRow:
+    return ObjectRow(
+        key,
+        head.size,
+        head.etag,
+        head.content_type,
+        head.storage_class,
+        metadata=dict(head.metadata),
+        last_modified=head.last_modified,
+    )

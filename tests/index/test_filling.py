@@ -330,6 +330,21 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
     assert await index.behind() == []
 
 
+async def test_what_a_sync_writes_beside_its_target_has_a_mark_of_its_own(backend: IndexBackend) -> None:
+    broken: Any = Broken(backend, fine=0)
+    beside = Location("bucket", ".thumbnails/64/p/")
+    async with feed(broken, Location("bucket", "p/"), beside=[beside]) as sink:
+        await sink.outcomes([uploaded("a")])
+    (warning,) = sink.warnings
+    assert "reconcile s3://bucket/p/ and s3://bucket/.thumbnails/64/p/ repairs it" in warning
+    assert {mark.target for mark in await marks(backend)} == {"s3://bucket/p/", str(beside)}
+    await index_of(backend, MemoryStore(objects={"p/a": b"xxx"})).reconcile("s3://bucket/p")
+    assert [mark.target for mark in await marks(backend)] == [str(beside)]
+    async with feed(backend, Location("bucket", "q/"), beside=[Location("bucket", "r/")]):
+        assert len(await backend.state("feeding:")) == 3
+    assert len(await backend.state("feeding:")) == 1
+
+
 async def test_a_cancelled_sync_tells_what_it_did(backend: IndexBackend) -> None:
     with anyio.CancelScope() as scope:
         async with feed(backend, Location("bucket", "p/")) as sink:

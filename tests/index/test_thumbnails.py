@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
@@ -21,7 +22,7 @@ from aios3sync.errors import UsageError
 from aios3sync.events import Finished
 from aios3sync.index import scaling, thumbnails
 from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
-from aios3sync.index.rows import ObjectIndexError, ObjectRow
+from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.scaling import ChangedError, UnscalableError, scaled
 from aios3sync.index.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.outcomes import Adopted, Deleted, Kept, Uploaded
@@ -194,7 +195,7 @@ class World:
         self.bucket = MemoryStore()
         self.store = FaultyStore(inner or self.bucket)
         self.warnings: list[str] = []
-        self.rows: list[ObjectRow] = []
+        self.changes: list[Change] = []
         self.pending = str(root / "pending")
 
     def image(self, key: str, **options: Any) -> RecordedEntry:
@@ -211,8 +212,8 @@ class World:
         async def opened() -> ObjectStore:
             return self.store
 
-        async def record(rows: Sequence[ObjectRow]) -> None:
-            self.rows += rows
+        async def record(changes: Sequence[Change]) -> None:
+            self.changes += changes
 
         facts: dict[str, Any] = {
             "side": 64,
@@ -234,6 +235,12 @@ class World:
     def keys(self) -> list[str]:
         return sorted(self.bucket.objects)
 
+    def upserted(self) -> list[ObjectRow]:
+        return [change.row for change in self.changes if isinstance(change, Upsert)]
+
+    def removed(self) -> list[str]:
+        return [change.key for change in self.changes if isinstance(change, Removal)]
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
@@ -253,9 +260,11 @@ async def test_uploaded_images_get_thumbnails_and_nothing_else_does(world: World
     assert world.keys == [key]
     assert world.bucket.objects[key].options.content_type == ""
     assert shown(world.bucket.objects[key].body).size == (64, 32)
-    assert world.rows == [
-        ObjectRow("site/photos/a b+é.jpg", row.size, "etag", width=400, height=200, thumbnail=key)
-    ]
+    image, thumbnail = world.upserted()
+    assert image == ObjectRow("site/photos/a b+é.jpg", row.size, "etag", width=400, height=200, thumbnail=key)
+    stored = world.bucket.objects[key]
+    assert (thumbnail.key, thumbnail.size, thumbnail.etag) == (key, len(stored.body), stored.etag)
+    assert time.time() - 60 < thumbnail.uploaded_at <= time.time()
     assert (report.made, report.left, report.warnings()) == (1, 0, [])
     assert world.warnings == []
 
@@ -271,6 +280,7 @@ async def test_the_thumbnail_of_a_deleted_image_goes_with_it(world: World) -> No
     report = await world.make(Deleted("a.jpg", 1), Deleted("never.jpg", 1), Deleted("c.jpg", 1))
     assert world.keys == [".thumbnails/64/site/b.jpg.webp"]
     assert report.removed == 3, "one that was not there counts as removed"
+    assert world.removed() == [f".thumbnails/64/site/{name}.jpg.webp" for name in ("a", "never", "c")]
     assert world.store.calls["delete_many"] == 1
 
 
@@ -291,6 +301,10 @@ async def test_an_adopted_image_gets_one_if_it_has_none(world: World) -> None:
     report = await world.make(*(Adopted(row) for row in rows))
     assert (report.there, report.made) == (1, 1)
     assert len(world.keys) == 2
+    (key, _), *_ = made = [(row.key, row.etag) for row in world.upserted()[:2]][::-1]
+    there = [row for row in world.upserted()[2:] if row.key == key or row.thumbnail == key]
+    assert [(row.key, row.etag) for row in there[::-1]] == made, "one that was there is told as well"
+    assert there[0].last_modified == 0 < there[1].last_modified
 
 
 async def test_images_that_are_gone_or_changed_are_left_to_the_next_run(world: World) -> None:
@@ -400,7 +414,7 @@ async def test_a_list_that_breaks_fails_nothing(world: World, monkeypatch: pytes
 
 
 async def test_an_index_that_fails_fails_nothing(world: World) -> None:
-    async def record(rows: Sequence[ObjectRow]) -> None:
+    async def record(changes: Sequence[Change]) -> None:
         raise ObjectIndexError("no database")
 
     report = await world.make(uploaded(world.image("a.jpg")), record=record)
@@ -491,12 +505,18 @@ async def test_the_index_learns_the_thumbnails(
 
     async with connect() as s3, s3.index(f"sqlite:///{tmp_path}/index.db") as index:
         report = await s3.sync(source, f"s3://{name}/site", thumbnails=64, index=index, on_event=listen)
-        (image, text) = await index.page()
+        (image, text) = await index.page("site/")
         assert image.thumbnail == ".thumbnails/64/site/a.jpg.webp"
         assert (image.width, image.height, image.content_type) == (400, 200, "image/jpeg")
         assert image.uploaded_at > 0
         assert (text.thumbnail, text.width) == ("", None)
         assert [event.report for event in finished] == [report]
+        (thumbnail,) = await index.get([image.thumbnail])
+        assert thumbnail.content_type == "image/webp"
+        assert (await index.reconcile(f"s3://{name}", repair=False)).differences == 0, (
+            "it is the whole bucket"
+        )
         await to_thread.run_sync((source / "a.jpg").unlink)
         await s3.sync(source, f"s3://{name}/site", thumbnails=64, index=index, delete="mirror")
         assert [row.key for row in await index.page()] == ["site/text.txt"]
+        assert (await index.reconcile(f"s3://{name}", repair=False)).differences == 0

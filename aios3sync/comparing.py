@@ -135,7 +135,7 @@ def _finish(
             outcome = Touched(row, visible=source[1:5] != recorded[1:5])
         case Adopt(source, target, md5, part_size, encoding):
             row = run.row(source, md5, target.etag, settled=digest.settled)
-            outcome = Adopted(row._replace(part_size=part_size, encoding=encoding))
+            outcome = Adopted(row._replace(part_size=part_size, encoding=encoding), target)
         case Conflict(key, reason):
             outcome = Fault(key, "conflicts", "conflict", reason)
         case _:

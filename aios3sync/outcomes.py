@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.entries import RecordedEntry, TargetEntry
 
 __all__ = (
     "Adopted",
@@ -35,9 +35,10 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The object was there already with this content."""
+    """The object was there already with this content; ``stored`` is what the target told of it."""
 
     row: RecordedEntry
+    stored: TargetEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,11 +53,24 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
             row.uploaded_at, 0.0, observed, "",
         )  # fmt: skip
     if kind is Adopted:
-        row = outcome.row
-        return facts_of(Upsert(ObjectRow(prefix + row.key, row.size, row.etag), observed))
+        return facts_of(Upsert(_adopted(outcome, prefix), observed))
     if kind is Deleted or kind is Forgotten:
         return facts_of(Removal(prefix + outcome.key, observed))
     return None
+
+
+def _adopted(outcome: Adopted, prefix: str) -> ObjectRow:
+    """As the target told of it: the size of the file is another one where the object is compressed."""
+    row, stored = outcome.row, outcome.stored
+    if stored is None:
+        return ObjectRow(prefix + row.key, row.size, row.etag)
+    return ObjectRow(
+        prefix + row.key,
+        stored.size,
+        stored.etag,
+        storage_class=stored.storage_class,
+        last_modified=stored.last_modified,
+    )
 
 
 class IndexFeed:

@@ -301,8 +301,9 @@ def _task(outcome: Any) -> Task | None:
         case Uploaded(row=row) if is_image_name(row.key):
             stored = outcome.sent if row.encoding else row.size
             return Task(row.key, Todo.MAKE, row.size, row.mtime_ns, stored, row.etag)
-        case Adopted(row=row) if is_image_name(row.key):
-            return Task(row.key, Todo.MAKE_MISSING, row.size, row.mtime_ns, row.size, row.etag)
+        case Adopted(row=row, stored=target) if is_image_name(row.key):
+            stored = row.size if target is None else target.size
+            return Task(row.key, Todo.MAKE_MISSING, row.size, row.mtime_ns, stored, row.etag)
         case Deleted(key=key) if is_image_name(key):
             return Task(key, Todo.REMOVE)
         case _:

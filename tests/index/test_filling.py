@@ -18,7 +18,7 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError
 from aios3sync.events import Finished, Warned
@@ -273,13 +273,18 @@ async def fed(backend: IndexBackend, *batches: Sequence[Any]) -> list[str]:
 
 
 async def test_outcomes_become_rows_with_full_keys(backend: IndexBackend) -> None:
-    adopted = Adopted(RecordedEntry("b", 4, 1, 1, 1, "md5", "e4"))
+    stored = TargetEntry("b", 2, "e4", 8.0, "STANDARD_IA")
+    adopted = Adopted(RecordedEntry("b", 4, 1, 1, 1, "md5", "e4", encoding="gzip"), stored)
     first = [uploaded("a"), adopted, uploaded("z", encoding="gzip"), uploaded("gone"), Kept("kept")]
     assert await fed(backend, first, [Deleted("gone", 3), Forgotten("never")]) == []
     rows = {row.key: row for row in await backend.scan("bucket", "", "", 9)}
     assert set(rows) == {"p/a", "p/b", "p/z"}
     assert (rows["p/a"].size, rows["p/a"].etag, rows["p/a"].content_type) == (3, "e3", "text/plain")
     assert (rows["p/a"].uploaded_at, rows["p/z"].size) == (9.0, 2)
+    adopted_row = ObjectRow(
+        "p/b", 2, "e4", "", "STANDARD_IA", uploaded_at=8.0, last_modified=8.0, bucket="bucket"
+    )
+    assert rows["p/b"] == adopted_row, "the bytes as stored, not those of the file"
     assert await marks(backend) == []
     assert await backend.state() == {}
 
@@ -328,6 +333,25 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
     assert await index.behind() == [mark], "a part of the prefix does not heal it"
     assert (await index.reconcile("s3://bucket")).missing == 29
     assert await index.behind() == []
+
+
+async def test_compressed_objects_that_are_adopted_have_the_size_that_is_stored(
+    moto: Endpoint, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in moto.environment().items():
+        monkeypatch.setenv(name, value)
+    bucket = f"adopted-{database.startswith('sqlite'):d}"
+    await make_bucket(moto, bucket)
+    root = make_tree(tmp_path / "t", {"a.txt": b"x" * 5000, "b.bin": b"y" * 70})
+    target, manifest = f"s3://{bucket}/p", tmp_path / "m"
+    async with aios3sync.connect() as session, session.index(database) as index:
+        await session.sync(root, target, gzip=("txt",), manifest=str(manifest))
+        await to_thread.run_sync(manifest.unlink)
+        report = await session.sync(root, target, gzip=("txt",), manifest=str(manifest), index=index)
+        assert (report.adopted, report.uploaded) == (2, 0)
+        (compressed, plain) = await index.page("p/")
+        assert (compressed.size < 200, plain.size) == (True, 70)
+        assert (await index.reconcile(target, repair=False)).differences == 0
 
 
 async def test_what_a_sync_writes_beside_its_target_has_a_mark_of_its_own(backend: IndexBackend) -> None:

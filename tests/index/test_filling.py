@@ -461,10 +461,21 @@ async def test_a_sync_keeps_the_index(
 SYNCING = """
 import sys
 import anyio, aios3sync
+from aios3sync.index import feeding
+
+feeding._LINGER = 0.0
+
+class Telling:
+    told = 0
+
+    async def outcomes(self, batch):
+        self.told += len(batch)
+        if self.told > 100:
+            print(self.told, flush=True)
 
 async def main(root, target, database):
-    async with aios3sync.connect(bandwidth=300_000) as session, session.index(database) as index:
-        await session.sync(root, target, index=index)
+    async with aios3sync.connect(bandwidth=100_000) as session, session.index(database) as index:
+        await session.sync(root, target, index=index, outcome_sinks=[Telling()])
 
 anyio.run(main, *sys.argv[1:])
 """
@@ -472,24 +483,30 @@ anyio.run(main, *sys.argv[1:])
 
 @pytest.mark.server
 async def test_a_killed_sync_is_found_and_repaired(
-    session: aios3sync.Session, seaweedfs: Endpoint, tmp_path: Path
+    session: aios3sync.Session, seaweedfs: Endpoint, database: str, tmp_path: Path
 ) -> None:
-    bucket = f"killed-{os.getpid()}"
+    bucket = f"killed-{os.getpid()}-{database.startswith('sqlite'):d}"
     await make_bucket(seaweedfs, bucket)
     root = make_tree(tmp_path / "t", {f"d{n % 9}/f{n:04}": os.urandom(1000) for n in range(600)})
-    database = f"sqlite:///{tmp_path / 'index.db'}"
+    command = [sys.executable, "-c", SYNCING, str(root), f"s3://{bucket}/p", database]
 
-    def killed() -> None:
-        process = subprocess.Popen([sys.executable, "-c", SYNCING, str(root), f"s3://{bucket}/p", database])
-        time.sleep(1.5)
-        process.kill()
-        process.wait()
+    def killed() -> bytes:
+        """Killed when it says that more than a hundred files are done; its last words."""
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            process.kill()
+            return line + process.stdout.read()
 
-    await to_thread.run_sync(killed)
+    assert int((await to_thread.run_sync(killed)).split()[-1]) < 600
     async with session.index(database) as index:
         assert [mark.target for mark in await index.behind()] == [f"s3://{bucket}/p/"]
-        await session.sync(root, f"s3://{bucket}/p", index=index)
-        await index.reconcile(f"s3://{bucket}/p")
+        found = await index.reconcile(f"s3://{bucket}/p")
+        assert found.listed < 600
+        assert found.extra == 0, "nothing is told before it is there"
         assert await index.behind() == []
-        assert (await index.totals(bucket=bucket)).objects == 600
-        assert (await index.reconcile(f"s3://{bucket}")).differences == 0
+        assert (await index.totals("p/", bucket=bucket)).objects == found.listed
+        assert (await index.reconcile(f"s3://{bucket}", repair=False)).differences == 0
+        await session.sync(root, f"s3://{bucket}/p", index=index)
+        assert (await index.reconcile(f"s3://{bucket}", repair=False)).differences == 0
+        assert (await index.totals("p/")).objects == 600

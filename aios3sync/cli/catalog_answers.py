@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,8 @@ def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
         f"{_TIERS[one.tier]} did not answer ({one.reason}): {printable(one.error)}"
         for one in listing.passed_over
     ]
+    if any(one.tier == "index" and one.reason in ("missing", "corrupt") for one in listing.passed_over):
+        warnings.append("'aios3sync catalog rebuild' makes the index, and the next listing one request")
     if listing.unreadable:
         warnings.append(f"{count(len(listing.unreadable), 'value')} of the index cannot be read as entries")
     summary = f"{count(len(listing), 'entry', 'entries')} from {_TIERS[listing.tier]}, {known}"
@@ -99,22 +102,38 @@ def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: s
     return Answer(document, Conclusion(summary, warnings=warnings), 3 if failed else 0)
 
 
-def _table(entries: Iterable[DatasetEntry | ModelEntry]) -> list[str]:
+def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
+    """A line for each entry; those of datasets have one column more."""
+    from aios3sync.index.catalog import DatasetEntry
+
     rows = [
         (
             printable(entry.id),
-            printable(getattr(entry, "config_name", None) or "-"),
+            *([printable(entry.config_name or "-")] if isinstance(entry, DatasetEntry) else ()),
             printable(entry.revision or "-"),
             ", ".join(text for name, text in _FACTS.items() if getattr(entry, name, False)) or "-",
             printable(entry.s3_prefix),
         )
         for entry in entries
     ]
-    widths = [min(_WIDEST, max(map(len, column))) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    if not rows:
+        return []
+    config = ("CONFIG",) if isinstance(entries[0], DatasetEntry) else ()
+    rows.insert(0, ("ID", *config, "REVISION", "HAS", "PLACE"))
+    widths = [min(_WIDEST, max(map(_cells, column))) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(_padded, row, widths)).rstrip() for row in rows]
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - _cells(text))
 
 
 def _text(value: Any) -> str:

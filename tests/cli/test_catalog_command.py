@@ -18,8 +18,9 @@ def test_add_list_show_remove(cli: CommandLine, bucket: Bucket) -> None:
     added = cli("catalog", "add", bucket.url(), "org/a", "--config", "en")
     assert (added.code, added.out) == (0, f"added org/a: 1 entry in s3://{bucket.name}/{INDEX}\n")
     listed = cli("catalog", "list", bucket.url())
-    assert listed.lines[0] == "org/a  en  -  card  org_a/en/default_revision"
-    assert listed.lines[1].startswith("1 entry from the index, ")
+    assert listed.lines[0] == "ID     CONFIG  REVISION  HAS   PLACE"
+    assert listed.lines[1] == "org/a  en      -         card  org_a/en/default_revision"
+    assert listed.lines[2].startswith("1 entry from the index, ")
     shown = cli("catalog", "show", bucket.url(), "org/a").lines
     assert "config_name    en" in shown
     assert "has_card       yes" in shown
@@ -27,6 +28,26 @@ def test_add_list_show_remove(cli: CommandLine, bucket: Bucket) -> None:
     assert (removed["changed"], removed["entries"], removed["conditional"]) == (True, 0, True)
     assert cli("catalog", "remove", bucket.url(), "org/a").out.startswith("no org/a there: ")
     assert orjson.loads(bucket.get(INDEX)) == {}
+
+
+def test_columns_stand_below_one_another_whatever_the_names(cli: CommandLine, bucket: Bucket) -> None:
+    for name in ("日本語", "e\u0301", "plain"):
+        bucket.put(f"models/{name}/v1/config.json", b"{}")
+        cli("catalog", "add", bucket.url(), name, "--kind", "models", "--revision", "v1")
+    lines = cli("catalog", "list", bucket.url(), "--kind", "models").lines
+    assert lines[:4] == [
+        "ID      REVISION  HAS     PLACE",
+        "日本語  v1        config  models/日本語/v1",
+        "e\u0301       v1        config  models/e\u0301/v1",
+        "plain   v1        config  models/plain/v1",
+    ]
+
+
+def test_an_entry_without_files_is_told(cli: CommandLine, bucket: Bucket) -> None:
+    ended = cli("catalog", "add", bucket.url(), "org/typo")
+    assert ended.code == 0
+    place = bucket.url("org_typo/default_config/default_revision/")
+    assert ended.err == f"warning: org/typo has no files: nothing is at {place}\n"
 
 
 def test_json_of_a_listing(cli: CommandLine, bucket: Bucket) -> None:
@@ -43,6 +64,7 @@ def test_a_person_learns_why_the_index_did_not_answer(cli: CommandLine, bucket: 
     bucket.put(INDEX, b"{")
     ended = cli("catalog", "list", bucket.url())
     assert "the index did not answer (corrupt): it is not JSON" in ended.err
+    assert "'aios3sync catalog rebuild' makes the index" in ended.err
     rebuilt = cli("catalog", "rebuild", bucket.url())
     assert rebuilt.code == 0
     assert ".corrupt-" in rebuilt.err

@@ -143,11 +143,12 @@ class Catalog:
             UsageError: an entry is not of this kind.
         """
         place = self._place
-        ready = [await self._prepared(entry, derive=derive) for entry in entries]
+        warnings: list[str] = []
+        ready = [await self._prepared(entry, warnings, derive=derive) for entry in entries]
         apply = adding(place.layout, [(entry, entry.as_document()) for entry in ready])
         written = await self._write(apply)
         shared = sharing_a_place(written.entries, ready, place.kind, place.layout)
-        warnings = [
+        warnings += [
             f"{entry.id} has its files in the same folder as {other.id}: {entry.s3_prefix}"
             for entry, other in shared
         ]
@@ -202,13 +203,17 @@ class Catalog:
             name = self._place.kind.name
             raise UsageError(f"{type(entry).__name__} {entry.id!r} does not belong into a catalog of {name}")
 
-    async def _prepared(self, entry: Entry, *, derive: bool) -> Entry:
+    async def _prepared(self, entry: Entry, warnings: list[str], *, derive: bool) -> Entry:
         self._check(entry)
         place = self._place
         entry = placed(entry, place.layout, place.bucket)
         if derive and entry.s3_bucket == place.bucket:
             folder = await look_into(await place.store(), f"{entry.s3_prefix}/")
             entry = with_facts(entry, folder.files)
+            if folder.is_empty:
+                warnings.append(
+                    f"{entry.id} has no files: nothing is at s3://{place.bucket}/{entry.s3_prefix}/"
+                )
         return replace(entry, last_updated=str(time.time()))
 
     async def _write(self, apply: Apply, *, sweep: bool = False) -> Written:

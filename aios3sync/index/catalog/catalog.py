@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableSequence, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -203,7 +203,7 @@ class Catalog:
             name = self._place.kind.name
             raise UsageError(f"{type(entry).__name__} {entry.id!r} does not belong into a catalog of {name}")
 
-    async def _prepared(self, entry: Entry, warnings: list[str], *, derive: bool) -> Entry:
+    async def _prepared(self, entry: Entry, warnings: MutableSequence[str], *, derive: bool) -> Entry:
         self._check(entry)
         place = self._place
         entry = placed(entry, place.layout, place.bucket)

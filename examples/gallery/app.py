@@ -8,9 +8,11 @@ buckets. Run it with ``uvicorn --app-dir examples/gallery app:app``.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Sequence
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -26,10 +28,11 @@ from aios3sync.core.wording import printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.index.images import is_image_name
 from aios3sync.index.objects import ObjectIndex
-from aios3sync.index.rows import ObjectRow
+from aios3sync.index.rows import ObjectRow, Page, Totals
 from aios3sync.index.thumbnails import THUMBNAIL_PREFIX
 
 PER_PAGE = 24
+MOST_ROWS = 10_000  # that an index hands out at once
 ORDERS = {"key": "name", "uploaded_at": "newest", "size": "largest"}
 EXPIRES_S = 3600
 
@@ -67,6 +70,40 @@ def is_picture(row: ObjectRow) -> bool:
     return row.content_type.startswith("image/") if row.content_type else is_image_name(row.key)
 
 
+def is_shown(row: ObjectRow, folder: str) -> bool:
+    """Thumbnails stand for their pictures; they are no pictures of their own, but in their folder."""
+    return folder.startswith(THUMBNAIL_PREFIX) or not row.key.startswith(THUMBNAIL_PREFIX)
+
+
+async def shown_page(
+    fetch: Callable[..., Awaitable[Page]], folder: str, after: str | None
+) -> tuple[list[ObjectRow], str | None]:
+    """The next rows to show, and the cursor behind them; thumbnails are passed over in ever larger steps."""
+    shown: list[ObjectRow] = []
+    limit = PER_PAGE
+    while True:
+        page = await fetch(limit=limit, after=after)
+        places = [place for place, row in enumerate(page.rows) if is_shown(row, folder)]
+        missing = PER_PAGE - len(shown)
+        if len(places) > missing:
+            # Once more, and only so far: the next page begins behind the last row that is shown.
+            page = await fetch(limit=places[missing - 1] + 1, after=after)
+        shown += [row for row in page.rows if is_shown(row, folder)]
+        after = page.next
+        if after is None or len(shown) >= PER_PAGE:
+            return shown, after
+        limit = min(MOST_ROWS, limit * 8)
+
+
+async def totals(index: ObjectIndex, folder: str, bucket: str) -> Totals:
+    """What is below a folder, without the thumbnails of the bucket."""
+    total = await index.totals(folder, bucket=bucket)
+    if folder:
+        return total
+    small = await index.totals(THUMBNAIL_PREFIX, bucket=bucket)
+    return Totals(total.objects - small.objects, total.size - small.size, total.exact and small.exact)
+
+
 async def show(request: Request, rows: Sequence[ObjectRow], **context: Any) -> Response:
     """The page around some rows; it may load pictures from where these are, and nothing else."""
     index: ObjectIndex = request.app.state.index
@@ -81,7 +118,7 @@ async def show(request: Request, rows: Sequence[ObjectRow], **context: Any) -> R
         "folder": folder,
         "folders": [one for one in below if one.path != THUMBNAIL_PREFIX],
         "trail": [(name, "/".join(parts[: depth + 1]) + "/") for depth, name in enumerate(parts)],
-        "total": await index.totals(folder, bucket=bucket),
+        "total": await totals(index, folder, bucket),
         "orders": ORDERS,
         "order": "key",
         "text": "",
@@ -101,39 +138,37 @@ async def show(request: Request, rows: Sequence[ObjectRow], **context: Any) -> R
 async def browse(request: Request) -> Response:
     """One page of a folder, or of what is below it, by cursor."""
     query = request.query_params
-    order: Any = query.get("order", "key")
-    page = await request.app.state.index.page(
-        query.get("folder", ""),
+    folder, order = query.get("folder", ""), query.get("order", "key")
+    fetch = partial(
+        request.app.state.index.page,
+        folder,
         bucket=request.app.state.bucket,
         order=order,
         desc=order != "key",
-        limit=PER_PAGE,
-        after=query.get("after") or None,
     )
-    return await show(request, page.rows, order=order, next=page.next, heading="")
+    rows, after = await shown_page(fetch, folder, query.get("after") or None)
+    return await show(request, rows, order=order, next=after, heading="")
 
 
 async def pick(request: Request) -> Response:
     """Random objects of a folder and of what is below it."""
     folder = request.query_params.get("folder", "")
-    rows = await request.app.state.index.sample(PER_PAGE, folder, bucket=request.app.state.bucket)
-    return await show(request, rows, heading="picked at random")
+    # Of each picture there may be several thumbnails; without them a sample is still a uniform one.
+    drawn = await request.app.state.index.sample(8 * PER_PAGE, folder, bucket=request.app.state.bucket)
+    rows = [row for row in drawn if is_shown(row, folder)]
+    picked = random.sample(rows, min(PER_PAGE, len(rows)))
+    return await show(request, picked, heading="picked at random")
 
 
 async def search(request: Request) -> Response:
     """Objects whose name contains a text."""
     query = request.query_params
-    text = query.get("text", "")
+    folder, text = query.get("folder", ""), query.get("text", "")
     if not text:
         return await browse(request)
-    page = await request.app.state.index.search(
-        text,
-        query.get("folder", ""),
-        bucket=request.app.state.bucket,
-        limit=PER_PAGE,
-        after=query.get("after") or None,
-    )
-    return await show(request, page.rows, text=text, next=page.next, heading=f"named …{text}…")
+    fetch = partial(request.app.state.index.search, text, folder, bucket=request.app.state.bucket)
+    rows, after = await shown_page(fetch, folder, query.get("after") or None)
+    return await show(request, rows, text=text, next=after, heading=f"with …{text}… in their name")
 
 
 async def style(request: Request) -> Response:

@@ -131,6 +131,20 @@ def test_pages_and_pictures(chromium: Chrome, gallery: str, tmp_path: Path) -> N
     assert len(seen) == len(set(seen)) == PICTURES + 1
 
 
+@pytest.mark.parametrize("order", ["newest", "largest"])
+def test_thumbnails_are_no_pictures_of_their_own(chromium: Chrome, gallery: str, order: str) -> None:
+    chromium.get(gallery)
+    chromium.find_element(By.LINK_TEXT, order).click()
+    seen = names(chromium)
+    while following := chromium.find_elements(By.ID, "next"):
+        following[0].click()
+        seen += names(chromium)
+    assert len(seen) == len(set(seen)) == PICTURES + 1
+    chromium.get(f"{gallery}/?folder=.thumbnails/256/")
+    assert chromium.find_element(By.ID, "total").text.startswith(f"{PICTURES} objects")
+    assert len(names(chromium)) == 24
+
+
 def test_folders(chromium: Chrome, gallery: str) -> None:
     chromium.get(gallery)
     (fish,) = [one for one in chromium.find_elements(By.CSS_SELECTOR, ".folders a") if "fish" in one.text]
@@ -148,6 +162,7 @@ def test_random_picks(chromium: Chrome, gallery: str) -> None:
         chromium.find_element(By.ID, "random").click()
         picks.append(tuple(names(chromium)))
         assert len(set(picks[-1])) == 24
+        assert not [name for name in picks[-1] if name.endswith(".webp")]
     assert picks[0] != picks[1]
 
 

@@ -24,7 +24,7 @@ __all__ = (
     "Failure",
     "Found",
     "read_files",
-    "read_whole",
+    "read_same",
     "refuse_irregular",
 )
 
@@ -60,13 +60,12 @@ def _blocks_read() -> int:
 
 def _answer(path: str) -> Answer:
     try:
-        return read_whole(path)
+        return _read_whole(path)
     except OSError as error:
         return error.errno, error.strerror or str(error)
 
 
-def read_whole(path: str) -> Found | None:
-    """One file, ``None`` if it changed at every attempt; raises OSError if it cannot be read."""
+def _read_whole(path: str) -> Found | None:
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         descriptor = os.open(path, READING)
@@ -87,6 +86,28 @@ def read_whole(path: str) -> Found | None:
             sha256 = fed(hashlib.sha256(), body).hexdigest()
             return body, md5, sha256, size, moment, change, inode, started
     return None
+
+
+def read_same(path: str, stat_then: tuple[int, int, int, int]) -> tuple[bytes, int] | None:
+    """A file that is as it was at an earlier stat, ``None`` if it is not; and when its reading began (ns).
+
+    Args:
+        path: where it is.
+        stat_then: its size, mtime and ctime (ns) and inode. That stat is the one before, so one after the
+            reading is all that is needed to know that nothing moved in between.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    started = time.time_ns()
+    descriptor = os.open(path, READING)
+    try:
+        body = os.read(descriptor, stat_then[0] + 1)
+        now = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    found = (len(body), now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+    return (body, started) if found == stat_then and now.st_size == stat_then[0] else None
 
 
 def refuse_irregular(found: os.stat_result, path: str) -> None:

@@ -195,6 +195,12 @@ upload_options = _group(
         "--bwlimit", "bandwidth", type=size, metavar="SIZE", help="Bytes a second, for example 10M."
     ),
     click.option(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="Processes that send small files: cores - 1, up to 4; 0 for none.",
+    ),
+    click.option(
         "--multipart-threshold", type=size, metavar="SIZE", help="Files above this are sent in parts (16M)."
     ),
     click.option("--content-type", metavar="TYPE", help="For every object, instead of guessing."),

@@ -127,12 +127,12 @@ class Couriers:
             if not other_bytes(result, md5, opaque=self._store.capabilities.opaque_etags):
                 delivered(place, Receipt(md5, started, result))
                 return True
-            reason = "other bytes"
+            reason, sent = "other bytes", True
         else:
             _, status, reason = told
-            if status != UNSENT:
-                self._counts.requests["PutObject"] += 1
-                self._counts.retries += 1
+            sent = status != UNSENT
+            self._counts.requests["PutObject"] += sent
+        self._counts.retries += sent
         self._came_back(reason)
         return False
 

@@ -91,10 +91,13 @@ class Link:
         self._asks.write(frames.framed(message))
 
     async def hand_over(self, parcels: Sequence[Parcel], share: int, skew: float, settle: Settle) -> bool:
-        """Have parcels sent, with ``share`` slots at most; False if there is no slot for any of them."""
+        """Have parcels sent, with ``share`` slots at most; False if there is no slot, but a pace to keep."""
         self._skew, self._share = skew, share
+        if not self._slots and self._limiter.pace == float("inf"):
+            self._slots.append(await self._limiter.enter())
         self._borrow(share, len(self._parcels) + len(parcels))
         if not (self._slots and self.alive):
+            self._return_all()
             return False
         bundle = _Bundle(settle, len(parcels))
         first, self._next = self._next, self._next + len(parcels)
@@ -180,13 +183,16 @@ class Link:
     def _end(self) -> None:
         """Nothing comes any more: everything goes the usual way."""
         self.alive = False
-        while self._slots:
-            self._limiter.leave(self._slots.popleft(), asyncio.CancelledError())
+        self._return_all()
         parcels, self._parcels = self._parcels, {}
         for bundle, place, _ in parcels.values():
             bundle.settle(place, (place, 0, _LOST))
             if not bundle.ended.done():
                 bundle.ended.set_result(None)
+
+    def _return_all(self) -> None:
+        while self._slots and not (self.alive and self._parcels):
+            self._limiter.leave(self._slots.popleft(), asyncio.CancelledError())
 
 
 def can_spawn() -> bool:

@@ -6,6 +6,7 @@ One thread waits for all connections at once, others only open them. Answers go 
 from __future__ import annotations
 
 import gc
+import hashlib
 import os
 import select
 import ssl
@@ -31,7 +32,7 @@ from aios3sync.courier.messages import (
     Told,
     Undone,
 )
-from aios3sync.smallfiles import Found, read_whole
+from aios3sync.smallfiles import read_same
 from aios3sync.store.wire.headers import InvalidRequestError, Shape
 from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.requests import MAX_XML, Request, object_path
@@ -161,43 +162,37 @@ class Program:
     def _send(self, line: Line, parcel: ParcelMessage) -> None:
         began = time.monotonic()
         try:
-            found = read_whole(parcel.path)
+            found = read_same(parcel.path, parcel[4:8])
         except OSError:
             found = None
         self._reading += time.monotonic() - began
         self._read += 1
-        if found is None or found[3:7] != parcel[4:8]:
+        if found is None:
             self._idle.append(line)
             self._told.append((parcel.number, UNSENT, "the file is not as it was"))
             return
+        body, started = found
+        md5 = hashlib.md5(body, usedforsecurity=False).digest()
         try:
-            content = self._head(parcel, found) + found[0]
+            head = self._head(parcel, body, md5)
         except InvalidRequestError:
             self._idle.append(line)
             self._told.append((parcel.number, UNSENT, "the request cannot be written"))
             return
         try:
-            if not line.request(_Sent(parcel, found[1], found[7]), content):
+            if not line.request(_Sent(parcel, md5, started), head + body):
                 self._poll.modify(line.number, _READABLE | select.EPOLLOUT)
         except LostError as error:
             self._lose(line, error)
 
-    def _head(self, parcel: ParcelMessage, found: Found) -> bytes:
-        body, md5, sha256 = found[:3]
+    def _head(self, parcel: ParcelMessage, body: bytes, md5: bytes) -> bytes:
         kind = self._kinds[parcel.kind]
-        values = (b64encode(md5).decode("ascii"), sha256, *kind.before, rclone_mtime(found[4]), *kind.after)
+        sha256 = hashlib.sha256(body).hexdigest()
+        mtime = rclone_mtime(parcel.mtime_ns)
+        values = (b64encode(md5).decode("ascii"), sha256, *kind.before, mtime, *kind.after)
+        path = object_path(parcel.key)
         request = Request(
-            "PutObject",
-            parcel.key,
-            "PUT",
-            object_path(parcel.key),
-            "",
-            kind.shape,
-            values,
-            sha256,
-            body,
-            True,
-            MAX_XML,
+            "PutObject", parcel.key, "PUT", path, "", kind.shape, values, sha256, body, True, MAX_XML
         )
         return self._route.heads.head(request, moment(int(time.time() + self._skew)))
 

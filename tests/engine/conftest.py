@@ -15,6 +15,7 @@ from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.events import Event
 from aios3sync.options import SyncOptions
+from aios3sync.parcels import CourierOpener
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Stop
 from aios3sync.store.counting import CountingStore, RequestCounts
@@ -47,6 +48,7 @@ class Bench:
     workers: int = 16
     room: Callable[[], int] = lambda: 1_000_000
     inspect: Inspect | None = None
+    open_couriers: CourierOpener | None = None
     endpoint: str = "http://memory"
 
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
@@ -74,6 +76,7 @@ class Bench:
             budget=ByteBudget(64 * MIB),
             workers=self.workers,
             room=self.room,
+            open_couriers=self.open_couriers,
             inspect=self.inspect,
             on_event=self.on_event or self.events.append,
             outcome_sinks=self.outcome_sinks,

@@ -1,0 +1,233 @@
+"""Couriers on endpoints good and bad: what is stored is told, all else comes back, no slot is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from base64 import b64encode
+from hashlib import md5
+from typing import Any
+
+import anyio
+import pytest
+
+from aios3sync.core.etag import META_MTIME, rclone_mtime
+from aios3sync.courier import couriers as module
+from aios3sync.errors import UsageError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.protocol import PutOptions
+from aios3sync.store.wire.sigv4 import Credentials
+from aios3sync.testing.canned import canned_server, error_body
+from tests.courier.conftest import Desks
+from tests.store.wire.conftest import Authority
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def digest(body: bytes) -> bytes:
+    return md5(body, usedforsecurity=False).digest()
+
+
+async def test_files_arrive_as_they_are(desk: Desks) -> None:
+    names = [f"f{number:02}" for number in range(40)] + ["ü +%&.bin", "a'b"]
+    async with canned_server() as server, desk(server.url) as d:
+        parcels = [d.parcel(name) for name in names]
+        assert await d.deliver(parcels) == []
+        assert {key: receipt.md5 for key, receipt in d.receipts.items()} == {
+            f"p/{name}": digest(name.encode()) for name in names
+        }
+        assert all(receipt.result.etag == receipt.md5.hex() for receipt in d.receipts.values())
+    assert (d.counts.requests["PutObject"], d.counts.retries) == (42, 0)
+    assert d.counts.bytes_sent == sum(parcel.size for parcel in parcels)
+    by_path = {request.path: request for request in server.requests}
+    request = by_path["/bkt/p/%C3%BC%20%2B%25%26.bin"]
+    assert request.body == "ü +%&.bin".encode()
+    parcel = parcels[names.index("ü +%&.bin")]
+    sent = {name: request.headers[f"x-amz-meta-{name}"] for name in ("a", "mtime", "z")}
+    assert sent == {"a": "1", "mtime": rclone_mtime(parcel.mtime_ns), "z": "2"}
+    assert request.headers["content-type"] == "text/plain"
+    assert request.headers["content-md5"] == b64encode(digest(request.body)).decode()
+
+
+async def test_a_courier_signs_as_the_session_does(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        parcel = d.parcel("f")
+        assert await d.deliver([parcel]) == []
+        metadata = {**d.options.metadata, META_MTIME: rclone_mtime(parcel.mtime_ns)}
+        options = PutOptions("text/plain", metadata=metadata)
+        await d.wire.store.put(parcel.key, b"f", options, md5=digest(b"f"))
+    ours, theirs = (request.headers for request in server.requests)
+    names = ours["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    assert names == theirs["authorization"].partition("SignedHeaders=")[2].partition(",")[0]
+    assert {name: ours[name] for name in ours if name not in {"authorization", "x-amz-date"}} == {
+        name: theirs[name] for name in theirs if name not in {"authorization", "x-amz-date"}
+    }
+    if ours["x-amz-date"] == theirs["x-amz-date"]:
+        assert ours["authorization"] == theirs["authorization"]
+
+
+async def test_C1_what_is_not_as_it_was_comes_back_unsent(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        parcels = [d.parcel(name) for name in ("good", "gone", "longer", "touched", "fifo", "moved")]
+        (d.root / "gone").unlink()
+        (d.root / "longer").write_bytes(b"longer than before")
+        os.utime(d.root / "touched", ns=(1, 1))
+        (d.root / "fifo").unlink()
+        os.mkfifo(d.root / "fifo")
+        (d.root / "moved").rename(d.root / "old")
+        (d.root / "moved").write_bytes(b"moved")
+        assert await d.deliver(parcels) == ["p/fifo", "p/gone", "p/longer", "p/moved", "p/touched"]
+        assert [*d.receipts] == ["p/good"]
+    assert len(server.requests) == d.counts.requests["PutObject"] == 1
+
+
+async def test_what_is_refused_comes_back_and_is_counted(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=1) as d:
+        server.will(500, error_body("InternalError"))
+        server.will(200, b"<Error><Code>InternalError</Code></Error>", {"ETag": '"x"'})
+        server.will(200, headers={"ETag": f'"{digest(b"other").hex()}"'})
+        server.will(200)  # without an ETag
+        parcels = [d.parcel(f"f{number}") for number in range(6)]
+        assert await d.deliver(parcels) == ["p/f0", "p/f1", "p/f2", "p/f3"]
+        assert sorted(d.receipts) == ["p/f4", "p/f5"]
+    assert (d.counts.requests["PutObject"], d.counts.retries) == (6, 4)
+
+
+async def test_a_request_to_slow_down_makes_everything_slower(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=8) as d:
+        server.will(503, error_body("SlowDown"))
+        assert len(await d.deliver([d.parcel(f"f{number}") for number in range(8)])) == 1
+        assert d.limiter._cuts == 1, "by now the limit has recovered"
+
+
+async def test_while_there_is_a_pace_to_keep_nothing_is_handed_over(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        d.limiter._paced, d.limiter._pace.rate = True, 100.0
+        assert await d.deliver([d.parcel("f")]) == ["p/f"]
+        assert server.requests == []
+
+
+async def test_the_encryption_that_an_endpoint_tells_is_told(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        headers = {"ETag": '"0123"', "x-amz-server-side-encryption": "aws:kms", "x-amz-version-id": "v"}
+        server.will(200, headers=headers)
+        assert await d.deliver([d.parcel("f")]) == []
+        assert d.receipts["p/f"].result == ("0123", "aws:kms", "v", "")
+
+
+async def test_a_connection_that_was_closed_while_idle_is_no_failure(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=1) as d:
+        server.will(200, headers={"ETag": f'"{digest(b"f0").hex()}"'}, close=True)
+        assert await d.deliver([d.parcel("f0")]) == []
+        assert await d.deliver([d.parcel("f1"), d.parcel("f2")]) == []
+    assert (d.counts.requests["PutObject"], d.counts.retries) == (3, 0)
+
+
+async def test_an_answer_that_does_not_come_is_not_waited_for_for_ever(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=2, read_timeout=1.0) as d:
+        server.will(hang=True)
+        assert len(await d.deliver([d.parcel("f0"), d.parcel("f1"), d.parcel("f2")])) == 1
+        assert len(d.receipts) == 2
+
+
+async def test_without_an_endpoint_everything_comes_back(desk: Desks) -> None:
+    async with canned_server() as server:
+        url = server.url
+    async with desk(url, connect_timeout=1.0) as d:
+        assert await d.deliver([d.parcel("f0"), d.parcel("f1")]) == ["p/f0", "p/f1"]
+
+
+async def test_a_courier_that_dies_loses_nothing(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=2) as d:
+        server.will(hang=True)
+        parcels = [d.parcel(f"f{number}") for number in range(9)]
+
+        async def kill() -> None:
+            await server.hanging.wait()
+            os.kill(d.couriers._links[0]._process.pid, signal.SIGKILL)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            back = await d.deliver(parcels)
+        assert len(back) + len(d.receipts) == 9
+        assert back
+        assert await d.deliver([d.parcel("later")]) == ["p/later"]
+
+
+async def test_what_was_not_begun_can_be_recalled(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, slots=1, read_timeout=2.0) as d:
+        server.will(hang=True)
+
+        async def recall() -> None:
+            await server.hanging.wait()
+            d.couriers.recall()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recall)
+            back = await d.deliver([d.parcel(f"f{number}") for number in range(30)])
+        assert len(back) == 30
+        assert len(server.requests) == 1
+
+
+async def test_couriers_that_are_of_no_use_are_given_up(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        for _ in range(module._PATIENCE + 1):
+            server.will(400, error_body("Odd"))
+        count = module._PATIENCE + 1
+        assert len(await d.deliver([d.parcel(f"f{number}") for number in range(count)])) == count
+        assert await d.deliver([d.parcel("later")]) == ["p/later"]
+        assert len(server.requests) == count
+
+
+async def test_over_tls_the_endpoint_has_to_prove_itself(desk: Desks, authority: Authority) -> None:
+    async with (
+        canned_server(authority.server) as server,
+        desk(server.url, ca_bundle=str(authority.bundle)) as d,
+    ):
+        big = os.urandom(60_000)
+        assert await d.deliver([d.parcel("f"), d.parcel("big", big)]) == []
+        assert {request.body for request in server.requests} == {b"f", big}
+
+
+async def test_a_stranger_gets_nothing(desk: Desks, authority: Authority) -> None:
+    async with (
+        canned_server(authority.stranger) as server,
+        desk(server.url, ca_bundle=str(authority.bundle), connect_timeout=2.0) as d,
+    ):
+        assert await d.deliver([d.parcel("f")]) == ["p/f"]
+        assert server.requests == []
+
+
+async def test_new_credentials_are_used_from_the_next_parcel_on(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        await d.deliver([d.parcel("f0")])
+        d.wire.lane.credentials = Credentials("AKIANEWKEY", "new", "token")
+        await d.deliver([d.parcel("f1")])
+    first, second = (request.headers for request in server.requests)
+    assert "Credential=AKIAEXAMPLE/" in first["authorization"]
+    assert "Credential=AKIANEWKEY/" in second["authorization"]
+    assert second["x-amz-security-token"] == "token"
+
+
+@pytest.mark.parametrize("options", [{"checksum": "crc32"}, {"if_none_match": True}, {"if_match": "x"}])
+async def test_headers_that_need_more_go_the_usual_way(desk: Desks, options: Any) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        assert d.couriers.kind(PutOptions(metadata={META_MTIME: ""}, **options), META_MTIME) is None
+
+
+async def test_no_process_and_no_secret_is_left(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url, most=3) as d:
+        for turn in range(3):
+            d.couriers._handed += module._WORTH
+            await d.deliver([d.parcel(f"f{turn}-{number}") for number in range(4)])
+        processes = [link._process for link in d.couriers._links]
+        assert len(processes) == 3
+        for process in processes:
+            with open(f"/proc/{process.pid}/cmdline", "rb") as file:
+                assert b"s3cr3t" not in file.read()
+    assert [process.returncode for process in processes] == [0, 0, 0]
+
+
+def test_the_number_of_processes_is_checked() -> None:
+    with pytest.raises(UsageError, match="processes"):
+        ConnectOptions(processes=-1)

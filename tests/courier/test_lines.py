@@ -1,0 +1,59 @@
+"""Which answers a courier understands: only the one that says "stored", whatever else comes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aios3sync.courier.lines import Stored, status_of, stored
+
+PLAIN = (b"HTTP/1.1 200 OK", b'ETag: "abc"', b"Content-Length: 0")
+
+
+def head(*lines: bytes) -> bytes:
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def test_a_stored_object() -> None:
+    assert stored(head(*PLAIN)) == Stored("abc", "", "", True)
+    more = (b"x-amz-server-side-encryption: AES256", b"X-Amz-Version-Id: v.1", b"Date: today")
+    assert stored(head(*PLAIN, *more)) == Stored("abc", "AES256", "v.1", True)
+    assert stored(head(*PLAIN, b"Connection: Close")) == Stored("abc", "", "", False)
+    assert stored(head(b"HTTP/1.1 200", b"etag:abc", b"content-length:0")) == Stored("abc", "", "", True)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head(b"HTTP/1.1 503 Slow Down", *PLAIN[1:]),
+        head(b"HTTP/1.1 100 Continue"),
+        head(b"HTTP/1.1 100 Continue") + head(*PLAIN),
+        head(b"HTTP/1.0 200 OK", *PLAIN[1:]),
+        head(*PLAIN[:2]),
+        head(PLAIN[0], PLAIN[2]),
+        head(PLAIN[0], b'ETag: ""', PLAIN[2]),
+        head(*PLAIN[:2], b"Content-Length: 5") + b"<Err>",
+        head(*PLAIN[:2], b"Transfer-Encoding: chunked"),
+        head(*PLAIN, b"Transfer-Encoding: chunked"),
+        head(PLAIN[0], b"ETag: \xff", PLAIN[2]),
+        head(*PLAIN)[:-1],
+        b"",
+        b"\r\n\r\n",
+    ],
+)
+def test_every_other_answer_is_left_to_the_usual_way(answer: bytes) -> None:
+    assert stored(answer) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_answer_breaks_it(noise: bytes) -> None:
+    assert stored(noise) is None
+    stored(head(*PLAIN, noise))
+    status_of(noise)
+
+
+@given(st.sampled_from([200, 301, 404, 503]), st.binary(max_size=20))
+def test_the_status_of_an_answer(status: int, rest: bytes) -> None:
+    assert status_of(f"HTTP/1.1 {status} ".encode() + rest) == status
+    assert status_of(b"nonsense") == status_of(b"HTTP/1.1 abc") == 0

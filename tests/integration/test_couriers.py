@@ -1,0 +1,60 @@
+"""Small files by courier on servers that check signatures: all arrive, also when a courier is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import aios3sync
+from aios3sync.courier.couriers import Couriers
+from aios3sync.courier.link import Link
+from aios3sync.testing.trees import make_tree
+from tests.integration.conftest import Place
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+
+TREE = {f"d{n % 7}/ü {n:03} +%&.txt": f"body {n}" for n in range(700)}
+
+
+async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_tree(tmp_path / "t", TREE)
+    delivered = []
+    arrived = Couriers._arrived
+
+    def counted(self: Couriers, *facts: object) -> bool:
+        delivered.append(arrived(self, *facts))  # type: ignore[arg-type]
+        return delivered[-1]
+
+    monkeypatch.setattr(Couriers, "_arrived", counted)
+    async with aios3sync.connect(processes=2) as s3:
+        report = await s3.sync(root, place.url("p/"))
+        assert (report.uploaded, report.failed, report.retries) == (700, 0, 0)
+        assert (await s3.sync(root, place.url("p/"), check="list")).kept == 700
+        assert (await s3.verify(root, place.url("p/"))).exit_code == 0
+    assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}
+    assert len(delivered) >= 300
+    assert all(delivered)
+
+
+async def test_a_courier_that_is_killed_loses_nothing(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_tree(tmp_path / "t", TREE)
+    killed: list[int] = []
+    settle = Link._settle_all
+
+    def kill(self: Link, told: object) -> None:
+        settle(self, told)  # type: ignore[arg-type]
+        if not killed:
+            killed.append(self._process.pid)
+            os.kill(self._process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(Link, "_settle_all", kill)
+    async with aios3sync.connect(processes=1) as s3:
+        report = await s3.sync(root, place.url("p/"))
+    assert (report.uploaded, report.failed) == (700, 0)
+    assert len(killed) == 1
+    assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}

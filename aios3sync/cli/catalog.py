@@ -170,13 +170,13 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
 
 def _take_settings_of_the_original() -> None:
     """Endpoint and credentials as HG-Localization is given them, where nothing else names any."""
+    from aios3sync.index.catalog.keys import setting
+
     environ = os.environ
-    pairs = {
-        "AWS_ACCESS_KEY_ID": "HGLOC_AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY": "HGLOC_AWS_SECRET_ACCESS_KEY",
-    }
-    if not environ.get("AWS_PROFILE") and not any(environ.get(name) for name in pairs):
-        environ.update({name: environ[theirs] for name, theirs in pairs.items() if environ.get(theirs)})
-    endpoint = environ.get("HGLOC_S3_ENDPOINT_URL")
+    pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    if not environ.get("AWS_PROFILE") and not any(environ.get(name) for name in pair):
+        found = {name: setting(environ, name) for name in pair}
+        environ.update({name: value for name, value in found.items() if value})
+    endpoint = setting(environ, "S3_ENDPOINT_URL")
     if endpoint and not (environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT_URL_S3")):
         environ["AWS_ENDPOINT_URL"] = endpoint

@@ -97,6 +97,10 @@ def test_the_environment_of_the_original(cli: CommandLine, offline: CommandLine,
     ended = offline.process("catalog", "list", set_=theirs)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith("0 entries from the index, ")
+    ours = {name.replace("HGLOC_", "AIOS3SYNC_"): value for name, value in theirs.items()}
+    wrong = {"HGLOC_S3_ENDPOINT_URL": "http://127.0.0.1:9", "HGLOC_AWS_SECRET_ACCESS_KEY": "wrong"}
+    ended = offline.process("catalog", "list", set_=wrong | ours)
+    assert (ended.code, ended.err) == (0, "")
     assert cli("catalog", "list").code == 2
 
 

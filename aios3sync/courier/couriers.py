@@ -98,9 +98,8 @@ class Couriers:
             if not self._arrived(parcels[place], told, place, delivered):
                 back.append(place)
 
-        share = -(-self._limiter.limit // len(self._links))
         self._handed += len(parcels)
-        if not await link.hand_over(parcels, share, self._store.lane.skew, settle):
+        if not await link.hand_over(parcels, self._store.lane.skew, settle):
             self._handed -= len(parcels)
             return everything
         return back
@@ -163,7 +162,7 @@ class Couriers:
 
     async def _start(self, route: Route) -> Link | None:
         try:
-            link = await Link.start(self._limiter)
+            link = await Link.start(self._limiter, self._share)
         except OSError as error:
             _LOG.debug("files are not sent by processes of their own: %s", error.strerror)
             self._most = 0
@@ -175,6 +174,10 @@ class Couriers:
             link.tell((KIND, *kind))
         self._links.append(link)
         return link
+
+    def _share(self) -> int:
+        """How many requests each courier may have under way."""
+        return -(-self._limiter.limit // max(1, len(self._links)))
 
     def _route_message(self, route: Route) -> tuple[object, ...]:
         address, signer, limits = route.address, route.heads.signer, self._store.lane.limits

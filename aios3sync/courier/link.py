@@ -50,10 +50,19 @@ class Link:
 
     Its requests are in flight like any others: for each that may be under way it holds a slot of the
     limiter, which learns from their outcomes.
+
+    Args:
+        process, pipes: the program, and the way to it and from it.
+        limiter: requests in flight.
+        share: tells how many of them may be this courier's.
     """
 
     def __init__(
-        self, process: Process, pipes: tuple[asyncio.StreamWriter, asyncio.StreamReader], limiter: Limiter
+        self,
+        process: Process,
+        pipes: tuple[asyncio.StreamWriter, asyncio.StreamReader],
+        limiter: Limiter,
+        share: Callable[[], int],
     ) -> None:
         self._process = process
         self._asks, self._answers = pipes
@@ -62,12 +71,12 @@ class Link:
         self._parcels: dict[int, tuple[_Bundle, int, int]] = {}
         self._next = 0
         self._skew = 0.0
-        self._share = 0
+        self._share = share
         self._listening = asyncio.create_task(self._listen())
         self.alive = True
 
     @classmethod
-    async def start(cls, limiter: Limiter) -> Self:
+    async def start(cls, limiter: Limiter, share: Callable[[], int]) -> Self:
         """Start a process; raises OSError where that cannot be."""
         options = ["-I", "-S", *(["-X", "utf8"] if sys.flags.utf8_mode else [])]
         process = await asyncio.create_subprocess_exec(
@@ -79,7 +88,7 @@ class Link:
         )
         if process.stdin is None or process.stdout is None:
             raise OSError("no pipes")
-        return cls(process, (process.stdin, process.stdout), limiter)
+        return cls(process, (process.stdin, process.stdout), limiter, share)
 
     @property
     def load(self) -> int:
@@ -90,12 +99,12 @@ class Link:
         """Send a message."""
         self._asks.write(frames.framed(message))
 
-    async def hand_over(self, parcels: Sequence[Parcel], share: int, skew: float, settle: Settle) -> bool:
-        """Have parcels sent, with ``share`` slots at most; False if there is no slot, but a pace to keep."""
-        self._skew, self._share = skew, share
+    async def hand_over(self, parcels: Sequence[Parcel], skew: float, settle: Settle) -> bool:
+        """Have parcels sent; False if that cannot be, or if there is no slot, but a pace to keep."""
+        self._skew = skew
         if not self._slots and self._limiter.pace == float("inf"):
             self._slots.append(await self._limiter.enter())
-        self._borrow(share, len(self._parcels) + len(parcels))
+        self._borrow(len(self._parcels) + len(parcels))
         if not (self._slots and self.alive):
             self._return_all()
             return False
@@ -130,8 +139,9 @@ class Link:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _borrow(self, share: int, wanted: int) -> None:
-        while len(self._slots) < min(share, wanted) and (slot := self._limiter.try_enter()) is not None:
+    def _borrow(self, wanted: int) -> None:
+        most = min(self._share(), wanted)
+        while len(self._slots) < most and (slot := self._limiter.try_enter()) is not None:
             self._slots.append(slot)
 
     async def _listen(self) -> None:
@@ -153,6 +163,7 @@ class Link:
             bundle.left -= 1
             if not bundle.left and not bundle.ended.done():
                 bundle.ended.set_result(None)
+        self._borrow(len(self._parcels))  # the limit may have grown
         if self._parcels and not self._slots:
             self._wait_for_slots()
         elif self._parcels and len(self._slots) != before:
@@ -162,7 +173,7 @@ class Link:
         """Others took the last slot: a moment later one may be free, unless there is a pace to keep."""
         if not (self._parcels and self.alive):
             return
-        self._borrow(self._share, len(self._parcels))
+        self._borrow(len(self._parcels))
         if self._slots:
             self.tell((PARCELS, len(self._slots), self._skew, []))
         elif times >= _LOOKS or self._limiter.pace < float("inf"):

@@ -87,6 +87,7 @@ class IndexFeed:
         self.trouble = ""
         self._backend = backend
         self._location = location
+        self._ended = anyio.Event()
         self._healing = " and ".join(map(str, (location, *beside)))
         self._send, self._receive = anyio.create_memory_object_stream[Sequence[Facts]](_QUEUE)
 
@@ -132,13 +133,15 @@ class IndexFeed:
         """Wait for more: the search trees are written once for a large batch, not for each of many.
 
         It looks again and again rather than being cancelled in the middle of a receive: nothing gets lost.
+        Nothing more comes once the sync has ended, so it does not wait then.
         """
         until = time.monotonic() + _LINGER
         while len(facts) < _AT_ONCE and time.monotonic() < until:
             try:
                 facts += self._receive.receive_nowait()
             except anyio.WouldBlock:
-                await anyio.sleep(_LOOK)
+                with anyio.move_on_after(_LOOK):
+                    await self._ended.wait()
             except anyio.EndOfStream:
                 return
 
@@ -153,6 +156,7 @@ class IndexFeed:
     def end(self) -> None:
         """No more outcomes will come."""
         self._send.close()
+        self._ended.set()
 
 
 @asynccontextmanager

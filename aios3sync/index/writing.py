@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
@@ -29,6 +29,10 @@ _FACTS: Final = ", ".join(FACTS)
 _SCOPE: Final = "SELECT id FROM scopes WHERE name = $1 AND bucket = $2"
 _NEW_SCOPE: Final = "INSERT INTO scopes (name, bucket) VALUES ($1, $2) ON CONFLICT DO NOTHING"
 _STORED: Final = f"SELECT {_FACTS}, place, number FROM objects WHERE scope = $1 AND key = ANY($2)"  # noqa: S608
+_STORED_BETWEEN: Final = f"""SELECT {_FACTS}, place, number FROM objects
+    WHERE scope = $1 AND key >= $2 AND key <= $3 ORDER BY key LIMIT $4"""  # noqa: S608 - constants
+_MANY_FOR_ONE: Final = 16
+"""Keys that are looked for one by one in about the time that one row of a range takes."""
 _REMOVALS: Final = "SELECT key, observed, sequencer FROM removals WHERE scope = $1 AND key = ANY($2)"
 _ANY_REMOVAL: Final = "SELECT 1 FROM removals WHERE scope = $1 AND key >= $2 AND key <= $3 LIMIT 1"
 _REMEMBER: Final = """INSERT INTO removals (scope, key, observed, sequencer) VALUES ($1, $2, $3, $4)
@@ -91,11 +95,7 @@ def apply(
     scope = yield from scope_of(name, bucket)
     yield from _lock(scope, dialect)
     keys = sorted({change[0] for change in changes})
-    stored: dict[str, Known] = {}
-    places: dict[str, Place] = {}
-    for *facts, place, number in (yield Fetch(_STORED, (scope, keys))) if keys else ():
-        stored[facts[0]] = Known(*facts)
-        places[facts[0]] = (place, number)
+    stored, places = yield from _stored(scope, keys)
     removals = yield from _removals(scope, keys)
     plan = plan_batch(changes, stored, removals)
     yield from _write(scope, plan, stored, places)
@@ -106,6 +106,25 @@ def apply(
         yield Fetch(_REVIVE, (scope, plan.revived))
     yield from save_state(name, state)
     return plan.applied
+
+
+def _stored(scope: int, keys: list[str]) -> Steps[tuple[dict[str, Known], dict[str, Place]]]:
+    """What is known of keys, ascending. Among those of a first sync few are known: one short range tells."""
+    few = len(keys) // _MANY_FOR_ONE
+    found: Sequence[Sequence[Any]] | None = None
+    if few:
+        between = yield Fetch(_STORED_BETWEEN, (scope, keys[0], keys[-1], few + 1))
+        if len(between) <= few:
+            asked = set(keys)
+            found = [row for row in between if row[0] in asked]
+    if found is None and keys:
+        found = yield Fetch(_STORED, (scope, keys))
+    stored: dict[str, Known] = {}
+    places: dict[str, Place] = {}
+    for *facts, place, number in found or ():
+        stored[facts[0]] = Known(*facts)
+        places[facts[0]] = (place, number)
+    return stored, places
 
 
 def _removals(scope: int, keys: list[str]) -> Steps[dict[str, Known]]:
@@ -250,11 +269,7 @@ def sweep(  # noqa: PLR0913 - what the protocol says, and where
     stale = [key for key, observed in rows if observed < before]
     going_on = str(rows[-1][0]) if len(rows) == limit else None
     if stale:
-        stored: dict[str, Known] = {}
-        places: dict[str, Place] = {}
-        for *facts, place, number in (yield Fetch(_STORED, (scope, stale))):
-            stored[facts[0]] = Known(*facts)
-            places[facts[0]] = (place, number)
+        stored, places = yield from _stored(scope, stale)
         plan = BatchPlan(removes=[stored[key] for key in stale])
         yield from _write(scope, plan, stored, places)
     return len(stale), going_on

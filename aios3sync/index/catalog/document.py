@@ -21,6 +21,7 @@ __all__ = (
     "SHARDS",
     "CorruptError",
     "Head",
+    "Shard",
     "ShardRef",
     "head_document",
     "read_head",
@@ -50,6 +51,14 @@ class ShardRef(NamedTuple):
     number: int
     key: str
     entries: int
+
+
+class Shard(NamedTuple):
+    """A shard as it was read: its entries, and its bytes as stored and unpacked."""
+
+    entries: dict[str, Any]
+    stored: int
+    plain: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +101,10 @@ def read_head(body: bytes) -> Head:
     return Head(entries, refs, count, gzip)
 
 
-def read_shard(body: bytes) -> dict[str, Any]:
+def read_shard(body: bytes) -> Shard:
     """Read a shard; raises CorruptError."""
-    return _object(body)
+    plain = _unpacked(body) if body[:2] == b"\x1f\x8b" else body
+    return Shard(_object(plain), len(body), len(plain))
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from aios3sync.errors import (
     StoreError,
 )
 from aios3sync.index.catalog import document
-from aios3sync.index.catalog.document import CorruptError, Head, ShardRef
+from aios3sync.index.catalog.document import CorruptError, Head, Shard, ShardRef
 from aios3sync.index.catalog.parallel import in_parallel
 from aios3sync.index.catalog.sweeping import ASIDE, Leftovers, shard_key
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
@@ -126,7 +126,7 @@ class Shelf:
         self._folder = folder
         self._acl = acl
         self._known: Snapshot | None = None
-        self._shards: dict[str, tuple[dict[str, Any], int]] = {}
+        self._shards: dict[str, Shard] = {}
         self._leftovers = Leftovers(store, key, folder)
 
     async def read(self) -> Snapshot:
@@ -162,20 +162,20 @@ class Shelf:
         except CorruptError as error:
             raise Damaged(str(error), facts.etag) from error
         entries: dict[str, Any] = {}
-        for shard, _ in shards.values():
-            entries.update(shard)
+        for shard in shards.values():
+            entries.update(shard.entries)
         # What stands beside the shards was added later, by a tool that does not know of them.
         entries.update(head.entries)
-        size = len(body) + sum(length for _, length in shards.values())
+        size = len(body) + sum(shard.stored for shard in shards.values())
         self._shards = shards
         self._known = Snapshot(
             entries, facts.etag, facts.last_modified, size, head, requests=1 + len(head.shards)
         )
         return self._known
 
-    async def _load(self, refs: tuple[ShardRef, ...], etag: str) -> dict[str, tuple[dict[str, Any], int]]:
+    async def _load(self, refs: tuple[ShardRef, ...], etag: str) -> dict[str, Shard]:
         """The shards by key; one that was read before cannot have changed."""
-        loaded: dict[str, tuple[dict[str, Any], int]] = {}
+        loaded: dict[str, Shard] = {}
 
         async def load(ref: ShardRef) -> None:
             if ref.key not in self._shards:
@@ -183,7 +183,7 @@ class Shelf:
                     body, _ = await self.store.get(ref.key)
                 except ObjectNotFoundError:
                     raise _ShardGoneError(f"its shard {ref.key} is missing", etag) from None
-                loaded[ref.key] = (await to_thread.run_sync(document.read_shard, body), len(body))
+                loaded[ref.key] = await to_thread.run_sync(document.read_shard, body)
             else:
                 loaded[ref.key] = self._shards[ref.key]
 
@@ -227,18 +227,26 @@ class Shelf:
         self, found: Snapshot, entries: Mapping[str, Any], *, changed: bool
     ) -> tuple[bytes, tuple[ShardRef, ...], tuple[ShardRef, ...]]:
         """The document to put, its shards, and those of them that were stored for it."""
-        write = partial(document.written, entries, gzip=found.head.gzip)
-        body = await to_thread.run_sync(write)
-        # Every swap makes another document, so that whoever read an older one loses the race for the next.
-        if len(body) <= document.LARGEST_PLAIN * (0.8 if found.head.count else 1):
-            if not changed:
-                body = await to_thread.run_sync(partial(write, blanks=1 + secrets.randbelow(_MOST_BLANKS)))
-            return body, (), ()
-        count = found.head.count or document.shard_count(len(body))
-        if document.shard_count(len(body)) not in (count // 2, count, count * 2):
-            count = document.shard_count(len(body))
+        most = int(document.LARGEST_PLAIN * (0.8 if found.head.count else 1))
+        size = self._estimate(found, entries)
+        if size <= most:
+            write = partial(document.written, entries, gzip=found.head.gzip)
+            body = await to_thread.run_sync(write)
+            size = len(body)
+            if size <= most:
+                # Every swap makes another document: whoever read an older one loses the race for the next.
+                blanks = 0 if changed else 1 + secrets.randbelow(_MOST_BLANKS)
+                return (await to_thread.run_sync(partial(write, blanks=blanks)) if blanks else body), (), ()
+        count = found.head.count or document.shard_count(size)
+        if document.shard_count(size) not in (count // 2, count, count * 2):
+            count = document.shard_count(size)
         refs, fresh = await self._write_shards(found, entries, count)
         return document.head_document(refs, count, secrets.token_hex(8)), refs, fresh
+
+    def _estimate(self, found: Snapshot, entries: Mapping[str, Any]) -> int:
+        """Bytes of the entries, by those of the shards that were found: writing them to count takes long."""
+        plain = sum(self._shards[ref.key].plain for ref in found.head.shards if ref.key in self._shards)
+        return plain * len(entries) // max(1, len(found.entries))
 
     async def _write_shards(
         self, found: Snapshot, entries: Mapping[str, Any], count: int
@@ -251,7 +259,7 @@ class Shelf:
         kept = [
             ref
             for number, ref in old.items()
-            if number in parts and self._shards.get(ref.key, ({}, 0))[0] == parts[number]
+            if number in parts and ref.key in self._shards and self._shards[ref.key].entries == parts[number]
         ]
         fresh: list[ShardRef] = []
 

@@ -32,6 +32,7 @@ _MOST_ATTEMPTS: Final = 200
 _MOST_DOUBTS: Final = 4
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 1.0
+_ATTEMPTS_OF_OTHERS: Final = 8
 _SETTLING: Final = 0.1
 """Seconds before a write without a condition is looked at again."""
 
@@ -107,6 +108,7 @@ async def change(
     done = Written({})
     doubts = 0
     while True:
+        began = time.monotonic()
         done.attempts += 1
         found = await _found(shelf, start, done)
         entries = await to_thread.run_sync(apply, found.entries)
@@ -131,7 +133,7 @@ async def change(
                 metrics.changes += done.changed
                 metrics.swept += done.swept
                 return done
-        await _pause(done.attempts)
+        await _pause(done.attempts, time.monotonic() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,11 @@ async def _is_settled(shelf: Shelf, apply: Apply) -> bool:
     return await to_thread.run_sync(apply, there) == there
 
 
-async def _pause(attempt: int) -> None:
-    """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ ."""
-    longest = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempt, 10))
+async def _pause(attempt: int, spent: float) -> None:
+    """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ .
+
+    The longest wait grows with what an attempt takes, or many writers of a large document only slow one
+    another down.
+    """
+    longest = min(max(_LONGEST_WAIT, _ATTEMPTS_OF_OTHERS * spent), _FIRST_WAIT * 2 ** min(attempt, 10))
     await anyio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret

@@ -24,6 +24,7 @@ import aios3sync
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.protocol import StoreCapabilities
 
 __all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
@@ -114,7 +115,8 @@ def _own_session(options: ConnectOptions) -> aioboto3.Session:
         raise UsageError(f"ca_bundle: {options.ca_bundle!r} does not exist")
     core = get_session()
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
-    loader = core.get_component("data_loader")
+    loader = QuickLoader(core.get_config_variable("data_path"))
+    core.register_component("data_loader", loader)
     for model in ("service-2", "endpoint-rule-set-1"):
         loader.load_service_model("s3", model)
     for name in ("endpoints", "partitions", "sdk-default-configuration"):

@@ -38,8 +38,9 @@ _LIST: Final = re.compile(r"= ANY\(\$(\d+)\)")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _MOST_ITEMS: Final = 4096
 """Of a list in one statement: SQLite takes 32,766 parameters."""
-_MOST_PARAMETERS: Final = 990
-"""Of one INSERT. sqlite3 lets other threads run at every step and then waits for its turn."""
+_INSERTED: Final = (5000, 1000)
+"""Values of one INSERT, and of one for what is left. sqlite3 lets other threads run at every step and then
+waits for its turn, 5 ms where the event loop is busy: with few steps it keeps up."""
 _DIALECT: Final = Dialect(
     lock="", contains="instr", month="strftime('%Y-%m', uploaded_at, 'unixepoch')", lateral=False
 )
@@ -249,12 +250,13 @@ def _listing(sql: str, arguments: int, count: int) -> str:
 
 
 def _insert(connection: sqlite3.Connection, head: str, width: int, rows: Sequence[tuple[Any, ...]]) -> None:
-    group = _MOST_PARAMETERS // width
     marks = f"({', '.join('?' * width)})"
-    whole = len(rows) - len(rows) % group
-    text = head + ", ".join([marks] * group)
-    for start in range(0, whole, group):
-        connection.execute(text, tuple(chain.from_iterable(rows[start : start + group])))
-    if rows[whole:]:
-        left = rows[whole:]
+    done = 0
+    for values in _INSERTED:
+        group = values // width
+        text = head + ", ".join([marks] * group)
+        for start in range(done, len(rows) - group + 1, group):
+            connection.execute(text, tuple(chain.from_iterable(rows[start : start + group])))
+            done = start + group
+    if left := rows[done:]:
         connection.execute(head + ", ".join([marks] * len(left)), tuple(chain.from_iterable(left)))

@@ -32,7 +32,7 @@ _MOST_ATTEMPTS: Final = 200
 _MOST_DOUBTS: Final = 4
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 1.0
-_ATTEMPTS_OF_OTHERS: Final = 8
+_ATTEMPTS_OF_OTHERS: Final = 2
 _SETTLING: Final = 0.1
 """Seconds before a write without a condition is looked at again."""
 

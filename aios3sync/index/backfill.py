@@ -19,7 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.fanout import ListPlan, list_in_parts, single_error
-from aios3sync.index.behind import covered
+from aios3sync.index.behind import covered, listed
 from aios3sync.index.parts import Level, PartsPlan, read_parts
 from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.protocol import IndexBackend
@@ -137,7 +137,8 @@ async def run_backfill(
             work.tell("build")
             await backend.end_loading()
     done = await backend.state(done_items)
-    await backend.save_state({item: None, **dict.fromkeys(done), **dict.fromkeys(healed)})
+    ended: dict[str, str | None] = {item: None, **dict.fromkeys(done), **dict.fromkeys(healed)}
+    await backend.save_state(ended | listed(location, progress.observed))
     await backend.forget_removals(time.time() - _REMEMBERED)
     facts = work.applied._asdict()
     facts["deleted"] = deleted

@@ -1,7 +1,11 @@
-"""Marks in the index that say where it may lack what syncs did; written before they begin, gone after.
+"""Marks in the index that say where it may lack what syncs did, and where a listing has shown it everything.
 
-A mark whose process is gone, or that says so itself, is a prefix of which the index is behind. It stays until
-a reconcile or backfill of all of the prefix has ended.
+The first are written before a sync begins, and gone after. One whose process is gone, or that says so itself,
+is a prefix of which the index is behind. It stays until a reconcile or backfill of all of the prefix has
+ended.
+
+Those two leave the others. A sync leaves none, however complete: it tells the index what it did, and neither
+what it left as it was, nor what others put below its target, which it does not even count.
 """
 
 from __future__ import annotations
@@ -18,9 +22,10 @@ import orjson
 from aios3sync.core.keys import Location
 from aios3sync.index.protocol import IndexBackend
 
-__all__ = ("Behind", "Mark", "covered", "marks", "new_mark", "saved")
+__all__ = ("Behind", "Mark", "covered", "known_listed", "listed", "marks", "new_mark", "saved")
 
 _ITEM: Final = "feeding:"
+_LISTED: Final = "listed:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,20 @@ async def covered(backend: IndexBackend, location: Location) -> Sequence[str]:
         for mark in await _all(backend)
         if mark.trouble and mark.bucket == location.bucket and mark.prefix.startswith(location.prefix)
     ]
+
+
+def listed(location: Location, since: float) -> dict[str, str | None]:
+    """The state that says that a listing of a location, which began then, is in the index as a whole."""
+    return {f"{_LISTED}{location}": repr(since)}
+
+
+async def known_listed(backend: IndexBackend, location: Location) -> float | None:
+    """When the last listing began that has shown all of a location; ``None`` where there was none."""
+    found = await backend.state(f"{_LISTED}s3://{location.bucket}/")
+    times = [
+        float(since) for item, since in found.items() if str(location).startswith(item.removeprefix(_LISTED))
+    ]
+    return max(times, default=None)
 
 
 def _alive(process: int) -> bool:

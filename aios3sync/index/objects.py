@@ -17,7 +17,7 @@ from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.index.backfill import BackfillReport, run_backfill
-from aios3sync.index.behind import Behind, marks
+from aios3sync.index.behind import Behind, known_listed, marks
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.feeding import IndexFeed, fed, feed
 from aios3sync.index.followed import FollowOptions, FollowReport, Stopping
@@ -299,6 +299,13 @@ class ObjectIndex:
     async def behind(self) -> list[Behind]:
         """Where syncs could not tell the index what they did, so that :meth:`reconcile` is needed."""
         return await marks(self.backend)
+
+    async def listed(self, target: str) -> float | None:
+        """When the last :meth:`backfill` or :meth:`reconcile` of all of a target began that has ended.
+
+        Seconds since the epoch; ``None`` where there was none, so that the index may know a part only.
+        """
+        return await known_listed(self.backend, Location.parse(target))
 
     async def run_fed(self, request: Any, run: Callable[..., Awaitable[SyncReport]]) -> SyncReport:
         """Run a sync that tells this index what it does; for :meth:`aios3sync.session.Session.sync`.

@@ -22,7 +22,7 @@ from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
 from aios3sync.fanout import ListPlan, single_error
 from aios3sync.index.backfill import row_of_entry
-from aios3sync.index.behind import covered
+from aios3sync.index.behind import covered, listed
 from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
@@ -134,7 +134,7 @@ async def run_reconcile(
                 on_event(IndexProgress("list", difference.listed, applied.inserted + applied.updated))
     if repair:
         applied = applied.plus(await _repair(backend, location.bucket, difference))
-        await backend.save_state(dict.fromkeys(healed))
+        await backend.save_state({**dict.fromkeys(healed), **listed(location, difference.observed)})
     return _report(location, difference, applied, time.monotonic() - began)
 
 

@@ -54,6 +54,8 @@ async def _gap(index: ObjectIndex, location: Location) -> str:
     for item in await index.backend.state(_UNFINISHED):
         if _overlap(item.removeprefix(_UNFINISHED), str(location)):
             return f"the backfill of {item.removeprefix(_UNFINISHED)} has not ended"
+    if await index.listed(str(location)) is None:
+        return f"nothing has shown it all of {location}; fill it with backfill"
     return ""
 
 

@@ -89,7 +89,7 @@ async def test_a_backfill_makes_the_index_equal_to_the_bucket(
     assert await backend.scan("bucket", "p-other", "", 10) == []
     assert (report.listed, report.inserted, report.resumed) == (462, 462, False)
     assert events[-1].phase == "build"
-    assert await backend.state() == {}, "nothing is left of it"
+    assert list(await backend.state()) == ["listed:s3://bucket/p/"], "nothing else is left of it"
 
 
 async def test_a_second_backfill_drops_what_is_gone(backend: IndexBackend, memory: MemoryStore) -> None:
@@ -245,6 +245,33 @@ async def test_reconcile_tells_and_repairs(backend: IndexBackend, memory: Memory
     await assert_equal(backend, memory, "p/")
     assert await backend.get("bucket", ["p-other/not"]), "other prefixes are left alone"
     assert (await index.reconcile("s3://bucket/p")).differences == 0
+
+
+async def test_only_a_listing_that_has_ended_shows_everything(
+    backend: IndexBackend, memory: MemoryStore
+) -> None:
+    index = index_of(backend, memory)
+    began = time.time()
+    await fed(backend, [uploaded("a")])
+    assert await index.listed("s3://bucket/p") is None, "a sync does not tell what others put there"
+    faulty = FaultyStore(memory)
+    faulty.on("list_page", times=-1, error=unavailable())
+    for work in (index_of(backend, faulty).backfill, index_of(backend, faulty).reconcile):
+        with pytest.raises(StoreError):
+            await work("s3://bucket/p")
+    await index.reconcile("s3://bucket/p", repair=False)
+    assert await index.listed("s3://bucket/p") is None
+    await index.backfill("s3://bucket/p")
+    first = await index.listed("s3://bucket/p")
+    assert first is not None
+    assert began <= first <= time.time()
+    assert await index.listed("s3://bucket/p/d01") == first
+    for other in ("s3://bucket", "s3://bucket/p-other", "s3://bucket2/p"):
+        assert await index.listed(other) is None
+    await index.reconcile("s3://bucket")
+    second = await index.listed("s3://bucket/p")
+    assert second is not None
+    assert second > first
 
 
 async def test_an_incomplete_listing_proves_nothing(backend: IndexBackend) -> None:

@@ -13,6 +13,7 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
+from aios3sync.index.rows import ObjectRow, Upsert
 from aios3sync.store.protocol import PutOptions
 
 if TYPE_CHECKING:
@@ -172,6 +173,10 @@ async def test_a_fed_index_spares_the_listing(place: Place, tmp_path: Path) -> N
         assert empty.warnings == (
             f"the index was not used: it holds nothing of the bucket {place.bucket}; fill it with backfill",
         )
+        async with index.feeding(place.url("a")) as feed:
+            await feed.changes([Upsert(ObjectRow("a/1", 5, "e"), 1.0)])
+        partial = await place.session.stats(place.url(), index=index, refresh=True)
+        assert (partial.origin, partial.objects.value) == ("listing", 3), "it was shown a part only"
         await index.backfill(place.url())
         found = await place.session.stats(place.url("a"), index=index, mode="detailed", every=True)
         assert (found.origin, found.objects.value, found.stored_bytes.value) == ("index", 2, 10)

@@ -12,6 +12,7 @@ import click
 from aios3sync.cli.catalog_answers import Answer, change_answer, listing_answer, shown_answer
 from aios3sync.cli.catalog_entry import entry_of
 from aios3sync.cli.options import connect_options, connection_options, output, output_options
+from aios3sync.cli.reading import seconds
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.errors import AioS3SyncError, UsageError
 
@@ -80,15 +81,18 @@ def _list(url: str, *, tier: str, **values: Any) -> int:
 @catalog_command.command("show")
 @_place
 @click.argument("name", metavar="ID")
+@click.option("--urls", is_flag=True, help="Presigned URLs of the files in its folder as well.")
+@click.option("--expires", type=seconds, default="1h", metavar="AGE", help="How long they work (1h).")
 @catalog_options
-def _show(url: str, name: str, **values: Any) -> int:
+def _show(url: str, name: str, *, urls: bool, expires: float, **values: Any) -> int:
     """Show every version with this id, or the one with this key of the index."""
 
     async def work(catalog: Catalog) -> Answer:
         entries = await catalog.show(name)
         if not entries:
             raise AioS3SyncError(f"{catalog.location} knows no {name!r}; catalog list shows what it knows")
-        return shown_answer(catalog, entries)
+        signed = [await catalog.urls(entry, expires=expires) for entry in entries] if urls else []
+        return shown_answer(catalog, entries, signed)
 
     return run_catalog("catalog show", url, values, work)
 

@@ -66,17 +66,22 @@ def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
     return Answer(document, Conclusion(summary, warnings=tuple(warnings), differences=lines))
 
 
-def shown_answer(catalog: Catalog, entries: Sequence[DatasetEntry | ModelEntry]) -> Answer:
-    """Everything that is known of a few entries."""
-    document = {
+def shown_answer(
+    catalog: Catalog, entries: Sequence[DatasetEntry | ModelEntry], urls: Sequence[dict[str, str]] = ()
+) -> Answer:
+    """Everything that is known of a few entries, and the URLs of their files if they were asked for."""
+    document: dict[str, Any] = {
         "command": "catalog show",
         "location": catalog.location,
         "entries": [entry.as_document() for entry in entries],
     }
+    if urls:
+        document["urls"] = list(urls)
     lines: list[str] = []
-    for entry in entries:
+    for place, entry in enumerate(entries):
         facts = entry.as_document().items()
         lines += [f"{printable(name):<14} {printable(_text(value))}" for name, value in facts]
+        lines += urls[place].values() if urls else ()
     return Answer(document, Conclusion(count(len(entries), "version"), differences=tuple(lines)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import orjson
 import pytest
@@ -48,6 +49,22 @@ def test_an_entry_without_files_is_told(cli: CommandLine, bucket: Bucket) -> Non
     assert ended.code == 0
     place = bucket.url("org_typo/default_config/default_revision/")
     assert ended.err == f"warning: org/typo has no files: nothing is at {place}\n"
+
+
+def test_urls_only_for_those_who_ask(cli: CommandLine, bucket: Bucket) -> None:
+    bucket.put("some/where/a b#.md", b"# card")
+    bucket.put("some/where/below/c", b"c")
+    cli("catalog", "add", bucket.url(), "org/d", "--at", "some/where")
+    assert "X-Amz-Signature" not in cli("catalog", "show", bucket.url(), "org/d").out
+    (urls,) = cli("catalog", "show", bucket.url(), "org/d", "--urls", "--expires", "5m", "--json").json()[
+        "urls"
+    ]
+    assert list(urls) == ["a b#.md"]
+    assert "X-Amz-Expires=300" in urls["a b#.md"]
+    with urlopen(urls["a b#.md"]) as answer:  # noqa: S310 - our own server
+        assert answer.read() == b"# card"
+    assert urls["a b#.md"].partition("?")[0] in cli("catalog", "show", bucket.url(), "org/d", "--urls").out
+    assert cli("catalog", "show", bucket.url(), "org/d", "--urls", "--expires", "8d").code == 2
 
 
 def test_json_of_a_listing(cli: CommandLine, bucket: Bucket) -> None:

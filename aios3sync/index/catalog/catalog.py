@@ -128,6 +128,27 @@ class Catalog:
         """The entries with this id, or with this key of the index."""
         return tuple(matching(await self.list(), self._place.layout, name))
 
+    async def urls(self, entry: Entry, *, expires: float = 3600) -> dict[str, str]:
+        """Presigned URLs of the files directly in the folder of an entry, by name; one LIST, and no HEADs.
+
+        Args:
+            entry: in the bucket of the catalog.
+            expires: seconds, up to seven days.
+
+        Raises:
+            StoreError: the folder could not be listed.
+            UsageError: the entry is of another kind or bucket, or the time cannot be.
+        """
+        self._check(entry)
+        place = self._place
+        entry = placed(entry, place.layout, place.bucket)
+        if entry.s3_bucket != place.bucket:
+            raise UsageError(f"{entry.id!r} is in s3://{entry.s3_bucket}; ask the catalog of that bucket")
+        store = await place.store()
+        names = sorted((await look_into(store, f"{entry.s3_prefix}/")).files)
+        keys = [f"{entry.s3_prefix}/{name}" for name in names]
+        return dict(zip(names, await store.presign_many(keys, expires=expires), strict=True))
+
     async def add(self, *entries: Entry, derive: bool = True) -> CatalogChange:
         """Add entries, or replace them; fields of theirs that only the old ones have are kept.
 

@@ -163,6 +163,7 @@ def digest_file(
         OSError: it cannot be read.
         ChangedError: it changed at every attempt, or ``stop`` was set.
     """
+    buffer = bytearray(CHUNK)  # one for all: the pages of a new one would cost as much as reading into it
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         with open_regular(path) as descriptor:
@@ -170,11 +171,12 @@ def digest_file(
             whole = hashlib.md5(usedforsecurity=False)
             parts = {size: _PartDigests(size) for size in part_sizes}
             read = 0
-            while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
+            while not stop.is_set() and (count := os.readv(descriptor, [buffer])):
+                chunk = memoryview(buffer)[:count]
                 whole.update(chunk)
                 for part in parts.values():
                     part.update(chunk)
-                read += len(chunk)
+                read += count
             after = entry_of(key, os.fstat(descriptor))
         if stop.is_set():
             break
@@ -195,8 +197,8 @@ class _PartDigests:
         self._current = hashlib.md5(usedforsecurity=False)
         self._filled = 0
 
-    def update(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
+    def update(self, chunk: memoryview) -> None:
+        rest = chunk
         while rest:
             piece = rest[: self._part_size - self._filled]
             self._current.update(piece)

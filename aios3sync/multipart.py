@@ -229,7 +229,10 @@ async def _send_part(  # noqa: PLR0913 - what UploadPart needs
     buffer = run.buffers.take(part.length)
     try:
         with memoryview(buffer)[: part.length] as body:
-            digest = await to_thread.run_sync(_read_part, content, part, body)
+            await to_thread.run_sync(_read_part, content, part, body)
+            # Where it would be compared with nothing it is not taken: it costs more than all else of a part.
+            compared = not store.capabilities.opaque_etags
+            digest = await to_thread.run_sync(md5_of, body) if compared else b""
             result = await store.put_part(key, upload_id, part.number, body, options, md5=digest)
     finally:
         run.buffers.give(buffer)
@@ -237,12 +240,11 @@ async def _send_part(  # noqa: PLR0913 - what UploadPart needs
     return ListedPart(part.number, result.etag, part.length, result.checksum)
 
 
-def _read_part(content: _Content, part: Part, body: memoryview) -> bytes:
-    """Fill ``body`` with a part of the file; its digest."""
+def _read_part(content: _Content, part: Part, body: memoryview) -> None:
+    """Fill ``body`` with a part of the file."""
     read = 0
     while read < part.length:
         count = os.preadv(content.descriptor, [body[read:]], part.offset + read)
         if not count:
             raise ChangedError(content.digest.entry.key)
         read += count
-    return md5_of(body)

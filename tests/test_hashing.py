@@ -71,10 +71,11 @@ def test_C18_a_file_that_is_cut_while_it_is_read_is_not_sent(
     (tmp_path / "f").write_bytes(b"0123456789")
     real = os.read
     monkeypatch.setattr(
-        "aios3sync.hashing.os.read", lambda descriptor, size: real(descriptor, size)[:4] and b""
+        "aios3sync.smallfiles.os.read", lambda descriptor, size: real(descriptor, size)[:4] and b""
     )
     with pytest.raises(ChangedError):
         read_small(str(tmp_path / "f"), "f")
+    monkeypatch.setattr("aios3sync.hashing.os.readv", lambda descriptor, buffers: 0)
     with pytest.raises(ChangedError):
         digest_file(str(tmp_path / "f"), "f", threading.Event())
 

@@ -61,11 +61,11 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
 
     Args:
         result: of the upload.
-        md5: digest of what was sent.
+        md5: digest of what was sent; empty where nobody took it.
         opaque: ETags of this endpoint prove nothing.
     """
     sent = md5.hex()
-    if result.etag == sent:
+    if not sent or result.etag == sent:
         return ""
     if proof(result.etag, opaque=opaque or is_opaque_encryption(result.encryption)) is not Proof.MD5:
         return ""

@@ -270,10 +270,10 @@ class ObjectStore(Protocol):
     ) -> PutResult:
         """Store one object: all of it or nothing (an overwrite keeps the old object until it is done).
 
-        ``md5`` is the 16-byte digest of ``body``; it goes along as Content-MD5 and is compared with the
-        answered ETag where that is comparable. ``sha256`` is its hex digest where the caller has it already.
-        Retry-safe unless conditional: a repeated conditional put may meet its own first attempt and must be
-        read back. Raises IntegrityError on a wrong ETag, PreconditionFailedError, BucketNotFoundError.
+        ``md5`` is the 16-byte digest of ``body``, sent as Content-MD5 and compared with the answered ETag
+        where that can be; ``sha256`` its hex digest where the caller has it. Retry-safe unless conditional: a
+        repeated one may meet its own first attempt, read it back. Raises IntegrityError on a wrong ETag,
+        PreconditionFailedError, BucketNotFoundError.
         """
         ...
 
@@ -337,7 +337,7 @@ class ObjectStore(Protocol):
     ) -> PutResult:
         """Store part ``number`` (1 to 10,000), replacing an earlier one. Retry-safe.
 
-        ``options`` are those of the upload; only SSE-C, request payer and checksum apply to a part.
+        Of ``options`` SSE-C, request payer and checksum apply. An empty ``md5`` is sent and compared nowhere.
         """
         ...
 

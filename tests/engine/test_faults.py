@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded
 from aios3sync.outcomes import Uploaded
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.testing.faulty import throttled, unavailable
+from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench
 
 pytestmark = pytest.mark.usefixtures("settle")
@@ -332,3 +334,23 @@ async def test_a_file_that_is_no_manifest_gets_no_lock_beside_it(bench: Bench) -
     with pytest.raises(ManifestError, match="is not a manifest"):
         await bench.sync(manifest=str(bench.root / "photo.jpg"))
     assert {entry.name for entry in os.scandir(bench.root)} == {"a", "photo.jpg"}
+
+
+async def test_parts_are_digested_only_where_that_is_compared_with_something(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[bytes] = []
+    put_part = bench.memory.put_part
+
+    async def seen(*arguments: Any, md5: bytes) -> Any:
+        given.append(md5)
+        return await put_part(*arguments, md5=md5)
+
+    monkeypatch.setattr(bench.memory, "put_part", seen)
+    bench.tree({"big": os.urandom(6 * MIB)})
+    await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
+    assert [len(md5) for md5 in given] == [16, 16]
+    opaque = replace(bench.memory.capabilities, opaque_etags=True)
+    monkeypatch.setattr(MemoryStore, "capabilities", property(lambda store: opaque))
+    await bench.sync("s3://bucket/q", multipart_threshold=5 * MIB, part_size=5 * MIB)
+    assert given[2:] == [b"", b""]

@@ -328,7 +328,7 @@ class BotoStore:
         of a part has to be the one that its upload was created with).
         """
         if not self._directory:
-            return {"ContentMD5": b64encode(md5).decode("ascii")}
+            return {"ContentMD5": b64encode(md5).decode("ascii")} if md5 else {}
         return {} if checksum else payload_checksum("crc32", body)
 
     def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:

@@ -144,7 +144,8 @@ class RequestBuilder:
     ) -> Request:
         """UploadPart; ``upload`` is its id and the number of the part."""
         headers = headers_of(part_parameters(options, body))
-        headers["content-md5"] = b64encode(md5).decode("ascii")
+        if md5:
+            headers["content-md5"] = b64encode(md5).decode("ascii")
         query = canonical_query([("uploadId", upload[0]), ("partNumber", str(upload[1]))])
         return _request("UploadPart", key, "PUT", query, headers, body=body, sha256=sha256)
 

@@ -87,6 +87,7 @@ class Request:
         stop: may ask to end early.
         overrides: headers of single keys.
         inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
+        inspected: which keys it has to look at.
         opaque_etags: the user knows that ETags of the endpoint prove nothing.
         counts: requests by operation and retries, read when the run has ended.
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
@@ -107,6 +108,7 @@ class Request:
     stop: Stop = field(default_factory=Stop)
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     inspect: Inspect | None = None
+    inspected: Callable[[str], bool] = lambda _: True
     opaque_etags: bool = False
     counts: Any = None
     files: Mapping[str, str] | None = None
@@ -230,6 +232,7 @@ async def _assemble(
         room=request.room,
         open_couriers=request.open_couriers,
         inspect=request.inspect,
+        inspected=request.inspected,
         opaque_etags=policy.opaque_etags,
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")

@@ -28,7 +28,7 @@ class Dispatch:
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
         self._headers = headers
-        self._plain = run.inspect is None and not headers.opaque
+        self._plain = not headers.opaque
         self._seen = 0
         self._opening = anyio.Lock()
         self._open_couriers = run.open_couriers
@@ -87,6 +87,8 @@ class Dispatch:
         headers = self._headers
         if self._run.policy.encoding(key) or key in headers.overrides:
             return None
+        if self._run.inspect is not None and self._run.inspected(key):
+            return None  # a courier does not look into files
         content_type = headers.type_of(key)
         if content_type not in self._kinds:
             options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0))

@@ -111,6 +111,7 @@ class Run:
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
         inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
+        inspected: which keys it has to look at.
         buffers: memory for the parts of large files.
         opaque_etags: learnt from answers: ETags of this bucket prove nothing.
         surprised: an answer contradicted what the manifest said of the target.
@@ -133,6 +134,7 @@ class Run:
     room: Callable[[], int]
     open_couriers: CourierOpener | None = None
     inspect: Inspect | None = None
+    inspected: Callable[[str], bool] = lambda _: True
     buffers: Buffers = field(default_factory=Buffers)
     opaque_etags: bool = False
     surprised: bool = False

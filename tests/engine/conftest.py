@@ -48,6 +48,7 @@ class Bench:
     workers: int = 16
     room: Callable[[], int] = lambda: 1_000_000
     inspect: Inspect | None = None
+    inspected: Callable[[str], bool] = lambda _: True
     open_couriers: CourierOpener | None = None
     endpoint: str = "http://memory"
 
@@ -78,6 +79,7 @@ class Bench:
             room=self.room,
             open_couriers=self.open_couriers,
             inspect=self.inspect,
+            inspected=self.inspected,
             on_event=self.on_event or self.events.append,
             outcome_sinks=self.outcome_sinks,
             stop=self.stop,

@@ -134,6 +134,17 @@ async def test_images_that_are_looked_at_go_the_usual_way(bench: Bench, courier:
     assert courier.delivered == []
 
 
+async def test_what_is_not_looked_at_goes_by_courier_beside_images(
+    bench: Bench, courier: PretendCourier
+) -> None:
+    """A sync that feeds an index wants the size of images; that must not slow down all other files."""
+    bench.inspect = lambda key, body: (1, 2)
+    bench.inspected = lambda key: key.endswith(".png")
+    bench.tree({"a.png": "1", "b.txt": "2"})
+    assert (await bench.sync()).uploaded == 2
+    assert [key.rpartition("/")[2] for key in courier.delivered] == ["b.txt"]
+
+
 async def test_a_few_files_are_not_worth_a_process(
     bench: Bench, courier: PretendCourier, monkeypatch: pytest.MonkeyPatch
 ) -> None:

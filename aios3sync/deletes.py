@@ -75,13 +75,9 @@ class DeleteStage:
 
     async def approve(self) -> int:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
-        planned = 0
-        async for page in self._spool.held("delete"):
-            stays = await to_thread.run_sync(self._stays, page)
-            if stays:
-                await self._spool.drop("delete", stays)
-                self._run.tally.find("kept", len(stays))
-            planned += len(page) - len(stays)
+        planned, stays = await self._spool.sift("delete", self._stays)
+        if stays:
+            self._run.tally.find("kept", stays)
         self._run.tally.plan(planned)
         self._run.events(events.Planned(deletes=planned))
         return planned
@@ -89,10 +85,13 @@ class DeleteStage:
     def _stays(self, page: list[HeldAction]) -> set[str]:
         """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set()
-        hidden = self._filters.ignored
+        unknowns, twins = self._detector.unknowns, self._detector.twins
+        hidden = None if self._run.options.delete_excluded else self._filters.ignored
         for key in (action.key for action in page):
-            unknown = self._detector.unknowns.cover(key)
-            ignored = hidden is not None and not self._run.options.delete_excluded and hidden.hides(key)
+            if not (unknowns or hidden or twins) and key.isascii():
+                continue  # nothing is in doubt
+            unknown = unknowns.cover(key)
+            ignored = hidden is not None and hidden.hides(key)
             if unknown or ignored:
                 stays.add(key)
             elif self._has_twin(key):
@@ -188,6 +187,9 @@ class DeleteStage:
                 run.recorder.add(run.fault_of(action.key, "delete", error))
             return
         run.answered()
+        if not errors:
+            run.recorder.add_all([Deleted(action.key, action.size) for action in batch])
+            return
         for action in batch:
             failed = errors.get(run.full_key(action.key))
             if failed is None:

@@ -58,6 +58,10 @@ class Unknowns:
         else:
             self.patterns.append(pattern_of_undecodable(path))
 
+    def __bool__(self) -> bool:
+        """Whether there is any such place."""
+        return bool(self.paths or self.patterns)
+
     def cover(self, key: str) -> bool:
         """Whether the key is at or under such a place."""
         if self.paths:
@@ -251,11 +255,12 @@ class Detector:
 
 
 def _held(action: Action) -> HeldAction:
+    if type(action) is Delete:  # a pattern takes three times as long, and these may be many
+        reason = action.reason.value  # held as a plain text
+        return HeldAction(action.key, "delete", action.etag, action.size, action.tracked, reason)
     match action:
-        case Delete(key, etag, size, tracked, reason):
-            return HeldAction(key, "delete", etag, size, tracked, reason)
         case Forget(key):
             return HeldAction(key, "forget")
         case Conflict(key, reason):
-            return HeldAction(key, "conflict", reason=reason)
+            return HeldAction(key, "conflict", reason=reason.value)
     raise TypeError(f"{action!r} is not held")

@@ -105,6 +105,12 @@ class Recorder:
         if len(self._pending) >= _BATCH:
             self._wake.set()
 
+    def add_all(self, outcomes: Sequence[Outcome]) -> None:
+        """Take some outcomes."""
+        self._pending += outcomes
+        if len(self._pending) >= _BATCH:
+            self._wake.set()
+
     async def run(self) -> None:
         """Record what comes, until cancelled. Run it as a task; call :meth:`flush` at the end."""
         while True:

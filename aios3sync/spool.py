@@ -23,14 +23,13 @@ _SCHEMA: Final = """
 CREATE TABLE pages (number INTEGER PRIMARY KEY, first TEXT, last TEXT, entries BLOB);
 CREATE TABLE listing (key TEXT PRIMARY KEY, size INTEGER, etag TEXT, last_modified REAL, storage_class TEXT)
     WITHOUT ROWID;
-CREATE TABLE held (key TEXT, kind TEXT, etag TEXT, size INTEGER, tracked INTEGER, reason TEXT,
-    PRIMARY KEY (kind, key)) WITHOUT ROWID;
+CREATE TABLE held (number INTEGER PRIMARY KEY, kind TEXT, actions BLOB);
 """
 _ADD_PAGE: Final = "INSERT INTO pages (first, last, entries) VALUES (?, ?, ?)"
 _PAGES: Final = "SELECT first, last, number FROM pages ORDER BY first, number"
 _ADD_ENTRY: Final = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?)"
 _LISTING_PAGE: Final = "SELECT * FROM listing WHERE key > ? ORDER BY key LIMIT ?"
-_HELD_PAGE: Final = "SELECT * FROM held WHERE kind = ? AND key > ? ORDER BY key LIMIT ?"
+_HELD: Final = "SELECT number FROM held WHERE kind = ? ORDER BY number"
 PAGE: Final = 1000
 _MERGED_IN_MEMORY: Final = 16
 """Pages that overlap and are merged in memory; more of them are sorted by SQLite."""
@@ -53,6 +52,9 @@ class HeldAction(NamedTuple):
     size: int = 0
     tracked: bool = False
     reason: str = ""
+
+
+_action: Final[Callable[[Any], HeldAction]] = partial(tuple.__new__, HeldAction)
 
 
 class Spool:
@@ -99,26 +101,42 @@ class Spool:
         await self._run(lambda connection: connection.execute("DELETE FROM listing"))
 
     async def hold(self, actions: Sequence[HeldAction]) -> None:
-        """Keep actions."""
-        sql = "INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?)"
-        await self._run(lambda connection: connection.executemany(sql, actions))
+        """Keep actions, ascending in their keys as all that were held before."""
+        kinds = sorted({action.kind for action in actions})
+        rows = [(kind, _held([action for action in actions if action.kind == kind])) for kind in kinds]
+        sql = "INSERT INTO held (kind, actions) VALUES (?, ?)"
+        await self._run(lambda connection: connection.executemany(sql, rows))
 
     async def held(self, kind: str) -> AsyncIterator[list[HeldAction]]:
-        """The held actions of one kind, in key order."""
-        after = ""
-        while True:
-            page = await self._page(_HELD_PAGE, (kind, after, PAGE))
-            if not page:
-                return
-            actions = [HeldAction(*row) for row in page]
-            yield actions
-            after = actions[-1].key
+        """The held actions of one kind, in key order, in full pages but for the last."""
+        rest: list[HeldAction] = []
+        for number in await self._numbers(kind):
+            rest += await self._run(partial(_actions, number=number))
+            whole = len(rest) - len(rest) % PAGE
+            for start in range(0, whole, PAGE):
+                yield rest[start : start + PAGE]
+            rest = rest[whole:]
+        if rest:
+            yield rest
 
-    async def drop(self, kind: str, keys: Iterable[str]) -> None:
-        """Forget held actions of one kind."""
-        sql = "DELETE FROM held WHERE kind = ? AND key = ?"
-        rows = [(kind, key) for key in keys]
-        await self._run(lambda connection: connection.executemany(sql, rows))
+    async def sift(self, kind: str, dropped: Callable[[list[HeldAction]], set[str]]) -> tuple[int, int]:
+        """Drop held actions of one kind; how many stay held, and how many do not.
+
+        Args:
+            kind: which.
+            dropped: tells of some actions the keys of those to drop; called in a thread.
+        """
+        kept = gone = 0
+        for number in await self._numbers(kind):
+            before, after = await self._run(partial(_sift, number=number, dropped=dropped))
+            kept, gone = kept + after, gone + before - after
+        return kept, gone
+
+    async def _numbers(self, kind: str) -> list[int]:
+        if self._connection is None:
+            return []
+        rows = await self._run(lambda connection: connection.execute(_HELD, (kind,)).fetchall())
+        return [number for (number,) in rows]
 
     async def forget_held(self) -> None:
         """Drop all held actions: the comparison begins anew."""
@@ -148,6 +166,29 @@ class Spool:
             with self._connection:
                 self._connection.execute("BEGIN")
                 return work(self._connection)
+
+
+def _held(actions: Sequence[HeldAction]) -> bytes:
+    return marshal.dumps([*zip(*actions, strict=True)])
+
+
+def _actions(connection: sqlite3.Connection, number: int) -> list[HeldAction]:
+    (packed,) = connection.execute("SELECT actions FROM held WHERE number = ?", (number,)).fetchone()
+    columns = marshal.loads(packed)  # noqa: S302 - of this very process
+    return list(map(_action, zip(*columns, strict=True)))
+
+
+def _sift(
+    connection: sqlite3.Connection, number: int, dropped: Callable[[list[HeldAction]], set[str]]
+) -> tuple[int, int]:
+    """How many actions a row held before, and holds now."""
+    actions = _actions(connection, number)
+    keys = dropped(actions)
+    if not keys:
+        return len(actions), len(actions)
+    left = [action for action in actions if action.key not in keys]
+    connection.execute("UPDATE held SET actions = ? WHERE number = ?", (_held(left), number))
+    return len(actions), len(left)
 
 
 def _packed(page: Sequence[TargetEntry], cut: int) -> tuple[str, str, bytes]:

@@ -1,0 +1,53 @@
+"""What is held comes back in full pages, in order, without what was sifted out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from aios3sync.spool import PAGE, HeldAction, Spool
+
+
+@pytest.fixture
+async def spool() -> AsyncIterator[Spool]:
+    spool = Spool()
+    yield spool
+    await spool.close()
+
+
+def actions(start: int, stop: int, kind: str = "delete") -> list[HeldAction]:
+    return [HeldAction(f"k{n:06}", kind, f"e{n}", n, n % 2 == 0, "why") for n in range(start, stop)]
+
+
+async def pages(spool: Spool, kind: str = "delete") -> list[list[HeldAction]]:
+    return [page async for page in spool.held(kind)]
+
+
+async def test_pages_are_full_whatever_was_held_at_once(spool: Spool) -> None:
+    """DeleteObjects takes 1000 keys: what is held in odd lots must not cost more requests."""
+    edges = [0, 1, 700, 700, 1999, 2000, 6096, 7500]
+    for start, stop in zip(edges, edges[1:], strict=False):
+        await spool.hold(actions(start, stop) + actions(start, stop, "forget"))
+    assert [len(page) for page in await pages(spool)] == [PAGE] * 7 + [500]
+    assert [action for page in await pages(spool) for action in page] == actions(0, 7500)
+    assert [action for page in await pages(spool, "forget") for action in page] == actions(0, 7500, "forget")
+    assert await pages(spool, "conflict") == []
+
+
+async def test_what_is_sifted_out_is_gone(spool: Spool) -> None:
+    assert await spool.sift("delete", lambda page: set()) == (0, 0)
+    for start in range(0, 3000, 1500):
+        await spool.hold(actions(start, start + 1500))
+    odd = {action.key for action in actions(0, 3000) if action.size % 2}
+    assert await spool.sift("delete", lambda page: odd & {action.key for action in page}) == (1500, 1500)
+    assert [action.size for page in await pages(spool) for action in page] == [*range(0, 3000, 2)]
+    assert await spool.sift("delete", lambda page: {action.key for action in page}) == (0, 1500)
+    assert await pages(spool) == []
+
+
+async def test_what_is_forgotten_is_gone(spool: Spool) -> None:
+    await spool.forget_held()
+    await spool.hold(actions(0, 10))
+    await spool.forget_held()
+    assert await pages(spool) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import pairwise
 
 import pytest
 
@@ -27,7 +28,7 @@ async def pages(spool: Spool, kind: str = "delete") -> list[list[HeldAction]]:
 async def test_pages_are_full_whatever_was_held_at_once(spool: Spool) -> None:
     """DeleteObjects takes 1000 keys: what is held in odd lots must not cost more requests."""
     edges = [0, 1, 700, 700, 1999, 2000, 6096, 7500]
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         await spool.hold(actions(start, stop) + actions(start, stop, "forget"))
     assert [len(page) for page in await pages(spool)] == [PAGE] * 7 + [500]
     assert [action for page in await pages(spool) for action in page] == actions(0, 7500)

@@ -90,11 +90,13 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
     asking = f"{_SYNC} --check list"
     listing: dict[Slot, str] = {"setup": _SYNC, "unchanged": asking, "changed": asking}
     lost: dict[Slot, str] = {"setup": _SYNC, "unchanged": _SYNC}
+    alone: dict[Slot, str] = {"fresh": f"{_SYNC} --processes 0"}
     library: dict[Slot, str] = {"fresh": "{python} {library} {tree} {target}"}
     rows = [
         Contender(OURS, OURS, "default, with its manifest", True, verb_commands),
         Contender(f"{OURS} listing", OURS, "--check list", True, listing),
         Contender(f"{OURS} manifest lost", OURS, "default, without its manifest", True, lost, forgetful=True),
+        Contender(f"{OURS} one process", OURS, "--processes 0", True, alone),
         Contender(f"{OURS} library", OURS, "the library on plain asyncio, no uvloop", True, library),
     ]
     for lane in lanes:

@@ -163,8 +163,8 @@ class Couriers:
     async def _start(self, route: Route) -> Link | None:
         try:
             link = await Link.start(self._limiter, self._share)
-        except OSError as error:
-            _LOG.debug("files are not sent by processes of their own: %s", error.strerror)
+        except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
+            _LOG.debug("files are not sent by processes of their own: %s", error)
             self._most = 0
             return None
         if route.address.secure:

@@ -169,6 +169,19 @@ async def test_what_was_not_begun_can_be_recalled(desk: Desks) -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("error", [OSError("no more processes"), NotImplementedError()])
+async def test_where_no_process_can_be_had_everything_comes_back(
+    desk: Desks, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", refuse)
+    async with canned_server() as server, desk(server.url) as d:
+        assert await d.deliver([d.parcel("f")]) == ["p/f"]
+        assert server.requests == []
+
+
 async def test_couriers_that_are_of_no_use_are_given_up(desk: Desks) -> None:
     async with canned_server() as server, desk(server.url) as d:
         for _ in range(module._PATIENCE + 1):

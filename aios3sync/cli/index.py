@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+from anyio import to_thread
 
 from aios3sync.cli.index_answers import (
     Answer,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ("index_command", "index_options", "run_index")
 
+_AGAIN = "stopped; the same command goes on where it was, or begins anew where it was not far"
 Work = Callable[["Session", "ObjectIndex"], Awaitable[Answer]]
 
 _database = click.option(
@@ -85,7 +88,7 @@ def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int
             report = await index.backfill(target, on_event=on_event, fresh=fresh, inventory=inventory)
         return backfill_answer(report)
 
-    return run_index("index backfill", values, work)
+    return run_index("index backfill", values, work, stopped=_AGAIN)
 
 
 @index_command.command("reconcile")
@@ -100,7 +103,7 @@ def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
             report = await index.reconcile(target, repair=not dry_run, on_event=on_event)
         return reconcile_answer(report, dry_run=dry_run)
 
-    return run_index("index reconcile", values, work)
+    return run_index("index reconcile", values, work, stopped=_AGAIN)
 
 
 @index_command.command("page")
@@ -119,7 +122,7 @@ def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
         page = await index.page(
-            **selection(target, folder=folder),
+            **await known(index, target, folder=folder),
             order=values["order"],
             desc=values["desc"],
             limit=values["limit"],
@@ -127,7 +130,7 @@ def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
         )
         return page_answer("index page", page, await index.urls(page) if urls else None)
 
-    return run_index("index page", values, work)
+    return run_index("index page", values, work, asks=True)
 
 
 @index_command.command("sample")
@@ -140,9 +143,10 @@ def _sample(target: str, *, folder: bool, count: int, seed: int | None, **values
     """Show random objects, each as likely as any other."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        return sample_answer(await index.sample(count, **selection(target, folder=folder), seed=seed))
+        chosen = await known(index, target, folder=folder)
+        return sample_answer(await index.sample(count, **chosen, seed=seed))
 
-    return run_index("index sample", values, work)
+    return run_index("index sample", values, work, asks=True)
 
 
 @index_command.command("totals")
@@ -153,10 +157,11 @@ def _totals(target: str, *, folder: bool, **values: Any) -> int:
     """Count objects and bytes."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        totals = await index.totals(**selection(target, folder=folder))
-        return totals_answer(totals, await index.behind())
+        totals = await index.totals(**await known(index, target, folder=folder))
+        listed = await index.listed(target or f"s3://{(await index.buckets())[0]}")
+        return totals_answer(totals, await index.behind(), listed)
 
-    return run_index("index totals", values, work)
+    return run_index("index totals", values, work, asks=True)
 
 
 @index_command.command("folders")
@@ -166,10 +171,10 @@ def _folders(target: str, **values: Any) -> int:
     """Show the folders directly below a prefix, with what is in each."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        chosen = selection(target, folder=False)
+        chosen = await known(index, target, folder=False)
         return folders_answer(await index.folders(chosen["prefix"], bucket=chosen["bucket"]))
 
-    return run_index("index folders", values, work)
+    return run_index("index folders", values, work, asks=True)
 
 
 @index_command.command("search")
@@ -183,11 +188,11 @@ def _search(text: str, target: str, *, folder: bool, **values: Any) -> int:
     """Show objects whose name contains TEXT, small and capital letters alike."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        chosen = selection(target, folder=folder)
+        chosen = await known(index, target, folder=folder)
         page = await index.search(text, **chosen, limit=values["limit"], after=values["after"])
         return page_answer("index search", page, None)
 
-    return run_index("index search", values, work)
+    return run_index("index search", values, work, asks=True)
 
 
 @index_command.command("histogram")
@@ -199,9 +204,10 @@ def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
     """Count objects and bytes by extension, size or month."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        return histogram_answer(by, await index.histogram(by, **selection(target, folder=folder)))
+        chosen = await known(index, target, folder=folder)
+        return histogram_answer(by, await index.histogram(by, **chosen))
 
-    return run_index("index histogram", values, work)
+    return run_index("index histogram", values, work, asks=True)
 
 
 @index_command.command("urls")
@@ -215,11 +221,11 @@ def _urls(target: str, *, folder: bool, expires: float, **values: Any) -> int:
     """Print presigned URLs of objects, a page at a time."""
 
     async def work(_: Session, index: ObjectIndex) -> Answer:
-        chosen = selection(target, folder=folder)
+        chosen = await known(index, target, folder=folder)
         page = await index.page(**chosen, limit=values["limit"], after=values["after"])
         return urls_answer(page, await index.urls(page, expires=expires))
 
-    return run_index("index urls", values, work)
+    return run_index("index urls", values, work, asks=True)
 
 
 @index_command.command("follow")
@@ -251,8 +257,31 @@ def selection(target: str, *, folder: bool) -> dict[str, Any]:
     return {"bucket": location.bucket, "prefix": prefix, "folder": None}
 
 
-def run_index(command: str, values: dict[str, Any], work: Work) -> int:
-    """Open the session and the index, do the work, tell what came of it."""
+async def known(index: ObjectIndex, target: str, *, folder: bool) -> dict[str, Any]:
+    """A selection of what the index knows something of; "nothing is there" is said of nothing else."""
+    chosen = selection(target, folder=folder)
+    buckets = await index.buckets()
+    if chosen["bucket"] and chosen["bucket"] not in buckets and await index.listed(target) is None:
+        holds = f"it holds {', '.join(buckets)}" if buckets else "it is empty"
+        raise UsageError(
+            f"the index knows nothing of bucket {chosen['bucket']!r} ({holds}); "
+            f"'aios3sync index backfill {target}' fills it"
+        )
+    return chosen
+
+
+def run_index(
+    command: str, values: dict[str, Any], work: Work, *, asks: bool = False, stopped: str = ""
+) -> int:
+    """Open the session and the index, do the work, tell what came of it.
+
+    Args:
+        command: its name, for documents.
+        values: of the options.
+        work: makes the answer.
+        asks: it writes nothing, so there has to be an index.
+        stopped: what to tell where a signal ended it.
+    """
     told: Output = output(values)
     connection = connect_options(values)
     if not values["name"]:
@@ -266,14 +295,19 @@ def run_index(command: str, values: dict[str, Any], work: Work) -> int:
     )
 
     async def opened(_: Stop) -> Answer:
-        from aios3sync.index.opening import default_database
+        from aios3sync.index.opening import default_database, refuse_absent
         from aios3sync.session import connect
 
         database = values["database"] or default_database()
+        if asks:
+            await to_thread.run_sync(refuse_absent, database)
         async with connect(connection) as session, session.index(database, name=values["name"]) as index:
             return await work(session, index)
 
-    return execute(opened, view, stop)
+    code = execute(opened, view, stop)
+    if stop.signal and stopped and not told.quiet:
+        print(stopped, file=sys.stderr)
+    return code
 
 
 def _quiet_progress(told: Output) -> Output:

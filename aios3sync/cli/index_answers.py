@@ -70,14 +70,16 @@ def sample_answer(rows: Sequence[ObjectRow]) -> Answer:
     return Answer(document, Conclusion(count(len(rows), "object"), differences=tuple(map(_row_line, rows))))
 
 
-def totals_answer(totals: Totals, behind: Sequence[Behind]) -> Answer:
+def totals_answer(totals: Totals, behind: Sequence[Behind], listed: float | None) -> Answer:
     """Count and bytes, and whether the index knows all."""
+    note = "" if listed else "no backfill or reconcile of it has ended: the index may know only a part"
     warnings = tuple(
         f"the index is behind on {printable(mark.target)}: {printable(mark.reason)}; reconcile repairs it"
         for mark in behind
     )
-    document = {"command": "index totals", **totals._asdict(), "behind": [_behind(mark) for mark in behind]}
-    return Answer(document, Conclusion(_total_text(totals), warnings=warnings))
+    marks = [_behind(mark) for mark in behind]
+    document = {"command": "index totals", **totals._asdict(), "listed_at": listed, "behind": marks}
+    return Answer(document, Conclusion(_total_text(totals), warnings=warnings, note=note))
 
 
 def folders_answer(folders: Sequence[Folder]) -> Answer:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -26,6 +28,10 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.summary import conclude_sync
 from aios3sync.cli.views import choose_view
+from aios3sync.events import Warned
+
+if TYPE_CHECKING:
+    from aios3sync.index.objects import ObjectIndex
 
 __all__ = ("sync_command",)
 
@@ -71,15 +77,39 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     async def work(stop: Stop) -> Any:
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(connect(connection))
-            told_index = await stack.enter_async_context(session.index(index)) if index else None
-            return await session.sync(
+            opened = _Opened()
+            if index:
+                opened = await _index(stack.enter_async_context(session.index(index)))
+                for text in opened.warnings:
+                    view(Warned(text))
+            report = await session.sync(
                 source,
                 target,
                 options=options,
                 on_event=view,
                 stop=stop,
-                index=told_index,
+                index=opened.database,
                 catalog=registration,
             )
+            return replace(report, warnings=(*opened.warnings, *report.warnings))
 
     return execute(work, view, stop, orderly=True)
+
+
+class _Opened(NamedTuple):
+    """The index of a sync, or why it goes on without."""
+
+    database: ObjectIndex | None = None
+    warnings: tuple[str, ...] = ()
+
+
+async def _index(opening: Awaitable[ObjectIndex]) -> _Opened:
+    """Open an index; a database that is out of order never fails a sync."""
+    from aios3sync.index.rows import IndexUnavailableError
+
+    try:
+        return _Opened(await opening)
+    except IndexUnavailableError as error:
+        return _Opened(
+            None, (f"{error}; the sync goes on without it, 'aios3sync index reconcile' repairs it",)
+        )

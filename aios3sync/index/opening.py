@@ -16,7 +16,7 @@ from anyio import to_thread
 from aios3sync.errors import UsageError
 from aios3sync.index.protocol import IndexBackend
 
-__all__ = ("MAIN", "default_database", "open_backend")
+__all__ = ("MAIN", "default_database", "open_backend", "refuse_absent")
 
 MAIN: Final = "main"
 """The name of the index where none was given."""
@@ -54,6 +54,16 @@ async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
     from aios3sync.index.sqlite import SqliteIndex
 
     return await to_thread.run_sync(SqliteIndex.open, _path(url), name)
+
+
+def refuse_absent(url: str) -> None:
+    """Raise UsageError for a file that is not there: who asks does not want to make one. Blocks."""
+    scheme = _SCHEME.match(url)
+    if scheme is not None and scheme[1] in _POSTGRES:
+        return
+    path = _path(url)
+    if path and not os.path.exists(path):
+        raise UsageError(f"there is no index {path!r}; 'aios3sync index backfill s3://BUCKET' makes one")
 
 
 def _path(url: str) -> str:

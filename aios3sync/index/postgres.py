@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from aios3sync.index.backend import StepsBackend
-from aios3sync.index.rows import Facts, ObjectIndexError
+from aios3sync.index.rows import Facts, IndexUnavailableError, ObjectIndexError
 from aios3sync.index.schema import DEFERRED, POSTGRES_STEPS, create_index, drop_index, refuse_newer
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 
@@ -63,7 +63,7 @@ class PostgresIndex(StepsBackend):
                 server_settings={"search_path": SCHEMA, "application_name": "aios3sync", "jit": "off"},
             )
         except (*_FAILURES, ValueError, TimeoutError) as error:
-            raise ObjectIndexError(f"the index {place!r} cannot be reached: {_line(error)}") from error
+            raise IndexUnavailableError(f"the index {place!r} cannot be reached: {_line(error)}") from error
         index = cls(place, name, pool)
         try:
             await index._migrate()

@@ -19,6 +19,7 @@ __all__ = (
     "Folder",
     "Group",
     "Grouping",
+    "IndexUnavailableError",
     "ObjectIndexError",
     "ObjectRow",
     "Order",
@@ -35,6 +36,10 @@ Grouping = Literal["extension", "size", "month"]
 
 class ObjectIndexError(AioS3SyncError):
     """The index cannot be used: unreachable, foreign, of a newer version, or a key that it cannot hold."""
+
+
+class IndexUnavailableError(ObjectIndexError):
+    """The database cannot be opened or reached now; nothing else is known to be wrong with it."""
 
 
 class ObjectRow(NamedTuple):

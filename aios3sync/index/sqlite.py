@@ -23,7 +23,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 
 from aios3sync.index.backend import StepsBackend
-from aios3sync.index.rows import ObjectIndexError
+from aios3sync.index.rows import IndexUnavailableError, ObjectIndexError
 from aios3sync.index.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 
@@ -80,7 +80,7 @@ class SqliteIndex(StepsBackend):
                 for index in DEFERRED:
                     writer.execute(create_index(index, with_id=False))
             except (sqlite3.Error, OSError) as error:
-                raise ObjectIndexError(f"the index {path!r} cannot be opened: {error}") from error
+                raise IndexUnavailableError(f"the index {path!r} cannot be opened: {error}") from error
             return cls(path, name, closing.pop_all(), writer)
 
     @property
@@ -185,7 +185,8 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA user_version = {len(SQLITE_STEPS)}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # else SQLite did it itself, as it does when the disk is full
+            connection.execute("ROLLBACK")
         raise
     connection.execute("PRAGMA journal_mode = WAL")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
+from aios3sync.index.opening import open_backend
 from tests.cli.conftest import Bucket, CommandLine
 
 
@@ -88,10 +90,17 @@ def test_without_a_database_the_index_is_kept_with_the_state(
 
 
 def test_questions_need_no_server(offline: CommandLine, database: str) -> None:
+    absent = offline("index", "page", "--database", database)
+    assert absent.code == 2
+    assert "there is no index" in absent.error
+    assert not Path(database.removeprefix("sqlite:///")).exists(), "to ask is not to make one"
+    make_empty_index(database)
     empty = offline("index", "page", "--database", database)
     assert (empty.code, empty.out) == (2, "")
     assert "backfill" in empty.error
-    assert offline("index", "totals", "s3://some-bucket", "--database", database).code == 0
+    unknown = offline("index", "totals", "s3://some-bucket", "--database", database)
+    assert unknown.code == 2
+    assert "the index knows nothing of bucket 'some-bucket' (it is empty)" in unknown.error
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,10 @@ def test_questions_need_no_server(offline: CommandLine, database: str) -> None:
         (("totals", "--name", ""), "--name"),
     ],
 )
-def test_wrong_usage_is_one_line(offline: CommandLine, words: tuple[str, ...], told: str) -> None:
+def test_wrong_usage_is_one_line(
+    offline: CommandLine, words: tuple[str, ...], told: str, isolated: Path
+) -> None:
+    make_empty_index(f"sqlite:///{isolated}/aios3sync/index.sqlite")
     ended = offline("index", *words)
     assert (ended.code, ended.out) == (2, "")
     assert told in ended.error
@@ -120,6 +132,42 @@ def test_what_cannot_be_reached_is_one_line(offline: CommandLine, tmp_path: Path
     refused = offline("index", "totals", "--database", str(foreign))
     assert (refused.code, foreign.read_text()) == (1, "mine")
     assert "is no index" in refused.error
+
+
+def make_empty_index(database: str) -> None:
+    async def make() -> None:
+        await (await open_backend(database)).close()
+
+    anyio.run(make)
+
+
+def test_a_bucket_that_was_found_empty_is_known(cli: CommandLine, bucket: Bucket, database: str) -> None:
+    assert cli("index", "backfill", bucket.url(), "--database", database).code == 0
+    answer = cli("index", "totals", bucket.url(), "--database", database, "--json").json()
+    assert (answer["objects"], answer["exact"]) == (0, True)
+    assert answer["listed_at"] > 0
+
+
+def test_what_the_index_knows_only_in_part_is_said(
+    cli: CommandLine, bucket: Bucket, tree: Path, database: str
+) -> None:
+    assert cli("sync", tree, bucket.url("p"), "--index", database).code == 0
+    told = cli("index", "totals", bucket.url(), "--database", database)
+    assert "the index may know only a part" in told.out
+    assert cli("index", "backfill", bucket.url(), "--database", database).code == 0
+    assert "may know only a part" not in cli("index", "totals", bucket.url(), "--database", database).out
+
+
+def test_an_index_that_cannot_be_opened_fails_no_sync(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    for database in ("postgresql://u:hunter2@127.0.0.1:9/x", f"sqlite:///{tree}/a.txt/i.db"):
+        ended = cli("sync", tree, bucket.url("p"), "--index", database, "--json")
+        assert ended.code == 0, ended.err
+        (warning,) = ended.json()["warnings"]
+        assert "the sync goes on without it" in warning
+        assert "hunter2" not in ended.out + ended.err
+    assert len(bucket.keys()) == 3
 
 
 def test_a_sync_tells_the_index(cli: CommandLine, bucket: Bucket, tree: Path, database: str) -> None:

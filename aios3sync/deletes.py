@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from aios3sync import events

@@ -163,11 +163,12 @@ def digest_file(
         OSError: it cannot be read.
         ChangedError: it changed at every attempt, or ``stop`` was set.
     """
-    buffer = bytearray(CHUNK)  # one for all: the pages of a new one would cost as much as reading into it
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         with open_regular(path) as descriptor:
             before = entry_of(key, os.fstat(descriptor))
+            # One buffer for all: the pages of a new one would cost as much as reading into it.
+            buffer = bytearray(min(CHUNK, before.size + 1))
             whole = hashlib.md5(usedforsecurity=False)
             parts = {size: _PartDigests(size) for size in part_sizes}
             read = 0

@@ -10,7 +10,7 @@ from aios3sync.cli.printing import Lines, count, printable, size_text
 from aios3sync.cli.progress import Progress
 from aios3sync.cli.summary import Conclusion, failure_line
 from aios3sync.cli.views import Conclude, Output
-from aios3sync.events import Event, Failed, ObjectDeleted, ObjectUploaded, Warned
+from aios3sync.events import BytesSent, Event, Failed, ObjectDeleted, ObjectUploaded, Warned
 
 __all__ = ("PlainView", "event_line", "print_conclusion")
 
@@ -21,6 +21,8 @@ _PROGRESS_S: Final = 15.0
 
 def event_line(event: Event, *, dry_run: bool = False) -> str:
     """The line for an event, or an empty one where it has none."""
+    if type(event) is BytesSent:
+        return ""
     match event:
         case ObjectUploaded(key, _, _, reason):
             return f"{'(dry run) would upload' if dry_run else 'upload'}: {printable(key)} ({reason})"
@@ -89,7 +91,7 @@ class PlainView:
     def __call__(self, event: Event, /) -> None:
         """Print the event's line."""
         self._progress.take(event)
-        if isinstance(event, Warned):
+        if type(event) is Warned:
             self._warn(event.message)
         elif self._output.quiet:
             if isinstance(event, Failed):

@@ -85,13 +85,13 @@ class Couriers:
         """See :meth:`~aios3sync.parcels.Courier.deliver`."""
         everything = [*range(len(parcels))]
         route = await self._store.route("PutObject")
-        link = await self._link(route)
-        if link is None:
-            return everything
         if route is not self._route:
             self._route = route
             for each in self._links:
                 each.tell(self._route_message(route))
+        link = await self._link()
+        if link is None:
+            return everything
         back: list[int] = []
 
         def settle(place: int, told: Told | Undone) -> None:
@@ -144,14 +144,14 @@ class Couriers:
             self._most = 0
             self.recall()
 
-    async def _link(self, route: Route) -> Link | None:
+    async def _link(self) -> Link | None:
         """The courier that has least to do; a new one where that is worth it."""
         alive = [link for link in self._links if link.alive]
         wanted = min(self._most, 1 + self._handed // _WORTH)
         if len(self._links) < wanted and not self._starting:
             self._starting = True
             try:
-                started = await self._start(route)
+                started = await self._start()
             finally:
                 self._starting = False
             if started is not None:
@@ -160,16 +160,17 @@ class Couriers:
             return None
         return min(alive, key=lambda link: link.load)
 
-    async def _start(self, route: Route) -> Link | None:
+    async def _start(self) -> Link | None:
+        route = await self._store.route("PutObject")
+        if route.address.secure and self._trust is None:
+            self._trust = await to_thread.run_sync(self._store.lane.trust)
         try:
             link = await Link.start(self._limiter, self._share)
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
             _LOG.debug("files are not sent by processes of their own: %s", error)
             self._most = 0
             return None
-        if route.address.secure:
-            self._trust = await to_thread.run_sync(self._store.lane.trust)
-        link.tell(self._route_message(route))
+        link.tell(self._route_message(self._route or route))
         for kind in self._kinds:
             link.tell((KIND, *kind))
         self._links.append(link)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import anyio
 from anyio import to_thread
 
 from aios3sync.courier.link import Link
@@ -57,7 +58,7 @@ class Couriers:
         self._counts = counts
         self._most = most
         self._links: list[Link] = []
-        self._starting = False
+        self._starting = anyio.Lock()
         self._kinds: list[KindMessage] = []
         self._route: Route | None = None
         self._trust: Trust | None = None
@@ -146,21 +147,18 @@ class Couriers:
 
     async def _link(self) -> Link | None:
         """The courier that has least to do; a new one where that is worth it."""
-        alive = [link for link in self._links if link.alive]
-        wanted = min(self._most, 1 + self._handed // _WORTH)
-        if len(self._links) < wanted and not self._starting:
-            self._starting = True
-            try:
-                started = await self._start()
-            finally:
-                self._starting = False
-            if started is not None:
-                return started
-        if not self._most or not alive:
-            return None
-        return min(alive, key=lambda link: link.load)
+        if len(self._links) < self._wanted and (not self._links or not self._starting.locked()):
+            async with self._starting:  # who has none to go to yet waits for the first
+                if len(self._links) < self._wanted:
+                    await self._start()
+        alive = [link for link in self._links if link.alive] if self._most else []
+        return min(alive, key=lambda link: link.load, default=None)
 
-    async def _start(self) -> Link | None:
+    @property
+    def _wanted(self) -> int:
+        return min(self._most, 1 + self._handed // _WORTH)
+
+    async def _start(self) -> None:
         route = await self._store.route("PutObject")
         if route.address.secure and self._trust is None:
             self._trust = await to_thread.run_sync(self._store.lane.trust)
@@ -169,12 +167,11 @@ class Couriers:
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
             _LOG.debug("files are not sent by processes of their own: %s", error)
             self._most = 0
-            return None
+            return
         link.tell(self._route_message(self._route or route))
         for kind in self._kinds:
             link.tell((KIND, *kind))
         self._links.append(link)
-        return link
 
     def _share(self) -> int:
         """How many requests each courier may have under way."""

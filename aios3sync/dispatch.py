@@ -18,7 +18,7 @@ from aios3sync.run import Run
 
 __all__ = ("Dispatch",)
 
-_WORTH: Final = 256
+_WORTH: Final = 512
 """Files that go the usual way first: they find out where the bucket is, and fewer are not worth a process."""
 
 

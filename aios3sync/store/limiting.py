@@ -11,11 +11,11 @@ the first 3,500 writes of each second and answers SlowDown to the rest:
 ========================  ========  ===================================================================
 endpoint                  files     behaviour
 ========================  ========  ===================================================================
-no delay                   30,000   7,000 to 9,400 a second; stays at 32, 30 to 90 connections opened
-30 ms                      30,000   7,500 a second; 256 in flight half a second after the first request
-80 ms                      30,000   3,200 a second, all that 256 in flight allow, after 0.9 s
-50 ms, 3,500 a second     100,000   3,410 a second (97 %) from the fourth second on, 0.9 % refused;
-                                    3,300 (94 %) over the whole run, none failed
+no delay                   30,000   10,000 to 12,500 a second; between 54 and 128 in flight
+30 ms                      30,000   5,900 a second over the whole run, start included; 256 in flight half
+                                    a second after the first request
+50 ms, 3,500 a second     100,000   3,440 a second (98 %) from the fifth second on, 1 % refused;
+                                    3,330 (95 %) over the whole run, none failed
 50 ms, 3,500 a second      30,000   3,280 a second (94 %) from the fourth second on, 1.7 % refused;
                                     none failed
 ========================  ========  ===================================================================

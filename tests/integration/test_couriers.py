@@ -20,6 +20,7 @@ TREE = {f"d{n % 7}/ü {n:03} +%&.txt": f"body {n}" for n in range(700)}
 
 
 async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aios3sync.dispatch._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     delivered = []
     arrived = Couriers._arrived
@@ -35,13 +36,14 @@ async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch
         assert (await s3.sync(root, place.url("p/"), check="list")).kept == 700
         assert (await s3.verify(root, place.url("p/"))).exit_code == 0
     assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}
-    assert len(delivered) >= 300
+    assert len(delivered) >= 500
     assert all(delivered)
 
 
 async def test_a_courier_that_is_killed_loses_nothing(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("aios3sync.dispatch._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     killed: list[int] = []
     settle = Link._settle_all

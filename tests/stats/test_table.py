@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import anyio
@@ -66,7 +67,7 @@ async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFix
     told = capfd.readouterr().out
     assert not answers
     assert told.count("96,945") == 2
-    assert "refresh failed, these are the numbers of 0.0 s ago: the endpoint is away" in told
+    assert re.search(r"refresh failed, these are the numbers of \d+\.\d s ago: the endpoint is away", told)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), UsageError("no bucket")], ids=repr)

@@ -9,7 +9,7 @@ import anyio
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import META_MTIME, is_opaque_encryption
+from aios3sync.core.etag import META_MTIME
 from aios3sync.hashing import is_settled
 from aios3sync.headers import HeaderPlan
 from aios3sync.outcomes import Uploaded
@@ -30,7 +30,6 @@ class Dispatch:
         self._headers = headers
         self._plain = not headers.opaque
         self._seen = 0
-        self._opening = anyio.Lock()
         self._open_couriers = run.open_couriers
         self._courier: Courier | None = None
         self._kinds: dict[str, int | None] = {}
@@ -73,15 +72,10 @@ class Dispatch:
         self._seen += count
         if self._open_couriers is None or self._seen <= _WORTH or not self._plain:
             return self._courier
-        async with self._opening:
-            await self._open()
+        open_couriers, self._open_couriers = self._open_couriers, None  # meanwhile others go the usual way
+        await self._run.open_store()  # who cannot be reached is found out there
+        self._courier = await open_couriers()
         return self._courier
-
-    async def _open(self) -> None:
-        open_couriers, self._open_couriers = self._open_couriers, None
-        if open_couriers is not None:
-            await self._run.open_store()  # who cannot be reached is found out the usual way
-            self._courier = await open_couriers()
 
     def _kind(self, courier: Courier, key: str) -> int | None:
         headers = self._headers
@@ -107,8 +101,7 @@ class Dispatch:
     def _arrived(self, upload: Upload, receipt: Receipt) -> None:
         run, entry = self._run, upload.source
         result = receipt.result
-        run.answered()
-        run.opaque_etags |= is_opaque_encryption(result.encryption)
+        run.answered(result.encryption)
         if run.events is not events.discard:
             run.events(events.BytesSent(entry.key, entry.size))
         settled = is_settled(entry, receipt.started_ns, by_mtime=run.by_mtime)

@@ -19,7 +19,6 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.core.actions import Upload
-from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.parts import Part, plan_part_size, plan_parts
 from aios3sync.errors import StoreError
 from aios3sync.hashing import (
@@ -98,8 +97,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
             stored_md5=content.stored_md5,
         )
         result = await _multipart(run, content, part_size, options)
-        run.answered()
-        run.opaque_etags |= is_opaque_encryption(result.encryption)
+        run.answered(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         row = row._replace(part_size=part_size, encoding=content.encoding)
         image = await to_thread.run_sync(_image, run, entry.key) if run.inspect else None

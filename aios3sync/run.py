@@ -14,6 +14,7 @@ import anyio
 
 from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
 from aios3sync.errors import (
     AccessDeniedError,
@@ -155,9 +156,10 @@ class Run:
         """A manifest row of this run for a file as it was read."""
         return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number)
 
-    def answered(self) -> None:
-        """The endpoint answered: it is reachable."""
+    def answered(self, encryption: str = "") -> None:
+        """The endpoint answered: it is reachable; and how it encrypts tells whether ETags prove anything."""
         self._silent = 0
+        self.opaque_etags |= is_opaque_encryption(encryption)
 
     def fault_of(self, key: str, stage: str, error: Exception) -> Fault:
         """The outcome of a file that failed with ``error``, if the run can go on.

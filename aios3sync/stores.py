@@ -100,20 +100,21 @@ class Stores:
 
     def courier(self, bucket: str, counts: RequestCounts) -> CourierOpener | None:
         """What opens couriers for small files of a bucket; ``None`` where there are to be none."""
-        from aios3sync.courier.link import can_spawn
-
-        most = self._options.processes
-        if most is None:
-            most = min(_MOST_COURIERS, len(os.sched_getaffinity(0)) - 1) if can_spawn() else 0
-        if not most or self._bandwidth is not None or not can_spawn():
+        wanted = self._options.processes
+        if wanted == 0 or self._bandwidth is not None:
             return None
 
         async def open_couriers() -> Courier | None:
+            # Loaded here: most runs have too few files for any of it.
             from aios3sync.courier.couriers import Couriers
+            from aios3sync.courier.link import can_spawn
             from aios3sync.store.wire.store import WireStore
 
             store = await self._inner(bucket)
-            return Couriers(store, self.limiter, counts, most) if isinstance(store, WireStore) else None
+            if not (can_spawn() and isinstance(store, WireStore)):
+                return None
+            most = min(_MOST_COURIERS, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
+            return Couriers(store, self.limiter, counts, most) if most else None
 
         return open_couriers
 

@@ -19,7 +19,6 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync.core.actions import Upload
-from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.dispatch import Dispatch
 from aios3sync.errors import StoreError
 from aios3sync.hashing import ChangedError, SmallFile, small_file
@@ -262,8 +261,7 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
         )
     except StoreError as error:
         return run.fault_of(entry.key, "upload", error)
-    run.answered()
-    run.opaque_etags |= is_opaque_encryption(result.encryption)
+    run.answered(result.encryption)
     if run.events is not events.discard:
         run.events(events.BytesSent(entry.key, entry.size))
     row = run.row(entry, original, result.etag, settled=body.file.settled, encoding=body.encoding)

@@ -90,7 +90,7 @@ class Couriers:
             self._route = route
             for each in self._links:
                 each.tell(self._route_message(route))
-        link = await self._link()
+        link = await self._link(route)
         if link is None:
             return everything
         back: list[int] = []
@@ -145,12 +145,12 @@ class Couriers:
             self._most = 0
             self.recall()
 
-    async def _link(self) -> Link | None:
+    async def _link(self, route: Route) -> Link | None:
         """The courier that has least to do; a new one where that is worth it."""
         if len(self._links) < self._wanted and (not self._links or not self._starting.locked()):
             async with self._starting:  # who has none to go to yet waits for the first
                 if len(self._links) < self._wanted:
-                    await self._start()
+                    await self._start(route)
         alive = [link for link in self._links if link.alive] if self._most else []
         return min(alive, key=lambda link: link.load, default=None)
 
@@ -158,8 +158,7 @@ class Couriers:
     def _wanted(self) -> int:
         return min(self._most, 1 + self._handed // _WORTH)
 
-    async def _start(self) -> None:
-        route = await self._store.route("PutObject")
+    async def _start(self, route: Route) -> None:
         if route.address.secure and self._trust is None:
             self._trust = await to_thread.run_sync(self._store.lane.trust)
         try:

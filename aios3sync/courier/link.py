@@ -112,8 +112,7 @@ class Link:
         first, self._next = self._next, self._next + len(parcels)
         for place, parcel in enumerate(parcels):
             self._parcels[first + place] = (bundle, place, parcel.size)
-        numbered = [(first + place, *parcel) for place, parcel in enumerate(parcels)]
-        self.tell((PARCELS, len(self._slots), skew, numbered))
+        self.tell((PARCELS, len(self._slots), skew, first, [(*parcel,) for parcel in parcels]))
         await bundle.ended
         return True
 
@@ -167,7 +166,7 @@ class Link:
         if self._parcels and not self._slots:
             self._wait_for_slots()
         elif self._parcels and len(self._slots) != before:
-            self.tell((PARCELS, len(self._slots), self._skew, []))
+            self.tell((PARCELS, len(self._slots), self._skew, self._next, []))
 
     def _wait_for_slots(self, times: int = 0) -> None:
         """Others took the last slot: a moment later one may be free, unless there is a pace to keep."""
@@ -175,7 +174,7 @@ class Link:
             return
         self._borrow(len(self._parcels))
         if self._slots:
-            self.tell((PARCELS, len(self._slots), self._skew, []))
+            self.tell((PARCELS, len(self._slots), self._skew, self._next, []))
         elif times >= _LOOKS or self._limiter.pace < float("inf"):
             self.recall()
         else:

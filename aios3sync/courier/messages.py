@@ -13,7 +13,6 @@ __all__ = (
     "SLOW",
     "UNSENT",
     "KindMessage",
-    "ParcelMessage",
     "RouteMessage",
     "Told",
     "Undone",
@@ -24,7 +23,8 @@ ROUTE: Final = "route"
 KIND: Final = "kind"
 """``(KIND, *KindMessage)``: headers that many parcels share."""
 PARCELS: Final = "parcels"
-"""``(PARCELS, slots, skew, [ParcelMessage, ...])``: what to send, and how much at once from now on."""
+"""``(PARCELS, slots, skew, first, [Parcel, ...])``: what to send, numbered from ``first`` on, and how much at
+once from now on."""
 
 RECALL: Final = "recall"
 """``(RECALL,)``: what was not begun comes back."""
@@ -71,19 +71,6 @@ class KindMessage(NamedTuple):
     varying: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
-
-
-class ParcelMessage(NamedTuple):
-    """One file to send: where it is, its full key, its kind, and the stat that it must have."""
-
-    number: int
-    path: str
-    key: str
-    kind: int
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
 
 
 Told = tuple[int, bytes, int, str, str, str]

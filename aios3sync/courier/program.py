@@ -14,7 +14,7 @@ import threading
 import time
 from base64 import b64encode
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.courier.frames import receive, send
@@ -27,11 +27,11 @@ from aios3sync.courier.messages import (
     SLOW,
     UNSENT,
     KindMessage,
-    ParcelMessage,
     RouteMessage,
     Told,
     Undone,
 )
+from aios3sync.parcels import Parcel
 from aios3sync.smallfiles import read_same
 from aios3sync.store.wire.headers import InvalidRequestError, Shape
 from aios3sync.store.wire.heads import HeadWriter
@@ -68,7 +68,8 @@ class _Route:
 class _Sent(NamedTuple):
     """What a line is busy with."""
 
-    parcel: ParcelMessage
+    number: int
+    parcel: Parcel
     md5: bytes
     started: int
 
@@ -96,7 +97,7 @@ class Program:
         self._kinds: dict[int, _Kind] = {}
         self._slots = 0
         self._skew = 0.0
-        self._waiting: deque[ParcelMessage] = deque()
+        self._waiting: deque[tuple[int, Parcel]] = deque()
         self._lines: dict[int, Line] = {}
         self._idle: list[Line] = []
         self._opened: deque[tuple[_Route, Line | OSError]] = deque()
@@ -123,18 +124,18 @@ class Program:
 
     # What is asked
 
-    def _take(self, message: tuple[object, ...]) -> None:
+    def _take(self, message: Any) -> None:
         topic, *rest = message
         if topic == ROUTE:
-            self._reroute(_Route(RouteMessage(*rest)))  # type: ignore[arg-type]
+            self._reroute(_Route(RouteMessage(*rest)))
         elif topic == KIND:
-            kind = KindMessage(*rest)  # type: ignore[arg-type]
+            kind = KindMessage(*rest)
             self._kinds[kind.number] = _Kind(kind)
         elif topic == RECALL:
             self._give_up(RECALLED)
         else:
-            self._slots, self._skew, parcels = rest  # type: ignore[assignment]
-            self._waiting.extend(map(ParcelMessage._make, parcels))  # type: ignore[call-overload]
+            self._slots, self._skew, first, parcels = rest
+            self._waiting.extend(enumerate(map(Parcel._make, parcels), first))
 
     def _reroute(self, route: _Route) -> None:
         old, self._routes = self._routes, [route]
@@ -156,20 +157,20 @@ class Program:
             if not self._idle:
                 self._open(min(self._slots - busy, len(self._waiting)))
                 return
-            self._send(self._idle.pop(), self._waiting.popleft())
+            self._send(self._idle.pop(), *self._waiting.popleft())
             busy = len(self._lines) - len(self._idle)
 
-    def _send(self, line: Line, parcel: ParcelMessage) -> None:
+    def _send(self, line: Line, number: int, parcel: Parcel) -> None:
         began = time.monotonic()
         try:
-            found = read_same(parcel.path, parcel[4:8])
+            found = read_same(parcel.path, parcel[3:])
         except OSError:
             found = None
         self._reading += time.monotonic() - began
         self._read += 1
         if found is None:
             self._idle.append(line)
-            self._told.append((parcel.number, UNSENT, "the file is not as it was"))
+            self._told.append((number, UNSENT, "the file is not as it was"))
             return
         body, started = found
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
@@ -177,15 +178,15 @@ class Program:
             head = self._head(parcel, body, md5)
         except InvalidRequestError:
             self._idle.append(line)
-            self._told.append((parcel.number, UNSENT, "the request cannot be written"))
+            self._told.append((number, UNSENT, "the request cannot be written"))
             return
         try:
-            if not line.request(_Sent(parcel, md5, started), head + body):
+            if not line.request(_Sent(number, parcel, md5, started), head + body):
                 self._poll.modify(line.number, _READABLE | select.EPOLLOUT)
         except LostError as error:
             self._lose(line, error)
 
-    def _head(self, parcel: ParcelMessage, body: bytes, md5: bytes) -> bytes:
+    def _head(self, parcel: Parcel, body: bytes, md5: bytes) -> bytes:
         kind = self._kinds[parcel.kind]
         sha256 = hashlib.sha256(body).hexdigest()
         mtime = rclone_mtime(parcel.mtime_ns)
@@ -218,10 +219,10 @@ class Program:
         answer = stored(head)
         if answer is None:
             self._drop(line)
-            self._told.append((sent.parcel.number, status_of(head), "refused"))
+            self._told.append((sent.number, status_of(head), "refused"))
             return
         facts = (answer.etag, answer.encryption, answer.version_id)
-        self._told.append((sent.parcel.number, sent.md5, sent.started, *facts))
+        self._told.append((sent.number, sent.md5, sent.started, *facts))
         if answer.reusable:
             self._idle.append(line)
         else:
@@ -232,9 +233,9 @@ class Program:
         self._drop(line)
         if isinstance(sent := line.load, _Sent):
             if error.stale:
-                self._waiting.appendleft(sent.parcel)
+                self._waiting.appendleft((sent.number, sent.parcel))
             else:
-                self._told.append((sent.parcel.number, 0, "the connection broke"))
+                self._told.append((sent.number, 0, "the connection broke"))
 
     def _drop(self, line: Line) -> None:
         self._lines.pop(line.number, None)
@@ -284,7 +285,7 @@ class Program:
     def _give_up(self, reason: str) -> None:
         """What waits goes the usual way."""
         while self._waiting:
-            self._told.append((self._waiting.popleft().number, UNSENT, reason))
+            self._told.append((self._waiting.popleft()[0], UNSENT, reason))
 
     # Telling
 

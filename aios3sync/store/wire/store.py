@@ -180,9 +180,8 @@ class WireStore(ForwardingStore):
     ) -> list[str]:
         """Sign URLs locally, some hundred at once, so that the loop goes on meanwhile."""
         seconds_valid = lifetime(expires, method)
-        if time.monotonic() >= self._lane.renew_at:
-            await self._lane.renew("Presign", self._bucket)
-        route, at = self._current_route(), moment(int(time.time() + self._lane.skew))
+        route = await self.route("Presign")
+        at = moment(int(time.time() + self._lane.skew))
         signer = UrlSigner(
             route.heads.signer, route.address, method, seconds_valid, at, payer=self._requests.payer
         )
@@ -237,9 +236,7 @@ class WireStore(ForwardingStore):
     async def _ask(self, request: Request) -> Answer:
         """Send a request and return its answer, if that is a success."""
         lane = self._lane
-        if time.monotonic() >= lane.renew_at:
-            await lane.renew(request.operation, self._bucket, request.key)
-        route = self._current_route()
+        route = await self.route(request.operation, request.key)
         skew = lane.skew
         answer = await self._exchange(route, request, skew)
         if answer.status < 300:

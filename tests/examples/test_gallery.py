@@ -16,6 +16,8 @@ import boto3
 import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +173,10 @@ def test_search(chromium: Chrome, gallery: str) -> None:
     field = chromium.find_element(By.NAME, "text")
     field.send_keys("01")
     field.submit()
+    WebDriverWait(chromium, 20).until(staleness_of(field))  # a form is sent after the call has returned
+    WebDriverWait(chromium, 20).until(
+        lambda page: page.execute_script("return document.readyState") == "complete"
+    )
     assert set(names(chromium)) == {"001.jpg", *(f"01{n}.jpg" for n in range(10))}
     assert set(loaded(chromium)) == {256}
 

@@ -280,3 +280,53 @@ def test_a_file_that_is_no_manifest_is_refused_before_anything_is_made_beside_it
     with pytest.raises(ManifestError, match="is a directory"):
         refuse_foreign(str(tmp_path))
     refuse_foreign(str(tmp_path / "new.sqlite"))
+
+
+async def test_what_was_asked_for_is_kept_with_a_row_and_compared_with_its_stat(
+    manifest: Manifest, reopen: Callable[[], Manifest]
+) -> None:
+    rows = [row("a", headers="h1"), row("b", headers="h2"), row("c")]
+    await manifest.record(rows, [])
+    assert await manifest.page(None, 10) == rows
+    kept = {
+        allowed: [
+            key
+            for key, *_, inode in await to_thread.run_sync(manifest.stats_after, "", 10, allowed)
+            if inode == 4
+        ]
+        for allowed in (None, ("h1", ""), ("h2", "h2"))
+    }
+    assert kept == {None: ["a", "b", "c"], ("h1", ""): ["a", "c"], ("h2", "h2"): ["b"]}
+    assert await manifest.lacks_headers()
+    await manifest.record([row("c", headers="h1")], [])
+    assert not await manifest.lacks_headers()
+    await manifest.close()
+    again = await to_thread.run_sync(reopen)
+    assert [(entry.key, entry.headers) for entry in await again.page(None, 10)] == [
+        ("a", "h1"),
+        ("b", "h2"),
+        ("c", "h1"),
+    ]
+    await again.close()
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_file_without_the_column_of_headers_is_used_as_it_is(
+    tmp_path: Path, warnings: list[str], *, read_only: bool
+) -> None:
+    path = str(tmp_path / "m.sqlite")
+    manifest = await opened(path, PAIR, warnings.append)
+    await manifest.record([row("a"), row("b")], [])
+    await manifest.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE entries DROP COLUMN headers")
+    connection.close()
+    older = await opened(path, PAIR, warnings.append, read_only=read_only)
+    assert [(entry.key, entry.headers) for entry in await older.page("a", 10)] == [("b", "")]
+    assert await to_thread.run_sync(older.stats_after, "", 1, ("h", "")) == [("a", 1, 2, 3, 4)]
+    assert await older.get("a") == row("a")
+    if not read_only:
+        await older.record([row("b", headers="h")], [])
+        assert (await older.page("a", 10))[0].headers == "h"
+    await older.close()
+    assert not warnings

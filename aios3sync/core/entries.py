@@ -43,6 +43,8 @@ class RecordedEntry(NamedTuple):
             same stat (the racy-clean rule of git); such a row is hashed again.
         uploaded_at: seconds since the epoch.
         run: number of the run that wrote the row.
+        headers: a short digest of the headers that were asked for when it was stored; empty where that is
+            not known (rows of older versions, objects that were found there).
     """
 
     key: str
@@ -57,6 +59,7 @@ class RecordedEntry(NamedTuple):
     settled: bool = True
     uploaded_at: float = 0.0
     run: int = 0
+    headers: str = ""
 
 
 class TargetEntry(NamedTuple):

@@ -73,6 +73,7 @@ def _row(key: str, item: Mapping[str, Any]) -> RecordedEntry:
         encoding=str(item.get("encoding") or ""),
         settled=bool(item.get("settled", True)),
         uploaded_at=_seconds(item.get("uploaded_at")),
+        headers=str(item.get("headers") or ""),
     )
 
 
@@ -118,7 +119,7 @@ def dump_document(
 
 
 def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
-    return {
+    item = {
         "local_path": f"{root}/{row.key}",
         "size": row.size,
         "md5": row.md5,
@@ -131,6 +132,12 @@ def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
         "encoding": row.encoding,
         "settled": bool(row.settled),
     }
+    return item | {"headers": row.headers} if row.headers else item
+
+
+def _kept_by_stat(row: RecordedEntry, headers: tuple[str, str] | None) -> bool:
+    known = headers is None or row.headers in headers
+    return bool(row.settled and known and not row.encoding)
 
 
 def _timestamp(seconds: float) -> str | None:
@@ -220,10 +227,10 @@ class DocumentManifest:
                 break
         return rows
 
-    def stats_after(self, after: str, limit: int) -> list[Stat]:
+    def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
         """Stats of rows greater than ``after``."""
         return [
-            (*row[:4], row.inode if row.settled and not row.encoding else -1)
+            (*row[:4], row.inode if _kept_by_stat(row, headers) else -1)
             for row in self.rows_after(after, limit)
         ]
 
@@ -252,6 +259,10 @@ class DocumentManifest:
     async def count(self) -> int:
         """How many rows there are."""
         return len(self._rows)
+
+    async def lacks_headers(self) -> bool:
+        """Whether there is a row without a record of its headers."""
+        return any(not row.headers for row in self._rows.values())
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
         """Write and drop rows; saved every few seconds, and at the end."""

@@ -103,11 +103,12 @@ class Manifest(Protocol):
         """All rows with keys greater than ``after`` up to and with ``last``, ascending. Blocks."""
         ...
 
-    def stats_after(self, after: str, limit: int) -> list[Stat]:
+    def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
         """The first five fields of up to ``limit`` rows greater than ``after``, ascending. Blocks.
 
         One equals a :class:`~aios3sync.core.entries.SourceEntry` only if the row can be kept by its stat
-        alone: of rows that are not settled, or compressed, the inode is -1.
+        alone: of rows that are not settled, or compressed, or whose recorded headers are none of
+        ``headers``, the inode is -1. Without ``headers`` these are not compared.
         """
         ...
 
@@ -121,6 +122,10 @@ class Manifest(Protocol):
 
     async def count(self) -> int:
         """How many rows there are."""
+        ...
+
+    async def lacks_headers(self) -> bool:
+        """Whether there is a row without a record of its headers."""
         ...
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:

@@ -34,10 +34,14 @@ _NETWORK_FILESYSTEMS: Final = frozenset(
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
     key TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, md5 TEXT,
-    etag TEXT, part_size INTEGER, encoding TEXT, settled INTEGER, uploaded_at REAL, run INTEGER
+    etag TEXT, part_size INTEGER, encoding TEXT, settled INTEGER, uploaded_at REAL, run INTEGER,
+    headers TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
+# Columns that came later. An older version of this package reads and writes a file that has them: it names
+# the columns that it knows, and the others get their default.
+_LATER: Final = {"headers": "TEXT NOT NULL DEFAULT ''"}
 _COLUMNS: Final = ", ".join(RecordedEntry._fields)
 _ROW: Final = f"({', '.join('?' * len(RecordedEntry._fields))})"
 _INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES {_ROW}"  # noqa: S608
@@ -48,8 +52,11 @@ _INSERT_GROUP: Final = _INSERT + f", {_ROW}" * (_GROUP - 1)
 _PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
 _THROUGH: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? AND key <= ? ORDER BY key"  # noqa: S608
 _STATS: Final = """SELECT key, size, mtime_ns, ctime_ns,
-    CASE WHEN settled AND encoding = '' THEN inode ELSE -1 END
+    CASE WHEN settled AND encoding = '' {} THEN inode ELSE -1 END
     FROM entries WHERE key > ? ORDER BY key LIMIT ?"""
+_ALL_STATS: Final = _STATS.format("")
+_STATS_WITH_HEADERS: Final = _STATS.format("AND headers IN (?, ?)")
+_WITHOUT_HEADERS: Final = "SELECT 1 FROM entries WHERE headers = '' LIMIT 1"
 _KEY_AFTER: Final = "SELECT key FROM entries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
@@ -153,9 +160,11 @@ class SqliteManifest:
         """Rows greater than ``after``, up to ``last``."""
         return self._rows(_THROUGH, (after, last))
 
-    def stats_after(self, after: str, limit: int) -> list[Stat]:
+    def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
         """Stats of rows greater than ``after``."""
-        return self._locked(lambda: self._connection.execute(_STATS, (after, limit)).fetchall())
+        sql = _ALL_STATS if headers is None else _STATS_WITH_HEADERS
+        arguments = (*(headers or ()), after, limit)
+        return self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
 
     def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
         def work() -> list[RecordedEntry]:
@@ -177,6 +186,10 @@ class SqliteManifest:
         """How many rows there are."""
         row = await self._run(lambda: self._connection.execute("SELECT count(*) FROM entries").fetchone())
         return int(row[0])
+
+    async def lacks_headers(self) -> bool:
+        """Whether there is a row without a record of its headers."""
+        return await self._run(lambda: self._connection.execute(_WITHOUT_HEADERS).fetchone()) is not None
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
         """Write and drop rows in one transaction."""
@@ -240,12 +253,28 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
     if version > SCHEMA_VERSION:
         raise ValueError(f"it has format {version}, this package reads {SCHEMA_VERSION}")
     if read_only:
+        _show_later_columns(connection)
         return
     connection.execute(f"PRAGMA journal_mode = {'WAL' if _is_local(path) else 'DELETE'}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.executescript(_SCHEMA)
+    for name in _missing(connection):
+        connection.execute(f"ALTER TABLE entries ADD COLUMN {name} {_LATER[name]}")
+
+
+def _missing(connection: sqlite3.Connection) -> list[str]:
+    """The later columns that a file of an older version lacks."""
+    known = {name for _, name, *_ in connection.execute("PRAGMA main.table_info(entries)")}
+    return [name for name in _LATER if known and name not in known]
+
+
+def _show_later_columns(connection: sqlite3.Connection) -> None:
+    """Let a file that cannot be changed appear to have all columns: a temporary view hides its table."""
+    if missing := _missing(connection):
+        columns = ", ".join(f"'' AS {name}" for name in missing)
+        connection.execute(f"CREATE TEMP VIEW entries AS SELECT *, {columns} FROM main.entries")  # noqa: S608
 
 
 def _is_local(path: str) -> bool:

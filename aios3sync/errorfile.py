@@ -11,6 +11,7 @@ import aiofiles
 import orjson
 from anyio import to_thread
 
+from aios3sync.core.wording import escape_json
 from aios3sync.report import Failure
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class ErrorFile:
         if self._file is None:
             self.path = await to_thread.run_sync(self._new_path)
             self._file = await aiofiles.open(self.path, "ab")
-        await self._file.write(b"".join(orjson.dumps(failure) + b"\n" for failure in failures))
+        await self._file.write(b"".join(escape_json(orjson.dumps(failure)) + b"\n" for failure in failures))
 
     def _new_path(self) -> str:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-import orjson
-
 from aios3sync.cli.failure import failure_document, tell
-from aios3sync.cli.printing import Lines
+from aios3sync.cli.printing import Lines, json_bytes
 from aios3sync.cli.progress import Progress
 from aios3sync.events import Event, Failed, ObjectDeleted, ObjectUploaded, PhaseBegan, Warned
 
@@ -67,7 +65,7 @@ class JsonDocument:
         tell(error, verbose=self._verbose)
 
     def _print(self, document: dict[str, Any]) -> None:
-        self._out.raw(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self._out.raw(json_bytes(document, indent=True))
         self._out.flush()
 
 
@@ -145,5 +143,5 @@ class EventLines:
             tell(error, verbose=self._verbose)
 
     def _line(self, document: dict[str, Any]) -> None:
-        self._out.raw(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        self._out.raw(json_bytes(document))
         self._pending = True

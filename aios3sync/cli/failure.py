@@ -45,7 +45,9 @@ def failure_document(error: BaseException) -> dict[str, Any]:
 def tell(error: BaseException, *, verbose: bool = False) -> int:
     """Print the error and return the exit code."""
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            with suppress(OSError):
+                print(printable(line), file=sys.stderr)
     _line(message_of(error))
     return exit_code_of(error)
 

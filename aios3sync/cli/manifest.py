@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 from aios3sync.cli.failure import failure_document, tell
 from aios3sync.cli.options import (
@@ -18,7 +17,15 @@ from aios3sync.cli.options import (
     output,
     output_options,
 )
-from aios3sync.cli.printing import count, duration, printable, size_text, standard_lines
+from aios3sync.cli.printing import (
+    count,
+    duration,
+    escape_json,
+    json_bytes,
+    printable,
+    size_text,
+    standard_lines,
+)
 from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
 
@@ -78,7 +85,7 @@ def _export(file: str, **values: Any) -> int:
     async def work(manifest: StoredManifest, out: _Out) -> None:
         content = await manifest.export() + b"\n"
         if file == "-":
-            out.raw(content)
+            out.raw(escape_json(content))
         else:
             _write(file, content)
             out.say({"command": "manifest export", "file": file}, f"exported to {file}")
@@ -132,7 +139,7 @@ class _Out:
 
     def document(self, facts: Mapping[str, Any]) -> None:
         """Print a JSON document."""
-        self.raw(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        self.raw(json_bytes(facts, indent=True))
 
     def say(self, facts: Mapping[str, Any], text: str) -> None:
         """Print what was done, for a machine or for a person."""

@@ -47,6 +47,8 @@ def print_conclusion(
         warned: warnings told already.
         limit: failures that are told at most, 0 for all.
     """
+    for line in conclusion.tables:
+        out.styled(line)
     for line in conclusion.differences:
         out.line(line)
     out.line(conclusion.summary)

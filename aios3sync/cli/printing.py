@@ -1,23 +1,37 @@
-"""Lines for terminals and pipes: written in bytes, and a reader that left is noticed."""
+"""Lines for terminals and pipes: written in bytes, and a reader that left is noticed.
+
+What a terminal or a viewer would obey is escaped here, in text and in JSON: names of files and the words of
+an endpoint may hold anything.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable
-from typing import IO, TextIO
+from typing import IO, Any, TextIO
 
-from aios3sync.core.wording import count, duration, printable, size_text
+import orjson
+
+from aios3sync.core.wording import count, duration, escape_json, printable, size_text
 
 __all__ = (
     "Lines",
     "count",
     "duration",
+    "escape_json",
+    "json_bytes",
     "open_missing_streams",
     "printable",
     "size_text",
     "standard_lines",
 )
+
+
+def json_bytes(document: Any, *, indent: bool = False) -> bytes:
+    """One JSON document and a line end; equal to ``document`` when parsed, and harmless when looked at."""
+    options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
+    return escape_json(orjson.dumps(document, option=options))
 
 
 class Lines:
@@ -36,7 +50,11 @@ class Lines:
         self._lost = False
 
     def line(self, text: str) -> None:
-        """Write one line of text."""
+        """Write one line of text; what is no visible character in it is escaped."""
+        self.styled(printable(text))
+
+    def styled(self, text: str) -> None:
+        """Write one line with the colours that it has; the names in it were escaped before."""
         self.raw(text.encode(self._encoding, "backslashreplace") + b"\n")
 
     def raw(self, content: bytes) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 import aios3sync
 from aios3sync.cli.failure import tell, tell_usage
-from aios3sync.cli.printing import open_missing_streams
+from aios3sync.cli.printing import open_missing_streams, printable
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ("program", "run")
 
@@ -65,6 +68,12 @@ def _run(arguments: Sequence[str]) -> int:
     return int(code or 0)
 
 
+def _escaped(record: logging.LogRecord) -> bool:
+    """A message may hold what an endpoint said."""
+    record.msg, record.args = printable(record.getMessage()), ()
+    return True
+
+
 @contextmanager
 def _log_shown() -> Iterator[None]:
     """Write what the package logs to stderr: limits that change, the lane that is taken."""
@@ -72,6 +81,7 @@ def _log_shown() -> Iterator[None]:
 
     log, handler = logging.getLogger("aios3sync"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.addFilter(_escaped)
     before = log.level
     log.setLevel(logging.DEBUG)
     log.addHandler(handler)

@@ -195,7 +195,7 @@ def conclude_stats(stats: BucketStats) -> Conclusion:
     return Conclusion(
         summary=f"total: {total}" if stats.complete else f"INCOMPLETE: at least {total}",
         warnings=stats.warnings,
-        differences=tuple(lines),
+        tables=tuple(lines),
     )
 
 

@@ -129,7 +129,7 @@ class StatsWatch:
     def _print(self, stats: BucketStats) -> None:
         color = self._console.is_terminal and not self._console.no_color
         for line in stats_lines(stats, self._console.width, color=color, plain=self._plain):
-            self._out.line(line)
+            self._out.styled(line)
         for warning in stats.warnings:
             self._out.line(f"warning: {printable(warning)}")
         self._out.flush()

@@ -41,6 +41,7 @@ class Conclusion:
         refused: the message of the guard that refused, or empty.
         unregistered: why a catalog was not told, which changes no exit code, or empty.
         differences: what a verification found.
+        tables: lines with colours, in which everything is escaped already.
         note: the very last line, or empty.
     """
 
@@ -53,6 +54,7 @@ class Conclusion:
     refused: str = ""
     unregistered: str = ""
     differences: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
     note: str = ""
 
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ("count", "duration", "printable", "size_text")
+import re
+from typing import Final
+
+__all__ = ("count", "duration", "escape_json", "printable", "size_text")
+
+# As UTF-8: DEL, C1 controls, line and paragraph separators, the byte order mark, and what changes the
+# direction of text (UAX #9, https://www.unicode.org/reports/tr9/).
+_OBEYED: Final = re.compile(
+    rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
+)
 
 
 def printable(text: str) -> str:
@@ -13,6 +22,15 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
+
+
+def escape_json(document: bytes) -> bytes:
+    """The JSON document with everything escaped that a terminal or a log viewer would obey.
+
+    JSON itself escapes only the C0 controls. Parsed, the document is the same: what is replaced can only be
+    inside of its texts.
+    """
+    return _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), document)
 
 
 def size_text(size: float) -> str:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.core.wording import printable
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -69,7 +70,7 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
         return ""
     if proof(result.etag, opaque=opaque or is_opaque_encryption(result.encryption)) is not Proof.MD5:
         return ""
-    return f"the endpoint stored other bytes than were sent (ETag {result.etag}, MD5 {sent})"
+    return f"the endpoint stored other bytes than were sent (ETag {one_line(result.etag)}, MD5 {sent})"
 
 
 THROTTLED_CODES: Final = frozenset(
@@ -170,16 +171,14 @@ def subject(operation: str, bucket: str, key: str | None) -> str:
 
 def one_line(text: str) -> str:
     """``text`` with every unprintable character written as its Python escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return printable(text)
 
 
 def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
     """The exception that one refused request is; its message holds no secret and no signature."""
     kind = _kind(operation, answer)
     return kind(
-        f"{subject(operation, bucket, key)}: {_explanation(kind, answer)} ({answer.code})",
+        f"{subject(operation, bucket, key)}: {_explanation(kind, answer)} ({one_line(answer.code)})",
         operation=operation,
         bucket=bucket,
         key=key,

@@ -190,6 +190,25 @@ def test_names_are_escaped_for_people_and_exact_for_machines(
     assert next(event["key"] for event in events if event["event"] == "uploaded") == name
 
 
+def test_what_a_terminal_would_obey_is_escaped_in_every_output(
+    cli: CommandLine, bucket: Bucket, tmp_path: Path
+) -> None:
+    name = "a\u202egnp.exe\x9b31m\u2066\x7f\u2028"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / name).write_text("x")
+    (tmp_path / "data" / f"{name}.fifo").mkdir()
+    os.mkfifo(tmp_path / "data" / f"{name}.fifo" / name)
+    for number, output in enumerate(((), ("--events",), ("--json",), ("-vv",))):
+        ended = cli.process("sync", tmp_path / "data", bucket.url(str(number)), *output)
+        assert (ended.out + ended.err).replace("\n", "").isprintable()
+        if output == ("--events",):
+            assert name in [event.get("key") for event in ended.events()]
+    shown = cli.process("manifest", "export", tmp_path / "data", bucket.url("0"), "-")
+    assert shown.out.replace("\n", "").isprintable()
+    assert f'"{name}"' not in shown.out
+    assert name in shown.json()["files"]
+
+
 def test_names_can_be_printed_in_any_locale(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "日本語").write_text("x")

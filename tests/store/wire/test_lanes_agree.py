@@ -365,3 +365,16 @@ async def test_no_option_can_add_a_header(opened: Any, options: PutOptions) -> N
         with pytest.raises(StoreError):
             await wire.store.put("key", BODY, options, md5=MD5)
         assert server.requests == []
+
+
+@pytest.mark.parametrize("place", ["code", "message"])
+async def test_what_an_endpoint_says_never_reaches_a_terminal_as_it_is(opened: Any, place: str) -> None:
+    odd = "Odd\u202e\x9b31m\u2066\x7f"
+    said = {"code": "Odd", "message": "odd"} | {place: odd}
+    async with canned_server() as server, opened(server.url) as wire:
+        for store in (wire.store, wire.boto):
+            server.will(403, error_body(said["code"], said["message"]))
+            with pytest.raises(StoreError) as caught:
+                await store.put("key", BODY, PLAIN, md5=MD5)
+            assert str(caught.value).isprintable()
+            assert "Odd\\u202e\\x9b31m\\u2066\\x7f" in str(caught.value)

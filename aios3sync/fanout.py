@@ -129,7 +129,7 @@ class _Listing:
         self._plan = plan
         self._tasks = tasks
         self._slots = anyio.CapacityLimiter(plan.workers)
-        self._room = Room(_AHEAD * plan.workers)
+        self._room = Room(_AHEAD * plan.workers, beyond=plan.workers)
         self.ascending = True
         self._may_group = not store.bucket.endswith(_DIRECTORY_BUCKET)
 

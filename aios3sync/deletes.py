@@ -22,7 +22,7 @@ from aios3sync.errors import StoreError
 from aios3sync.outcomes import Deleted, Fault, Forgotten
 from aios3sync.run import Run
 from aios3sync.spool import HeldAction, Spool
-from aios3sync.store.protocol import DeleteItem
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 
 __all__ = ("DeleteStage",)
 
@@ -55,6 +55,8 @@ class DeleteStage:
         self._detector = detector
         self._filters = filters
         self._root_stat = root_stat
+        self._conditional = True
+        self._try_without = True
 
     async def forget_and_report(self) -> None:
         """Carry out what deletes nothing: drop rows of keys gone on both sides, report conflicts."""
@@ -177,13 +179,10 @@ class DeleteStage:
     async def _delete_batch(self, batch: list[HeldAction]) -> None:
         run = self._run
         store = await run.open_store()
-        conditional = store.capabilities.conditional_delete
-        items = [DeleteItem(run.full_key(a.key), a.etag if conditional else "") for a in batch]
         try:
-            errors = {error.key: error for error in await store.delete_many(items)}
+            errors = await self._errors_of(store, batch)
         except StoreError as error:
-            for action in batch:
-                run.recorder.add(run.fault_of(action.key, "delete", error))
+            run.recorder.add_all(run.faults_of([action.key for action in batch], "delete", error))
             return
         run.answered()
         if not errors:
@@ -196,3 +195,27 @@ class DeleteStage:
             else:
                 text = f"{failed.code}: {failed.message}"
                 run.recorder.add(Fault(action.key, "failed", "delete", text, uncertain=True))
+
+    async def _errors_of(self, store: ObjectStore, batch: list[HeldAction]) -> dict[str, DeleteError]:
+        """Delete a batch, where possible only what still has the listed ETag; return what was not deleted.
+
+        A condition takes the right to read objects, which a role that may only write has not
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html): what is refused with
+        a condition is deleted without one, and if that works so is all that follows.
+        """
+        conditional = store.capabilities.conditional_delete and self._conditional
+        full_key = self._run.full_key
+        items = [DeleteItem(full_key(a.key), a.etag if conditional else "") for a in batch]
+        errors = {error.key: error for error in await store.delete_many(items)}
+        refused = [DeleteItem(key) for key, error in errors.items() if error.code == "AccessDenied"]
+        if not (conditional and refused and self._try_without):
+            return errors
+        again = {error.key: error for error in await store.delete_many(refused)}
+        self._try_without = len(again) < len(refused)
+        if self._try_without and self._conditional:
+            self._conditional = False
+            self._run.tally.warn(
+                "deletes are sent without a condition, because the credentials may not read objects "
+                "(s3:GetObject): an object that is replaced during the run may be deleted"
+            )
+        return {key: error for key, error in errors.items() if error.code != "AccessDenied"} | again

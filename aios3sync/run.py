@@ -6,8 +6,8 @@ It holds facts and hands out small questions; the work is done by the stages.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import anyio
@@ -178,6 +178,15 @@ class Run:
                 return Fault(key, "failed", "read", error.strerror or str(error))
             case _:
                 return Fault(key, "failed", "upload", "changed while it was read")
+
+    def faults_of(self, keys: Sequence[str], stage: str, error: StoreError) -> list[Fault]:
+        """The outcomes of all keys of one request that failed: an answer that did not come counts once.
+
+        Raises:
+            StoreError: as :meth:`fault_of`.
+        """
+        fault = self.fault_of(keys[0], stage, error)
+        return [replace(fault, key=key) for key in keys]
 
     def _raise_if_hopeless(self, error: StoreError) -> None:
         self._silent = self._silent + 1 if isinstance(error, UnavailableError) and not error.status else 0

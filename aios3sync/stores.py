@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from aios3sync.endpoint import endpoint_name
+from aios3sync.endpoint import AWS, endpoint_name
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.parcels import Courier, CourierOpener
@@ -62,6 +63,7 @@ class Stores:
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
         self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
+        self._profiles: dict[str, EndpointProfile] = {}
 
     @property
     def endpoint(self) -> str:
@@ -69,6 +71,18 @@ class Stores:
         if self._client is not None:
             return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
         return endpoint_name(self._options)
+
+    def profile(self, bucket: str) -> EndpointProfile:
+        """What is known of the endpoint of a bucket, one for all its stores.
+
+        AWS is many endpoints under one name: its directory buckets, access points and Outposts differ.
+        """
+        name = self.endpoint
+        if name == AWS:
+            name = f"{AWS}/{bucket}"
+        if name not in self._profiles:
+            self._profiles[name] = EndpointProfile(name)
+        return self._profiles[name]
 
     def opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
         """What opens the store of a bucket at its first call, and answers with the same ever after.
@@ -92,6 +106,7 @@ class Stores:
                         limiter=self.limiter,
                         bandwidth=self._bandwidth,
                         budget=self._retries,
+                        profile=self.profile(bucket),
                     )
                 )
             return opened[0]

@@ -33,7 +33,7 @@ STAGES = {"stages", "run", *STREAMS}
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"errors"}, set()),
     "core": ({"core"}, {"errors"}),
-    "values": ({"options", "events", "report", "outcomes"}, {"core", "errors"}),
+    "values": ({"options", "events", "report", "outcomes", "endpoint_profile"}, {"core", "errors"}),
     "protocol": ({"store.protocol", "store.queue"}, VALUES),
     "store": ({"store"}, {*SEAM, "public"}),  # the package's version, for the user agent
     "streams": (
@@ -51,6 +51,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "fanout",
             "lookahead",
             "endpoint",
+            "profile_files",
             "agreement",
             "source",
         },
@@ -87,7 +88,7 @@ FOREIGN: dict[str, set[str]] = {
     "httptools": {"store.wire"},
     "moto": {"testing"},
     "orjson": {""},
-    "platformdirs": {"index.opening", "manifest", "stats"},
+    "platformdirs": {"index.opening", "manifest", "profile_files", "stats"},
     "prometheus_client": {"index.catalog.metrics"},
     "pyarrow": {"index"},
     "pytest": {"testing"},

@@ -123,6 +123,10 @@ class ForwardingStore:
         send = partial(self.inner.delete_many, items)
         return await self.call(Request("DeleteObjects", None, 0, send))
 
+    async def delete_one(self, item: DeleteItem) -> None:
+        """See :meth:`ObjectStore.delete_one`."""
+        await self.call(Request("DeleteObject", item.key, 0, partial(self.inner.delete_one, item)))
+
     async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
         """See :meth:`ObjectStore.copy`."""
         send = partial(self.inner.copy, source_key, key, options)

@@ -316,8 +316,15 @@ class ObjectStore(Protocol):
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete up to 1000 keys; a missing key counts as deleted. Not atomic. Retry-safe.
 
-        Returns the keys that were not deleted; raises only if the request as a whole failed. Keys that
-        XML 1.0 cannot hold are deleted one by one.
+        Returns the keys that were not deleted, all of them keys that were asked for; raises only if the
+        request as a whole failed. Keys that XML 1.0 cannot hold are deleted one by one.
+        """
+        ...
+
+    async def delete_one(self, item: DeleteItem) -> None:
+        """Delete one key with a request of its own; a missing key counts as deleted. Retry-safe.
+
+        Raises BucketNotFoundError, AccessDeniedError, PreconditionFailedError.
         """
         ...
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.store.counting import CountingStore, RequestCounts
+from aios3sync.store.learning import LearningStore
 from aios3sync.store.limiting import Limiter, LimitingStore
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.retrying import RetryBudget, RetryingStore
@@ -20,8 +22,9 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     limiter: Limiter | None = None,
     bandwidth: Bandwidth | None = None,
     budget: RetryBudget | None = None,
+    profile: EndpointProfile | None = None,
 ) -> ObjectStore:
-    """Wrap ``store``, from the inside out: counting, limiting, throttling, retrying.
+    """Wrap ``store``, from the inside out: counting, limiting, throttling, learning, retrying.
 
     Args:
         store: what really sends.
@@ -31,6 +34,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         limiter: requests in flight, shared by all stores of a session.
         bandwidth: the line that all stores of a session share, ``None`` for no limit.
         budget: the retries that all stores of a session share.
+        profile: what is known of the endpoint; what is learnt is forgotten where none is given.
     """
     counts = counts or RequestCounts()
     # Innermost, so that every attempt counts and nothing that only waits does.
@@ -42,5 +46,8 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     # a body that is sent twice uses the line twice.
     if bandwidth is not None:
         wrapped = ThrottlingStore(wrapped, bandwidth)
+    # Outside the limit, because what replaces a request are requests of their own; inside the retries, which
+    # ask again for single keys of a batch whichever way these are deleted.
+    wrapped = LearningStore(wrapped, profile or EndpointProfile())
     # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
     return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget)

@@ -31,6 +31,7 @@ _OPERATIONS: Final = {
     "head": "HeadObject",
     "list_page": "ListObjectsV2",
     "delete_many": "DeleteObjects",
+    "delete_one": "DeleteObject",
     "copy": "CopyObject",
     "create_multipart": "CreateMultipartUpload",
     "put_part": "UploadPart",

@@ -209,15 +209,26 @@ class MemoryStore(Unversioned):
         await self._arrive("DeleteObjects", None)
         if not 1 <= len(items) <= _MOST_KEYS:
             _refuse("DeleteObjects", self._bucket, None, "MalformedXML")
-        errors: list[DeleteError] = []
-        for key, etag in items:
-            stored = self.objects.get(key)
-            conditional = etag and self._capabilities.conditional_delete
-            if stored is not None and conditional and stored.etag != etag:
-                errors.append(DeleteError(key, "PreconditionFailed", "the ETag differs", False))
-            else:
-                self.objects.pop(key, None)
-        return errors
+        return [
+            DeleteError(item.key, "PreconditionFailed", "the ETag differs", False)
+            for item in items
+            if not self._deleted(item)
+        ]
+
+    async def delete_one(self, item: DeleteItem) -> None:
+        """Delete one key."""
+        await self._arrive("DeleteObject", item.key)
+        if not self._deleted(item):
+            _refuse("DeleteObject", self._bucket, item.key, "PreconditionFailed")
+
+    def _deleted(self, item: DeleteItem) -> bool:
+        """Delete the object unless a condition forbids it."""
+        stored = self.objects.get(item.key)
+        conditional = item.etag and self._capabilities.conditional_delete
+        if stored is not None and conditional and stored.etag != item.etag:
+            return False
+        self.objects.pop(item.key, None)
+        return True
 
     async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
         """Copy within the bucket; the copy of a multipart object has a plain ETag."""

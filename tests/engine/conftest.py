@@ -13,12 +13,14 @@ import pytest
 
 from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.events import Event
 from aios3sync.options import SyncOptions
 from aios3sync.parcels import CourierOpener
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Stop
 from aios3sync.store.counting import CountingStore, RequestCounts
+from aios3sync.store.learning import LearningStore
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.retrying import RetryingStore
@@ -51,6 +53,7 @@ class Bench:
     inspected: Callable[[str], bool] = lambda _: True
     open_couriers: CourierOpener | None = None
     endpoint: str = "http://memory"
+    profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
 
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
         """Add files; they look ``age`` seconds old to everything but their ctime."""
@@ -63,7 +66,9 @@ class Bench:
     async def sync(self, target: str | None = None, **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up (C4)."""
         counts = RequestCounts()
-        store = RetryingStore(CountingStore(self.faults, counts), 3, counts=counts, sleep=_at_once)
+        counting = CountingStore(self.faults, counts)
+        learning = LearningStore(counting, self.profile)
+        store = RetryingStore(learning, 3, counts=counts, sleep=_at_once)
 
         async def open_store() -> ObjectStore:
             return store

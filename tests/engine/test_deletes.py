@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blockbuster import BlockBuster
 
-from aios3sync import ListingError, SourceError, StoreError
+from aios3sync import ListingError, SourceError, StoreError, UnavailableError
 from aios3sync.scanner import check_root
-from aios3sync.store.protocol import DeleteError, ListPage, StoreCapabilities
+from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.protocol import DeleteError, DeleteItem, ListPage, ObjectStore, StoreCapabilities
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import Bench
@@ -450,3 +451,72 @@ async def test_a_dry_run_writes_nothing_and_tells_what_it_would_do(bench: Bench,
     assert set(bench.objects()) == {"foreign"}
     assert not list(isolated.glob("aios3sync/*"))
     assert (await bench.sync(delete="mirror")).uploaded == 2
+
+
+class WriteOnly(ForwardingStore):
+    """A bucket of which the credentials may delete objects and read none: a condition is refused."""
+
+    def __init__(self, inner: ObjectStore, *, protected: str = "") -> None:
+        super().__init__(inner)
+        self.batches: list[tuple[int, bool]] = []
+        self._protected = protected
+
+    async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
+        self.batches.append((len(items), any(item.etag for item in items)))
+        denied = [item for item in items if item.etag or item.key == self._protected]
+        rest = [item for item in items if item not in denied]
+        errors = await self.inner.delete_many(rest) if rest else []
+        return errors + [DeleteError(item.key, "AccessDenied", "no", False) for item in denied]
+
+
+async def test_a_role_that_may_not_read_objects_deletes_without_a_condition_and_is_warned_once(
+    bench: Bench,
+) -> None:
+    memory = MemoryStore(capabilities=StoreCapabilities(conditional_delete=True))
+    store = WriteOnly(memory)
+    bench.memory, bench.faults.inner = memory, store
+    bench.tree({"a": "1"})
+    put(bench, *(f"p/f{n:04}" for n in range(1500)))
+    bench.workers = 1
+    report = await bench.sync(delete="mirror", max_delete_ratio=1.0)
+    assert (report.deleted, report.failed, set(bench.objects())) == (1500, 0, {"a"})
+    assert store.batches == [(1000, True), (1000, False), (500, False)]
+    assert len([text for text in report.warnings if "s3:GetObject" in text]) == 1
+
+
+async def test_a_key_that_may_not_be_deleted_is_asked_for_without_its_condition_once(bench: Bench) -> None:
+    memory = MemoryStore(capabilities=StoreCapabilities(conditional_delete=True))
+    store = WriteOnly(memory, protected="p/b")
+    bench.memory, bench.faults.inner = memory, store
+    bench.tree({"a": "1"})
+    put(bench, "p/b")
+    report = await bench.sync(delete="mirror", max_delete_ratio=1.0)
+    assert (report.deleted, report.failed, report.warnings) == (0, 1, ())
+    assert store.batches == [(1, True), (1, False)]
+
+
+@pytest.mark.parametrize("status", [501, 400])
+async def test_where_there_is_no_delete_objects_keys_are_deleted_one_by_one(
+    bench: Bench, status: int
+) -> None:
+    lacking = StoreError("not implemented", code="NotImplemented", status=status)
+    bench.faults.on("delete_many", times=-1, error=lacking)
+    bench.tree({"a": "1"})
+    put(bench, *(f"p/f{n:04}" for n in range(1200)))
+    report = await bench.sync(delete="mirror", max_delete_ratio=1.0)
+    assert (report.deleted, report.failed, set(bench.objects())) == (1200, 0, {"a"})
+    assert bench.faults.calls["delete_one"] == 1200
+    asked = bench.faults.calls["delete_many"]
+    put(bench, "p/later")
+    assert (await bench.sync(delete="mirror")).deleted == 1
+    assert bench.faults.calls["delete_many"] == asked, "it is remembered"
+
+
+async def test_one_batch_without_an_answer_is_one_silence(bench: Bench) -> None:
+    silent = UnavailableError("no answer in time", code="Timeout")
+    bench.tree({"a": "1"})
+    put(bench, *(f"p/f{n:04}" for n in range(1500)))
+    bench.workers = 1
+    bench.faults.on("delete_many", times=3, error=silent)  # as often as a request is sent
+    report = await bench.sync(delete="mirror", max_delete_ratio=1.0)
+    assert (report.deleted, report.failed) == (500, 1000)

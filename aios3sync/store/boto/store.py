@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.keys import fits_xml
 from aios3sync.errors import (
-    BucketNotFoundError,
-    CredentialsError,
     IntegrityError,
     ObjectNotFoundError,
     StoreError,
@@ -33,6 +32,7 @@ from aios3sync.store.boto.results import (
     version_page,
     whole_answer,
 )
+from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
 from aios3sync.store.parameters import (
     checksum_member,
     conditions,
@@ -195,8 +195,14 @@ class BotoStore:
         errors = await self._delete_batch(batch) if batch else []
         for item in items:
             if not fits_xml(item.key):
-                errors += await self._delete_one(item)
+                errors += await deleted_alone(self, item)
         return errors
+
+    async def delete_one(self, item: DeleteItem) -> None:
+        """Delete one key with one DeleteObject."""
+        condition = {"IfMatch": item.etag} if item.etag else {}
+        with suppress(ObjectNotFoundError), map_errors("DeleteObject", self._bucket, item.key):
+            await self._client.delete_object(**self._at(item.key), **condition, **self._payer)
 
     async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
         """Copy within the bucket with one CopyObject."""
@@ -354,20 +360,9 @@ class BotoStore:
             )
         with whole_answer("DeleteObjects", self._bucket):
             refuse_html(answer)
-        return [delete_error(error) for error in answer.get("Errors", ()) if error.get("Code") != "NoSuchKey"]
-
-    async def _delete_one(self, item: DeleteItem) -> list[DeleteError]:
-        condition = {"IfMatch": item.etag} if item.etag else {}
-        try:
-            with map_errors("DeleteObject", self._bucket, item.key):
-                await self._client.delete_object(**self._at(item.key), **condition, **self._payer)
-        except (BucketNotFoundError, CredentialsError):
-            raise
-        except ObjectNotFoundError:
-            return []
-        except StoreError as error:
-            return [DeleteError(item.key, error.code, error.message, error.retryable)]
-        return []
+        errors = (delete_error(error) for error in answer.get("Errors", ()))
+        failed = [error for error in errors if error.code != "NoSuchKey"]
+        return of_keys_asked_for(failed, items, self._bucket)
 
     async def _listed(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256 as sha256_of
 from typing import Final
 
@@ -18,8 +18,6 @@ from anyio.lowlevel import checkpoint
 from aios3sync.core.digests import fed
 from aios3sync.core.keys import fits_xml
 from aios3sync.errors import (
-    BucketNotFoundError,
-    CredentialsError,
     IntegrityError,
     ListingError,
     ObjectNotFoundError,
@@ -28,6 +26,7 @@ from aios3sync.errors import (
 )
 from aios3sync.store.answers import ErrorAnswer, error_from, one_line, other_bytes, subject
 from aios3sync.store.boto import BotoStore
+from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
 from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
@@ -168,8 +167,15 @@ class WireStore(ForwardingStore):
         if len(batch) < len(items):
             for item in items:
                 if not fits_xml(item.key):
-                    errors += await self._delete_one(item)
+                    errors += await deleted_alone(self, item)
         return errors
+
+    async def delete_one(self, item: DeleteItem) -> None:
+        """Delete one key with one DeleteObject."""
+        with self._valid("DeleteObject", item.key):
+            request = self._requests.delete_one(item)
+        with suppress(ObjectNotFoundError):
+            await self._ask(request)
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """Sign a URL locally."""
@@ -201,20 +207,8 @@ class WireStore(ForwardingStore):
         answer = await self._ask(request)
         self._refuse_hidden_error(request, answer)
         with self._whole(request):
-            return responses.delete_errors(answer)
-
-    async def _delete_one(self, item: DeleteItem) -> list[DeleteError]:
-        try:
-            with self._valid("DeleteObject", item.key):
-                request = self._requests.delete_one(item)
-            await self._ask(request)
-        except (BucketNotFoundError, CredentialsError):
-            raise
-        except ObjectNotFoundError:
-            return []
-        except StoreError as error:
-            return [DeleteError(item.key, error.code, error.message, error.retryable)]
-        return []
+            errors = responses.delete_errors(answer)
+        return of_keys_asked_for(errors, items, self._bucket)
 
     # Asking
 

@@ -51,6 +51,12 @@ class DeleteContract(Deviations):
         else:
             assert (errors, left) == ([], [])
 
+    async def test_one_key_is_deleted_alone_and_a_missing_one_is_no_error(self, store: ObjectStore) -> None:
+        await put_all(store, "a", "b")
+        await store.delete_one(DeleteItem("a"))
+        await store.delete_one(DeleteItem("missing"))
+        assert [entry.key for entry in (await store.list_page("")).entries] == ["b"]
+
     async def test_a_missing_bucket_is_an_error(self, absent: ObjectStore) -> None:
         with pytest.raises(BucketNotFoundError):
             await absent.delete_many([DeleteItem("key")])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.errors import IntegrityError, ListingError, StoreError, UnavailableError
+from aios3sync.errors import IntegrityError, ListingError, StoreError, ThrottledError, UnavailableError
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 from aios3sync.store.wire.requests import object_path
 from aios3sync.testing.canned import CannedRequest, canned_server, error_body
@@ -338,6 +338,40 @@ async def test_a_wrong_etag_is_an_integrity_error(opened: Any) -> None:
             with pytest.raises(IntegrityError) as caught:
                 await call(wire.store)
             assert caught.value.code == "ETagMismatch"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("InternalError", UnavailableError), ("SlowDown", ThrottledError), ("AccessDenied", StoreError)],
+)
+@pytest.mark.parametrize("key", ["", "other", "B"])
+async def test_a_delete_error_of_a_key_that_was_not_asked_for_fails_the_batch(
+    opened: Any, key: str, code: str, kind: type[StoreError]
+) -> None:
+    answer = f"<DeleteResult><Error><Key>{key}</Key><Code>{code}</Code></Error></DeleteResult>"
+    async with canned_server() as server, opened(server.url) as wire:
+        for store in (wire.store, wire.boto):
+            server.will(200, answer.encode())
+            with pytest.raises(kind, match="which was not asked for") as caught:
+                await store.delete_many([DeleteItem("a"), DeleteItem("b")])
+            assert caught.value.code == code
+
+
+async def test_one_key_is_deleted_alone(opened: Any) -> None:
+    async with canned_server() as server, opened(server.url) as wire:
+        for store in (wire.store, wire.boto):
+            server.will(204)
+            await store.delete_one(DeleteItem("a b"))
+            server.will(404, error_body("NoSuchKey"))
+            await store.delete_one(DeleteItem("gone"))
+            server.will(403, error_body("AccessDenied"))
+            with pytest.raises(StoreError):
+                await store.delete_one(DeleteItem("denied"))
+        assert [(request.method, request.path.rpartition("/")[2]) for request in server.requests] == [
+            ("DELETE", "a%20b"),
+            ("DELETE", "gone"),
+            ("DELETE", "denied"),
+        ] * 2
 
 
 @pytest.mark.parametrize("key", ["", "\udcff"])

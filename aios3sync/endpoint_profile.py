@@ -1,0 +1,142 @@
+"""What is known of one endpoint beyond what S3 documents: a few facts, learnt or given. No I/O.
+
+A fact that was learnt from an answer is believed for :data:`LASTS` seconds and then learnt again, so that
+neither an upgrade of the endpoint nor a wrong lesson costs for ever. What the user gave stays until the user
+gives something else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+from aios3sync.core.parts import MAX_PARTS
+
+__all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "Lesson")
+
+Etags = Literal["unknown", "md5", "opaque"]
+ListOrder = Literal["", "bytes", "unordered"]
+
+VERSION: Final = 1
+"""Of the document; one of another version is not read."""
+LASTS: Final = 30 * 24 * 3600.0
+"""Seconds for which a lesson is believed: rarely enough to cost nothing, often enough to heal."""
+_CLOCK_ERROR: Final = 24 * 3600.0
+
+
+class Lesson(NamedTuple):
+    """When a fact became known (seconds since the epoch), and whether the user gave it."""
+
+    at: float
+    given: bool
+
+
+def _is_part_limit(value: object) -> bool:
+    return type(value) is int and 0 < value <= MAX_PARTS
+
+
+# Fact -> whether a value that was read from a file can be one.
+_FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "etags": lambda value: value in ("md5", "opaque"),
+    "batch_delete": lambda value: value is False,
+    "max_parts": _is_part_limit,
+    "list_v1": lambda value: value is True,
+    "list_order": lambda value: value in ("bytes", "unordered"),
+}
+
+
+@dataclass(slots=True)
+class EndpointProfile:
+    """The facts; all stores of the endpoint in one session share one profile, and change it as they learn.
+
+    Attributes:
+        endpoint: its name; of AWS, whose buckets differ in kind, the bucket as well.
+        etags: whether the ETag of a body is its MD5; ``unknown`` until the first answer.
+        batch_delete: the endpoint knows DeleteObjects.
+        max_parts: the most parts of one object.
+        list_v1: ListObjectsV2 is answered with pages of ListObjects.
+        list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
+            one was seen that is not.
+        lessons: since when the facts are known that are not as S3 documents them.
+        changed: something is known that was not read from a file.
+        clock: seconds since the epoch.
+    """
+
+    endpoint: str = ""
+    etags: Etags = "unknown"
+    batch_delete: bool = True
+    max_parts: int = MAX_PARTS
+    list_v1: bool = False
+    list_order: ListOrder = ""
+    lessons: dict[str, Lesson] = field(default_factory=dict)
+    changed: bool = False
+    clock: Callable[[], float] = time.time
+
+    def learn(self, fact: str, value: Any, *, given: bool = False) -> None:
+        """Know a fact from now on. What the user gave is not changed by an answer."""
+        known = self.lessons.get(fact)
+        if known is not None and known.given and not given:
+            return
+        if known is not None and getattr(self, fact) == value and known.given == given:
+            return
+        setattr(self, fact, value)
+        self.lessons[fact] = Lesson(self.clock(), given)
+        self.changed = True
+
+    def forget(self, fact: str) -> None:
+        """Believe again what S3 documents."""
+        if self.lessons.pop(fact, None) is not None:
+            setattr(self, fact, _UNLEARNT[fact])
+            self.changed = True
+
+    def as_document(self) -> dict[str, Any]:
+        """The facts for a file, see :meth:`take`."""
+        facts = {
+            fact: {"value": getattr(self, fact), "at": lesson.at, "given": lesson.given}
+            for fact, lesson in sorted(self.lessons.items())
+        }
+        return {"version": VERSION, "endpoint": self.endpoint, "facts": facts}
+
+    def take(self, document: object) -> None:
+        """Add what a file tells and this session does not know better; whatever is damaged or old is left."""
+        if not isinstance(document, dict) or document.get("version") != VERSION:
+            return
+        facts = document.get("facts")
+        if document.get("endpoint") != self.endpoint or not isinstance(facts, dict):
+            return
+        for fact, told in facts.items():
+            if fact in _FACTS and fact not in self.lessons and isinstance(told, dict):
+                self._take_fact(fact, told)
+
+    def _take_fact(self, fact: str, told: dict[str, Any]) -> None:
+        value, at, given = told.get("value"), told.get("at"), told.get("given") is True
+        if not _FACTS[fact](value) or not isinstance(at, int | float):
+            return
+        if given or -_CLOCK_ERROR <= self.clock() - at < LASTS:
+            setattr(self, fact, value)
+            self.lessons[fact] = Lesson(float(at), given)
+
+    def described(self) -> list[str]:
+        """What differs from AWS, a line for people for each fact."""
+        lines = [_WORDS[fact](getattr(self, fact)) for fact in _WORDS if fact in self.lessons]
+        return [line for line in lines if line]
+
+
+_UNLEARNT: Final[Mapping[str, Any]] = {
+    "etags": "unknown",
+    "batch_delete": True,
+    "max_parts": MAX_PARTS,
+    "list_v1": False,
+    "list_order": "",
+}
+_WORDS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "etags": lambda etags: "its ETags prove nothing" if etags == "opaque" else "its ETags are MD5s",
+    "batch_delete": lambda _: "no DeleteObjects: keys are deleted one by one",
+    "max_parts": lambda most: f"at most {most:,} parts of an object",
+    "list_v1": lambda _: "listings in pages of ListObjects (V1)",
+    "list_order": lambda order: (
+        "listings in byte order" if order == "bytes" else "listings in no order of keys"
+    ),
+}

@@ -1,0 +1,101 @@
+"""What the two ways to delete have in common: DeleteObjects, and DeleteObject where that is not to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aios3sync.errors import (
+    BucketNotFoundError,
+    CredentialsError,
+    ObjectNotFoundError,
+    StoreError,
+    UnavailableError,
+)
+from aios3sync.store.answers import ErrorAnswer, error_from
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+
+__all__ = ("delete_each", "deleted_alone", "is_not_implemented", "of_keys_asked_for")
+
+_AT_ONCE: Final = 32
+_NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+"""Google Cloud Storage answers 501 or 400 with NotImplemented; others do not allow POST on a bucket."""
+
+
+def is_not_implemented(error: StoreError) -> bool:
+    """Whether the endpoint says that it does not know the request at all."""
+    return error.code in _NOT_IMPLEMENTED or error.status in (405, 501)
+
+
+def of_keys_asked_for(
+    errors: Sequence[DeleteError], items: Sequence[DeleteItem], bucket: str
+) -> list[DeleteError]:
+    """The errors of a DeleteObjects answer, each of which is about one of ``items``.
+
+    Raises:
+        StoreError: one is about another key, or about none: which of the keys are deleted is not known then,
+            and a key without an error would pass for deleted.
+    """
+    asked = {item.key for item in items}
+    for error in errors:
+        if error.key not in asked:
+            text = f"{error.message} (of the key {error.key!r}, which was not asked for)"
+            raise error_from("DeleteObjects", bucket, None, ErrorAnswer(error.code, 200, text, {}))
+    return list(errors)
+
+
+async def deleted_alone(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
+    """Delete one key of a batch with a request of its own; what is wrong with that key alone is returned.
+
+    Raises:
+        BucketNotFoundError, CredentialsError: no other key could be deleted either.
+    """
+    try:
+        await store.delete_one(item)
+    except (BucketNotFoundError, CredentialsError):
+        raise
+    except ObjectNotFoundError:
+        return []
+    except StoreError as error:
+        return [DeleteError(item.key, error.code, error.message, error.retryable)]
+    return []
+
+
+async def delete_each(store: ObjectStore, items: Sequence[DeleteItem]) -> list[DeleteError]:
+    """Delete keys with one request for each, some at a time; returns those that were not deleted.
+
+    Raises:
+        StoreError: the endpoint did not answer at all, or no key could be deleted. The rest is not asked for.
+    """
+    left = iter(items)
+    failed: list[DeleteError] = []
+    hopeless: list[StoreError] = []
+
+    async def work(tasks: TaskGroup) -> None:
+        for item in left:
+            try:
+                await store.delete_one(item)
+            except ObjectNotFoundError:
+                continue
+            except StoreError as error:
+                if _concerns_all(error):
+                    hopeless.append(error)
+                    tasks.cancel_scope.cancel()
+                    return
+                failed.append(DeleteError(item.key, error.code, error.message, error.retryable))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(min(_AT_ONCE, len(items))):
+            tasks.start_soon(work, tasks)
+    if hopeless:
+        raise hopeless[0]
+    return failed
+
+
+def _concerns_all(error: StoreError) -> bool:
+    """Whether every other key would meet the same: no bucket, no credentials, nobody there."""
+    unanswered = isinstance(error, UnavailableError) and not error.status
+    return unanswered or isinstance(error, BucketNotFoundError | CredentialsError)

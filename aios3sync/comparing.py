@@ -22,7 +22,7 @@ from aios3sync.core.etag import (
     part_size_candidates,
     recorded_md5,
 )
-from aios3sync.errors import AccessDeniedError, ObjectNotFoundError
+from aios3sync.errors import StoreError
 from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
 from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.run import Run
@@ -106,9 +106,13 @@ async def _settle_with_head(
     store = await run.open_store()
     try:
         head = await store.head(run.full_key(compare.source.key))
-    except (ObjectNotFoundError, AccessDeniedError):
+    except StoreError as error:
+        if error.retryable or run.is_hopeless(error):
+            run.recorder.add(run.fault_of(compare.source.key, "compare", error))
+            return
         stored = Stored("")  # nothing was told, and what is indeterminate is uploaded (P13)
     else:
+        run.answered()
         opaque = is_opaque_encryption(head.encryption)
         stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
         run.opaque_etags |= opaque

@@ -185,9 +185,15 @@ async def _multipart(run: Run, content: _Content, part_size: int, options: PutOp
         with anyio.move_on_after(_ABORT_GRACE, shield=True):
             await _abort(run, store, key, upload_id)
         raise _first(error) from None
-    if not result.etag:  # Ceph answers an empty one
-        result = result._replace(etag=(await store.head(key)).etag)
-    return result
+    return result if result.etag else await _with_etag(store, key, result)
+
+
+async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResult:
+    """Ceph answers an empty ETag; where it cannot be asked for, the next listing tells it."""
+    try:
+        return result._replace(etag=(await store.head(key)).etag)
+    except StoreError:
+        return result
 
 
 def _first(error: BaseException) -> BaseException:

@@ -188,9 +188,12 @@ class Run:
         fault = self.fault_of(keys[0], stage, error)
         return [replace(fault, key=key) for key in keys]
 
+    def is_hopeless(self, error: StoreError) -> bool:
+        """Whether every other request of the session would fail in the same way."""
+        refused = isinstance(error, AccessDeniedError) and error.code in _HOPELESS_CODES
+        return refused or isinstance(error, BucketNotFoundError | CredentialsError)
+
     def _raise_if_hopeless(self, error: StoreError) -> None:
         self._silent = self._silent + 1 if isinstance(error, UnavailableError) and not error.status else 0
-        refused = isinstance(error, AccessDeniedError) and error.code in _HOPELESS_CODES
-        broken = isinstance(error, BucketNotFoundError | CredentialsError)
-        if refused or broken or self._silent >= _UNREACHABLE_AFTER:
+        if self.is_hopeless(error) or self._silent >= _UNREACHABLE_AFTER:
             raise error

@@ -336,7 +336,7 @@ class ObjectStore(Protocol):
         ...
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
-        """Begin a multipart upload and return its id. Not retry-safe: a lost answer leaves an orphan."""
+        """Begin an upload and return its id. Retry-safe; a lost answer leaves an upload without parts."""
         ...
 
     async def put_part(

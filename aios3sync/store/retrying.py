@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import anyio
 
@@ -42,9 +42,51 @@ from aios3sync.store.protocol import (
     PutResult,
 )
 
-__all__ = ("Backoff", "RetryBudget", "RetryingStore")
+__all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
 
 T = TypeVar("T")
+
+
+class Repeat(NamedTuple):
+    """How an operation is sent again after a failure that may pass.
+
+    Attributes:
+        why: what makes it safe.
+        read_back: a refusal of the repeated request may be the work of the first one, whose answer was lost:
+            the object is looked at before it is believed.
+    """
+
+    why: str
+    read_back: bool = False
+
+
+_READS: Final = "it changes nothing"
+_REPLACES: Final = "the same bytes replace themselves"
+
+REPEATS: Final[Mapping[str, Repeat]] = {
+    "PutObject": Repeat(f"{_REPLACES}; a conditional one that is refused then is read back", read_back=True),
+    "UploadPart": Repeat(_REPLACES),
+    "CopyObject": Repeat(_REPLACES),
+    "CreateMultipartUpload": Repeat(
+        "one whose answer was lost leaves an upload without parts, which nothing refers to and which is not "
+        "charged for; it cannot be told from one that another writer has just begun, so it is not aborted"
+    ),
+    "CompleteMultipartUpload": Repeat(
+        "an upload that is gone then may be the finished object, which is read back", read_back=True
+    ),
+    "AbortMultipartUpload": Repeat("an upload that is gone is aborted"),
+    "DeleteObjects": Repeat("a key that is gone is deleted; after it only keys whose own failure may pass"),
+    "DeleteObject": Repeat("a key that is gone is deleted"),
+    "GetObject": Repeat(_READS),
+    "HeadObject": Repeat(_READS),
+    "ListObjectsV2": Repeat(_READS),
+    "ListParts": Repeat(_READS),
+    "ListMultipartUploads": Repeat(_READS),
+    "GetBucketVersioning": Repeat(_READS),
+    "ListObjectVersions": Repeat(_READS),
+}
+"""Every operation of S3 that is asked for. What is a failure that may pass is in
+:mod:`aios3sync.store.answers`: a code or a status that says so, or no whole answer in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +208,7 @@ class RetryingStore(ForwardingStore):
 
     async def call(self, request: Request[T]) -> T:
         """Send, and send again after a failure that may pass."""
-        return await self._attempts(request.send, _may_pass)
-
-    async def create_multipart(self, key: str, options: PutOptions) -> str:
-        """Retry only what certainly was not carried out: a lost answer may have left an upload."""
-        return await self._attempts(partial(self.inner.create_multipart, key, options), _was_not_carried_out)
+        return await self._attempts(request.send)
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -178,10 +216,10 @@ class RetryingStore(ForwardingStore):
         """Retry; a conditional put that met its own first attempt is no conflict."""
         send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         if not (options.if_match or options.if_none_match):
-            return await self._attempts(send, _may_pass)
+            return await self._attempts(send)
         doubt = _Doubt()
         try:
-            return await self._attempts(send, _may_pass, doubt)
+            return await self._attempts(send, doubt)
         except PreconditionFailedError:
             if not doubt.exists:
                 raise
@@ -197,9 +235,7 @@ class RetryingStore(ForwardingStore):
         doubt = _Doubt()
         try:
             return await self._attempts(
-                partial(self.inner.complete_multipart, key, upload_id, parts, options),
-                _may_pass,
-                doubt,
+                partial(self.inner.complete_multipart, key, upload_id, parts, options), doubt
             )
         except (ObjectNotFoundError, PreconditionFailedError):
             if not doubt.exists:
@@ -226,12 +262,7 @@ class RetryingStore(ForwardingStore):
                 return failed
             await self._wait(tries.number(reason), reason)
 
-    async def _attempts(
-        self,
-        send: Callable[[], Awaitable[T]],
-        may_repeat: Callable[[StoreError], bool],
-        doubt: _Doubt | None = None,
-    ) -> T:
+    async def _attempts(self, send: Callable[[], Awaitable[T]], doubt: _Doubt | None = None) -> T:
         tries: _Tries | None = None
         while True:
             try:
@@ -240,7 +271,7 @@ class RetryingStore(ForwardingStore):
                 if doubt is not None:
                     doubt.learn(error)
                 tries = tries or _Tries(self._max_attempts, self._budget)
-                if not may_repeat(error) or not tries.another(error):
+                if not _may_pass(error) or not tries.another(error):
                     raise
                 await self._wait(tries.number(error), error)
             else:
@@ -252,9 +283,10 @@ class RetryingStore(ForwardingStore):
         await self._sleep(self._backoff.delay(attempt, error))
 
     async def _found(self, key: str) -> HeadResult | None:
+        """The object, where it can be looked at; else the refusal that raised the question is the answer."""
         try:
             return await self.head(key)
-        except ObjectNotFoundError:
+        except StoreError:
             return None
 
     def _is_body(self, found: HeadResult, md5: bytes) -> bool:
@@ -318,7 +350,8 @@ def _reason(errors: Sequence[DeleteError]) -> StoreError:
 
 
 def _may_pass(error: StoreError) -> bool:
-    return error.retryable
+    """Whether the same request may succeed later; also an answer that cannot be read may be another then."""
+    return error.retryable or error.code == "InvalidAnswer"
 
 
 def _was_not_carried_out(error: StoreError) -> bool:

@@ -6,6 +6,7 @@
         server.will(503, error_body("SlowDown"), {"Retry-After": "7"})
         server.will(200, b"half of it", {"Content-Length": "100"}, close=True)
         server.will(hang=True)
+    server.will(drop=True)
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class _Answer:
     headers: Mapping[str, str]
     close: bool
     hang: bool
+    drop: bool
 
 
 @dataclass(slots=True)
@@ -87,9 +89,13 @@ class CannedServer:
         *,
         close: bool = False,
         hang: bool = False,
+        drop: bool = False,
     ) -> None:
-        """Answer the next request so; ``close`` ends the connection after it, ``hang`` never answers."""
-        self._script.append(_Answer(status, body, headers or {}, close, hang))
+        """Answer the next request so; ``close`` ends the connection after it, ``hang`` never answers.
+
+        ``drop`` ends the connection without an answer.
+        """
+        self._script.append(_Answer(status, body, headers or {}, close, hang, drop))
 
     async def serve(self, stream: ByteStream) -> None:
         """Answer the requests of one connection, as the listener calls it."""
@@ -104,8 +110,10 @@ class CannedServer:
         request = await _read_request(stream, received)
         self.requests.append(request)
         digest = md5(request.body, usedforsecurity=False).hexdigest()
-        usual = _Answer(200, b"", {"ETag": f'"{digest}"'}, False, False)
+        usual = _Answer(200, b"", {"ETag": f'"{digest}"'}, False, False, False)
         answer = self._script.popleft() if self._script else usual
+        if answer.drop:
+            return False
         if answer.hang:
             self.hanging.set()
             await _until_closed(stream)

@@ -22,12 +22,12 @@ from aios3sync.errors import (
 )
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.protocol import DeleteError, DeleteItem, ListedPart, PutOptions
-from aios3sync.store.retrying import Backoff, RetryBudget, RetryingStore
+from aios3sync.store.retrying import REPEATS, Backoff, RetryBudget, RetryingStore
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
 BODY = b"body"
 MD5 = md5(BODY).digest()
@@ -206,12 +206,71 @@ async def test_successes_earn_retries_back() -> None:
     assert scene.budget.tokens == 3
 
 
-async def test_an_upload_is_not_begun_twice() -> None:
+LATE: dict[str, tuple[str, Callable[[Scene], Awaitable[object]]]] = {
+    "PutObject": ("put", lambda scene: scene.store.put("key", BODY, CREATE, md5=MD5)),
+    "GetObject": ("get", lambda scene: scene.store.get("there")),
+    "HeadObject": ("head", lambda scene: scene.store.head("there")),
+    "ListObjectsV2": ("list_page", lambda scene: scene.store.list_page("")),
+    "DeleteObjects": ("delete_many", lambda scene: scene.store.delete_many([DeleteItem("there")])),
+    "CopyObject": ("copy", lambda scene: scene.store.copy("there", "key")),
+    "UploadPart": ("put_part", lambda scene: part_of(scene)),
+    "CompleteMultipartUpload": ("complete_multipart", lambda scene: completed(scene)),
+    "AbortMultipartUpload": ("abort_multipart", lambda scene: aborted(scene)),
+    "ListMultipartUploads": ("list_multiparts", lambda scene: scene.store.list_multiparts("")),
+    "GetBucketVersioning": ("versioning", lambda scene: scene.store.versioning()),
+    "ListObjectVersions": ("list_versions_page", lambda scene: scene.store.list_versions_page("")),
+}
+
+
+async def part_of(scene: Scene) -> object:
+    upload, _ = await begun(scene)
+    await scene.store.put_part("key", upload, 1, BODY, PLAIN, md5=MD5)
+    return await scene.memory.list_parts("key", upload)
+
+
+async def completed(scene: Scene) -> object:
+    upload, parts = await begun(scene, b"one", b"two")
+    return await scene.store.complete_multipart("key", upload, parts, PLAIN)
+
+
+async def aborted(scene: Scene) -> object:
+    upload, _ = await begun(scene)
+    await scene.store.abort_multipart("key", upload)
+    return await scene.memory.list_multiparts("")
+
+
+@pytest.mark.parametrize("operation", LATE)
+async def test_a_request_whose_answer_was_lost_has_the_effect_of_one(operation: str) -> None:
+    verb, call = LATE[operation]
+    lost, kept = Scene({"there": BODY}), Scene({"there": BODY})
+    fault = lost.faults.on(verb, late=unavailable())
+    answers = [await call(scene) for scene in (lost, kept)]
+    assert answers[0] == answers[1]
+    assert lost.memory.bodies() == kept.memory.bodies()
+    assert lost.faults.calls[fault.operation] == 2
+    looked = operation != "HeadObject" and lost.faults.calls["head"] == 1
+    assert looked == REPEATS[operation].read_back
+
+
+async def test_an_upload_whose_beginning_is_in_doubt_is_begun_again() -> None:
+    """The first one has no parts, and cannot be told from one that another writer has just begun."""
     scene = Scene()
     scene.faults.on("create_multipart", late=unavailable())
-    with pytest.raises(UnavailableError):
-        await scene.store.create_multipart("key", PLAIN)
-    assert len(await scene.memory.list_multiparts("")) == 1
+    upload = await scene.store.create_multipart("key", PLAIN)
+    begun_ones = [listed.upload_id for listed in await scene.memory.list_multiparts("")]
+    assert upload in begun_ones
+    assert len(begun_ones) == 2
+    assert scene.faults.calls["abort_multipart"] == 0
+
+
+@pytest.mark.parametrize("error", [AccessDeniedError("no"), StoreError("odd"), UnavailableError("gone")])
+async def test_what_cannot_be_read_back_is_what_the_endpoint_said(error: StoreError) -> None:
+    """A role that may only write is not allowed to look."""
+    scene = Scene()
+    scene.faults.on("put", late=unavailable())
+    scene.faults.on("head", times=-1, error=error)
+    with pytest.raises(PreconditionFailedError):
+        await scene.store.put("key", BODY, CREATE, md5=MD5)
 
 
 @pytest.mark.parametrize("error", [throttled(), NEVER_SENT], ids=["throttled", "never sent"])

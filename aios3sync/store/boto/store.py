@@ -282,7 +282,10 @@ class BotoStore:
     async def versioning(self) -> str:
         """Ask with one GetBucketVersioning."""
         with map_errors("GetBucketVersioning", self._bucket):
-            return str((await self._client.get_bucket_versioning(Bucket=self._bucket)).get("Status", ""))
+            answer = await self._client.get_bucket_versioning(Bucket=self._bucket)
+        with whole_answer("GetBucketVersioning", self._bucket):
+            refuse_html(answer)
+        return str(answer.get("Status", ""))
 
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
@@ -388,6 +391,7 @@ class BotoStore:
             with map_errors("ListParts", self._bucket, key):
                 answer = await self._client.list_parts(**self._reading(key), UploadId=upload_id, **marker)
             with whole_answer("ListParts", self._bucket, key):
+                refuse_html(answer)
                 parts += answer.get("Parts", ())
                 if not answer.get("IsTruncated", False):
                     return parts

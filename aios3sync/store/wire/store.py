@@ -175,7 +175,7 @@ class WireStore(ForwardingStore):
         with self._valid("DeleteObject", item.key):
             request = self._requests.delete_one(item)
         with suppress(ObjectNotFoundError):
-            await self._ask(request)
+            self._refuse_hidden_error(request, await self._ask(request))
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """Sign a URL locally."""

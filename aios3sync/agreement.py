@@ -44,9 +44,13 @@ class Step(NamedTuple):
 
 
 class Agreement:
-    """One walk against one manifest. All methods block: call them in a thread, one after the other."""
+    """One walk against one manifest. All methods block: call them in a thread, one after the other.
 
-    def __init__(self, walk: Walk, manifest: Manifest) -> None:
+    ``headers`` are the digests that rows may have which need no new headers, ``None`` for any.
+    """
+
+    def __init__(self, walk: Walk, manifest: Manifest, headers: tuple[str, str] | None = None) -> None:
+        self._headers = headers
         self._batches = walk.batches()
         self._manifest = manifest
         self._after = ""
@@ -64,7 +68,9 @@ class Agreement:
         for entries, problems in self._batches:
             files += len(entries)
             size += sum(map(_size, entries))
-            same = not entries or self._manifest.stats_after(self._after, len(entries)) == entries
+            same = not entries or entries == self._manifest.stats_after(
+                self._after, len(entries), self._headers
+            )
             if same:
                 agreed += len(entries)
                 rows: list[RecordedEntry] = []

@@ -16,7 +16,7 @@ from typing import Any, Final
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.core.decision import Policy
+from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
 from aios3sync.core.keys import Location
 from aios3sync.core.safety import Protection
@@ -60,6 +60,12 @@ __all__ = (
 
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
+
+
+_HEADERS_UNKNOWN: Final = (
+    "some objects were stored before headers were recorded, or found there: whether they have the headers "
+    "that are asked for is not known, and they stay as they are; '--metadata-update copy' gives them to all"
+)
 
 
 def _endless() -> int:
@@ -144,10 +150,20 @@ async def run_sync(request: Request) -> SyncReport:
         checked = _checked(request.options, listed=pipeline.listed)
         with single_error():
             await pipeline.execute()
+        if await _headers_unknown(pipeline):
+            tally.warn(_HEADERS_UNKNOWN)
         report = _report(request, pipeline, tally, checked, time.monotonic() - began)
         report = replace(report, errors_file=error_file.path)
     request.on_event(events.Finished(report))
     return report
+
+
+async def _headers_unknown(pipeline: Pipeline) -> bool:
+    """Whether headers are asked for that objects may lack, of which the manifest does not know it."""
+    asked = pipeline.run.policy.headers
+    if asked is None or asked.unrecorded or not pipeline.headers.asks:
+        return False
+    return await pipeline.manifest.lacks_headers()
 
 
 def located(
@@ -253,7 +269,17 @@ def make_policy(request: Request, state: ManifestState) -> Policy:
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
         opaque_etags=state.opaque_etags or request.opaque_etags,
         protection=Protection(not options.delete_protected, options.protected_prefixes),
+        headers=_asked_headers(options, HeaderPlan.of(options, request.overrides)),
     )
+
+
+def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | None:
+    """What headers unchanged objects are to have, ``None`` where they are left alone."""
+    update = options.metadata_update
+    if update == "off":
+        return None
+    uniform = plan.common.digest if plan.uniform else None
+    return AskedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
 def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
-from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, Upload
+from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders, Upload
 from aios3sync.core.decision import Evidence, Stored, needs_head, settle
 from aios3sync.core.etag import (
     is_opaque_encryption,
@@ -32,6 +32,14 @@ __all__ = ("compare_worker",)
 _GROUP_FILES: Final = 64
 _GROUP_BYTES: Final = 32 * 1024 * 1024
 
+
+class _Wanted(NamedTuple):
+    """What a group turned out to need that others do."""
+
+    uploads: list[Upload]
+    updates: list[UpdateHeaders]
+
+
 Digested = FileDigest | OSError | ChangedError
 
 
@@ -39,13 +47,21 @@ async def compare_worker(
     run: Run,
     compares: MemoryObjectReceiveStream[list[CompareDigest]],
     uploads: MemoryObjectSendStream[list[Upload]],
+    updates: MemoryObjectSendStream[list[UpdateHeaders]],
 ) -> None:
-    """Settle batches until there are no more; both streams are this worker's own clones."""
-    async with compares, uploads:
+    """Settle batches until there are no more; the streams are this worker's own clones."""
+    async with compares, uploads, updates:
         async for batch in compares:
             for group in _groups(batch):
                 if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
-                    await _settle_group(run, group, uploads)
+                    wanted = await _settle_group(run, group)
+                    if wanted.uploads:
+                        size = sum(upload.source.size for upload in wanted.uploads)
+                        run.events(events.Planned(len(wanted.uploads), size))
+                        await uploads.send(wanted.uploads)
+                    if wanted.updates:
+                        run.events(events.Planned(updates=len(wanted.updates)))
+                        await updates.send(wanted.updates)
 
 
 def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
@@ -62,11 +78,9 @@ def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
         yield group
 
 
-async def _settle_group(
-    run: Run, group: list[CompareDigest], uploads: MemoryObjectSendStream[list[Upload]]
-) -> None:
+async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
     digests = await in_thread(lambda stop: [_digest(run, compare, stop) for compare in group])
-    wanted: list[Upload] = []
+    wanted = _Wanted([], [])
     async with anyio.create_task_group() as asking:
         for compare, digest in zip(group, digests, strict=True):
             if not isinstance(digest, FileDigest):
@@ -79,9 +93,7 @@ async def _settle_group(
                 asking.start_soon(_settle_with_head, run, current, digest, wanted)
             else:
                 _finish(run, current, digest, evidence, wanted)
-    if wanted:
-        run.events(events.Planned(len(wanted), sum(upload.source.size for upload in wanted)))
-        await uploads.send(wanted)
+    return wanted
 
 
 def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested:
@@ -100,9 +112,7 @@ def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
     return part_size_candidates(compare.source.size, parts, *known, run.options.part_size)
 
 
-async def _settle_with_head(
-    run: Run, compare: CompareDigest, digest: FileDigest, wanted: list[Upload]
-) -> None:
+async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:
     store = await run.open_store()
     try:
         head = await store.head(run.full_key(compare.source.key))
@@ -121,11 +131,14 @@ async def _settle_with_head(
 
 
 def _finish(
-    run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: list[Upload]
+    run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: _Wanted
 ) -> None:
     action = settle(compare, evidence, run.policy)
     if isinstance(action, Upload):
-        wanted.append(action)
+        wanted.uploads.append(action)
+        return
+    if isinstance(action, UpdateHeaders):
+        wanted.updates.append(replace(action, settled=digest.settled))
         return
     outcome: Outcome
     match action:
@@ -134,7 +147,10 @@ def _finish(
         case Touch(source, recorded, _):
             row = run.row(source, recorded.md5, recorded.etag, settled=digest.settled)
             row = row._replace(
-                part_size=recorded.part_size, encoding=recorded.encoding, uploaded_at=recorded.uploaded_at
+                part_size=recorded.part_size,
+                encoding=recorded.encoding,
+                uploaded_at=recorded.uploaded_at,
+                headers=recorded.headers,
             )
             outcome = Touched(row, visible=source[1:5] != recorded[1:5])
         case Adopt(source, target, md5, part_size, encoding):

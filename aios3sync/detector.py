@@ -22,6 +22,7 @@ from aios3sync.core.actions import (
     Forget,
     NeedListing,
     Reason,
+    UpdateHeaders,
     Upload,
 )
 from aios3sync.core.decision import decide
@@ -83,6 +84,7 @@ class Detector:
         spool: where decisions about absent keys wait.
         uploads: takes batches of Upload.
         compares: takes batches of CompareDigest.
+        updates: takes batches of UpdateHeaders.
 
     Attributes:
         unknowns: what the walk could not see.
@@ -98,11 +100,13 @@ class Detector:
         spool: Spool,
         uploads: ObjectSendStream[list[Upload]],
         compares: ObjectSendStream[list[CompareDigest]],
+        updates: ObjectSendStream[list[UpdateHeaders]],
     ) -> None:
         self._run = run
         self._spool = spool
         self._uploads = uploads
         self._compares = compares
+        self._updates = updates
         self._held: list[HeldAction] = []
         self.unknowns = Unknowns()
         self.twins: set[str] = set()
@@ -216,6 +220,7 @@ class Detector:
     async def _decide(self, rows: Iterable[Any], *, listed: bool, kept: int = 0) -> None:
         uploads: list[Upload] = []
         compares: list[CompareDigest] = []
+        updates: list[UpdateHeaders] = []
         run, policy, number = self._run, self._run.policy, self._run.number
         again = run.recorder.faulted
         for source, recorded, target in rows:
@@ -231,13 +236,21 @@ class Detector:
                 compares.append(action)  # type: ignore[arg-type]
             elif kind is Delete or kind is Forget or kind is Conflict:
                 self._held.append(_held(action))
+            elif kind is UpdateHeaders:
+                updates.append(action)  # type: ignore[arg-type]
             elif kind is NeedListing:
                 raise ListingNeededError
             elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
-        await self._hand_on(uploads, compares, kept)
+        await self._hand_on(uploads, compares, updates, kept)
 
-    async def _hand_on(self, uploads: list[Upload], compares: list[CompareDigest], kept: int) -> None:
+    async def _hand_on(
+        self,
+        uploads: list[Upload],
+        compares: list[CompareDigest],
+        updates: list[UpdateHeaders],
+        kept: int,
+    ) -> None:
         run = self._run
         if kept:
             run.tally.find("kept", kept)
@@ -249,6 +262,10 @@ class Detector:
             run.tally.plan(len(uploads))
             run.events(events.Planned(len(uploads), sum(upload.source.size for upload in uploads)))
             await self._uploads.send(uploads)
+        if updates:
+            run.tally.plan(len(updates))
+            run.events(events.Planned(updates=len(updates)))
+            await self._updates.send(updates)
         if len(self._held) >= 4096:
             await self._spool.hold(self._held)
             self._held.clear()

@@ -32,7 +32,7 @@ class Dispatch:
         self._seen = 0
         self._open_couriers = run.open_couriers
         self._courier: Courier | None = None
-        self._kinds: dict[str, int | None] = {}
+        self._kinds: dict[tuple[str, str], int | None] = {}
 
     async def deliver(self, chunk: list[Upload]) -> list[Upload]:
         """Send by courier what can go so; answers with what has to go the usual way."""
@@ -83,11 +83,11 @@ class Dispatch:
             return None
         if self._run.inspect is not None and self._run.inspected(key):
             return None  # a courier does not look into files
-        content_type = headers.type_of(key)
-        if content_type not in self._kinds:
+        same = (headers.type_of(key), headers.digest_of(key))
+        if same not in self._kinds:
             options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0))
-            self._kinds[content_type] = courier.kind(options, META_MTIME)
-        return self._kinds[content_type]
+            self._kinds[same] = courier.kind(options, META_MTIME)
+        return self._kinds[same]
 
     async def _send(self, courier: Courier, sent: list[Upload], parcels: list[Parcel]) -> list[Upload]:
         reserved = sum(parcel.size for parcel in parcels)
@@ -105,6 +105,7 @@ class Dispatch:
         if run.events is not events.discard:
             run.events(events.BytesSent(entry.key, entry.size))
         settled = is_settled(entry, receipt.started_ns, by_mtime=run.by_mtime)
-        row = run.row(entry, receipt.md5.hex(), result.etag, settled=settled)
+        asked = self._headers.digest_of(entry.key)
+        row = run.row(entry, receipt.md5.hex(), result.etag, settled=settled, headers=asked)
         content_type = self._headers.type_of(entry.key)
         run.recorder.add(Uploaded(row, entry.size, upload.reason, content_type, result.encryption, None))

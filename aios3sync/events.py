@@ -23,6 +23,7 @@ __all__ = (
     "Failed",
     "Finished",
     "ObjectDeleted",
+    "ObjectUpdated",
     "ObjectUploaded",
     "OutcomeSink",
     "PhaseBegan",
@@ -57,11 +58,15 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """``uploads`` more files with ``size`` bytes are to be sent, ``deletes`` more keys to be deleted."""
+    """``uploads`` more files with ``size`` bytes are to be sent, ``deletes`` more keys to be deleted.
+
+    ``updates`` more objects are to get other headers.
+    """
 
     uploads: int = 0
     size: int = 0
     deletes: int = 0
+    updates: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,15 @@ class ObjectUploaded:
     size: int
     etag: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUpdated:
+    """An object has other headers now; its content is the same, its ``etag`` may be another one."""
+
+    key: str
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +132,7 @@ Event = (
     | Planned
     | BytesSent
     | ObjectUploaded
+    | ObjectUpdated
     | ObjectDeleted
     | Failed
     | Warned
@@ -137,7 +152,7 @@ class OutcomeSink(Protocol):
     """Takes every outcome that changed the bucket or the manifest, in batches, in recording order."""
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Take the next batch of ``Uploaded``, ``Adopted`` and ``Deleted`` outcomes."""
+        """Take the next batch of ``Uploaded``, ``Updated``, ``Adopted`` and ``Deleted`` outcomes."""
         ...
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from anyio import to_thread
 
 from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list
-from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason
+from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import (
@@ -296,6 +296,8 @@ def _words(action: Action) -> tuple[str, str]:
             return "forget", str(Reason.GONE)
         case NeedListing():
             return "ask", "gone from the source: the run lists the target before it decides"
+        case UpdateHeaders():
+            return "update", str(action.reason)
         case CompareDigest():
             return "compare", "only the content can tell"
         case _:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import mimetypes
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import IO, Final
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import IO, Any, Final
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import (
@@ -21,12 +22,26 @@ from aios3sync.core.etag import (
     rclone_md5,
     rclone_mtime,
 )
+from aios3sync.core.header_rules import HeaderRule, read_header_rules
 from aios3sync.options import SyncOptions
-from aios3sync.store.protocol import PutOptions
+from aios3sync.store.protocol import HeadResult, PutOptions
 
-__all__ = ("DEFAULT_TYPE", "GzipWriter", "HeaderPlan", "compress", "content_type_of", "md5_of")
+__all__ = (
+    "DEFAULT_TYPE",
+    "NOTHING_ASKED",
+    "GzipWriter",
+    "HeaderPlan",
+    "HeaderSet",
+    "compress",
+    "content_type_of",
+    "md5_of",
+)
 
 DEFAULT_TYPE: Final = "application/octet-stream"
+NOTHING_ASKED: Final = "-"
+"""The digest of no headers at all; an empty one would be that of a row whose headers are not known."""
+_OWN_DIGESTS: Final = (META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE)
+_CUSTOMER_ENCRYPTION: Final = "SSE-C"
 
 # What Python's own table lacks in 3.11, or has as an unregistered or platform dependent name
 # (https://www.iana.org/assignments/media-types/media-types.xhtml).
@@ -128,17 +143,60 @@ def compress(body: bytes) -> bytes:
     return file.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderPlan:
-    """Makes the :class:`PutOptions` of each upload; what is the same for all is made once.
+@dataclass(frozen=True)
+class HeaderSet:
+    """The headers that are asked for some keys, all but those that depend on the single file.
 
-    ``overrides`` are content types and metadata of single keys, as the runner for other programs takes.
+    Attributes:
+        base: all but the content type.
+        content_type: for each of the keys; empty where it is guessed, or none is sent.
+        guess: whether a content type is guessed by extension where none is given.
     """
 
     base: PutOptions
     content_type: str
     guess: bool
-    overrides: Mapping[str, PutOptions]
+
+    @cached_property
+    def digest(self) -> str:
+        """A short value that differs where the headers differ; NOTHING_ASKED where there are none.
+
+        It is of what was asked for, not of what was guessed: another table of types changes no object.
+        """
+        base = self.base
+        asked = {
+            "type": self.content_type or ("" if self.guess else "none"),
+            "cache": base.cache_control,
+            "disposition": base.content_disposition,
+            "language": base.content_language,
+            "expires": base.expires,
+            "metadata": sorted(base.metadata.items()),
+            "class": base.storage_class,
+            "sse": [base.sse, base.sse_kms_key_id] if base.sse else [],
+            "acl": base.acl,
+            "tags": sorted(base.tags.items()),
+        }
+        given = {name: value for name, value in asked.items() if value}
+        if not given:
+            return NOTHING_ASKED
+        text = json.dumps(given, sort_keys=True).encode()
+        return hashlib.blake2b(text, digest_size=6).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPlan:
+    """Makes the :class:`PutOptions` of each upload; what is the same for many is made once.
+
+    Attributes:
+        common: the headers for every key that no rule and no override speaks of.
+        rules: headers by pattern; of those for one header the last that matches counts.
+        overrides: content types and metadata of single keys, which count before all others.
+    """
+
+    common: HeaderSet
+    rules: tuple[HeaderRule, ...] = ()
+    overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    _by_rules: dict[tuple[HeaderRule, ...], HeaderSet] = field(default_factory=dict)
 
     @classmethod
     def of(cls, options: SyncOptions, overrides: Mapping[str, PutOptions] | None = None) -> HeaderPlan:
@@ -158,16 +216,49 @@ class HeaderPlan:
             checksum=options.checksum,
             request_payer="requester" if options.request_payer else "",
         )
-        return cls(base, options.content_type, options.guess_content_type, overrides or {})
+        common = HeaderSet(base, options.content_type, options.guess_content_type)
+        return cls(common, read_header_rules(options.header_for), overrides or {})
+
+    @property
+    def asks(self) -> bool:
+        """Whether any key is to have headers that were asked for."""
+        return not self.uniform or self.common.digest != NOTHING_ASKED
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all keys have the same headers, but for guessed content types."""
+        return not (self.rules or self.overrides)
+
+    def asked(self, key: str) -> HeaderSet:
+        """The headers that are asked for one key."""
+        if not (self.rules or self.overrides):
+            return self.common
+        matching = tuple(rule for rule in self.rules if rule.matches(key))
+        found = self._by_rules.get(matching)
+        if found is None:
+            found = self._by_rules[matching] = _with_rules(self.common, matching)
+        override = self.overrides.get(key)
+        if override is None:
+            return found
+        metadata = {**found.base.metadata, **override.metadata}
+        return HeaderSet(
+            replace(found.base, metadata=metadata), override.content_type or found.content_type, found.guess
+        )
+
+    def digest_of(self, key: str) -> str:
+        """The digest of the headers that are asked for one key."""
+        return self.asked(key).digest
 
     def type_of(self, key: str) -> str:
-        """The content type of a key that has no overrides; empty where none is sent."""
-        return self.content_type or (content_type_of(key) if self.guess else "")
+        """The content type of a key; empty where none is sent."""
+        asked = self.asked(key)
+        return asked.content_type or (content_type_of(key) if asked.guess else "")
 
     @property
     def opaque(self) -> bool:
         """Whether the chosen encryption makes ETags that prove nothing."""
-        return bool(self.base.sse_customer_key) or self.base.sse.startswith("aws:kms")
+        base = self.common.base
+        return bool(base.sse_customer_key) or base.sse.startswith("aws:kms")
 
     def for_upload(
         self, entry: SourceEntry, *, encoding: str = "", original_md5: str = "", stored_md5: str = ""
@@ -180,16 +271,58 @@ class HeaderPlan:
             original_md5: hex digest of the file, told in our own metadata where the body is compressed.
             stored_md5: hex digest of the body as stored, told as rclone does where the ETag proves nothing.
         """
-        override = self.overrides.get(entry.key)
-        metadata = {**self.base.metadata, **(override.metadata if override else {})}
-        metadata[META_MTIME] = rclone_mtime(entry.mtime_ns)
+        asked = self.asked(entry.key)
+        metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns)}
         if encoding:
             metadata[META_ORIGINAL_MD5] = original_md5
             metadata[META_ORIGINAL_SIZE] = str(entry.size)
         if stored_md5:
             metadata[META_MD5] = rclone_md5(stored_md5)
-        content_type = (override.content_type if override else "") or self.type_of(entry.key)
-        return _replaced(self.base, content_type, encoding, metadata)
+        content_type = asked.content_type or (content_type_of(entry.key) if asked.guess else "")
+        return _replaced(asked.base, content_type, encoding, metadata)
+
+    def for_copy(self, entry: SourceEntry, head: HeadResult) -> PutOptions:
+        """What to send with a copy of an object onto itself, so that it has the headers that are asked for.
+
+        What nothing was asked about stays as the object has it: encoding, storage class (a copy would fall
+        back to STANDARD), encryption, the digests that our own metadata tells, and a content type that was
+        guessed, which may name the charset that was found at the upload.
+
+        Args:
+            entry: the file that the object was made of.
+            head: the object as it is.
+        """
+        asked = self.asked(entry.key)
+        own = {name: head.metadata[name] for name in _OWN_DIGESTS if name in head.metadata}
+        metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns), **own}
+        content_type = self.type_of(entry.key)
+        bare = _without_parameters(content_type)
+        if not asked.content_type and _without_parameters(head.content_type) == bare:
+            content_type = head.content_type
+        options = _replaced(asked.base, content_type, head.content_encoding, metadata)
+        kept: dict[str, Any] = {} if options.storage_class else {"storage_class": head.storage_class}
+        if not options.sse and head.encryption != _CUSTOMER_ENCRYPTION:
+            kept |= {"sse": head.encryption, "sse_kms_key_id": head.kms_key_id}
+        return replace(options, **kept)
+
+
+def _without_parameters(content_type: str) -> str:
+    return content_type.partition(";")[0].strip()
+
+
+def _with_rules(common: HeaderSet, rules: tuple[HeaderRule, ...]) -> HeaderSet:
+    """The headers of keys that these rules match, and no others."""
+    values: dict[str, Any] = {}
+    metadata = dict(common.base.metadata)
+    for rule in rules:
+        if rule.field != "metadata":
+            values[rule.field] = rule.value
+        elif rule.value:
+            metadata[rule.name] = rule.value
+        else:
+            metadata.pop(rule.name, None)
+    content_type = values.pop("content_type", common.content_type)
+    return HeaderSet(replace(common.base, metadata=metadata, **values), content_type, common.guess)
 
 
 def _replaced(base: PutOptions, content_type: str, encoding: str, metadata: dict[str, str]) -> PutOptions:

@@ -99,7 +99,8 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
         result = await _multipart(run, content, part_size, options)
         run.answered(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
-        row = row._replace(part_size=part_size, encoding=content.encoding)
+        asked = headers.digest_of(entry.key)
+        row = row._replace(part_size=part_size, encoding=content.encoding, headers=asked)
         image = await to_thread.run_sync(_image, run, entry.key) if run.inspect else None
         return Uploaded(row, content.size, upload.reason, options.content_type, result.encryption, image)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
+from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
 
@@ -17,11 +18,13 @@ __all__ = (
     "CHECKS",
     "LANES",
     "LIST_ORDERS",
+    "METADATA_UPDATES",
     "SYMLINK_MODES",
     "Check",
     "ConnectOptions",
     "Lane",
     "ListOrder",
+    "MetadataUpdate",
     "Symlinks",
     "SyncOptions",
     "parse_size",
@@ -31,6 +34,8 @@ Check = Literal["auto", "list", "content"]
 CHECKS: tuple[Check, ...] = get_args(Check)
 ListOrder = Literal["auto", "bytes"]
 LIST_ORDERS: tuple[ListOrder, ...] = get_args(ListOrder)
+MetadataUpdate = Literal["copy", "upload", "off"]
+METADATA_UPDATES: tuple[MetadataUpdate, ...] = get_args(MetadataUpdate)
 Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
 Lane = Literal["auto", "wire", "boto"]
@@ -38,7 +43,10 @@ LANES: tuple[Lane, ...] = get_args(Lane)
 
 _SSE_ALGORITHMS = ("", "AES256", "aws:kms", "aws:kms:dsse")
 _CHECKSUMS = ("", "crc32", "crc32c", "crc64nvme", "sha1", "sha256")
-_LISTS = ("stat_fields", "include", "exclude", "rules", "files", "gzip", "protected_prefixes")
+_LISTS = (
+    *("stat_fields", "include", "exclude", "rules", "files", "gzip", "protected_prefixes"),
+    "header_for",
+)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
 
 
@@ -158,6 +166,13 @@ class SyncOptions:
         gzip: extensions (without dot) that are compressed.
         content_type: for every object, instead of guessing.
         guess_content_type: guess by extension.
+        header_for: headers of the keys that match a pattern, ``"*.html:cache-control=no-cache"``; patterns
+            are those of ``include``, of several rules for one header the last that matches counts. They take
+            the place of the headers for every object. Names: :mod:`aios3sync.core.header_rules`.
+        metadata_update: how unchanged objects get the headers that are asked for where others were asked for
+            when they were stored: ``copy`` copies each onto itself on the server, ``upload`` sends it again,
+            ``off`` leaves it as it is. ``None`` copies, but only objects whose headers are recorded; one of
+            the others is also about objects for which that is not known.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
         protected_prefixes: further prefixes (relative to the target) that are never deleted.
         thumbnails: make thumbnails of images that are uploaded, which fit into a square of so many pixels;
@@ -202,6 +217,8 @@ class SyncOptions:
     sse_kms_key_id: str = ""
     sse_customer_key: bytes = field(default=b"", repr=False)
     acl: str = ""
+    header_for: tuple[str, ...] = ()
+    metadata_update: MetadataUpdate | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     request_payer: bool = False
     checksum: str = ""
@@ -218,6 +235,9 @@ class SyncOptions:
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)
+        if self.metadata_update is not None:
+            _choice("metadata_update", self.metadata_update, METADATA_UPDATES)
+        read_header_rules(self.header_for)
         for rule in self.rules:
             _require(len(rule) in (2, 3), f"rules: {rule!r} is not a kind and a pattern")
             _choice("rules", rule[0], ("include", "exclude"))

@@ -14,6 +14,7 @@ __all__ = (
     "Kept",
     "Outcome",
     "Touched",
+    "Updated",
     "Uploaded",
 )
 
@@ -39,6 +40,16 @@ class Adopted:
 
     row: RecordedEntry
     stored: TargetEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The object has other headers now, and the same content; ``size`` are its bytes as stored."""
+
+    row: RecordedEntry
+    size: int
+    content_type: str = ""
+    storage_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +104,4 @@ class Fault:
     forget: bool = False
 
 
-Outcome = Uploaded | Adopted | Touched | Kept | Deleted | Forgotten | Fault
+Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | Fault

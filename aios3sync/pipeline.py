@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -21,7 +21,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync.agreement import Agreement, Step
 from aios3sync.comparing import compare_worker
-from aios3sync.core.actions import CompareDigest, Upload
+from aios3sync.core.actions import CompareDigest, UpdateHeaders, Upload
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
@@ -36,6 +36,7 @@ from aios3sync.run import Run
 from aios3sync.scanner import ScanBatch, Walk
 from aios3sync.spool import Spool
 from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, send_target
+from aios3sync.updating import preview_updates, update_stage
 from aios3sync.uploads import preview_stage, upload_stage
 
 __all__ = ("Pipeline",)
@@ -46,6 +47,14 @@ _GRACE: Final = 4.0
 """Seconds that requests in flight get to end after a stop was asked for."""
 
 T = TypeVar("T")
+
+
+class _Outlets(NamedTuple):
+    """Where a comparison sends what it decides."""
+
+    uploads: MemoryObjectSendStream[list[Upload]]
+    compares: MemoryObjectSendStream[list[CompareDigest]]
+    updates: MemoryObjectSendStream[list[UpdateHeaders]]
 
 
 @dataclass(slots=True)
@@ -122,22 +131,23 @@ class Pipeline:
     async def _compare_and_upload(self) -> None:
         uploads_in, uploads_out = anyio.create_memory_object_stream[list[Upload]](4)
         compares_in, compares_out = anyio.create_memory_object_stream[list[CompareDigest]](4)
-        stage = preview_stage if self.run.options.dry_run else upload_stage
+        updates_in, updates_out = anyio.create_memory_object_stream[list[UpdateHeaders]](4)
+        dry, run, headers = self.run.options.dry_run, self.run, self.headers
         async with anyio.create_task_group() as stages:
-            with uploads_in, compares_in, compares_out:
-                stages.start_soon(stage, self.run, self.headers, uploads_out)
+            with uploads_in, compares_in, compares_out, updates_in:
+                stages.start_soon(preview_stage if dry else upload_stage, run, headers, uploads_out)
+                update = preview_updates if dry else update_stage
+                stages.start_soon(update, run, headers, updates_out, uploads_in.clone())
                 for _ in range(_COMPARERS):
-                    stages.start_soon(compare_worker, self.run, compares_out.clone(), uploads_in.clone())
-                await self._compare_until_certain(uploads_in, compares_in)
+                    stages.start_soon(
+                        compare_worker, run, compares_out.clone(), uploads_in.clone(), updates_in.clone()
+                    )
+                await self._compare_until_certain(_Outlets(uploads_in, compares_in, updates_in))
 
-    async def _compare_until_certain(
-        self,
-        uploads: MemoryObjectSendStream[list[Upload]],
-        compares: MemoryObjectSendStream[list[CompareDigest]],
-    ) -> None:
+    async def _compare_until_certain(self, outlets: _Outlets) -> None:
         """Compare, and once more with (or with a sorted) listing where that turns out to be needed."""
         while True:
-            again = await self._compare(uploads, compares)
+            again = await self._compare(outlets)
             if self.run.stop.signal:
                 return
             if again is None and not self.listed:
@@ -152,19 +162,18 @@ class Pipeline:
             if isinstance(again, OutOfOrderError):
                 self._seen.order = UNORDERED
 
-    async def _compare(
-        self,
-        uploads: MemoryObjectSendStream[list[Upload]],
-        compares: MemoryObjectSendStream[list[CompareDigest]],
-    ) -> Exception | None:
+    async def _compare(self, outlets: _Outlets) -> Exception | None:
         """One comparison; what it needs to be repeated with, or ``None``."""
-        self._detector = detector = Detector(self.run, self._spool, uploads, compares)
+        self._detector = detector = Detector(self.run, self._spool, *outlets)
         self._walk = self._new_walk()
         try:
             if self.listed or not self.run.policy.stat_decides:
                 await self._compare_streams(detector, self._walk)
             else:
-                await detector.compare_unlisted(_steps(Agreement(self._walk, self.manifest)), self._visible)
+                asked = self.run.policy.headers
+                satisfied_by = None if asked is None else asked.satisfied_by
+                agreement = Agreement(self._walk, self.manifest, satisfied_by)
+                await detector.compare_unlisted(_steps(agreement), self._visible)
         except ListingNeededError as error:
             return error
         except OutOfOrderError as error:

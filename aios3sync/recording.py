@@ -26,6 +26,7 @@ from aios3sync.outcomes import (
     Kept,
     Outcome,
     Touched,
+    Updated,
     Uploaded,
 )
 from aios3sync.report import Failure
@@ -188,6 +189,9 @@ class Recorder:
         match outcome:
             case Adopted():
                 tally.settle("adopted")
+            case Updated(row):
+                tally.settle("updated")
+                sink(events.ObjectUpdated(row.key, row.size, row.etag))
             case Touched(_, visible):
                 tally.settle("touched" if visible else "kept")
             case Kept():
@@ -218,7 +222,7 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
             gone.append(outcome.key)
             continue
         match outcome:
-            case Adopted() | Touched():
+            case Adopted() | Touched() | Updated():
                 rows.append(outcome.row)
             case Forgotten() | Fault(forget=True):
                 gone.append(outcome.key)

@@ -12,6 +12,7 @@ __all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "SyncRep
 
 STATES: Final = (
     "uploaded",
+    "updated",
     "kept",
     "touched",
     "adopted",
@@ -37,7 +38,7 @@ class Failure:
 
     Attributes:
         key: relative to the prefix; a path that is no key is shown with its bytes escaped.
-        stage: ``scan``, ``read``, ``compare``, ``upload``, ``delete`` or ``conflict``.
+        stage: ``scan``, ``read``, ``compare``, ``upload``, ``update``, ``delete`` or ``conflict``.
         error: one line.
     """
 
@@ -77,6 +78,7 @@ class SyncReport:
         scanned: files seen in the source.
         planned: items that had to end in one of the STATES; the counts below add up to it.
         uploaded_bytes: bytes sent for uploads that succeeded (compressed where gzip applied).
+        updated: objects with the same content that got other headers, by a copy on the server.
         kept: left as they are. Objects that are not ours are not counted at all.
         conflicts: kept on both sides because either answer could lose something.
         withheld: planned deletes that were not carried out (see ``refused``, failed uploads).
@@ -102,6 +104,7 @@ class SyncReport:
     scanned: int = 0
     uploaded: int = 0
     uploaded_bytes: int = 0
+    updated: int = 0
     kept: int = 0
     touched: int = 0
     adopted: int = 0

@@ -151,10 +151,17 @@ class Run:
         return "ctime" not in self.options.stat_fields
 
     def row(
-        self, entry: SourceEntry, md5: str, etag: str, *, settled: bool, encoding: str = ""
+        self,
+        entry: SourceEntry,
+        md5: str,
+        etag: str,
+        *,
+        settled: bool,
+        encoding: str = "",
+        headers: str = "",
     ) -> RecordedEntry:
-        """A manifest row of this run for a file as it was read."""
-        return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number)
+        """A manifest row of this run for a file as it was read; ``headers`` is a digest of what was asked."""
+        return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number, headers)
 
     def answered(self, encryption: str = "") -> None:
         """The endpoint answered: it is reachable; and how it encrypts tells whether ETags prove anything."""

@@ -264,7 +264,14 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     run.answered(result.encryption)
     if run.events is not events.discard:
         run.events(events.BytesSent(entry.key, entry.size))
-    row = run.row(entry, original, result.etag, settled=body.file.settled, encoding=body.encoding)
+    row = run.row(
+        entry,
+        original,
+        result.etag,
+        settled=body.file.settled,
+        encoding=body.encoding,
+        headers=headers.digest_of(entry.key),
+    )
     sent, content_type = len(body.content), options.content_type
     return Uploaded(row, sent, body.reason, content_type, result.encryption, body.image)
 

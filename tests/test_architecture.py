@@ -60,7 +60,10 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     # What reads small files and sends them beside the session: the one place that joins files and the wire.
     "courier": ({"courier"}, {"store", *STREAMS}),
     "run": ({"run", "recording", "tally", "errorfile"}, STREAMS),
-    "stages": ({"detector", "comparing", "uploads", "dispatch", "multipart", "deletes"}, {"run", *STREAMS}),
+    "stages": (
+        {"detector", "comparing", "uploads", "updating", "dispatch", "multipart", "deletes"},
+        {"run", *STREAMS},
+    ),
     "pipeline": ({"pipeline"}, STAGES),
     "assembly": ({"assembly"}, {"pipeline", *STAGES}),
     "verification": ({"verification", "explanation", "manifest.exchange"}, {"assembly", *STREAMS}),

@@ -24,6 +24,7 @@ DOCUMENTED = {
     "scanned",
     "uploaded",
     "uploaded_bytes",
+    "updated",
     "kept",
     "touched",
     "adopted",
@@ -64,7 +65,7 @@ def test_every_state_is_a_count_of_the_report_p9() -> None:
     assert all(getattr(EMPTY, state) == 0 for state in STATES)
     assert sorted(STATES) == [
         *("adopted", "cancelled", "conflicts", "deleted", "failed", "forgotten"),
-        *("kept", "skipped", "touched", "uploaded", "vanished", "withheld"),
+        *("kept", "skipped", "touched", "updated", "uploaded", "vanished", "withheld"),
     ]
 
 

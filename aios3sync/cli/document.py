@@ -8,7 +8,15 @@ from typing import Any, Final
 from aios3sync.cli.failure import failure_document, tell
 from aios3sync.cli.printing import Lines, json_bytes
 from aios3sync.cli.progress import Progress
-from aios3sync.events import Event, Failed, ObjectDeleted, ObjectUploaded, PhaseBegan, Warned
+from aios3sync.events import (
+    Event,
+    Failed,
+    ObjectDeleted,
+    ObjectUpdated,
+    ObjectUploaded,
+    PhaseBegan,
+    Warned,
+)
 
 __all__ = ("EventLines", "JsonDocument", "event_document")
 
@@ -21,6 +29,8 @@ def event_document(event: Event) -> dict[str, Any] | None:
     match event:
         case ObjectUploaded(key, size, etag, reason):
             return {"event": "uploaded", "key": key, "size": size, "etag": etag, "reason": reason}
+        case ObjectUpdated(key, size, etag):
+            return {"event": "updated", "key": key, "size": size, "etag": etag}
         case ObjectDeleted(key, size):
             return {"event": "deleted", "key": key, "size": size}
         case Failed(failure):
@@ -105,7 +115,8 @@ class EventLines:
         document = event_document(event)
         if document is None:
             return
-        totals = self._progress.totals() if isinstance(event, ObjectUploaded | ObjectDeleted | Failed) else {}
+        counted = isinstance(event, ObjectUploaded | ObjectUpdated | ObjectDeleted | Failed)
+        totals = self._progress.totals() if counted else {}
         self._line(document | totals | self._marks)
 
     def tick(self) -> None:

@@ -306,6 +306,7 @@ _OWN_SHAPES: Final[dict[str, Callable[[str, Any], Any]]] = {
     "delete": _delete,
     "manifest": _manifest,
     "max_delete": _whole,
+    "metadata_update": _any_text,
     "processes": _whole,
     "max_delete_ratio": _number,
     "max_manifest_age": _age,

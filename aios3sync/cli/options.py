@@ -25,7 +25,15 @@ from aios3sync.cli.reading import (
 )
 from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
-from aios3sync.options import CHECKS, LANES, LIST_ORDERS, SYMLINK_MODES, ConnectOptions, SyncOptions
+from aios3sync.options import (
+    CHECKS,
+    LANES,
+    LIST_ORDERS,
+    METADATA_UPDATES,
+    SYMLINK_MODES,
+    ConnectOptions,
+    SyncOptions,
+)
 
 __all__ = (
     "RuledCommand",
@@ -219,6 +227,17 @@ upload_options = _group(
     ),
     click.option(
         "--tag", "tags", type=pair, metavar="NAME=VALUE", multiple=True, help="Object tags; may be repeated."
+    ),
+    click.option(
+        "--header-for",
+        multiple=True,
+        metavar="PATTERN:NAME=VALUE",
+        help="A header of the keys that match, for example '*.html:cache-control=no-cache'.",
+    ),
+    click.option(
+        "--metadata-update",
+        type=click.Choice(METADATA_UPDATES),
+        help="How unchanged objects get headers that were not asked for before (copy).",
     ),
     click.option("--storage-class", metavar="CLASS", help="For example STANDARD_IA."),
     click.option(

@@ -10,7 +10,7 @@ from aios3sync.cli.printing import Lines, count, printable, size_text
 from aios3sync.cli.progress import Progress
 from aios3sync.cli.summary import Conclusion, failure_line
 from aios3sync.cli.views import Conclude, Output
-from aios3sync.events import BytesSent, Event, Failed, ObjectDeleted, ObjectUploaded, Warned
+from aios3sync.events import BytesSent, Event, Failed, ObjectDeleted, ObjectUpdated, ObjectUploaded, Warned
 
 __all__ = ("PlainView", "event_line", "print_conclusion")
 
@@ -26,6 +26,8 @@ def event_line(event: Event, *, dry_run: bool = False) -> str:
     match event:
         case ObjectUploaded(key, _, _, reason):
             return f"{'(dry run) would upload' if dry_run else 'upload'}: {printable(key)} ({reason})"
+        case ObjectUpdated(key):
+            return f"{'(dry run) would update' if dry_run else 'update'}: {printable(key)} (headers)"
         case ObjectDeleted(key):
             return f"{'(dry run) would delete' if dry_run else 'delete'}: {printable(key)}"
         case Failed(failure):

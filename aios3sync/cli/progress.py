@@ -12,6 +12,7 @@ from aios3sync.events import (
     Event,
     Failed,
     ObjectDeleted,
+    ObjectUpdated,
     ObjectUploaded,
     PhaseBegan,
     Planned,
@@ -57,6 +58,7 @@ class Progress:
         uploads, upload_size: planned uploads and their bytes, as far as they are known.
         uploaded, sent: what arrived of them.
         deletes, deleted: planned deletes, and those done.
+        updates, updated: objects that are to get other headers, and those that have them.
         failed: keys that failed.
         failures: the last of them.
     """
@@ -71,6 +73,8 @@ class Progress:
     sent: int = 0
     deletes: int = 0
     deleted: int = 0
+    updates: int = 0
+    updated: int = 0
     failed: int = 0
     warned: int = 0
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=20))
@@ -95,10 +99,13 @@ class Progress:
                 self.scanned_size += size
             case Decided(kept):
                 self.kept += kept
-            case Planned(uploads, size, deletes):
+            case Planned(uploads, size, deletes, updates):
                 self.uploads += uploads
                 self.upload_size += size
                 self.deletes += deletes
+                self.updates += updates
+            case ObjectUpdated():
+                self.updated += 1
             case Failed(failure):
                 self.failed += 1
                 self.failures.append(failure)
@@ -111,13 +118,13 @@ class Progress:
 
     @property
     def ended(self) -> int:
-        """Uploads and deletes done."""
-        return self.uploaded + self.deleted
+        """Uploads, updates and deletes done."""
+        return self.uploaded + self.updated + self.deleted
 
     @property
     def planned(self) -> int:
-        """Uploads and deletes known to be wanted."""
-        return self.uploads + self.deletes
+        """Uploads, updates and deletes known to be wanted."""
+        return self.uploads + self.updates + self.deletes
 
     def totals(self) -> dict[str, Any]:
         """Running totals, as machines read them."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line")
 
 _FINDINGS: Final = {
+    "updated": "updated the headers of {}",
     "touched": "refreshed {}",
     "adopted": "found {} there already",
     "forgotten": "forgot {}",

@@ -20,6 +20,7 @@ __all__ = (
     "NeedListing",
     "Reason",
     "Touch",
+    "UpdateHeaders",
     "Upload",
 )
 
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     MISSING = "missing in the target"
     DRIFTED = "replaced in the target"
     ENCODING = "encoding changed"
+    HEADERS = "other headers are asked for"
     FORCED = "everything was asked for"
     INDETERMINATE = "nothing proves it is the same"
     SAME = "unchanged"
@@ -72,6 +74,19 @@ class Touch:
     source: SourceEntry
     recorded: RecordedEntry
     reason: Reason = Reason.STAT
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateHeaders:
+    """The object has this content and other headers than are asked for: copy it onto itself with these.
+
+    ``settled`` tells whether the stat of ``source`` can be trusted from now on.
+    """
+
+    source: SourceEntry
+    recorded: RecordedEntry
+    settled: bool = True
+    reason: Reason = Reason.HEADERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,4 +148,6 @@ class NeedListing:
     key: str
 
 
-Action = Keep | Upload | Touch | Adopt | Delete | Forget | CompareDigest | Conflict | NeedListing
+Action = (
+    Keep | Upload | UpdateHeaders | Touch | Adopt | Delete | Forget | CompareDigest | Conflict | NeedListing
+)

@@ -15,20 +15,23 @@ from aios3sync.core.actions import (
     NeedListing,
     Reason,
     Touch,
+    UpdateHeaders,
     Upload,
 )
 from aios3sync.core.entries import UNKNOWN
 from aios3sync.core.etag import Proof, proof
+from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.safety import Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aios3sync.core.actions import Action
     from aios3sync.core.entries import Knowledge, RecordedEntry, SourceEntry, TargetEntry
 
 __all__ = (
     "STAT_FIELDS",
+    "AskedHeaders",
     "DeleteMode",
     "Evidence",
     "Policy",
@@ -51,6 +54,37 @@ _KEEP_PROTECTED: Final = Keep(Reason.PROTECTED)
 
 
 @dataclass(frozen=True, slots=True)
+class AskedHeaders:
+    """The headers that objects are to have, as short digests, see :attr:`RecordedEntry.headers`.
+
+    Attributes:
+        digest_of: the digest of the headers that are asked for a key.
+        uniform: the digest that all keys share, ``None`` where it depends on the key.
+        unrecorded: an object whose headers are not recorded is taken to have others. Otherwise such an object
+            is left as it is: what an older version stored would all be written again for nothing.
+        copy: other headers are written by a copy on the server, not by an upload.
+    """
+
+    digest_of: Callable[[str], str]
+    uniform: str | None = None
+    unrecorded: bool = False
+    copy: bool = True
+
+    @property
+    def satisfied_by(self) -> tuple[str, str] | None:
+        """The digests of rows that need no new headers; ``None`` where that depends on the key."""
+        if self.uniform is None:
+            return None
+        return (self.uniform, self.uniform if self.unrecorded else "")
+
+    def differ(self, recorded: RecordedEntry) -> bool:
+        """Whether the object of a row has other headers than are asked for now."""
+        if not recorded.headers:
+            return self.unrecorded
+        return recorded.headers != (self.uniform or self.digest_of(recorded.key))
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The choices that a decision depends on.
 
@@ -63,6 +97,7 @@ class Policy:
         gzip: lower-case extensions without dot whose files are stored compressed.
         opaque_etags: the bucket's encryption makes its ETags prove nothing.
         protection: what is never deleted.
+        headers: what headers unchanged objects are to have, ``None`` where they are not compared.
     """
 
     delete: DeleteMode = "off"
@@ -73,12 +108,14 @@ class Policy:
     gzip: frozenset[str] = frozenset()
     opaque_etags: bool = False
     protection: Protection = field(default_factory=Protection)
+    headers: AskedHeaders | None = None
 
     @property
     def stat_decides(self) -> bool:
-        """Whether a settled, uncompressed file with its recorded stat is kept where nothing was listed."""
+        """Whether what :meth:`Manifest.stats_after` shows decides alone where nothing was listed."""
         plain = self.incremental and not self.content and not self.gzip
-        return plain and self.stat_fields == STAT_FIELDS
+        uniform = self.headers is None or self.headers.uniform is not None
+        return plain and uniform and self.stat_fields == STAT_FIELDS
 
     def encoding(self, key: str) -> str:
         """The content encoding that an upload of ``key`` gets: ``gzip`` or empty."""
@@ -104,8 +141,8 @@ def decide(
     yes     yes                  no          Upload(missing)
     yes     size differs         unknown,    Upload(size)
                                  same ETag
-    yes     same stat, settled   unknown,    Keep
-                                 same ETag
+    yes     same stat, settled   unknown,    Keep; with other headers than are asked for: UpdateHeaders,
+                                 same ETag   or Upload(headers) where a copy is not wanted or too large
     yes     else                 unknown,    CompareDigest with the recorded MD5
                                  same ETag
     yes     yes                  other ETag  size differs and gzip does not apply: Upload(drifted);
@@ -151,8 +188,19 @@ def _decide_recorded(
     if source.size != recorded.size:
         return Upload(source, Reason.SIZE)
     if recorded.settled and not policy.content and same_stat(source, recorded, policy):
-        return _KEEP
+        asked = policy.headers
+        if asked is None or recorded.headers == asked.uniform or not asked.differ(recorded):
+            return _KEEP
+        return _with_headers(source, recorded, asked)
     return CompareDigest(source, recorded, None)
+
+
+def _with_headers(
+    source: SourceEntry, recorded: RecordedEntry, asked: AskedHeaders, md5: str = ""
+) -> UpdateHeaders | Upload:
+    if asked.copy and source.size <= MAX_COPY_SIZE:
+        return UpdateHeaders(source, recorded)
+    return Upload(source, Reason.HEADERS, md5)
 
 
 def _decide_unrecorded(source: SourceEntry, target: Knowledge, policy: Policy) -> Action:
@@ -240,6 +288,7 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     target's ETag or metadata equal               Adopt
     target's ETag or metadata differ              Upload(drifted or content)
     target proves nothing                         Upload(indeterminate)
+    recorded MD5 equal, other headers asked for   UpdateHeaders or Upload(headers)
     recorded MD5 equal, same settled stat         Keep
     recorded MD5 equal, else                      Touch
     recorded MD5 differs                          Upload(content)
@@ -259,6 +308,8 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
         return Upload(source, _why_not_adopted(compare, evidence, policy), evidence.md5)
     if recorded is None or evidence.md5 != recorded.md5:
         return Upload(source, Reason.CONTENT, evidence.md5)
+    if policy.headers is not None and policy.headers.differ(recorded):
+        return _with_headers(source, recorded, policy.headers, evidence.md5)
     if not same_stat(source, recorded, policy):
         return Touch(source, recorded)
     return _KEEP if recorded.settled else Touch(source, recorded, Reason.UNSETTLED)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "GIB",
+    "MAX_COPY_SIZE",
     "MAX_OBJECT_SIZE",
     "MAX_PARTS",
     "MAX_PART_SIZE",
@@ -28,6 +29,8 @@ __all__ = (
 MIB: Final = 1024**2
 GIB: Final = 1024**3
 MAX_PARTS: Final = 10_000
+MAX_COPY_SIZE: Final = 5 * GIB
+"""Of one CopyObject: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html"""
 MIN_PART_SIZE: Final = 5 * MIB
 MAX_PART_SIZE: Final = 5 * GIB
 MAX_OBJECT_SIZE: Final = MAX_PARTS * MAX_PART_SIZE

@@ -21,7 +21,7 @@ from aios3sync.index.batches import facts_of
 from aios3sync.index.behind import Mark, new_mark, saved
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
-from aios3sync.outcomes import Adopted, Deleted, Forgotten, Uploaded
+from aios3sync.outcomes import Adopted, Deleted, Forgotten, Updated, Uploaded
 from aios3sync.report import SyncReport
 
 __all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")
@@ -51,6 +51,12 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
         return (
             prefix + row.key, size, row.etag, outcome.content_type, "", width, height, None, "",
             row.uploaded_at, 0.0, observed, "",
+        )  # fmt: skip
+    if kind is Updated:
+        row = outcome.row
+        return (
+            prefix + row.key, outcome.size, row.etag, outcome.content_type, outcome.storage_class, None, None,
+            None, "", 0.0, 0.0, observed, "",
         )  # fmt: skip
     if kind is Adopted:
         return facts_of(Upsert(_adopted(outcome, prefix), observed))

@@ -127,9 +127,11 @@ class ForwardingStore:
         """See :meth:`ObjectStore.delete_one`."""
         await self.call(Request("DeleteObject", item.key, 0, partial(self.inner.delete_one, item)))
 
-    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+    async def copy(
+        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+    ) -> PutResult:
         """See :meth:`ObjectStore.copy`."""
-        send = partial(self.inner.copy, source_key, key, options)
+        send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
         return await self.call(Request("CopyObject", key, 0, send))
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:

@@ -131,6 +131,7 @@ class HeadResult(NamedTuple):
         content_type, content_encoding: as stored, empty where unset.
         encryption: as in :class:`PutResult`.
         storage_class: empty means STANDARD.
+        kms_key_id: the key of an encryption with KMS, else empty.
     """
 
     size: int
@@ -141,6 +142,7 @@ class HeadResult(NamedTuple):
     content_encoding: str = ""
     encryption: str = ""
     storage_class: str = ""
+    kms_key_id: str = ""
 
 
 class GetResult(NamedTuple):
@@ -328,10 +330,13 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+    async def copy(
+        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+    ) -> PutResult:
         """Copy within the bucket on the server; ``options`` replace the metadata, ``None`` keeps them.
 
-        Atomic and retry-safe. Raises ObjectNotFoundError.
+        Tags are replaced only by ``options`` that have some. With ``source_etag`` only an object that has
+        this ETag is copied. Atomic and retry-safe. Raises ObjectNotFoundError, PreconditionFailedError.
         """
         ...
 

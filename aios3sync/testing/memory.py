@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import md5 as md5_of
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
@@ -230,12 +230,17 @@ class MemoryStore(Unversioned):
         self.objects.pop(item.key, None)
         return True
 
-    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+    async def copy(
+        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+    ) -> PutResult:
         """Copy within the bucket; the copy of a multipart object has a plain ETag."""
         await self._arrive("CopyObject", key)
         source = self._stored("CopyObject", source_key)
+        if source_etag and source.etag != source_etag:
+            _refuse("CopyObject", self._bucket, source_key, "PreconditionFailed")
         if options is not None:
             self._check_conditions("CopyObject", key, options)
+            options = options if options.tags else replace(options, tags=source.options.tags)
         digest = md5_of(source.body, usedforsecurity=False).hexdigest()
         return self._store(key, source.body, options or source.options, digest)
 
@@ -385,6 +390,7 @@ class MemoryStore(Unversioned):
             content_encoding=options.content_encoding,
             encryption=stored.encryption,
             storage_class="" if options.storage_class == "STANDARD" else options.storage_class,
+            kms_key_id=options.sse_kms_key_id if is_opaque_encryption(stored.encryption) else "",
         )
 
     def _entry(self, key: str) -> TargetEntry:

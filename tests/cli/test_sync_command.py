@@ -139,6 +139,31 @@ def test_headers_go_where_they_belong(cli: CommandLine, bucket: Bucket, tree: Pa
     assert tags == [{"Key": "kind", "Value": "test"}]
 
 
+def test_new_headers_of_unchanged_files_are_lines_events_and_a_count(
+    cli: CommandLine, bucket: Bucket, tree: Path
+) -> None:
+    sync = ("sync", tree, bucket.url("p"))
+    cli(*sync, "--cache-control", "max-age=60")
+    rule = ("--cache-control", "max-age=60", "--header-for", "a.txt:cache-control=no-cache")
+    dry = cli(*sync, *rule, "--dry-run", "--no-progress")
+    assert "(dry run) would update: a.txt (headers)" in dry.lines
+    told = cli(*sync, *rule, "--events").events()
+    assert [event["key"] for event in told if event["event"] == "updated"] == ["a.txt"]
+    assert told[-1]["report"]["updated"] == 1
+    assert bucket.head("p/a.txt")["CacheControl"] == "no-cache"
+    off = cli(*sync, "--cache-control", "none", "--metadata-update", "off", "--json").json()
+    assert (off["updated"], off["requests"]) == (0, {})
+    again = cli(*sync, *rule, "--cache-control", "other", "--no-progress")
+    assert "updated the headers of" in again.out
+    assert bucket.head("p/a.txt")["CacheControl"] == "no-cache"
+
+
+def test_a_rule_for_headers_that_is_none_is_wrong_usage(cli: CommandLine, tree: Path) -> None:
+    ended = cli("sync", tree, "s3://b/p", "--header-for", "*.html")
+    assert ended.code == 2
+    assert ended.error.startswith("--header-for: '*.html' is not PATTERN:name=value")
+
+
 def test_json_is_one_document_and_nothing_else(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     ended = cli("sync", tree, bucket.url("p"), "--json")
     assert (ended.code, ended.err) == (0, "")

@@ -21,10 +21,12 @@ from aios3sync.core.actions import (
     NeedListing,
     Reason,
     Touch,
+    UpdateHeaders,
     Upload,
 )
 from aios3sync.core.decision import (
     STAT_FIELDS,
+    AskedHeaders,
     DeleteMode,
     Evidence,
     Policy,
@@ -35,6 +37,7 @@ from aios3sync.core.decision import (
     settle,
 )
 from aios3sync.core.entries import UNKNOWN, Knowledge, RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.safety import Protection
 
 if TYPE_CHECKING:
@@ -67,6 +70,19 @@ class Facts:
     target_size: str  # "same", "other" (than the source)
     gzip: bool
     policy: Policy
+    recorded_headers: str = ""  # "", "before", "asked"
+
+    @property
+    def other_headers(self) -> bool:
+        """Headers are compared, and those of the object are known, or to be taken, to be others."""
+        asked = self.policy.headers
+        if asked is None:
+            return False
+        return asked.unrecorded if self.recorded_headers == "" else self.recorded_headers == "before"
+
+    @property
+    def by_copy(self) -> bool:
+        return self.policy.headers is not None and self.policy.headers.copy
 
     @property
     def agrees(self) -> bool:
@@ -99,6 +115,7 @@ class Facts:
             settled = self.recorded == "settled"
             encoding = self.recorded_encoding
             recorded = RecordedEntry(key, 10, 2, 3, 4, MD5, self.recorded_etag, 0, encoding, settled)
+            recorded = recorded._replace(headers=self.recorded_headers)
         if self.target == "-":
             return source, recorded, None
         if self.target == "unknown":
@@ -116,7 +133,8 @@ def every_fact(policy: Policy) -> Iterator[Facts]:
         ("-", "same stat", "other stat", "other size"), recorded, targets, (False, True)
     ):
         full = replace(policy, gzip=frozenset({"json"}) if gzip else frozenset())
-        yield Facts(source, *row, *target, gzip, full)
+        for headers in ("", "before", "asked") if policy.headers is not None else ("",):
+            yield Facts(source, *row, *target, gzip, full, headers)
 
 
 POLICIES = [
@@ -124,11 +142,24 @@ POLICIES = [
     for delete in ("off", "tracked", "mirror")
     for content, accept, incremental in itertools.product((False, True), repeat=3)
 ]
+ASKED = {
+    "-".join(
+        [
+            "by key" if uniform is None else "uniform",
+            "all" if unrecorded else "recorded",
+            "copy" if copy else "upload",
+        ]
+    ): AskedHeaders(lambda _: "asked", uniform, unrecorded, copy)
+    for uniform in (None, "asked")
+    for unrecorded, copy in itertools.product((False, True), repeat=2)
+}
+POLICIES += [Policy(content=content, headers=asked) for asked in ASKED.values() for content in (False, True)]
 
 
 def policy_id(policy: Policy) -> str:
     flags = [name for name in ("content", "accept_content", "incremental") if getattr(policy, name)]
-    return "-".join([policy.delete, *flags])
+    headers = [name for name, asked in ASKED.items() if asked is policy.headers]
+    return "-".join([policy.delete, *flags, *headers])
 
 
 @dataclass(frozen=True)
@@ -226,8 +257,33 @@ TABLE = (
             and _trusts_target(f)
             and (f.source, f.recorded) == ("same stat", "settled")
             and not f.policy.content
+            and not f.other_headers
         ),
         lambda s, r, t: Keep(Reason.SAME),
+    ),
+    Row(
+        "same stat, settled, but with other headers than are asked for: copied onto itself",
+        lambda f: (
+            _both(f)
+            and _trusts_target(f)
+            and (f.source, f.recorded) == ("same stat", "settled")
+            and not f.policy.content
+            and f.other_headers
+            and f.by_copy
+        ),
+        lambda s, r, t: UpdateHeaders(s, r),
+    ),
+    Row(
+        "same stat, settled, but with other headers than are asked for, and no copy is wanted",
+        lambda f: (
+            _both(f)
+            and _trusts_target(f)
+            and (f.source, f.recorded) == ("same stat", "settled")
+            and not f.policy.content
+            and f.other_headers
+            and not f.by_copy
+        ),
+        lambda s, r, t: Upload(s, Reason.HEADERS),
     ),
     Row(
         "same stat, but asked to look at the content, or too young to trust",
@@ -443,6 +499,15 @@ def test_named_rows(
     assert decide(*facts) == wanted
 
 
+def test_what_is_too_large_for_one_copy_is_uploaded() -> None:
+    """CopyObject ends at 5 GiB; one byte more is sent again, for the same reason."""
+    policy = Policy(headers=AskedHeaders(lambda _: "asked"))
+    for size, wanted in ((MAX_COPY_SIZE, UpdateHeaders), (MAX_COPY_SIZE + 1, Upload)):
+        row = recorded(size=size, headers="before")
+        got = decide(source(size=size), row, UNKNOWN, policy)
+        assert (type(got), got.reason) == (wanted, Reason.HEADERS)  # type: ignore[union-attr]
+
+
 def test_nothing_known_is_an_error() -> None:
     """A key that nobody knows is a mistake of the caller, not a decision."""
     for unknown in (None, UNKNOWN):
@@ -517,6 +582,11 @@ class Found:
     opaque_bucket: bool
     content: bool
     accept: bool
+    headers: str = ""  # "", "asked", "by copy", "by upload": those recorded, or how others are written
+
+    @property
+    def asked(self) -> AskedHeaders | None:
+        return AskedHeaders(lambda _: "asked", copy=self.headers != "by upload") if self.headers else None
 
     @property
     def opaque(self) -> bool:
@@ -565,7 +635,10 @@ class Found:
         key = "a.json"
         seen = source(key) if self.same_stat else source(key, mtime=9)
         digest = {"equal": MD5, "other": OTHER_MD5, "none": ""}[self.recorded_md5]
-        row = None if self.recorded == "-" else recorded(key, md5=digest, settled=self.recorded == "settled")
+        row = None
+        if self.recorded != "-":
+            headers = "asked" if self.headers == "asked" else "before"
+            row = recorded(key, md5=digest, settled=self.recorded == "settled", headers=headers)
         size = 7 if self.gzip else 10
         return CompareDigest(seen, row, target(key, size, self.etag) if self.asks == "target" else None)
 
@@ -579,6 +652,7 @@ class Found:
             accept_content=self.accept,
             gzip=frozenset({"json"} if self.gzip else ()),
             opaque_etags=self.opaque_bucket,
+            headers=self.asked,
         )
 
     def expected(self) -> Action:
@@ -589,6 +663,10 @@ class Found:
             return self._expected_of_target(ask.source, ask.target)
         if self.recorded_md5 != "equal" or ask.recorded is None:
             return Upload(ask.source, Reason.CONTENT, MD5)
+        if self.headers == "by copy":
+            return UpdateHeaders(ask.source, ask.recorded)
+        if self.headers == "by upload":
+            return Upload(ask.source, Reason.HEADERS, MD5)
         if self.same_stat and self.recorded == "settled":
             return Keep(Reason.SAME)
         return Touch(ask.source, ask.recorded, Reason.UNSETTLED if self.same_stat else Reason.STAT)
@@ -617,7 +695,8 @@ def every_finding() -> Iterator[Found]:
     for row, (gzip, opaque, content, accept) in itertools.product(rows, switches):
         for etag, parts, stored in itertools.product(etags, (False, True), answers):
             yield Found("target", *row, etag, parts, stored, gzip, opaque, content, accept)
-        yield Found("recorded", *row, MD5, False, None, gzip, opaque, content, accept)
+        for headers in ("", "asked", "by copy", "by upload"):
+            yield Found("recorded", *row, MD5, False, None, gzip, opaque, content, accept, headers)
 
 
 def test_every_row_of_settle_p13() -> None:
@@ -661,7 +740,20 @@ def situations(draw: st.DrawFn) -> tuple[SourceEntry | None, RecordedEntry | Non
     row = draw(
         st.none()
         | st.builds(
-            RecordedEntry, st.just(key), small, small, small, small, md5s, etags, small, encodings, settled
+            *(
+                RecordedEntry,
+                st.just(key),
+                small,
+                small,
+                small,
+                small,
+                md5s,
+                etags,
+                small,
+                encodings,
+                settled,
+            ),
+            headers=st.sampled_from(["", "before", "asked"]),
         )
     )
     there = draw(st.none() | st.just(UNKNOWN) | st.builds(TargetEntry, st.just(key), small, etags))
@@ -678,6 +770,7 @@ policies = st.builds(
     gzip=st.sampled_from([frozenset(), frozenset({"json"})]),
     opaque_etags=st.booleans(),
     protection=st.builds(Protection, st.booleans(), st.sampled_from([(), ("thumbs/",)])),
+    headers=st.sampled_from([None, *ASKED.values()]),
 )
 evidences = st.builds(
     Evidence,
@@ -817,11 +910,25 @@ def test_law_only_a_settled_equal_stat_is_kept_unseen(
 
 
 @laws
+@given(situations(), policies)
+def test_law_headers_are_written_only_to_what_has_the_content_of_the_file(
+    situation: tuple[Any, Any, Any], policy: Policy
+) -> None:
+    """A copy keeps the content of the object, so it is made only where that is surely the file's."""
+    seen, row, there = situation
+    if isinstance(outcome(situation, policy), UpdateHeaders):
+        assert policy.headers is not None
+        assert row.settled
+        assert same_stat(seen, row, policy)
+        assert there is UNKNOWN or there.etag == row.etag != ""
+
+
+@laws
 @given(questions, evidences, policies)
 def test_law_settle_settles(question: CompareDigest, evidence: Evidence, policy: Policy) -> None:
     """The evidence always ends the question: no second CompareDigest, nothing deleted, nothing forgotten."""
     got = settle(question, evidence, policy)
-    assert isinstance(got, Upload | Adopt | Touch | Keep | Conflict)
+    assert isinstance(got, Upload | UpdateHeaders | Adopt | Touch | Keep | Conflict)
 
 
 @laws

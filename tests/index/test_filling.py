@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from aios3sync.index.opening import open_backend
 from aios3sync.index.progress import IndexProgress
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
-from aios3sync.outcomes import Adopted, Deleted, Forgotten, Kept, Uploaded
+from aios3sync.outcomes import Adopted, Deleted, Forgotten, Kept, Updated, Uploaded
 from aios3sync.store.protocol import ObjectStore, StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -314,6 +315,18 @@ async def test_outcomes_become_rows_with_full_keys(backend: IndexBackend) -> Non
     assert rows["p/b"] == adopted_row, "the bytes as stored, not those of the file"
     assert await marks(backend) == []
     assert await backend.state() == {}
+
+
+async def test_new_headers_of_an_object_reach_its_row_and_keep_what_else_is_known(
+    backend: IndexBackend,
+) -> None:
+    before = uploaded("a")
+    row = before.row._replace(headers="h", uploaded_at=20.0)
+    updated = Updated(row, 3, "text/x-log", "STANDARD_IA")
+    assert await fed(backend, [replace(before, image=(4, 5))], [updated]) == []
+    (found,) = await backend.scan("bucket", "", "", 9)
+    assert (found.content_type, found.storage_class, found.uploaded_at) == ("text/x-log", "STANDARD_IA", 9.0)
+    assert (found.width, found.height) == (4, 5)
 
 
 class Broken:

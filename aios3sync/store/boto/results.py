@@ -85,6 +85,7 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         content_encoding=_content_encoding(answer),
         encryption=_encryption(answer),
         storage_class=answer.get("StorageClass", ""),
+        kms_key_id=answer.get("SSEKMSKeyId", ""),
     )
 
 

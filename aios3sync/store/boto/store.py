@@ -204,9 +204,13 @@ class BotoStore:
         with suppress(ObjectNotFoundError), map_errors("DeleteObject", self._bucket, item.key):
             await self._client.delete_object(**self._at(item.key), **condition, **self._payer)
 
-    async def copy(self, source_key: str, key: str, options: PutOptions | None = None) -> PutResult:
+    async def copy(
+        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+    ) -> PutResult:
         """Copy within the bucket with one CopyObject."""
         source = {f"CopySource{name}": value for name, value in self._customer.items()}
+        if source_etag:
+            source["CopySourceIfMatch"] = source_etag
         with map_errors("CopyObject", self._bucket, key):
             answer = await self._client.copy_object(
                 **self._at(key),

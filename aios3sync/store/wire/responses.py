@@ -74,6 +74,7 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
         content_encoding=_content_encoding(_text(headers.get(b"content-encoding", b""))),
         encryption=_encryption(headers),
         storage_class=_text(headers.get(b"x-amz-storage-class", b"")),
+        kms_key_id=_text(headers.get(b"x-amz-server-side-encryption-aws-kms-key-id", b"")),
     )
 
 

@@ -33,6 +33,7 @@ class Deviations:
         refuses_wrong_md5: a body that does not fit its Content-MD5 is not stored.
         conditional_put: honours If-Match and If-None-Match.
         conditional_multipart: honours them on CompleteMultipartUpload.
+        conditional_copy: copies only an object that has the ETag which was asked for.
         conditional_delete: honours an ETag in DeleteObjects.
         refuses_long_keys: answers an error to a key over 1024 bytes.
         refuses_small_parts: answers EntityTooSmall to parts under 5 MiB.
@@ -49,6 +50,7 @@ class Deviations:
     refuses_wrong_md5: ClassVar[bool] = True
     conditional_put: ClassVar[bool] = True
     conditional_multipart: ClassVar[bool] = True
+    conditional_copy: ClassVar[bool] = True
     conditional_delete: ClassVar[bool] = True
     refuses_long_keys: ClassVar[bool] = True
     refuses_small_parts: ClassVar[bool] = True

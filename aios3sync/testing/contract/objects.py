@@ -205,6 +205,15 @@ class ObjectContract(Deviations):
         assert dict(head.metadata) == {"a": "b"}
         assert head.content_type == "text/plain"
 
+    async def test_a_copy_is_made_only_of_the_object_that_was_meant(self, store: ObjectStore) -> None:
+        result = await put(store, "source", b"body", _FULL)
+        if self.conditional_copy:
+            with pytest.raises(PreconditionFailedError):
+                await store.copy("source", "source", PutOptions(metadata={"a": "b"}), source_etag="0" * 32)
+            assert dict((await store.head("source")).metadata) == dict(_FULL.metadata)
+        await store.copy("source", "source", PutOptions(metadata={"a": "b"}), source_etag=result.etag)
+        assert dict((await store.head("source")).metadata) == {"a": "b"}
+
     async def test_a_copy_of_nothing_is_not_found(self, store: ObjectStore) -> None:
         with pytest.raises(ObjectNotFoundError):
             await store.copy("missing", "target")

@@ -1,0 +1,84 @@
+"""Headers by pattern: what ``*.html:cache-control=no-cache`` means, and for which keys; pure.
+
+A rule names one header: ``cache-control``, ``content-type``, ``content-disposition``, ``content-language``,
+``expires``, ``storage-class``, ``acl`` or ``x-amz-meta-<name>`` for user metadata. An empty value takes the
+header away. The encoding of a body is no header of its own: ``gzip`` decides about it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.core.filters import Rule
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ("METADATA", "HeaderRule", "read_header_rules")
+
+METADATA: Final = "x-amz-meta-"
+_FIELDS: Final = {
+    "acl": "acl",
+    "cache-control": "cache_control",
+    "content-disposition": "content_disposition",
+    "content-language": "content_language",
+    "content-type": "content_type",
+    "expires": "expires",
+    "storage-class": "storage_class",
+}
+# The pattern ends at the first colon that a known header follows: keys may hold colons and equals signs.
+_RULE: Final = re.compile(
+    rf"(?P<pattern>.+?):(?:x-amz-(?=acl|storage-class))?"
+    rf"(?P<name>{'|'.join(_FIELDS)}|{METADATA}[a-z0-9!#$&'*+.^_`|~-]+)=(?P<value>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """One header for the keys that match.
+
+    Attributes:
+        rule: matches keys, as a rule of ``include`` does.
+        field: the field of :class:`~aios3sync.store.protocol.PutOptions`, ``metadata`` for user metadata.
+        name: of the user metadata, in lower case without ``x-amz-meta-``, else empty.
+        value: what is sent; empty for nothing.
+    """
+
+    rule: Rule
+    field: str
+    name: str
+    value: str
+
+    def matches(self, key: str) -> bool:
+        """Whether the rule speaks of this key (relative to the target)."""
+        return self.rule.matches(key)
+
+
+def read_header_rules(texts: Iterable[str]) -> tuple[HeaderRule, ...]:
+    """Rules in their order.
+
+    Raises:
+        UsageError: a text is not a rule; the message names the field ``header_for``.
+    """
+    return tuple(map(_read, texts))
+
+
+def _read(text: str) -> HeaderRule:
+    match = _RULE.fullmatch(text)
+    if match is None:
+        known = ", ".join([*_FIELDS, f"{METADATA}NAME"])
+        raise UsageError(
+            f"header_for: {text!r} is not PATTERN:name=value, for example '*.html:cache-control=no-cache'; "
+            f"names are {known}"
+        )
+    name, value = match["name"].lower(), match["value"].strip()
+    if not value.isprintable():
+        raise UsageError(f"header_for: {text!r}: a header is one line of printable text")
+    rule = Rule(True, match["pattern"], "--header-for")
+    if name.startswith(METADATA):
+        return HeaderRule(rule, "metadata", name.removeprefix(METADATA), value)
+    return HeaderRule(rule, _FIELDS[name], "", value)

@@ -1,0 +1,130 @@
+"""Gives unchanged objects the headers that are asked for now, by a copy of each onto itself on the server.
+
+A copy replaces all headers at once, so that one HEAD before it shows what is to stay as it is. It also proves
+that the object is the recorded one; the copy is made only of that. An object that is gone or was replaced is
+uploaded instead. In a versioned bucket the copy is a new version, as an upload is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aios3sync import events
+from aios3sync.core.actions import Reason, UpdateHeaders, Upload
+from aios3sync.core.etag import part_count
+from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
+from aios3sync.headers import HeaderPlan
+from aios3sync.outcomes import Fault, Updated
+from aios3sync.run import Run
+from aios3sync.store.protocol import HeadResult, ObjectStore, PutResult
+
+__all__ = ("preview_updates", "update_stage")
+
+_AT_ONCE: Final = 32
+"""Copies at once; the session bounds the requests in flight besides."""
+_WAY_OUT: Final = "--metadata-update upload sends the file again, off leaves the headers as they are"
+
+
+async def update_stage(
+    run: Run,
+    headers: HeaderPlan,
+    jobs: MemoryObjectReceiveStream[list[UpdateHeaders]],
+    uploads: MemoryObjectSendStream[list[Upload]],
+) -> None:
+    """Update batches until there are no more; both streams are this stage's own.
+
+    Raises:
+        StoreError: the session is broken.
+    """
+    async with jobs, uploads:
+        async for batch in jobs:
+            await run.recorder.begin()
+            instead: list[Upload] = []
+            waiting = iter(batch)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(min(_AT_ONCE, len(batch))):
+                    tasks.start_soon(_worker, run, headers, waiting, instead)
+            if instead:
+                run.events(events.Planned(len(instead), sum(upload.source.size for upload in instead)))
+                await uploads.send(instead)
+
+
+async def preview_updates(
+    run: Run,
+    headers: HeaderPlan,
+    jobs: MemoryObjectReceiveStream[list[UpdateHeaders]],
+    uploads: MemoryObjectSendStream[list[Upload]],
+) -> None:
+    """What :func:`update_stage` is in a dry run: every update is counted and reported, none is made."""
+    async with jobs, uploads:
+        async for batch in jobs:
+            for action in batch:
+                row = action.recorded
+                run.recorder.add(Updated(row, row.size, headers.type_of(row.key)))
+
+
+async def _worker(
+    run: Run, headers: HeaderPlan, waiting: Iterator[UpdateHeaders], instead: list[Upload]
+) -> None:
+    store = await run.open_store()
+    for action in waiting:
+        if run.stop.signal:
+            return  # the rest is counted as cancelled
+        result = await _update(run, headers, store, action)
+        if isinstance(result, Upload):
+            run.surprised = True
+            instead.append(result)
+        else:
+            run.recorder.add(result)
+
+
+async def _update(
+    run: Run, headers: HeaderPlan, store: ObjectStore, action: UpdateHeaders
+) -> Updated | Fault | Upload:
+    key = run.full_key(action.source.key)
+    try:
+        head = await store.head(key)
+        if not head.etag or head.etag != action.recorded.etag:
+            return Upload(action.source, Reason.DRIFTED)
+        options = headers.for_copy(action.source, head)
+        result = await store.copy(key, key, options, source_etag=head.etag)
+        if not result.etag:
+            result = result._replace(etag=(await store.head(key)).etag)
+    except ObjectNotFoundError:
+        return Upload(action.source, Reason.MISSING)
+    except PreconditionFailedError:
+        return Upload(action.source, Reason.DRIFTED)
+    except StoreError as error:
+        return _not_updated(run, action.source.key, error)
+    run.answered(result.encryption)
+    return _updated(run, headers, action, head, result)
+
+
+def _updated(
+    run: Run, headers: HeaderPlan, action: UpdateHeaders, head: HeadResult, result: PutResult
+) -> Updated:
+    source, recorded = action.source, action.recorded
+    asked = headers.asked(source.key)
+    row = run.row(
+        source,
+        recorded.md5,
+        result.etag,
+        settled=action.settled,
+        encoding=recorded.encoding,
+        headers=asked.digest,
+    )
+    if part_count(result.etag):  # the copy of a multipart object may be one piece, and have a plain ETag
+        row = row._replace(part_size=recorded.part_size)
+    return Updated(
+        row, head.size, headers.type_of(source.key), asked.base.storage_class or head.storage_class
+    )
+
+
+def _not_updated(run: Run, key: str, error: StoreError) -> Fault:
+    fault = run.fault_of(key, "update", error)
+    return fault if error.retryable else replace(fault, error=f"{fault.error}; {_WAY_OUT}")

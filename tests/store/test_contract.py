@@ -78,6 +78,7 @@ class TestBotoStoreOnMoto(ObjectStoreContract):
         ["new\nline", "both\r\n", "x\ny", "x\r\ny"], "its routes do not match a line feed"
     )
     refuses_wrong_md5 = False
+    conditional_copy = False
     conditional_delete = False
     refuses_long_keys = False
     groups_with_start_after = False

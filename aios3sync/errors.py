@@ -6,6 +6,7 @@
     ├── UsageError                  an argument cannot be what it is (also a ValueError)
     ├── SourceError                 the local side as a whole cannot be used
     ├── ManifestError               the local state cannot be used
+    │   ├── DamagedManifestError    its content is not what was written
     │   └── LockedError             another run holds the lock of this pair
     ├── OutOfOrderError             a stream that must ascend does not
     └── StoreError                  an S3 request failed for good
@@ -32,6 +33,7 @@ __all__ = (
     "AioS3SyncError",
     "BucketNotFoundError",
     "CredentialsError",
+    "DamagedManifestError",
     "IntegrityError",
     "ListingError",
     "LockedError",
@@ -62,6 +64,23 @@ class SourceError(AioS3SyncError):
 
 class ManifestError(AioS3SyncError):
     """The manifest cannot be used: unwritable place, foreign format, newer version."""
+
+
+class DamagedManifestError(ManifestError):
+    """What the manifest holds cannot be read, or cannot be what was written; a sync begins a new one.
+
+    Args:
+        reason: what was found.
+        place: its file.
+    """
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(reason, place)
+        self.place = place
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the manifest {self.place!r} is damaged: {self.reason}; the next sync sets it aside"
 
 
 class LockedError(ManifestError):

@@ -20,7 +20,7 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, plan_part_size, plan_parts
-from aios3sync.errors import StoreError
+from aios3sync.errors import StoreError, UsageError
 from aios3sync.hashing import (
     ATTEMPTS,
     CHUNK,
@@ -83,6 +83,8 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded 
                 return run.fault_of(upload.source.key, "upload", error)
         except (StoreError, OSError) as error:
             return run.fault_of(upload.source.key, "upload", error)
+        except UsageError as error:  # of a size that no object has
+            return Fault(upload.source.key, "failed", "upload", str(error))
     raise AssertionError("the last attempt returns")
 
 
@@ -130,6 +132,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     descriptor = await to_thread.run_sync(_open, path)
     try:
         now = entry_of(key, os.fstat(descriptor))
+        plan_part_size(now.size, run.options.part_size)  # refuses what no object can hold before it is hashed
         if known_md5 and now == upload.source:
             # It was hashed after the run began, so the run's beginning is the safe side to judge from.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))

@@ -7,11 +7,15 @@ import os
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aios3sync import LockedError, ManifestError
 from aios3sync.core.entries import RecordedEntry
@@ -330,3 +334,51 @@ async def test_a_file_without_the_column_of_headers_is_used_as_it_is(
         assert (await older.page("a", 10))[0].headers == "h"
     await older.close()
     assert not warnings
+
+
+TIMES = st.integers(-(2**63) * 10**9, 2**63 * 10**9)
+"""Nanoseconds of every time that ``os.stat`` can return: 64-bit seconds."""
+INODES = st.integers(0, 2**64 - 1) | st.sampled_from([2**63 - 1, 2**63, 2**64 - 1])
+WIDE_STATS = st.lists(
+    st.tuples(st.text("ab/é", min_size=1, max_size=4), st.integers(0, 2**63 - 1), TIMES, TIMES, INODES),
+    min_size=1,
+    max_size=9,
+    unique_by=itemgetter(0),
+)
+
+
+@pytest.mark.parametrize("name", ["m.sqlite", "m.json"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stats=WIDE_STATS)
+def test_any_inode_and_any_time_survive_in_both_manifests(
+    stats: list[tuple[str, int, int, int, int]], name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = str(tmp_path_factory.mktemp("m") / name)
+    expected = [RecordedEntry(*values, "0" * 32, "1" * 32) for values in sorted(stats)]
+    # More than one statement writes at once, so that all ways of writing are taken.
+    expected += [row(f"\uffff{number:03}", inode=2**64 - number) for number in range(70)]
+
+    async def write_and_read() -> None:
+        manifest = await opened(path, PAIR, print)
+        await manifest.record(expected, [])
+        await manifest.close()
+        manifest = await opened(path, PAIR, print)
+        assert await manifest.page(None, 1000) == expected
+        assert await manifest.get(expected[0].key) == expected[0]
+        # Files are compared with these, so that one that did not change is known again.
+        known = await to_thread.run_sync(manifest.stats_after, "", 1000)
+        assert known == [entry[:5] for entry in expected]
+        await manifest.close()
+
+    anyio.run(write_and_read)
+
+
+async def test_a_manifest_of_an_earlier_version_with_large_inodes_stays_readable(tmp_path: Path) -> None:
+    """JSON held 64-bit numbers without a sign as numbers."""
+    path = tmp_path / "m.json"
+    files = {"a": {"size": 1, "md5": "0" * 32, "inode": 2**64 - 1, "mtime_ns": -5}}
+    path.write_text(json.dumps({"version": "1.0", "files": files}))
+    manifest = await opened(str(path), PAIR, print)
+    (entry,) = await manifest.page(None, 10)
+    assert (entry.inode, entry.mtime_ns) == (2**64 - 1, -5)
+    await manifest.close()

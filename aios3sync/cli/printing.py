@@ -13,6 +13,7 @@ from typing import IO, Any, TextIO
 
 import orjson
 
+from aios3sync.core.numbers import to_json
 from aios3sync.core.wording import count, duration, escape_json, printable, size_text
 
 __all__ = (
@@ -29,9 +30,23 @@ __all__ = (
 
 
 def json_bytes(document: Any, *, indent: bool = False) -> bytes:
-    """One JSON document and a line end; equal to ``document`` when parsed, and harmless when looked at."""
+    """One JSON document and a line end; equal to ``document`` when parsed, and harmless when looked at.
+
+    A number that 64 bits do not hold becomes a string of its digits.
+    """
     options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
-    return escape_json(orjson.dumps(document, option=options))
+    try:
+        return escape_json(orjson.dumps(document, option=options))
+    except orjson.JSONEncodeError:
+        return escape_json(orjson.dumps(_with_readable_numbers(document), option=options))
+
+
+def _with_readable_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_readable_numbers(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_readable_numbers(item) for item in value]
+    return to_json(value) if type(value) is int else value
 
 
 class Lines:

@@ -13,6 +13,7 @@ from enum import IntEnum
 from threading import Lock
 from typing import NamedTuple
 
+from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import AioS3SyncError
 
 __all__ = ("PendingError", "PendingThumbnails", "Task", "Todo")
@@ -86,7 +87,10 @@ class PendingThumbnails:
         Raises:
             PendingError: as every method here: the file cannot be read or written.
         """
-        rows = ((each.key, int(each.todo), *each[2:6]) for each in tasks)
+        rows = (
+            (each.key, int(each.todo), *map(to_sqlite, (each.size, each.mtime_ns, each.stored)), each.etag)
+            for each in tasks
+        )
         with self._transaction() as base:
             base.executemany(
                 "INSERT OR REPLACE INTO pending (key, todo, size, mtime_ns, stored, etag) "
@@ -102,7 +106,7 @@ class PendingThumbnails:
         )
         with self._transaction() as base:
             rows = base.execute(query, (number, limit)).fetchall()
-        return [Task(row[0], Todo(row[1]), *row[2:]) for row in rows]
+        return [Task(row[0], Todo(row[1]), *map(from_sqlite, row[2:5]), *row[5:]) for row in rows]
 
     def done(self, tasks: Sequence[Task]) -> None:
         """Forget tasks, unless a later one for the same key has come meanwhile."""

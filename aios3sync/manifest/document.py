@@ -26,6 +26,7 @@ import orjson
 from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.numbers import to_json
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
@@ -55,7 +56,7 @@ def load_document(content: bytes) -> tuple[dict[str, RecordedEntry], ManifestSta
         target = document.get("target")
         binding = Binding(**target) if target else None
         state = _state(document, bound=binding is not None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ValueError(f"it has an entry that cannot be read: {error}") from error
     return rows, state, binding
 
@@ -121,12 +122,12 @@ def dump_document(
 def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
     item = {
         "local_path": f"{root}/{row.key}",
-        "size": row.size,
+        "size": to_json(row.size),
         "md5": row.md5,
         "uploaded_at": _timestamp(row.uploaded_at),
-        "mtime_ns": row.mtime_ns,
-        "ctime_ns": row.ctime_ns,
-        "inode": row.inode,
+        "mtime_ns": to_json(row.mtime_ns),
+        "ctime_ns": to_json(row.ctime_ns),
+        "inode": to_json(row.inode),
         "etag": row.etag,
         "part_size": row.part_size,
         "encoding": row.encoding,
@@ -143,7 +144,10 @@ def _kept_by_stat(row: RecordedEntry, headers: tuple[str, str] | None) -> bool:
 def _timestamp(seconds: float) -> str | None:
     if not seconds:
         return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+    except (ValueError, OverflowError):  # of a clock that is beyond the year 9999
+        return None
 
 
 def _seconds(text: object) -> float:

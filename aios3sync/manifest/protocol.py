@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
 
 from aios3sync.core.entries import RecordedEntry
 
@@ -62,9 +62,32 @@ class ManifestState:
     order: str = ""
     opaque_etags: bool = False
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the state of stored values; what is not there has its default, what is unknown is left out.
+
+        Raises:
+            TypeError: a value is of another kind than its default.
+        """
+        defaults = {item.name: item.default for item in fields(cls)}
+        return cls(
+            **{name: _like(value, defaults[name]) for name, value in values.items() if name in defaults}
+        )
+
     def begun(self) -> ManifestState:
         """The state while a run writes: incomplete until it ends well."""
         return replace(self, complete=False)
+
+
+def _like(value: Any, default: Any) -> Any:
+    """A value as its field holds it: JSON has lists for tuples, and may write a time without a fraction."""
+    if isinstance(default, tuple) and isinstance(value, list):
+        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+    if isinstance(default, float) and type(value) is int:
+        return float(value)
+    if type(value) is not type(default):
+        raise TypeError(f"{value!r} is no {type(default).__name__}")
+    return value
 
 
 class Manifest(Protocol):

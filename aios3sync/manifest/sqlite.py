@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,8 @@ import orjson
 from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.errors import ManifestError
+from aios3sync.core.numbers import from_sqlite, to_sqlite
+from aios3sync.errors import DamagedManifestError, ManifestError
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
 __all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")
@@ -60,7 +61,24 @@ _WITHOUT_HEADERS: Final = "SELECT 1 FROM entries WHERE headers = '' LIMIT 1"
 _KEY_AFTER: Final = "SELECT key FROM entries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
+# What a sound row consists of, column by column. A number that SQLite's columns cannot hold is bytes.
+_NUMBER: Final = frozenset({int, bytes})
+_TEXT: Final = frozenset({str})
+_KINDS: Final = {
+    "key": _TEXT,
+    **dict.fromkeys(("size", "mtime_ns", "ctime_ns", "inode"), _NUMBER),
+    **dict.fromkeys(("md5", "etag", "encoding", "headers"), _TEXT),
+    **dict.fromkeys(("part_size", "settled", "run"), frozenset({int})),
+    "uploaded_at": frozenset({float}),
+}
+_ROW_KINDS: Final = tuple(_KINDS[name] for name in RecordedEntry._fields)
+# Result codes (https://www.sqlite.org/rescode.html) that tell of the file's content, not of its surroundings.
+# Our statements are right, so that ERROR ("no such column") means a damaged schema.
+_DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
 T = TypeVar("T")
+_row: Final[Callable[[Any], RecordedEntry]] = partial(tuple.__new__, RecordedEntry)
+"""A third of the time of ``_make``, which is a function of Python."""
 
 
 def is_sqlite(path: str) -> bool:
@@ -78,8 +96,8 @@ class SqliteManifest:
         self._connection = connection
         self._lock = threading.Lock()
         self._place = place
-        stored = self._read_state("binding")
-        self._binding = None if stored is None else Binding(**stored)
+        self._wide = False  # numbers are known to be there that only bytes can hold
+        self._binding = self._read_binding()
 
     @classmethod
     def open(cls, path: str, *, read_only: bool = False) -> SqliteManifest:
@@ -95,16 +113,15 @@ class SqliteManifest:
             raise ManifestError(f"the manifest {path!r} cannot be opened: {error}") from error
         try:
             _prepare(connection, path, read_only=read_only)
-        except sqlite3.OperationalError as error:
+            return cls(connection, path)
+        except sqlite3.Error as error:
             connection.close()
+            if _is_damage(error):
+                raise ValueError(f"it is corrupt: {error}") from error
             raise ManifestError(f"the manifest {path!r} cannot be opened: {error}") from error
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise ValueError(f"it is corrupt: {error}") from error
         except BaseException:
             connection.close()
             raise
-        return cls(connection, path)
 
     @property
     def place(self) -> str:
@@ -124,12 +141,14 @@ class SqliteManifest:
 
     async def state(self) -> ManifestState:
         """The state as last saved."""
-        stored = await self._run(lambda: self._read_state("state"))
-        if stored is None:
-            return ManifestState()
-        known = {item.name for item in fields(ManifestState)}
-        values = {name: value for name, value in stored.items() if name in known}
-        return ManifestState(**{**values, "mounts": tuple(values.get("mounts", ()))})
+
+        def work() -> ManifestState:
+            try:
+                return ManifestState.of(self._read_state("state") or {})
+            except (TypeError, ValueError) as error:
+                raise DamagedManifestError(f"its state cannot be read: {error}", self._place) from error
+
+        return await self._run(work)
 
     async def save_state(self, state: ManifestState) -> None:
         """Replace the state."""
@@ -139,6 +158,13 @@ class SqliteManifest:
                 self._write_state("state", asdict(state))
 
         await self._run(work)
+
+    def _read_binding(self) -> Binding | None:
+        try:
+            stored = self._read_state("binding")
+            return None if stored is None else Binding(**stored)
+        except TypeError as error:
+            raise ValueError("it does not say which pair it belongs to") from error
 
     def _read_state(self, name: str) -> dict[str, Any] | None:
         row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
@@ -164,13 +190,26 @@ class SqliteManifest:
         """Stats of rows greater than ``after``."""
         sql = _ALL_STATS if headers is None else _STATS_WITH_HEADERS
         arguments = (*(headers or ()), after, limit)
-        return self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
+        found: list[Stat] = self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
+        # Rows with bytes equal no file, so that they are read as a whole at first, which tells of the bytes.
+        return list(map(_decoded, found)) if self._wide else found
 
     def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
-        def work() -> list[RecordedEntry]:
-            return list(map(RecordedEntry._make, self._connection.execute(sql, arguments)))
+        return self._locked(lambda: self._sound(self._connection.execute(sql, arguments).fetchall()))
 
-        return self._locked(work)
+    def _sound(self, found: list[Any]) -> list[RecordedEntry]:
+        """Return the rows, if they can be what was written."""
+        wide = False
+        for column, expected in zip(zip(*found, strict=True), _ROW_KINDS, strict=False):
+            kinds = {*map(type, column)}
+            wide = wide or bytes in kinds
+            if not kinds <= expected:
+                raise DamagedManifestError("a row holds what was never written", self._place)
+        self._wide = self._wide or wide
+        try:
+            return list(map(_row, map(_decoded, found) if wide else found))
+        except ValueError as error:
+            raise DamagedManifestError(f"a row holds no number: {error}", self._place) from error
 
     async def key_after(self, after: str, rows: int) -> str | None:
         """The key that stands some rows after another one."""
@@ -179,8 +218,8 @@ class SqliteManifest:
 
     async def get(self, key: str) -> RecordedEntry | None:
         """One row."""
-        row = await self._run(lambda: self._connection.execute(_GET, (key,)).fetchone())
-        return None if row is None else RecordedEntry._make(row)
+        rows = await to_thread.run_sync(self._rows, _GET, (key,))
+        return rows[0] if rows else None
 
     async def count(self) -> int:
         """How many rows there are."""
@@ -195,15 +234,21 @@ class SqliteManifest:
         """Write and drop rows in one transaction."""
 
         def work() -> None:
-            with self._connection:
-                whole = len(rows) - len(rows) % _GROUP
-                for start in range(0, whole, _GROUP):
-                    group = rows[start : start + _GROUP]
-                    self._connection.execute(_INSERT_GROUP, tuple(chain.from_iterable(group)))
-                self._connection.executemany(_INSERT, rows[whole:])
-                self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
+            try:
+                self._write(rows, gone)
+            except OverflowError:  # sqlite3 refuses such a number before anything of its statement is done
+                self._write(list(map(_encoded, rows)), gone)
 
         await self._run(work)
+
+    def _write(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        with self._connection:
+            whole = len(rows) - len(rows) % _GROUP
+            for start in range(0, whole, _GROUP):
+                group = rows[start : start + _GROUP]
+                self._connection.execute(_INSERT_GROUP, tuple(chain.from_iterable(group)))
+            self._connection.executemany(_INSERT, rows[whole:])
+            self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
 
     async def clear(self) -> None:
         """Drop all rows and the state; the binding stays."""
@@ -231,7 +276,26 @@ class SqliteManifest:
             try:
                 return work()
             except sqlite3.Error as error:
+                if _is_damage(error):
+                    raise DamagedManifestError(str(error), self._place) from error
                 raise ManifestError(f"the manifest {self._place!r} failed: {error}") from error
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the error tells that the content of the file is not what SQLite and we have written."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # of the sqlite3 module itself: a text that is not UTF-8
+        return isinstance(error, sqlite3.OperationalError) and "UTF-8" in str(error)
+    return code & 0xFF in _DAMAGE or code == sqlite3.SQLITE_IOERR_SHORT_READ
+
+
+def _encoded(row: RecordedEntry) -> RecordedEntry:
+    return _row((row.key, *map(to_sqlite, row[1:5]), *row[5:]))
+
+
+def _decoded(row: Any) -> Any:
+    """A row, or its first five fields, with numbers for bytes."""
+    return (row[0], *map(from_sqlite, row[1:5]), *row[5:])
 
 
 def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
@@ -245,6 +309,7 @@ def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
+    connection.execute("PRAGMA cell_size_check = ON")  # damage is found where a page is read, not later
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -520,3 +520,11 @@ async def test_the_index_learns_the_thumbnails(
         await s3.sync(source, f"s3://{name}/site", thumbnails=64, index=index, delete="mirror")
         assert [row.key for row in await index.page()] == ["site/text.txt"]
         assert (await index.reconcile(f"s3://{name}", repair=False)).differences == 0
+
+
+def test_a_task_keeps_a_time_that_64_bits_do_not_hold(tmp_path: Path) -> None:
+    pending = PendingThumbnails(str(tmp_path / "x.thumbnails"))
+    task = Task("a", Todo.MAKE, 2**63 - 1, -11_644_473_600 * 10**9 - 5, 3, "e")
+    pending.add([task])
+    assert pending.after(0, 10) == [task._replace(number=1)]
+    pending.close()

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote_plus
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.numbers import LARGEST
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
 from aios3sync.store.protocol import (
@@ -127,13 +128,20 @@ def decoded(answer: Answer, text: str) -> str:
     return unquote_plus(text, errors="strict")
 
 
+def _object_size(size: int) -> int:
+    """Bytes of an object; raises ValueError for what none has, and no column holds."""
+    if not 0 <= size <= LARGEST:
+        raise ValueError(f"a size of {size} bytes")
+    return size
+
+
 def list_page(answer: Answer, token: str | None) -> ListPage:
     """One page; raises ValueError where it cannot be told whether it is the last one."""
     encoded = answer.get("EncodingType") == "url"
     entries = [
         TargetEntry(
             unquote_plus(item["Key"], errors="strict") if encoded else item["Key"],
-            item["Size"],
+            _object_size(item["Size"]),
             item.get("ETag", "").strip('"'),
             item["LastModified"].timestamp() if "LastModified" in item else 0.0,
             item.get("StorageClass", ""),

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 
@@ -23,6 +24,8 @@ __all__ = ("list_page", "parsed_entries", "plain_entries")
 _ROOT: Final = "ListBucketResult"
 _ISO_LENGTHS: Final = (len("2026-11-02T03:04:05Z"), len("2026-11-02T03:04:05.678Z"))
 _new: Final = tuple.__new__
+_LONGEST: Final = 18
+"""Digits that a 64-bit number has room for, whatever they are."""
 
 # Key, LastModified, ETag without its quotes, Size and StorageClass, as they are written.
 _Fields = tuple[str, str, str, str, str]
@@ -118,6 +121,8 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
     for key, modified, etag, size, storage in fields:
         if not (key and size.isascii() and size.isdigit()):
             raise InvalidAnswerError("an entry without key or size")
+        if len(size) > _LONGEST and int(size) > LARGEST:
+            raise InvalidAnswerError("an entry of a size that no object has")
         if encoded and ("%" in key or "+" in key):
             key = unquote_plus(key, errors="strict")
         moment = _timestamp(modified, minutes) if modified else 0.0

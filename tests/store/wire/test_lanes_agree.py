@@ -293,6 +293,7 @@ async def test_answers(opened: Any, call: Any, answer: tuple[int, bytes, dict[st
         whole("<Contents><Key>k</Key></Contents>"),
         whole(entry("k", "-1")),
         whole(entry("k", "1_0")),
+        whole(entry("k", str(2**63))),
         whole(entry("k", "٣")),
         whole(entry("k", more="<LastModified>yesterday</LastModified>")),
         whole("<EncodingType>url</EncodingType>", entry("%FF")),

@@ -106,7 +106,10 @@ class PendingThumbnails:
         )
         with self._transaction() as base:
             rows = base.execute(query, (number, limit)).fetchall()
-        return [Task(row[0], Todo(row[1]), *map(from_sqlite, row[2:5]), *row[5:]) for row in rows]
+        return [
+            Task(key, Todo(todo), from_sqlite(size), from_sqlite(mtime_ns), from_sqlite(stored), *rest)
+            for key, todo, size, mtime_ns, stored, *rest in rows
+        ]
 
     def done(self, tasks: Sequence[Task]) -> None:
         """Forget tasks, unless a later one for the same key has come meanwhile."""

@@ -1,4 +1,4 @@
-"""Files whose stat no 64-bit column holds are files like any other: sent once, known again, in the way of none."""
+"""Files whose stat no 64-bit column holds are files like any other: sent once, and known again."""
 
 from __future__ import annotations
 

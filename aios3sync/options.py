@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from aios3sync.fieldtypes import FilePath, Seconds, Size, conform, parse_size
 
 __all__ = (
     "CHECKS",
@@ -43,24 +42,6 @@ LANES: tuple[Lane, ...] = get_args(Lane)
 
 _SSE_ALGORITHMS = ("", "AES256", "aws:kms", "aws:kms:dsse")
 _CHECKSUMS = ("", "crc32", "crc32c", "crc64nvme", "sha1", "sha256")
-_LISTS = (
-    *("stat_fields", "include", "exclude", "rules", "files", "gzip", "protected_prefixes"),
-    "header_for",
-)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
-
-
-def parse_size(text: str) -> int:
-    """Read a size such as ``16M``, ``16MiB``, ``1.5g`` or ``1048576`` into bytes (powers of 1024).
-
-    Raises:
-        UsageError: the text is not a size.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise UsageError(f"{text!r} is not a size; write for example 16M or 1048576")
-    power = " kmgt".index(match[2].lower() or " ")
-    return int(float(match[1]) * 1024**power)
 
 
 def _require(condition: object, message: str) -> None:
@@ -101,20 +82,21 @@ class ConnectOptions:
     profile: str | None = None
     region: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"
-    ca_bundle: str | None = None
+    ca_bundle: FilePath | None = None
     verify_tls: bool = True
     anonymous: bool = False
     lane: Lane = "auto"
     etags: Literal["md5", "opaque"] = "md5"
     workers: int = 256
-    memory: int = 256 * MIB
-    connect_timeout: float = 10.0
-    read_timeout: float = 60.0
+    memory: Size = 256 * MIB
+    connect_timeout: Seconds = 10.0
+    read_timeout: Seconds = 60.0
     max_attempts: int = 5
-    bandwidth: int = 0
+    bandwidth: Size = 0
     processes: int | None = None
 
     def __post_init__(self) -> None:
+        conform(self)
         _choice("addressing", self.addressing, ("auto", "path", "virtual"))
         _choice("lane", self.lane, LANES)
         _choice("etags", self.etags, ("md5", "opaque"))
@@ -123,7 +105,8 @@ class ConnectOptions:
         _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")
         _require(self.processes is None or 0 <= self.processes <= 64, "processes: not between 0 and 64")
         _require(self.bandwidth >= 0, f"bandwidth: {self.bandwidth} is negative")
-        _require(self.connect_timeout > 0 and self.read_timeout > 0, "timeouts must be above 0 s")
+        _require(self.connect_timeout > 0, "connect_timeout: must be above 0 s")
+        _require(self.read_timeout > 0, "read_timeout: must be above 0 s")
         if self.endpoint_url is not None:
             _require(
                 re.match(r"https?://[^/\s]+", self.endpoint_url),
@@ -185,7 +168,7 @@ class SyncOptions:
     dry_run: bool = False
     incremental: bool = True
     accept_content: bool = False
-    max_manifest_age: float = 24 * 3600.0
+    max_manifest_age: Seconds = 24 * 3600.0
     list_order: ListOrder = "auto"
     list_workers: int = 0
     stat_fields: tuple[str, ...] = STAT_FIELDS
@@ -201,9 +184,9 @@ class SyncOptions:
     delete_protected: bool = False
     delete_excluded: bool = False
     delete_despite_errors: bool = False
-    manifest: str | Literal[False] | None = None
-    multipart_threshold: int = 16 * MIB
-    part_size: int = 16 * MIB
+    manifest: FilePath | Literal[False] | None = None
+    multipart_threshold: Size = 16 * MIB
+    part_size: Size = 16 * MIB
     gzip: tuple[str, ...] = ()
     content_type: str = ""
     guess_content_type: bool = True
@@ -226,9 +209,7 @@ class SyncOptions:
     thumbnails: int = 0
 
     def __post_init__(self) -> None:
-        for name in _LISTS:  # a text is a sequence too: of letters, each of which would be taken for an item
-            value = getattr(self, name)
-            _require(not isinstance(value, str | bytes), f"{name}: {value!r} is one text, give a list")
+        conform(self)
         _choice("check", self.check, CHECKS)
         _choice("delete", self.delete, get_args(DeleteMode))
         _choice("list_order", self.list_order, LIST_ORDERS)
@@ -273,13 +254,9 @@ class SyncOptions:
         for name in changes:
             _require(name in known, f"{name!r} is not a sync option; known are: {', '.join(sorted(known))}")
         base = {} if options is None else {name: getattr(options, name) for name in known}
-        return cls(**{**base, **{name: _frozen(value) for name, value in changes.items()}})
+        return cls(**{**base, **changes})
 
     def ordered_rules(self) -> tuple[tuple[str, ...], ...]:
         """All filter rules in the order in which they are tried; the last match wins."""
         excludes: tuple[tuple[str, ...], ...] = tuple(("exclude", pattern) for pattern in self.exclude)
         return excludes + tuple(("include", pattern) for pattern in self.include) + self.rules
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -33,7 +33,10 @@ STAGES = {"stages", "run", *STREAMS}
 LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"errors"}, set()),
     "core": ({"core"}, {"errors"}),
-    "values": ({"options", "events", "report", "outcomes", "endpoint_profile"}, {"core", "errors"}),
+    "values": (
+        {"fieldtypes", "options", "events", "report", "outcomes", "endpoint_profile"},
+        {"core", "errors"},
+    ),
     "protocol": ({"store.protocol", "store.queue"}, VALUES),
     "store": ({"store"}, {*SEAM, "public"}),  # the package's version, for the user agent
     "streams": (

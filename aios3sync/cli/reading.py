@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import re
 import sys
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
-from typing import Final
 
 import click
 
 from aios3sync.core.filters import read_rules
 from aios3sync.errors import UsageError
-from aios3sync.options import parse_size
+from aios3sync.fieldtypes import parse_seconds, parse_size
 
 __all__ = (
     "http_date",
@@ -30,12 +28,9 @@ __all__ = (
     "size",
 )
 
-_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
-_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 def size(text: str) -> int:
-    """Bytes, as :func:`~aios3sync.options.parse_size` reads them."""
+    """Bytes, as :func:`~aios3sync.fieldtypes.parse_size` reads them."""
     try:
         return parse_size(text)
     except UsageError as error:
@@ -44,10 +39,10 @@ def size(text: str) -> int:
 
 def seconds(text: str) -> float:
     """A duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise click.BadParameter(f"{text!r} is not a duration; write for example 24h, 30m or 3600")
-    return float(match[1]) * _SECONDS[match[2]]
+    try:
+        return parse_seconds(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def pair(text: str) -> tuple[str, str]:

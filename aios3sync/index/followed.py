@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from aios3sync.errors import UsageError
+from aios3sync.fieldtypes import Seconds, conform
 
 __all__ = ("FollowOptions", "FollowReport", "Stopping")
 
@@ -34,10 +35,10 @@ class FollowOptions:
     """
 
     receivers: int = 4
-    wait: float = 20.0
+    wait: Seconds = 20.0
     drain: bool = False
     drop_poison: bool = False
-    remember_removals: float = 15 * 86400.0
+    remember_removals: Seconds = 15 * 86400.0
 
     @classmethod
     def of(cls, options: FollowOptions | None, changes: Mapping[str, Any]) -> FollowOptions:
@@ -53,6 +54,7 @@ class FollowOptions:
         return replace(options or cls(), **changes)
 
     def __post_init__(self) -> None:
+        conform(self)
         if not 1 <= self.receivers <= 64:
             raise UsageError(f"receivers: {self.receivers} is not between 1 and 64")
         if not 0 <= self.wait <= 20:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from aios3sync.errors import UsageError
+from aios3sync.fieldtypes import Seconds, conform
 from aios3sync.stats.numbers import Mode
 
 __all__ = ("StatsOptions",)
@@ -36,7 +37,7 @@ class StatsOptions:
     gzip: tuple[str, ...] = ()
     use_cache: bool = True
     refresh: bool = False
-    max_age: float | None = None
+    max_age: Seconds | None = None
     background: bool = False
     deltaglider: bool = False
     list_workers: int = 0
@@ -44,6 +45,7 @@ class StatsOptions:
     sse_customer_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
+        conform(self)
         if self.mode not in get_args(Mode):
             raise UsageError(f"mode: {self.mode!r} is not one of quick, sampled and detailed")
         if self.every and self.mode != "detailed":
@@ -62,10 +64,7 @@ class StatsOptions:
             raise UsageError(
                 "background: it answers from the cache, and refresh forbids that; give one of them"
             )
-        given: Any = self.gzip
-        if isinstance(given, str):
-            raise UsageError("gzip: give a sequence of extensions, for example ('css', 'js')")
-        plain = tuple(sorted({extension.lower().lstrip(".") for extension in given}))
+        plain = tuple(sorted({extension.lower().lstrip(".") for extension in self.gzip}))
         object.__setattr__(self, "gzip", plain)
 
     @classmethod

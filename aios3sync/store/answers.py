@@ -154,7 +154,8 @@ _WRONG_REGION: Final = frozenset(
 
 # Requests whose bare 404 can only mean the bucket, because they are about nothing else.
 _OF_BUCKET: Final = frozenset(
-    {"DeleteObjects", "GetBucketVersioning", "ListMultipartUploads", "ListObjectVersions", "ListObjectsV2"}
+    {"DeleteObjects", "GetBucketVersioning", "ListMultipartUploads"}
+    | {"ListObjectVersions", "ListObjects", "ListObjectsV2"}
 )
 # Requests for which no object has to exist: their bare 404 is the mistake of a server or a proxy.
 _OF_NEW_OBJECT: Final = frozenset({"CreateMultipartUpload", "PutObject"})

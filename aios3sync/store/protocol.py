@@ -161,8 +161,8 @@ class ListPage(NamedTuple):
     Attributes:
         entries: full keys, in the order of the endpoint; any number of them, also none.
         prefixes: CommonPrefixes, where a delimiter was given.
-        next_token: the continuation token, or ``None`` at the end. A page that says it is truncated and
-            has no token raises ListingError instead of ending the listing.
+        next_token: what to ask for the next page with, opaque, or ``None`` at the end. A page that says it
+            is truncated and does not lead on raises ListingError instead of ending the listing.
     """
 
     entries: list[TargetEntry]

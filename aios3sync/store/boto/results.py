@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.numbers import LARGEST
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
+from aios3sync.store.markers import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
 from aios3sync.store.protocol import (
     DeleteError,
     GetResult,
@@ -34,6 +35,7 @@ __all__ = (
     "head_result",
     "list_page",
     "listed_parts",
+    "marker_page",
     "put_result",
     "refuse_html",
     "seconds",
@@ -44,7 +46,6 @@ __all__ = (
 
 Answer = Mapping[str, Any]
 Marker = TypeVar("Marker", str, int)
-_NO_WAY_ON: Final = "a truncated page does not say where the next one starts"
 
 
 def unquoted(etag: str) -> str:
@@ -110,9 +111,8 @@ def whole_answer(operation: str, bucket: str, key: str | None = None) -> Iterato
         what = "the answer is not a whole answer of S3"
         message = f"{subject(operation, bucket, key)}: {what} ({one_line(repr(error))})"
         kind = ListingError if operation.startswith("List") else UnavailableError
-        raise kind(
-            message, operation=operation, bucket=bucket, key=key, code="InvalidAnswer", status=200
-        ) from error
+        code = NO_TOKEN if isinstance(error, NoTokenError) else "InvalidAnswer"
+        raise kind(message, operation=operation, bucket=bucket, key=key, code=code, status=200) from error
 
 
 def refuse_html(answer: Answer) -> None:
@@ -136,7 +136,31 @@ def _object_size(size: int) -> int:
 
 
 def list_page(answer: Answer, token: str | None) -> ListPage:
-    """One page; raises ValueError where it cannot be told whether it is the last one."""
+    """One page of ListObjectsV2.
+
+    Raises:
+        ValueError: it cannot be told whether it is the last one.
+        NoTokenError: it is not the last one, and does not say where the next one starts.
+    """
+    page = _page(answer)
+    if not answer["IsTruncated"]:
+        return page
+    following = answer.get("NextContinuationToken", "")
+    if not following or following == token:
+        raise NoTokenError
+    return page._replace(next_token=following)
+
+
+def marker_page(answer: Answer, marker: str) -> ListPage:
+    """One page of ListObjects, which answers a request with ``marker``; raises as :func:`list_page`."""
+    page = _page(answer)
+    if not answer["IsTruncated"]:
+        return page
+    told = decoded(answer, answer.get("NextMarker", ""))
+    return page._replace(next_token=marker_after(page.entries, page.prefixes, told, marker))
+
+
+def _page(answer: Answer) -> ListPage:
     encoded = answer.get("EncodingType") == "url"
     entries = [
         TargetEntry(
@@ -149,12 +173,7 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
         for item in answer.get("Contents", ())
     ]
     prefixes = [decoded(answer, item["Prefix"]) for item in answer.get("CommonPrefixes", ())]
-    if not answer["IsTruncated"]:
-        return ListPage(entries, prefixes, None)
-    following = answer.get("NextContinuationToken", "")
-    if not following or following == token:
-        raise ValueError(_NO_WAY_ON)
-    return ListPage(entries, prefixes, following)
+    return ListPage(entries, prefixes, None)
 
 
 def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
@@ -175,7 +194,7 @@ def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
         return VersionPage(versions, None)
     following = (decoded(answer, answer.get("NextKeyMarker", "")), answer.get("NextVersionIdMarker", ""))
     if not following[0] or following == token:
-        raise ValueError(_NO_WAY_ON)
+        raise ValueError(NO_WAY_ON)
     return VersionPage(versions, following)
 
 
@@ -193,7 +212,7 @@ def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Mar
     """The markers of the next page; raises ValueError where they do not lead on."""
     following = {name: marker for name, marker in markers.items() if marker}
     if not following or following == dict(previous):
-        raise ValueError(_NO_WAY_ON)
+        raise ValueError(NO_WAY_ON)
     return following
 
 

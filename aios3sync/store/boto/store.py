@@ -26,6 +26,7 @@ from aios3sync.store.boto.results import (
     head_result,
     list_page,
     listed_parts,
+    marker_page,
     put_result,
     refuse_html,
     seconds,
@@ -33,6 +34,7 @@ from aios3sync.store.boto.results import (
     whole_answer,
 )
 from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
+from aios3sync.store.markers import MarkerPaging
 from aios3sync.store.parameters import (
     checksum_member,
     conditions,
@@ -95,6 +97,7 @@ class BotoStore:
         self._customer = sse_customer(sse_customer_key)
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._directory = is_directory_bucket(bucket)
+        self._paging = MarkerPaging()
 
     @property
     def bucket(self) -> str:
@@ -174,20 +177,33 @@ class BotoStore:
         delimiter: str = "",
         max_keys: int = 1000,
     ) -> ListPage:
-        """Get one page with one ListObjectsV2."""
-        parameters = {"ContinuationToken": token, "StartAfter": start_after, "Delimiter": delimiter}
-        with map_errors("ListObjectsV2", self._bucket):
-            answer = await self._client.list_objects_v2(
-                Bucket=self._bucket,
-                Prefix=prefix,
-                MaxKeys=max_keys,
-                # Asked for by name, because then botocore leaves the decoding to us.
-                EncodingType="url",
-                **{name: value for name, value in parameters.items() if value},
-                **self._payer,
-            )
-        with whole_answer("ListObjectsV2", self._bucket):
-            return list_page(answer, token)
+        """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
+        common = {
+            "Bucket": self._bucket,
+            "Prefix": prefix,
+            "MaxKeys": max_keys,
+            # Asked for by name, because then botocore leaves the decoding to us.
+            "EncodingType": "url",
+            **({"Delimiter": delimiter} if delimiter else {}),
+            **self._payer,
+        }
+
+        async def by_token() -> ListPage:
+            places = {"ContinuationToken": token, "StartAfter": start_after}
+            with map_errors("ListObjectsV2", self._bucket):
+                answer = await self._client.list_objects_v2(
+                    **common, **{name: value for name, value in places.items() if value}
+                )
+            with whole_answer("ListObjectsV2", self._bucket):
+                return list_page(answer, token)
+
+        async def by_marker(marker: str) -> ListPage:
+            with map_errors("ListObjects", self._bucket):
+                answer = await self._client.list_objects(**common, **({"Marker": marker} if marker else {}))
+            with whole_answer("ListObjects", self._bucket):
+                return marker_page(answer, marker)
+
+        return await self._paging.page(token, start_after, by_token, by_marker)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""

@@ -20,7 +20,9 @@ _EVENTS: Final = (
     *("request-created", "choose-signer", "before-sign", "before-send", "response-received"),
     *("before-parse", "needs-retry", "after-call", "after-call-error"),
 )
-_OPERATIONS: Final = ("PutObject", "UploadPart", "ListObjectsV2", "DeleteObjects", "HeadObject", "GetObject")
+_OPERATIONS: Final = (
+    *("PutObject", "UploadPart", "ListObjectsV2", "ListObjects", "DeleteObjects", "HeadObject", "GetObject"),
+)
 _KNOWN_AUTHORS: Final = frozenset({"aioboto3", "aiobotocore", "aios3sync", "boto3", "botocore"})
 
 _CUSTOM: Final = frozenset({"local_addr", "resolver", "socket_factory", "ssl", "ssl_context"})

@@ -1,4 +1,4 @@
-"""Pages of ListObjectsV2 as values of the seam; pure, and made for speed: a page has a thousand keys.
+"""Pages of both versions of ListObjects as values of the seam; pure, made for speed: a page has 1,000 keys.
 
 The entries of a page make nearly all of it, and nearly every server writes them in the same plain form. That
 form is read by one regular expression, which is a third of the work of an XML parser; whatever is written
@@ -16,10 +16,11 @@ from xml.etree.ElementTree import Element
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.numbers import LARGEST
+from aios3sync.store.markers import NoTokenError, marker_after
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 
-__all__ = ("list_page", "parsed_entries", "plain_entries")
+__all__ = ("list_page", "marker_page", "parsed_entries", "plain_entries")
 
 _ROOT: Final = "ListBucketResult"
 _ISO_LENGTHS: Final = (len("2026-11-02T03:04:05Z"), len("2026-11-02T03:04:05.678Z"))
@@ -51,29 +52,52 @@ _END: Final = "</Contents>"
 
 
 def list_page(body: bytes, token: str | None) -> ListPage:
-    """One page, which answers a request with ``token``.
+    """One page of ListObjectsV2, which answers a request with ``token``.
 
     Raises:
         InvalidAnswerError: it is no page, or it cannot be told whether it is the last one.
+        NoTokenError: it is not the last one, and does not say where the next one starts.
     """
+    page, facts = _page(body)
+    if not _truncated(facts):
+        return page
+    following = facts.get("NextContinuationToken", "")
+    if not following or following == token:
+        raise NoTokenError
+    return page._replace(next_token=following)
+
+
+def marker_page(body: bytes, marker: str) -> ListPage:
+    """One page of ListObjects, which answers a request with ``marker``; raises as :func:`list_page`."""
+    page, facts = _page(body)
+    if not _truncated(facts):
+        return page
+    try:
+        told = _name(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
+    except ValueError as error:
+        raise InvalidAnswerError("a marker that is none") from error
+    return page._replace(next_token=marker_after(page.entries, page.prefixes, told, marker))
+
+
+def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:
+    """What a page shows, and what it says of itself."""
     root, fields = plain_entries(body) or parsed_entries(body)
     space = root.tag.removesuffix(_ROOT)
     facts = children(root)
     encoded = facts.get("EncodingType") == "url"
-    truncated = facts.get("IsTruncated", "").strip()
-    if truncated not in ("true", "false"):
-        raise InvalidAnswerError("no IsTruncated")
     try:
         entries = _entries(fields, encoded)
         prefixes = [_name(prefix, encoded) for prefix in _prefixes(root, space)]
     except (ValueError, OverflowError) as error:
         raise InvalidAnswerError("an entry that is not one") from error
-    if truncated == "false":
-        return ListPage(entries, prefixes, None)
-    following = facts.get("NextContinuationToken", "")
-    if not following or following == token:
-        raise InvalidAnswerError("a truncated page does not say where the next one starts")
-    return ListPage(entries, prefixes, following)
+    return ListPage(entries, prefixes, None), facts
+
+
+def _truncated(facts: dict[str, str]) -> bool:
+    said = facts.get("IsTruncated", "").strip()
+    if said not in ("true", "false"):
+        raise InvalidAnswerError("no IsTruncated")
+    return said == "true"
 
 
 def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:

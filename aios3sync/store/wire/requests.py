@@ -178,8 +178,21 @@ class RequestBuilder:
             "max-keys": str(size),
             "start-after": start_after,
         }
+        return self._listing("ListObjectsV2", prefix, parameters)
+
+    def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> Request:
+        """ListObjects."""
+        parameters = {
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "marker": marker,
+            "max-keys": str(size),
+        }
+        return self._listing("ListObjects", prefix, parameters)
+
+    def _listing(self, operation: str, prefix: str, parameters: Mapping[str, str | None]) -> Request:
         query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
-        return _request("ListObjectsV2", None, "GET", canonical_query(query), headers_of(self._payer))
+        return _request(operation, None, "GET", canonical_query(query), headers_of(self._payer))
 
     def delete_batch(self, items: Sequence[DeleteItem]) -> Request:
         """DeleteObjects."""

@@ -28,6 +28,7 @@ from aios3sync.store.answers import ErrorAnswer, error_from, one_line, other_byt
 from aios3sync.store.boto import BotoStore
 from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
 from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.markers import NO_TOKEN, MarkerPaging, NoTokenError
 from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
     Body,
@@ -45,7 +46,7 @@ from aios3sync.store.wire.headers import InvalidRequestError
 from aios3sync.store.wire.http1 import Answer, ExchangeError
 from aios3sync.store.wire.lane import Route, WireLane
 from aios3sync.store.wire.learning import told_region, told_skew
-from aios3sync.store.wire.listings import list_page
+from aios3sync.store.wire.listings import list_page, marker_page
 from aios3sync.store.wire.presigning import UrlSigner
 from aios3sync.store.wire.requests import Request, RequestBuilder
 from aios3sync.store.wire.sigv4 import moment
@@ -83,6 +84,7 @@ class WireStore(ForwardingStore):
         self._bucket = boto.bucket
         self._opaque_etags = boto.capabilities.opaque_etags
         self._requests = RequestBuilder(sse_customer_key, request_payer)
+        self._paging = MarkerPaging()
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -152,13 +154,25 @@ class WireStore(ForwardingStore):
         delimiter: str = "",
         max_keys: int = 1000,
     ) -> ListPage:
-        """Get one page with one ListObjectsV2."""
-        with self._valid("ListObjectsV2"):
-            request = self._requests.list_page(prefix, token, start_after, delimiter, max_keys)
-        answer = await self._ask(request)
-        self._refuse_hidden_error(request, answer)
-        with self._whole(request):
-            return list_page(answer.body, token)
+        """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
+
+        async def by_token() -> ListPage:
+            with self._valid("ListObjectsV2"):
+                request = self._requests.list_page(prefix, token, start_after, delimiter, max_keys)
+            answer = await self._ask(request)
+            self._refuse_hidden_error(request, answer)
+            with self._whole(request):
+                return list_page(answer.body, token)
+
+        async def by_marker(marker: str) -> ListPage:
+            with self._valid("ListObjects"):
+                request = self._requests.marker_page(prefix, marker, delimiter, max_keys)
+            answer = await self._ask(request)
+            self._refuse_hidden_error(request, answer)
+            with self._whole(request):
+                return marker_page(answer.body, marker)
+
+        return await self._paging.page(token, start_after, by_token, by_marker)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
@@ -297,13 +311,14 @@ class WireStore(ForwardingStore):
     def _whole(self, request: Request) -> Iterator[None]:
         try:
             yield
-        except InvalidAnswerError as error:
+        except (InvalidAnswerError, NoTokenError) as error:
             raise self._not_whole(request, error) from error
 
-    def _not_whole(self, request: Request, error: InvalidAnswerError) -> StoreError:
+    def _not_whole(self, request: Request, error: InvalidAnswerError | NoTokenError) -> StoreError:
         kind = ListingError if request.operation.startswith("List") else UnavailableError
         text = f"the answer is not a whole answer of S3 ({one_line(str(error))})"
-        return self._error(kind, request, "InvalidAnswer", text, 200)
+        code = NO_TOKEN if isinstance(error, NoTokenError) else "InvalidAnswer"
+        return self._error(kind, request, code, text, 200)
 
     @contextmanager
     def _valid(self, operation: str, key: str | None = None) -> Iterator[None]:

@@ -1,0 +1,118 @@
+"""Goes on with a listing by marker where an endpoint answers ListObjectsV2 with the pages of ListObjects.
+
+Old Ceph gateways, appliances and some small servers ignore ``list-type=2``: their truncated page has no
+continuation token. The same page is then asked for with ListObjects, and so are all later ones. That is
+complete, because the first version of the API says where the next page begins: after ``NextMarker``, and
+where there is none, after the last name of the page. What does not follow from that is an error, as for every
+listing whose end is not known to be its end (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjects.html).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from operator import lt
+from typing import Final
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.errors import ListingError, StoreError
+from aios3sync.store.protocol import ListPage
+
+__all__ = ("NO_TOKEN", "NO_WAY_ON", "Marker", "MarkerPaging", "NoTokenError", "marker_after")
+
+NO_TOKEN: Final = "NoContinuationToken"  # noqa: S105 - no password
+"""The code of the ListingError that a page raises which does not lead on."""
+NO_WAY_ON: Final = "a truncated page does not say where the next one starts"
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Marker(str):
+    """A token of ours: the page that comes after this name is to be asked for with ListObjects."""
+
+    __slots__ = ()
+
+
+class NoTokenError(ValueError):
+    """A truncated page does not lead on."""
+
+    def __init__(self) -> None:
+        super().__init__(NO_WAY_ON)
+
+
+def marker_after(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: str, marker: str) -> Marker:
+    """Where the page after a truncated one of ListObjects begins.
+
+    Args:
+        entries: the keys of the page.
+        prefixes: its CommonPrefixes.
+        told: its ``NextMarker``, decoded; empty where it has none.
+        marker: what the page was asked for with.
+
+    Raises:
+        NoTokenError: it is not known, or would be the same page again.
+    """
+    keys = [entry[0] for entry in entries]
+    ascends = all(map(lt, keys, keys[1:])) and all(map(lt, prefixes, prefixes[1:]))
+    last = max([*keys[-1:], *prefixes[-1:]], default="")
+    # The last name is believed before NextMarker: there are servers that tell the first name of the next
+    # page, which a marker would leave out. A marker beyond all keys of the last prefix is as good.
+    skips = last in prefixes[-1:] and told.startswith(last)
+    following = last if ascends and last and not skips else told
+    if not following or following == marker:
+        raise NoTokenError
+    return Marker(following)
+
+
+class MarkerPaging:
+    """How one bucket is listed: by token, until a page shows that the endpoint knows markers alone."""
+
+    def __init__(self) -> None:
+        self._by_marker = False
+
+    async def page(
+        self,
+        token: str | None,
+        start_after: str,
+        by_token: Callable[[], Awaitable[ListPage]],
+        by_marker: Callable[[str], Awaitable[ListPage]],
+    ) -> ListPage:
+        """Get a page; one that does not lead on is asked for again by marker.
+
+        Args:
+            token: of the page.
+            start_after: where the listing begins.
+            by_token: asks for it with ListObjectsV2.
+            by_marker: asks with ListObjects for the page after a marker, which is exclusive as
+                ``start_after`` is.
+
+        Raises:
+            ListingError: the end of the listing is not known to be its end.
+            StoreError: the page could not be had.
+        """
+        if isinstance(token, Marker):
+            return await by_marker(token)
+        if self._by_marker and token is None:
+            return await by_marker(start_after)
+        try:
+            return await by_token()
+        except ListingError as error:
+            # After a page that was had by token it is not known where to go on.
+            if error.code != NO_TOKEN or token is not None:
+                raise
+            page = await _instead(by_marker, start_after, error)
+        if not self._by_marker:
+            _LOG.info("the endpoint answers ListObjectsV2 as ListObjects; listing goes on by marker")
+        self._by_marker = True
+        return page
+
+
+async def _instead(
+    by_marker: Callable[[str], Awaitable[ListPage]], marker: str, error: ListingError
+) -> ListPage:
+    """The page by marker; where it is refused for good, what was wrong at first is the error."""
+    try:
+        return await by_marker(marker)
+    except StoreError as refusal:
+        if refusal.retryable:
+            raise
+        raise error from refusal

@@ -18,6 +18,7 @@ from anyio import to_thread
 
 from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
+from aios3sync.core.content import is_gzip
 from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import (
@@ -230,7 +231,7 @@ class _Seen:
         if self._head is None:
             return ""
         kind = proof(self._head.etag, opaque=self._opaque)
-        body = "the compressed body" if self._head.content_encoding == "gzip" else "the body"
+        body = "the compressed body" if is_gzip(self._head.content_encoding) else "the body"
         match kind:
             case Proof.MD5:
                 return f"the MD5 of {body}"
@@ -267,9 +268,16 @@ class _Seen:
         if action.target is None:
             recorded = self._recorded
             return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
-        told = recorded_md5(self._head.metadata) if self._head is not None else ""
+        head = self._head
+        told = recorded_md5(head.metadata) if head is not None else ""
         text = f"the file with the object's ETag {action.target.etag} ({self.proof()})"
-        return f"{text}, then with the MD5 {told} of its metadata" if told else text
+        if not told:
+            return text
+        of_body = proof(action.target.etag, opaque=self._opaque) is Proof.MD5
+        if of_body and head is not None and not head.content_encoding:
+            denied = f"{text}; the MD5 {told} of its metadata says otherwise, and is not believed"
+            return text if told == action.target.etag else denied
+        return f"{text}, then with the MD5 {told} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
         path = f"{self._request.root}/{self._key}"

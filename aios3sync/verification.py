@@ -1,14 +1,13 @@
 """Compares the content of both sides and tells what differs; it writes nothing, on neither side.
 
-What an ETag or the metadata proves is believed; where nothing proves anything, the object is read and hashed.
+What an ETag or the metadata proves is believed; where nothing proves anything, or one contradicts the other,
+the object is read and hashed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
-import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
@@ -19,15 +18,9 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.assembly import Request, make_filters, manifest_path, single_error
+from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry
-from aios3sync.core.etag import (
-    Proof,
-    is_opaque_encryption,
-    part_count,
-    part_size_candidates,
-    proof,
-    recorded_md5,
-)
+from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
@@ -225,12 +218,15 @@ class _Verification:
             return None
         key = self._request.location.prefix + source.key
         head = await store.head(key)
-        if head.content_encoding != "gzip" and digest.entry.size != head.size:
+        compressed = is_gzip(head.content_encoding)
+        if not compressed and digest.entry.size != head.size:
             text = f"{digest.entry.size} bytes here, {head.size} there"
             return Difference(source.key, "size", text)
-        if await self._stored_md5(store, key, head) == digest.md5:
-            return None
-        return Difference(source.key, "content", "the content differs")
+        opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
+        same = has_content(digest.md5, head.etag, head.metadata, gzip=compressed, opaque=opaque)
+        if same is None:
+            return await self._read(store, key, head, digest)
+        return None if same else Difference(source.key, "content", "the content differs")
 
     def _digest(self, source: SourceEntry, target: TargetEntry, stop: threading.Event) -> FileDigest:
         parts = part_count(target.etag)
@@ -238,21 +234,18 @@ class _Verification:
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
         return digest_file(f"{self._request.root}/{source.key}", source.key, stop, part_sizes=sizes)
 
-    async def _stored_md5(self, store: ObjectStore, key: str, head: HeadResult) -> str:
-        """The digest of the original content: told by metadata or a plain ETag, else read."""
-        if told := recorded_md5(head.metadata):
-            return told
-        opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
-        if head.content_encoding != "gzip" and proof(head.etag, opaque=opaque) is Proof.MD5:
-            return head.etag
-        return await self._read_md5(store, key, head)
-
-    async def _read_md5(self, store: ObjectStore, key: str, head: HeadResult) -> str:
+    async def _read(
+        self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest
+    ) -> Difference | None:
+        """Compare with the bytes of the object, and with what they hold where they are gzip."""
         self._report.read += 1
-        whole = hashlib.md5(usedforsecurity=False)
-        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16) if head.content_encoding == "gzip" else None
+        body = BodyDigest(gzip=is_gzip(head.content_encoding), most=digest.entry.size)
         for start in range(0, head.size, _RANGE):
             result = await store.get(key, start=start, length=_RANGE, if_match=head.etag)
-            body = result.body
-            await to_thread.run_sync(whole.update, inflate.decompress(body) if inflate else body)
-        return whole.hexdigest()
+            await to_thread.run_sync(body.update, result.body)
+        body.end()
+        if body.holds(digest.md5):
+            return None
+        said = f"Content-Encoding is {head.content_encoding}, and the body {body.problem}"
+        text = said if body.problem else "the content differs"
+        return Difference(digest.entry.key, "content", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,18 @@ def test_explain_says_what_a_comparison_compares(cli: CommandLine, bucket: Bucke
     assert (adopted["action"], adopted["reason"]) == ("adopt", "the target holds the same content")
     assert "object's ETag" in adopted["compared"]
     assert adopted["requests"] == {"HeadObject": 1}
+
+
+def test_explain_does_not_believe_metadata_that_the_etag_of_the_body_contradicts(
+    cli: CommandLine, bucket: Bucket, tree: Path
+) -> None:
+    body = (tree / "a.txt").read_bytes()
+    told = {"aios3sync-md5": hashlib.md5(body, usedforsecurity=False).hexdigest()}
+    bucket.client.put_object(Bucket=bucket.name, Key="a.txt", Body=body[::-1], Metadata=told)
+    found = cli("explain", tree, bucket.url(), "a.txt", "--json").json()
+    assert (found["action"], found["stored_md5"]) == ("upload", told["aios3sync-md5"])
+    assert found["compared"].count("says otherwise, and is not believed") == 1
+    assert cli("verify", tree, bucket.url(), "--include", "a.txt", "--json").code == 6
 
 
 def test_explain_asks_about_deletes_as_a_sync_would(cli: CommandLine, bucket: Bucket, tree: Path) -> None:

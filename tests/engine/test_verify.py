@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+from dataclasses import replace
+from hashlib import md5
 
 import pytest
 
 from aios3sync.assembly import Request
+from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.counting import CountingStore, RequestCounts
 from aios3sync.store.limiting import ByteBudget
-from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.verification import VerifyReport, run_verify
@@ -113,3 +117,71 @@ async def test_filters_hide_on_both_sides(bench: Bench) -> None:
     bench.memory.objects["p/c/x"] = bench.memory.objects["p/b.tmp"] = bench.memory.objects["p/a"]
     report = await verify(bench, exclude=("*.tmp",), gitignore=True)
     assert (report.same, report.differing) == (2, 0)
+
+
+async def put(bench: Bench, key: str, body: bytes, **options: object) -> None:
+    digest = md5(body, usedforsecurity=False).digest()
+    await bench.memory.put(f"p/{key}", body, PutOptions(**options), md5=digest)  # type: ignore[arg-type]
+
+
+def kinds(report: VerifyReport) -> dict[str, str]:
+    return {each.key: each.kind for each in report.differences}
+
+
+async def test_metadata_of_the_file_on_another_body_is_never_the_same(bench: Bench) -> None:
+    """A tool that replaces a body and keeps the metadata leaves such objects."""
+    bench.tree({"ours": "abc", "rclone": "abc", "right": "abc"})
+    told = md5(b"abc", usedforsecurity=False).hexdigest()
+    await put(bench, "ours", b"xyz", metadata={META_ORIGINAL_MD5: told})
+    await put(bench, "rclone", b"xyz", metadata={META_MD5: rclone_md5(told)})
+    await put(bench, "right", b"abc", metadata={META_MD5: rclone_md5("0" * 32)})
+    report = await verify(bench)
+    assert (kinds(report), report.same, report.exit_code) == ({"ours": "content", "rclone": "content"}, 1, 6)
+
+
+async def test_an_etag_that_only_looks_like_a_digest_is_settled_by_the_bytes(bench: Bench) -> None:
+    bench.tree({"a": "abc"})
+    told = rclone_md5(md5(b"abc", usedforsecurity=False).hexdigest())
+    await put(bench, "a", b"abc", metadata={META_MD5: told})
+    bench.memory.objects["p/a"] = replace(bench.memory.objects["p/a"], etag="0" * 32)
+    report = await verify(bench)
+    assert (report.same, report.read, report.exit_code) == (1, 1, 0)
+
+
+async def test_a_false_content_encoding_is_an_answer(bench: Bench) -> None:
+    bench.tree({"plain": "abc", "other": "abc", "torn": "abc" * 99, "garbage": "abc"})
+    stored = {
+        "plain": b"abc",
+        "other": b"xyz",
+        "torn": gzip.compress(b"abc" * 99)[:-9],
+        "garbage": gzip.compress(b"abc") + b"more",
+    }
+    bench.memory = bench.faults.inner = MemoryStore(default_encryption="aws:kms")
+    for key, body in stored.items():
+        await put(bench, key, body, content_encoding="gzip")
+    report = await verify(bench)
+    assert kinds(report) == dict.fromkeys(("other", "torn", "garbage"), "content")
+    assert (report.same, report.failed, report.exit_code) == (1, 0, 6)
+    assert {each.key: each.detail for each in report.differences} == {
+        "other": "Content-Encoding is gzip, and the body is not gzip",
+        "torn": "Content-Encoding is gzip, and the body breaks off",
+        "garbage": "Content-Encoding is gzip, and the body is not gzip",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip"])
+async def test_gzip_of_several_members_is_read_to_its_end(bench: Bench, encoding: str) -> None:
+    bench.tree({"same": "first, second", "short": "first, ", "long": "first, second, third"})
+    body = gzip.compress(b"first, ") + gzip.compress(b"second")
+    for key in ("same", "short", "long"):
+        await put(bench, key, body, content_encoding=encoding)
+    report = await verify(bench)
+    assert (report.same, report.read) == (1, 3)
+    assert kinds(report) == {"short": "content", "long": "content"}
+
+
+async def test_a_compressed_file_that_is_stored_as_it_is_is_the_same(bench: Bench) -> None:
+    body = gzip.compress(b"page")
+    bench.tree({"page.html": body})
+    await put(bench, "page.html", body, content_encoding="gzip")
+    assert (await verify(bench)).same == 1

@@ -1,0 +1,140 @@
+"""Whether an object holds a file's content: what its ETag and metadata prove, what its bytes say; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+from aios3sync.core.etag import META_ORIGINAL_MD5, Proof, multipart_etag, part_count, proof, recorded_md5
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ("BodyDigest", "has_content", "is_gzip")
+
+_GZIP: Final = frozenset({"gzip", "x-gzip"})
+_PIECE: Final = 1024 * 1024
+"""Bytes that are inflated at once: a body may hold a thousand times its own size."""
+
+
+def is_gzip(encoding: str) -> bool:
+    """Whether a ``Content-Encoding`` says gzip (RFC 9110, 8.4.1.3: any case, and ``x-gzip`` is the same)."""
+    return encoding.strip().lower() in _GZIP
+
+
+def has_content(
+    md5: str, etag: str, metadata: Mapping[str, str], *, gzip: bool = False, opaque: bool = False
+) -> bool | None:
+    """Whether an object has the content with a digest; ``None`` where only its bytes can tell.
+
+    Where the ETag is known to be the digest of the body, metadata never makes an object equal against it: it
+    may have been kept from an earlier body. Such a contradiction is for the bytes to settle.
+
+    ===============================  =======================  ================================
+    ETag                             metadata's digest        answer
+    ===============================  =======================  ================================
+    of the body, equal               any                      yes
+    of the body, other               of the file              ``None``
+    of the body, other               other or none            no
+    proves nothing                   of the file              yes
+    proves nothing                   other                    no
+    proves nothing                   none                     ``None``
+    of the compressed body or        ours, of the original    as ours says
+    nothing
+    of the compressed body, not      any that describes       ``None``
+    what the metadata says           bodies as stored
+    nothing, or as metadata says     of the file              yes: the file is stored as it is
+    nothing, or as metadata says     other or none            ``None``
+    ===============================  =======================  ================================
+
+    Args:
+        md5: hex digest of the file.
+        etag: of the object, without quotes.
+        metadata: of the object.
+        gzip: its ``Content-Encoding`` says so, which may be wrong: the last four rows.
+        opaque: its ETag proves nothing whatever it looks like.
+    """
+    told = recorded_md5(metadata)
+    if gzip:
+        if told and told == metadata.get(META_ORIGINAL_MD5):
+            return told == md5
+        return True if told == md5 and _is_of_body(etag, told, opaque=opaque) is not False else None
+    of_body = _is_of_body(etag, md5, opaque=opaque)
+    if of_body is None:
+        return told == md5 if told else None
+    return of_body or (None if told == md5 else False)
+
+
+def _is_of_body(etag: str, md5: str, *, opaque: bool) -> bool | None:
+    """Whether the ETag is that of a body with this digest; ``None`` where it cannot be told."""
+    kind, etag = proof(etag, opaque=opaque), etag.lower()
+    if kind is Proof.MD5:
+        return etag == md5
+    if kind is Proof.PARTS and part_count(etag) == 1:  # the same for every part size
+        return etag == multipart_etag([bytes.fromhex(md5)])
+    return None
+
+
+class BodyDigest:
+    """MD5 of a body as it is stored, and of what it holds where it is gzip; it is fed piece by piece.
+
+    All members count (RFC 1952, 2.2), and zeros after the last one do not, as for ``gzip -d``.
+
+    Args:
+        gzip: also inflate.
+        most: bytes that are wanted; a body that holds more is not inflated any further.
+
+    Attributes:
+        problem: why the body is not the gzip that it should be, or empty; final after :meth:`end`.
+    """
+
+    def __init__(self, *, gzip: bool, most: int) -> None:
+        self.problem = ""
+        self._gzip = gzip
+        self._most = most
+        self._stored = hashlib.md5(usedforsecurity=False)
+        self._original = hashlib.md5(usedforsecurity=False)
+        self._size = self._members = 0
+        self._member: Any = None
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the body."""
+        self._stored.update(data)
+        while data and self._gzip and not self.problem and self._size <= self._most:
+            data = self._inflate(data)
+
+    def end(self) -> None:
+        """The body is complete."""
+        if self._gzip and not self.problem and self._size <= self._most:
+            if self._member is not None:
+                self.problem = "breaks off"
+            elif not self._members:
+                self.problem = "is empty"
+
+    def holds(self, md5: str) -> bool:
+        """Whether this is the digest of the body, or of what it holds."""
+        if self._stored.hexdigest() == md5:
+            return True
+        inflated = self._gzip and not self.problem and self._size <= self._most
+        return inflated and self._original.hexdigest() == md5
+
+    def _inflate(self, data: bytes) -> bytes:
+        """Inflate a piece; returns what is left of the data."""
+        if self._member is None:
+            data = data.lstrip(b"\0") if self._members else data
+            self._member = zlib.decompressobj(zlib.MAX_WBITS | 16) if data else None
+        if self._member is None:
+            return b""
+        try:
+            piece = self._member.decompress(data, _PIECE)
+        except zlib.error:
+            self.problem = "is not gzip"
+            return b""
+        self._original.update(piece)
+        self._size += len(piece)
+        if not self._member.eof:
+            return bytes(self._member.unconsumed_tail)
+        left = bytes(self._member.unused_data)
+        self._member, self._members = None, self._members + 1
+        return left

@@ -69,7 +69,11 @@ async def connect(
         unknown = ", ".join(sorted(set(changes) - set(ConnectOptions.__slots__)))
         raise UsageError(f"not an option of connect(): {unknown}") from None
     async with AsyncExitStack() as closing:
-        yield Session(options, closing, session, client)
+        opened = Session(options, closing, session, client)
+        try:
+            yield opened
+        finally:
+            opened._stores.access.close()  # noqa: SLF001 - the two are one
 
 
 def _unheard(warning: str) -> None:
@@ -106,6 +110,7 @@ class Session:
             bucket: a name, an access-point alias or an ARN.
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
         """
+        self._stores.access.check()
         return await self._stores.opener(bucket, RequestCounts(), **reading)()
 
     @asynccontextmanager
@@ -119,6 +124,7 @@ class Session:
             UsageError: the URL is not one of a queue.
             CredentialsError: there is nothing to sign with.
         """
+        self._stores.access.check()
         from aios3sync.store.boto import open_queue
 
         async with open_queue(url, self.options, self._session) as queue:
@@ -126,6 +132,7 @@ class Session:
 
     def index(self, url: str, *, name: str = "main") -> AbstractAsyncContextManager[ObjectIndex]:
         """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``."""
+        self._stores.access.check()
         from aios3sync.index.objects import open_index
 
         return open_index(url, name, self.store, self.queue)
@@ -142,6 +149,7 @@ class Session:
         Raises:
             UsageError: one of them cannot be.
         """
+        self._stores.access.check()
         counts = RequestCounts()
         catalog = self._open_catalog(counts, url, kind, **options)
         counts.requests = catalog.metrics.requests
@@ -200,6 +208,7 @@ class Session:
         Raises:
             AioS3SyncError: the run failed as a whole (see :mod:`aios3sync.errors`).
         """
+        self._stores.access.check()
         request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
         request = replace(
             request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
@@ -258,6 +267,7 @@ class Session:
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
+        self._stores.access.check()
         request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
         return await run_verify(request)
 
@@ -275,6 +285,7 @@ class Session:
         Raises:
             AioS3SyncError: the key cannot be one of the target, or one of the sides cannot be read.
         """
+        self._stores.access.check()
         # Loaded here: an explanation is asked for by a person, a sync must start quickly.
         from aios3sync.explanation import run_explain
 
@@ -300,6 +311,7 @@ class Session:
         Raises:
             UsageError: the target cannot be one.
         """
+        self._stores.access.check()
         from aios3sync.manifest.exchange import StoredManifest
 
         request = await self._request(source, target, SyncOptions(manifest=path), discard)
@@ -318,6 +330,7 @@ class Session:
             StoreError: the bucket could not be listed completely; a cache never makes it fail.
             UsageError: the target or an option cannot be.
         """
+        self._stores.access.check()
         from aios3sync.stats.answering import Question, answer
         from aios3sync.stats.options import StatsOptions
         from aios3sync.stats.refreshing import Refreshes
@@ -348,6 +361,7 @@ class Session:
 
     async def stats_cache(self, target: str) -> StatsCache:
         """The kept statistics of a bucket or a prefix, to look at and to clear."""
+        self._stores.access.check()
         from aios3sync.stats.cache import StatsCache
 
         location = Location.parse(target)

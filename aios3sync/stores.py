@@ -19,6 +19,7 @@ from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.parcels import Courier, CourierOpener
 from aios3sync.run import StoreOpener
+from aios3sync.store.access import Access
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import Limiter
 from aios3sync.store.protocol import ObjectStore
@@ -47,12 +48,14 @@ class Stores:
 
     Attributes:
         limiter: requests in flight, all stores together.
+        access: whether the session is open, and its credentials.
     """
 
     def __init__(
         self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
     ) -> None:
         self.limiter = Limiter(options.workers)
+        self.access = Access()
         self._options = options
         self._closing = closing
         self._session = session
@@ -95,6 +98,7 @@ class Stores:
         opened: list[ObjectStore] = []
 
         async def open_store() -> ObjectStore:
+            self.access.check()
             if not opened:
                 inner = await self._inner(bucket, **reading)
                 opened.append(
@@ -106,6 +110,7 @@ class Stores:
                         limiter=self.limiter,
                         bandwidth=self._bandwidth,
                         budget=self._retries,
+                        access=self.access,
                         profile=self.profile(bucket),
                     )
                 )
@@ -157,13 +162,14 @@ class Stores:
 
     async def _open(self) -> None:
         """Open the client, or prepare the caller's, and the wire lane beside it."""
-        from aios3sync.store.boto import adopt_client, open_client
+        from aios3sync.store.boto import adopt_client, open_client, renewable_of
 
         if self._client is None:
             opening = open_client(self._options, self._session)
             self._client = await self._closing.enter_async_context(opening)
         else:
             adopt_client(self._client)
+        self.access.credentials = renewable_of(self._client)
         self._opened = True
         if self._options.lane == "boto":
             return

@@ -40,6 +40,7 @@ _WORTH: Final = 2048
 _PATIENCE: Final = 64
 """Parcels that may come back before it is asked whether couriers are of any use."""
 _USELESS: Final = 0.2
+_REFUSED: Final = frozenset({400, 401, 403})
 
 
 class Couriers:
@@ -56,7 +57,8 @@ class Couriers:
         self._store = store
         self._limiter = limiter
         self._counts = counts
-        self._most = most
+        self._most = self._ceiling = most
+        self._until_rerouted = False
         self._links: list[Link] = []
         self._starting = anyio.Lock()
         self._kinds: list[KindMessage] = []
@@ -88,6 +90,8 @@ class Couriers:
         route = await self._store.route("PutObject")
         if route is not self._route:
             self._route = route
+            if self._until_rerouted:
+                self._most, self._back, self._until_rerouted = self._ceiling, 0, False
             for each in self._links:
                 each.tell(self._route_message(route))
         link = await self._link(route)
@@ -112,7 +116,7 @@ class Couriers:
 
     async def aclose(self) -> None:
         """End the processes."""
-        self._most = 0
+        self._most, self._until_rerouted = 0, False
         links, self._links = self._links, []
         for link in links:
             await link.aclose()
@@ -127,22 +131,27 @@ class Couriers:
             if not other_bytes(result, md5, opaque=self._store.capabilities.opaque_etags):
                 delivered(place, Receipt(md5, started, result))
                 return True
-            reason, sent = "other bytes", True
+            status, reason, sent = 200, "other bytes", True
         else:
             _, status, reason = told
             sent = status != UNSENT
             self._counts.requests["PutObject"] += sent
         self._counts.retries += sent
-        self._came_back(reason)
+        self._came_back(reason, refused=status in _REFUSED)
         return False
 
-    def _came_back(self, reason: str) -> None:
-        """Where many come back, everything is done twice: no more are handed over."""
+    def _came_back(self, reason: str, *, refused: bool) -> None:
+        """Where many come back, everything is done twice: no more are handed over.
+
+        What is refused may be so until the session has learnt how to ask, and with which credentials: another
+        route is tried again.
+        """
         self._back += reason != RECALLED
         many = self._back > _PATIENCE and self._back > _USELESS * self._handed
         if self._most and (many or reason == SLOW):
             _LOG.debug("no more files are sent by processes of their own: %s", reason)
             self._most = 0
+            self._until_rerouted = refused and reason != SLOW
             self.recall()
 
     async def _link(self, route: Route) -> Link | None:

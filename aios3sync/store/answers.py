@@ -32,6 +32,7 @@ __all__ = (
     "THROTTLED_CODES",
     "ErrorAnswer",
     "error_from",
+    "is_about_credentials",
     "one_line",
     "other_bytes",
     "retry_after",
@@ -103,6 +104,23 @@ _UNAVAILABLE: Final = frozenset(
 )
 RETRYABLE_CODES: Final = THROTTLED_CODES | _UNAVAILABLE
 """Codes after which the same request may succeed; also those of single keys in DeleteObjects."""
+
+_REPLACEABLE: Final = frozenset(
+    {
+        *("ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "RequestExpired"),
+        *("InvalidAccessKeyId", "InvalidClientTokenId", "SignatureDoesNotMatch"),
+        *("CredentialRetrievalError", "Expired", "TokenRetrievalError", "UnauthorizedSSOTokenError"),
+    }
+)
+
+
+def is_about_credentials(error: StoreError) -> bool:
+    """Whether other credentials may help: they expired, were replaced, or could not be refreshed.
+
+    The answer to HEAD has no code: an expired token is a bare 400 there.
+    """
+    return error.code in _REPLACEABLE or (error.code == "400" and error.operation == "HeadObject")
+
 
 _HINTS: Final = {
     "InvalidAccessKeyId": "the endpoint does not know this access key id; "

@@ -29,7 +29,8 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aios3sync.store.answers import THROTTLED_CODES
+from aios3sync.store.access import Access
+from aios3sync.store.answers import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import (
@@ -45,6 +46,9 @@ from aios3sync.store.protocol import (
 __all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
 
 T = TypeVar("T")
+
+_MOST_RENEWALS: Final = 3
+"""Replacements of the credentials that one request lives through."""
 
 
 class Repeat(NamedTuple):
@@ -187,9 +191,10 @@ class RetryingStore(ForwardingStore):
         backoff: the delays.
         budget: shared by all requests of this store, and by other stores that are given the same.
         sleep: waits for some seconds; a test injects its own.
+        access: of the session, asked before every request and when credentials are refused.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a session lends it, all but two with defaults
         self,
         inner: ObjectStore,
         max_attempts: int,
@@ -198,6 +203,7 @@ class RetryingStore(ForwardingStore):
         backoff: Backoff | None = None,
         budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+        access: Access | None = None,
     ) -> None:
         super().__init__(inner)
         self._max_attempts = max_attempts
@@ -205,6 +211,7 @@ class RetryingStore(ForwardingStore):
         self._backoff = backoff or Backoff()
         self._budget = budget or RetryBudget()
         self._sleep = sleep
+        self._access = access or Access()
 
     async def call(self, request: Request[T]) -> T:
         """Send, and send again after a failure that may pass."""
@@ -264,12 +271,23 @@ class RetryingStore(ForwardingStore):
 
     async def _attempts(self, send: Callable[[], Awaitable[T]], doubt: _Doubt | None = None) -> T:
         tries: _Tries | None = None
+        access, renewals = self._access, 0
+        access.check()
         while True:
+            generation = access.generation
             try:
                 result = await send()
             except StoreError as error:
                 if doubt is not None:
                     doubt.learn(error)
+                if (
+                    renewals < _MOST_RENEWALS
+                    and is_about_credentials(error)
+                    and await access.renew(generation)
+                ):
+                    renewals += 1
+                    self._counts.retries += 1
+                    continue
                 tries = tries or _Tries(self._max_attempts, self._budget)
                 if not _may_pass(error) or not tries.another(error):
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aios3sync.endpoint_profile import EndpointProfile
+from aios3sync.store.access import Access
 from aios3sync.store.counting import CountingStore, RequestCounts
 from aios3sync.store.learning import LearningStore
 from aios3sync.store.limiting import Limiter, LimitingStore
@@ -23,6 +24,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     bandwidth: Bandwidth | None = None,
     budget: RetryBudget | None = None,
     profile: EndpointProfile | None = None,
+    access: Access | None = None,
 ) -> ObjectStore:
     """Wrap ``store``, from the inside out: counting, limiting, throttling, learning, retrying.
 
@@ -35,6 +37,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         bandwidth: the line that all stores of a session share, ``None`` for no limit.
         budget: the retries that all stores of a session share.
         profile: what is known of the endpoint; what is learnt is forgotten where none is given.
+        access: of the session, asked before every request and when credentials are refused.
     """
     counts = counts or RequestCounts()
     # Innermost, so that every attempt counts and nothing that only waits does.
@@ -50,4 +53,4 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     # ask again for single keys of a batch whichever way these are deleted.
     wrapped = LearningStore(wrapped, profile or EndpointProfile())
     # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
-    return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget)
+    return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget, access=access)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import http.client
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import md5
 from ssl import SSLContext
 from typing import Final
@@ -70,6 +70,8 @@ class CannedServer:
 
     Attributes:
         url: where it listens.
+        judge: looks at every request for which the script has no answer; what it returns, status and body, is
+            the answer.
         requests: everything that came, in order.
         hanging: set when a request waits for an answer that does not come.
         hung_up: set when the client of such a request closed the connection.
@@ -79,6 +81,7 @@ class CannedServer:
     requests: list[CannedRequest] = field(default_factory=list)
     hanging: Event = field(default_factory=Event)
     hung_up: Event = field(default_factory=Event)
+    judge: Callable[[CannedRequest], tuple[int, bytes] | None] | None = None
     _script: deque[_Answer] = field(default_factory=deque)
 
     def will(
@@ -111,6 +114,9 @@ class CannedServer:
         self.requests.append(request)
         digest = md5(request.body, usedforsecurity=False).hexdigest()
         usual = _Answer(200, b"", {"ETag": f'"{digest}"'}, False, False, False)
+        judged = self.judge(request) if self.judge and not self._script else None
+        if judged is not None:
+            usual = replace(usual, status=judged[0], body=judged[1])
         answer = self._script.popleft() if self._script else usual
         if answer.drop:
             return False

@@ -222,6 +222,18 @@ async def test_new_credentials_are_used_from_the_next_parcel_on(desk: Desks) -> 
     assert second["x-amz-security-token"] == "token"
 
 
+async def test_couriers_that_were_refused_are_tried_again_with_new_credentials(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        count = module._PATIENCE + 1
+        for _ in range(count):
+            server.will(400, error_body("ExpiredToken"))
+        assert len(await d.deliver([d.parcel(f"f{number}") for number in range(count)])) == count
+        assert await d.deliver([d.parcel("with the old")]) == ["p/with the old"]
+        d.wire.lane.credentials = Credentials("AKIANEWKEY", "new", "token")
+        assert await d.deliver([d.parcel("with the new")]) == []
+    assert len(server.requests) == count + 1
+
+
 @pytest.mark.parametrize("options", [{"checksum": "crc32"}, {"if_none_match": True}, {"if_match": "x"}])
 async def test_headers_that_need_more_go_the_usual_way(desk: Desks, options: Any) -> None:
     async with canned_server() as server, desk(server.url) as d:

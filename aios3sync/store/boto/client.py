@@ -23,6 +23,7 @@ from botocore.utils import parse_timestamp
 import aios3sync
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
+from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.protocol import StoreCapabilities
@@ -72,6 +73,7 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
         )
         client = await client_context.__aenter__()
     try:
+        make_renewable(client, chain_of(options, session))
         adopt_client(client)
         yield client
     finally:

@@ -13,6 +13,7 @@ from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.answers import one_line, subject
 from aios3sync.store.boto.client import is_directory_bucket
+from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.wire.address import Address, WireUnavailableError, learn_address
 from aios3sync.store.wire.client import Internals, internals_of, refuse_customised
@@ -68,6 +69,8 @@ class WireLane:
         internals = internals_of(client, client.meta.endpoint_url)
         refuse_customised(internals)
         lane = cls(client, internals, options)
+        if (renewable := renewable_of(client)) is not None:
+            renewable.listeners.append(lane.expire)
         await lane.renew("Connect", "")
         if client.meta.endpoint_url.startswith("https:"):
             # Loaded here, in a thread: a bundle of authorities has a quarter of a megabyte.
@@ -91,6 +94,10 @@ class WireLane:
         """Close all connections."""
         for pool in self._pools.values():
             await pool.aclose()
+
+    def expire(self) -> None:
+        """The credentials were replaced: the next request asks for those of now."""
+        self.renew_at = 0.0
 
     async def renew(self, operation: str, bucket: str, key: str | None = None) -> None:
         """Ask the client's source of credentials again; it refreshes what is about to expire.

@@ -1,0 +1,158 @@
+"""RenewableCredentials: what the client of a session signs with, and where others are asked for.
+
+botocore asks the chain of credentials once and refreshes only what says when it expires. Keys in a file that
+a tool rewrites, and a credential_process that names no end, say nothing: that they have expired is told by
+the endpoint, and what replaces them is known to the chain alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import anyio
+from aiobotocore.session import get_session
+from anyio import to_thread
+from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
+
+from aios3sync.options import ConnectOptions
+
+__all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
+
+_LOG: Final = logging.getLogger(__name__)
+_ASK_AGAIN_AFTER: Final = 5.0
+"""Seconds in which a chain that had nothing new is not asked again: many requests are refused at once."""
+
+Chain = Callable[[], Any]
+"""Asks the chain anew; blocks, and returns credentials or ``None``."""
+
+
+class RenewableCredentials:
+    """Credentials of a client, in the place of those that botocore found.
+
+    Args:
+        found: what botocore found.
+        chain: asks for others.
+        clock: seconds, never going back.
+
+    Attributes:
+        generation: how often others were found. A request that was refused names the generation that it was
+            signed with, so that many such requests ask the chain once.
+        listeners: called after every renewal.
+    """
+
+    def __init__(self, found: Any, chain: Chain, clock: Callable[[], float] = time.monotonic) -> None:
+        self.generation = 0
+        self.listeners: list[Callable[[], None]] = []
+        self._found = found
+        self._chain = chain
+        self._clock = clock
+        self._asking = anyio.Lock()
+        self._asked = float("-inf")
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything that botocore asks of credentials beside what is here."""
+        return getattr(self._found, name)
+
+    async def get_frozen_credentials(self) -> Any:
+        """Key, secret and token of now, refreshed by botocore where they say when they expire.
+
+        Raises:
+            CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
+        """
+        try:
+            return await self._found.get_frozen_credentials()
+        except RuntimeError as error:
+            provider = getattr(self._found, "method", "unknown")
+            raise CredentialRetrievalError(provider=provider, error_msg=str(error)) from error
+
+    async def renew(self, generation: int) -> bool:
+        """Ask the chain for others than those of ``generation``; whether there are any now.
+
+        What can be wrong with the chain is logged: the refusal that led here tells more.
+        """
+        async with self._asking:
+            if generation != self.generation:
+                return True
+            if self._clock() < self._asked + _ASK_AGAIN_AFTER:
+                return False
+            fresh = await self._asked_anew()
+            self._asked = self._clock()
+            if fresh is None:
+                return False
+            self._found = fresh
+            self.generation += 1
+        _LOG.info("the credentials were refused; others were found, and the work goes on with them")
+        for listener in self.listeners:
+            listener()
+        return True
+
+    async def _asked_anew(self) -> Any:
+        try:
+            fresh = await to_thread.run_sync(self._chain)
+            if fresh is None or await fresh.get_frozen_credentials() == await self._frozen_or_none():
+                return None
+        except (BotoCoreError, ClientError, OSError, RuntimeError) as error:
+            _LOG.debug("the chain of credentials has nothing: %s", type(error).__name__)
+            return None
+        return fresh
+
+    async def _frozen_or_none(self) -> Any:
+        try:
+            return await self._found.get_frozen_credentials()
+        except (BotoCoreError, ClientError, OSError, RuntimeError):
+            return None
+
+
+def make_renewable(client: Any, chain: Chain | None) -> None:
+    """Replace what a client of ours signs with, where it signs at all and there is a chain to ask."""
+    signer = getattr(client, "_request_signer", None)
+    found = getattr(signer, "_credentials", None)
+    if signer is not None and found is not None and chain is not None:
+        signer._credentials = RenewableCredentials(found, chain)  # noqa: SLF001 - there is no other way
+
+
+def renewable_of(client: Any) -> RenewableCredentials | None:
+    """The credentials of a client, where they are renewable."""
+    found = getattr(getattr(client, "_request_signer", None), "_credentials", None)
+    return found if isinstance(found, RenewableCredentials) else None
+
+
+def chain_of(options: ConnectOptions, session: Any = None) -> Chain | None:
+    """What asks the chain of credentials anew: files are read, processes run and services asked again.
+
+    Args:
+        options: name the profile, where the session is our own.
+        session: the caller's own aioboto3 session. Credentials that it was given by hand have no chain, and
+            those of another kind than it has are not taken for the same identity.
+    """
+    if session is None:
+        return partial(_own, options.profile)
+    core = getattr(session, "_session", None)
+    held = getattr(core, "_credentials", None)
+    if core is None or getattr(held, "method", None) == "explicit":
+        return None
+    return partial(_of_session, core)
+
+
+def _own(profile: str | None) -> Any:
+    core = get_session()
+    if profile is not None:
+        core.set_config_variable("profile", profile)
+    return _run(core)
+
+
+def _of_session(core: Any) -> Any:
+    held = getattr(core, "_credentials", None)
+    fresh = _run(core)
+    return fresh if getattr(fresh, "method", None) == getattr(held, "method", None) else None
+
+
+def _run(core: Any) -> Any:
+    """Ask in a loop of this thread: reading files and waiting for processes stops no other."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(core.get_component("credential_provider").load_credentials())

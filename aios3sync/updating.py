@@ -7,7 +7,6 @@ uploaded instead. In a versioned bucket the copy is a new version, as an upload 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -27,6 +26,11 @@ __all__ = ("preview_updates", "update_stage")
 
 _AT_ONCE: Final = 32
 """Copies at once; the session bounds the requests in flight besides."""
+_NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+_SENT_AGAIN: Final = (
+    "the endpoint offers no copy of an object onto itself: for new headers objects are sent again "
+    "(--metadata-update off leaves their headers as they are)"
+)
 _WAY_OUT: Final = "--metadata-update upload sends the file again, off leaves the headers as they are"
 
 
@@ -41,14 +45,11 @@ async def update_stage(
     Raises:
         StoreError: the session is broken.
     """
+    updates = _Updates(run, headers)
     async with jobs, uploads:
         async for batch in jobs:
             await run.recorder.begin()
-            instead: list[Upload] = []
-            waiting = iter(batch)
-            async with anyio.create_task_group() as tasks:
-                for _ in range(min(_AT_ONCE, len(batch))):
-                    tasks.start_soon(_worker, run, headers, waiting, instead)
+            instead = await updates.carry_out(batch)
             if instead:
                 run.events(events.Planned(len(instead), sum(upload.source.size for upload in instead)))
                 await uploads.send(instead)
@@ -68,41 +69,63 @@ async def preview_updates(
                 run.recorder.add(Updated(row, row.size, headers.type_of(row.key)))
 
 
-async def _worker(
-    run: Run, headers: HeaderPlan, waiting: Iterator[UpdateHeaders], instead: list[Upload]
-) -> None:
-    store = await run.open_store()
-    for action in waiting:
-        if run.stop.signal:
-            return  # the rest is counted as cancelled
-        result = await _update(run, headers, store, action)
-        if isinstance(result, Upload):
-            run.surprised = True
-            instead.append(result)
-        else:
-            run.recorder.add(result)
+class _Updates:
+    """The copies of one run; an endpoint that offers none is asked once."""
 
+    def __init__(self, run: Run, headers: HeaderPlan) -> None:
+        self._run = run
+        self._headers = headers
+        self._offered = True
 
-async def _update(
-    run: Run, headers: HeaderPlan, store: ObjectStore, action: UpdateHeaders
-) -> Updated | Fault | Upload:
-    key = run.full_key(action.source.key)
-    try:
-        head = await store.head(key)
-        if not head.etag or head.etag != action.recorded.etag:
-            return Upload(action.source, Reason.DRIFTED)
-        options = headers.for_copy(action.source, head)
-        result = await store.copy(key, key, options, source_etag=head.etag)
-        if not result.etag:
-            result = result._replace(etag=(await store.head(key)).etag)
-    except ObjectNotFoundError:
-        return Upload(action.source, Reason.MISSING)
-    except PreconditionFailedError:
-        return Upload(action.source, Reason.DRIFTED)
-    except StoreError as error:
-        return _not_updated(run, action.source.key, error)
-    run.answered(result.encryption)
-    return _updated(run, headers, action, head, result)
+    async def carry_out(self, batch: list[UpdateHeaders]) -> list[Upload]:
+        """Update a batch, and return what has to be uploaded instead."""
+        instead: list[Upload] = []
+        waiting = iter(batch)
+        store = await self._run.open_store()
+
+        async def worker() -> None:
+            for action in waiting:
+                if self._run.stop.signal:
+                    return  # the rest is counted as cancelled
+                result = await self._update(store, action)
+                if isinstance(result, Upload):
+                    instead.append(result)
+                else:
+                    self._run.recorder.add(result)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(min(_AT_ONCE, len(batch))):
+                tasks.start_soon(worker)
+        return instead
+
+    async def _update(self, store: ObjectStore, action: UpdateHeaders) -> Updated | Fault | Upload:
+        run, headers, key = self._run, self._headers, self._run.full_key(action.source.key)
+        if not self._offered:
+            return Upload(action.source, Reason.HEADERS)
+        try:
+            head = await store.head(key)
+            if not head.etag or head.etag != action.recorded.etag:
+                return self._surprise(action, Reason.DRIFTED)
+            result = await store.copy(key, key, headers.for_copy(action.source, head), source_etag=head.etag)
+            if not result.etag:
+                result = result._replace(etag=(await store.head(key)).etag)
+        except ObjectNotFoundError:
+            return self._surprise(action, Reason.MISSING)
+        except PreconditionFailedError:
+            return self._surprise(action, Reason.DRIFTED)
+        except StoreError as error:
+            if error.code in _NOT_OFFERED:
+                self._offered = False
+                run.tally.warn(_SENT_AGAIN)
+                return Upload(action.source, Reason.HEADERS)
+            return _not_updated(run, action.source.key, error)
+        run.answered(result.encryption)
+        return _updated(run, headers, action, head, result)
+
+    def _surprise(self, action: UpdateHeaders, reason: Reason) -> Upload:
+        """The object is not the one that was recorded, so that the target is worth a listing."""
+        self._run.surprised = True
+        return Upload(action.source, reason)
 
 
 def _updated(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from aios3sync.core.entries import SourceEntry
-from aios3sync.errors import AccessDeniedError
+from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import ObjectUpdated
 from aios3sync.headers import HeaderPlan
 from aios3sync.options import SyncOptions
@@ -252,6 +252,18 @@ async def test_a_copy_that_is_refused_fails_with_the_way_out(bench: Bench) -> No
     (failure,) = report.errors
     assert (failure.key, failure.stage) == ("a", "update")
     assert "--metadata-update upload" in failure.error
+
+
+async def test_an_endpoint_without_copies_gets_the_files_again_and_is_asked_once(bench: Bench) -> None:
+    bench.tree({"a": "one", "b": "two", "c": "three"})
+    await bench.sync()
+    error = StoreError("no", code="NotImplemented", status=501)
+    bench.faults.on("copy", times=-1, error=error)
+    report = await bench.sync(cache_control="no-cache")
+    assert (report.uploaded, report.updated, report.failed) == (3, 0, 0)
+    assert ["--metadata-update off" in warning for warning in report.warnings] == [True]
+    assert set(sent(bench, "cache_control").values()) == {"no-cache"}
+    assert (await bench.sync(cache_control="no-cache")).requests == {}
 
 
 async def test_a_copy_whose_answer_was_lost_is_made_again(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +22,14 @@ from aios3sync.errors import (
     StoreError,
 )
 from aios3sync.stats.counters import counted
-from aios3sync.stats.deltaglider import ENVELOPE_OPTIONS, Envelope, envelope, envelope_path, read_envelope
+from aios3sync.stats.deltaglider import (
+    ENVELOPE_OPTIONS,
+    LISTED,
+    Envelope,
+    envelope,
+    envelope_path,
+    read_envelope,
+)
 from aios3sync.stats.document import Kept, kept, read_kept
 from aios3sync.stats.numbers import MODES, Mode
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
@@ -67,6 +74,7 @@ class FoundEnvelope:
     etag: str = ""
     foreign: bool = False
     readable: bool = True
+    size: int | None = None
 
 
 class Cache:
@@ -124,9 +132,9 @@ class Cache:
         except StoreError:
             return FoundEnvelope(readable=False)
         try:
-            return FoundEnvelope(read_envelope(body, self._mode), etag)
+            return FoundEnvelope(read_envelope(body, self._mode), etag, size=len(body))
         except ValueError:
-            return FoundEnvelope(None, etag, foreign=_is_other_version(body))
+            return FoundEnvelope(None, etag, foreign=_is_other_version(body), size=len(body))
 
     async def write(self, content: Kept, found: Found) -> tuple[bool, str]:
         """Write both files over what was found.
@@ -137,22 +145,29 @@ class Cache:
         if not found.readable:
             return False, ""
         try:
-            written = await self._swap(self.path, kept(content), found.etag, _OPTIONS)
+            body = kept(content)
+            written = await self._swap(self.path, body, found.etag, _OPTIONS)
         except StoreError as error:
             return False, f"the cache could not be written: {error}"
         try:
             if written and self.envelope_path:
-                await self._write_envelope(content)
+                await self._write_envelope(content, found, len(body))
         except StoreError as error:
             return True, f"DeltaGlider's cache could not be written: {error}"
         return written, ""
 
-    async def _write_envelope(self, content: Kept) -> None:
+    async def _write_envelope(self, content: Kept, found: Found, size: int) -> None:
+        """Write the file beside ours, which has ``size`` bytes now, if DeltaGlider can find it current."""
         there = await self.read_envelope()
         if there.foreign or not there.readable:
             return  # the one in Rust writes version 2.0: its file is left to it
-        stats = content.stats
-        body = envelope(self._mode, asdict(content.validation), stats.deltaglider, stats.computed_at)
+        before = [old for old in (found.size, there.size) if old is not None]  # the listing showed them so
+        objects = content.validation.object_count + content.hidden[0] - len(before) + 1
+        stored = content.validation.compressed_size + content.hidden[1] - sum(before) + size
+        if objects >= LISTED[self._mode]:
+            return
+        stats, fingerprint = content.stats, content.validation.fingerprint
+        body = envelope(self._mode, (objects, stored), fingerprint, stats.deltaglider, stats.computed_at)
         await self._swap(self.envelope_path, body, there.etag, ENVELOPE_OPTIONS)
 
     async def _swap(self, key: str, body: bytes, etag: str, options: PutOptions) -> bool:

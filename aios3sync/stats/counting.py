@@ -193,7 +193,8 @@ class _Counting:
             warnings=warnings,
         )
         found = tuple(sorted(self._kinds.gzip_extensions))
-        return Kept(Validation.of(seen), stats, what.gzip, found)
+        hidden = (seen.hidden_objects, seen.hidden_bytes)
+        return Kept(Validation.of(seen), stats, what.gzip, found, hidden)
 
     def _by_kind(self) -> tuple[ObjectKind, ...]:
         if self._what.trusted is not None:

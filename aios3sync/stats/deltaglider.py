@@ -1,5 +1,9 @@
 """DeltaGlider's own numbers and its cache file: formulas, envelope and reader, as of its version 6. Pure.
 
+It takes a file for current if count and bytes of a listing are those of the file: of all objects, also of
+what tools keep for themselves, and so of the file itself. It lists only so many objects, see LISTED; of a
+larger bucket no file is written, for it would never fit. Release 6.2.0 fails to read any such file, its own too.
+
 Its reader takes a file whose ``version`` is "1.0", whose ``mode`` is the wanted one, and whose ``stats`` hold
 exactly the fields that it knows; what stands beside these, it ignores. So our additions stand beside them.
 """
@@ -10,16 +14,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from aios3sync.stats.numbers import DeltaGliderStats, Mode
 from aios3sync.stats.originals import Kinds
 from aios3sync.store.protocol import PutOptions
 
-__all__ = ("ENVELOPE_OPTIONS", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")
+__all__ = ("ENVELOPE_OPTIONS", "LISTED", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")
 
 _VERSION: Final = "1.0"
 _OURS: Final = "aios3sync"
+LISTED: Final[Mapping[Mode, int]] = {"quick": 60_000, "sampled": 30_000, "detailed": 30_000}
+"""Objects that DeltaGlider lists at most."""
 
 ENVELOPE_OPTIONS: Final = PutOptions(
     content_type="application/json",
@@ -65,7 +71,7 @@ class Envelope:
 
     Attributes:
         computed_at: as it says, ISO 8601.
-        object_count, stored_bytes: what a listing has to show for it to be current.
+        object_count, stored_bytes: what a listing of all objects has to show for it to be current.
         fingerprint: ours, or empty where DeltaGlider wrote the file.
         stats: its numbers.
     """
@@ -77,17 +83,37 @@ class Envelope:
     stats: DeltaGliderStats
 
 
-def envelope(mode: Mode, validation: Mapping[str, Any], stats: DeltaGliderStats, computed_at: float) -> bytes:
-    """The file."""
+def envelope(
+    mode: Mode,
+    others: tuple[int, int],
+    fingerprint: str,
+    stats: DeltaGliderStats,
+    computed_at: float,
+) -> bytes:
+    """The file.
+
+    Args:
+        mode: of the statistics.
+        others: count and bytes of all objects of the bucket but this file.
+        fingerprint: of the objects that are no tool's own.
+        stats: the numbers.
+        computed_at: seconds since the epoch.
+    """
+    objects, size = others
+    validation = {"object_count": objects + 1, "compressed_size": size, "fingerprint": fingerprint}
     document = {
         "version": _VERSION,
         "mode": mode,
         "computed_at": datetime.fromtimestamp(computed_at, UTC).isoformat(),
-        "validation": dict(validation),
+        "validation": validation,
         "stats": asdict(stats),
         _OURS: {"complete": True, "see": f".aios3sync/stats_{mode}.json"},
     }
-    return json.dumps(document, indent=2).encode()
+    body = json.dumps(document, indent=2).encode()
+    while validation["compressed_size"] != size + len(body):  # more digits make it longer, so this ends
+        validation["compressed_size"] = size + len(body)
+        body = json.dumps(document, indent=2).encode()
+    return body
 
 
 def read_envelope(body: bytes, mode: Mode) -> Envelope:

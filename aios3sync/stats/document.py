@@ -46,12 +46,14 @@ class Kept:
         stats: the numbers, with an empty ``cache``.
         gzip: extensions whose objects were asked for.
         gzip_found: extensions under which compressed objects were found.
+        hidden: how many files of tools the listing showed beside, and their bytes; not kept in the file.
     """
 
     validation: Validation
     stats: BucketStats
     gzip: tuple[str, ...] = ()
     gzip_found: tuple[str, ...] = ()
+    hidden: tuple[int, int] = (0, 0)
 
 
 def kept(content: Kept) -> bytes:

@@ -134,6 +134,10 @@ class ForwardingStore:
         send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
         return await self.call(Request("CopyObject", key, 0, send))
 
+    async def acl(self, key: str) -> str:
+        """See :meth:`ObjectStore.acl`."""
+        return await self.call(Request("GetObjectAcl", key, 0, partial(self.inner.acl, key)))
+
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """See :meth:`ObjectStore.create_multipart`."""
         send = partial(self.inner.create_multipart, key, options)

@@ -340,6 +340,15 @@ class ObjectStore(Protocol):
         """
         ...
 
+    async def acl(self, key: str) -> str:
+        """The canned ACL that lets the same readers in as that of an object. Retry-safe.
+
+        ``public-read-write``, ``public-read``, ``authenticated-read``, or empty for an object that only its
+        owner and single accounts may read (which no canned ACL can name). What a bucket policy allows is not
+        part of it. Raises ObjectNotFoundError, AccessDeniedError.
+        """
+        ...
+
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Begin an upload and return its id. Retry-safe; a lost answer leaves an upload without parts."""
         ...

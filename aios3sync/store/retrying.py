@@ -83,6 +83,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "DeleteObject": Repeat("a key that is gone is deleted"),
     "GetObject": Repeat(_READS),
     "HeadObject": Repeat(_READS),
+    "GetObjectAcl": Repeat(_READS),
     "ListObjectsV2": Repeat(_READS),
     "ListParts": Repeat(_READS),
     "ListMultipartUploads": Repeat(_READS),

@@ -33,6 +33,7 @@ _OPERATIONS: Final = {
     "delete_many": "DeleteObjects",
     "delete_one": "DeleteObject",
     "copy": "CopyObject",
+    "acl": "GetObjectAcl",
     "create_multipart": "CreateMultipartUpload",
     "put_part": "UploadPart",
     "complete_multipart": "CompleteMultipartUpload",

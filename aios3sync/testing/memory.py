@@ -244,6 +244,12 @@ class MemoryStore(Unversioned):
         digest = md5_of(source.body, usedforsecurity=False).hexdigest()
         return self._store(key, source.body, options or source.options, digest)
 
+    async def acl(self, key: str) -> str:
+        """What the object was stored with."""
+        await self._arrive("GetObjectAcl", key)
+        acl = self._stored("GetObjectAcl", key).options.acl
+        return acl if acl in ("public-read", "public-read-write", "authenticated-read") else ""
+
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Begin an upload."""
         await self._arrive("CreateMultipartUpload", key)

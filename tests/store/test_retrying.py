@@ -210,6 +210,7 @@ LATE: dict[str, tuple[str, Callable[[Scene], Awaitable[object]]]] = {
     "PutObject": ("put", lambda scene: scene.store.put("key", BODY, CREATE, md5=MD5)),
     "GetObject": ("get", lambda scene: scene.store.get("there")),
     "HeadObject": ("head", lambda scene: scene.store.head("there")),
+    "GetObjectAcl": ("acl", lambda scene: scene.store.acl("there")),
     "ListObjectsV2": ("list_page", lambda scene: scene.store.list_page("")),
     "DeleteObjects": ("delete_many", lambda scene: scene.store.delete_many([DeleteItem("there")])),
     "CopyObject": ("copy", lambda scene: scene.store.copy("there", "key")),

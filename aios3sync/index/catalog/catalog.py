@@ -103,6 +103,7 @@ class Catalog:
         self._replicas = replicas
         self._public = public
         self._endpoint = endpoint
+        self._open_public = open_public
         self._tiers = Tiers(place.index, open_public, (place.bucket, place.layout, place.kind), metrics)
 
     @property
@@ -286,7 +287,10 @@ class Catalog:
             swept=written.swept,
             conditional=conditional,
             copies=tuple(copies),
-            warnings=(*warnings, *(f"{copy.location}: {copy.error}" for copy in copies if copy.error)),
+            warnings=(
+                *warnings,
+                *(f"{copy.location}: {text}" for copy in copies if (text := copy.error or copy.warning)),
+            ),
         )
 
     async def _publish(self, entries: Sequence[Entry], *, is_removal: bool) -> CopyResult:
@@ -297,10 +301,26 @@ class Catalog:
             else:
                 documents = [(entry, await self._public_document(entry)) for entry in entries]
                 apply = adding(place.layout, documents)
-            await change(await place.public(), apply, _nothing, self.metrics)
+            shelf = await place.public()
+            await shelf.keep_acl()
+            written = await change(shelf, apply, _nothing, self.metrics)
+            unread = "" if shelf.acl or not written.changed else await self._unread()
         except StoreError as error:
             return CopyResult(place.url(public=True), str(error))
-        return CopyResult(place.url(public=True))
+        return CopyResult(place.url(public=True), warning=unread)
+
+    async def _unread(self) -> str:
+        """Why the public manifest, written without an ACL, cannot be read by everyone; else empty."""
+        place = self._place
+        try:
+            async with self._open_public(place.bucket) as store:
+                await store.get(place.layout.public_key(place.kind), length=1)
+        except StoreError as error:
+            return (
+                f"it cannot be read without credentials ({error}); --acl public-read makes it readable, "
+                "unless a policy of the bucket forbids that"
+            )
+        return ""
 
     async def _public_document(self, entry: Entry) -> dict[str, object]:
         place = self._place

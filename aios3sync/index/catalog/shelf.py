@@ -115,6 +115,9 @@ class Shelf:
         folder: where its shards and probes go, and those of no other document; it ends in ``/``.
         conditions: shared by everything that writes to the endpoint.
         acl: a canned ACL for what is written, or empty.
+
+    Attributes:
+        acl: see above; what is written replaces an object, and its ACL with it.
     """
 
     def __init__(
@@ -124,7 +127,7 @@ class Shelf:
         self.store = store
         self.conditions = conditions
         self._folder = folder
-        self._acl = acl
+        self.acl = self._asked_acl = acl
         self._known: Snapshot | None = None
         self._shards: dict[str, Shard] = {}
         self._leftovers = Leftovers(store, key, folder)
@@ -266,7 +269,7 @@ class Shelf:
         async def write(number: int) -> None:
             key = shard_key(self._folder, number, secrets.token_hex(8))
             body = await to_thread.run_sync(document.written_shard, parts[number])
-            options = PutOptions(content_type="application/json", content_encoding="gzip", acl=self._acl)
+            options = PutOptions(content_type="application/json", content_encoding="gzip", acl=self.acl)
             await self.store.put(key, body, options, md5=_md5(body))
             fresh.append(ShardRef(number, key, len(parts[number])))
 
@@ -275,7 +278,7 @@ class Shelf:
 
     async def _put(self, body: bytes, etag: str, *, gzip: bool) -> None:
         options = PutOptions(
-            content_type="application/json", content_encoding="gzip" if gzip else "", acl=self._acl
+            content_type="application/json", content_encoding="gzip" if gzip else "", acl=self.acl
         )
         if await self.conditions.ask(self.store, self._folder):
             options = replace(options, if_match=etag, if_none_match=not etag)
@@ -288,6 +291,21 @@ class Shelf:
                 await self.store.delete_many([DeleteItem(ref.key) for ref in refs])
             except StoreError:
                 return
+
+    async def keep_acl(self) -> None:
+        """Write with the ACL that the document has, unless another was asked for.
+
+        An overwrite does not keep it: a manifest that everyone could read would be private from then on.
+        Where it cannot be asked (the right is missing, or the endpoint does not offer it), nothing is kept.
+        """
+        if self._asked_acl:
+            return
+        self.acl = ""
+        try:
+            self.acl = await self.store.acl(self.key)
+        except StoreError as error:
+            if error.retryable:
+                raise
 
     async def set_aside(self) -> str:
         """Copy what is there to ``KEY.corrupt-TIME``, and tell where; the copy is made by the endpoint."""

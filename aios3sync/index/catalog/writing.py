@@ -39,10 +39,14 @@ _SETTLING: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What became of a change in one more place; ``error`` is empty where it arrived."""
+    """What became of a change in one more place; ``error`` is empty where it arrived.
+
+    ``warning`` tells what a person should know of a change that arrived.
+    """
 
     location: str
     error: str = ""
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from aios3sync.store.protocol import (
 
 __all__ = (
     "advanced",
+    "canned_acl",
     "decoded",
     "delete_error",
     "get_result",
@@ -89,6 +90,19 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         storage_class=answer.get("StorageClass", ""),
         kms_key_id=answer.get("SSEKMSKeyId", ""),
     )
+
+
+def canned_acl(answer: Answer) -> str:
+    """The canned ACL that grants the same to the groups of S3; empty where it grants them nothing."""
+    granted = {
+        (grant["Grantee"].get("URI", "").rpartition("/")[2], grant["Permission"])
+        for grant in answer["Grants"]
+    }
+    readers = {group for group, permission in granted if permission in ("READ", "FULL_CONTROL")}
+    writers = {group for group, permission in granted if permission in ("WRITE", "FULL_CONTROL")}
+    if "AllUsers" in readers:
+        return "public-read-write" if "AllUsers" in writers else "public-read"
+    return "authenticated-read" if "AuthenticatedUsers" in readers else ""
 
 
 def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:

@@ -20,6 +20,7 @@ from aios3sync.store.boto.client import capabilities_of, is_directory_bucket
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.results import (
     advanced,
+    canned_acl,
     decoded,
     delete_error,
     get_result,
@@ -235,6 +236,13 @@ class BotoStore:
             )
         with whole_answer("CopyObject", self._bucket, key):
             return put_result(answer, answer["CopyObjectResult"]["ETag"])
+
+    async def acl(self, key: str) -> str:
+        """Ask with one GetObjectAcl."""
+        with map_errors("GetObjectAcl", self._bucket, key):
+            answer = await self._client.get_object_acl(**self._at(key), **self._payer)
+        with whole_answer("GetObjectAcl", self._bucket, key):
+            return canned_acl(answer)
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Begin a multipart upload with CreateMultipartUpload."""

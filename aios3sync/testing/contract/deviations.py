@@ -40,6 +40,7 @@ class Deviations:
         forgets_replaced_parts: ListParts shows a part that was sent twice once.
         tells_initiated: ListMultipartUploads says when an upload began.
         knows_no_aborted_upload: answers NoSuchUpload to the completion of an aborted one, and no 500.
+        keeps_acls: stores a canned ACL and tells it.
         encrypts: echoes ``AES256``.
         serves_urls: presigned addresses can be asked over HTTP.
         groups_with_start_after: a CommonPrefix still shows when start_after lies inside it.
@@ -57,6 +58,7 @@ class Deviations:
     forgets_replaced_parts: ClassVar[bool] = True
     tells_initiated: ClassVar[bool] = True
     knows_no_aborted_upload: ClassVar[bool] = True
+    keeps_acls: ClassVar[bool] = True
     encrypts: ClassVar[bool] = True
     serves_urls: ClassVar[bool] = True
     groups_with_start_after: ClassVar[bool] = True

@@ -214,6 +214,13 @@ class ObjectContract(Deviations):
         await store.copy("source", "source", PutOptions(metadata={"a": "b"}), source_etag=result.etag)
         assert dict((await store.head("source")).metadata) == {"a": "b"}
 
+    async def test_the_acl_says_who_else_may_read(self, store: ObjectStore) -> None:
+        for acl in ("", "public-read") if self.keeps_acls else ("",):
+            await put(store, "key", b"body", PutOptions(acl=acl))
+            assert await store.acl("key") == acl
+        with pytest.raises(ObjectNotFoundError):
+            await store.acl("missing")
+
     async def test_a_copy_of_nothing_is_not_found(self, store: ObjectStore) -> None:
         with pytest.raises(ObjectNotFoundError):
             await store.copy("missing", "target")

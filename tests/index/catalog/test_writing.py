@@ -222,6 +222,38 @@ async def test_without_conditions_a_change_undone_at_once_is_made_again(shop: Sh
     assert len(shop.read()) == 1
 
 
+@pytest.mark.parametrize("acl", ["public-read", "public-read-write", "authenticated-read"])
+async def test_a_public_manifest_keeps_the_acl_that_it_has(shop: Shop, acl: str) -> None:
+    await shop.catalog(public=True, acl=acl).add(DatasetEntry("a"), derive=False)
+    catalog = shop.catalog(public=True)
+    for change in (
+        await catalog.add(DatasetEntry("b"), derive=False),
+        await shop.catalog(public=True).remove(DatasetEntry("a")),
+    ):
+        assert shop.memory.objects["public_datasets.json"].options.acl == acl
+        assert change.warnings == ()
+    assert shop.memory.objects[INDEX].options.acl == "", "the private index stays private"
+    stored = shop.memory.objects["public_datasets.json"]
+    shop.memory.objects["public_datasets.json"] = replace(stored, options=replace(stored.options, acl=""))
+    await catalog.add(DatasetEntry("c"), derive=False)
+    assert shop.memory.objects["public_datasets.json"].options.acl == "", "as it is now, not as it was"
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented"])
+async def test_a_public_manifest_whose_acl_cannot_be_asked_is_read_after_the_write(
+    shop: Shop, code: str
+) -> None:
+    kind = AccessDeniedError if code == "AccessDenied" else StoreError
+    shop.store.on("acl", times=-1, error=kind("no", code=code, status=403))
+    told = await shop.catalog(public=True).add(DatasetEntry("a"), derive=False)
+    assert told.copies[0].error == ""
+    (warning,) = told.warnings
+    assert warning.startswith("s3://bucket/public_datasets.json: it cannot be read without credentials")
+    assert "--acl public-read" in warning
+    shop.public_is_open = True
+    assert (await shop.catalog(public=True).add(DatasetEntry("b"), derive=False)).warnings == ()
+
+
 async def test_public_manifests(shop: Shop) -> None:
     await shop.put("public_datasets_zip/z---default_config---default_revision.zip")
     for name in ("z", "no-zip"):

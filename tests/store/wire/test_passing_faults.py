@@ -70,6 +70,11 @@ VERBS = {
         document("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>"),
         {},
     ),
+    "GetObjectAcl": Verb(
+        lambda s: s.acl("key"),
+        document("AccessControlPolicy", "<AccessControlList></AccessControlList>"),
+        {},
+    ),
     "GetBucketVersioning": Verb(
         lambda s: s.versioning(),
         document("VersioningConfiguration", "<Status>Enabled</Status>"),

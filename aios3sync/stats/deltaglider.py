@@ -2,7 +2,7 @@
 
 It takes a file for current if count and bytes of a listing are those of the file: of all objects, also of
 what tools keep for themselves, and so of the file itself. It lists only so many objects, see LISTED; of a
-larger bucket no file is written, for it would never fit. Release 6.2.0 fails to read any such file, its own too.
+larger bucket no file is written, for it would never fit. Release 6.2.0 fails to read any such file at all.
 
 Its reader takes a file whose ``version`` is "1.0", whose ``mode`` is the wanted one, and whose ``stats`` hold
 exactly the fields that it knows; what stands beside these, it ignores. So our additions stand beside them.

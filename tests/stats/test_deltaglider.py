@@ -105,7 +105,7 @@ async def test_the_file_is_current_by_what_deltaglider_lists(releases: Bench, mo
 async def test_a_bucket_that_deltaglider_would_not_list_whole_gets_no_file_of_it(
     releases: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LISTED, "quick", len(RECORDED["objects"]) + 2)  # type: ignore[arg-type]
+    monkeypatch.setitem(LISTED, "quick", len(RECORDED["objects"]) + 2)
     found = await releases.stats()
     assert ".deltaglider/stats_quick.json" in releases.memory.objects, "just as many as it lists"
     await releases.put("one more", b"")

@@ -20,6 +20,7 @@ from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
 from aios3sync.core.keys import Location
 from aios3sync.core.safety import Protection
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errorfile import ErrorFile
 from aios3sync.errors import AioS3SyncError, LockedError, ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, discard
@@ -94,7 +95,7 @@ class Request:
         overrides: headers of single keys.
         inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
         inspected: which keys it has to look at.
-        opaque_etags: the user knows that ETags of the endpoint prove nothing.
+        profile: what is known of the endpoint, completed when its first store is opened.
         counts: requests by operation and retries, read when the run has ended.
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
             is absent, not hidden.
@@ -115,7 +116,7 @@ class Request:
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
-    opaque_etags: bool = False
+    profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     counts: Any = None
     files: Mapping[str, str] | None = None
 
@@ -249,7 +250,8 @@ async def _assemble(
         open_couriers=request.open_couriers,
         inspect=request.inspect,
         inspected=request.inspected,
-        opaque_etags=policy.opaque_etags,
+        profile=request.profile,
+        opaque_etags=state.opaque_etags,
     )
     filters = make_filters(options, request.root, path if options.manifest is not False else "")
     headers = HeaderPlan.of(options, request.overrides)
@@ -267,7 +269,7 @@ def make_policy(request: Request, state: ManifestState) -> Policy:
         incremental=options.incremental,
         stat_fields=options.stat_fields,
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
-        opaque_etags=state.opaque_etags or request.opaque_etags,
+        opaque_etags=state.opaque_etags or request.profile.etags == "opaque",
         protection=Protection(not options.delete_protected, options.protected_prefixes),
         headers=_asked_headers(options, HeaderPlan.of(options, request.overrides)),
     )

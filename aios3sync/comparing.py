@@ -26,6 +26,7 @@ from aios3sync.errors import StoreError
 from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
 from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.run import Run
+from aios3sync.settling import settle_metadata
 
 __all__ = ("compare_worker",)
 
@@ -89,7 +90,7 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
             # The file may have moved since the walk: what counts is the stat it had at its hashing.
             current = replace(compare, source=digest.entry)
             evidence = Evidence(digest.md5, digest.part_etags)
-            if needs_head(current, evidence, run.policy):
+            if needs_head(current, evidence, run.settling_policy):
                 asking.start_soon(_settle_with_head, run, current, digest, wanted)
             else:
                 _finish(run, current, digest, evidence, wanted)
@@ -126,6 +127,8 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
         opaque = is_opaque_encryption(head.encryption)
         stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
         run.opaque_etags |= opaque
+        if not run.policy.encoding(compare.source.key):
+            await settle_metadata(run, compare.source.key, head, digest)
     evidence = Evidence(digest.md5, digest.part_etags, stored)
     _finish(run, compare, digest, evidence, wanted)
 
@@ -133,7 +136,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
 def _finish(
     run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: _Wanted
 ) -> None:
-    action = settle(compare, evidence, run.policy)
+    action = settle(compare, evidence, run.settling_policy)
     if isinstance(action, Upload):
         wanted.uploads.append(action)
         return

@@ -37,7 +37,7 @@ class Dispatch:
     async def deliver(self, chunk: list[Upload]) -> list[Upload]:
         """Send by courier what can go so; answers with what has to go the usual way."""
         courier = await self._couriers(len(chunk))
-        if courier is None or self._run.opaque_etags:
+        if courier is None or self._run.needs_told_md5:
             return chunk
         sent: list[Upload] = []
         rest: list[Upload] = []

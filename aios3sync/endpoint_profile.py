@@ -74,6 +74,12 @@ class EndpointProfile:
     changed: bool = False
     clock: Callable[[], float] = time.time
 
+    @property
+    def certain_md5(self) -> bool:
+        """Whether an ETag that is no MD5 can only mean other bytes: at AWS, and where the user says so."""
+        lesson = self.lessons.get("etags")
+        return self.etags == "md5" and (lesson is None or lesson.given)
+
     def learn(self, fact: str, value: Any, *, given: bool = False) -> None:
         """Know a fact from now on. What the user gave is not changed by an answer."""
         known = self.lessons.get(fact)

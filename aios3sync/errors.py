@@ -192,9 +192,14 @@ class UnavailableError(StoreError):
 
 
 class IntegrityError(StoreError):
-    """What the endpoint says it stored is not what was sent (ETag or checksum differs)."""
+    """What the endpoint says it stored is not what was sent (ETag or checksum differs).
+
+    Attributes:
+        etag: what was answered, where that is the contradiction; then the code is ``ETagMismatch``.
+    """
 
     retryable = True
+    etag = ""
 
 
 class ListingError(StoreError):

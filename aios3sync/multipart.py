@@ -19,8 +19,8 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.core.actions import Upload
-from aios3sync.core.parts import Part, plan_part_size, plan_parts
-from aios3sync.errors import StoreError, UsageError
+from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
+from aios3sync.errors import IntegrityError, StoreError, UsageError
 from aios3sync.hashing import (
     ATTEMPTS,
     CHUNK,
@@ -35,7 +35,8 @@ from aios3sync.hashing import (
 from aios3sync.headers import GzipWriter, HeaderPlan, md5_of
 from aios3sync.outcomes import Fault, Uploaded
 from aios3sync.run import Run
-from aios3sync.store.protocol import ListedPart, ObjectStore, PutOptions, PutResult
+from aios3sync.settling import SentPart, check_parts, settle_joined
+from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 
 __all__ = ("send_large",)
 
@@ -44,6 +45,10 @@ _AROUND: Final = 8
 """A part is counted with an eighth more of memory, for what sockets and TLS hold of it on its way."""
 _HEAD: Final = CHUNK
 """Bytes of a large file that tell whether it is an image, and of which size."""
+_PARTS_EVERYWHERE: Final = 1000
+_PART_REFUSED: Final = frozenset(
+    {"InvalidArgument", "InvalidPart", "InvalidPartNumber", "InvalidRequest", "MalformedXML", "TooManyParts"}
+)
 _ABORT_GRACE: Final = 5.0
 """Seconds that an abort may take after a cancellation."""
 
@@ -82,23 +87,28 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded 
             if attempt == ATTEMPTS - 1:
                 return run.fault_of(upload.source.key, "upload", error)
         except (StoreError, OSError) as error:
-            return run.fault_of(upload.source.key, "upload", error)
+            if attempt or not _is_damaged(error):
+                return run.fault_of(upload.source.key, "upload", error)
         except UsageError as error:  # of a size that no object has
             return Fault(upload.source.key, "failed", "upload", str(error))
     raise AssertionError("the last attempt returns")
 
 
+def _is_damaged(error: Exception) -> bool:
+    """Whether an object was joined that is not what was sent, which is worth another try."""
+    return isinstance(error, IntegrityError) and error.operation == "CompleteMultipartUpload"
+
+
 async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5: str) -> Uploaded:
     async with _content_of(run, upload, known_md5) as content:
         entry = content.digest.entry
-        part_size = plan_part_size(content.size, run.options.part_size)
         options = headers.for_upload(
             entry,
             encoding=content.encoding,
             original_md5=content.digest.md5,
             stored_md5=content.stored_md5,
         )
-        result = await _multipart(run, content, part_size, options)
+        result, part_size = await _send_parts(run, content, options)
         run.answered(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         asked = headers.digest_of(entry.key)
@@ -164,32 +174,128 @@ def _compress_file(
     return digest, stored_md5, size
 
 
-async def _multipart(run: Run, content: _Content, part_size: int, options: PutOptions) -> PutResult:
-    store, key = await run.open_store(), run.full_key(content.digest.entry.key)
-    upload_id = await store.create_multipart(key, options)
-    sent = 0
-    stored: list[ListedPart] = []
+async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
+    """Send what is large in parts, and once more in larger ones where the endpoint takes fewer of them.
+
+    Returns:
+        What the endpoint answered, and the part size.
+    """
+    most = run.options.max_parts or run.profile.max_parts
+    upload = _Upload(run, content, _part_size(run, content, most), options)
     try:
-        parts = iter(list(plan_parts(content.size, part_size)))
+        return await upload.send(), upload.part_size
+    except StoreError as error:
+        most = upload.part_limit(error)
+        if not most:
+            raise
+    run.profile.learn("max_parts", most)
+    upload = _Upload(run, content, _part_size(run, content, most), options)
+    try:
+        return await upload.send(), upload.part_size
+    except StoreError as error:
+        if _refuses_parts(error):
+            error.message += "; give a larger --part-size, or --max-parts as the endpoint documents it"
+        raise
+
+
+def _part_size(run: Run, content: _Content, most: int) -> int:
+    return plan_part_size(content.size, run.options.part_size, most)
+
+
+class _Upload:
+    """One multipart upload.
+
+    Attributes:
+        part_size: bytes of each part but the last.
+    """
+
+    def __init__(self, run: Run, content: _Content, part_size: int, options: PutOptions) -> None:
+        self.part_size = part_size
+        self._run = run
+        self._content = content
+        self._options = options
+        self._key = run.full_key(content.digest.entry.key)
+        self._stored: list[SentPart] = []
+        self._refusals: list[tuple[int, StoreError]] = []
+
+    async def send(self) -> PutResult:
+        """Send all parts and join them; what goes wrong leaves nothing behind.
+
+        Raises:
+            IntegrityError: the object is not what was sent.
+            StoreError: a part, or the upload as a whole, was not taken.
+            ChangedError: the file is not what it was.
+        """
+        run, key = self._run, self._content.digest.entry.key
+        store = await run.open_store()
+        upload_id = await store.create_multipart(self._key, self._options)
+        try:
+            await self._send_all(store, upload_id)
+            _check_unchanged(self._content)
+            check_parts(run, self._key, self._stored)
+            listed = sorted(part.listed for part in self._stored)
+            result = await store.complete_multipart(self._key, upload_id, listed, self._options)
+        except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
+            run.events(events.BytesSent(key, -sum(part.part.length for part in self._stored)))
+            with anyio.move_on_after(_ABORT_GRACE, shield=True):
+                await _abort(run, store, self._key, upload_id)
+            raise _first(error) from None
+        if not result.etag:
+            result = await _with_etag(store, self._key, result)
+        await settle_joined(
+            run, store, self._key, self._stored, self._content.stored_md5, self._options, result
+        )
+        return result
+
+    async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
+        """Send the parts; one that is refused for its number ends it when those under way have ended.
+
+        What was taken by then tells how many the endpoint takes.
+        """
+        parts = iter(list(plan_parts(self._content.size, self.part_size)))
 
         async def worker() -> None:
-            nonlocal sent
             for part in parts:
-                stored.append(await _send_part(run, store, key, upload_id, part, content, options))
-                sent += part.length
-                run.events(events.BytesSent(content.digest.entry.key, part.length))
+                try:
+                    sent = await _send_part(
+                        self._run, store, self._key, upload_id, part, self._content, self._options
+                    )
+                except StoreError as error:
+                    if part.number == 1 or not _refuses_parts(error):
+                        raise
+                    self._refusals.append((part.number, error))
+                else:
+                    self._stored.append(sent)
+                    self._run.events(events.BytesSent(self._content.digest.entry.key, part.length))
+                if self._refusals:
+                    return
 
         async with anyio.create_task_group() as tasks:
             for _ in range(PARTS_AT_ONCE):
                 tasks.start_soon(worker)
-        _check_unchanged(content)
-        result = await store.complete_multipart(key, upload_id, sorted(stored), options)
-    except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
-        run.events(events.BytesSent(content.digest.entry.key, -sent))
-        with anyio.move_on_after(_ABORT_GRACE, shield=True):
-            await _abort(run, store, key, upload_id)
-        raise _first(error) from None
-    return result if result.etag else await _with_etag(store, key, result)
+        if self._refusals:
+            raise self._refusals[0][1]
+
+    def part_limit(self, error: StoreError) -> int:
+        """How many parts the endpoint takes, where ``error`` says that they were too many; else 0.
+
+        Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/troubleshooting/), and refuses
+        the number of a part. Others find out when the parts are joined: they take 1,000 at least.
+        """
+        if not _refuses_parts(error):
+            return 0
+        stored = max((part.part.number for part in self._stored), default=0)
+        if self._refusals:
+            return learnt_max_parts(error.message, stored, min(number for number, _ in self._refusals))
+        if error.operation == "CompleteMultipartUpload" and stored > _PARTS_EVERYWHERE:
+            return learnt_max_parts(error.message, _PARTS_EVERYWHERE, stored)
+        return 0
+
+
+def _refuses_parts(error: StoreError) -> bool:
+    """Whether the endpoint may have refused the number or the count of parts."""
+    verb = error.operation in ("UploadPart", "CompleteMultipartUpload")
+    return verb and error.code in _PART_REFUSED and error.status == 400
 
 
 async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResult:
@@ -231,21 +337,20 @@ async def _send_part(  # noqa: PLR0913 - what UploadPart needs
     part: Part,
     content: _Content,
     options: PutOptions,
-) -> ListedPart:
+) -> SentPart:
     cost = part.length + part.length // _AROUND
     await run.budget.acquire(cost)
     buffer = run.buffers.take(part.length)
     try:
         with memoryview(buffer)[: part.length] as body:
             await to_thread.run_sync(_read_part, content, part, body)
-            # Where it would be compared with nothing it is not taken: it costs more than all else of a part.
-            compared = not store.capabilities.opaque_etags
-            digest = await to_thread.run_sync(md5_of, body) if compared else b""
+            # Also where ETags prove nothing: the endpoint checks it, and with Object Lock it demands it.
+            digest = await to_thread.run_sync(md5_of, body)
             result = await store.put_part(key, upload_id, part.number, body, options, md5=digest)
     finally:
         run.buffers.give(buffer)
         run.budget.release(cost)
-    return ListedPart(part.number, result.etag, part.length, result.checksum)
+    return SentPart(part, digest, result)
 
 
 def _read_part(content: _Content, part: Part, body: memoryview) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.header_rules import read_header_rules
-from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE
+from aios3sync.core.parts import GIB, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
 from aios3sync.fieldtypes import FilePath, Seconds, Size, conform, parse_size
 
@@ -67,8 +67,9 @@ class ConnectOptions:
         verify_tls: whether certificates are checked.
         anonymous: send unsigned requests.
         lane: which store implementation serves the hot verbs.
-        etags: ``opaque`` for the few endpoints whose ETags look like MD5s and are none: what they answer is
-            then not compared with what was sent, and content is known by our own metadata alone.
+        etags: ``auto`` finds out whether the endpoint's ETags are MD5s. ``opaque`` says that they are none,
+            although they may look so: what is answered is not compared with what was sent, and content is
+            known by our own metadata. ``md5`` insists: an upload with another ETag has failed.
         workers: ceiling of requests in flight; also the size of the connection pool.
         memory: bytes of bodies that may be in memory at once.
         connect_timeout, read_timeout: seconds.
@@ -86,7 +87,7 @@ class ConnectOptions:
     verify_tls: bool = True
     anonymous: bool = False
     lane: Lane = "auto"
-    etags: Literal["md5", "opaque"] = "md5"
+    etags: Literal["auto", "md5", "opaque"] = "auto"
     workers: int = 256
     memory: Size = 256 * MIB
     connect_timeout: Seconds = 10.0
@@ -99,7 +100,7 @@ class ConnectOptions:
         conform(self)
         _choice("addressing", self.addressing, ("auto", "path", "virtual"))
         _choice("lane", self.lane, LANES)
-        _choice("etags", self.etags, ("md5", "opaque"))
+        _choice("etags", self.etags, ("auto", "md5", "opaque"))
         _require(1 <= self.workers <= 10_000, f"workers: {self.workers} is not between 1 and 10000")
         _require(self.memory >= MIB, f"memory: {self.memory} is less than 1 MiB")
         _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")
@@ -146,6 +147,8 @@ class SyncOptions:
         delete_despite_errors: delete although uploads failed.
         manifest: a path for the manifest, ``None`` for the default place, ``False`` for none.
         multipart_threshold, part_size: bytes.
+        max_parts: the most parts of one object, which is sent in larger ones then; 0 for what the endpoint
+            takes: 10,000, or fewer once it has refused them.
         gzip: extensions (without dot) that are compressed.
         content_type: for every object, instead of guessing.
         guess_content_type: guess by extension.
@@ -187,6 +190,7 @@ class SyncOptions:
     manifest: FilePath | Literal[False] | None = None
     multipart_threshold: Size = 16 * MIB
     part_size: Size = 16 * MIB
+    max_parts: int = 0
     gzip: tuple[str, ...] = ()
     content_type: str = ""
     guess_content_type: bool = True
@@ -232,6 +236,8 @@ class SyncOptions:
     def _check_numbers(self) -> None:
         part_sizes = MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE
         _require(part_sizes, f"part_size: {self.part_size} is not between 5 MiB and 5 GiB")
+        most = 0 <= self.max_parts <= MAX_PARTS
+        _require(most, f"max_parts: {self.max_parts} is not between 1 and 10000, or 0 for the usual limit")
         threshold = 0 < self.multipart_threshold <= 5 * GIB
         _require(threshold, f"multipart_threshold: {self.multipart_threshold} is not between 1 and 5 GiB")
         _require(self.max_delete is None or self.max_delete >= 0, "max_delete: cannot be negative")

@@ -16,6 +16,7 @@ from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -114,7 +115,9 @@ class Run:
         inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
         inspected: which keys it has to look at.
         buffers: memory for the parts of large files.
-        opaque_etags: learnt from answers: ETags of this bucket prove nothing.
+        profile: what is known of the endpoint.
+        opaque_etags: learnt from answers: this bucket encrypts so that its ETags prove nothing.
+        settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
         surprised: an answer contradicted what the manifest said of the target.
     """
 
@@ -137,7 +140,10 @@ class Run:
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
     buffers: Buffers = field(default_factory=Buffers)
+    profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     opaque_etags: bool = False
+    settling: anyio.Lock = field(default_factory=anyio.Lock)
+    etags_settled: bool = False
     surprised: bool = False
     _silent: int = field(default=0)
 
@@ -149,6 +155,18 @@ class Run:
     def by_mtime(self) -> bool:
         """Whether files are judged without their ctime."""
         return "ctime" not in self.options.stat_fields
+
+    @property
+    def needs_told_md5(self) -> bool:
+        """Whether uploads tell their MD5 in metadata: their ETags prove nothing, or that is not known yet."""
+        return self.opaque_etags or self.profile.etags != "md5"
+
+    @property
+    def settling_policy(self) -> Policy:
+        """The policy, with what is known by now of the endpoint's ETags."""
+        if self.profile.etags == "opaque" and not self.policy.opaque_etags:
+            self.policy = replace(self.policy, opaque_etags=True)
+        return self.policy
 
     def row(
         self,

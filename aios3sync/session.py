@@ -393,7 +393,7 @@ class Session:
             workers=self.options.workers,
             room=self._stores.limiter.room,
             open_couriers=self._stores.courier(location.bucket, counts),
-            opaque_etags=self.options.etags == "opaque",
+            profile=self._stores.profile(location.bucket),
             on_event=on_event,
             counts=counts,
         )

@@ -84,7 +84,9 @@ class Stores:
         if name == AWS:
             name = f"{AWS}/{bucket}"
         if name not in self._profiles:
-            self._profiles[name] = EndpointProfile(name)
+            self._profiles[name] = profile = EndpointProfile(name)
+            if self._options.etags != "auto":
+                profile.learn("etags", self._options.etags, given=True)
         return self._profiles[name]
 
     def opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
@@ -146,9 +148,10 @@ class Stores:
         async with self._opening:
             if not self._opened:
                 await self._open()
-            known = capabilities_of(self._client, bucket)
-            known = replace(known, opaque_etags=known.opaque_etags or self._options.etags == "opaque")
-            boto = BotoStore(self._client, bucket, known, **reading)
+            known, profile = capabilities_of(self._client, bucket), self.profile(bucket)
+            if profile.etags == "unknown" and known.conditional_delete:
+                profile.etags = "md5"  # AWS documents it; encryption that makes others is told by answers
+            boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
             if self._lane is None:
                 return boto
             from aios3sync.store.wire.address import WireUnavailableError

@@ -252,7 +252,7 @@ def _body(run: Run, upload: Upload, path: str, answer: Answer) -> _Body | OSErro
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded | Fault:
     entry = body.file.entry
     original = body.file.md5.hex()
-    opaque = run.opaque_etags or headers.opaque
+    opaque = run.needs_told_md5 or headers.opaque
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
     try:

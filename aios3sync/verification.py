@@ -214,7 +214,8 @@ class _Verification:
         self, store: ObjectStore, source: SourceEntry, target: TargetEntry
     ) -> Difference | None:
         digest = await in_thread(lambda stop: self._digest(source, target, stop))
-        if digest.entry.size == target.size and target.etag in (digest.md5, *digest.part_etags.values()):
+        proofs = (digest.md5, *digest.part_etags.values())
+        if digest.entry.size == target.size and target.etag.lower() in proofs:
             return None
         key = self._request.location.prefix + source.key
         head = await store.head(key)

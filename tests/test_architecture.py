@@ -64,7 +64,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "courier": ({"courier"}, {"store", *STREAMS}),
     "run": ({"run", "recording", "tally", "errorfile"}, STREAMS),
     "stages": (
-        {"detector", "comparing", "uploads", "updating", "dispatch", "multipart", "deletes"},
+        {"detector", "comparing", "settling", "uploads", "updating", "dispatch", "multipart", "deletes"},
         {"run", *STREAMS},
     ),
     "pipeline": ({"pipeline"}, STAGES),

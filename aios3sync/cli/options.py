@@ -108,9 +108,9 @@ connection_options = _group(
     ),
     click.option(
         "--etags",
-        type=click.Choice(["md5", "opaque"]),
+        type=click.Choice(["auto", "md5", "opaque"]),
         envvar="AIOS3SYNC_ETAGS",
-        help="'opaque' for an endpoint whose ETags look like MD5s and are none.",
+        help="Whether ETags are MD5s: find out (auto), insist on it (md5), or they prove nothing (opaque).",
     ),
     click.option(
         "--lane",
@@ -199,6 +199,12 @@ deletion_options = _group(
 )
 
 upload_options = _group(
+    click.option(
+        "--max-parts", type=int, metavar="N", help="The most parts of one object (what the endpoint takes)."
+    ),
+    click.option(
+        "--max-parts", type=int, metavar="N", help="The most parts of one object (what the endpoint takes)."
+    ),
     click.option(
         "--bwlimit", "bandwidth", type=size, metavar="SIZE", help="Bytes a second, for example 10M."
     ),

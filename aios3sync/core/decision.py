@@ -19,7 +19,7 @@ from aios3sync.core.actions import (
     Upload,
 )
 from aios3sync.core.entries import UNKNOWN
-from aios3sync.core.etag import Proof, proof
+from aios3sync.core.etag import Proof, proof, same_etag
 from aios3sync.core.parts import MAX_COPY_SIZE
 from aios3sync.core.safety import Protection
 
@@ -95,7 +95,7 @@ class Policy:
         incremental: False uploads everything.
         stat_fields: which of STAT_FIELDS make "the same stat".
         gzip: lower-case extensions without dot whose files are stored compressed.
-        opaque_etags: the bucket's encryption makes its ETags prove nothing.
+        opaque_etags: ETags that differ prove nothing, because of the bucket's encryption or the endpoint.
         protection: what is never deleted.
         headers: what headers unchanged objects are to have, ``None`` where they are not compared.
     """
@@ -181,7 +181,7 @@ def _decide_recorded(
         return Upload(source, Reason.ENCODING)
     if target is None:
         return Upload(source, Reason.MISSING)
-    if target is not UNKNOWN and (target.etag != recorded.etag or not recorded.etag):
+    if target is not UNKNOWN and not _is_recorded(target, recorded):
         if not recorded.encoding and target.size != source.size:
             return Upload(source, Reason.DRIFTED)
         return CompareDigest(source, recorded, target)
@@ -224,9 +224,14 @@ def _decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Po
         return _KEEP_OFF
     if target is UNKNOWN:
         return NeedListing(recorded.key)
-    if policy.delete == "mirror" or (recorded.etag and target.etag == recorded.etag):
+    if policy.delete == "mirror" or _is_recorded(target, recorded):
         return _delete(target, policy, tracked=True)
     return Conflict(target.key, Reason.FOREIGN, forget=True)
+
+
+def _is_recorded(target: TargetEntry, recorded: RecordedEntry) -> bool:
+    """Whether the object is the recorded one: it has the same ETag, which is not empty."""
+    return bool(recorded.etag) and (target.etag == recorded.etag or same_etag(target.etag, recorded.etag))
 
 
 def _delete(target: TargetEntry, policy: Policy, *, tracked: bool) -> Delete | Keep:
@@ -294,7 +299,8 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     recorded MD5 differs                          Upload(content)
     ============================================  ======================================
 
-    Metadata counts only where the ETag proves nothing of the original bytes.
+    Metadata counts only where the ETag proves nothing of the original bytes. An ETag that is equal to a
+    digest of the file proves it under any encryption and at any endpoint: 128 bits do not agree by chance.
     """
     source, recorded, target = compare.source, compare.recorded, compare.target
     if _is_silent(compare, evidence, policy):
@@ -336,14 +342,14 @@ def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt 
     stored, wanted = evidence.stored, policy.encoding(source.key)
     opaque = policy.opaque_etags or (stored is not None and stored.opaque)
     if not wanted and target.size == source.size:
-        kind = proof(target.etag, opaque=opaque)
-        if kind is Proof.MD5 and target.etag == evidence.md5:
+        if same_etag(target.etag, evidence.md5):
             return Adopt(source, target, evidence.md5)
-        if kind is Proof.MD5 and stored is not None and not stored.encoding:
-            return None  # the ETag is of these very bytes; metadata that says otherwise came from elsewhere
         for part_size, etag in evidence.part_etags.items():
-            if kind is Proof.PARTS and etag == target.etag:
+            if same_etag(target.etag, etag):
                 return Adopt(source, target, evidence.md5, part_size)
+        of_body = proof(target.etag, opaque=opaque) is Proof.MD5
+        if of_body and stored is not None and not stored.encoding:
+            return None  # the ETag is of these very bytes; metadata that says otherwise came from elsewhere
     if stored is not None and stored.md5 == evidence.md5 and stored.encoding == wanted:
         return Adopt(source, target, evidence.md5, encoding=wanted)
     return None

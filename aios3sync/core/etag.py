@@ -13,7 +13,7 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size
+from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, inferred_part_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,6 +24,7 @@ __all__ = (
     "META_ORIGINAL_MD5",
     "META_ORIGINAL_SIZE",
     "Proof",
+    "bare_etag",
     "is_opaque_encryption",
     "multipart_etag",
     "part_count",
@@ -32,6 +33,7 @@ __all__ = (
     "rclone_md5",
     "rclone_mtime",
     "recorded_md5",
+    "same_etag",
 )
 
 META_MTIME: Final = "mtime"
@@ -39,8 +41,9 @@ META_MD5: Final = "md5chksum"
 META_ORIGINAL_MD5: Final = "aios3sync-md5"
 META_ORIGINAL_SIZE: Final = "aios3sync-size"
 
-_PLAIN = re.compile(r"[0-9a-f]{32}")
-_PARTS = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
+_PLAIN = re.compile(r"[0-9a-fA-F]{32}")
+_PARTS = re.compile(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
+_OWN_MD5 = re.compile(r"[0-9a-f]{32}")
 _S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
 
 # Part sizes that the usual tools use: aws and boto3 8 MiB, rclone and s3cmd 5 and 15 MiB, s5cmd 50 MiB,
@@ -57,6 +60,20 @@ class Proof(Enum):
     MD5 = "md5 of the body"
     PARTS = "md5 of the parts' md5s"
     NOTHING = "nothing"
+
+
+def bare_etag(text: str) -> str:
+    """An ETag as this package keeps it: without quotes, white space and the mark of a weak one (``W/``).
+
+    Proxies that compress answers make ETags weak (RFC 9110, 8.8.1). The case of letters is kept, because an
+    endpoint may compare what it is sent back byte by byte.
+    """
+    return text.strip().removeprefix("W/").strip('"')
+
+
+def same_etag(one: str, other: str) -> bool:
+    """Whether two ETags are the same; digits are hexadecimal in either case (Alibaba OSS: upper case)."""
+    return one == other or one.lower() == other.lower()
 
 
 def proof(etag: str, *, opaque: bool = False) -> Proof:
@@ -87,7 +104,9 @@ def part_size_candidates(size: int, parts: int, *known: int) -> tuple[int, ...]:
         parts: the N of its ETag.
         known: part sizes that are more likely than any, such as the recorded or the configured one.
     """
-    wanted = [*known, *_USUAL_PART_SIZES, *(plan_part_size(size, usual) for usual in known)]
+    if not parts:
+        return ()
+    wanted = [*known, *_USUAL_PART_SIZES, inferred_part_size(size, parts)]
     if parts == 1:
         wanted.append(max(size, 1))
     fitting = (n for n in wanted if 0 < n <= MAX_PART_SIZE and max(1, -(-size // n)) == parts)
@@ -119,7 +138,7 @@ def recorded_md5(metadata: Mapping[str, str]) -> str:
     of ``s3cmd-attrs``; in this order, because the latter two describe the body as stored.
     """
     own = metadata.get(META_ORIGINAL_MD5, "")
-    if _PLAIN.fullmatch(own):
+    if _OWN_MD5.fullmatch(own):
         return own
     try:
         digest = base64.b64decode(metadata.get(META_MD5, ""), validate=True)

@@ -5,6 +5,7 @@ Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aios3sync.errors import UsageError
@@ -21,6 +22,8 @@ __all__ = (
     "MIB",
     "MIN_PART_SIZE",
     "Part",
+    "inferred_part_size",
+    "learnt_max_parts",
     "plan_part_size",
     "plan_parts",
     "remaining",
@@ -45,20 +48,51 @@ class Part(NamedTuple):
     length: int
 
 
-def plan_part_size(size: int, wanted: int) -> int:
-    """The part size for an object of ``size`` bytes: ``wanted``, or as much more as 10,000 parts need.
+def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS) -> int:
+    """The part size for an object of ``size`` bytes: ``wanted``, or as much more as ``most`` parts need.
 
     A grown part size is a whole number of MiB, so that it can be inferred from the ETag later.
 
     Raises:
         UsageError: no part size is large enough.
     """
-    if size > MAX_OBJECT_SIZE:
-        raise UsageError(f"{size} bytes are more than S3 can hold in one object ({MAX_OBJECT_SIZE})")
-    least = -(-size // MAX_PARTS)
+    if size > most * MAX_PART_SIZE:
+        raise UsageError(f"{size} bytes are more than S3 can hold in one object ({most * MAX_PART_SIZE})")
+    least = -(-size // most)
     if least <= wanted:
         return wanted
     return min(-(-least // MIB) * MIB, MAX_PART_SIZE)
+
+
+def inferred_part_size(size: int, parts: int) -> int:
+    """What :func:`plan_part_size` made a part size grow to, whatever the limit was, from what it led to.
+
+    A size that was rounded up to whole MiB is less than 1 MiB above ``size / limit``, and the number of parts
+    that it makes is not above the limit; so it is the least such size that is not below ``size / parts``.
+    """
+    least = -(-size // parts)
+    return -(-least // MIB) * MIB
+
+
+_MOST_IN_WORDS = re.compile(
+    r"between 1 and (\d{1,5})\b|(?:maximum|max|limit|at most|up to|exceeds?|more than)\D{0,40}(\d{1,5})\b",
+    re.IGNORECASE,
+)
+
+
+def learnt_max_parts(message: str, stored: int, refused: int) -> int:
+    """How many parts an endpoint takes that refused one; 0 where that cannot be told.
+
+    Args:
+        message: what it said, perhaps with the limit in words.
+        stored: the highest number of a part that it took.
+        refused: the number that it did not take, or one more than the parts of an object that it refused.
+    """
+    for match in _MOST_IN_WORDS.finditer(message):
+        told = int(match[1] or match[2])
+        if stored <= told < refused:
+            return told
+    return stored if 0 < stored < refused else 0
 
 
 def plan_parts(size: int, part_size: int) -> Iterator[Part]:

@@ -11,6 +11,8 @@ import ssl
 import time
 from typing import Final, NamedTuple
 
+from aios3sync.core.etag import bare_etag
+
 __all__ = ("Line", "LostError", "Stored", "connect", "status_of", "stored")
 
 _MAX_HEAD: Final = 16 * 1024
@@ -112,13 +114,13 @@ def stored(head: bytes) -> Stored | None:
     if not head.startswith(b"HTTP/1.1 200") or not head.endswith(b"\r\n\r\n"):
         return None
     facts = {name.lower(): value for name, value in _FACTS(head)}
-    etag = facts.get(b"etag", b"").strip(b' "')
-    if not etag or facts.get(b"content-length", b"").strip() != b"0" or b"transfer-encoding" in facts:
+    etag = facts.get(b"etag", b"")
+    if facts.get(b"content-length", b"").strip() != b"0" or b"transfer-encoding" in facts:
         return None
-    if not head.isascii():
+    if not etag.strip(b' "') or not head.isascii():
         return None
     return Stored(
-        etag.decode("ascii"),
+        bare_etag(etag.decode("ascii")),
         facts.get(b"x-amz-server-side-encryption", b"").decode("ascii").strip(),
         facts.get(b"x-amz-version-id", b"").decode("ascii").strip(),
         facts.get(b"connection", b"").strip().lower() != b"close",

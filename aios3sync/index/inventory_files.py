@@ -20,6 +20,7 @@ from typing import IO, Any, Final
 from urllib.parse import unquote_plus
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import bare_etag
 from aios3sync.errors import AioS3SyncError, UsageError
 
 __all__ = ("InventoryError", "batches_of_csv", "batches_of_parquet")
@@ -89,7 +90,7 @@ def _entries(columns: Sequence[str], bucket: str) -> Callable[[list[str]], Targe
         key, size, etag, modified, storage = facts(line)
         if "%" in key or "+" in key:
             key = unquote_plus(key, errors="strict")
-        return TargetEntry(key, int(size), etag.strip('"'), _seconds(modified) if modified else 0.0, storage)
+        return TargetEntry(key, int(size), bare_etag(etag), _seconds(modified) if modified else 0.0, storage)
 
     return entry
 
@@ -162,4 +163,4 @@ def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
             continue
         if there != bucket:
             raise InventoryError(f"an object of another bucket, {there!r}")
-        yield TargetEntry(key, size, etag.strip('"'), modified / 1000, storage)
+        yield TargetEntry(key, size, bare_etag(etag), modified / 1000, storage)

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from aios3sync.core.etag import bare_etag
 from aios3sync.errors import AioS3SyncError
 
 __all__ = ("EventKind", "Notification", "NotificationError", "ObjectEvent", "parse_notification", "sequence")
@@ -185,7 +186,7 @@ def _event(
         sequencer=sequence(_text(thing, "sequencer", "")),
         time=_seconds(time),
         size=_size(thing.get("size")) if created else None,
-        etag=_text(thing, etag, "").strip('"') if created else "",
+        etag=bare_etag(_text(thing, etag, "")) if created else "",
         version_id=version,
     )
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-from aios3sync.core.etag import Proof, is_opaque_encryption, proof
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.core.wording import printable
 from aios3sync.errors import (
     AccessDeniedError,
@@ -28,16 +28,21 @@ from aios3sync.errors import (
 from aios3sync.store.protocol import PutResult
 
 __all__ = (
+    "ETAG_MISMATCH",
     "RETRYABLE_CODES",
     "THROTTLED_CODES",
     "ErrorAnswer",
     "error_from",
     "is_about_credentials",
+    "mismatch",
     "one_line",
     "other_bytes",
     "retry_after",
     "subject",
 )
+
+
+ETAG_MISMATCH: Final = "ETagMismatch"
 
 
 class ErrorAnswer(NamedTuple):
@@ -67,11 +72,21 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
         opaque: ETags of this endpoint prove nothing.
     """
     sent = md5.hex()
-    if not sent or result.etag == sent:
+    if not sent or same_etag(result.etag, sent):
         return ""
     if proof(result.etag, opaque=opaque or is_opaque_encryption(result.encryption)) is not Proof.MD5:
         return ""
     return f"the endpoint stored other bytes than were sent (ETag {one_line(result.etag)}, MD5 {sent})"
+
+
+def mismatch(operation: str, bucket: str, key: str | None, text: str, etag: str) -> IntegrityError:
+    """The error for what :func:`other_bytes` says of an answer with this ETag."""
+    message = f"{subject(operation, bucket, key)}: {text}"
+    error = IntegrityError(
+        message, operation=operation, bucket=bucket, key=key, code=ETAG_MISMATCH, status=200
+    )
+    error.etag = etag
+    return error
 
 
 THROTTLED_CODES: Final = frozenset(

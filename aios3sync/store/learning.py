@@ -1,4 +1,9 @@
-"""LearningStore: learns from answers what its endpoint lacks, and does without it from then on."""
+"""LearningStore: learns from answers how its endpoint differs from AWS, and goes by it from then on.
+
+Whether ETags are MD5s is seen at the first answer. An answer that contradicts what was sent is settled by
+looking at the object: where it is stored as it was sent, it is the ETags that prove nothing; where it is not,
+or cannot be looked at, the upload has failed.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +11,36 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
+import anyio
+
+from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.endpoint_profile import EndpointProfile
-from aios3sync.errors import StoreError
+from aios3sync.errors import IntegrityError, StoreError
+from aios3sync.store.answers import ETAG_MISMATCH
 from aios3sync.store.deleting import delete_each, is_not_implemented
 from aios3sync.store.forwarding import ForwardingStore
-from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.store.protocol import (
+    Body,
+    DeleteError,
+    DeleteItem,
+    ObjectStore,
+    PutOptions,
+    PutResult,
+)
 
 __all__ = ("LearningStore",)
 
 _LOG: Final = logging.getLogger(__name__)
+_RANGE: Final = 8 * 1024 * 1024
+_MD5_DIGITS: Final = 32
+_WAY_OUT: Final = "If the ETags of this endpoint are no MD5s, give --etags opaque"
 
 
 class LearningStore(ForwardingStore):
     """Asks ``inner`` as S3 documents it, and otherwise where ``profile`` knows better.
 
-    It is placed below the retries and above the limit: what it asks in the place of one request are requests
-    of their own, each with its slot, and what fails for the moment is tried again by whom it is told to.
+    It is placed below the retries and above the limit: requests that replace another one each have a slot of
+    their own, and what fails for the moment is tried again.
 
     Args:
         inner: the store to ask.
@@ -31,6 +50,40 @@ class LearningStore(ForwardingStore):
     def __init__(self, inner: ObjectStore, profile: EndpointProfile) -> None:
         super().__init__(inner)
         self._profile = profile
+        self._settling = anyio.Lock()
+        self._parts_are_md5 = False
+
+    async def put(
+        self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
+    ) -> PutResult:
+        """Store, and settle an answer that contradicts what was sent."""
+        try:
+            result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
+        except IntegrityError as error:
+            if error.code != ETAG_MISMATCH or self._profile.certain_md5:
+                raise
+            return await self._settled(key, body, md5, error)
+        if self._profile.etags == "unknown" or len(result.etag) != _MD5_DIGITS:
+            self._judge(result, md5)
+        return result
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Store a part. A part cannot be looked at: a contradiction is passed on in the result.
+
+        Where no part had an ETag that is its MD5, the caller settles it with the finished object; see
+        :mod:`aios3sync.multipart`.
+        """
+        try:
+            result = await self.inner.put_part(key, upload_id, number, body, options, md5=md5)
+        except IntegrityError as error:
+            if error.code != ETAG_MISMATCH or self._profile.certain_md5 or self._parts_are_md5:
+                raise
+            return PutResult(error.etag)
+        self._parts_are_md5 |= same_etag(result.etag, md5.hex())
+        self._judge(result, md5)
+        return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with DeleteObjects, and with one DeleteObject for each key where there is none."""
@@ -43,6 +96,47 @@ class LearningStore(ForwardingStore):
                 self._learn("batch_delete", False)
         return await delete_each(self.inner, items)
 
+    def _judge(self, result: PutResult, md5: bytes) -> None:
+        """Learn from an answer that contradicts nothing."""
+        if is_opaque_encryption(result.encryption):
+            return
+        if proof(result.etag) is Proof.NOTHING:
+            self._learn("etags", "opaque")
+        elif self._profile.etags == "unknown" and same_etag(result.etag, md5.hex()):
+            self._learn("etags", "md5")
+
+    async def _settled(self, key: str, body: bytes, md5: bytes, error: IntegrityError) -> PutResult:
+        """The result of a put whose answer had an ETag that is not the MD5 of ``body``.
+
+        Raises:
+            IntegrityError: other bytes were stored, or the object cannot be read.
+        """
+        async with self._settling:  # of many that are in flight the first one settles it for all
+            if self._profile.etags == "opaque":
+                return PutResult(error.etag)
+            try:
+                head = await self.inner.head(key)
+                the_answer_alone = same_etag(head.etag, md5.hex())
+                if not (the_answer_alone or (head.size == len(body) and await self._holds(key, body))):
+                    raise error
+            except StoreError as unread:
+                if unread is error:
+                    raise
+                error.message += f"; the object cannot be looked at ({unread}). {_WAY_OUT}"
+                raise error from unread
+            if not the_answer_alone:
+                self._learn("etags", "opaque")
+            return PutResult(head.etag, head.encryption)
+
+    async def _holds(self, key: str, body: bytes) -> bool:
+        """Whether the object has these bytes: size and metadata are as sent also where a bit was changed."""
+        for start in range(0, max(1, len(body)), _RANGE):
+            piece = body[start : start + _RANGE]
+            if (await self.inner.get(key, start=start, length=len(piece))).body != piece:
+                return False
+        return True
+
     def _learn(self, fact: str, value: object) -> None:
-        self._profile.learn(fact, value)
-        _LOG.info("%s: %s", self._profile.endpoint, "; ".join(self._profile.described()))
+        if getattr(self._profile, fact) != value:
+            self._profile.learn(fact, value)
+            _LOG.info("%s: %s", self._profile.endpoint, "; ".join(self._profile.described()))

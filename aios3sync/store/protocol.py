@@ -43,7 +43,8 @@ class StoreCapabilities:
     Attributes:
         sorted_listing: ListObjectsV2 comes in UTF-8 byte order of the keys (AWS's own general purpose
             buckets; SeaweedFS sorts per directory, S3 Express does not sort).
-        opaque_etags: ETags are not digests, although they may look so: told by the user, never guessed.
+        opaque_etags: ETags are not digests, although they may look so: said by the user, or proved by an
+            object that was stored as it was sent under an ETag that is not its digest.
         conditional_delete: an ETag in DeleteObjects is honoured (AWS; moto and rclone ignore it).
     """
 
@@ -358,7 +359,8 @@ class ObjectStore(Protocol):
     ) -> PutResult:
         """Store part ``number`` (1 to 10,000), replacing an earlier one. Retry-safe.
 
-        Of ``options`` SSE-C, request payer and checksum apply. An empty ``md5`` is sent and compared nowhere.
+        Of ``options`` SSE-C, request payer and checksum apply. ``md5`` is the 16-byte digest of ``body``,
+        sent as Content-MD5, which buckets with Object Lock demand; an empty one is sent and compared nowhere.
         """
         ...
 

@@ -21,7 +21,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import anyio
 
-from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof
+from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof, same_etag
 from aios3sync.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -310,7 +310,7 @@ class RetryingStore(ForwardingStore):
 
     def _is_body(self, found: HeadResult, md5: bytes) -> bool:
         """Whether the object is the body that was sent; where its ETag proves nothing, it is not."""
-        return proof(found.etag, opaque=self._is_opaque(found)) is Proof.MD5 and found.etag == md5.hex()
+        return not self._is_opaque(found) and same_etag(found.etag, md5.hex())
 
     def _is_joined(self, found: HeadResult, parts: Sequence[ListedPart]) -> bool:
         """Whether the object is made of these parts.
@@ -322,7 +322,7 @@ class RetryingStore(ForwardingStore):
         if any(proof(part.etag) is not Proof.MD5 for part in parts):
             return False
         ordered = sorted(parts, key=lambda part: part.number)
-        return found.etag == multipart_etag(bytes.fromhex(part.etag) for part in ordered)
+        return same_etag(found.etag, multipart_etag(bytes.fromhex(part.etag) for part in ordered))
 
     def _is_opaque(self, found: HeadResult) -> bool:
         return self.capabilities.opaque_etags or is_opaque_encryption(found.encryption)

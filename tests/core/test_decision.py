@@ -599,11 +599,11 @@ class Found:
 
     @property
     def equal_parts(self) -> bool:
-        return self.etag_speaks and self.etag == PARTS and self.known_parts
+        return not self.gzip and self.etag == PARTS and self.known_parts
 
     @property
     def equal_body(self) -> bool:
-        return self.etag_speaks and self.etag == MD5
+        return not self.gzip and self.etag == MD5
 
     @property
     def equal_metadata(self) -> bool:

@@ -13,6 +13,7 @@ from aios3sync.core.etag import (
     META_MD5,
     META_ORIGINAL_MD5,
     Proof,
+    bare_etag,
     is_opaque_encryption,
     multipart_etag,
     part_count,
@@ -21,6 +22,7 @@ from aios3sync.core.etag import (
     rclone_md5,
     rclone_mtime,
     recorded_md5,
+    same_etag,
 )
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size, plan_parts
 
@@ -40,7 +42,9 @@ OTHER = hashlib.md5(b"b", usedforsecurity=False).hexdigest()
         (f"{MD5}-01", Proof.NOTHING, 0),
         (f"{MD5}-", Proof.NOTHING, 0),
         (f"{MD5}-123456", Proof.NOTHING, 0),
-        (MD5.upper(), Proof.NOTHING, 0),
+        (MD5.upper(), Proof.MD5, 0),
+        (f"{MD5.upper()}-3", Proof.PARTS, 3),
+        (f"W/{MD5}", Proof.NOTHING, 0),
         (f'"{MD5}"', Proof.NOTHING, 0),
         (f"{MD5}\n", Proof.NOTHING, 0),
         (MD5[:-1], Proof.NOTHING, 0),
@@ -53,6 +57,23 @@ def test_what_an_etag_proves_c7(etag: str, wanted: Proof, parts: int) -> None:
     assert proof(etag) is wanted
     assert proof(etag, opaque=True) is Proof.NOTHING
     assert part_count(etag) == parts
+
+
+@pytest.mark.parametrize("text", [MD5, f'"{MD5}"', f'W/"{MD5}"', f' W/"{MD5}" ', f"W/{MD5}"])
+def test_quotes_and_weakness_are_no_part_of_an_etag(text: str) -> None:
+    assert bare_etag(text) == MD5
+    assert bare_etag(text.upper()) == MD5.upper(), "the case is kept"
+
+
+@pytest.mark.parametrize("text", ["", '""', 'W/""'])
+def test_an_empty_etag_is_empty(text: str) -> None:
+    assert bare_etag(text) == ""
+
+
+def test_the_case_of_hexadecimal_digits_means_nothing() -> None:
+    assert same_etag(MD5, MD5.upper())
+    assert same_etag(f"{MD5}-2", f"{MD5.upper()}-2")
+    assert not same_etag(MD5, OTHER)
 
 
 @pytest.mark.parametrize(

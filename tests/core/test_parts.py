@@ -14,6 +14,8 @@ from aios3sync.core.parts import (
     MIB,
     MIN_PART_SIZE,
     Part,
+    inferred_part_size,
+    learnt_max_parts,
     plan_part_size,
     plan_parts,
     remaining,
@@ -97,3 +99,39 @@ def test_resuming_sends_what_is_missing(size: int, part_size: int, stored: set[i
     assert left == sorted(left)
     assert remaining(planned, ()) == planned
     assert remaining(planned, (part.number for part in planned)) == []
+
+
+@laws
+@given(size=st.integers(1, 40 * 1024 * GIB), most=st.integers(1, MAX_PARTS))
+def test_a_part_size_that_grew_under_any_limit_is_inferred_from_the_number_of_parts(
+    size: int, most: int
+) -> None:
+    if size > most * MAX_PART_SIZE:
+        with pytest.raises(UsageError):
+            plan_part_size(size, MIN_PART_SIZE, most)
+        return
+    part_size = plan_part_size(size, MIN_PART_SIZE, most)
+    parts = -(-size // part_size)
+    assert parts <= most
+    if part_size > MIN_PART_SIZE:
+        assert inferred_part_size(size, parts) == part_size
+
+
+@pytest.mark.parametrize(
+    ("message", "stored", "refused", "most"),
+    [
+        ("Part number must be an integer between 1 and 1000, inclusive", 996, 1003, 1000),
+        ("Part number must be an integer between 1 and 4, inclusive", 2, 7, 4),
+        ("The maximum number of parts is 1000", 990, 1001, 1000),
+        ("you may not upload more than 100 parts", 96, 101, 100),
+        ("s3://bucket/2026/4: Part number must be an integer between 1 and 10000, inclusive", 2, 7, 2),
+        ("no", 996, 1003, 996),
+        ("no", 0, 1, 0),
+        ("between 1 and 10000", 0, 5, 0),
+    ],
+)
+def test_how_many_parts_an_endpoint_takes_is_told_by_its_words_or_by_what_it_took(
+    message: str, stored: int, refused: int, most: int
+) -> None:
+    """A limit that the endpoint itself contradicts is none."""
+    assert learnt_max_parts(message, stored, refused) == most

@@ -79,6 +79,7 @@ class Bench:
             endpoint=self.endpoint,
             options=SyncOptions(**options),
             open_store=open_store,
+            profile=self.profile,
             budget=ByteBudget(64 * MIB),
             workers=self.workers,
             room=self.room,

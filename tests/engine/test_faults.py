@@ -336,7 +336,7 @@ async def test_a_file_that_is_no_manifest_gets_no_lock_beside_it(bench: Bench) -
     assert {entry.name for entry in os.scandir(bench.root)} == {"a", "photo.jpg"}
 
 
-async def test_parts_are_digested_only_where_that_is_compared_with_something(
+async def test_every_part_has_its_md5_also_where_etags_are_known_to_prove_nothing(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[bytes] = []
@@ -353,4 +353,4 @@ async def test_parts_are_digested_only_where_that_is_compared_with_something(
     opaque = replace(bench.memory.capabilities, opaque_etags=True)
     monkeypatch.setattr(MemoryStore, "capabilities", property(lambda store: opaque))
     await bench.sync("s3://bucket/q", multipart_threshold=5 * MIB, part_size=5 * MIB)
-    assert given[2:] == [b"", b""]
+    assert sorted(given[2:]) == sorted(given[:2]), "Object Lock demands it, and other endpoints check it"

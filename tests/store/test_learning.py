@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from hashlib import md5
 
-from aios3sync.endpoint_profile import EndpointProfile
-from aios3sync.errors import BucketNotFoundError, StoreError, UnavailableError
-from aios3sync.store.protocol import DeleteItem
+import pytest
+from anyio import create_task_group
+
+from aios3sync.endpoint_profile import EndpointProfile, Lesson
+from aios3sync.errors import BucketNotFoundError, IntegrityError, StoreError, UnavailableError
+from aios3sync.store.answers import mismatch
+from aios3sync.store.protocol import DeleteItem, PutOptions, PutResult
 from aios3sync.store.stack import stack
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -52,3 +56,64 @@ async def test_what_every_key_would_meet_ends_the_batch(error: StoreError) -> No
     with pytest.raises(type(error)):
         await stack(faults, max_attempts=1, workers=4, profile=profile).delete_many(items(500))
     assert faults.calls["delete_one"] < 100
+
+
+BODY = b"text"
+DIGEST = md5(BODY, usedforsecurity=False).digest()
+
+
+def contradicting(memory: MemoryStore, profile: EndpointProfile) -> FaultyStore:
+    """Answers every put with an ETag that looks like an MD5 of something else, until that means nothing."""
+    faults = FaultyStore(memory)
+
+    def judged(result: PutResult) -> PutResult:
+        if profile.etags != "opaque":
+            raise mismatch("PutObject", "bucket", "key", "other bytes", "0" * 32)
+        return result._replace(etag="0" * 32)
+
+    faults.on("put", times=-1, change=judged)
+    faults.etag("head", "0" * 32, times=-1)
+    return faults
+
+
+async def test_many_contradictions_at_once_are_settled_by_one_look() -> None:
+    profile = EndpointProfile()
+    faults = contradicting(MemoryStore(), profile)
+    store = stack(faults, max_attempts=3, workers=32, profile=profile)
+
+    async def put(number: int) -> None:
+        result = await store.put(f"{number}", BODY, PutOptions(), md5=DIGEST)
+        assert result.etag == "0" * 32
+
+    async with create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(put, number)
+    assert profile.etags == "opaque"
+    assert (faults.calls["put"], faults.calls["head"], faults.calls["get"]) == (50, 1, 1)
+
+
+@pytest.mark.parametrize("lesson", [None, Lesson(0.0, given=True)])
+async def test_where_etags_are_certainly_md5s_a_contradiction_is_damage(lesson: Lesson | None) -> None:
+    profile = EndpointProfile(etags="md5", lessons={"etags": lesson} if lesson else {})
+    faults = contradicting(MemoryStore(), profile)
+    with pytest.raises(IntegrityError):
+        await stack(faults, max_attempts=1, workers=4, profile=profile).put(
+            "key", BODY, PutOptions(), md5=DIGEST
+        )
+    assert (faults.calls["put"], faults.calls["head"]) == (1, 0)
+
+
+async def test_an_answer_that_alone_is_wrong_teaches_nothing() -> None:
+    profile = EndpointProfile()
+    faults = FaultyStore(MemoryStore())
+    faults.on("put", late=mismatch("PutObject", "bucket", "key", "other bytes", "0" * 32))
+    store = stack(faults, max_attempts=1, workers=4, profile=profile)
+    assert (await store.put("key", BODY, PutOptions(), md5=DIGEST)).etag == DIGEST.hex()
+    assert profile.etags == "unknown"
+
+
+async def test_encryption_that_hides_md5s_is_no_property_of_the_endpoint() -> None:
+    profile = EndpointProfile()
+    store = stack(MemoryStore(default_encryption="aws:kms"), max_attempts=1, workers=4, profile=profile)
+    await store.put("key", BODY, PutOptions(), md5=DIGEST)
+    assert profile.etags == "unknown"

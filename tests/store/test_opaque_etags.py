@@ -46,6 +46,46 @@ async def test_such_an_etag_is_a_failure_unless_it_is_known_to_mean_nothing(
     assert told["x-amz-meta-md5chksum"] == b64encode(digest).decode()
 
 
+_OBJECT = {"Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT", **_OTHER}
+
+
+@pytest.mark.parametrize("lane", ["wire", "boto"])
+@pytest.mark.parametrize("stored", [b"text", b"texT", b"longer"])
+async def test_one_look_at_the_object_tells_damage_from_an_etag_that_means_nothing(
+    tmp_path: Path, lane: str, stored: bytes
+) -> None:
+    root = make_tree(tmp_path / "t", {"a": "text"})
+    async with canned_server() as server:
+        server.will(200, _EMPTY)
+        server.will(200, headers=_OTHER)
+        server.will(200, headers={**_OBJECT, "Content-Length": str(len(stored))})
+        if len(stored) == len(b"text"):
+            server.will(206, stored, {**_OBJECT, "Content-Range": "bytes 0-3/4"})
+        connection = {"endpoint_url": server.url, "lane": lane, "max_attempts": 1}
+        async with aios3sync.connect(**connection) as s3:  # type: ignore[arg-type]
+            report = await s3.sync(root, "s3://bucket/p")
+        methods = [request.method for request in server.requests]
+    intact = stored == b"text"
+    assert (report.uploaded, report.failed) == (intact, not intact)
+    assert methods[:3] == ["GET", "PUT", "HEAD"]
+    if not intact:
+        assert "stored other bytes than were sent" in report.errors[0].error
+
+
+@pytest.mark.parametrize("lane", ["wire", "boto"])
+async def test_where_the_object_may_not_be_looked_at_the_way_out_is_named(tmp_path: Path, lane: str) -> None:
+    root = make_tree(tmp_path / "t", {"a": "text"})
+    async with canned_server() as server:
+        server.will(200, _EMPTY)
+        server.will(200, headers=_OTHER)
+        server.will(403)
+        connection = {"endpoint_url": server.url, "lane": lane, "max_attempts": 1}
+        async with aios3sync.connect(**connection) as s3:  # type: ignore[arg-type]
+            report = await s3.sync(root, "s3://bucket/p")
+    assert (report.uploaded, report.failed) == (0, 1)
+    assert "--etags opaque" in report.errors[0].error
+
+
 def test_another_word_is_refused() -> None:
-    with pytest.raises(UsageError, match="etags: 'sha1' is not one of md5, opaque"):
+    with pytest.raises(UsageError, match="etags: 'sha1' is not one of auto, md5, opaque"):
         aios3sync.ConnectOptions(etags="sha1")  # type: ignore[arg-type]

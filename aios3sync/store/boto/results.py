@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
@@ -40,18 +41,12 @@ __all__ = (
     "put_result",
     "refuse_html",
     "seconds",
-    "unquoted",
     "version_page",
     "whole_answer",
 )
 
 Answer = Mapping[str, Any]
 Marker = TypeVar("Marker", str, int)
-
-
-def unquoted(etag: str) -> str:
-    """An ETag without the quotes that some answers have and others have not."""
-    return etag.strip('"')
 
 
 def seconds(answer: Answer, member: str) -> float:
@@ -74,14 +69,14 @@ def _content_encoding(answer: Answer) -> str:
 
 def put_result(answer: Answer, etag: str) -> PutResult:
     """What a write answered."""
-    return PutResult(unquoted(etag), _encryption(answer), answer.get("VersionId", ""))
+    return PutResult(bare_etag(etag), _encryption(answer), answer.get("VersionId", ""))
 
 
 def head_result(answer: Answer, size: int) -> HeadResult:
     """The facts of an object of ``size`` bytes, from HeadObject or GetObject."""
     return HeadResult(
         size=size,
-        etag=unquoted(answer.get("ETag", "")),
+        etag=bare_etag(answer.get("ETag", "")),
         last_modified=seconds(answer, "LastModified"),
         metadata=dict(answer.get("Metadata", {})),
         content_type=answer.get("ContentType", ""),
@@ -180,7 +175,7 @@ def _page(answer: Answer) -> ListPage:
         TargetEntry(
             unquote_plus(item["Key"], errors="strict") if encoded else item["Key"],
             _object_size(item["Size"]),
-            item.get("ETag", "").strip('"'),
+            bare_etag(item.get("ETag", "")),
             item["LastModified"].timestamp() if "LastModified" in item else 0.0,
             item.get("StorageClass", ""),
         )
@@ -217,7 +212,7 @@ def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
     parts: dict[int, set[ListedPart]] = {}
     for part in stored:
         checksum = next((part[name] for name in part if name.startswith("Checksum")), "")
-        listed = ListedPart(part["PartNumber"], unquoted(part.get("ETag", "")), part["Size"], checksum)
+        listed = ListedPart(part["PartNumber"], bare_etag(part.get("ETag", "")), part["Size"], checksum)
         parts.setdefault(listed.number, set()).add(listed)
     return [min(same) for _, same in sorted(parts.items()) if len(same) == 1]
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.keys import fits_xml
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
-    IntegrityError,
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.store.answers import other_bytes, subject
+from aios3sync.store.answers import mismatch, other_bytes
 from aios3sync.store.boto.client import capabilities_of, is_directory_bucket
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.results import (
@@ -79,6 +80,7 @@ class BotoStore:
         client: an open aioboto3 S3 client; it belongs to the caller.
         bucket: a bucket name, an access-point alias or an ARN.
         capabilities: what the endpoint can do; ``None`` asks :func:`capabilities_of`.
+        profile: what is known of the endpoint beyond that, and changes while the session lasts.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
     """
@@ -89,12 +91,14 @@ class BotoStore:
         bucket: str,
         capabilities: StoreCapabilities | None = None,
         *,
+        profile: EndpointProfile | None = None,
         sse_customer_key: bytes = b"",
         request_payer: str = "",
     ) -> None:
         self._client = client
         self._bucket = bucket
         self._capabilities = capabilities or capabilities_of(client, bucket)
+        self.profile = profile or EndpointProfile()
         self._customer = sse_customer(sse_customer_key)
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._directory = is_directory_bucket(bucket)
@@ -107,8 +111,13 @@ class BotoStore:
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What the endpoint is known to do."""
-        return self._capabilities
+        """What the endpoint is known to do, by its name and by what was learnt of it."""
+        known, profile = self._capabilities, self.profile
+        opaque = known.opaque_etags or profile.etags == "opaque"
+        ordered = profile.list_order == "bytes" or (known.sorted_listing and not profile.list_order)
+        if (opaque, ordered) == (known.opaque_etags, known.sorted_listing):
+            return known
+        return replace(known, opaque_etags=opaque, sorted_listing=ordered)
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -371,16 +380,9 @@ class BotoStore:
     def _verified(self, operation: str, key: str, answer: Mapping[str, Any], md5: bytes) -> PutResult:
         with whole_answer(operation, self._bucket, key):
             result = put_result(answer, answer["ETag"])
-        opaque = self._directory or self._capabilities.opaque_etags
+        opaque = self._directory or self.capabilities.opaque_etags
         if text := other_bytes(result, md5, opaque=opaque):
-            raise IntegrityError(
-                f"{subject(operation, self._bucket, key)}: {text}",
-                operation=operation,
-                bucket=self._bucket,
-                key=key,
-                code="ETagMismatch",
-                status=200,
-            )
+            raise mismatch(operation, self._bucket, key, text, result.etag)
         return result
 
     async def _delete_batch(self, items: Sequence[DeleteItem]) -> list[DeleteError]:

@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.markers import NoTokenError, marker_after
 from aios3sync.store.protocol import ListPage
@@ -28,7 +29,7 @@ _new: Final = tuple.__new__
 _LONGEST: Final = 18
 """Digits that a 64-bit number has room for, whatever they are."""
 
-# Key, LastModified, ETag without its quotes, Size and StorageClass, as they are written.
+# Key, LastModified, ETag as bare_etag() has it, Size and StorageClass, as they are written.
 _Fields = tuple[str, str, str, str, str]
 
 # Text without references, without line ends that a parser would change, without what XML cannot hold.
@@ -38,7 +39,7 @@ _CONTENTS: Final = re.compile(
     "<Contents>(?:"
     f"<Key>({_TEXT})</Key>"
     f"|<LastModified>({_TEXT})</LastModified>"
-    rf"|<ETag>{_QUOTE}([^<&\"\x00-\x1f]*){_QUOTE}</ETag>"
+    rf"|<ETag>(?:W/)?{_QUOTE}([^<&\"\x00-\x1f]*){_QUOTE}</ETag>"
     "|<Size>([0-9]{1,19})</Size>"
     f"|<StorageClass>({_TEXT})</StorageClass>"
     f"|<Owner>(?:<ID>{_TEXT}</ID>|<DisplayName>{_TEXT}</DisplayName>)*</Owner>"
@@ -134,7 +135,7 @@ def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
     for element in root:
         if element.tag == f"{space}Contents":
             text = element.findtext
-            etag_text = text(etag, "").strip('"')
+            etag_text = bare_etag(text(etag, ""))
             fields.append((text(key, ""), text(modified, ""), etag_text, text(size, ""), text(storage, "")))
     return root, fields
 

@@ -12,6 +12,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from aios3sync.core.etag import bare_etag
 from aios3sync.store.answers import RETRYABLE_CODES, ErrorAnswer, one_line
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
@@ -40,7 +41,7 @@ def put_result(answer: Answer) -> PutResult:
     if not etag:
         raise InvalidAnswerError("no ETag")
     version = headers.get(b"x-amz-version-id", b"")
-    return PutResult(_text(etag).strip('"'), _encryption(headers), _text(version))
+    return PutResult(bare_etag(_text(etag)), _encryption(headers), _text(version))
 
 
 def head_result(answer: Answer) -> HeadResult:
@@ -63,7 +64,7 @@ def get_result(answer: Answer, start: int, length: int | None) -> GetResult:
 def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
     return HeadResult(
         size=size,
-        etag=_text(headers.get(b"etag", b"")).strip('"'),
+        etag=bare_etag(_text(headers.get(b"etag", b""))),
         last_modified=_http_date(_text(headers.get(b"last-modified", b""))),
         metadata={
             _text(name[len(_META) :]): _text(value)

@@ -18,13 +18,12 @@ from anyio.lowlevel import checkpoint
 from aios3sync.core.digests import fed
 from aios3sync.core.keys import fits_xml
 from aios3sync.errors import (
-    IntegrityError,
     ListingError,
     ObjectNotFoundError,
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.answers import ErrorAnswer, error_from, one_line, other_bytes, subject
+from aios3sync.store.answers import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
 from aios3sync.store.boto import BotoStore
 from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
 from aios3sync.store.forwarding import ForwardingStore
@@ -82,6 +81,7 @@ class WireStore(ForwardingStore):
         self._lane = lane
         self._route = route
         self._bucket = boto.bucket
+        self._profile = boto.profile
         self._opaque_etags = boto.capabilities.opaque_etags
         self._requests = RequestBuilder(sse_customer_key, request_payer)
         self._paging = MarkerPaging()
@@ -299,8 +299,9 @@ class WireStore(ForwardingStore):
             result = responses.put_result(answer)
         except InvalidAnswerError as error:
             raise self._not_whole(request, error) from error
-        if text := other_bytes(result, md5, opaque=self._opaque_etags):
-            raise self._error(IntegrityError, request, "ETagMismatch", text, 200)
+        opaque = self._profile.etags == "opaque" or self._opaque_etags
+        if text := other_bytes(result, md5, opaque=opaque):
+            raise mismatch(request.operation, self._bucket, request.key, text, result.etag)
         return result
 
     def _refuse_hidden_error(self, request: Request, answer: Answer) -> None:

@@ -375,6 +375,37 @@ async def test_one_key_is_deleted_alone(opened: Any) -> None:
         ] * 2
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (f'"{MD5.hex()}"', MD5.hex()),
+        (MD5.hex(), MD5.hex()),
+        (f'"{MD5.hex().upper()}"', MD5.hex().upper()),
+        (f'W/"{MD5.hex()}"', MD5.hex()),
+        ('"5d41402a-bc4b-4000-8000-c592"', "5d41402a-bc4b-4000-8000-c592"),
+        ('""', ""),
+    ],
+)
+async def test_etags_are_read_however_they_are_written(opened: Any, written: str, read: str) -> None:
+    entry = "<Key>a</Key><LastModified>2026-11-28T09:00:00.000Z</LastModified><Size>1</Size>"
+    quoted = written.replace('"', "&quot;")
+    page = (
+        f"<ListBucketResult><IsTruncated>false</IsTruncated>"
+        f"<Contents>{entry}<ETag>{quoted}</ETag></Contents></ListBucketResult>"
+    )
+    head = {"ETag": written, "Content-Length": "4"}
+    async with canned_server() as server, opened(server.url) as wire:
+        for store in (wire.store, wire.boto):
+            server.will(200, headers={"ETag": written})
+            assert (await put(PLAIN)(store)).etag == read
+            server.will(200, headers={"ETag": written})
+            assert (await part(PLAIN)(store)).etag == read
+            server.will(200, headers=head)
+            assert (await store.head("a")).etag == read
+            server.will(200, page.encode())
+            assert [each.etag for each in (await store.list_page("")).entries] == [read]
+
+
 @pytest.mark.parametrize("key", ["", "\udcff"])
 async def test_a_key_that_cannot_be_is_refused(opened: Any, key: str) -> None:
     async with canned_server() as server, opened(server.url) as wire:

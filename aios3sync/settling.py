@@ -1,0 +1,169 @@
+"""Finds out which is wrong where the ETag of an object contradicts what is known of its bytes.
+
+An endpoint whose ETags look like MD5s and are none is told from an object that was damaged by looking at the
+object itself; what is found is learnt for all objects of the endpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from anyio import to_thread
+
+from aios3sync.core.etag import META_MTIME, Proof, is_opaque_encryption, proof, recorded_md5, same_etag
+from aios3sync.core.parts import Part
+from aios3sync.errors import IntegrityError, StoreError
+from aios3sync.hashing import FileDigest
+from aios3sync.headers import md5_of
+from aios3sync.run import Run
+from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
+
+__all__ = ("SentPart", "check_parts", "settle_joined", "settle_metadata")
+
+_RANGE: Final = 8 * 1024 * 1024
+_LARGEST_READ: Final = 8 * _RANGE
+"""Bytes of an object that is read to settle a comparison; sending a larger one settles it as well."""
+
+
+class SentPart(NamedTuple):
+    """A part that was stored: where it lies, its digest, and what was answered."""
+
+    part: Part
+    md5: bytes
+    result: PutResult
+
+    @property
+    def listed(self) -> ListedPart:
+        """As it is named to the endpoint."""
+        return ListedPart(self.part.number, self.result.etag, self.part.length, self.result.checksum)
+
+
+async def settle_metadata(run: Run, key: str, head: HeadResult, digest: FileDigest) -> None:
+    """Read an object whose metadata has the file's MD5 and whose ETag looks like another one.
+
+    It is done once in a run. What cannot be read stays as it was: the ETag counts, and the file is uploaded.
+    """
+    if run.profile.certain_md5 or not _contradicts(head, digest):
+        return
+    async with run.settling:
+        if run.etags_settled or run.profile.etags == "opaque":
+            return
+        run.etags_settled = True
+        try:
+            md5 = await _read_md5(await run.open_store(), run.full_key(key), head)
+        except StoreError:
+            return
+        if md5 == digest.md5:
+            run.profile.learn("etags", "opaque")
+        elif same_etag(md5, head.etag):
+            run.profile.learn("etags", "md5")
+
+
+def _contradicts(head: HeadResult, digest: FileDigest) -> bool:
+    plain = not head.content_encoding and not is_opaque_encryption(head.encryption)
+    if not plain or head.size != digest.entry.size or head.size > _LARGEST_READ:
+        return False
+    differs = proof(head.etag) is Proof.MD5 and not same_etag(head.etag, digest.md5)
+    return differs and recorded_md5(head.metadata) == digest.md5
+
+
+async def _read_md5(store: ObjectStore, key: str, head: HeadResult) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for start in range(0, head.size, _RANGE):
+        found = await store.get(key, start=start, length=min(_RANGE, head.size - start))
+        await to_thread.run_sync(digest.update, found.body)
+    return digest.hexdigest()
+
+
+def check_parts(run: Run, key: str, sent: Sequence[SentPart]) -> None:
+    """Refuse to join parts of which some have the ETag that they must have, and others have not.
+
+    Raises:
+        IntegrityError: a part is not what was sent.
+    """
+    suspects = [part for part in sent if _is_suspect(run, part)]
+    if 0 < len(suspects) < len(sent):
+        raise _damaged(run, key, f"part {suspects[0].part.number} has other bytes than were sent")
+
+
+def _is_suspect(run: Run, sent: SentPart) -> bool:
+    opaque = run.profile.etags == "opaque" or is_opaque_encryption(sent.result.encryption)
+    return proof(sent.result.etag, opaque=opaque) is Proof.MD5 and not same_etag(
+        sent.result.etag, sent.md5.hex()
+    )
+
+
+async def settle_joined(  # noqa: PLR0913 - both sides of one upload
+    run: Run,
+    store: ObjectStore,
+    key: str,
+    sent: Sequence[SentPart],
+    stored_md5: str,
+    options: PutOptions,
+    result: PutResult,
+) -> None:
+    """Look at an object that was joined of parts, where an ETag of it looks like an MD5 and is none.
+
+    Parts with the right ETags were stored as they were sent, so that size and metadata of the whole settle
+    the rest. Where no part had the right one, the first is read back.
+
+    Args:
+        run: the run.
+        store: of the bucket.
+        key: the full key.
+        sent: all parts.
+        stored_md5: hex digest of the whole body.
+        options: what the upload was created with.
+        result: what the endpoint answered to the last request.
+
+    Raises:
+        IntegrityError: the object is not what was sent.
+    """
+    if run.profile.certain_md5 or run.profile.etags == "opaque":
+        return
+    if any(_is_suspect(run, part) for part in sent):
+        await _read_part_back(run, store, key, sent[0])
+    elif _looks_wrong(result, stored_md5):
+        try:
+            head = await store.head(key)
+        except StoreError:
+            return  # the parts are right; what the ETag proves is found out another time
+        mtime = options.metadata.get(META_MTIME, "")
+        if head.size != sum(part.part.length for part in sent) or head.metadata.get(META_MTIME) != mtime:
+            raise _damaged(run, key, f"the object has {head.size} bytes, or other metadata than were sent")
+    else:
+        return
+    run.profile.learn("etags", "opaque")
+
+
+def _looks_wrong(result: PutResult, stored_md5: str) -> bool:
+    """Whether the ETag of a whole object looks like the MD5 of its body and is another one."""
+    kind = proof(result.etag, opaque=is_opaque_encryption(result.encryption))
+    return kind is Proof.MD5 and not same_etag(result.etag, stored_md5)
+
+
+async def _read_part_back(run: Run, store: ObjectStore, key: str, sent: SentPart) -> None:
+    part = sent.part
+    await run.budget.acquire(part.length)
+    try:
+        found = await store.get(key, start=part.offset, length=part.length)
+        md5 = await to_thread.run_sync(md5_of, found.body)
+    except StoreError as error:
+        text = f"its ETags are no MD5s of what was sent, and it cannot be read back ({error}); if they prove "
+        raise _damaged(run, key, text + "nothing at this endpoint, give --etags opaque") from error
+    finally:
+        run.budget.release(part.length)
+    if md5 != sent.md5:
+        raise _damaged(run, key, f"part {part.number} has other bytes than were sent")
+
+
+def _damaged(run: Run, key: str, text: str) -> IntegrityError:
+    return IntegrityError(
+        f"CompleteMultipartUpload of {key!r} in {run.location.bucket}: {text}",
+        operation="CompleteMultipartUpload",
+        bucket=run.location.bucket,
+        key=key,
+        code="ETagMismatch",
+    )

@@ -16,6 +16,7 @@ from typing import Any, Final
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync.callbacks import Callbacks
 from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
 from aios3sync.core.keys import Location
@@ -139,7 +140,17 @@ async def run_sync(request: Request) -> SyncReport:
         LockedError: another run of the pair is at work.
         ManifestError: the manifest that was asked for cannot be used.
         StoreError: S3 cannot be used; what was uploaded until then is recorded.
+        Exception: what ``on_event`` or an outcome sink raised; the run ended orderly because of it.
     """
+    callbacks = Callbacks(request.stop.request)
+    sinks = tuple(map(callbacks.outcomes, request.outcome_sinks))
+    with callbacks.raised():
+        return await _run_sync(
+            replace(request, on_event=callbacks.events(request.on_event), outcome_sinks=sinks)
+        )
+
+
+async def _run_sync(request: Request) -> SyncReport:
     began = time.monotonic()
     root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
     path = await to_thread.run_sync(manifest_path, request)

@@ -23,7 +23,7 @@ from aios3sync.core.etag import (
     recorded_md5,
 )
 from aios3sync.errors import StoreError
-from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.hashing import FileDigest, digest_file, in_thread
 from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.run import Run
 from aios3sync.settling import settle_metadata
@@ -41,7 +41,7 @@ class _Wanted(NamedTuple):
     updates: list[UpdateHeaders]
 
 
-Digested = FileDigest | OSError | ChangedError
+Digested = FileDigest | Exception
 
 
 async def compare_worker(
@@ -84,24 +84,25 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
     wanted = _Wanted([], [])
     async with anyio.create_task_group() as asking:
         for compare, digest in zip(group, digests, strict=True):
-            if not isinstance(digest, FileDigest):
-                run.recorder.add(run.fault_of(compare.source.key, "compare", digest))
-                continue
-            # The file may have moved since the walk: what counts is the stat it had at its hashing.
-            current = replace(compare, source=digest.entry)
-            evidence = Evidence(digest.md5, digest.part_etags)
-            if needs_head(current, evidence, run.settling_policy):
-                asking.start_soon(_settle_with_head, run, current, digest, wanted)
-            else:
-                _finish(run, current, digest, evidence, wanted)
+            with run.item(compare.source.key, "compare"):
+                if isinstance(digest, Exception):
+                    raise digest
+                # The file may have moved since the walk: what counts is the stat it had at its hashing.
+                current = replace(compare, source=digest.entry)
+                evidence = Evidence(digest.md5, digest.part_etags)
+                if needs_head(current, evidence, run.settling_policy):
+                    asking.start_soon(_ask, run, current, digest, wanted)
+                else:
+                    _finish(run, current, digest, evidence, wanted)
     return wanted
 
 
 def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested:
-    key, part_sizes = compare.source.key, _part_sizes(run, compare)
+    key = compare.source.key
     try:
+        part_sizes = _part_sizes(run, compare)
         return digest_file(run.path(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
-    except (OSError, ChangedError) as error:
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 
 
@@ -111,6 +112,11 @@ def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
         return ()
     known = [recorded.part_size] if recorded is not None and recorded.part_size else []
     return part_size_candidates(compare.source.size, parts, *known, run.options.part_size)
+
+
+async def _ask(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:
+    with run.item(compare.source.key, "compare"):
+        await _settle_with_head(run, compare, digest, wanted)
 
 
 async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:

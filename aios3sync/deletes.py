@@ -18,9 +18,9 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
 from aios3sync.detector import Detector
-from aios3sync.errors import StoreError
 from aios3sync.outcomes import Deleted, Fault, Forgotten
 from aios3sync.run import Run
+from aios3sync.scanner import shown
 from aios3sync.spool import HeldAction, Spool
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 
@@ -68,11 +68,16 @@ class DeleteStage:
                 else:
                     run.tally.plan()
                     run.recorder.add(Forgotten(action.key))
+            await run.recorder.flush()
         async for page in self._spool.held("conflict"):
             for action in page:
+                if self._detector.unknowns.cover(action.key):
+                    run.tally.find("kept")
+                    continue
                 run.tally.plan()
                 text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
                 run.recorder.add(Fault(action.key, "conflicts", "conflict", text, forget=True))
+            await run.recorder.flush()
 
     async def approve(self) -> int:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
@@ -86,8 +91,9 @@ class DeleteStage:
     def _stays(self, page: list[HeldAction]) -> set[str]:
         """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set()
-        unknowns, twins = self._detector.unknowns, self._detector.twins
+        unknowns = self._detector.unknowns
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
+        twins = self._spool.noted([nfc(action.key) for action in page])
         for key in (action.key for action in page):
             if not (unknowns or hidden or twins) and key.isascii():
                 continue  # nothing is in doubt
@@ -95,7 +101,7 @@ class DeleteStage:
             ignored = hidden is not None and hidden.hides(key)
             if unknown or ignored:
                 stays.add(key)
-            elif self._has_twin(key):
+            elif nfc(key) in twins or self._is_there_composed(key):
                 stays.add(key)
                 self._run.tally.warn(
                     f"kept {key!r}: the source has the same name in another form (Unicode or "
@@ -103,10 +109,8 @@ class DeleteStage:
                 )
         return stays
 
-    def _has_twin(self, key: str) -> bool:
+    def _is_there_composed(self, key: str) -> bool:
         composed = nfc(key)
-        if composed in self._detector.twins:
-            return True
         return composed != key and os.path.lexists(self._run.path(composed))
 
     def refusal(self, planned: int) -> Refusal | None:
@@ -136,21 +140,34 @@ class DeleteStage:
             return Refusal("source-gone", planned, text)
         return None
 
-    async def withhold(self, reason: str) -> None:
-        """Count all planned deletes as withheld; ``reason`` is told once."""
-        run, count = self._run, 0
-        async for page in self._spool.held("delete"):
-            for action in page:
-                run.recorder.add(Fault(action.key, "withheld", "delete"))
-            count += len(page)
-        if count:
-            run.tally.warn(f"{count} deletes withheld: {reason}")
+    def withhold(self, planned: int, reason: str) -> None:
+        """Count the planned deletes as withheld, and say why."""
+        self._run.tally.settle("withheld", count=planned)
+        self._run.tally.warn(f"{planned} deletes withheld: {reason}")
+
+    def waits_for(self) -> str:
+        """What failed, so that nothing is deleted (P5); empty where deletes may begin."""
+        recorder, places = self._run.recorder, sorted(self._detector.unknowns.unexplained)
+        reasons = []
+        if recorder.failed_uploads:
+            reasons.append(f"{recorder.failed_uploads} uploads failed")
+        if recorder.failed_reads:
+            reasons.append(f"{recorder.failed_reads} files could not be read")
+        if places:
+            reasons.append(
+                f"{len(places)} places of which nothing is known yet could not be read, the first of them "
+                f"{shown(places[0])!r} (--exclude hides it)"
+            )
+        if not reasons or self._run.options.delete_despite_errors:
+            return ""
+        return f"{', '.join(reasons)}; --delete-despite-errors deletes all the same"
 
     async def preview(self) -> None:
         """What :meth:`delete` is in a dry run: everything is counted and told, nothing is sent."""
         async for page in self._spool.held("delete"):
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))
+            await self._run.recorder.flush()
 
     async def delete(self) -> None:
         """Delete everything that was approved."""
@@ -181,7 +198,7 @@ class DeleteStage:
         store = await run.open_store()
         try:
             errors = await self._errors_of(store, batch)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - of this batch alone
             run.recorder.add_all(run.faults_of([action.key for action in batch], "delete", error))
             return
         run.answered()

@@ -37,6 +37,8 @@ from aios3sync.spool import HeldAction, Spool
 __all__ = ("Detector", "ListingNeededError", "Unknowns")
 
 SOURCE, MANIFEST, TARGET = range(3)
+_HELD_HERE: Final = 4096
+"""Decisions that wait in memory for the spool."""
 _UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 
 
@@ -46,14 +48,24 @@ class ListingNeededError(Exception):
 
 @dataclass(slots=True)
 class Unknowns:
-    """Places of the source that could not be seen: nothing at or under them may be deleted (P2)."""
+    """Places of the source that could not be seen: nothing at or under them may be deleted (P2).
+
+    Attributes:
+        paths: of these places.
+        patterns: of the keys that names which are no keys may have become elsewhere.
+        unexplained: those that are there and cannot be read, and of which no key is known so far. What was
+            moved to such a place has its only copy under its old key.
+    """
 
     paths: set[str] = field(default_factory=set)
     patterns: list[Any] = field(default_factory=list)
+    unexplained: set[str] = field(default_factory=set)
 
-    def add(self, path: str) -> None:
+    def add(self, path: str, *, unreadable: bool = False) -> None:
         """A path that could not be seen, be it a file or a directory."""
         path = path.rstrip("/")
+        if unreadable:
+            self.unexplained.add(path)
         if shown(path) == path:
             self.paths.add(path)
         else:
@@ -69,9 +81,11 @@ class Unknowns:
             place = len(key)
             while place > 0:
                 if key[:place] in self.paths:
+                    self.unexplained.discard(key[:place])
                     return True
                 place = key.rfind("/", 0, place)
             if "" in self.paths:
+                self.unexplained.discard("")
                 return True
         return any(pattern.fullmatch(key) for pattern in self.patterns)
 
@@ -88,7 +102,6 @@ class Detector:
 
     Attributes:
         unknowns: what the walk could not see.
-        twins: what other systems make of source keys: their NFC form (C15), slashes for backslashes.
         target_objects: visible objects listed.
         source_files: files seen.
         complete: both walks ended cleanly.
@@ -108,8 +121,8 @@ class Detector:
         self._compares = compares
         self._updates = updates
         self._held: list[HeldAction] = []
+        self._twins: list[str] = []
         self.unknowns = Unknowns()
-        self.twins: set[str] = set()
         self.target_objects = 0
         self.source_files = 0
         self.complete = False
@@ -149,8 +162,7 @@ class Detector:
             if target is not None and self._run.policy.delete != "mirror":
                 join.alone(TARGET)  # a stretch of objects that are not ours: nothing is to be decided
             await self._decide(join.rows(), listed=target is not None)
-        await self._spool.hold(self._held)
-        self.complete = True
+        await self._end()
 
     async def compare_unlisted(
         self, steps: AsyncIterator[Step], visible: Callable[[str], bool] | None
@@ -169,8 +181,7 @@ class Detector:
             self._note_twins(step.entries)
             rows = step.rows if visible is None else [row for row in step.rows if visible(row.key)]
             await self._decide(merge_join(step.entries, rows, ()), listed=False, kept=step.agreed)
-        await self._spool.hold(self._held)
-        self.complete = True
+        await self._end()
 
     def _arrived(self, index: int, batch: Any, visible: Callable[[str], bool] | None) -> Sequence[Any]:
         if index == SOURCE:
@@ -192,16 +203,17 @@ class Detector:
             self._run.events(events.Scanned(files, size))
 
     def _note_twins(self, entries: Sequence[SourceEntry]) -> None:
+        """What other systems make of source keys: their NFC form (C15), slashes for backslashes."""
         if self._run.policy.delete == "off":
             return
         for key in (entry.key for entry in entries):
             if not key.isascii() and (composed := nfc(key)) != key:
-                self.twins.add(composed)
+                self._twins.append(composed)
             if "\\" in key:
-                self.twins.add(key.replace("\\", "/"))  # SeaweedFS stores it under that key
+                self._twins.append(key.replace("\\", "/"))  # SeaweedFS stores it under that key
 
     def _report(self, problem: Problem) -> None:
-        self.unknowns.add(problem.path)
+        self.unknowns.add(problem.path, unreadable=problem.kind == "unreadable")
         if problem.kind == "vanished":
             # It is truly gone, but so recently that only the next run may delete its object.
             self._run.tally.find("vanished")
@@ -226,9 +238,15 @@ class Detector:
         for source, recorded, target in rows:
             if source is not None and recorded is not None and recorded.run == number:
                 continue  # done earlier in this run, and counted there
-            if again and source is not None and source.key in again:
+            if again and (source or recorded or target).key in again:
                 continue
-            action = decide(source, recorded, target if listed else UNKNOWN, policy)
+            try:
+                action = decide(source, recorded, target if listed else UNKNOWN, policy)
+            except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every key
+                run.tally.plan()
+                key = (source or recorded or target).key
+                run.recorder.add(run.fault_of(key, "compare", error))
+                continue
             kind = type(action)
             if kind is Upload:
                 uploads.append(action)  # type: ignore[arg-type]
@@ -266,9 +284,20 @@ class Detector:
             run.tally.plan(len(updates))
             run.events(events.Planned(updates=len(updates)))
             await self._updates.send(updates)
-        if len(self._held) >= 4096:
+        if len(self._held) >= _HELD_HERE:
             await self._spool.hold(self._held)
             self._held.clear()
+        if len(self._twins) >= _HELD_HERE:
+            await self._spool.note(self._twins)
+            self._twins.clear()
+
+    async def _end(self) -> None:
+        """Both walks have ended cleanly: hand over the rest of what waits for that."""
+        if self._held:
+            await self._spool.hold(self._held)
+        if self._twins:
+            await self._spool.note(self._twins)
+        self.complete = True
 
 
 def _held(action: Action) -> HeldAction:

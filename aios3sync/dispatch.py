@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import anyio
@@ -18,6 +19,7 @@ from aios3sync.run import Run
 
 __all__ = ("Dispatch",)
 
+_LOG: Final = logging.getLogger(__name__)
 _WORTH: Final = 512
 """Files that go the usual way first: they find out where the bucket is, and fewer are not worth a process."""
 
@@ -44,7 +46,7 @@ class Dispatch:
         parcels: list[Parcel] = []
         for upload in chunk:
             entry = upload.source
-            kind = self._kind(courier, entry.key) if entry.size <= LARGEST else None
+            kind = self._kind_of(courier, entry.key) if entry.size <= LARGEST else None
             if kind is None:
                 rest.append(upload)
             else:
@@ -74,8 +76,17 @@ class Dispatch:
             return self._courier
         open_couriers, self._open_couriers = self._open_couriers, None  # meanwhile others go the usual way
         await self._run.open_store()  # who cannot be reached is found out there
-        self._courier = await open_couriers()
+        try:
+            self._courier = await open_couriers()
+        except Exception:  # noqa: BLE001 - everything can be sent without them
+            _LOG.debug("files are not sent by processes of their own", exc_info=True)
         return self._courier
+
+    def _kind_of(self, courier: Courier, key: str) -> int | None:
+        try:
+            return self._kind(courier, key)
+        except Exception:  # noqa: BLE001 - sent by the session itself, it says what is wrong with this file
+            return None
 
     def _kind(self, courier: Courier, key: str) -> int | None:
         headers = self._headers
@@ -90,13 +101,28 @@ class Dispatch:
         return self._kinds[same]
 
     async def _send(self, courier: Courier, sent: list[Upload], parcels: list[Parcel]) -> list[Upload]:
+        """Have files sent; what comes back, also where the way itself breaks.
+
+        Each file ends once: what has arrived is never sent again, whatever the courier says or raises.
+        """
         reserved = sum(parcel.size for parcel in parcels)
+        left = dict(enumerate(sent))
+
+        def arrived(place: int, receipt: Receipt) -> None:
+            if (upload := left.pop(place, None)) is not None:
+                with self._run.item(upload.source.key, "upload"):
+                    self._arrived(upload, receipt)
+
         await self._run.budget.acquire(reserved)
         try:
-            back = await courier.deliver(parcels, lambda place, receipt: self._arrived(sent[place], receipt))
+            await courier.deliver(parcels, arrived)
+        except Exception:  # noqa: BLE001 - the session sends the rest, and says what is wrong if it is that too
+            _LOG.debug("%d files come back from a process of their own", len(left), exc_info=True)
         finally:
             self._run.budget.release(reserved)
-        return [sent[place] for place in back]
+        rest = [*left.values()]
+        left.clear()  # from now on a late answer is no news: the session sends these
+        return rest
 
     def _arrived(self, upload: Upload, receipt: Receipt) -> None:
         run, entry = self._run, upload.source

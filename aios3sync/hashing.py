@@ -132,9 +132,12 @@ def small_file(path: str, key: str, answer: Answer, *, by_mtime: bool = False) -
     Raises:
         OSError: it cannot be read.
         ChangedError: it changed at every attempt.
+        Exception: what else came of its reading.
     """
     if answer is None:
         raise ChangedError(key)
+    if isinstance(answer, Exception):
+        raise answer
     if len(answer) == 2:
         raise OSError(*answer, path)
     body, md5, sha256, size, mtime_ns, ctime_ns, inode, started = answer

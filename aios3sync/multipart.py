@@ -20,7 +20,7 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
-from aios3sync.errors import IntegrityError, StoreError, UsageError
+from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.hashing import (
     ATTEMPTS,
     CHUNK,
@@ -33,7 +33,7 @@ from aios3sync.hashing import (
     open_regular,
 )
 from aios3sync.headers import GzipWriter, HeaderPlan, md5_of
-from aios3sync.outcomes import Fault, Uploaded
+from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
@@ -72,26 +72,26 @@ class _Content:
     encoding: str
 
 
-async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded | Fault:
-    """Send one file; what goes wrong with it is an outcome.
+async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
+    """Send one file; one that changes meanwhile is sent anew.
 
     Raises:
-        StoreError: the session is broken.
+        StoreError: a request failed.
+        OSError: the file cannot be read.
+        ChangedError: it changed at every attempt.
     """
     known_md5 = upload.md5
     for attempt in range(ATTEMPTS):
         try:
             return await _send_once(run, headers, upload, known_md5=known_md5)
-        except ChangedError as error:
+        except ChangedError:
             known_md5 = ""
             if attempt == ATTEMPTS - 1:
-                return run.fault_of(upload.source.key, "upload", error)
-        except (StoreError, OSError) as error:
+                raise
+        except IntegrityError as error:
             if attempt or not _is_damaged(error):
-                return run.fault_of(upload.source.key, "upload", error)
-        except UsageError as error:  # of a size that no object has
-            return Fault(upload.source.key, "failed", "upload", str(error))
-    raise AssertionError("the last attempt returns")
+                raise
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _is_damaged(error: Exception) -> bool:
@@ -124,7 +124,7 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
             head = os.read(descriptor, _HEAD)
     except OSError:
         return None
-    return run.inspect(key, head) if run.inspect else None
+    return run.image(key, head)
 
 
 @asynccontextmanager
@@ -316,8 +316,9 @@ def _first(error: BaseException) -> BaseException:
 async def _abort(run: Run, store: ObjectStore, key: str, upload_id: str) -> None:
     try:
         await store.abort_multipart(key, upload_id)
-    except StoreError as error:
-        run.tally.warn(f"a multipart upload of {key!r} may be left over: {error}")
+    except Exception as error:  # noqa: BLE001 - what failed first is what counts
+        text = error if isinstance(error, StoreError) else type(error).__name__
+        run.tally.warn(f"a multipart upload of {key!r} may be left over: {text}")
 
 
 def _check_unchanged(content: _Content) -> None:

@@ -106,11 +106,19 @@ class Pipeline:
                     await self._phases()
                 background.cancel_scope.cancel()
         finally:
-            with anyio.move_on_after(2 * _GRACE, shield=True):
-                await recorder.flush()
+            with anyio.CancelScope(shield=True):
+                await self._conclude()
+
+    async def _conclude(self) -> None:
+        """Record what has ended, and let go of everything, however the run ended."""
+        try:
+            with anyio.move_on_after(2 * _GRACE):
+                await self.run.recorder.flush()
                 self.run.tally.cancel_pending()
                 await self._remember()
-                await self._spool.close()
+        finally:
+            self.run.tally.cancel_pending()  # where recording took too long: each item has a state
+            await self._spool.close()
 
     async def _cancel_after_grace(self, work: anyio.CancelScope) -> None:
         await self.run.stop.wait()
@@ -151,16 +159,20 @@ class Pipeline:
             if self.run.stop.signal:
                 return
             if again is None and not self.listed:
-                await self.run.recorder.settled()
+                await self._settled()
                 again = ListingNeededError() if self.run.surprised else None
-            if again is None:
+            if again is None or not await self._settled():
                 return
-            await self.run.recorder.settled()
             await self._spool.forget_held()
-            self.run.tally.begin_comparison()
+            self.run.recorder.begin_comparison()
             self.listed = True
             if isinstance(again, OutOfOrderError):
                 self._seen.order = UNORDERED
+
+    async def _settled(self) -> bool:
+        """Wait until everything that was decided has ended; whether it has, and no stop was asked for."""
+        await self.run.recorder.settled(lambda: self.run.stop.signal)
+        return not self.run.stop.signal
 
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """One comparison; what it needs to be repeated with, or ``None``."""
@@ -267,6 +279,7 @@ class Pipeline:
         detector = self._detector
         if detector is None or not detector.complete:
             return
+        self.run.recorder.compared()
         stage = DeleteStage(self.run, self._spool, detector, self.filters, self.root_stat)
         await stage.forget_and_report()
         planned = await stage.approve()
@@ -274,11 +287,10 @@ class Pipeline:
             return
         self.run.events(events.PhaseBegan("delete"))
         self.refused = await to_thread.run_sync(stage.refusal, planned)
-        failed = self.run.recorder.failed_uploads
         if self.refused is not None:
-            await stage.withhold(self.refused.message)
-        elif failed and not self.run.options.delete_despite_errors:
-            await stage.withhold(f"{failed} uploads failed; --delete-despite-errors deletes all the same")
+            stage.withhold(planned, self.refused.message)
+        elif reason := stage.waits_for():
+            stage.withhold(planned, reason)
         elif self.run.options.dry_run:
             await stage.preview()
         else:
@@ -312,27 +324,48 @@ class Pipeline:
 @contextmanager
 def _prefetched(
     group: TaskGroup, produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]]
-) -> Iterator[MemoryObjectReceiveStream[T]]:
+) -> Iterator[AsyncIterator[T]]:
     """Run a producer ahead of its consumer by a few batches."""
     send, receive = anyio.create_memory_object_stream[T](3)
     with send, receive:
-        group.start_soon(_produce, group, produce, send.clone())
+        ahead = _Ahead(produce, receive)
+        group.start_soon(ahead.run, send.clone())
         send.close()
-        yield receive
+        yield ahead
 
 
-async def _produce(
-    group: TaskGroup,
-    produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]],
-    send: MemoryObjectSendStream[T],
-) -> None:
-    with send:
+class _Ahead(AsyncIterator[T]):
+    """What a producer made; what it raised is raised where its next batch would have come.
+
+    A stream that breaks off must not look like one that ended. Nor may its consumer be cancelled: a batch of
+    decisions that it is just handing on is counted as planned, and if it never arrived nothing would ever end
+    it, and a comparison that begins anew would wait for it for ever.
+    """
+
+    def __init__(
+        self,
+        produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]],
+        receive: MemoryObjectReceiveStream[T],
+    ) -> None:
+        self._produce = produce
+        self._receive = receive
+        self._error: Exception | None = None
+
+    async def run(self, send: MemoryObjectSendStream[T]) -> None:
+        """Produce to the end; run it as a task."""
+        with send:
+            try:
+                await self._produce(send)
+            except Exception as error:  # noqa: BLE001 - raised by the next batch that is asked for
+                self._error = error
+
+    async def __anext__(self) -> T:
         try:
-            await produce(send)
-        except BaseException:
-            # First of all the consumer stops: a stream that breaks off must not look like one that ended.
-            group.cancel_scope.cancel()
-            raise
+            return await self._receive.receive()
+        except anyio.EndOfStream:
+            if self._error is not None:
+                raise self._error from None
+            raise StopAsyncIteration from None
 
 
 async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T]) -> None:

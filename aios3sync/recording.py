@@ -6,6 +6,7 @@ work, never truth. It decides nothing and sends nothing to S3.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -16,6 +17,7 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errorfile import ErrorFile
+from aios3sync.errors import ManifestError
 from aios3sync.events import EventSink, OutcomeSink
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.outcomes import (
@@ -32,8 +34,9 @@ from aios3sync.outcomes import (
 from aios3sync.report import Failure
 from aios3sync.tally import Tally
 
-__all__ = ("Recorder",)
+__all__ = ("Recorder", "unforeseen")
 
+_LOG: Final = logging.getLogger(__name__)
 _BATCH: Final = 256
 _INTERVAL: Final = 0.25
 """Seconds after which outcomes are recorded though there are few."""
@@ -54,7 +57,9 @@ class Recorder:
     Attributes:
         began: the manifest was written to in this run.
         uncertain: uploads and deletes whose effect is not known: the next run must list.
-        failed_uploads: uploads that failed, so that deletes wait (P5).
+        failed_uploads: files that could not be compared or sent, so that deletes wait (P5).
+        failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
+            its new place has its only copy under its old key.
         faulted: keys that ended badly; a second comparison leaves them alone.
     """
 
@@ -85,7 +90,24 @@ class Recorder:
         self.began = False
         self.uncertain = 0
         self.failed_uploads = 0
+        self.failed_reads = 0
         self.faulted: set[str] = set()
+        self._comparing = True
+
+    def begin_comparison(self) -> None:
+        """Count anew what the comparison before found; what it did stays done and is not decided again.
+
+        A dry run did nothing, and no row remembers what it counted: all of it is counted anew.
+        """
+        self._tally.begin_comparison(nothing_done=self._manifest is None)
+        if self._manifest is None:
+            self.faulted.clear()
+            self.uncertain = self.failed_uploads = self.failed_reads = 0
+
+    def compared(self) -> None:
+        """The last comparison has ended: which keys ended badly is not asked for any more."""
+        self._comparing = False
+        self.faulted.clear()
 
     async def begin(self, *, changing: bool = True) -> None:
         """Tell the manifest that this run writes, before it does.
@@ -139,24 +161,39 @@ class Recorder:
         except OSError as error:
             self._tally.warn(f"not all errors could be kept: {error.strerror}")
 
-    async def settled(self) -> None:
-        """Wait until every planned item has ended and is recorded."""
+    async def settled(self, given_up: Callable[[], object]) -> None:
+        """Wait until every planned item has ended and is recorded, or until ``given_up`` says otherwise."""
         await self.flush()
-        while self._tally.pending:
-            await self._idle.wait()
+        while self._tally.pending and not given_up():
+            await self._idle.wait()  # at the latest after the next interval
 
     async def _record(self, batch: list[Outcome]) -> None:
         if self._manifest is not None:
             batch = await to_thread.run_sync(self._look_again, batch)
-            rows, gone = _changes(batch)
-            if rows or gone:
-                await self.begin(changing=False)
-                await self._manifest.record(rows, gone)
+            batch = await self._write(self._manifest, batch)
+        # Only what is recorded is counted and passed on: a crash before loses work, never truth.
         for outcome in batch:
             self._count(outcome)
         if self._manifest is not None:
             for sink in self._outcome_sinks:
                 await sink.outcomes(batch)
+
+    async def _write(self, manifest: Manifest, batch: list[Outcome]) -> list[Outcome]:
+        """Record a batch; what cannot be recorded is a failure of its own, and not of all others."""
+        rows, gone = _changes(batch)
+        if not (rows or gone):
+            return batch
+        await self.begin(changing=False)
+        try:
+            await manifest.record(rows, gone)
+        except ManifestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one item is never the end of the run
+            if len(batch) == 1:
+                return [unforeseen((*(row.key for row in rows), *gone)[0], "upload", error)]
+            halves = batch[: len(batch) // 2], batch[len(batch) // 2 :]
+            return [outcome for half in halves for outcome in await self._write(manifest, half)]
+        return batch
 
     def _look_again(self, batch: list[Outcome]) -> list[Outcome]:
         """Turn uploads whose file moved while it was sent into faults (P8): they are never recorded."""
@@ -166,7 +203,7 @@ class Recorder:
         row = uploaded.row
         try:
             now = os.stat(self._path(row.key))
-        except OSError:
+        except (OSError, ValueError):
             return uploaded  # it was sent as it was; that it is gone now is the next run's affair
         if (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode):
             return uploaded
@@ -195,16 +232,19 @@ class Recorder:
             case Touched(_, visible):
                 tally.settle("touched" if visible else "kept")
             case Kept():
-                tally.settle("kept")
+                tally.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
             case Forgotten():
                 tally.settle("forgotten")
             case Fault():
                 self._count_fault(outcome)
 
     def _count_fault(self, fault: Fault) -> None:
-        self.faulted.add(fault.key)
+        if self._comparing:
+            self.faulted.add(fault.key)
         self.uncertain += fault.uncertain
-        self.failed_uploads += fault.stage == "upload" and fault.state == "failed"
+        if fault.state == "failed":
+            self.failed_reads += fault.stage == "read"
+            self.failed_uploads += fault.stage in ("compare", "upload")
         failure = Failure(fault.key, fault.stage, fault.error) if fault.error else None
         self._tally.settle(fault.state, failure)
         if failure is not None:
@@ -229,3 +269,14 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
             case _:
                 pass
     return rows, gone
+
+
+def unforeseen(key: str, stage: str, error: Exception) -> Fault:
+    """The failure of an item for a reason that no rule knows.
+
+    Only the type is said: the text of such an error may hold anything. The log has the traceback, which
+    ``-vv`` shows.
+    """
+    _LOG.debug("%r: %s failed", key, stage, exc_info=error)
+    text = f"unexpected {type(error).__name__}: -vv shows where"
+    return Fault(key, "failed", stage, text, uncertain=True)

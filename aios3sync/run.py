@@ -5,8 +5,10 @@ It holds facts and hands out small questions; the work is done by the stages.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,18 +21,22 @@ from aios3sync.core.keys import Location
 from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
     AccessDeniedError,
+    AioS3SyncError,
     BucketNotFoundError,
     CredentialsError,
+    ManifestError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    SourceError,
     StoreError,
     UnavailableError,
 )
 from aios3sync.events import EventSink
+from aios3sync.hashing import ChangedError
 from aios3sync.options import SyncOptions
 from aios3sync.outcomes import Fault
 from aios3sync.parcels import CourierOpener
-from aios3sync.recording import Recorder
+from aios3sync.recording import Recorder, unforeseen
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.tally import Tally
 
@@ -39,6 +45,7 @@ __all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable[ObjectStore]]
 
+_LOG: Final = logging.getLogger(__name__)
 _HOPELESS_CODES: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
@@ -186,25 +193,62 @@ class Run:
         self._silent = 0
         self.opaque_etags |= is_opaque_encryption(encryption)
 
+    @contextmanager
+    def item(self, key: str, stage: str) -> Iterator[None]:
+        """The work on one item, which adds its outcome last: the outermost rule of every item.
+
+        Whatever the work raises is that item's failure, unless it is known that nothing else can go on
+        either. An item that is not wrapped in it ends the run of all others.
+
+        Args:
+            key: the item.
+            stage: see :class:`~aios3sync.report.Failure`.
+
+        Raises:
+            AioS3SyncError: see :meth:`fault_of`.
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - one item is never the end of the run
+            self.recorder.add(self.fault_of(key, stage, error))
+
     def fault_of(self, key: str, stage: str, error: Exception) -> Fault:
-        """The outcome of a file that failed with ``error``, if the run can go on.
+        """The outcome of an item that failed with ``error``, if the run can go on.
 
         Raises:
             StoreError: the session is broken, so that every other request would fail as well.
+            ManifestError: nothing can be recorded any more.
+            SourceError: there is no source any more.
         """
         match error:
             case StoreError():
                 self._raise_if_hopeless(error)
                 self.surprised |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return Fault(key, "failed", stage, str(error), uncertain=True)
-            case FileNotFoundError() | NotADirectoryError():
+            case FileNotFoundError() | NotADirectoryError() if error.filename == self.path(key):
                 return Fault(key, "vanished", "read")
             case OSError():
                 return Fault(key, "failed", "read", error.strerror or str(error))
-            case _:
+            case ChangedError():
                 return Fault(key, "failed", "upload", "changed while it was read")
+            case ManifestError() | SourceError():
+                raise error
+            case AioS3SyncError():  # such as a size or headers that no object can have
+                return Fault(key, "failed", stage, str(error))
+            case _:
+                return unforeseen(key, stage, error)
 
-    def faults_of(self, keys: Sequence[str], stage: str, error: StoreError) -> list[Fault]:
+    def image(self, key: str, head: bytes) -> tuple[int, int] | None:
+        """The size of the image that begins with ``head``; a file whose image cannot be read has none."""
+        if self.inspect is None:
+            return None
+        try:
+            return self.inspect(key, head)
+        except Exception:  # noqa: BLE001 - the size is an extra: the file is synced all the same
+            _LOG.debug("%r: the size of the image is not known", key, exc_info=True)
+            return None
+
+    def faults_of(self, keys: Sequence[str], stage: str, error: Exception) -> list[Fault]:
         """The outcomes of all keys of one request that failed: an answer that did not come counts once.
 
         Raises:

@@ -41,8 +41,8 @@ Found = tuple[bytes, bytes, str, int, int, int, int, int]
 """A file: bytes, MD5, SHA-256 in hexadecimal, size, mtime, ctime (ns), inode, start of the reading (ns)."""
 Failure = tuple[int | None, str]
 """Why a file could not be read: ``errno`` and text."""
-Answer = Found | Failure | None
-"""``None`` is a file that changed at every attempt."""
+Answer = Found | Failure | Exception | None
+"""``None`` is a file that changed at every attempt, an exception is anything but a failed system call."""
 
 
 def read_files(paths: Sequence[str]) -> tuple[list[Answer], bool]:
@@ -63,6 +63,8 @@ def _answer(path: str) -> Answer:
         return _read_whole(path)
     except OSError as error:
         return error.errno, error.strerror or str(error)
+    except Exception as error:  # noqa: BLE001 - of this file alone; the others of the chunk are read
+        return error
 
 
 def _read_whole(path: str) -> Found | None:

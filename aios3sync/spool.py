@@ -24,13 +24,17 @@ CREATE TABLE pages (number INTEGER PRIMARY KEY, first TEXT, last TEXT, entries B
 CREATE TABLE listing (key TEXT PRIMARY KEY, size INTEGER, etag TEXT, last_modified REAL, storage_class TEXT)
     WITHOUT ROWID;
 CREATE TABLE held (number INTEGER PRIMARY KEY, kind TEXT, actions BLOB);
+CREATE TABLE noted (name TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _ADD_PAGE: Final = "INSERT INTO pages (first, last, entries) VALUES (?, ?, ?)"
 _PAGES: Final = "SELECT first, last, number FROM pages ORDER BY first, number"
 _ADD_ENTRY: Final = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?)"
 _LISTING_PAGE: Final = "SELECT * FROM listing WHERE key > ? ORDER BY key LIMIT ?"
 _HELD: Final = "SELECT number FROM held WHERE kind = ? ORDER BY number"
+_NOTE: Final = "INSERT OR IGNORE INTO noted VALUES (?)"
 PAGE: Final = 1000
+_ASKED_AT_ONCE: Final = 500
+"""Names of one question: an old SQLite takes 999 parameters."""
 _MERGED_IN_MEMORY: Final = 16
 """Pages that overlap and are merged in memory; more of them are sorted by SQLite."""
 _GROUPS_A_HOP: Final = 4
@@ -62,7 +66,8 @@ class Spool:
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # noted() is asked while sift() has it
+        self._notes = False
 
     async def add_pages(self, pages: Sequence[Sequence[TargetEntry]], cut: int = 0) -> None:
         """Keep ascending pages of a listing, in any order; the same key twice keeps the later one.
@@ -132,6 +137,27 @@ class Spool:
             kept, gone = kept + after, gone + before - after
         return kept, gone
 
+    async def note(self, names: Sequence[str]) -> None:
+        """Keep names; which of some others are among them tells :meth:`noted`."""
+        rows = [(name,) for name in names]
+        await self._run(
+            lambda connection: connection.executemany("INSERT OR IGNORE INTO noted VALUES (?)", rows)
+        )
+        self._notes = True
+
+    def noted(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that were noted. Blocks; :meth:`sift` may ask it."""
+        found: set[str] = set()
+        if not self._notes or self._connection is None:
+            return found
+        with self._lock:
+            for start in range(0, len(names), _ASKED_AT_ONCE):
+                asked = names[start : start + _ASKED_AT_ONCE]
+                places = ", ".join("?" * len(asked))
+                sql = f"SELECT name FROM noted WHERE name IN ({places})"  # noqa: S608 - question marks alone
+                found.update(name for (name,) in self._connection.execute(sql, asked))
+        return found
+
     async def _numbers(self, kind: str) -> list[int]:
         if self._connection is None:
             return []
@@ -139,9 +165,11 @@ class Spool:
         return [number for (number,) in rows]
 
     async def forget_held(self) -> None:
-        """Drop all held actions: the comparison begins anew."""
+        """Drop all held actions and noted names: the comparison begins anew."""
         if self._connection is not None:
             await self._run(lambda connection: connection.execute("DELETE FROM held"))
+            await self._run(lambda connection: connection.execute("DELETE FROM noted"))
+            self._notes = False
 
     async def close(self) -> None:
         """Drop everything."""

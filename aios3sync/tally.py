@@ -28,8 +28,12 @@ class Tally:
         self.scanned = 0
         self.uploaded_bytes = 0
 
-    def begin_comparison(self) -> None:
-        """Forget what the comparison before found; what was done stays."""
+    def begin_comparison(self, *, nothing_done: bool = False) -> None:
+        """Forget what the comparison before found; what was done stays, unless ``nothing_done``."""
+        if nothing_done:
+            self._effects.clear()
+            self._errors.clear()
+            self._planned_effects = self.uploaded_bytes = 0
         self._findings.clear()
         self._finding_errors.clear()
         self.scanned = 0
@@ -38,11 +42,16 @@ class Tally:
         """``count`` more items have to end in a state."""
         self._planned_effects += count
 
-    def settle(self, state: str, failure: Failure | None = None) -> None:
-        """One planned item ended."""
-        self._effects[state] += 1
+    def settle(self, state: str, failure: Failure | None = None, *, count: int = 1) -> None:
+        """One planned item ended, or ``count`` of them."""
+        self._effects[state] += count
         if failure is not None:
             self._add_error(self._errors, failure)
+
+    def settle_as_found(self, state: str) -> None:
+        """One planned item ended without an effect: it counts as one that the comparison found."""
+        self._planned_effects -= 1
+        self.find(state)
 
     def find(self, state: str, count: int = 1, failure: Failure | None = None) -> None:
         """The comparison itself found ``count`` items in a state: planned and ended at once."""

@@ -87,11 +87,12 @@ class _Updates:
             for action in waiting:
                 if self._run.stop.signal:
                     return  # the rest is counted as cancelled
-                result = await self._update(store, action)
-                if isinstance(result, Upload):
-                    instead.append(result)
-                else:
-                    self._run.recorder.add(result)
+                with self._run.item(action.source.key, "update"):
+                    result = await self._update(store, action)
+                    if isinstance(result, Upload):
+                        instead.append(result)
+                    else:
+                        self._run.recorder.add(result)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(min(_AT_ONCE, len(batch))):

@@ -20,11 +20,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.dispatch import Dispatch
-from aios3sync.errors import StoreError
-from aios3sync.hashing import ChangedError, SmallFile, small_file
+from aios3sync.hashing import SmallFile, small_file
 from aios3sync.headers import HeaderPlan, compress, md5_of
 from aios3sync.multipart import send_large
-from aios3sync.outcomes import Fault, Uploaded
+from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.smallfiles import Answer, read_files
 from aios3sync.store.protocol import ObjectStore
@@ -123,6 +122,8 @@ class _Crew:
         try:
             if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
                 run.recorder.add(await _put(run, self._headers, store, body))
+        except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
+            run.recorder.add(run.fault_of(body.file.entry.key, "upload", error))
         finally:
             run.budget.release(body.reserved)
 
@@ -228,39 +229,38 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
     await crew.take(bodies)
 
 
-def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | OSError | ChangedError], bool]:
+def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | Exception], bool]:
     """The files of a chunk, and whether the storage was waited for."""
     paths = [run.path(upload.source.key) for upload in chunk]
     answers, waited = read_files(paths)
     return list(map(partial(_body, run), chunk, paths, answers)), waited
 
 
-def _body(run: Run, upload: Upload, path: str, answer: Answer) -> _Body | OSError | ChangedError:
-    key = upload.source.key
+def _body(run: Run, upload: Upload, path: str, answer: Answer) -> _Body | Exception:
+    """The body of a file, or what its reading raised, which is the failure of that file alone."""
     try:
-        file = small_file(path, key, answer, by_mtime=run.by_mtime)
-    except (OSError, ChangedError) as error:
+        return _body_of(run, upload, small_file(path, upload.source.key, answer, by_mtime=run.by_mtime))
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
+
+
+def _body_of(run: Run, upload: Upload, file: SmallFile) -> _Body:
+    key = upload.source.key
     content, md5, sha256, encoding = file.body, file.md5, file.sha256, run.policy.encoding(key)
     if encoding:
         content = compress(content)
         md5, sha256 = md5_of(content), ""
-    image = run.inspect(key, file.body) if run.inspect else None
+    image = run.image(key, file.body)
     return _Body(file, content, md5, sha256, encoding, upload.reason, upload.source.size, image)
 
 
-async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded | Fault:
+async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded:
     entry = body.file.entry
     original = body.file.md5.hex()
     opaque = run.needs_told_md5 or headers.opaque
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
-    try:
-        result = await store.put(
-            run.full_key(entry.key), body.content, options, md5=body.md5, sha256=body.sha256
-        )
-    except StoreError as error:
-        return run.fault_of(entry.key, "upload", error)
+    result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5, sha256=body.sha256)
     run.answered(result.encryption)
     if run.events is not events.discard:
         run.events(events.BytesSent(entry.key, entry.size))
@@ -280,4 +280,5 @@ async def _large_worker(run: Run, headers: HeaderPlan, uploads: MemoryObjectRece
     async with uploads:
         async for upload in uploads:
             if not run.stop.signal:
-                run.recorder.add(await send_large(run, headers, upload))
+                with run.item(upload.source.key, "upload"):
+                    run.recorder.add(await send_large(run, headers, upload))

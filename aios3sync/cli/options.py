@@ -195,7 +195,7 @@ deletion_options = _group(
     _flag("--allow-empty-source", help="An empty source may delete everything."),
     _flag("--delete-excluded", help="Also delete what the filters hide."),
     _flag("--delete-protected", help="Also delete what belongs to other tools."),
-    _flag("--delete-despite-errors", help="Delete although uploads failed."),
+    _flag("--delete-despite-errors", help="Delete although files could not be read or sent."),
 )
 
 upload_options = _group(

@@ -118,8 +118,9 @@ class Couriers:
         """End the processes."""
         self._most, self._until_rerouted = 0, False
         links, self._links = self._links, []
-        for link in links:
-            await link.aclose()
+        async with anyio.create_task_group() as closing:  # each may have to be waited for
+            for link in links:
+                closing.start_soon(link.aclose)
 
     def _arrived(self, parcel: Parcel, told: Told | Undone, place: int, delivered: Delivered) -> bool:
         """Count a parcel, and hand its receipt on if it is stored as it was sent."""

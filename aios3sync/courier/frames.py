@@ -6,10 +6,12 @@ import marshal
 import os
 from typing import Any, Final
 
-__all__ = ("LENGTH", "framed", "receive", "send", "unframed")
+__all__ = ("LENGTH", "framed", "length_of", "receive", "send", "unframed")
 
 LENGTH: Final = 8
 """Bytes in front of each frame that tell its length, little end first."""
+_MOST: Final = 256 * 1024 * 1024
+"""Bytes of a frame. A longer one is none: its end would be waited for for ever."""
 
 
 def framed(message: Any) -> bytes:
@@ -23,6 +25,14 @@ def unframed(frame: bytes) -> Any:
     return marshal.loads(frame)  # noqa: S302 - written by the other end, which is trusted like this one
 
 
+def length_of(head: bytes) -> int:
+    """The length that the bytes in front of a frame tell. Raises ValueError if no frame is that long."""
+    length = int.from_bytes(head, "little")
+    if length > _MOST:
+        raise ValueError(f"no frame has {length} bytes")
+    return length
+
+
 def send(descriptor: int, message: Any) -> None:
     """Write a message; blocks until all of it is taken. Raises BrokenPipeError when nobody reads."""
     rest = memoryview(framed(message))
@@ -32,7 +42,7 @@ def send(descriptor: int, message: Any) -> None:
 
 def receive(descriptor: int) -> Any:
     """Read a message; blocks until it is whole. Raises EOFError when no more come."""
-    return unframed(_exactly(descriptor, int.from_bytes(_exactly(descriptor, LENGTH), "little")))
+    return unframed(_exactly(descriptor, length_of(_exactly(descriptor, LENGTH))))
 
 
 def _exactly(descriptor: int, size: int) -> bytes:

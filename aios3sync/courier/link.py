@@ -40,9 +40,20 @@ class _Bundle:
     """Parcels that were handed over together."""
 
     def __init__(self, settle: Settle, count: int) -> None:
-        self.settle = settle
-        self.left = count
-        self.ended = asyncio.get_running_loop().create_future()
+        self._settle = settle
+        self._left = count
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def settle(self, place: int, told: Told | Undone) -> None:
+        """End one parcel; what the listener raises is raised to who waits for the bundle."""
+        self._left -= 1
+        try:
+            self._settle(place, told)
+        except Exception as error:  # noqa: BLE001 - the parcels of others still have to be settled
+            if not self.ended.done():
+                self.ended.set_exception(error)
+        if not self._left and not self.ended.done():
+            self.ended.set_result(None)
 
 
 class Link:
@@ -96,8 +107,13 @@ class Link:
         return len(self._parcels)
 
     def tell(self, message: tuple[Any, ...]) -> None:
-        """Send a message."""
-        self._asks.write(frames.framed(message))
+        """Send a message. A process that has died meanwhile gets none, and gives everything back."""
+        if not self.alive:
+            return
+        try:
+            self._asks.write(frames.framed(message))
+        except (OSError, RuntimeError) as error:  # the latter is uvloop's word for a closed pipe
+            self._lose(error)
 
     async def hand_over(self, parcels: Sequence[Parcel], skew: float, settle: Settle) -> bool:
         """Have parcels sent; False if that cannot be, or if there is no slot, but a pace to keep."""
@@ -108,6 +124,8 @@ class Link:
         if not (self._slots and self.alive):
             self._return_all()
             return False
+        if not parcels:
+            return True
         bundle = _Bundle(settle, len(parcels))
         first, self._next = self._next, self._next + len(parcels)
         for place, parcel in enumerate(parcels):
@@ -124,8 +142,7 @@ class Link:
     async def aclose(self) -> None:
         """End the process; what is still with it is given back."""
         self._listening.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._listening
+        await asyncio.wait([self._listening])
         self._end()
         self._asks.close()
         try:
@@ -147,11 +164,15 @@ class Link:
         pipe = self._answers
         try:
             while True:
-                length = int.from_bytes(await pipe.readexactly(frames.LENGTH), "little")
+                length = frames.length_of(await pipe.readexactly(frames.LENGTH))
                 self._settle_all(frames.unframed(await pipe.readexactly(length)))
-        except (asyncio.IncompleteReadError, OSError):
-            _LOG.debug("a courier ended; files go the usual way")
-            self._end()
+        except Exception as error:  # noqa: BLE001 - it died, or what it says makes no sense
+            self._lose(error)
+
+    def _lose(self, error: Exception) -> None:
+        _LOG.debug("a process that sent files is lost, the session sends them: %r", error)
+        self._end()
+        self._kill()
 
     def _settle_all(self, told: list[Told | Undone]) -> None:
         before = len(self._slots)
@@ -159,9 +180,6 @@ class Link:
             bundle, place, size = self._parcels.pop(item[0])
             self._give_back(item, size)
             bundle.settle(place, item)
-            bundle.left -= 1
-            if not bundle.left and not bundle.ended.done():
-                bundle.ended.set_result(None)
         self._borrow(len(self._parcels))  # the limit may have grown
         if self._parcels and not self._slots:
             self._wait_for_slots()
@@ -197,8 +215,6 @@ class Link:
         parcels, self._parcels = self._parcels, {}
         for bundle, place, _ in parcels.values():
             bundle.settle(place, (place, 0, _LOST))
-            if not bundle.ended.done():
-                bundle.ended.set_result(None)
 
     def _return_all(self) -> None:
         while self._slots and not (self.alive and self._parcels):

@@ -33,7 +33,7 @@ from aios3sync.courier.messages import (
 )
 from aios3sync.parcels import Parcel
 from aios3sync.smallfiles import read_same
-from aios3sync.store.wire.headers import InvalidRequestError, Shape
+from aios3sync.store.wire.headers import Shape
 from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.requests import MAX_XML, Request, object_path
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
@@ -100,7 +100,7 @@ class Program:
         self._waiting: deque[tuple[int, Parcel]] = deque()
         self._lines: dict[int, Line] = {}
         self._idle: list[Line] = []
-        self._opened: deque[tuple[_Route, Line | OSError]] = deque()
+        self._opened: deque[tuple[_Route, Line | Exception]] = deque()
         self._opening = 0
         self._told: list[Told | Undone] = []
         self._sent_back = 0.0
@@ -164,7 +164,7 @@ class Program:
         began = time.monotonic()
         try:
             found = read_same(parcel.path, parcel[3:])
-        except OSError:
+        except Exception:  # noqa: BLE001 - the session says what is wrong with this file
             found = None
         self._reading += time.monotonic() - began
         self._read += 1
@@ -176,7 +176,7 @@ class Program:
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         try:
             head = self._head(parcel, body, md5)
-        except InvalidRequestError:
+        except Exception:  # noqa: BLE001 - the session says what is wrong with this file
             self._idle.append(line)
             self._told.append((number, UNSENT, "the request cannot be written"))
             return
@@ -259,10 +259,10 @@ class Program:
             threading.Thread(target=self._connect, args=(self._route,), daemon=True).start()
 
     def _connect(self, route: _Route) -> None:
-        opened: Line | OSError
+        opened: Line | Exception
         try:
             opened = connect(route.host, route.port, route.tls, route.connect_timeout)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - one that never ends would be waited for for ever
             opened = error
         self._opened.append((route, opened))
         os.write(self._wake, b".")
@@ -272,7 +272,7 @@ class Program:
         while self._opened:
             route, opened = self._opened.popleft()
             self._opening -= 1
-            if isinstance(opened, OSError):
+            if isinstance(opened, Exception):
                 if not self._lines and not self._opening:
                     self._give_up("no connection")
             elif route is not self._route and self._moved(route):

@@ -13,6 +13,9 @@ import pytest
 
 from aios3sync.core.etag import META_MTIME, rclone_mtime
 from aios3sync.courier import couriers as module
+from aios3sync.courier.frames import framed
+from aios3sync.courier.messages import RouteMessage
+from aios3sync.courier.program import Program, _Route
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import PutOptions
@@ -152,6 +155,86 @@ async def test_a_courier_that_dies_loses_nothing(desk: Desks) -> None:
         assert len(back) + len(d.receipts) == 9
         assert back
         assert await d.deliver([d.parcel("later")]) == ["p/later"]
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [framed([(10**6, 0, "of nobody")]), framed(None), b"?" * 8, b"\x01" + bytes(7) + b"?"],
+    ids=["a parcel of nobody", "no list", "no length", "no frame"],
+)
+async def test_a_courier_that_talks_nonsense_is_ended_and_loses_nothing(desk: Desks, noise: bytes) -> None:
+    async with canned_server() as server, desk(server.url, slots=2) as d:
+        server.will(hang=True)
+
+        async def disturb() -> None:
+            await server.hanging.wait()
+            d.couriers._links[0]._answers.feed_data(noise)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(disturb)
+            back = await d.deliver([d.parcel(f"f{number}") for number in range(9)])
+        assert len(back) + len(d.receipts) == 9
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), RuntimeError("the handler is closed")], ids=repr)
+async def test_a_courier_that_cannot_be_written_to_is_ended_and_loses_nothing(
+    desk: Desks, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        assert await d.deliver([d.parcel("first")]) == []
+        link = d.couriers._links[0]
+
+        def refuse(content: bytes) -> None:
+            raise error
+
+        monkeypatch.setattr(link._asks, "write", refuse)
+        assert await d.deliver([d.parcel("a"), d.parcel("b")]) == ["p/a", "p/b"]
+        assert not link.alive
+        d.couriers.recall()
+        assert d.couriers.kind(PutOptions("x/y", metadata={META_MTIME: ""}), META_MTIME) == 1
+
+
+async def test_what_a_listener_raises_reaches_who_waits_and_ends_no_other_parcel(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        parcels = [d.parcel(f"f{number}") for number in range(20)]
+        arrived: list[int] = []
+
+        def delivered(place: int, receipt: object) -> None:
+            arrived.append(place)
+            raise KeyError("listener")
+
+        with pytest.raises(KeyError, match="listener"):
+            await d.couriers.deliver(parcels, delivered)
+        assert await d.deliver([d.parcel("later")]) == []
+        assert len(arrived) == len(parcels), "all were handed over one by one, whatever the first raised"
+        assert d.limiter.in_flight == 0
+
+
+async def test_a_file_that_makes_the_reading_raise_comes_back_alone(desk: Desks) -> None:
+    async with canned_server() as server, desk(server.url) as d:
+        parcels = [
+            d.parcel("a"),
+            d.parcel("b", path="/no\0where"),
+            d.parcel("c", key="p/\ud800"),
+            d.parcel("d"),
+        ]
+        parcels.append(d.parcel("e", mtime_ns="odd"))
+        assert await d.deliver(parcels) == ["p/b", "p/e", "p/\ud800"]
+        assert await d.deliver([d.parcel("later")]) == [], "the process still works"
+
+
+def test_a_connection_that_fails_oddly_is_not_waited_for_for_ever() -> None:
+    asks, answers = os.pipe()
+    program = Program(asks, answers)
+    try:
+        odd = RouteMessage(*("",) * 8, "x" * 70, 80, None, 1.0, 1.0)  # a label that IDNA does not take
+        program._connect(_Route(odd))
+        ((_, opened),) = program._opened
+        assert isinstance(opened, UnicodeError)
+    finally:
+        for descriptor in (asks, answers, program._woken, program._wake):
+            os.close(descriptor)
+        program._poll.close()
 
 
 async def test_what_was_not_begun_can_be_recalled(desk: Desks) -> None:

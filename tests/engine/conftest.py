@@ -31,6 +31,10 @@ from aios3sync.testing.trees import make_tree
 MIB = 1024 * 1024
 
 
+class Crash(BaseException):
+    """What no rule catches: the process is as good as dead."""
+
+
 async def _at_once(seconds: float) -> None:
     """Backoff without waiting."""
 

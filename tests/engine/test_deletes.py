@@ -166,8 +166,8 @@ async def test_D3_an_unreadable_file_is_a_failure_and_its_object_stays(
 
     monkeypatch.setattr("aios3sync.hashing.os.open", refuse)
     report = await bench.sync(delete="mirror")
-    assert (report.failed, report.deleted, report.exit_code) == (1, 1, 3)
-    assert bench.objects() == {"a": b"1", "b": b"2"}
+    assert (report.failed, report.withheld, report.exit_code) == (1, 1, 3)
+    assert bench.objects() == {"a": b"1", "b": b"2", "gone": b"3"}
 
 
 async def test_C16_a_name_that_is_no_key_protects_what_others_made_of_it(bench: Bench) -> None:

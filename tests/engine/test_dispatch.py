@@ -11,8 +11,10 @@ from typing import Any
 import anyio
 import pytest
 
+from aios3sync.events import ObjectUploaded
 from aios3sync.parcels import LARGEST, Delivered, Parcel, Receipt
 from aios3sync.store.protocol import PutOptions, PutResult
+from aios3sync.testing.faulty import unavailable
 from tests.engine.conftest import Bench
 
 pytestmark = pytest.mark.usefixtures("settle", "at_once")
@@ -188,13 +190,48 @@ async def test_a_stop_recalls_what_was_not_begun(bench: Bench, courier: PretendC
     assert (report.uploaded, report.cancelled, report.exit_code) == (0, 5, 130)
 
 
-async def test_a_budget_is_given_back_however_it_ends(bench: Bench, courier: PretendCourier) -> None:
+@pytest.mark.parametrize("error", [RuntimeError("broken"), BrokenPipeError(), unavailable()], ids=repr)
+async def test_what_a_courier_raises_is_not_the_end_and_each_file_ends_once(
+    bench: Bench, courier: PretendCourier, error: Exception
+) -> None:
+    """Neither the file that had arrived before is sent again, nor does a late answer count."""
     bench.tree({f"f{n}": "x" * 1000 for n in range(5)})
+    real = courier.deliver
+    late: list[Any] = []
 
     async def broken(parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
-        raise RuntimeError("broken")
+        await real(parcels[:1], delivered)
+        late.append((delivered, Receipt(b"x" * 16, 0, PutResult("x"))))
+        raise error
 
-    courier.deliver = broken  # type: ignore[method-assign]
-    with pytest.raises(RuntimeError, match="broken"):
-        await bench.sync()
-    assert courier.closed == 1
+    def told(event: object) -> None:
+        while isinstance(event, ObjectUploaded) and late:
+            delivered, receipt = late.pop()
+            delivered(3, receipt)
+
+    courier.deliver, bench.on_event = broken, told  # type: ignore[method-assign]
+    report = await bench.sync()
+    assert (report.uploaded, report.failed, courier.closed, bench.faults.calls["put"]) == (5, 0, 1, 4)
+    assert not late
+
+
+async def test_couriers_that_cannot_be_opened_are_done_without(bench: Bench) -> None:
+    bench.tree({f"f{n}": str(n) for n in range(5)})
+
+    async def broken() -> PretendCourier:
+        raise OSError("no more processes")
+
+    bench.open_couriers = broken
+    assert (await bench.sync()).uploaded == 5
+
+
+async def test_a_file_whose_headers_a_courier_cannot_take_is_sent_all_the_same(
+    bench: Bench, courier: PretendCourier
+) -> None:
+    bench.tree({f"f{n}": str(n) for n in range(5)})
+
+    def broken(options: PutOptions, mtime_name: str) -> int | None:
+        raise ValueError("what nobody foresaw")
+
+    courier.kind = broken  # type: ignore[method-assign]
+    assert (await bench.sync()).uploaded == 5

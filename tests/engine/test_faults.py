@@ -19,7 +19,7 @@ from aios3sync.outcomes import Uploaded
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
-from tests.engine.conftest import MIB, Bench
+from tests.engine.conftest import MIB, Bench, Crash
 
 pytestmark = pytest.mark.usefixtures("settle")
 
@@ -177,8 +177,8 @@ async def test_P10_a_run_that_dies_keeps_what_it_recorded(bench: Bench) -> None:
     """The outcomes until the crash are in the manifest; the next run sends only the rest."""
     bench.tree({f"f{n:02}": str(n) for n in range(40)})
     bench.workers = 1
-    bench.faults.on("put", skip=25, error=RuntimeError("crash"))
-    with pytest.raises(RuntimeError, match="crash"):
+    bench.faults.on("put", skip=25, error=Crash("crash"))
+    with pytest.raises(Crash):
         await bench.sync()
     report = await bench.sync()
     assert (report.kept + report.adopted, report.uploaded) == (25, 15)

@@ -11,7 +11,7 @@ import pytest
 
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.memory import MemoryStore
-from tests.engine.conftest import MIB, Bench, same_size_change
+from tests.engine.conftest import MIB, Bench, Crash, same_size_change
 
 pytestmark = pytest.mark.usefixtures("settle")
 
@@ -262,8 +262,8 @@ async def test_an_interrupted_run_leaves_the_manifest_incomplete_so_that_the_nex
     bench.tree({"a": "1"})
     await bench.sync()
     bench.tree({"b": "2"})
-    bench.faults.on("put", key="p/b", error=RuntimeError("killed"))
-    with pytest.raises(RuntimeError):
+    bench.faults.on("put", key="p/b", error=Crash("killed"))
+    with pytest.raises(Crash):
         await bench.sync()
     assert (await bench.sync()).checked == "list"
 

@@ -1,0 +1,80 @@
+"""Calls what the application handed in; what a sink raises ends the run orderly and reaches the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from aios3sync.events import Event, EventSink, OutcomeSink, discard
+
+__all__ = ("Callbacks",)
+
+
+class Callbacks:
+    """The sinks of one run, each called until it raises for the first time.
+
+    What a sink raises must not travel through the work that it only listens to: a file is stored by then, and
+    has to be recorded; somebody waits for the answer. So it is kept, the run is asked to stop, what is in
+    flight ends and is recorded, and the caller gets the error from :meth:`raised`.
+
+    Args:
+        stop: asks the run to end early and orderly.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        self._error: Exception | None = None
+
+    def events(self, sink: EventSink) -> EventSink:
+        """An event sink that never raises."""
+        if sink is discard:
+            return sink  # stages compare with it, to make no event at all
+        heard = True
+
+        def call(event: Event, /) -> None:
+            nonlocal heard
+            if heard:
+                try:
+                    sink(event)
+                except Exception as error:  # noqa: BLE001 - raised to the caller, see raised()
+                    heard = False
+                    self._failed(error)
+
+        return call
+
+    def outcomes(self, sink: OutcomeSink) -> OutcomeSink:
+        """An outcome sink that never raises; the others are called to the end of the run."""
+        return _Outcomes(sink, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._error = self._error or error
+        self._stop()
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Do the work of the run, then raise what a sink raised first, also where the run failed after it."""
+        try:
+            yield
+        except Exception as error:
+            if self._error is None:
+                raise
+            raise self._error from error
+        if self._error is not None:
+            raise self._error
+
+
+class _Outcomes:
+    def __init__(self, sink: OutcomeSink, failed: Callable[[Exception], None]) -> None:
+        self._sink: OutcomeSink | None = sink
+        self._failed = failed
+
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        """Hand on a batch, unless the sink has raised before."""
+        if self._sink is None:
+            return
+        try:
+            await self._sink.outcomes(batch)
+        except Exception as error:  # noqa: BLE001 - raised to the caller, see Callbacks.raised()
+            self._sink = None
+            self._failed(error)

@@ -68,7 +68,7 @@ class DeleteStage:
                 else:
                     run.tally.plan()
                     run.recorder.add(Forgotten(action.key))
-            await run.recorder.flush()
+            await run.recorder.catch_up()
         async for page in self._spool.held("conflict"):
             for action in page:
                 if self._detector.unknowns.cover(action.key):
@@ -77,7 +77,7 @@ class DeleteStage:
                 run.tally.plan()
                 text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
                 run.recorder.add(Fault(action.key, "conflicts", "conflict", text, forget=True))
-            await run.recorder.flush()
+            await run.recorder.catch_up()
 
     async def approve(self) -> int:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
@@ -167,7 +167,7 @@ class DeleteStage:
         async for page in self._spool.held("delete"):
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))
-            await self._run.recorder.flush()
+            await self._run.recorder.catch_up()
 
     async def delete(self) -> None:
         """Delete everything that was approved."""
@@ -192,6 +192,7 @@ class DeleteStage:
             async for batch in batches:
                 if not self._run.stop.signal:
                     await self._delete_batch(batch)
+                    await self._run.recorder.catch_up()
 
     async def _delete_batch(self, batch: list[HeldAction]) -> None:
         run = self._run

@@ -38,6 +38,8 @@ __all__ = ("Recorder", "unforeseen")
 
 _LOG: Final = logging.getLogger(__name__)
 _BATCH: Final = 256
+_WAITING: Final = 16 * _BATCH
+"""Outcomes that may wait to be recorded before those who make them wait."""
 _INTERVAL: Final = 0.25
 """Seconds after which outcomes are recorded though there are few."""
 
@@ -140,6 +142,11 @@ class Recorder:
             with anyio.move_on_after(_INTERVAL):
                 await self._wake.wait()
             self._wake = anyio.Event()
+            await self.flush()
+
+    async def catch_up(self) -> None:
+        """Let those who add outcomes wait where the manifest is slower than they are: memory stays flat."""
+        if len(self._pending) >= _WAITING:
             await self.flush()
 
     async def flush(self) -> None:

@@ -179,6 +179,7 @@ async def _reader(
     async with jobs, large:
         async for batch in jobs:
             await run.recorder.begin()
+            await run.recorder.catch_up()
             small = []
             for upload in batch:
                 if upload.source.size > run.options.multipart_threshold:

@@ -212,7 +212,7 @@ async def test_memory_does_not_grow_with_the_deletes(
             (bench.root / f"f{n:05}").unlink()
             del bench.memory.objects[f"p/f{n:05}"]
         assert (await bench.sync(check="list")).forgotten == 3000
-    assert most[0] < 8 * 1024
+    assert most[0] < 13 * 1024  # what may wait, and one batch of each of the workers
     assert all(not recorder.faulted for recorder in recorders)
 
 

@@ -203,9 +203,6 @@ upload_options = _group(
         "--max-parts", type=int, metavar="N", help="The most parts of one object (what the endpoint takes)."
     ),
     click.option(
-        "--max-parts", type=int, metavar="N", help="The most parts of one object (what the endpoint takes)."
-    ),
-    click.option(
         "--bwlimit", "bandwidth", type=size, metavar="SIZE", help="Bytes a second, for example 10M."
     ),
     click.option(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from aios3sync.options import ConnectOptions, SyncOptions
+    from aios3sync.progress import Progress
     from aios3sync.report import Failure, SyncReport
     from aios3sync.session import Session, connect
 
@@ -64,6 +65,7 @@ _HOMES = {
         "UsageError",
     ),
     "aios3sync.options": ("ConnectOptions", "SyncOptions"),
+    "aios3sync.progress": ("Progress",),
     "aios3sync.report": ("Failure", "SyncReport"),
     "aios3sync.session": ("Session", "connect"),
 }
@@ -85,6 +87,7 @@ __all__ = (
     "ObjectNotFoundError",
     "OutOfOrderError",
     "PreconditionFailedError",
+    "Progress",
     "Session",
     "SourceError",
     "StoreError",

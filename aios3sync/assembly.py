@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from anyio import to_thread
 
-from aios3sync import events
 from aios3sync.callbacks import Callbacks
 from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
@@ -133,7 +132,7 @@ class Request:
 
 
 async def run_sync(request: Request) -> SyncReport:
-    """Run one sync.
+    """Run one sync; its last event is left to :func:`~aios3sync.events.concluded`.
 
     Raises:
         SourceError: the source cannot be used.
@@ -165,9 +164,7 @@ async def _run_sync(request: Request) -> SyncReport:
         if await _headers_unknown(pipeline):
             tally.warn(_HEADERS_UNKNOWN)
         report = _report(request, pipeline, tally, checked, time.monotonic() - began)
-        report = replace(report, errors_file=error_file.path)
-    request.on_event(events.Finished(report))
-    return report
+        return replace(report, errors_file=error_file.path)
 
 
 async def _headers_unknown(pipeline: Pipeline) -> bool:
@@ -267,7 +264,7 @@ async def _assemble(
     filters = make_filters(options, request.root, path if options.manifest is not False else "")
     headers = HeaderPlan.of(options, request.overrides)
     listed = must_list(options, state, time.time())
-    return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files)
+    return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files, request.counts)
 
 
 def make_policy(request: Request, state: ManifestState) -> Policy:
@@ -343,6 +340,7 @@ def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, el
         "refused": refused and asdict(refused),
         "requests": dict(request.counts.requests) if request.counts else {},
         "retries": request.counts.retries if request.counts else 0,
+        "throttled": request.counts.throttled if request.counts else 0,
         **tally.counts(),
     }
     return SyncReport(

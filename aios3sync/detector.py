@@ -224,6 +224,7 @@ class Detector:
             self._run.events(events.Failed(failure))
         else:
             self._run.tally.find("skipped")
+            self._run.events(events.Skipped(failure.key, problem.error))
             if problem.kind == "skipped":
                 message = f"skipped {failure.key}: {problem.error}"
                 self._run.tally.warn(message)

@@ -1,5 +1,8 @@
 """What a run tells while it works: frozen events, cheap and lossy, and the sinks that take them. No I/O.
 
+The last event is :class:`Finished`, or a :class:`Failed` that holds the exception; :func:`concluded` sends
+it, and nothing else may. :class:`~aios3sync.progress.Progress` folds events into totals.
+
 Two kinds of listeners exist. An :class:`EventSink` is called for progress; it must return at once, and what
 it raises stops the run. An :class:`OutcomeSink` is awaited with every outcome, batched, complete and in the
 order in which the manifest records them: the index and the catalog feed on it.
@@ -7,13 +10,15 @@ order in which the manifest records them: the index and the catalog feed on it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from aios3sync.errors import AioS3SyncError
+from aios3sync.report import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from aios3sync.report import Failure, SyncReport
+    from collections.abc import Awaitable, Sequence
 
 __all__ = (
     "BytesSent",
@@ -22,21 +27,33 @@ __all__ = (
     "EventSink",
     "Failed",
     "Finished",
+    "ObjectAdopted",
     "ObjectDeleted",
+    "ObjectTouched",
     "ObjectUpdated",
     "ObjectUploaded",
     "OutcomeSink",
     "PhaseBegan",
     "Planned",
+    "RequestsRepeated",
     "Scanned",
+    "Skipped",
+    "UploadBegan",
     "Warned",
+    "concluded",
     "discard",
 )
+
+ReportT = TypeVar("ReportT")
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseBegan:
-    """The run enters ``compare`` (walk, compare, upload at once), ``delete`` or ``finish``."""
+    """The run enters ``compare`` (walk, compare, upload at once), ``delete`` or ``finish``.
+
+    ``compare`` may begin twice, when a listing turns out to be needed: what was scanned, kept and skipped
+    until then is found anew, what was done stays done.
+    """
 
     phase: str
 
@@ -70,8 +87,28 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """A place of the source that cannot be synced; the run goes on."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBegan:
+    """A file of 1 MiB and more is on its way; smaller ones arrive without one."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class BytesSent:
-    """``size`` more bytes of a file arrived; negative when a retry sends them again."""
+    """``size`` more bytes of a file have left; negative when an attempt failed and sends them again.
+
+    A small file has one, when it arrived. Of one file they add up to its size once it has arrived, compressed
+    or not, and to 0 if it failed.
+    """
 
     key: str
     size: int
@@ -105,10 +142,41 @@ class ObjectDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectAdopted:
+    """The object was there already, with the content of the file; it is recorded and not sent."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectTouched:
+    """The file has other times or another inode, and its content is the one that was recorded."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsRepeated:
+    """``retries`` more requests were sent again, ``throttled`` of them as the endpoint asked to slow down."""
+
+    retries: int
+    throttled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """One key failed; the run goes on."""
+    """One key failed, and the run goes on; or the run itself did, and this is the last event.
+
+    Attributes:
+        failure: what went wrong; of a run its key is empty and its stage ``run``.
+        error: the exception that the caller of the run gets, also a cancellation; ``None`` of a key.
+    """
 
     failure: Failure
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +188,9 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is over; always the last event."""
+    """The run is over; the last event. The report is a ``SyncReport``, of ``verify`` a ``VerifyReport``."""
 
-    report: SyncReport
+    report: Any
 
 
 Event = (
@@ -130,10 +198,15 @@ Event = (
     | Scanned
     | Decided
     | Planned
+    | Skipped
+    | UploadBegan
     | BytesSent
     | ObjectUploaded
     | ObjectUpdated
     | ObjectDeleted
+    | ObjectAdopted
+    | ObjectTouched
+    | RequestsRepeated
     | Failed
     | Warned
     | Finished
@@ -158,3 +231,25 @@ class OutcomeSink(Protocol):
 
 def discard(event: Event, /) -> None:
     """The sink for callers who do not listen."""
+
+
+async def concluded(sink: EventSink, run: Awaitable[ReportT]) -> ReportT:
+    """Await a run and send its last event: ``Finished`` with the report, or ``Failed`` with the error.
+
+    Raises:
+        BaseException: what the run raised; a sink that fails as well does not hide it.
+    """
+    try:
+        report = await run
+    except BaseException as error:
+        with suppress(Exception):
+            sink(Failed(_failure_of(error), error))
+        raise
+    sink(Finished(report))
+    return report
+
+
+def _failure_of(error: BaseException) -> Failure:
+    """Of an exception that is not ours only the type is named: its text may hold anything."""
+    text = " ".join(str(error).split()) if isinstance(error, AioS3SyncError) else ""
+    return Failure("", "run", text or type(error).__name__)

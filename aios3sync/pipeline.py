@@ -45,6 +45,8 @@ _COMPARERS: Final = 2
 _PAGE: Final = 1000
 _GRACE: Final = 4.0
 """Seconds that requests in flight get to end after a stop was asked for."""
+_REPEATS_S: Final = 0.5
+"""Seconds between two events about repeated requests."""
 
 T = TypeVar("T")
 
@@ -70,6 +72,7 @@ class Pipeline:
         root_stat: the source root as the run found it, ``None`` where the source is a list of files.
         listed: whether the target is listed from the start.
         files: the list of files, ``None`` where the source is a directory.
+        counts: requests and their repeats, see :class:`~aios3sync.store.counting.RequestCounts`.
 
     Attributes:
         refused: the guard that refused, if any.
@@ -83,6 +86,7 @@ class Pipeline:
     root_stat: os.stat_result | None
     listed: bool
     files: Mapping[str, str] | None = None
+    counts: Any = None
     refused: Refusal | None = None
     _spool: Spool = field(default_factory=Spool)
     _detector: Detector | None = None
@@ -101,6 +105,8 @@ class Pipeline:
         try:
             async with anyio.create_task_group() as background:
                 background.start_soon(recorder.run)
+                if self.counts is not None:
+                    background.start_soon(self._tell_repeats)
                 with anyio.CancelScope() as work:
                     background.start_soon(self._cancel_after_grace, work)
                     await self._phases()
@@ -119,6 +125,18 @@ class Pipeline:
         finally:
             self.run.tally.cancel_pending()  # where recording took too long: each item has a state
             await self._spool.close()
+
+    async def _tell_repeats(self) -> None:
+        """Say now and then how many requests had to be repeated; there may be thousands in a second."""
+        counts = self.counts
+        retries, throttled = counts.retries, counts.throttled
+        while True:
+            await anyio.sleep(_REPEATS_S)
+            if counts.retries != retries:
+                self.run.events(
+                    events.RequestsRepeated(counts.retries - retries, counts.throttled - throttled)
+                )
+                retries, throttled = counts.retries, counts.throttled
 
     async def _cancel_after_grace(self, work: anyio.CancelScope) -> None:
         await self.run.stop.wait()
@@ -165,6 +183,7 @@ class Pipeline:
                 return
             await self._spool.forget_held()
             self.run.recorder.begin_comparison()
+            self.run.events(events.PhaseBegan("compare"))
             self.listed = True
             if isinstance(again, OutOfOrderError):
                 self._seen.order = UNORDERED

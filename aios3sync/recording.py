@@ -231,15 +231,21 @@ class Recorder:
                 sink(events.ObjectDeleted(outcome.key, outcome.size))
             return
         match outcome:
-            case Adopted():
+            case Adopted(row):
                 tally.settle("adopted")
+                sink(events.ObjectAdopted(row.key, row.size, row.etag))
             case Updated(row):
                 tally.settle("updated")
                 sink(events.ObjectUpdated(row.key, row.size, row.etag))
-            case Touched(_, visible):
-                tally.settle("touched" if visible else "kept")
+            case Touched(row, visible=True):
+                tally.settle("touched")
+                sink(events.ObjectTouched(row.key, row.size))
+            case Touched():
+                tally.settle("kept")
+                sink(events.Decided(1))
             case Kept():
                 tally.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
+                sink(events.Decided(1))
             case Forgotten():
                 tally.settle("forgotten")
             case Fault():

@@ -38,7 +38,8 @@ class Failure:
 
     Attributes:
         key: relative to the prefix; a path that is no key is shown with its bytes escaped.
-        stage: ``scan``, ``read``, ``compare``, ``upload``, ``update``, ``delete`` or ``conflict``.
+        stage: ``scan``, ``read``, ``compare``, ``upload``, ``update``, ``delete`` or ``conflict``; ``run``
+            where the run itself failed.
         error: one line.
     """
 
@@ -91,6 +92,7 @@ class SyncReport:
         warnings: what a person should know, one line each.
         requests: S3 requests sent, by operation.
         retries: how many of them were repeats.
+        throttled: how many of those came after the endpoint asked to slow down.
         elapsed_s: seconds.
         interrupted: 0, or the number of the signal that stopped the run.
         dry_run: nothing was written; the counts tell what would be done.
@@ -124,6 +126,7 @@ class SyncReport:
     warnings: tuple[str, ...] = ()
     requests: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
+    throttled: int = 0
     elapsed_s: float = 0.0
     interrupted: int = 0
     dry_run: bool = False

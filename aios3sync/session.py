@@ -19,7 +19,7 @@ from anyio import to_thread
 from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
-from aios3sync.events import Event, EventSink, Finished, OutcomeSink, discard
+from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.run import Stop
@@ -193,7 +193,8 @@ class Session:
                 source: what is not named is absent, so ``delete`` deletes it.
             target: ``s3://bucket/prefix``, a literal prefix.
             options: what to do; ``changes`` are its fields as keyword arguments.
-            on_event: called with progress events (see :mod:`aios3sync.events`).
+            on_event: called with progress events (see :mod:`aios3sync.events`), also of a run that fails as
+                a whole; a :class:`~aios3sync.progress.Progress` is one.
             outcome_sinks: awaited with every outcome.
             stop: ask it to end the run early and orderly.
             overrides: content type and metadata of single keys.
@@ -208,14 +209,18 @@ class Session:
         Raises:
             AioS3SyncError: the run failed as a whole (see :mod:`aios3sync.errors`).
         """
-        self._stores.access.check()
-        request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
-        request = replace(
-            request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
-        )
-        if catalog is None:
-            return await self._run(request, index)
-        return await self._run_registered(request, index, catalog)
+
+        async def run() -> SyncReport:
+            self._stores.access.check()
+            request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
+            request = replace(
+                request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
+            )
+            if catalog is None:
+                return await self._run(request, index)
+            return await self._run_registered(request, index, catalog)
+
+        return await concluded(on_event, run())
 
     async def _run(self, request: Request, index: ObjectIndex | None) -> SyncReport:
         run = run_sync
@@ -230,28 +235,24 @@ class Session:
     async def _run_registered(
         self, request: Request, index: ObjectIndex | None, wanted: DatasetEntry | ModelEntry | Registration
     ) -> SyncReport:
-        """A run whose entry goes into a catalog; its last event comes when that is done."""
+        """A run whose entry goes into a catalog."""
         from aios3sync.index.catalog.registering import Registrar
 
         counts, began = RequestCounts(), time.monotonic()
         registrar = Registrar(wanted, request.location, partial(self._open_catalog, counts))
 
-        def hold(event: Event, /) -> object:
-            return None if isinstance(event, Finished) else request.on_event(event)
-
-        report = await self._run(replace(request, on_event=hold), index)
+        report = await self._run(request, index)
         report = await registrar.conclude(report, request.on_event, request.stop.wait)
         if self.catalog_metrics is not None:
             self.catalog_metrics.requests.update(counts.requests)
-        report = replace(
+        return replace(
             report,
             requests=dict(counts.requests + Counter(report.requests)),
             retries=report.retries + counts.retries,
+            throttled=report.throttled + counts.throttled,
             elapsed_s=round(time.monotonic() - began, 3),
             interrupted=request.stop.signal,
         )
-        request.on_event(Finished(report))
-        return report
 
     async def verify(
         self,
@@ -267,9 +268,14 @@ class Session:
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
-        self._stores.access.check()
-        request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
-        return await run_verify(request)
+
+        async def run() -> VerifyReport:
+            self._stores.access.check()
+            return await run_verify(
+                await self._request(source, target, SyncOptions.of(options, changes), on_event)
+            )
+
+        return await concluded(on_event, run())
 
     async def explain(
         self,

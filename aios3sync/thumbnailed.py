@@ -35,18 +35,10 @@ async def sync_with_thumbnails(
     """
     require_pillow("thumbnails")
     heard: list[str] = []
-    finished: list[events.Finished] = []
 
     def warn(message: str) -> None:
         heard.append(message)
         request.on_event(events.Warned(message))
-
-    def hold(event: events.Event, /) -> object:
-        """The last event comes when the thumbnails are made."""
-        if isinstance(event, events.Finished):
-            finished.append(event)
-            return None
-        return request.on_event(event)
 
     plan = ThumbnailPlan(
         side=request.options.thumbnails,
@@ -61,19 +53,17 @@ async def sync_with_thumbnails(
     with single_error():
         async with making_thumbnails(plan, request.stop) as thumbnails:
             sinks = (*request.outcome_sinks, thumbnails)
-            report = await run_sync(replace(request, on_event=hold, outcome_sinks=sinks))
+            report = await run_sync(replace(request, outcome_sinks=sinks))
     for line in thumbnails.report.warnings():
         warn(line)
-    report = replace(
+    return replace(
         report,
         warnings=(*report.warnings, *(line for line in heard if line not in report.warnings)),
         # Those for the thumbnails too, which may have come after the end of the run.
         requests=dict(request.counts.requests),
         retries=request.counts.retries,
+        throttled=request.counts.throttled,
     )
-    if finished:
-        request.on_event(events.Finished(report))
-    return report
 
 
 def _put_options(request: Request) -> PutOptions:

@@ -62,7 +62,7 @@ class VerifyReport:
         differences: the first 1,000 of them.
         read: objects whose content had to be read, because nothing else proved it.
         errors: what could not be compared.
-        requests, retries, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
+        requests, retries, throttled, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
     """
 
     command: str = "verify"
@@ -76,6 +76,7 @@ class VerifyReport:
     errors: list[Failure] = field(default_factory=list)
     requests: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
+    throttled: int = 0
     elapsed_s: float = 0.0
 
     @property
@@ -117,6 +118,7 @@ async def run_verify(request: Request) -> VerifyReport:
         await _Verification(request, report, own_manifest).run()
     report.requests = dict(request.counts.requests)
     report.retries = request.counts.retries
+    report.throttled = request.counts.throttled
     report.elapsed_s = round(time.monotonic() - began, 3)
     return report
 

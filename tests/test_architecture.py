@@ -34,7 +34,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "errors": ({"errors"}, set()),
     "core": ({"core"}, {"errors"}),
     "values": (
-        {"fieldtypes", "options", "events", "report", "outcomes", "endpoint_profile"},
+        {"fieldtypes", "options", "events", "progress", "report", "outcomes", "endpoint_profile"},
         {"core", "errors"},
     ),
     "protocol": ({"store.protocol", "store.queue"}, VALUES),

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from signal import Signals
 from typing import Any, Final
 
-from aios3sync.cli.failure import failure_document, tell
+from aios3sync.cli.failure import failure_document, tell, tell_stopping
 from aios3sync.cli.printing import Lines, json_bytes
-from aios3sync.cli.progress import Progress
 from aios3sync.events import (
     Event,
     Failed,
+    ObjectAdopted,
     ObjectDeleted,
+    ObjectTouched,
     ObjectUpdated,
     ObjectUploaded,
     PhaseBegan,
+    RequestsRepeated,
+    Skipped,
+    UploadBegan,
     Warned,
 )
+from aios3sync.progress import Progress
 
 __all__ = ("EventLines", "JsonDocument", "event_document")
 
@@ -33,13 +41,24 @@ def event_document(event: Event) -> dict[str, Any] | None:
             return {"event": "updated", "key": key, "size": size, "etag": etag}
         case ObjectDeleted(key, size):
             return {"event": "deleted", "key": key, "size": size}
-        case Failed(failure):
-            return {
-                "event": "failed",
-                "key": failure.key,
-                "stage": failure.stage,
-                "error": failure.error,
-            }
+        case Failed(failure, None):
+            return {"event": "failed", **asdict(failure)}
+        case _:
+            return _rare_document(event)
+
+
+def _rare_document(event: Event) -> dict[str, Any] | None:
+    match event:
+        case ObjectAdopted(key, size, etag):
+            return {"event": "adopted", "key": key, "size": size, "etag": etag}
+        case ObjectTouched(key, size):
+            return {"event": "touched", "key": key, "size": size}
+        case Skipped(key, reason):
+            return {"event": "skipped", "key": key, "reason": reason}
+        case UploadBegan(key, size):
+            return {"event": "began", "key": key, "size": size}
+        case RequestsRepeated(retries, throttled):
+            return {"event": "repeated", "retries": retries, "throttled": throttled}
         case Warned(message):
             return {"event": "warning", "message": message}
         case PhaseBegan(phase):
@@ -62,6 +81,10 @@ class JsonDocument:
     def tick(self) -> None:
         """Nothing changes while it works."""
 
+    def stopping(self, signal: int) -> None:
+        """Say it on standard error, where a person may look."""
+        tell_stopping(signal)
+
     def close(self) -> None:
         """Nothing to leave."""
 
@@ -80,13 +103,13 @@ class JsonDocument:
 
 
 class EventLines:
-    """See :class:`~aios3sync.cli.views.View`: one object a line, each with running totals.
+    """See :class:`~aios3sync.cli.views.View`: one object a line, each with its time and running totals.
+
+    The last line is ``finished`` with the report, or ``error``.
 
     Args:
         out: standard output.
         dry_run: every object says so.
-        last: the ``event`` of the last line, which holds the report: beside it if that is ``report``, below
-            ``report`` otherwise.
         quiet: errors are told here alone, not on standard error as well.
     """
 
@@ -95,13 +118,11 @@ class EventLines:
         out: Lines,
         *,
         dry_run: bool = False,
-        last: str = "finished",
         quiet: bool = False,
         verbose: bool = False,
     ) -> None:
         self._out = out
         self._marks: dict[str, Any] = {"dry_run": True} if dry_run else {}
-        self._last = last
         self._quiet = quiet
         self._verbose = verbose
         self._progress = Progress()
@@ -124,14 +145,22 @@ class EventLines:
         now = time.monotonic()
         if now - self._told_at >= _PROGRESS_S:
             progress = self._progress
+            progress.sample(now)
             totals = {"scanned": progress.scanned, "kept": progress.kept, **progress.totals()}
             if totals != self._told:
                 self._told = totals
-                self._line({"event": "progress", **totals, **self._marks})
+                self._line({"event": "progress", **totals, **_speeds(progress), **self._marks})
             self._told_at = now
         if self._pending:
             self._pending = False
             self._out.flush()
+
+    def stopping(self, signal: int) -> None:
+        """Print it as an object; to a person at the keyboard it is said on standard error."""
+        self._line({"event": "stopping", "signal": Signals(signal).name, **self._marks})
+        self._out.flush()
+        if not self._quiet:
+            tell_stopping(signal)
 
     def close(self) -> None:
         """Hand over what is left."""
@@ -139,8 +168,7 @@ class EventLines:
 
     def report(self, report: Any) -> None:
         """Print the report as the last line."""
-        facts = report.as_dict()
-        self._line({"event": self._last, **(facts if self._last == "report" else {"report": facts})})
+        self._line({"event": "finished", "report": report.as_dict()})
         self._out.flush()
 
     def fail(self, error: BaseException) -> None:
@@ -154,5 +182,12 @@ class EventLines:
             tell(error, verbose=self._verbose)
 
     def _line(self, document: dict[str, Any]) -> None:
+        document["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._out.raw(json_bytes(document))
         self._pending = True
+
+
+def _speeds(progress: Progress) -> dict[str, Any]:
+    rates = progress.rates()
+    eta = None if rates.eta is None else round(rates.eta)
+    return {"files_per_s": round(rates.files, 1), "bytes_per_s": round(rates.bytes), "eta_s": eta}

@@ -8,7 +8,7 @@ after a resize the rows that the old frame takes now, rewrapped by the terminal,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice, takewhile
 from typing import Final
 
 from rich.cells import cell_len
@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from aios3sync.cli.printing import count, printable, size_text
-from aios3sync.cli.progress import Progress
+from aios3sync.cli.summary import repeated_text
+from aios3sync.progress import Progress
 from aios3sync.report import Failure
 
 __all__ = ("Drawing", "frame")
@@ -28,6 +29,7 @@ _ROOMY: Final = 48
 _LEAST_BAR: Final = 6
 _MOST_BAR: Final = 40
 _MOST_FAILURES: Final = 3
+_MOST_IN_FLIGHT: Final = 3
 _PHASES: Final = {"compare": "comparing", "delete": "deleting", "finish": "finishing"}
 
 
@@ -41,10 +43,11 @@ class Drawing:
         self._widths: list[int] = []
         self._open = False
 
-    def draw(self, progress: Progress, elapsed: float, above: Sequence[str] = ()) -> None:
-        """Draw the frame anew, ``above`` it lines that stay."""
+    def draw(self, progress: Progress, elapsed: float, above: Sequence[str] = (), *, note: str = "") -> None:
+        """Draw the frame anew, ``above`` it lines that stay; a ``note`` is its second line."""
         width, height = self._console.size
-        lines = frame(progress, elapsed, self._heading, width - 1, plain=self._ascii)[: max(height - 1, 1)]
+        lines = frame(progress, elapsed, self._heading, width - 1, plain=self._ascii, note=note)
+        lines = lines[: max(height - 1, 1)]
         written = [self._back_to_the_top(width), *(f"{line}{_ERASE_LINE}\n" for line in above)]
         written += [f"{self._rendered(line, width)}{_ERASE_LINE}\n" for line in lines]
         self._write("".join((*written, _ERASE_BELOW)))
@@ -75,10 +78,13 @@ class Drawing:
             self._open = False  # the terminal is gone; SIGHUP tells the run
 
 
-def frame(progress: Progress, elapsed: float, heading: str, width: int, *, plain: bool = False) -> list[Text]:
+def frame(
+    progress: Progress, elapsed: float, heading: str, width: int, *, plain: bool = False, note: str = ""
+) -> list[Text]:
     """The lines of one frame, none wider than ``width``; the most important ones first."""
     lines = [
         _spread(Text(heading, style="bold"), Text(_clock(elapsed), style="dim"), width),
+        *([Text(note, style="bold yellow")] if note else []),
         _found(progress),
         _bar("uploads", progress.uploaded, progress.uploads, _counts(progress), width, plain=plain),
         _bar("bytes", progress.sent, progress.upload_size, _sizes(progress), width, plain=plain),
@@ -87,6 +93,10 @@ def frame(progress: Progress, elapsed: float, heading: str, width: int, *, plain
         text = f"{progress.deleted:,}/{progress.deletes:,}"
         lines.append(_bar("deletes", progress.deleted, progress.deletes, text, width, plain=plain))
     lines.append(_speeds(progress, width))
+    if progress.retries:
+        text = repeated_text(progress.retries, progress.throttled)
+        lines.append(Text.assemble(("slow".ljust(_LABEL + 2), "yellow"), text))
+    lines += _in_flight(progress, width)
     lines += _failures(progress, width)
     for line in lines:
         line.truncate(width, overflow="ellipsis")
@@ -140,6 +150,17 @@ def _speeds(progress: Progress, width: int) -> Text:
     return Text.assemble(label, text)
 
 
+def _in_flight(progress: Progress, width: int) -> list[Text]:
+    """The large files that have been on their way longest."""
+    lines = []
+    for key, file in islice(progress.in_flight.items(), _MOST_IN_FLIGHT):
+        share = f"{size_text(max(file.sent, 0))}/{size_text(file.size)}"
+        lines.append(
+            Text(f"  {_fitting(printable(key), max(width - len(share) - 4, 1))}  {share}", style="dim")
+        )
+    return lines
+
+
 def _failures(progress: Progress, width: int) -> list[Text]:
     if not progress.failed:
         return []
@@ -151,11 +172,15 @@ def _failures(progress: Progress, width: int) -> list[Text]:
 def _failure(failure: Failure, width: int) -> str:
     """The key and the error; where both have no room, the beginning of the key gives way."""
     key, error = printable(failure.key), printable(failure.error)
-    room = max(width - cell_len(error) - 4, width // 3)
-    if cell_len(key) > room:
-        fitting = takewhile(lambda cells: cells < room, accumulate(map(cell_len, reversed(key))))
-        key = f"…{key[len(key) - sum(1 for _ in fitting) :]}"
-    return f"  {key}: {error}"
+    return f"  {_fitting(key, max(width - cell_len(error) - 4, width // 3))}: {error}"
+
+
+def _fitting(key: str, room: int) -> str:
+    """The key; where it has no room its beginning gives way."""
+    if cell_len(key) <= room:
+        return key
+    fitting = takewhile(lambda cells: cells < room, accumulate(map(cell_len, reversed(key))))
+    return f"…{key[len(key) - sum(1 for _ in fitting) :]}"
 
 
 def _clock(seconds: float) -> str:

@@ -54,7 +54,7 @@ def execute(
     """
 
     async def main() -> int:
-        with stopped_by_signals(stop, view.close):
+        with stopped_by_signals(stop, view.close, view.stopping if orderly else _at_once):
             try:
                 report = await _watched(work, view, stop, orderly=orderly)
             except Exception as error:  # noqa: BLE001 - whatever it is, the view tells it and the code follows
@@ -69,6 +69,10 @@ def execute(
 
     code: int = run_async(main)
     return code
+
+
+def _at_once(signal: int) -> None:
+    """Work that is cancelled ends before anybody could read that it is going to."""
 
 
 async def _watched(

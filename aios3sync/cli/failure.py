@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -12,7 +13,15 @@ import click
 from aios3sync.cli.printing import printable
 from aios3sync.errors import AioS3SyncError, LockedError, UsageError
 
-__all__ = ("exit_code_of", "failure_document", "message_of", "tell", "tell_usage")
+__all__ = (
+    "exit_code_of",
+    "failure_document",
+    "message_of",
+    "stopping_text",
+    "tell",
+    "tell_stopping",
+    "tell_usage",
+)
 
 _FAILED: Final = 1
 _USAGE: Final = 2
@@ -50,6 +59,19 @@ def tell(error: BaseException, *, verbose: bool = False) -> int:
                 print(printable(line), file=sys.stderr)
     _line(message_of(error))
     return exit_code_of(error)
+
+
+def stopping_text(number: int) -> str:
+    """What is said when a signal arrived: Ctrl-C ends at once only if it comes again."""
+    again = "; Ctrl-C again to end at once" if number == signal.SIGINT else ""
+    return f"stopping ({signal.Signals(number).name}): what is under way gets a few seconds to end{again}"
+
+
+def tell_stopping(number: int) -> None:
+    """Print it; where the terminal shows ``^C``, on a line of its own."""
+    with suppress(OSError):
+        start = "\n" if number == signal.SIGINT and sys.stderr.isatty() else ""
+        print(f"{start}aios3sync: {stopping_text(number)}", file=sys.stderr, flush=True)
 
 
 def tell_usage(error: click.ClickException) -> int:

@@ -23,9 +23,10 @@ def job_command(verbose: int) -> int:
     The document names "source" (a directory) or "files" (a list of {"path", "key", "content_type",
     "metadata"}), "target", and any option of sync in snake_case or camelCase, for example "delete",
     "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard output
-    has one JSON object a line: an "uploaded", "deleted" or "failed" event for each file, with running totals,
-    and the "report" last. A list of files is the whole source: with "delete": true every other object below
-    the target is deleted, as far as the guards allow.
+    has one JSON object a line, each with its "time": an "uploaded", "deleted" or "failed" event for each
+    file, with running totals, and last "finished" with the "report", or "error". A list of files is the
+    whole source: with "delete": true every other object below the target is deleted, as far as the guards
+    allow.
     """
     from aios3sync.cli.execution import execute
     from aios3sync.cli.job_document import JobError, read_job
@@ -34,7 +35,7 @@ def job_command(verbose: int) -> int:
 
     stop = Stop()
     out, _ = standard_lines(partial(stop.request, 13))
-    view = EventLines(out, last="report", quiet=verbose < 2, verbose=verbose > 1)
+    view = EventLines(out, quiet=verbose < 2, verbose=verbose > 1)
     try:
         job = read_job(sys.stdin.buffer.read())
     except JobError as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aios3sync.cli.failure import tell
-from aios3sync.cli.plain import event_line, print_conclusion
-from aios3sync.cli.printing import Lines, printable
-from aios3sync.cli.progress import Progress
+from aios3sync.cli.failure import stopping_text, tell
+from aios3sync.cli.plain import ToldFailures, event_line, print_conclusion
+from aios3sync.cli.printing import Lines, count, printable
 from aios3sync.cli.views import Conclude
-from aios3sync.events import Event, Failed, Warned
+from aios3sync.events import Event, ObjectDeleted, Warned
+from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
     from aios3sync.cli.drawing import Drawing
@@ -20,6 +20,8 @@ __all__ = ("LiveView",)
 _PATIENCE_S: Final = 0.3
 """A run that ends sooner is never drawn: it would only flicker, and a run without changes stays cheap."""
 _MOST_FAILURES: Final = 100
+_MOST_DELETES: Final = 20
+"""Deletes that are named without ``-v``: enough to see at once that a run deletes what it should not."""
 
 
 class LiveView:
@@ -35,18 +37,21 @@ class LiveView:
         self._began = time.monotonic()
         self._drawing: Drawing | None = None
         self._above: list[str] = []
-        self._told = 0
+        self._stopping = ""
         self._warned: set[str] = set()
 
     def __call__(self, event: Event, /) -> None:
-        """Count the event; with ``-v`` its line goes above the view."""
+        """Count the event; deletes, and with ``-v`` all that is done, get a line above the view."""
         self._progress.take(event)
         if isinstance(event, Warned):
             self._warned.add(event.message)
             self._above.append(f"warning: {printable(event.message)}")
-        elif self._verbose and (line := event_line(event)):
-            self._told += isinstance(event, Failed)
+        elif self._is_named(event) and (line := event_line(event)):
             self._above.append(line)
+
+    def _is_named(self, event: Event) -> bool:
+        few = type(event) is ObjectDeleted and self._progress.deleted <= _MOST_DELETES
+        return few or self._verbose > 0
 
     def tick(self) -> None:
         """Draw anew."""
@@ -60,7 +65,15 @@ class LiveView:
 
             self._drawing = Drawing(self._heading)
         above, self._above = self._above, []
-        self._drawing.draw(self._progress, now - self._began, above)
+        self._drawing.draw(self._progress, now - self._began, above, note=self._stopping)
+
+    def stopping(self, signal: int) -> None:
+        """Show it in the view, drawn anew at once; before the first frame print it."""
+        self._stopping = stopping_text(signal)
+        if self._drawing is None:
+            self._above.append(self._stopping)
+            self.close()
+        self.tick()
 
     def close(self) -> None:
         """Take the view down; what should stand above it is printed."""
@@ -74,12 +87,15 @@ class LiveView:
 
     def report(self, report: Any) -> None:
         """Print the summary in the view's place."""
+        unnamed = 0 if self._verbose else self._progress.deleted - _MOST_DELETES
+        if unnamed > 0:
+            self._above.append(f"... and {count(unnamed, 'more delete')} (-v names them all)")
         self.close()
         print_conclusion(
             self._out,
             self._err,
             self._conclude(report),
-            told=self._told,
+            told=ToldFailures(),
             warned=self._warned,
             limit=_MOST_FAILURES,
         )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from aios3sync.cli.failure import tell
+from aios3sync.cli.failure import tell, tell_stopping
 from aios3sync.cli.printing import Lines, count, printable, size_text
-from aios3sync.cli.progress import Progress
-from aios3sync.cli.summary import Conclusion, failure_line
+from aios3sync.cli.summary import Conclusion, failure_line, repeated_text
 from aios3sync.cli.views import Conclude, Output
 from aios3sync.events import BytesSent, Event, Failed, ObjectDeleted, ObjectUpdated, ObjectUploaded, Warned
+from aios3sync.progress import Progress
+from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 
-__all__ = ("PlainView", "event_line", "print_conclusion")
+__all__ = ("PlainView", "ToldFailures", "event_line", "print_conclusion")
 
 _FLUSH_S: Final = 0.3
 _PROGRESS_S: Final = 15.0
 """Seconds between two progress lines on standard error."""
+_MOST_TOLD: Final = 10 * MAX_REPORTED_ERRORS
 
 
 def event_line(event: Event, *, dry_run: bool = False) -> str:
@@ -30,55 +32,69 @@ def event_line(event: Event, *, dry_run: bool = False) -> str:
             return f"{'(dry run) would update' if dry_run else 'update'}: {printable(key)} (headers)"
         case ObjectDeleted(key):
             return f"{'(dry run) would delete' if dry_run else 'delete'}: {printable(key)}"
-        case Failed(failure):
-            return failure_line(failure)
         case _:
             return ""
 
 
+class ToldFailures:
+    """The failures that were said already, so that none is said twice; a comparison may find one again."""
+
+    def __init__(self) -> None:
+        self._told: set[Failure] = set()
+
+    def is_new(self, failure: Failure) -> bool:
+        """Whether it has not been said; it counts as said from now on."""
+        if failure in self._told:
+            return False
+        if len(self._told) < _MOST_TOLD:
+            self._told.add(failure)
+        return True
+
+
 def print_conclusion(
-    out: Lines, err: Lines, conclusion: Conclusion, *, told: int = 0, warned: set[str], limit: int = 0
+    out: Lines, err: Lines, conclusion: Conclusion, *, told: ToldFailures, warned: set[str], limit: int = 0
 ) -> None:
-    """Print the last words of a run.
+    """Print the last words of a run: on standard error what went wrong, then the summary.
 
     Args:
         out: standard output.
         err: standard error.
         conclusion: what to say.
-        told: failures told already; where that is all of them, none is repeated.
-        warned: warnings told already.
-        limit: failures that are told at most, 0 for all.
+        told: failures that were said already.
+        warned: warnings that were said already.
+        limit: failures that are said at most, 0 for all.
     """
-    for line in conclusion.tables:
-        out.styled(line)
-    for line in conclusion.differences:
-        out.line(line)
-    out.line(conclusion.summary)
-    for line in conclusion.also:
-        out.line(line)
-    if conclusion.details:
-        out.line(conclusion.details)
-    failures = conclusion.failures if told < len(conclusion.failures) else ()
-    for failure in failures[: limit or None]:
-        out.line(failure_line(failure))
-    if limit and len(failures) > limit:
-        out.line(f"... and {count(len(failures) - limit, 'more failure')} (--json lists them)")
     out.flush()
+    failures = [failure for failure in conclusion.failures if told.is_new(failure)]
+    for failure in failures[: limit or None]:
+        err.line(failure_line(failure))
+    if limit and len(failures) > limit:
+        err.line(f"... and {count(len(failures) - limit, 'more failure')} (--json lists them)")
     for warning in conclusion.warnings:
         if warning not in warned:
-            err.line(f"warning: {printable(warning)}")
+            err.line(f"warning: {warning}")
     if conclusion.more:
         err.line(conclusion.more)
     if conclusion.refused:
-        err.line(f"refused: {printable(conclusion.refused)}")
+        err.line(f"refused: {conclusion.refused}")
     err.flush()
-    if conclusion.note:
-        out.line(conclusion.note)
+    for line in conclusion.tables:
+        out.styled(line)
+    last = [
+        *conclusion.differences,
+        conclusion.summary,
+        *conclusion.also,
+        conclusion.details,
+        conclusion.note,
+    ]
+    for line in last:
+        if line:
+            out.line(line)
     out.flush()
 
 
 class PlainView:
-    """See :class:`~aios3sync.cli.views.View`. With ``--quiet`` only errors are told, on standard error."""
+    """See :class:`~aios3sync.cli.views.View`. What goes wrong is on standard error."""
 
     def __init__(
         self, out: Lines, err: Lines, conclude: Conclude, output: Output, *, dry_run: bool = False
@@ -89,6 +105,7 @@ class PlainView:
         self._output = output
         self._dry_run = dry_run
         self._progress = Progress()
+        self._told = ToldFailures()
         self._warned: set[str] = set()
         self._flushed = self._progressed = time.monotonic()
 
@@ -97,10 +114,10 @@ class PlainView:
         self._progress.take(event)
         if type(event) is Warned:
             self._warn(event.message)
-        elif self._output.quiet:
-            if isinstance(event, Failed):
-                self._err.line(event_line(event))
-        elif line := event_line(event, dry_run=self._dry_run):
+        elif isinstance(event, Failed):
+            if event.error is None and self._told.is_new(event.failure):
+                self._err.line(failure_line(event.failure))
+        elif not self._output.quiet and (line := event_line(event, dry_run=self._dry_run)):
             self._out.line(line)
 
     def _warn(self, message: str) -> None:
@@ -127,7 +144,14 @@ class PlainView:
             f"({size_text(progress.sent)} of {size_text(progress.upload_size)}), "
             f"deleted {progress.deleted:,}/{progress.deletes:,}, failed {progress.failed:,}; "
             f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
+            + (f"; {repeated_text(progress.retries, progress.throttled)}" if progress.retries else "")
         )
+
+    def stopping(self, signal: int) -> None:
+        """Say it on standard error, below what was said so far."""
+        self.close()
+        if not self._output.quiet:
+            tell_stopping(signal)
 
     def close(self) -> None:
         """Hand over what is left."""
@@ -138,12 +162,10 @@ class PlainView:
         """Print the summary; with ``--quiet`` only what was refused or went wrong."""
         conclusion = self._conclude(report)
         if not self._output.quiet:
-            print_conclusion(
-                self._out, self._err, conclusion, told=self._progress.failed, warned=self._warned
-            )
+            print_conclusion(self._out, self._err, conclusion, told=self._told, warned=self._warned)
             return
-        if self._progress.failed < len(conclusion.failures):
-            for failure in conclusion.failures:
+        for failure in conclusion.failures:
+            if self._told.is_new(failure):
                 self._err.line(failure_line(failure))
         if conclusion.refused:
             self._err.line(f"refused: {printable(conclusion.refused)}")

@@ -22,12 +22,15 @@ def exit_code_of_signal(number: int) -> int:
 
 
 @contextmanager
-def stopped_by_signals(stop: Stop, leave: Callable[[], None]) -> Iterator[None]:
+def stopped_by_signals(
+    stop: Stop, leave: Callable[[], None], acknowledge: Callable[[int], None]
+) -> Iterator[None]:
     """Turn the signals of this process into requests to ``stop``; call it on the event loop.
 
     Args:
         stop: asked at the first signal.
         leave: called before the process ends at once, to give the terminal back.
+        acknowledge: called at once with the number of the first signal.
     """
     loop = asyncio.get_running_loop()
 
@@ -36,7 +39,10 @@ def stopped_by_signals(stop: Stop, leave: Callable[[], None]) -> Iterator[None]:
             leave()
             # Nothing is lost: what was uploaded is recorded, and the next run finds out about the rest.
             os._exit(exit_code_of_signal(number))
+        first = not stop.signal
         stop.request(number)
+        if first:
+            acknowledge(number)
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, arrived, int(number))

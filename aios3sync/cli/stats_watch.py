@@ -106,6 +106,9 @@ class StatsWatch:
             self._live.start()
         self._live.update(self._screen(self._stats), refresh=True)
 
+    def stopping(self, signal: int) -> None:
+        """A watch ends at once."""
+
     def close(self) -> None:
         """Leave the screen; the last numbers stay in the terminal's own."""
         if self._live is None or not self._live.is_started:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
     from aios3sync.verification import VerifyReport
 
-__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line")
+__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "repeated_text")
 
 _FINDINGS: Final = {
     "updated": "updated the headers of {}",
@@ -66,13 +66,19 @@ def failure_line(failure: Failure) -> str:
     return f"{word}: {printable(failure.key)}: {stage}{printable(failure.error)}"
 
 
+def repeated_text(retries: int, throttled: int) -> str:
+    """How many requests were repeated, and why."""
+    text = f"repeated {count(retries, 'request')}"
+    return f"{text}, {throttled:,} because the endpoint asked to slow down" if throttled else text
+
+
 def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
     """The last words of a sync."""
     refused = str(report.refused["message"]) if report.refused else ""
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
     return Conclusion(
         summary=_sync_summary(report),
-        also=_registered(report),
+        also=(*_repeated(report, verbose), *_registered(report)),
         details=_requests(report) if verbose else "",
         failures=report.errors,
         more=_more(report),
@@ -98,6 +104,11 @@ def _sync_summary(report: SyncReport) -> str:
     return f"(dry run) {line}" if report.dry_run else line
 
 
+def _repeated(report: SyncReport, verbose: int) -> tuple[str, ...]:
+    """Repeated requests, which make a run slow; ``-v`` tells them with all others."""
+    return (repeated_text(report.retries, report.throttled),) if report.retries and not verbose else ()
+
+
 def _registered(report: SyncReport) -> tuple[str, ...]:
     """What became of the entry of a catalog; why there is none is a warning."""
     found = report.catalog
@@ -109,7 +120,8 @@ def _registered(report: SyncReport) -> tuple[str, ...]:
 
 def _requests(report: SyncReport | VerifyReport) -> str:
     sent = ", ".join(f"{name} {number:,}" for name, number in sorted(report.requests.items())) or "none"
-    return f"requests: {sent}; retries: {report.retries:,}"
+    throttled = f" ({report.throttled:,} throttled)" if report.throttled else ""
+    return f"requests: {sent}; retries: {report.retries:,}{throttled}"
 
 
 def _more(report: SyncReport) -> str:

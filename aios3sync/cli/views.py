@@ -39,6 +39,10 @@ class View(Protocol):
         """Called about ten times a second while the run lasts."""
         ...
 
+    def stopping(self, signal: int) -> None:
+        """Say at once that a signal asked the run to stop, and what another one does."""
+        ...
+
     def close(self) -> None:
         """Leave the terminal as it was found; idempotent."""
         ...

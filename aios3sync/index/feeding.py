@@ -16,7 +16,7 @@ from typing import Any, Final
 import anyio
 
 from aios3sync.core.keys import Location
-from aios3sync.events import Event, EventSink, Finished, Warned
+from aios3sync.events import EventSink, Warned
 from aios3sync.index.batches import facts_of
 from aios3sync.index.behind import Mark, new_mark, saved
 from aios3sync.index.protocol import IndexBackend
@@ -232,23 +232,12 @@ async def fed(
     Args:
         backend: of the index.
         location: the target.
-        on_event: of the caller; the last event comes when the index has been told all.
+        on_event: of the caller.
         run: the sync, with the listeners that it is to have.
         beside: see :func:`feed`.
     """
-    finished: list[Finished] = []
-
-    def hold(event: Event, /) -> object:
-        if isinstance(event, Finished):
-            finished.append(event)
-            return None
-        return on_event(event)
-
     async with feed(backend, location, beside=beside) as sink:
-        report = await run(hold, sink)
+        report = await run(on_event, sink)
     for warning in sink.warnings:
         on_event(Warned(warning))
-    report = replace(report, warnings=(*report.warnings, *sink.warnings))
-    if finished:
-        on_event(Finished(report))
-    return report
+    return replace(report, warnings=(*report.warnings, *sink.warnings))

@@ -22,11 +22,13 @@ class RequestCounts:
         requests: number of requests by S3 operation name, every attempt counted. A verb that reads
             several pages (ListParts, ListMultipartUploads) counts as one.
         retries: how many of them repeated an earlier one.
+        throttled: how many of those came after the endpoint asked to slow down.
         bytes_sent: bytes of the bodies of those that were answered with success.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
     retries: int = 0
+    throttled: int = 0
     bytes_sent: int = 0
 
     @property

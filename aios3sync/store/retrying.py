@@ -299,6 +299,7 @@ class RetryingStore(ForwardingStore):
 
     async def _wait(self, attempt: int, error: StoreError) -> None:
         self._counts.retries += 1
+        self._counts.throttled += isinstance(error, ThrottledError)
         await self._sleep(self._backoff.delay(attempt, error))
 
     async def _found(self, key: str) -> HeadResult | None:

@@ -22,7 +22,7 @@ export async function sync(job, { onEvent = () => {}, signal } = {}) {
   for await (const line of createInterface({ input: child.stdout })) {
     const event = JSON.parse(line);
     if (event.event === "error") throw Object.assign(new Error(event.error), event);
-    if (event.event === "report") report = event;
+    if (event.event === "finished") report = event.report;
     onEvent(event);
   }
   const code = await ended;

@@ -33,8 +33,9 @@ def test_a_directory_with_options_in_any_spelling(cli: CommandLine, bucket: Buck
     done = [event for event in events if event["event"] in ("uploaded", "deleted")]
     assert [(event["done"], event["total"]) for event in done] == [(1, 3), (2, 3), (3, 3), (4, 4)]
     assert all(event["failed"] == 0 for event in done)
-    assert events[-1]["event"] == "report"
-    assert (events[-1]["uploaded"], events[-1]["deleted"], events[-1]["exit_code"]) == (3, 1, 0)
+    assert events[-1]["event"] == "finished"
+    report = events[-1]["report"]
+    assert (report["uploaded"], report["deleted"], report["exit_code"]) == (3, 1, 0)
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}
 
 
@@ -52,7 +53,7 @@ def test_files_from_anywhere_get_the_keys_and_headers_that_are_named(
     assert bucket.keys() == {"p/z//odd/../key", "p/a"}
     assert bucket.head("p/z//odd/../key")["ContentType"] == "text/plain"
     assert bucket.head("p/a")["Metadata"]["owner"] == "lab"
-    again = job(cli, files=files, target=bucket.url("p")).events()[-1]
+    again = job(cli, files=files, target=bucket.url("p")).events()[-1]["report"]
     assert (again["kept"], again["uploaded"], again["requests"]) == (2, 0, {})
 
 
@@ -60,12 +61,14 @@ def test_a_list_of_files_is_the_whole_source(cli: CommandLine, bucket: Bucket, t
     one = {"path": str(tree / "a.txt"), "key": "a"}
     two = {"path": str(tree / "b.txt"), "key": "b"}
     assert job(cli, files=[one, two], target=bucket.url("p")).code == 0
-    assert job(cli, files=[one], target=bucket.url("p")).events()[-1]["deleted"] == 0
-    assert job(cli, files=[one], target=bucket.url("p"), delete="mirror").events()[-1]["deleted"] == 1
+    assert job(cli, files=[one], target=bucket.url("p")).events()[-1]["report"]["deleted"] == 0
+    assert (
+        job(cli, files=[one], target=bucket.url("p"), delete="mirror").events()[-1]["report"]["deleted"] == 1
+    )
     assert bucket.keys() == {"p/a"}
     refused = job(cli, files=[], target=bucket.url("p"), delete=True)
     assert refused.code == 4
-    assert refused.events()[-1]["refused"]["guard"] == "empty-source"
+    assert refused.events()[-1]["report"]["refused"]["guard"] == "empty-source"
     assert bucket.keys() == {"p/a"}
 
 

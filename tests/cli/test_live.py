@@ -12,17 +12,30 @@ import struct
 import subprocess
 import termios
 import time
-from io import StringIO
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
 
 from aios3sync.cli.drawing import Drawing, frame
-from aios3sync.cli.progress import Progress
-from aios3sync.events import BytesSent, Decided, Failed, ObjectDeleted, ObjectUploaded, Planned, Scanned
-from aios3sync.report import Failure
+from aios3sync.cli.live import LiveView
+from aios3sync.cli.printing import Lines
+from aios3sync.cli.summary import conclude_sync
+from aios3sync.events import (
+    BytesSent,
+    Decided,
+    Failed,
+    ObjectDeleted,
+    ObjectUploaded,
+    Planned,
+    RequestsRepeated,
+    Scanned,
+    UploadBegan,
+)
+from aios3sync.progress import Progress
+from aios3sync.report import Failure, SyncReport
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine
@@ -171,3 +184,72 @@ def test_it_runs_on_a_real_terminal(cli: CommandLine, bucket: Bucket, tmp_path: 
     last = re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", text).strip().splitlines()[-1]
     assert last.startswith("uploaded 40 files (120 kB), kept 0, deleted 0 in ")
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
+
+
+class Screen:
+    """A live view whose two streams are one text, as on a terminal."""
+
+    def __init__(self, *, verbose: int = 0) -> None:
+        self._content = BytesIO()
+        lines = Lines(TextIOWrapper(self._content, "utf-8"))
+        self.view = LiveView(lines, lines, conclude_sync, "a -> b", verbose=verbose)
+
+    @property
+    def lines(self) -> list[str]:
+        return self._content.getvalue().decode().splitlines()
+
+    def ended(self, **facts: Any) -> list[str]:
+        self.view.report(SyncReport(source="a", target="b", checked="list", **facts))
+        return self.lines
+
+
+def test_deletes_are_named_up_to_twenty_and_then_counted() -> None:
+    screen = Screen()
+    for number in range(123):
+        screen.view(ObjectDeleted(f"d{number}", 1))
+    lines = screen.ended(deleted=123)
+    assert lines[:20] == [f"delete: d{number}" for number in range(20)]
+    assert lines[20] == "... and 103 more deletes (-v names them all)"
+    assert lines[21].startswith("uploaded 0 files, kept 0, deleted 123 in ")
+
+
+def test_failures_come_before_the_summary_once_each() -> None:
+    screen = Screen(verbose=1)
+    failures = tuple(Failure(f"f{number}", "upload", "refused") for number in range(3))
+    for failure in (*failures, failures[0]):
+        screen.view(Failed(failure))
+    screen.view(Failed(Failure("", "run", "gone"), OSError()))
+    lines = screen.ended(failed=3, errors=(*failures, failures[0]))
+    assert lines[:3] == [f"failed: f{number}: refused" for number in range(3)]
+    assert lines[3].startswith("uploaded 0 files, kept 0, deleted 0, failed 3 in ")
+    assert len([line for line in lines if "refused" in line]) == 3
+
+
+def test_an_interrupt_is_acknowledged_at_once_and_shown_until_the_end() -> None:
+    screen = Screen()
+    screen.view.stopping(signal.SIGINT)
+    text = "stopping (SIGINT): what is under way gets a few seconds to end; Ctrl-C again to end at once"
+    assert screen.lines == [text]
+    note = "stopping (SIGINT)"
+    assert frame(Progress(), 1, "a -> b", 79, note=note)[1].plain == note
+
+
+def test_repeated_requests_are_shown_while_it_works_and_at_the_end() -> None:
+    progress = Progress()
+    progress.take(RequestsRepeated(12, 9))
+    progress.take(RequestsRepeated(1, 0))
+    text = "repeated 13 requests, 9 because the endpoint asked to slow down"
+    assert f"slow      {text}" in [line.plain for line in frame(progress, 1, "x", 79)]
+    assert text in Screen().ended(retries=13, throttled=9)
+
+
+def test_large_files_on_their_way_are_shown_with_what_has_left() -> None:
+    progress = Progress()
+    for number in range(5):
+        progress.take(UploadBegan(f"{number}.jpg", 4_000_000))
+        progress.take(BytesSent(f"{number}.jpg", 1_000_000 * number))
+    progress.take(ObjectUploaded("0.jpg", 4_000_000, "", ""))
+    progress.take(Failed(Failure("1.jpg", "upload", "refused")))
+    shown = [line.plain for line in frame(progress, 1, "x", 79) if ".jpg" in line.plain]
+    assert shown[0] == "  2.jpg  2.0 MB/4.0 MB"
+    assert shown[1] == "  3.jpg  3.0 MB/4.0 MB"

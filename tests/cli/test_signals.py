@@ -46,6 +46,8 @@ def test_a_signal_stops_orderly_and_the_next_run_does_only_the_rest(
     report = orjson.loads(out.splitlines()[-1])["report"]
     assert slow.returncode == code == report["exit_code"]
     assert report["interrupted"] == number
+    told = [event for event in map(orjson.loads, out.splitlines()) if event["event"] == "stopping"]
+    assert [event["signal"] for event in told] == [number.name]
     assert report["cancelled"] > 0
     there = bucket.keys()
     assert report["uploaded"] <= len(there) < 200

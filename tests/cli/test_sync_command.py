@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -187,6 +188,7 @@ def test_events_are_one_object_a_line_and_the_report_is_the_last(
     assert uploaded[-1]["done"] == uploaded[-1]["total"] == 3
     assert uploaded[-1]["bytes_done"] == uploaded[-1]["bytes_total"] == 21
     assert uploaded[0]["reason"] == "new"
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", event["time"]) for event in events)
     assert events[-1]["event"] == "finished"
     assert events[-1]["report"]["uploaded"] == 3
 

@@ -101,8 +101,8 @@ def test_events_end_with_what_became_of_it(cli: CommandLine, bucket: Bucket, tre
 def test_a_job_has_the_same_as_a_field(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     catalog = {"model": "org/m", "revision": "v2", "replicas": [bucket.url("copy")], "public": False}
     document = {"source": str(tree), "target": bucket.url("m"), "catalog": catalog}
-    report = cli("job", stdin=orjson.dumps(document)).events()[-1]
-    assert (report["event"], report["catalog"]["state"]) == ("report", "added")
+    last = cli("job", stdin=orjson.dumps(document)).events()[-1]
+    assert (last["event"], last["report"]["catalog"]["state"]) == ("finished", "added")
     assert list(index(bucket, f"copy/{MODELS}")) == ["org/m---v2"]
 
 

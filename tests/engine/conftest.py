@@ -14,7 +14,7 @@ import pytest
 from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.endpoint_profile import EndpointProfile
-from aios3sync.events import Event
+from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
 from aios3sync.parcels import CourierOpener
 from aios3sync.report import SyncReport
@@ -95,7 +95,7 @@ class Bench:
             stop=self.stop,
             counts=counts,
         )
-        report = await run_sync(request)
+        report = await concluded(request.on_event, run_sync(request))
         assert report.balanced, report
         return report
 

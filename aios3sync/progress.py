@@ -1,4 +1,14 @@
-"""What a run has done so far, folded from its events; it prints nothing and asks no clock."""
+"""What a run has done so far, folded from its events; it prints nothing and asks no clock.
+
+The live view and the event lines of the command line show it, and applications may::
+
+    progress = aios3sync.Progress()
+    run = asyncio.create_task(s3.sync("data", "s3://bucket/data", on_event=progress))
+    while not run.done():
+        await asyncio.sleep(0.5)
+        progress.sample(time.monotonic())
+        print(progress.totals(), progress.rates().bytes, progress.in_flight)
+"""
 
 from __future__ import annotations
 
@@ -11,17 +21,23 @@ from aios3sync.events import (
     Decided,
     Event,
     Failed,
+    Finished,
+    ObjectAdopted,
     ObjectDeleted,
+    ObjectTouched,
     ObjectUpdated,
     ObjectUploaded,
     PhaseBegan,
     Planned,
+    RequestsRepeated,
     Scanned,
+    Skipped,
+    UploadBegan,
     Warned,
 )
 from aios3sync.report import Failure
 
-__all__ = ("Progress", "Rates")
+__all__ = ("InFlight", "Progress", "Rates")
 
 _WINDOW_S: Final = 8.0
 """Seconds over which speeds are measured: shorter jumps, longer lags."""
@@ -40,6 +56,14 @@ class Rates(NamedTuple):
     eta: float | None
 
 
+@dataclass(slots=True)
+class InFlight:
+    """A large file on its way: its bytes, and how many of them have left."""
+
+    size: int
+    sent: int = 0
+
+
 class _Sample(NamedTuple):
     at: float
     ended: int
@@ -49,18 +73,24 @@ class _Sample(NamedTuple):
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of one run.
+    """Counters of one run; it is an event sink itself, or events are given to :meth:`take`.
 
     Attributes:
         phase: see :class:`~aios3sync.events.PhaseBegan`.
         scanned, scanned_size: files and bytes seen in the source.
         kept: keys that need nothing.
         uploads, upload_size: planned uploads and their bytes, as far as they are known.
-        uploaded, sent: what arrived of them.
+        uploaded, sent: files that arrived, and bytes that have left, also of files on their way.
         deletes, deleted: planned deletes, and those done.
         updates, updated: objects that are to get other headers, and those that have them.
+        adopted, touched, skipped: see the events of these names.
         failed: keys that failed.
         failures: the last of them.
+        warned: warnings.
+        retries, throttled: requests that were repeated, and those of them that the endpoint had slowed down.
+        in_flight: large files on their way, by key, the first to begin first.
+        report: of the run, once it has ended well; ``None`` before.
+        error: what the run itself failed with, or ``None``.
     """
 
     phase: str = ""
@@ -75,18 +105,35 @@ class Progress:
     deleted: int = 0
     updates: int = 0
     updated: int = 0
+    adopted: int = 0
+    touched: int = 0
+    skipped: int = 0
     failed: int = 0
     warned: int = 0
+    retries: int = 0
+    throttled: int = 0
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=20))
+    in_flight: dict[str, InFlight] = field(default_factory=dict)
+    report: Any = None
+    error: BaseException | None = None
+    _found_failed: int = 0
     _samples: deque[_Sample] = field(default_factory=deque)
+
+    def __call__(self, event: Event, /) -> None:
+        """Count one event."""
+        self.take(event)
 
     def take(self, event: Event) -> None:
         """Count one event."""
         # Of the first three there may be millions, and a pattern takes three times as long.
         if type(event) is BytesSent:
             self.sent += event.size
+            if self.in_flight and (file := self.in_flight.get(event.key)):
+                file.sent += event.size
         elif type(event) is ObjectUploaded:
             self.uploaded += 1
+            if self.in_flight:
+                self.in_flight.pop(event.key, None)
         elif type(event) is ObjectDeleted:
             self.deleted += 1
         else:
@@ -106,15 +153,51 @@ class Progress:
                 self.updates += updates
             case ObjectUpdated():
                 self.updated += 1
-            case Failed(failure):
-                self.failed += 1
-                self.failures.append(failure)
+            case UploadBegan(key, size):
+                self.in_flight[key] = InFlight(size)
+            case RequestsRepeated(retries, throttled):
+                self.retries += retries
+                self.throttled += throttled
             case PhaseBegan(phase):
-                self.phase = phase
+                self._begin(phase)
+            case Failed() | Finished():
+                self._take_end(event)
+            case _:
+                self._take_finding(event)
+
+    def _take_finding(self, event: Event) -> None:
+        match event:
+            case ObjectAdopted():
+                self.adopted += 1
+            case ObjectTouched():
+                self.touched += 1
+            case Skipped():
+                self.skipped += 1
             case Warned():
                 self.warned += 1
             case _:
                 pass
+
+    def _take_end(self, event: Failed | Finished) -> None:
+        """A key that failed, or the end of the run."""
+        if isinstance(event, Finished):
+            self.report = event.report
+            self.in_flight.clear()
+        elif event.error is not None:
+            self.error = event.error
+            self.in_flight.clear()
+        else:
+            self.failed += 1
+            self._found_failed += event.failure.stage == "scan"
+            self.failures.append(event.failure)
+            self.in_flight.pop(event.failure.key, None)
+
+    def _begin(self, phase: str) -> None:
+        if phase == "compare":  # perhaps for the second time: what was found is found anew
+            self.scanned = self.scanned_size = self.kept = self.skipped = 0
+            self.failed -= self._found_failed
+            self._found_failed = 0
+        self.phase = phase
 
     @property
     def ended(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from base64 import b64encode
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -20,6 +21,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.parcels import Courier, CourierOpener
 from aios3sync.run import StoreOpener
 from aios3sync.store.access import Access
+from aios3sync.store.confidential import keep_secret
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import Limiter
 from aios3sync.store.protocol import ObjectStore
@@ -98,6 +100,7 @@ class Stores:
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
         """
         opened: list[ObjectStore] = []
+        keep_secret(b64encode(reading.get("sse_customer_key", b"")).decode("ascii"))
 
         async def open_store() -> ObjectStore:
             self.access.check()

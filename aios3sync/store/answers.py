@@ -25,9 +25,11 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
+from aios3sync.store.confidential import is_quoted_in
 from aios3sync.store.protocol import PutResult
 
 __all__ = (
+    "DENIED_CODES",
     "ETAG_MISMATCH",
     "RETRYABLE_CODES",
     "THROTTLED_CODES",
@@ -38,6 +40,7 @@ __all__ = (
     "one_line",
     "other_bytes",
     "retry_after",
+    "safe_words",
     "subject",
 )
 
@@ -192,8 +195,31 @@ _OF_BUCKET: Final = frozenset(
 )
 # Requests for which no object has to exist: their bare 404 is the mistake of a server or a proxy.
 _OF_NEW_OBJECT: Final = frozenset({"CreateMultipartUpload", "PutObject"})
-_TELLTALE: Final = re.compile(r"signature=|x-amz-|aws4-hmac|credential=|authorization", re.IGNORECASE)
+_DIGEST: Final = re.compile(r"[0-9a-fA-F]{40,}")
 _LONGEST_MESSAGE: Final = 300
+
+DENIED_CODES: Final = frozenset({"AccessDenied", "403"})
+"""Codes of a request that a policy does not allow; the answer to HEAD has its status alone."""
+
+_RIGHTS: Final = {
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "CompleteMultipartUpload": "s3:PutObject",
+    "CopyObject": "s3:GetObject and s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "GetBucketVersioning": "s3:GetBucketVersioning",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListObjectVersions": "s3:ListBucketVersions",
+    "ListObjectsV2": "s3:ListBucket",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "PutObject": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+}
+"""Operations and the actions of a policy that allow them
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html)."""
 
 
 def subject(operation: str, bucket: str, key: str | None) -> str:
@@ -211,8 +237,11 @@ def one_line(text: str) -> str:
 def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
     """The exception that one refused request is; its message holds no secret and no signature."""
     kind = _kind(operation, answer)
+    explanation = _explanation(kind, answer)
+    if answer.code in DENIED_CODES and (right := _RIGHTS.get(operation, "")) and right not in explanation:
+        explanation += f"; this needs the right {right}"
     return kind(
-        f"{subject(operation, bucket, key)}: {_explanation(kind, answer)} ({one_line(answer.code)})",
+        f"{subject(operation, bucket, key)}: {explanation} ({one_line(answer.code)})",
         operation=operation,
         bucket=bucket,
         key=key,
@@ -240,14 +269,15 @@ def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
         return "the bucket is in another region or at another endpoint; connect with that one"
     if kind is BucketNotFoundError:
         return _HINTS["NoSuchBucket"]
-    return _HINTS.get(answer.code) or _safe(answer.message) or f"refused with status {answer.status}"
+    return _HINTS.get(answer.code) or safe_words(answer.message) or f"refused with status {answer.status}"
 
 
-def _safe(message: str) -> str:
-    """What the endpoint said, unless it may quote what was signed."""
-    if _TELLTALE.search(message):
+def safe_words(message: str) -> str:
+    """What the endpoint said, on one line, unless it quotes a credential; signatures are left out."""
+    if is_quoted_in(message):
         return ""
-    return one_line(" ".join(message.split()))[:_LONGEST_MESSAGE].rstrip(". ")
+    words = _DIGEST.sub("...", one_line(" ".join(message.split())))
+    return words[:_LONGEST_MESSAGE].rstrip(". ")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

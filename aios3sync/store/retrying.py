@@ -34,6 +34,7 @@ from aios3sync.store.answers import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import (
+    Body,
     DeleteError,
     DeleteItem,
     HeadResult,
@@ -42,6 +43,7 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.refusals import name_option
 
 __all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
 
@@ -224,10 +226,10 @@ class RetryingStore(ForwardingStore):
         """Retry; a conditional put that met its own first attempt is no conflict."""
         send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         if not (options.if_match or options.if_none_match):
-            return await self._attempts(send)
+            return await self._attempts(send, options)
         doubt = _Doubt()
         try:
-            return await self._attempts(send, doubt)
+            return await self._attempts(send, options, doubt)
         except PreconditionFailedError:
             if not doubt.exists:
                 raise
@@ -236,6 +238,24 @@ class RetryingStore(ForwardingStore):
                 raise
             return PutResult(found.etag, found.encryption)
 
+    async def create_multipart(self, key: str, options: PutOptions) -> str:
+        """Retry; see :data:`REPEATS` for what an answer that was lost leaves."""
+        return await self._attempts(partial(self.inner.create_multipart, key, options), options)
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        """Retry: a part replaces itself."""
+        send = partial(self.inner.put_part, key, upload_id, number, body, options, md5=md5)
+        return await self._attempts(send, options)
+
+    async def copy(
+        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+    ) -> PutResult:
+        """Retry: the same copy replaces itself."""
+        send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
+        return await self._attempts(send, options)
+
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
@@ -243,7 +263,7 @@ class RetryingStore(ForwardingStore):
         doubt = _Doubt()
         try:
             return await self._attempts(
-                partial(self.inner.complete_multipart, key, upload_id, parts, options), doubt
+                partial(self.inner.complete_multipart, key, upload_id, parts, options), options, doubt
             )
         except (ObjectNotFoundError, PreconditionFailedError):
             if not doubt.exists:
@@ -270,7 +290,13 @@ class RetryingStore(ForwardingStore):
                 return failed
             await self._wait(tries.number(reason), reason)
 
-    async def _attempts(self, send: Callable[[], Awaitable[T]], doubt: _Doubt | None = None) -> T:
+    async def _attempts(
+        self,
+        send: Callable[[], Awaitable[T]],
+        options: PutOptions | None = None,
+        doubt: _Doubt | None = None,
+    ) -> T:
+        """Send until it succeeds or is given up; a refusal names what of ``options`` it is about."""
         tries: _Tries | None = None
         access, renewals = self._access, 0
         access.check()
@@ -291,6 +317,8 @@ class RetryingStore(ForwardingStore):
                     continue
                 tries = tries or _Tries(self._max_attempts, self._budget)
                 if not _may_pass(error) or not tries.another(error):
+                    if options is not None:
+                        name_option(error, options)
                     raise
                 await self._wait(tries.number(error), error)
             else:

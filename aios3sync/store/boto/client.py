@@ -26,6 +26,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.loading import QuickLoader
+from aios3sync.store.confidential import keep_secret
 from aios3sync.store.protocol import StoreCapabilities
 
 __all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
@@ -91,10 +92,19 @@ def adopt_client(client: Any) -> Any:
     events = client.meta.events
     for operation in ("PutObject", "UploadPart"):
         events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
+    events.register("before-sign.s3", _keep_secret, unique_id="aios3sync-before-sign")
     events.register_last(
         "before-call.s3.DeleteObjects", _delete_with_md5, unique_id="aios3sync-DeleteObjects"
     )
     return client
+
+
+async def _keep_secret(request_signer: Any, **_: Any) -> None:
+    """What requests are signed with is known here alone where the client is the caller's own."""
+    credentials = getattr(request_signer, "_credentials", None)
+    if credentials is not None:
+        frozen = await credentials.get_frozen_credentials()
+        keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 
 def _config(options: ConnectOptions) -> AioConfig:

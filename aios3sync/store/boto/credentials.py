@@ -20,6 +20,7 @@ from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from aios3sync.options import ConnectOptions
+from aios3sync.store.confidential import keep_secret
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 
@@ -65,10 +66,12 @@ class RenewableCredentials:
             CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
         """
         try:
-            return await self._found.get_frozen_credentials()
+            frozen = await self._found.get_frozen_credentials()
         except RuntimeError as error:
             provider = getattr(self._found, "method", "unknown")
             raise CredentialRetrievalError(provider=provider, error_msg=str(error)) from error
+        keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
+        return frozen
 
     async def renew(self, generation: int) -> bool:
         """Ask the chain for others than those of ``generation``; whether there are any now.

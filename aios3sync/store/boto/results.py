@@ -15,7 +15,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.errors import ListingError, UnavailableError
-from aios3sync.store.answers import RETRYABLE_CODES, one_line, subject
+from aios3sync.store.answers import RETRYABLE_CODES, one_line, safe_words, subject
 from aios3sync.store.markers import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
 from aios3sync.store.protocol import (
     DeleteError,
@@ -228,5 +228,5 @@ def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Mar
 def delete_error(error: Answer) -> DeleteError:
     """One ``<Error>`` of a DeleteObjects answer."""
     code = str(error.get("Code", ""))
-    message = one_line(str(error.get("Message", "")) or code or "refused")
+    message = safe_words(str(error.get("Message", ""))) or one_line(code) or "refused"
     return DeleteError(str(error.get("Key", "")), code, message, code in RETRYABLE_CODES)

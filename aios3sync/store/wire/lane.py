@@ -15,6 +15,7 @@ from aios3sync.store.answers import one_line, subject
 from aios3sync.store.boto.client import is_directory_bucket
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.confidential import keep_secret
 from aios3sync.store.wire.address import Address, WireUnavailableError, learn_address
 from aios3sync.store.wire.client import Internals, internals_of, refuse_customised
 from aios3sync.store.wire.heads import HeadWriter
@@ -114,6 +115,7 @@ class WireLane:
             raise CredentialsError(text, code="Expired", **facts) from error
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
         if found != self.credentials:
+            keep_secret(found.access_key, found.secret_key, found.token)
             self.credentials = found
         self.renew_at = time.monotonic() + _CREDENTIALS_LAST
 

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from aios3sync.core.etag import bare_etag
-from aios3sync.store.answers import RETRYABLE_CODES, ErrorAnswer, one_line
+from aios3sync.store.answers import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 from aios3sync.store.wire.http1 import Answer
@@ -163,5 +163,5 @@ def delete_errors(answer: Answer) -> list[DeleteError]:
 
 def _delete_error(facts: Mapping[str, str]) -> DeleteError:
     code = facts.get("Code", "")
-    message = one_line(facts.get("Message", "") or code or "refused")
+    message = safe_words(facts.get("Message", "")) or one_line(code) or "refused"
     return DeleteError(facts.get("Key", ""), code, message, code in RETRYABLE_CODES)

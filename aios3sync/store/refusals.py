@@ -1,0 +1,84 @@
+"""Names the option that a refusal is about, and the rights that it needs; pure."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from aios3sync.errors import AccessDeniedError, StoreError
+from aios3sync.store.answers import DENIED_CODES, subject
+from aios3sync.store.protocol import PutOptions
+
+__all__ = ("name_option",)
+
+
+class _Sent(NamedTuple):
+    """A field of PutOptions, the option that it comes from, and how a refusal names it.
+
+    ``names`` are parts of header names as they occur in messages, ``codes`` are S3 error codes.
+    """
+
+    field: str
+    option: str
+    names: tuple[str, ...]
+    codes: tuple[str, ...] = ()
+
+
+_SENT: Final = (
+    _Sent("tags", "--tag", ("x-amz-tagging",), ("InvalidTag", "BadRequest.Tagging")),
+    _Sent("checksum", "--checksum", ("x-amz-checksum", "x-amz-sdk-checksum"), ("InvalidChecksum",)),
+    _Sent(
+        "acl",
+        "--acl",
+        ("x-amz-acl", "canned acl"),
+        ("AccessControlListNotSupported", "InvalidBucketAclWithObjectOwnership"),
+    ),
+    _Sent("sse_customer_key", "--sse-c-key-file", ("x-amz-server-side-encryption-customer",)),
+    _Sent("sse_kms_key_id", "--sse-kms-key-id", ("x-amz-server-side-encryption-aws-kms",), ("KMS.",)),
+    _Sent(
+        "sse",
+        "--sse",
+        ("x-amz-server-side-encryption",),
+        ("InvalidEncryptionAlgorithmError", "ServerSideEncryptionConfigurationNotFoundError", "KMS."),
+    ),
+    _Sent("storage_class", "--storage-class", ("x-amz-storage-class",), ("InvalidStorageClass",)),
+    _Sent("request_payer", "--request-payer", ("x-amz-request-payer",)),
+    _Sent("metadata", "--metadata", ("x-amz-meta-",), ("MetadataTooLarge",)),
+    _Sent("cache_control", "--cache-control", ("cache-control",)),
+    _Sent("content_disposition", "--content-disposition", ("content-disposition",)),
+    _Sent("content_language", "--content-language", ("content-language",)),
+    _Sent("content_encoding", "--gzip", ("content-encoding",)),
+    _Sent("content_type", "--content-type", ("content-type",)),
+    _Sent("expires", "--expires", ("expires header", "'expires'")),
+)
+_OWN_RIGHTS: Final = (("acl", "s3:PutObjectAcl"), ("tags", "s3:PutObjectTagging"))
+
+
+def name_option(error: StoreError, options: PutOptions) -> None:
+    """Name in the message of ``error`` which of the options the endpoint refuses, where it says so.
+
+    Only what was sent is named: a policy that demands encryption names its header too.
+    """
+    prefix = f"{subject(error.operation, error.bucket, error.key)}: "
+    if not error.message.startswith(prefix):
+        return
+    said = error.message.removeprefix(prefix)
+    option = _refused(said.lower(), error.code, options)
+    if isinstance(error, AccessDeniedError) and error.code in DENIED_CODES:
+        wanted = [right for field, right in _OWN_RIGHTS if getattr(options, field) and right not in said]
+        if wanted:
+            before, opening, code = error.message.rpartition(" (")
+            error.message = f"{before}, and for what is sent {' and '.join(wanted)}{opening}{code}"
+    elif option:
+        error.message = f"{prefix}the endpoint refuses {option}: {said}"
+
+
+def _refused(said: str, code: str, options: PutOptions) -> str:
+    for sent in _SENT:
+        if getattr(options, sent.field) and any(name in said for name in sent.names):
+            return sent.option
+    for sent in _SENT:
+        if getattr(options, sent.field) and any(
+            code.startswith(name) if name.endswith(".") else code == name for name in sent.codes
+        ):
+            return sent.option
+    return ""

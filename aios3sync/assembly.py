@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from anyio import to_thread
@@ -22,15 +23,23 @@ from aios3sync.core.keys import Location
 from aios3sync.core.safety import Protection
 from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errorfile import ErrorFile
-from aios3sync.errors import AioS3SyncError, LockedError, ManifestError, UsageError
+from aios3sync.errors import (
+    AioS3SyncError,
+    DamagedManifestError,
+    LockedError,
+    ManifestError,
+    OutOfOrderError,
+    UsageError,
+)
 from aios3sync.events import EventSink, OutcomeSink, discard
 from aios3sync.headers import HeaderPlan
 from aios3sync.lock import hold_lock
 from aios3sync.manifest.opening import (
+    begin_anew,
     default_path,
-    local_files,
     lock_path,
     open_manifest,
+    own_files,
     refuse_foreign,
     temporary_manifest,
 )
@@ -153,18 +162,66 @@ async def _run_sync(request: Request) -> SyncReport:
     began = time.monotonic()
     root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
     path = await to_thread.run_sync(manifest_path, request)
-    tally, error_file = Tally(), ErrorFile(os.path.dirname(path))
+    tally, error_file = Tally(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, tally, stack)
-        pipeline = await _assemble(request, manifest, path, tally, root_stat, error_file)
-        checked = _checked(request.options, listed=pipeline.listed)
-        with single_error():
-            await pipeline.execute()
-        if await _headers_unknown(pipeline):
-            tally.warn(_HEADERS_UNKNOWN)
-        report = _report(request, pipeline, tally, checked, time.monotonic() - began)
-        return replace(report, errors_file=error_file.path)
+        attempt = partial(_attempt, request, path, root_stat, error_file)
+        try:
+            report = await attempt(manifest, tally)
+        except (DamagedManifestError, OutOfOrderError) as error:
+            reason = _damage(error)
+            if reason is None or not manifest.place:
+                raise
+            # What was sent until now is found in the target by the listing that a new manifest asks for.
+            tally = Tally()
+            manifest = await _begin_anew(request, path, manifest, reason, tally, stack)
+            report = await attempt(manifest, tally)
+        elapsed = round(time.monotonic() - began, 3)
+        return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
+
+
+async def _attempt(
+    request: Request,
+    path: str,
+    root_stat: os.stat_result | None,
+    error_file: ErrorFile,
+    manifest: Manifest,
+    tally: Tally,
+) -> SyncReport:
+    """One run from its beginning to its report, whose time is still open."""
+    pipeline = await _assemble(request, manifest, path, tally, root_stat, error_file)
+    checked = _checked(request.options, listed=pipeline.listed)
+    with single_error():
+        await pipeline.execute()
+    if await _headers_unknown(pipeline):
+        tally.warn(_HEADERS_UNKNOWN)
+    return _report(request, pipeline, tally, checked)
+
+
+def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
+    """What an error says against the manifest, if anything: its rows ascend because SQLite sorts them."""
+    if isinstance(error, DamagedManifestError):
+        return f"it is damaged: {error.reason}"
+    return f"it is damaged: {error}" if error.stream == "manifest" else None
+
+
+async def _begin_anew(
+    request: Request, path: str, damaged: Manifest, reason: str, tally: Tally, stack: AsyncExitStack
+) -> Manifest:
+    """Set a manifest aside that turned out to be damaged; the lock is held all the time."""
+
+    def warn(message: str) -> None:
+        tally.warn(message)
+        request.on_event(events.Warned(message))
+
+    await damaged.close()
+    read_only = request.options.dry_run
+    manifest = await to_thread.run_sync(
+        lambda: begin_anew(path, request.binding, reason, warn, read_only=read_only)
+    )
+    stack.push_async_callback(manifest.close)
+    return manifest
 
 
 async def _headers_unknown(pipeline: Pipeline) -> bool:
@@ -261,7 +318,7 @@ async def _assemble(
         profile=request.profile,
         opaque_etags=state.opaque_etags,
     )
-    filters = make_filters(options, request.root, path if options.manifest is not False else "")
+    filters = await to_thread.run_sync(make_filters, options, request.root, path)
     headers = HeaderPlan.of(options, request.overrides)
     listed = must_list(options, state, time.time())
     return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files, request.counts)
@@ -293,16 +350,12 @@ def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | Non
 
 
 def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:
-    """What is visible: the rules, the named files, and never the files of the run itself."""
-    own = set()
-    for path in local_files(manifest_path) if manifest_path else ():
-        if path.startswith(root + os.sep):
-            own.add(path[len(root) + 1 :])
+    """What is visible: the rules, the named files, and never the files of the run itself. Blocks."""
     return Filters(
         rules=make_rules(options.ordered_rules()),
         files=None if options.files is None else frozenset(map(_named, options.files)),
         ignored=IgnoreTree() if options.gitignore else None,
-        own=frozenset(own),
+        own=own_files(manifest_path, root),
     )
 
 
@@ -330,7 +383,7 @@ def _checked(options: SyncOptions, *, listed: bool) -> str:
     return "list" if listed else "manifest"
 
 
-def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, elapsed: float) -> SyncReport:
+def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str) -> SyncReport:
     listed_at = pipeline.state.listed_at
     age = round(time.time() - listed_at, 3) if listed_at else None
     if pipeline.listed and checked == "manifest":
@@ -353,7 +406,6 @@ def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str, el
         knowledge_age_s=0.0 if pipeline.listed else age,
         errors=tally.errors,
         warnings=tally.warnings,
-        elapsed_s=round(elapsed, 3),
         interrupted=request.stop.signal,
         dry_run=request.options.dry_run,
         **facts,

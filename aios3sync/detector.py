@@ -39,6 +39,7 @@ __all__ = ("Detector", "ListingNeededError", "Unknowns")
 SOURCE, MANIFEST, TARGET = range(3)
 _HELD_HERE: Final = 4096
 """Decisions that wait in memory for the spool."""
+_NAMES: Final = ("source", "manifest", "target")
 _UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 
 
@@ -147,7 +148,7 @@ class Detector:
             OutOfOrderError: the listing is not in key order.
         """
         streams = [source, recorded] if target is None else [source, recorded, target]
-        join = BatchJoin("source", "manifest", "target")
+        join = BatchJoin(*_NAMES)
         if target is None:
             join.end(TARGET)
         while not join.finished:
@@ -180,7 +181,8 @@ class Detector:
             self._count_scanned(step.files, step.size)
             self._note_twins(step.entries)
             rows = step.rows if visible is None else [row for row in step.rows if visible(row.key)]
-            await self._decide(merge_join(step.entries, rows, ()), listed=False, kept=step.agreed)
+            joined = merge_join(step.entries, rows, (), names=_NAMES)
+            await self._decide(joined, listed=False, kept=step.agreed)
         await self._end()
 
     def _arrived(self, index: int, batch: Any, visible: Callable[[str], bool] | None) -> Sequence[Any]:

@@ -21,14 +21,17 @@ __all__ = ("ErrorFile",)
 
 
 class ErrorFile:
-    """JSON lines in a new file of ``directory``, which is made when the first error comes.
+    """JSON lines in a new file beside the manifest, which is made when the first error comes.
+
+    Args:
+        manifest_path: absolute; the name of the file begins with that of the manifest.
 
     Attributes:
         path: where it is, ``None`` while there is none.
     """
 
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
+    def __init__(self, manifest_path: str) -> None:
+        self._directory, self._name = os.path.split(manifest_path)
         self._file: AsyncBufferedIOBase | None = None
         self.path: str | None = None
 
@@ -45,7 +48,9 @@ class ErrorFile:
 
     def _new_path(self) -> str:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(prefix="errors-", suffix=".jsonl", dir=self._directory)
+        descriptor, path = tempfile.mkstemp(
+            prefix=f"{self._name}.errors-", suffix=".jsonl", dir=self._directory
+        )
         os.close(descriptor)
         return path
 

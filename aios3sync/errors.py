@@ -8,6 +8,7 @@
     ├── ManifestError               the local state cannot be used
     │   ├── DamagedManifestError    its content is not what was written
     │   └── LockedError             another run holds the lock of this pair
+    ├── TemporarySpaceError         temporary files cannot be written
     ├── OutOfOrderError             a stream that must ascend does not
     └── StoreError                  an S3 request failed for good
         ├── BucketNotFoundError     NoSuchBucket
@@ -44,6 +45,7 @@ __all__ = (
     "PreconditionFailedError",
     "SourceError",
     "StoreError",
+    "TemporarySpaceError",
     "ThrottledError",
     "UnavailableError",
     "UsageError",
@@ -85,6 +87,10 @@ class DamagedManifestError(ManifestError):
 
 class LockedError(ManifestError):
     """Another run holds the lock of the same (source, target) pair."""
+
+
+class TemporarySpaceError(AioS3SyncError):
+    """The directory for temporary files is full, or there is none that can be written."""
 
 
 class OutOfOrderError(AioS3SyncError):

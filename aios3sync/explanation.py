@@ -160,8 +160,7 @@ def _relative(request: Request, key: str) -> str:
 
 def _filters(request: Request, key: str) -> Filters:
     """The filters, with the ``.gitignore`` files on the way down to the key."""
-    path = manifest_path(request) if request.options.manifest is not False else ""
-    filters = make_filters(request.options, request.root, path)
+    filters = make_filters(request.options, request.root, manifest_path(request))
     if filters.ignored is not None:
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):

@@ -1,26 +1,37 @@
-"""One run at a time for a (source, target) pair: a flock'ed file beside the manifest, nothing else."""
+"""One run at a time for a (source, target) pair: a locked file beside the manifest, nothing else."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
 
 from aios3sync.errors import LockedError, ManifestError
 
 __all__ = ("hold_lock",)
+
+_UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What flock answers on file systems without locks: some FUSE and network file systems, NFS without lockd."""
+_START_TIME: Final = 19
+"""Field of ``/proc/PID/stat`` behind the name of the program (proc_pid_stat(5), where it is number 22)."""
 
 
 @contextmanager
 def hold_lock(path: str) -> Iterator[None]:
     """Hold the lock; the kernel releases it when the process ends, however it ends.
 
-    The file stays: removing it would let two runs hold two files of the same name.
+    The file stays: removing it would let two runs hold two files of the same name. Where the file system has
+    no locks, a further file ``….held`` is the lock while it exists; one that a dead process of this machine
+    left behind is taken over.
 
     Raises:
         LockedError: another run holds it.
-        ManifestError: the file cannot be made.
+        ManifestError: the file cannot be made or locked.
     """
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
@@ -28,12 +39,102 @@ def hold_lock(path: str) -> Iterator[None]:
     except OSError as error:
         raise ManifestError(f"the lock {path!r} cannot be made: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(
-                f"another run of the same source and target is at work (lock {path}); wait for it to end"
-            ) from None
-        yield
+        if _flock(descriptor, path):
+            yield
+        else:
+            with _held_file(f"{path}.held"):
+                yield
     finally:
         os.close(descriptor)
+
+
+def _flock(descriptor: int, path: str) -> bool:
+    """Lock the file; return False where its file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LockedError(
+            f"another run of the same source and target is at work (lock {path}); wait for it to end"
+        ) from None
+    except OSError as error:
+        if error.errno in _UNSUPPORTED:
+            return False
+        raise ManifestError(f"the lock {path!r} cannot be held: {error.strerror}") from error
+    return True
+
+
+@contextmanager
+def _held_file(path: str) -> Iterator[None]:
+    """Hold a file that only one process can make (open(2), O_EXCL)."""
+    try:
+        if not (_made(path) or (_take_over(path) and _made(path))):
+            raise LockedError(
+                f"another run of the same source and target is at work (lock {path}); wait for it to end, "
+                "or remove that file if there is none"
+            )
+    except OSError as error:
+        raise ManifestError(f"the lock {path!r} cannot be made: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.unlink(path)
+
+
+def _made(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, _owner(os.getpid()).encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _take_over(path: str) -> bool:
+    """Remove the file if the process that made it is gone; return whether it was removed.
+
+    It is renamed first and read again: if another run took it over in between, it is put back.
+    """
+    left = _text(path)
+    if not _is_left_over(left):
+        return False
+    aside = f"{path}.{os.getpid()}"
+    with suppress(FileNotFoundError):
+        os.rename(path, aside)
+        if _text(aside) != left:
+            with suppress(FileExistsError):
+                os.link(aside, path)
+            os.unlink(aside)
+            return False
+        os.unlink(aside)
+    return True
+
+
+def _is_left_over(owner: str) -> bool:
+    host, _, rest = owner.partition(" ")
+    pid = rest.partition(" ")[0]
+    return host == socket.gethostname() and pid.isdecimal() and _owner(int(pid)) != owner
+
+
+def _owner(pid: int) -> str:
+    """Machine, process and the start of the process, so that a number that is used again is another one."""
+    started = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    if len(started) > _START_TIME:
+        return f"{socket.gethostname()} {pid} {started[_START_TIME]}"
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return ""
+    except PermissionError:
+        pass  # it lives, as another user
+    return f"{socket.gethostname()} {pid} -"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return ""

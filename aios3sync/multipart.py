@@ -7,7 +7,6 @@ compared at the end: a file that changed meanwhile is aborted, never completed (
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +36,7 @@ from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
+from aios3sync.temporary import temporary_file, temporary_space
 
 __all__ = ("send_large",)
 
@@ -133,7 +133,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     key, path = upload.source.key, run.path(upload.source.key)
     encoding = run.policy.encoding(key)
     if encoding:
-        with tempfile.TemporaryFile(prefix="aios3sync-") as copy:
+        with await to_thread.run_sync(temporary_file) as copy:
             digest, stored_md5, size = await in_thread(
                 lambda stop: _compress_file(path, key, copy, stop, by_mtime=run.by_mtime)
             )
@@ -163,14 +163,17 @@ def _compress_file(
 ) -> tuple[FileDigest, str, int]:
     """Compress ``path`` into ``copy``; the digest of the file, the digest and the size of the copy."""
     digest = digest_file(path, key, stop, by_mtime=by_mtime)
-    writer = GzipWriter(copy)
+    with temporary_space():
+        writer = GzipWriter(copy)
     with open_regular(path) as descriptor:
         while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
-            writer.write(chunk)
+            with temporary_space():
+                writer.write(chunk)
         if stop.is_set() or entry_of(key, os.fstat(descriptor)) != digest.entry:
             raise ChangedError(key)
-    stored_md5, size = writer.finish()
-    copy.flush()
+    with temporary_space():
+        stored_md5, size = writer.finish()
+        copy.flush()
     return digest, stored_md5, size
 
 

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -198,6 +199,9 @@ class Walk:
                 raise SourceError(f"{shown(self.root)!r} cannot be read: {error.strerror}") from error
             self._problem(prefix, "unreadable", error)
             names.clear()
+        for own in self.filters.own:
+            if own.directory == (device, inode):
+                names[:] = [name for name in names if not own.name.fullmatch(name)]
         if self.filters.ignored is not None and ".gitignore" in names:
             self._read_gitignore(prefix)
         return level
@@ -323,12 +327,22 @@ class Walk:
                 self._problem(key, "unreadable", error)
             yield
 
+    def _is_own(self, key: str) -> bool:
+        """Whether a named file is one of the run itself, whatever path leads to it."""
+        directory, _, name = self._path(key).rpartition("/")
+        for own in self.filters.own:
+            if own.name.fullmatch(name):
+                with suppress(OSError):
+                    found = os.stat(directory)
+                    return own.directory == (found.st_dev, found.st_ino)
+        return False
+
     # Only the named files (``--files-from``): a stat each instead of a walk.
 
     def _named(self) -> Iterator[None]:
         check_root(self.root)
         for key in sorted(self.filters.files or ()):
-            if not self.filters.visible(key):
+            if not self.filters.visible(key) or self._is_own(key):
                 continue
             path = self._path(key)
             is_link = os.path.islink(path)

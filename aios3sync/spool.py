@@ -1,7 +1,8 @@
 """Holds what could grow without bound during one run: listings out of order, deletes that wait, errors.
 
 It keeps them in one private SQLite file that lives in memory until it is large and vanishes with the run.
-It knows nothing of S3 and of the source. All methods block only threads.
+It knows nothing of S3 and of the source. All methods block only threads, and raise TemporarySpaceError where
+that file cannot be written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from anyio import to_thread
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.temporary import no_space
 
 __all__ = ("HeldAction", "Spool")
 
@@ -186,14 +188,19 @@ class Spool:
         return await to_thread.run_sync(partial(self._locked, work))
 
     def _locked(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock:
-            if self._connection is None:
-                # An empty name is a private database that SQLite moves to a temporary file when it grows.
-                self._connection = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-                self._connection.executescript(_SCHEMA)
-            with self._connection:
-                self._connection.execute("BEGIN")
-                return work(self._connection)
+        try:
+            with self._lock, self._opened() as connection:
+                connection.execute("BEGIN")
+                return work(connection)
+        except sqlite3.Error as error:
+            raise no_space(error) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            # An empty name is a private database that SQLite moves to a temporary file when it grows.
+            self._connection = sqlite3.connect("", check_same_thread=False, isolation_level=None)
+            self._connection.executescript(_SCHEMA)
+        return self._connection
 
 
 def _held(actions: Sequence[HeldAction]) -> bytes:

@@ -112,10 +112,10 @@ async def run_verify(request: Request) -> VerifyReport:
     """
     began = time.monotonic()
     await to_thread.run_sync(check_root, request.root)
-    own_manifest = await to_thread.run_sync(manifest_path, request)
+    filters = await to_thread.run_sync(_filters, request)
     report = VerifyReport(source=shown(request.root), target=str(request.location))
     with single_error():
-        await _Verification(request, report, own_manifest).run()
+        await _Verification(request, report, filters).run()
     report.requests = dict(request.counts.requests)
     report.retries = request.counts.retries
     report.throttled = request.counts.throttled
@@ -123,11 +123,15 @@ async def run_verify(request: Request) -> VerifyReport:
     return report
 
 
+def _filters(request: Request) -> Filters:
+    return make_filters(request.options, request.root, manifest_path(request))
+
+
 class _Verification:
-    def __init__(self, request: Request, report: VerifyReport, own_manifest: str) -> None:
+    def __init__(self, request: Request, report: VerifyReport, filters: Filters) -> None:
         self._request = request
         self._report = report
-        self._filters: Filters = make_filters(request.options, request.root, own_manifest)
+        self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
         self._slots = anyio.CapacityLimiter(_AT_ONCE)
 

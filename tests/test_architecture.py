@@ -57,6 +57,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "profile_files",
             "agreement",
             "source",
+            "temporary",
         },
         SEAM,
     ),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import sqlite3
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -382,3 +384,59 @@ async def test_a_manifest_of_an_earlier_version_with_large_inodes_stays_readable
     (entry,) = await manifest.page(None, 10)
     assert (entry.inode, entry.mtime_ns) == (2**64 - 1, -5)
     await manifest.close()
+
+
+@pytest.fixture(params=[errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system without locks."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr("aios3sync.lock.fcntl.flock", refuse)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_without_flock_still_only_one_holds_the_lock_and_its_end_frees_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.lock")
+    with hold_lock(path), pytest.raises(LockedError, match=r"m\.lock\.held"), hold_lock(path):
+        pass
+    with hold_lock(path):
+        pass
+    assert [item.name for item in tmp_path.iterdir()] == ["m.lock"]
+
+
+@pytest.mark.usefixtures("no_flock")
+@pytest.mark.parametrize(
+    ("owner", "free"),
+    [
+        (f"{socket.gethostname()} {2**22 + 1} 5", True),  # above the greatest number of a process
+        (f"{socket.gethostname()} {os.getpid()} 1", True),  # the number is used again
+        (f"elsewhere {2**22 + 1} 5", False),
+        ("", False),
+        ("garbage", False),
+    ],
+)
+def test_without_flock_the_lock_of_a_dead_process_of_this_machine_is_taken_over(
+    tmp_path: Path, owner: str, free: bool
+) -> None:
+    path = tmp_path / "m.lock"
+    (tmp_path / "m.lock.held").write_text(owner)
+    if free:
+        with hold_lock(str(path)):
+            pass
+        assert [item.name for item in tmp_path.iterdir()] == ["m.lock"]
+    else:
+        with pytest.raises(LockedError, match="remove that file"), hold_lock(str(path)):
+            pass
+
+
+def test_a_lock_that_fails_otherwise_is_a_manifest_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("aios3sync.lock.fcntl.flock", fail)
+    with pytest.raises(ManifestError, match=r"m\.lock' cannot be held"), hold_lock(str(tmp_path / "m.lock")):
+        pass

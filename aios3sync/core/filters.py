@@ -12,14 +12,14 @@ import fnmatch
 import re
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aios3sync.core.gitignore import IgnoreTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ("Filters", "IgnoreTree", "Rule", "make_rules", "read_rules")
+__all__ = ("Filters", "IgnoreTree", "OwnFiles", "Rule", "make_rules", "read_rules")
 
 _WILDCARDS: Final = frozenset("*?[")
 
@@ -85,6 +85,22 @@ def read_rules(lines: Iterable[str], origin: str) -> list[Rule]:
     return rules
 
 
+class OwnFiles(NamedTuple):
+    """The files that a run keeps for itself: manifest, lock, journals, what was set aside, errors.
+
+    They are known by the directory that they are in, whatever path leads there, and by their names.
+
+    Attributes:
+        name: matches their names and no others.
+        keys: matches the keys that they would have; ``None`` where they are not below the source.
+        directory: device and inode of their directory, ``None`` where there is none yet.
+    """
+
+    name: re.Pattern[str]
+    keys: re.Pattern[str] | None = None
+    directory: tuple[int, int] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Filters:
     """Everything that hides keys from a sync, on both sides alike (P6).
@@ -93,13 +109,13 @@ class Filters:
         rules: ordered include and exclude rules.
         files: only these keys exist, or ``None``.
         ignored: the ``.gitignore`` files met so far, or ``None``.
-        own: keys of this run's own local files (manifest, lock, plan), never synced.
+        own: this run's own local files, in each of their directories; never synced.
     """
 
     rules: tuple[Rule, ...] = ()
     files: frozenset[str] | None = None
     ignored: IgnoreTree | None = None
-    own: frozenset[str] = frozenset()
+    own: tuple[OwnFiles, ...] = ()
 
     @property
     def trivial(self) -> bool:
@@ -109,7 +125,11 @@ class Filters:
     @property
     def static_is_trivial(self) -> bool:
         """Whether :meth:`visible_by_rules` is true of every key."""
-        return not (self.rules or self.own) and self.files is None
+        own = any(files.keys is not None for files in self.own)
+        return not (self.rules or own) and self.files is None
+
+    def _is_own(self, key: str) -> bool:
+        return any(files.keys is not None and files.keys.fullmatch(key) for files in self.own)
 
     def visible(self, key: str) -> bool:
         """Whether the sync sees the key."""
@@ -117,7 +137,7 @@ class Filters:
 
     def visible_by_rules(self, key: str) -> bool:
         """The same without the ``.gitignore`` files, which are not all known before the walk has ended."""
-        if key in self.own or (self.files is not None and key not in self.files):
+        if self._is_own(key) or (self.files is not None and key not in self.files):
             return False
         deciding = self.deciding_rule(key)
         return deciding is None or deciding.include
@@ -142,7 +162,7 @@ class Filters:
 
     def explain(self, key: str) -> str:
         """Why the key is visible or hidden, in words."""
-        if key in self.own:
+        if self._is_own(key):
             return "hidden: a file of this run itself"
         if self.files is not None and key not in self.files:
             return "hidden: not named by --files-from"

@@ -146,13 +146,14 @@ def _disorder(name: str, previous: str | None, keys: Sequence[str]) -> OutOfOrde
     raise AssertionError("the keys ascend")
 
 
-def merge_join(*streams: Iterable[Keyed], batch_size: int = 256) -> Iterator[Row]:
+def merge_join(*streams: Iterable[Keyed], names: Sequence[str] = (), batch_size: int = 256) -> Iterator[Row]:
     """Join whole iterables: the rows of :class:`BatchJoin` without the feeding.
 
     Raises:
-        OutOfOrderError: one of the streams (named by its number) does not ascend strictly.
+        OutOfOrderError: one of the streams does not ascend strictly; without ``names`` it is named by its
+            number.
     """
-    join = BatchJoin(*(f"stream {number}" for number in range(len(streams))))
+    join = BatchJoin(*(names or (f"stream {number}" for number in range(len(streams)))))
     iterators = [iter(stream) for stream in streams]
     while not join.finished:
         while (index := join.hungry()) is not None:

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from hashlib import md5
-from tempfile import TemporaryFile
 from typing import IO, Any, Final, NamedTuple
 
 import orjson
@@ -23,6 +22,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.index.inventory_files import InventoryError, batches_of_csv, batches_of_parquet
 from aios3sync.store.protocol import ObjectStore
+from aios3sync.temporary import temporary_file, temporary_space
 
 __all__ = (
     "Inventory",
@@ -193,7 +193,7 @@ async def read_file(
         InventoryError, StoreError: see :func:`read_inventory`.
     """
     where = f"s3://{store.bucket}/{file.key}"
-    spooled: IO[bytes] = await to_thread.run_sync(TemporaryFile)
+    spooled: IO[bytes] = await to_thread.run_sync(temporary_file)
     try:
         await _fetch(store, file, spooled, where)
         with _naming(where):
@@ -217,7 +217,8 @@ async def _fetch(store: ObjectStore, file: InventoryFile, spooled: IO[bytes], wh
 
     def take(body: bytes) -> None:
         digest.update(body)
-        spooled.write(body)
+        with temporary_space():
+            spooled.write(body)
 
     while at < file.size:
         try:

@@ -26,6 +26,7 @@ from aios3sync.index.backend import StepsBackend
 from aios3sync.index.rows import IndexUnavailableError, ObjectIndexError
 from aios3sync.index.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
+from aios3sync.temporary import temporary_space
 
 __all__ = ("APPLICATION_ID", "SqliteIndex")
 
@@ -72,7 +73,9 @@ class SqliteIndex(StepsBackend):
         """
         with ExitStack() as closing:
             if not path:
-                path = str(Path(closing.enter_context(tempfile.TemporaryDirectory())) / "index.db")
+                with temporary_space():
+                    directory = closing.enter_context(tempfile.TemporaryDirectory())
+                path = str(Path(directory) / "index.db")
             try:
                 _look(path)
                 writer = closing.enter_context(contextlib.closing(_connect(path)))

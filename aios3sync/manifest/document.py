@@ -295,15 +295,16 @@ class DocumentManifest:
         directory = os.path.dirname(os.path.abspath(self._path))
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
-            _replace(self._path, content, directory)
+            _replace(self._path, content)
         except OSError as error:
             raise ManifestError(f"the manifest {self._path!r} cannot be written: {error.strerror}") from error
         self._dirty = False
         self._saved_at = time.monotonic()
 
 
-def _replace(path: str, content: bytes, directory: str) -> None:
-    descriptor, temporary = tempfile.mkstemp(prefix=".aios3sync-", dir=directory)
+def _replace(path: str, content: bytes) -> None:
+    directory, name = os.path.split(os.path.abspath(path))
+    descriptor, temporary = tempfile.mkstemp(prefix=f"{name}.tmp-", dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Final
 
 import platformdirs
 
+from aios3sync.core.filters import OwnFiles
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.document import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
 __all__ = (
+    "begin_anew",
     "default_path",
     "local_files",
     "lock_path",
     "open_manifest",
+    "own_files",
     "refuse_foreign",
     "temporary_manifest",
 )
 
 _SNIFFED: Final = 4096
-_SIDE_FILES: Final = ("", "-wal", "-shm", "-journal", ".lock")
+_JOURNALS: Final = ("-wal", "-shm", "-journal")
+_SIDE_FILES: Final = ("", *_JOURNALS, ".lock")
+# What follows the manifest's own name in those of the files beside it, whoever makes them: all of them begin
+# with that name, so that no file of a user is taken for one.
+_MADE_BESIDE: Final = (
+    r"(?:(?:\.set-aside-\d{8}T\d{6}-\d+)?(?:-wal|-shm|-journal)?"
+    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl)"
+)
 
 
 def default_path(binding: Binding) -> str:
@@ -39,8 +50,42 @@ def lock_path(manifest_path: str) -> str:
 
 
 def local_files(manifest_path: str) -> list[str]:
-    """All files that belong to a manifest, so that a sync of their directory can leave them out."""
+    """List the files that make up a manifest, with its lock."""
     return [manifest_path + suffix for suffix in _SIDE_FILES]
+
+
+def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
+    """Return how to know the files beside a manifest in a walk over ``root``. Blocks.
+
+    Where the manifest is a symbolic link, SQLite keeps its journals beside what the link leads to.
+
+    Args:
+        manifest_path: absolute; need not exist.
+        root: the source, absolute.
+    """
+    places = [manifest_path]
+    if os.path.islink(manifest_path):
+        places.append(os.path.realpath(manifest_path))
+    return tuple(_beside(place, root) for place in places)
+
+
+def _beside(manifest_path: str, root: str) -> OwnFiles:
+    directory, base = os.path.split(manifest_path)
+    name = re.escape(base) + _MADE_BESIDE
+    places = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
+    prefixes = "|".join(re.escape(place) for place in sorted(places - {None}, key=str) if place is not None)
+    keys = re.compile(f"(?:{prefixes}){name}") if places != {None} else None
+    try:
+        found = os.stat(directory)
+    except OSError:
+        return OwnFiles(re.compile(name), keys)
+    return OwnFiles(re.compile(name), keys, (found.st_dev, found.st_ino))
+
+
+def _below(root: str, directory: str) -> str | None:
+    """The key of a directory, ending in ``/`` (empty for the root), or ``None`` where it is elsewhere."""
+    inside = f"{directory}/".removeprefix(f"{root.rstrip('/')}/")
+    return None if inside == f"{directory}/" else inside
 
 
 def temporary_manifest() -> Manifest:
@@ -84,12 +129,12 @@ def open_manifest(
     try:
         manifest = _open_format(path, read_only=read_only)
     except ValueError as error:
-        return _instead(path, binding, str(error), warn, read_only=read_only)
+        return begin_anew(path, binding, str(error), warn, read_only=read_only)
     bound = manifest.binding
     if bound is not None and bound != _storable(binding):
         _close_now(manifest)
         reason = f"it belongs to {shown(bound)}"
-        return _instead(path, binding, reason, warn, read_only=read_only)
+        return begin_anew(path, binding, reason, warn, read_only=read_only)
     if bound is None and not read_only:
         manifest.bind(_storable(binding))
     return manifest
@@ -113,18 +158,27 @@ def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentMani
     return SqliteManifest.open(path, read_only=read_only)
 
 
-def _instead(
+def begin_anew(
     path: str, binding: Binding, reason: str, warn: Callable[[str], None], *, read_only: bool
 ) -> Manifest:
-    """A fresh manifest in the place of one that cannot be used."""
+    """Set the file aside, with a warning that tells the reason, and open a new one in its place. Blocks.
+
+    With ``read_only`` the file is left as it is, and an empty temporary manifest is opened.
+
+    Raises:
+        ManifestError: the place cannot be written.
+    """
     if read_only:
         warn(f"the manifest {path} is not used: {reason}")
         return temporary_manifest()
     aside = f"{path}.set-aside-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
-    os.replace(path, aside)
-    for suffix in ("-wal", "-shm", "-journal"):
-        if os.path.exists(path + suffix):
-            os.replace(path + suffix, aside + suffix)
+    try:
+        os.replace(path, aside)
+        for suffix in _JOURNALS:
+            if os.path.exists(path + suffix):
+                os.replace(path + suffix, aside + suffix)
+    except OSError as error:
+        raise ManifestError(f"the manifest {path!r} cannot be set aside: {error.strerror}") from error
     warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
     manifest = _open_format(path, read_only=False)
     manifest.bind(_storable(binding))

@@ -21,8 +21,9 @@ from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
-from aios3sync.errors import DamagedManifestError, ManifestError
+from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
+from aios3sync.temporary import no_space
 
 __all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")
 
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS entries (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
+_TABLES: Final = frozenset({"entries", "state"})
 # Columns that came later. An older version of this package reads and writes a file that has them: it names
 # the columns that it knows, and the others get their default.
 _LATER: Final = {"headers": "TEXT NOT NULL DEFAULT ''"}
@@ -278,7 +280,12 @@ class SqliteManifest:
             except sqlite3.Error as error:
                 if _is_damage(error):
                     raise DamagedManifestError(str(error), self._place) from error
-                raise ManifestError(f"the manifest {self._place!r} failed: {error}") from error
+                raise _failed(self._place, error) from error
+
+
+def _failed(place: str, error: sqlite3.Error) -> ManifestError | TemporarySpaceError:
+    """The error for a failure of the surroundings; a manifest without a place is a temporary file."""
+    return ManifestError(f"the manifest {place!r} failed: {error}") if place else no_space(error)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
@@ -312,11 +319,13 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
     connection.execute("PRAGMA cell_size_check = ON")  # damage is found where a page is read, not later
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and application != APPLICATION_ID:
         raise ManifestError(f"{path!r} is an SQLite database, but not a manifest; name another file")
     if version > SCHEMA_VERSION:
         raise ValueError(f"it has format {version}, this package reads {SCHEMA_VERSION}")
+    if tables and not tables >= _TABLES:
+        raise ValueError("it is corrupt: a table is missing")
     if read_only:
         _show_later_columns(connection)
         return

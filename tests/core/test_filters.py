@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules, read_rules
+from aios3sync.core.filters import Filters, IgnoreTree, OwnFiles, Rule, make_rules, read_rules
 
 laws = settings(deadline=None, derandomize=True, max_examples=400)
 
 TREE = ("foo.txt", "bar.txt", "baz.jpg", ".git/config", ".git/description")
 """The tree of the AWS CLI's own documentation of ``--exclude`` and ``--include``."""
+
+
+def own(key: str) -> tuple[OwnFiles, ...]:
+    return (OwnFiles(re.compile(key), re.compile(key)),)
 
 
 def visible(pairs: list[tuple[str, str]], keys: tuple[str, ...] = TREE) -> set[str]:
@@ -123,7 +128,7 @@ def test_named_files_are_all_there_is() -> None:
 
 def test_files_of_the_run_itself_are_never_seen() -> None:
     """The manifest and its like stay out, whatever is included."""
-    filters = Filters(make_rules([("include", "*")]), own=frozenset({"state.db"}))
+    filters = Filters(make_rules([("include", "*")]), own=own("state.db"))
     assert not filters.visible("state.db")
     assert filters.visible("other.db")
 
@@ -134,7 +139,7 @@ def test_trivial_filters_hide_nothing() -> None:
     assert not Filters(make_rules([("include", "*")])).trivial
     assert not Filters(files=frozenset()).trivial
     assert not Filters(ignored=IgnoreTree()).trivial
-    assert not Filters(own=frozenset({"a"})).trivial
+    assert not Filters(own=own("a")).trivial
 
 
 def ignoring(*lines: str) -> IgnoreTree:
@@ -145,9 +150,7 @@ def ignoring(*lines: str) -> IgnoreTree:
 
 def test_what_is_hidden_is_hidden_by_its_key_alone_d10_p6() -> None:
     """The same question has the same answer for a file and for an object, so excluded objects stay."""
-    filters = Filters(
-        make_rules([("exclude", "private/*")]), ignored=ignoring("*.log"), own=frozenset({"state.db"})
-    )
+    filters = Filters(make_rules([("exclude", "private/*")]), ignored=ignoring("*.log"), own=own("state.db"))
     for key in ("private/a", "x/private.log", "y.log/below", "state.db"):
         assert not filters.visible(key)
     assert filters.visible("x/private")
@@ -181,7 +184,7 @@ def test_explanations(key: str, why: str) -> None:
         tuple(read_rules(["# scratch\n", "\n", "*.tmp\n", "+ keep.*\n"], "rules")),
         frozenset({"state.db", "a.tmp", "a.log", "keep.tmp", "a"}),
         ignoring("*.log"),
-        frozenset({"state.db"}),
+        own("state.db"),
     )
     assert filters.explain(key) == why
     assert filters.visible(key) == why.startswith("visible")

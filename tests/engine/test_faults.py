@@ -354,3 +354,19 @@ async def test_every_part_has_its_md5_also_where_etags_are_known_to_prove_nothin
     monkeypatch.setattr(MemoryStore, "capabilities", property(lambda store: opaque))
     await bench.sync("s3://bucket/q", multipart_threshold=5 * MIB, part_size=5 * MIB)
     assert sorted(given[2:]) == sorted(given[:2]), "Object Lock demands it, and other endpoints check it"
+
+
+@pytest.mark.parametrize("full", [True, False], ids=["full", "unusable"])
+async def test_a_large_file_that_finds_no_room_for_its_compressed_copy_fails_alone(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    def no_directory(**_: object) -> Any:
+        if full:
+            return open("/dev/full", "w+b")
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    monkeypatch.setattr("aios3sync.temporary.tempfile.TemporaryFile", no_directory)
+    bench.tree({"large.txt": os.urandom(300_000), "small.txt": "1"})
+    report = await bench.sync(gzip=("txt",), multipart_threshold=200_000)
+    assert (report.uploaded, report.failed, report.vanished) == (1, 1, 0)
+    assert "TMPDIR" in report.errors[0].error

@@ -1,0 +1,42 @@
+"""Temporary files, and one clear error where there is no place for them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+from aios3sync.errors import TemporarySpaceError
+
+__all__ = ("no_space", "temporary_file", "temporary_space")
+
+
+def no_space(reason: object) -> TemporarySpaceError:
+    """Return the error for temporary files that cannot be written, with the directory that they are in."""
+    try:
+        place = repr(tempfile.gettempdir())
+    except OSError:
+        place = "any of the usual directories"
+    return TemporarySpaceError(
+        f"temporary files cannot be written in {place}: {reason}; set TMPDIR to a directory with room"
+    )
+
+
+@contextmanager
+def temporary_space() -> Iterator[None]:
+    """Turn an OSError of what is done with temporary files into a TemporarySpaceError."""
+    try:
+        yield
+    except OSError as error:
+        raise no_space(error.strerror or error) from error
+
+
+def temporary_file() -> IO[bytes]:
+    """Open a file without a name, which vanishes when it is closed. Blocks.
+
+    Raises:
+        TemporarySpaceError: there is no directory to make it in.
+    """
+    with temporary_space():
+        return tempfile.TemporaryFile(prefix="aios3sync-")

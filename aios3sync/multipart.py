@@ -36,7 +36,7 @@ from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
-from aios3sync.temporary import temporary_file, temporary_space
+from aios3sync.temporary import drop, temporary_file, temporary_space
 
 __all__ = ("send_large",)
 
@@ -133,11 +133,14 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     key, path = upload.source.key, run.path(upload.source.key)
     encoding = run.policy.encoding(key)
     if encoding:
-        with await to_thread.run_sync(temporary_file) as copy:
+        copy = await to_thread.run_sync(temporary_file)
+        try:
             digest, stored_md5, size = await in_thread(
                 lambda stop: _compress_file(path, key, copy, stop, by_mtime=run.by_mtime)
             )
             yield _Content(digest, copy.fileno(), size, stored_md5, encoding)
+        finally:
+            drop(copy)
         return
     descriptor = await to_thread.run_sync(_open, path)
     try:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
 from aios3sync.errors import TemporarySpaceError
 
-__all__ = ("no_space", "temporary_file", "temporary_space")
+__all__ = ("drop", "no_space", "temporary_file", "temporary_space")
 
 
 def no_space(reason: object) -> TemporarySpaceError:
@@ -40,3 +40,9 @@ def temporary_file() -> IO[bytes]:
     """
     with temporary_space():
         return tempfile.TemporaryFile(prefix="aios3sync-")
+
+
+def drop(file: IO[bytes]) -> None:
+    """Close a temporary file; what is still to be written is not wanted any more, so its errors are none."""
+    with suppress(OSError):
+        file.close()

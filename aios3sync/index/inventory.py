@@ -22,7 +22,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.index.inventory_files import InventoryError, batches_of_csv, batches_of_parquet
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.temporary import temporary_file, temporary_space
+from aios3sync.temporary import drop, temporary_file, temporary_space
 
 __all__ = (
     "Inventory",
@@ -201,7 +201,7 @@ async def read_file(
             while (batch := await to_thread.run_sync(next, batches, None)) is not None:
                 yield batch
     finally:
-        await to_thread.run_sync(spooled.close)
+        await to_thread.run_sync(drop, spooled)
 
 
 def _batches(inventory: Inventory) -> Callable[[IO[bytes]], Iterator[list[TargetEntry]]]:

@@ -357,7 +357,7 @@ async def test_reading_that_is_given_up_leaves_no_file_open(monkeypatch: pytest.
         opened.append(io.BytesIO())
         return opened[-1]
 
-    monkeypatch.setattr(inventory_module, "TemporaryFile", spool)
+    monkeypatch.setattr(inventory_module, "temporary_file", spool)
     body = csv_file([row(f"{number}") for number in range(6000)])
     store = placed({"inv/1.csv.gz": body})
     file = InventoryFile("inv/1.csv.gz", len(body), digest(body))

@@ -31,7 +31,7 @@ from aios3sync.errors import (
     OutOfOrderError,
     UsageError,
 )
-from aios3sync.events import EventSink, OutcomeSink, discard
+from aios3sync.events import EventSink, OutcomeSink, Warned, discard
 from aios3sync.headers import HeaderPlan
 from aios3sync.lock import hold_lock
 from aios3sync.manifest.opening import (
@@ -213,7 +213,7 @@ async def _begin_anew(
 
     def warn(message: str) -> None:
         tally.warn(message)
-        request.on_event(events.Warned(message))
+        request.on_event(Warned(message))
 
     await damaged.close()
     read_only = request.options.dry_run

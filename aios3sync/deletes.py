@@ -147,6 +147,8 @@ class DeleteStage:
 
     def waits_for(self) -> str:
         """What failed, so that nothing is deleted (P5); empty where deletes may begin."""
+        if self._run.refusals.reason:
+            return f"the uploads were given up: {self._run.refusals.reason}"
         recorder, places = self._run.recorder, sorted(self._detector.unknowns.unexplained)
         reasons = []
         if recorder.failed_uploads:

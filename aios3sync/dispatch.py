@@ -127,7 +127,7 @@ class Dispatch:
     def _arrived(self, upload: Upload, receipt: Receipt) -> None:
         run, entry = self._run, upload.source
         result = receipt.result
-        run.answered(result.encryption)
+        run.stored(result.encryption)
         if run.events is not events.discard:
             run.events(events.BytesSent(entry.key, entry.size))
         settled = is_settled(entry, receipt.started_ns, by_mtime=run.by_mtime)

@@ -109,7 +109,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
             stored_md5=content.stored_md5,
         )
         result, part_size = await _send_parts(run, content, options)
-        run.answered(result.encryption)
+        run.stored(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         asked = headers.digest_of(entry.key)
         row = row._replace(part_size=part_size, encoding=content.encoding, headers=asked)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -37,6 +37,7 @@ from aios3sync.options import SyncOptions
 from aios3sync.outcomes import Fault
 from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
+from aios3sync.refusals import Refusals
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.tally import Tally
 
@@ -126,6 +127,7 @@ class Run:
         opaque_etags: learnt from answers: this bucket encrypts so that its ETags prove nothing.
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
         surprised: an answer contradicted what the manifest said of the target.
+        refusals: uploads that were refused in a row.
     """
 
     root: str
@@ -152,6 +154,7 @@ class Run:
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False
     surprised: bool = False
+    refusals: Refusals = field(default_factory=Refusals)
     _silent: int = field(default=0)
 
     def full_key(self, key: str) -> str:
@@ -188,6 +191,21 @@ class Run:
         """A manifest row of this run for a file as it was read; ``headers`` is a digest of what was asked."""
         return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number, headers)
 
+    @property
+    def sends_no_more(self) -> bool:
+        """Whether uploads have ended: a stop was asked for, or every one of them would be refused."""
+        return bool(self.stop.signal or self.refusals.reason)
+
+    def cancel(self, keys: Iterable[str]) -> None:
+        """Uploads that are not tried any more; after a stop they are counted at the end of the run."""
+        if not self.stop.signal:
+            self.recorder.add_all([Fault(key, "cancelled", "upload") for key in keys])
+
+    def stored(self, encryption: str) -> None:
+        """An upload succeeded; see :meth:`answered`."""
+        self.refusals.stored()
+        self.answered(encryption)
+
     def answered(self, encryption: str = "") -> None:
         """The endpoint answered: it is reachable; and how it encrypts tells whether ETags prove anything."""
         self._silent = 0
@@ -223,6 +241,8 @@ class Run:
         match error:
             case StoreError():
                 self._raise_if_hopeless(error)
+                if stage == "upload" and self._is_refused_like_all(error):
+                    return Fault(key, "cancelled", stage)
                 self.surprised |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return Fault(key, "failed", stage, str(error), uncertain=True)
             case FileNotFoundError() | NotADirectoryError() if error.filename == self.path(key):
@@ -256,6 +276,13 @@ class Run:
         """
         fault = self.fault_of(keys[0], stage, error)
         return [replace(fault, key=key) for key in keys]
+
+    def _is_refused_like_all(self, error: StoreError) -> bool:
+        """Whether this upload was under way when the refusal of others showed that it had no chance."""
+        gone = bool(self.refusals.reason) and not error.retryable
+        if self.refusals.add(error):
+            self.tally.warn(f"no more uploads are tried, the rest is cancelled: {self.refusals.reason}")
+        return gone
 
     def is_hopeless(self, error: StoreError) -> bool:
         """Whether every other request of the session would fail in the same way."""

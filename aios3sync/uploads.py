@@ -120,7 +120,9 @@ class _Crew:
         if len(self._ready) == _WAITING_BODIES:
             self._room.set()
         try:
-            if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
+            if run.sends_no_more:  # the rest is only drained, and counted as cancelled
+                run.cancel([body.file.entry.key])
+            else:
                 run.recorder.add(await _put(run, self._headers, store, body))
         except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
             run.recorder.add(run.fault_of(body.file.entry.key, "upload", error))
@@ -187,11 +189,12 @@ async def _reader(
                 else:
                     small.append(upload)
             for chunk in _chunks(small):
-                if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
-                    rest = await crew.dispatch.deliver(chunk)
-                    if rest and not run.stop.signal:
-                        async with crew.reading:
-                            await _read_chunk(crew, rest)
+                rest = chunk if run.sends_no_more else await crew.dispatch.deliver(chunk)
+                if run.sends_no_more:  # the rest is only drained, and counted as cancelled
+                    run.cancel(upload.source.key for upload in rest)
+                elif rest:
+                    async with crew.reading:
+                        await _read_chunk(crew, rest)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
@@ -262,7 +265,7 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
     result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5, sha256=body.sha256)
-    run.answered(result.encryption)
+    run.stored(result.encryption)
     if run.events is not events.discard:
         run.events(events.BytesSent(entry.key, entry.size))
     row = run.row(
@@ -280,6 +283,8 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
 async def _large_worker(run: Run, headers: HeaderPlan, uploads: MemoryObjectReceiveStream[Upload]) -> None:
     async with uploads:
         async for upload in uploads:
-            if not run.stop.signal:
+            if run.sends_no_more:
+                run.cancel([upload.source.key])
+            else:
                 with run.item(upload.source.key, "upload"):
                     run.recorder.add(await send_large(run, headers, upload))

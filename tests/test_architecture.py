@@ -63,7 +63,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     ),
     # What reads small files and sends them beside the session: the one place that joins files and the wire.
     "courier": ({"courier"}, {"store", *STREAMS}),
-    "run": ({"run", "recording", "tally", "errorfile", "callbacks"}, STREAMS),
+    "run": ({"run", "recording", "refusals", "tally", "errorfile", "callbacks"}, STREAMS),
     "stages": (
         {"detector", "comparing", "settling", "uploads", "updating", "dispatch", "multipart", "deletes"},
         {"run", *STREAMS},

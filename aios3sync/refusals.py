@@ -1,0 +1,65 @@
+"""Tells a refusal that is the same for every file from one that is about one file. No I/O."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aios3sync.errors import AccessDeniedError, StoreError
+
+__all__ = ("REFUSED_AFTER", "Refusals")
+
+REFUSED_AFTER: Final = 20
+"""Uploads in a row that are refused for the same reason, after which no more are tried."""
+
+_POLICY: Final = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
+_OF_EVERY_FILE: Final = frozenset(
+    {
+        *("AccessControlListNotSupported", "InvalidBucketState", "InvalidPayer", "InvalidSecurity"),
+        *("AccountProblem", "NotSignedUp", "UserSuspended", "MethodNotAllowed", "405", "NotImplemented"),
+        *("InvalidEncryptionAlgorithmError", "InvalidStorageClass", "InvalidTag"),
+        *("CapExceeded", "InsufficientCapacity", "InsufficientStorage", "XMinioStorageFull", "507"),
+    }
+)
+
+
+class Refusals:
+    """The refusals of one run that came in a row.
+
+    A policy may hold for some keys alone, so that a denied access counts only while nothing at all was
+    stored; a full bucket, an encryption key that was disabled and an option that the endpoint does not know
+    concern whatever comes next.
+
+    Attributes:
+        reason: why nothing more is sent; empty while uploads go on.
+    """
+
+    def __init__(self) -> None:
+        self.reason = ""
+        self._code = ""
+        self._count = 0
+        self._stored = False
+
+    def stored(self) -> None:
+        """An upload succeeded."""
+        self._count = 0
+        self._stored = True
+
+    def add(self, error: StoreError) -> bool:
+        """Count a failed upload; whether it is the one after which no more are tried."""
+        if self.reason or not self._is_of_every_file(error):
+            return False
+        self._count = self._count + 1 if error.code == self._code else 1
+        self._code = error.code
+        if self._count < REFUSED_AFTER:
+            return False
+        self.reason = f"{self._count} uploads in a row were refused and none was stored meanwhile: {error}"
+        return True
+
+    def _is_of_every_file(self, error: StoreError) -> bool:
+        if error.retryable:
+            return False
+        code = error.code
+        if isinstance(error, AccessDeniedError) and code in _POLICY:
+            return not self._stored
+        named = "the endpoint refuses --" in error.message
+        return named or code in _OF_EVERY_FILE or code.startswith("KMS.") or "Quota" in code

@@ -26,7 +26,7 @@ from aios3sync.run import Stop
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.stores import Stores
+from aios3sync.stores import Stores, load
 from aios3sync.verification import VerifyReport, run_verify
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Session:
             CredentialsError: there is nothing to sign with.
         """
         self._stores.access.check()
+        await load("aios3sync.store.boto")
         from aios3sync.store.boto import open_queue
 
         async with open_queue(url, self.options, self._session) as queue:

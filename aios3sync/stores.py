@@ -5,6 +5,7 @@ The client is opened by the first request, and nothing here sends one.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from base64 import b64encode
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from anyio import to_thread
 
 from aios3sync.endpoint import AWS, endpoint_name
 from aios3sync.endpoint_profile import EndpointProfile
@@ -32,11 +34,25 @@ from aios3sync.store.throttling import Bandwidth
 if TYPE_CHECKING:
     from aios3sync.store.wire.lane import WireLane
 
-__all__ = ("Stores",)
+__all__ = ("Stores", "load")
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_COURIERS: Final = 4
 """More than these send faster than one event loop can keep the books."""
+
+
+_loaded: Final[set[str]] = set()
+
+
+async def load(*modules: str) -> None:
+    """Import modules in a thread, so that importing them here afterwards takes no time.
+
+    botocore and what it needs take from a third of a second to two seconds, and many runs never need it. So
+    it is imported late, where the event loop of an application would stand still for as long.
+    """
+    if not _loaded.issuperset(modules):
+        await to_thread.run_sync(lambda: list(map(importlib.import_module, modules)))
+        _loaded.update(modules)
 
 
 class Stores:
@@ -130,7 +146,7 @@ class Stores:
             return None
 
         async def open_couriers() -> Courier | None:
-            # Loaded here: most runs have too few files for any of it.
+            await load("aios3sync.courier.couriers", "aios3sync.store.wire.store")
             from aios3sync.courier.couriers import Couriers
             from aios3sync.courier.link import can_spawn
             from aios3sync.store.wire.store import WireStore
@@ -145,7 +161,7 @@ class Stores:
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """The store that really sends: WireStore where it applies, else BotoStore."""
-        # Loaded here and not above: botocore costs a third of a second, and many runs never need it.
+        await load("aios3sync.store.boto", "aios3sync.store.wire.opening")
         from aios3sync.store.boto import BotoStore, capabilities_of
 
         async with self._opening:
@@ -168,6 +184,7 @@ class Stores:
 
     async def _open(self) -> None:
         """Open the client, or prepare the caller's, and the wire lane beside it."""
+        await load("aios3sync.store.boto", "aios3sync.store.wire.lane", "aios3sync.store.wire.client")
         from aios3sync.store.boto import adopt_client, open_client, renewable_of
 
         if self._client is None:

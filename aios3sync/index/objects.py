@@ -64,7 +64,8 @@ class ObjectIndex:
         self._stores: dict[str, ObjectStore] = {}
         self._bucket = ""
 
-    # Questions
+    # Questions. A prefix or a folder may also be given as an address, ``s3://bucket/text``, which names the
+    # bucket as well; the text is as literal as a prefix.
 
     async def page(  # noqa: PLR0913 - the whole question; all parts have defaults
         self,
@@ -100,7 +101,7 @@ class ObjectIndex:
         rows, end = await self.backend.page(selection, order, limit, desc=desc, after=position)
         if total is None or _cheap(selection):
             total = await self.backend.totals(selection)
-        return Page(tuple(rows), end and write_cursor(query, end, total), total)
+        return Page(tuple(map(_dated, rows)), end and write_cursor(query, end, total), total)
 
     async def sample(
         self,
@@ -122,7 +123,7 @@ class ObjectIndex:
         """
         _limit(count, "count")
         selection = await self._selection(prefix, folder, bucket)
-        return await self.backend.sample(selection, count, seed)
+        return list(map(_dated, await self.backend.sample(selection, count, seed)))
 
     async def totals(self, prefix: str = "", *, folder: str | None = None, bucket: str = "") -> Totals:
         """Count and bytes: from maintained sums for folders and prefixes that end in ``/``.
@@ -133,10 +134,8 @@ class ObjectIndex:
 
     async def folders(self, folder: str = "", *, bucket: str = "") -> list[Folder]:
         """The folders directly in a folder (empty for the top), with what is in and below each."""
-        if folder and not folder.endswith("/"):
-            folder += "/"
         selection = await self._selection("", folder, bucket)
-        return await self.backend.folders(selection.bucket, folder)
+        return await self.backend.folders(selection.bucket, selection.folder or "")
 
     async def search(
         self,
@@ -167,7 +166,8 @@ class ObjectIndex:
         rows = rows[:limit]
         size = before.size + sum(row.size for row in rows)
         total = Totals(before.objects + len(rows), size, exact=not more)
-        return Page(tuple(rows), write_cursor(query, (rows[-1].key, 0), total) if more else None, total)
+        after = write_cursor(query, (rows[-1].key, 0), total) if more else None
+        return Page(tuple(map(_dated, rows)), after, total)
 
     async def histogram(
         self, by: Grouping = "extension", prefix: str = "", *, folder: str | None = None, bucket: str = ""
@@ -178,8 +178,15 @@ class ObjectIndex:
 
     async def get(self, keys: Sequence[str], *, bucket: str = "") -> list[ObjectRow]:
         """The rows of those keys that there are, ascending."""
-        selection = await self._selection("", None, bucket)
-        return await self.backend.get(selection.bucket, keys)
+        addresses = [_addressed("keys", key, bucket) for key in keys]
+        named = {address for address, _ in addresses}
+        if len(named) > 1:
+            raise UsageError("keys: give keys of one bucket at a time")
+        if named - {bucket}:
+            await self._require_known(*named)
+        selection = await self._selection("", None, *(named or {bucket}))
+        found = await self.backend.get(selection.bucket, [key for _, key in addresses])
+        return list(map(_dated, found))
 
     async def buckets(self) -> list[str]:
         """All buckets of the index, ascending."""
@@ -196,6 +203,8 @@ class ObjectIndex:
             method: GET, HEAD, PUT or DELETE.
         """
         listed = list(rows)
+        if not all(isinstance(row, ObjectRow) for row in listed):
+            raise UsageError("rows: give rows, such as a page; keys become rows with get()")
         urls: dict[tuple[str, str], str] = {}
         for bucket in sorted({row.bucket for row in listed}):
             keys = [row.key for row in listed if row.bucket == bucket]
@@ -339,6 +348,12 @@ class ObjectIndex:
         return self._stores[bucket]
 
     async def _selection(self, prefix: str, folder: str | None, bucket: str) -> Selection:
+        asked = bucket
+        bucket, prefix = _addressed("prefix", prefix, bucket)
+        if folder is not None:
+            bucket, folder = _addressed("folder", folder, bucket)
+        if bucket != asked:
+            await self._require_known(bucket)
         for name, text in (("prefix", prefix), ("folder", folder or "")):
             if (problem := key_problem(text)) is not None:
                 raise UsageError(f"{name}: {text!r} {problem}")
@@ -348,6 +363,17 @@ class ObjectIndex:
             if folder and not folder.endswith("/"):
                 folder += "/"
         return Selection(bucket or await self._only_bucket(), prefix, folder)
+
+    async def _require_known(self, bucket: str) -> None:
+        """Refuse an address in a bucket of which nothing is known: that nothing is there is not known either.
+
+        Raises:
+            UsageError: the index holds nothing of the bucket, and nothing has shown it that it is empty.
+        """
+        buckets = await self.backend.buckets()
+        if bucket not in buckets and await self.listed(f"s3://{bucket}") is None:
+            holds = f"it holds {', '.join(buckets)}" if buckets else "it is empty"
+            raise UsageError(f"the index knows nothing of bucket {bucket!r} ({holds}); backfill fills it")
 
     async def _only_bucket(self) -> str:
         if not self._bucket:
@@ -373,6 +399,28 @@ async def open_index(
     finally:
         with anyio.CancelScope(shield=True):
             await index.close()
+
+
+def _dated(row: ObjectRow) -> ObjectRow:
+    """A row with a time of its last change: where the endpoint told none, that of its upload.
+
+    Only answers have it: what is compared with a listing has to know that the endpoint told none.
+    """
+    return row if row.last_modified else row._replace(last_modified=row.uploaded_at)
+
+
+def _addressed(name: str, text: str, bucket: str) -> tuple[str, str]:
+    """The bucket and the literal text of what may be given as ``s3://bucket/text``; nothing is added to it.
+
+    Raises:
+        UsageError: the address cannot be one, or is of another bucket than ``bucket``.
+    """
+    if not text.startswith("s3://"):
+        return bucket, text
+    found = Location.parse(text).bucket
+    if bucket and bucket != found:
+        raise UsageError(f"{name}: {text!r} is not in the bucket {bucket!r}")
+    return found, text.removeprefix(f"s3://{found}").removeprefix("/")
 
 
 def _cheap(selection: Selection) -> bool:

@@ -59,7 +59,8 @@ class ObjectRow(NamedTuple):
         thumbnail: the full key of its thumbnail; empty where it has none.
         uploaded_at: seconds since the epoch, when it was sent; 0 where only the listing knows the object,
             then the index uses ``last_modified``.
-        last_modified: seconds since the epoch, of the endpoint; 0 where it is not known.
+        last_modified: seconds since the epoch, of the endpoint; 0 where it is not known, which in the answers
+            of an index is ``uploaded_at``.
         bucket: set on the rows that queries return; ignored in changes, which name their bucket themselves.
     """
 

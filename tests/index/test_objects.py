@@ -156,3 +156,89 @@ async def test_a_search_goes_on(index: ObjectIndex) -> None:
     assert found == [f"d1/{n:03}.jpg" for n in range(1, 60, 3)]
     with pytest.raises(UsageError):
         await index.search("")
+
+
+@pytest.fixture
+async def named(backend: IndexBackend, store: FaultyStore) -> ObjectIndex:
+    """The same of a bucket whose name can be one."""
+
+    async def opened(bucket: str) -> ObjectStore:
+        return store
+
+    await backend.load("bucket", [ObjectRow(f"d{n % 3}/{n:03}.jpg", n) for n in range(60)], 1.0)
+    return ObjectIndex(backend, opened)
+
+
+ADDRESSES = ["s3://bucket", "s3://bucket/", "s3://bucket/d1/", "s3://bucket/d1/00"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_an_address_is_a_bucket_and_a_literal_prefix(named: ObjectIndex, address: str) -> None:
+    prefix = address.removeprefix("s3://bucket").removeprefix("/")
+    assert await named.page(address) == await named.page(prefix)
+    assert (await named.page(address)).rows
+    assert await named.totals(address) == await named.totals(prefix)
+    assert await named.totals(address, bucket="bucket") == await named.totals(prefix)
+    assert await named.sample(5, address, seed=1) == await named.sample(5, prefix, seed=1)
+    assert await named.search("1", address) == await named.search("1", prefix)
+    assert await named.histogram("size", address) == await named.histogram("size", prefix)
+
+
+async def test_an_address_is_a_folder_where_one_is_asked_for(named: ObjectIndex) -> None:
+    for folder in ("s3://bucket/d1", "s3://bucket/d1/"):
+        assert await named.page(folder=folder) == await named.page(folder="d1/")
+        assert await named.folders(folder) == await named.folders("d1")
+    assert [folder.path for folder in await named.folders("s3://bucket")] == ["d0/", "d1/", "d2/"]
+    assert await named.page(folder="s3://bucket") == await named.page(folder="")
+
+
+async def test_addresses_are_keys_where_keys_are_asked_for(named: ObjectIndex) -> None:
+    assert await named.get(["s3://bucket/d0/000.jpg", "s3://bucket/d1/001.jpg"]) == await named.get(
+        ["d0/000.jpg", "d1/001.jpg"]
+    )
+    assert await named.get([]) == []
+
+
+@pytest.mark.parametrize("address", ["s3://other/d1/", "s3://", "s3:///d1", "s3://b_"])
+async def test_an_address_that_is_none_or_of_an_unknown_bucket_is_no_empty_answer(
+    named: ObjectIndex, address: str
+) -> None:
+    asked = [
+        named.page(address),
+        named.page(folder=address),
+        named.sample(3, address),
+        named.totals(address),
+        named.folders(address),
+        named.search("x", address),
+        named.histogram("size", address),
+        named.get([address]),
+    ]
+    for question in asked:
+        with pytest.raises(UsageError):
+            await question
+
+
+async def test_an_address_of_another_bucket_than_the_one_that_is_named_is_refused(named: ObjectIndex) -> None:
+    with pytest.raises(UsageError, match="not in the bucket"):
+        await named.page("s3://bucket/d1/", bucket="other")
+
+
+@pytest.mark.parametrize("rows", ["s3://bucket/d1/", ["d0/000.jpg"]])
+async def test_urls_are_of_rows(named: ObjectIndex, rows: Any) -> None:
+    with pytest.raises(UsageError, match="rows"):
+        await named.urls(rows)
+
+
+async def test_rows_that_a_sync_wrote_were_changed_when_they_were_uploaded(
+    named: ObjectIndex, backend: IndexBackend
+) -> None:
+    await backend.load("bucket", [ObjectRow("new", 1, "e", uploaded_at=1.7e9)], 2e9)
+    wanted = ("new", 1.7e9, 1.7e9)
+    (found,) = await named.get(["new"])
+    assert (found.key, found.uploaded_at, found.last_modified) == wanted
+    for rows in (await named.page("new"), await named.sample(1, "new"), await named.search("new")):
+        (row,) = rows
+        assert (row.key, row.uploaded_at, row.last_modified) == wanted
+    assert (await backend.scan("bucket", "new", "", 1))[0].last_modified == 0, (
+        "what the endpoint says is not known"
+    )

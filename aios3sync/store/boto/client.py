@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aioboto3
+import aioboto3.s3.inject  # what a session would only import when it makes a client, on the event loop
 import botocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session

@@ -131,12 +131,18 @@ class Session:
         async with open_queue(url, self.options, self._session) as queue:
             yield queue
 
-    def index(self, url: str, *, name: str = "main") -> AbstractAsyncContextManager[ObjectIndex]:
-        """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``."""
+    def index(
+        self, url: str, *, name: str = "main", request_payer: bool = False
+    ) -> AbstractAsyncContextManager[ObjectIndex]:
+        """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``.
+
+        ``request_payer`` accepts to pay for the requests with which the index asks buckets.
+        """
         self._stores.access.check()
         from aios3sync.index.objects import open_index
 
-        return open_index(url, name, self.store, self.queue)
+        reading = {"request_payer": "requester"} if request_payer else {}
+        return open_index(url, name, partial(self.store, **reading), self.queue)
 
     def catalog(self, url: str = "", *, kind: str = "datasets", **options: Any) -> Catalog:
         """The catalog of datasets or models in a bucket; nothing is asked yet.
@@ -144,8 +150,8 @@ class Session:
         Args:
             url: ``s3://bucket/prefix``; empty means the bucket that the environment names.
             kind: ``datasets`` or ``models``.
-            options: ``public`` to keep the public manifest as well, ``acl`` for it (``public-read``), and
-                ``replicas``, further locations to keep the same.
+            options: ``public`` to keep the public manifest as well, ``acl`` for it (``public-read``),
+                ``replicas``, further locations to keep the same, and ``request_payer`` to accept to pay.
 
         Raises:
             UsageError: one of them cannot be.
@@ -240,7 +246,11 @@ class Session:
         from aios3sync.index.catalog.registering import Registrar
 
         counts, began = RequestCounts(), time.monotonic()
-        registrar = Registrar(wanted, request.location, partial(self._open_catalog, counts))
+        registrar = Registrar(
+            wanted,
+            request.location,
+            partial(self._open_catalog, counts, request_payer=request.options.request_payer),
+        )
 
         report = await self._run(request, index)
         report = await registrar.conclude(report, request.on_event, request.stop.wait)

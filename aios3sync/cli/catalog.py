@@ -11,7 +11,13 @@ import click
 
 from aios3sync.cli.catalog_answers import Answer, change_answer, listing_answer, shown_answer
 from aios3sync.cli.catalog_entry import entry_of
-from aios3sync.cli.options import connect_options, connection_options, output, output_options
+from aios3sync.cli.options import (
+    connect_options,
+    connection_options,
+    output,
+    output_options,
+    payer_option,
+)
 from aios3sync.cli.reading import seconds
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.errors import AioS3SyncError, UsageError
@@ -41,7 +47,7 @@ _replica = click.option(
 
 def catalog_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command here."""
-    for decorate in (output_options, connection_options, _kind):
+    for decorate in (output_options, connection_options, payer_option, _kind):
         command = decorate(command)
     return command
 
@@ -161,7 +167,8 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     stop = Stop()
     plain = Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)
     view = choose_view(command, plain, lambda answer: answer.conclusion, partial(stop.request, 13))
-    options = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
+    options: dict[str, Any] = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
+    options["request_payer"] = bool(values["request_payer"])
 
     async def opened(_: Stop) -> Answer:
         from aios3sync.session import connect

@@ -22,7 +22,13 @@ from aios3sync.cli.index_answers import (
     urls_answer,
 )
 from aios3sync.cli.index_progress import show_progress
-from aios3sync.cli.options import connect_options, connection_options, output, output_options
+from aios3sync.cli.options import (
+    connect_options,
+    connection_options,
+    output,
+    output_options,
+    payer_option,
+)
 from aios3sync.cli.reading import seconds
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.core.keys import Location
@@ -54,7 +60,7 @@ _after = click.option("--after", metavar="CURSOR", help="Go on after a page: the
 
 def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every command here."""
-    for decorate in (output_options, connection_options, _name, _database):
+    for decorate in (output_options, connection_options, payer_option, _name, _database):
         command = decorate(command)
     return command
 
@@ -301,7 +307,8 @@ def run_index(
         database = values["database"] or default_database()
         if asks:
             await to_thread.run_sync(refuse_absent, database)
-        async with connect(connection) as session, session.index(database, name=values["name"]) as index:
+        options = {"name": values["name"], "request_payer": bool(values["request_payer"])}
+        async with connect(connection) as session, session.index(database, **options) as index:
             return await work(session, index)
 
     code = execute(opened, view, stop)

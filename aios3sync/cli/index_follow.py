@@ -52,7 +52,8 @@ def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
         from aios3sync.session import connect
 
         database = values["database"] or default_database()
-        async with connect(connection) as session, session.index(database, name=values["name"]) as index:
+        opened = {"name": values["name"], "request_payer": bool(values["request_payer"])}
+        async with connect(connection) as session, session.index(database, **opened) as index:
             report = await index.follow(queue_url, options=options, stop=stop, warn=warn, progress=progress)
         progress.clear()
         return _answer(report, warnings, stop)

@@ -46,6 +46,7 @@ __all__ = (
     "manifest_place",
     "output",
     "output_options",
+    "payer_option",
     "progress_options",
     "reading_options",
     "sync_options",
@@ -181,10 +182,12 @@ comparison_options = _group(
     click.option("--gzip", type=names, metavar="EXT,EXT", help="Compress files with these extensions."),
 )
 
+payer_option = _flag("--request-payer", help="Accept to pay for the requests.")
+
 reading_options = _group(
     click.option("--part-size", type=size, metavar="SIZE", help="Size of the parts of large files (16M)."),
     click.option("--sse-c-key-file", metavar="FILE", help="Key of the customer: 32 bytes, raw or base64."),
-    _flag("--request-payer", help="Accept to pay for the requests."),
+    payer_option,
 )
 
 deletion_options = _group(

@@ -79,7 +79,9 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
             session = await stack.enter_async_context(connect(connection))
             opened = _Opened()
             if index:
-                opened = await _index(stack.enter_async_context(session.index(index)))
+                opened = await _index(
+                    stack.enter_async_context(session.index(index, request_payer=options.request_payer))
+                )
                 for text in opened.warnings:
                     view(Warned(text))
             report = await session.sync(

@@ -51,7 +51,15 @@ _TIERS: Final[dict[str, tuple[Tier, ...]]] = {
 class Place:
     """One bucket and prefix with a catalog in it; the documents are opened when they are first asked for."""
 
-    def __init__(self, bucket: str, layout: Layout, kind: Kind, open_store: OpenStore, acl: str = "") -> None:
+    def __init__(
+        self,
+        bucket: str,
+        layout: Layout,
+        kind: Kind,
+        open_store: OpenStore,
+        acl: str = "",
+        request_payer: str = "",
+    ) -> None:
         self.bucket = bucket
         self.layout = layout
         self.kind = kind
@@ -59,6 +67,7 @@ class Place:
         self.lock = anyio.Lock()
         self.store = open_store
         self._acl = acl
+        self._payer = request_payer
         self._shelves: dict[str, Shelf] = {}
 
     def url(self, *, public: bool = False) -> str:
@@ -77,7 +86,7 @@ class Place:
     async def _shelf(self, key: str, acl: str) -> Shelf:
         if key not in self._shelves:
             folder = self.layout.beside(self.kind, key)
-            self._shelves[key] = Shelf(await self.store(), key, folder, self.conditions, acl)
+            self._shelves[key] = Shelf(await self.store(), key, folder, self.conditions, acl, self._payer)
         return self._shelves[key]
 
 

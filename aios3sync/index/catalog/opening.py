@@ -15,7 +15,8 @@ from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("open_catalog",)
 
-Opener = Callable[[str], Callable[[], Awaitable[ObjectStore]]]
+Opener = Callable[..., Callable[[], Awaitable[ObjectStore]]]
+"""Opens the store of a bucket; with the options for reading of :meth:`aios3sync.Session.store`."""
 
 
 def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller says
@@ -29,6 +30,7 @@ def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller s
     public: bool = False,
     acl: str = "",
     replicas: Sequence[str] = (),
+    request_payer: bool = False,
 ) -> Catalog:
     """See :meth:`aios3sync.Session.catalog`."""
     if kind not in KINDS:
@@ -36,10 +38,13 @@ def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller s
     if isinstance(replicas, str):
         raise UsageError("replicas: give a list of locations, not one text")
 
+    payer = "requester" if request_payer else ""
+
     def place(where: str) -> Place:
         location = Location.parse(where)
         layout = Layout.of(location.prefix, os.environ)
-        return Place(location.bucket, layout, KINDS[kind], opener(location.bucket), acl)
+        open_store = opener(location.bucket, request_payer=payer)
+        return Place(location.bucket, layout, KINDS[kind], open_store, acl, payer)
 
     if not url:
         bucket = setting(os.environ, "S3_BUCKET_NAME")

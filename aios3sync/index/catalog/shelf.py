@@ -54,17 +54,20 @@ class Conditions:
         self.honoured = honoured
         self._lock = anyio.Lock()
 
-    async def ask(self, store: ObjectStore, folder: str) -> bool:
+    async def ask(self, store: ObjectStore, folder: str, request_payer: str = "") -> bool:
         """Whether they are honoured; a bucket that lets us write nothing in ``folder`` is believed to."""
         async with self._lock:
             if self.honoured is None:
-                self.honoured = await self._probe(store, f"{folder}probe-{secrets.token_hex(8)}")
+                self.honoured = await self._probe(
+                    store, f"{folder}probe-{secrets.token_hex(8)}", request_payer
+                )
         return self.honoured
 
-    async def _probe(self, store: ObjectStore, key: str) -> bool:
+    async def _probe(self, store: ObjectStore, key: str, request_payer: str) -> bool:
         md5 = hashlib.md5(b"", usedforsecurity=False).digest()
         try:
-            await store.put(key, b"", PutOptions(if_match=_NOBODY), md5=md5)
+            options = PutOptions(if_match=_NOBODY, request_payer=request_payer)
+            await store.put(key, b"", options, md5=md5)
         except (PreconditionFailedError, ObjectNotFoundError, AccessDeniedError):
             return True
         except StoreError as error:
@@ -115,19 +118,27 @@ class Shelf:
         folder: where its shards and probes go, and those of no other document; it ends in ``/``.
         conditions: shared by everything that writes to the endpoint.
         acl: a canned ACL for what is written, or empty.
+        request_payer: ``requester`` where the requester pays for a write.
 
     Attributes:
         acl: see above; what is written replaces an object, and its ACL with it.
     """
 
     def __init__(
-        self, store: ObjectStore, key: str, folder: str, conditions: Conditions, acl: str = ""
+        self,
+        store: ObjectStore,
+        key: str,
+        folder: str,
+        conditions: Conditions,
+        acl: str = "",
+        request_payer: str = "",
     ) -> None:
         self.key = key
         self.store = store
         self.conditions = conditions
         self._folder = folder
         self.acl = self._asked_acl = acl
+        self._payer = request_payer
         self._known: Snapshot | None = None
         self._shards: dict[str, Shard] = {}
         self._leftovers = Leftovers(store, key, folder)
@@ -269,18 +280,24 @@ class Shelf:
         async def write(number: int) -> None:
             key = shard_key(self._folder, number, secrets.token_hex(8))
             body = await to_thread.run_sync(document.written_shard, parts[number])
-            options = PutOptions(content_type="application/json", content_encoding="gzip", acl=self.acl)
+            options = self._options(gzip=True)
             await self.store.put(key, body, options, md5=_md5(body))
             fresh.append(ShardRef(number, key, len(parts[number])))
 
         await in_parallel(parts.keys() - {ref.number for ref in kept}, write, _AT_ONCE)
         return (*kept, *fresh), tuple(fresh)
 
-    async def _put(self, body: bytes, etag: str, *, gzip: bool) -> None:
-        options = PutOptions(
-            content_type="application/json", content_encoding="gzip" if gzip else "", acl=self.acl
+    def _options(self, *, gzip: bool) -> PutOptions:
+        return PutOptions(
+            content_type="application/json",
+            content_encoding="gzip" if gzip else "",
+            acl=self.acl,
+            request_payer=self._payer,
         )
-        if await self.conditions.ask(self.store, self._folder):
+
+    async def _put(self, body: bytes, etag: str, *, gzip: bool) -> None:
+        options = self._options(gzip=gzip)
+        if await self.conditions.ask(self.store, self._folder, self._payer):
             options = replace(options, if_match=etag, if_none_match=not etag)
         await self.store.put(self.key, body, options, md5=_md5(body))
 

@@ -31,7 +31,7 @@ from aios3sync.errors import (
     OutOfOrderError,
     UsageError,
 )
-from aios3sync.events import EventSink, OutcomeSink, Warned, discard
+from aios3sync.events import EndpointKnown, EventSink, OutcomeSink, Warned, discard
 from aios3sync.headers import HeaderPlan
 from aios3sync.lock import hold_lock
 from aios3sync.manifest.opening import (
@@ -65,6 +65,7 @@ __all__ = (
     "must_list",
     "run_sync",
     "single_error",
+    "tell_endpoint",
 )
 
 
@@ -194,6 +195,7 @@ async def _attempt(
     checked = _checked(request.options, listed=pipeline.listed)
     with single_error():
         await pipeline.execute()
+    tell_endpoint(request)
     if await _headers_unknown(pipeline):
         tally.warn(_HEADERS_UNKNOWN)
     return _report(request, pipeline, tally, checked)
@@ -222,6 +224,12 @@ async def _begin_anew(
     )
     stack.push_async_callback(manifest.close)
     return manifest
+
+
+def tell_endpoint(request: Request) -> None:
+    """Tell what is known of the endpoint by now, if anything is that S3 does not document."""
+    if facts := tuple(request.profile.described()):
+        request.on_event(EndpointKnown(request.profile.endpoint, facts))
 
 
 async def _headers_unknown(pipeline: Pipeline) -> bool:

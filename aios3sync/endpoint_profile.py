@@ -7,6 +7,7 @@ gives something else.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,7 @@ class EndpointProfile:
         list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
             one was seen that is not.
         lessons: since when the facts are known that are not as S3 documents them.
+        forgotten: facts that a file may tell and that are not to be believed.
         changed: something is known that was not read from a file.
         clock: seconds since the epoch.
     """
@@ -71,6 +73,7 @@ class EndpointProfile:
     list_v1: bool = False
     list_order: ListOrder = ""
     lessons: dict[str, Lesson] = field(default_factory=dict)
+    forgotten: set[str] = field(default_factory=set)
     changed: bool = False
     clock: Callable[[], float] = time.time
 
@@ -89,13 +92,15 @@ class EndpointProfile:
             return
         setattr(self, fact, value)
         self.lessons[fact] = Lesson(self.clock(), given)
+        self.forgotten.discard(fact)
         self.changed = True
 
     def forget(self, fact: str) -> None:
-        """Believe again what S3 documents."""
+        """Believe again what S3 documents, whatever was learnt or given before, also in other runs."""
         if self.lessons.pop(fact, None) is not None:
             setattr(self, fact, _UNLEARNT[fact])
-            self.changed = True
+        self.forgotten.add(fact)
+        self.changed = True
 
     def as_document(self) -> dict[str, Any]:
         """The facts for a file, see :meth:`take`."""
@@ -113,21 +118,24 @@ class EndpointProfile:
         if document.get("endpoint") != self.endpoint or not isinstance(facts, dict):
             return
         for fact, told in facts.items():
-            if fact in _FACTS and fact not in self.lessons and isinstance(told, dict):
+            if isinstance(told, dict) and fact in _FACTS and fact not in {*self.lessons, *self.forgotten}:
                 self._take_fact(fact, told)
 
     def _take_fact(self, fact: str, told: dict[str, Any]) -> None:
         value, at, given = told.get("value"), told.get("at"), told.get("given") is True
-        if not _FACTS[fact](value) or not isinstance(at, int | float):
+        if not _FACTS[fact](value) or not isinstance(at, int | float) or not math.isfinite(at):
             return
         if given or -_CLOCK_ERROR <= self.clock() - at < LASTS:
             setattr(self, fact, value)
             self.lessons[fact] = Lesson(float(at), given)
 
     def described(self) -> list[str]:
-        """What differs from AWS, a line for people for each fact."""
-        lines = [_WORDS[fact](getattr(self, fact)) for fact in _WORDS if fact in self.lessons]
-        return [line for line in lines if line]
+        """What differs from AWS or was given, a line for people for each fact."""
+        return [
+            _WORDS[fact](getattr(self, fact)) + (" (given)" if lesson.given else "")
+            for fact, lesson in sorted(self.lessons.items())
+            if lesson.given or (fact, getattr(self, fact)) != ("etags", "md5")
+        ]
 
 
 _UNLEARNT: Final[Mapping[str, Any]] = {

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = (
     "BytesSent",
     "Decided",
+    "EndpointKnown",
     "Event",
     "EventSink",
     "Failed",
@@ -187,6 +188,14 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointKnown:
+    """How an endpoint differs from what S3 documents: one line for each fact that was learnt or given."""
+
+    endpoint: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run is over; the last event. The report is a ``SyncReport``, of ``verify`` a ``VerifyReport``."""
 
@@ -209,6 +218,7 @@ Event = (
     | RequestsRepeated
     | Failed
     | Warned
+    | EndpointKnown
     | Finished
 )
 

@@ -67,9 +67,10 @@ class ConnectOptions:
         verify_tls: whether certificates are checked.
         anonymous: send unsigned requests.
         lane: which store implementation serves the hot verbs.
-        etags: ``auto`` finds out whether the endpoint's ETags are MD5s. ``opaque`` says that they are none,
-            although they may look so: what is answered is not compared with what was sent, and content is
-            known by our own metadata. ``md5`` insists: an upload with another ETag has failed.
+        etags: unset goes by what is remembered of the endpoint. ``auto`` finds out anew whether its ETags are
+            MD5s. ``opaque`` says that they are none, although they may look so: what is answered is not
+            compared with what was sent, and content is known by our own metadata. ``md5`` insists: an upload
+            with another ETag has failed. Both are remembered.
         workers: ceiling of requests in flight; also the size of the connection pool.
         memory: bytes of bodies that may be in memory at once.
         connect_timeout, read_timeout: seconds.
@@ -87,7 +88,7 @@ class ConnectOptions:
     verify_tls: bool = True
     anonymous: bool = False
     lane: Lane = "auto"
-    etags: Literal["auto", "md5", "opaque"] = "auto"
+    etags: Literal["", "auto", "md5", "opaque"] = ""
     workers: int = 256
     memory: Size = 256 * MIB
     connect_timeout: Seconds = 10.0
@@ -100,7 +101,7 @@ class ConnectOptions:
         conform(self)
         _choice("addressing", self.addressing, ("auto", "path", "virtual"))
         _choice("lane", self.lane, LANES)
-        _choice("etags", self.etags, ("auto", "md5", "opaque"))
+        _choice("etags", self.etags, ("", "auto", "md5", "opaque"))
         _require(1 <= self.workers <= 10_000, f"workers: {self.workers} is not between 1 and 10000")
         _require(self.memory >= MIB, f"memory: {self.memory} is less than 1 MiB")
         _require(self.max_attempts >= 1, f"max_attempts: {self.max_attempts} is less than 1")
@@ -129,6 +130,7 @@ class SyncOptions:
         max_manifest_age: seconds that a listing is trusted by ``check="auto"``.
         list_order: ``bytes`` says that the endpoint lists in UTF-8 byte order, as AWS does; a listing may
             then be cut anywhere. ``auto`` believes it of AWS alone: where it is not so, objects go unseen.
+            Unset goes by what is remembered of the endpoint.
         list_workers: pages of the listing that are asked for at once, 0 for as many as it has parts,
             up to 32; 1 lists one page after the other.
         stat_fields: which of size, mtime, ctime, inode make "the same stat".
@@ -172,7 +174,7 @@ class SyncOptions:
     incremental: bool = True
     accept_content: bool = False
     max_manifest_age: Seconds = 24 * 3600.0
-    list_order: ListOrder = "auto"
+    list_order: ListOrder | Literal[""] = ""
     list_workers: int = 0
     stat_fields: tuple[str, ...] = STAT_FIELDS
     include: tuple[str, ...] = ()
@@ -216,7 +218,7 @@ class SyncOptions:
         conform(self)
         _choice("check", self.check, CHECKS)
         _choice("delete", self.delete, get_args(DeleteMode))
-        _choice("list_order", self.list_order, LIST_ORDERS)
+        _choice("list_order", self.list_order, ("", *LIST_ORDERS))
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)

@@ -186,7 +186,7 @@ class Pipeline:
             self.run.events(events.PhaseBegan("compare"))
             self.listed = True
             if isinstance(again, OutOfOrderError):
-                self._seen.order = UNORDERED
+                self._saw_disorder()
 
     async def _settled(self) -> bool:
         """Wait until everything that was decided has ended; whether it has, and no stop was asked for."""
@@ -242,15 +242,36 @@ class Pipeline:
     async def _send_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
         store = await self.run.open_store()
         self._listing_began = time.time()
-        options, known = self.run.options, self._seen.order or self.state.order
-        certain = store.capabilities.sorted_listing or options.list_order == "bytes"
-        if options.list_order == "bytes":
-            known = self._seen.order or ASCENDING
-        elif certain:
-            known = known or ASCENDING
-        workers = options.list_workers or ADAPTIVE_WORKERS
+        certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
+        workers = self.run.options.list_workers or ADAPTIVE_WORKERS
         plan = ListPlan(workers, byte_order=certain, key_after=self.manifest.key_after)
         await send_target(store, self.run.location.prefix, self._spool, known, self._seen, plan, out)
+        if self._seen.order == UNORDERED:
+            self._saw_disorder()
+
+    def _list_order(self, *, sorted_listing: bool) -> tuple[bool, str]:
+        """Whether the endpoint is known to list in byte order, and in which order this listing will come.
+
+        What the user says of the endpoint is remembered; what a listing shows counts more.
+        """
+        profile, given = self.run.profile, self.run.options.list_order
+        if not self._seen.order and given == "auto":
+            profile.forget("list_order")
+        elif not self._seen.order and given:
+            profile.learn("list_order", given, given=True)
+        if profile.list_order == "bytes":
+            return True, self._seen.order or ASCENDING
+        if profile.list_order:
+            return False, self._seen.order or self.state.order or UNORDERED
+        order = self._seen.order or self.state.order
+        return sorted_listing, order or (ASCENDING if sorted_listing else "")
+
+    def _saw_disorder(self) -> None:
+        """Remember that the endpoint does not list in byte order, whatever was said of it."""
+        self._seen.order = UNORDERED
+        if self.run.profile.list_order != "unordered":
+            self.run.profile.forget("list_order")
+            self.run.profile.learn("list_order", "unordered")
 
     def _new_walk(self) -> Walk:
         return Walk(

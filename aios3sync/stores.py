@@ -85,6 +85,7 @@ class Stores:
         self._retries = RetryBudget()
         self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
         self._profiles: dict[str, EndpointProfile] = {}
+        self._remembered: set[str] = set()
 
     @property
     def endpoint(self) -> str:
@@ -103,7 +104,9 @@ class Stores:
             name = f"{AWS}/{bucket}"
         if name not in self._profiles:
             self._profiles[name] = profile = EndpointProfile(name)
-            if self._options.etags != "auto":
+            if self._options.etags == "auto":
+                profile.forget("etags")
+            elif self._options.etags:
                 profile.learn("etags", self._options.etags, given=True)
         return self._profiles[name]
 
@@ -168,6 +171,7 @@ class Stores:
             if not self._opened:
                 await self._open()
             known, profile = capabilities_of(self._client, bucket), self.profile(bucket)
+            await self._remember(profile)
             if profile.etags == "unknown" and known.conditional_delete:
                 profile.etags = "md5"  # AWS documents it; encryption that makes others is told by answers
             boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
@@ -181,6 +185,23 @@ class Stores:
             except WireUnavailableError as error:
                 self._without_wire(error)
                 return boto
+
+    async def _remember(self, profile: EndpointProfile) -> None:
+        """Read what is kept of an endpoint, once, and keep what is learnt of it when the session ends."""
+        if profile.endpoint in self._remembered:
+            return
+        self._remembered.add(profile.endpoint)
+        # Loaded here: a run that asks S3 nothing needs none of it.
+        from aios3sync.profile_files import read_profile, write_profile
+
+        await to_thread.run_sync(read_profile, profile)
+
+        async def keep() -> None:
+            if profile.changed:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(write_profile, profile)
+
+        self._closing.push_async_callback(keep)
 
     async def _open(self) -> None:
         """Open the client, or prepare the caller's, and the wire lane beside it."""

@@ -17,7 +17,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import Request, make_filters, manifest_path, single_error
+from aios3sync.assembly import Request, make_filters, manifest_path, single_error, tell_endpoint
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
@@ -116,6 +116,7 @@ async def run_verify(request: Request) -> VerifyReport:
     report = VerifyReport(source=shown(request.root), target=str(request.location))
     with single_error():
         await _Verification(request, report, filters).run()
+    tell_endpoint(request)
     report.requests = dict(request.counts.requests)
     report.retries = request.counts.retries
     report.throttled = request.counts.throttled

@@ -11,6 +11,7 @@ from typing import Any, Final
 from aios3sync.cli.failure import failure_document, tell, tell_stopping
 from aios3sync.cli.printing import Lines, json_bytes
 from aios3sync.events import (
+    EndpointKnown,
     Event,
     Failed,
     ObjectAdopted,
@@ -61,6 +62,8 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
             return {"event": "repeated", "retries": retries, "throttled": throttled}
         case Warned(message):
             return {"event": "warning", "message": message}
+        case EndpointKnown(endpoint, facts):
+            return {"event": "endpoint", "endpoint": endpoint, "facts": list(facts)}
         case PhaseBegan(phase):
             return {"event": "phase", "phase": phase}
         case _:

@@ -6,10 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync.cli.failure import stopping_text, tell
-from aios3sync.cli.plain import ToldFailures, event_line, print_conclusion
+from aios3sync.cli.plain import ToldFailures, endpoint_line, event_line, print_conclusion
 from aios3sync.cli.printing import Lines, count, printable
 from aios3sync.cli.views import Conclude
-from aios3sync.events import Event, ObjectDeleted, Warned
+from aios3sync.events import EndpointKnown, Event, ObjectDeleted, Warned
 from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ class LiveView:
         if isinstance(event, Warned):
             self._warned.add(event.message)
             self._above.append(f"warning: {printable(event.message)}")
+        elif isinstance(event, EndpointKnown):
+            if self._verbose:
+                self._above.append(endpoint_line(event))
         elif self._is_named(event) and (line := event_line(event)):
             self._above.append(line)
 

@@ -111,7 +111,7 @@ connection_options = _group(
         "--etags",
         type=click.Choice(["auto", "md5", "opaque"]),
         envvar="AIOS3SYNC_ETAGS",
-        help="Whether ETags are MD5s: find out (auto), insist on it (md5), or they prove nothing (opaque).",
+        help="Whether ETags are MD5s: find out anew (auto), insist (md5), or not (opaque); remembered.",
     ),
     click.option(
         "--lane",
@@ -168,7 +168,7 @@ comparison_options = _group(
     click.option(
         "--list-order",
         type=click.Choice(LIST_ORDERS),
-        help="Say bytes if the endpoint is known to list in byte order, as AWS does (auto).",
+        help="Say bytes if the endpoint is known to list in byte order, as AWS does (auto); remembered.",
     ),
     click.option(
         "--list-workers", type=int, metavar="N", help="Pages of the listing to ask for at once (up to 32)."

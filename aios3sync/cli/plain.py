@@ -9,11 +9,20 @@ from aios3sync.cli.failure import tell, tell_stopping
 from aios3sync.cli.printing import Lines, count, printable, size_text
 from aios3sync.cli.summary import Conclusion, failure_line, repeated_text
 from aios3sync.cli.views import Conclude, Output
-from aios3sync.events import BytesSent, Event, Failed, ObjectDeleted, ObjectUpdated, ObjectUploaded, Warned
+from aios3sync.events import (
+    BytesSent,
+    EndpointKnown,
+    Event,
+    Failed,
+    ObjectDeleted,
+    ObjectUpdated,
+    ObjectUploaded,
+    Warned,
+)
 from aios3sync.progress import Progress
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 
-__all__ = ("PlainView", "ToldFailures", "event_line", "print_conclusion")
+__all__ = ("PlainView", "ToldFailures", "endpoint_line", "event_line", "print_conclusion")
 
 _FLUSH_S: Final = 0.3
 _PROGRESS_S: Final = 15.0
@@ -49,6 +58,11 @@ class ToldFailures:
         if len(self._told) < _MOST_TOLD:
             self._told.add(failure)
         return True
+
+
+def endpoint_line(event: EndpointKnown) -> str:
+    """What is known of the endpoint, on one line."""
+    return f"endpoint {event.endpoint}: {'; '.join(event.facts)}"
 
 
 def print_conclusion(
@@ -114,6 +128,9 @@ class PlainView:
         self._progress.take(event)
         if type(event) is Warned:
             self._warn(event.message)
+        elif type(event) is EndpointKnown:
+            if self._output.verbose and not self._output.quiet:
+                self._out.line(endpoint_line(event))
         elif isinstance(event, Failed):
             if event.error is None and self._told.is_new(event.failure):
                 self._err.line(failure_line(event.failure))

@@ -15,7 +15,9 @@ from operator import lt
 from typing import Final
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import ListingError, StoreError
+from aios3sync.store.deleting import is_not_implemented
 from aios3sync.store.protocol import ListPage
 
 __all__ = ("NO_TOKEN", "NO_WAY_ON", "Marker", "MarkerPaging", "NoTokenError", "marker_after")
@@ -64,10 +66,14 @@ def marker_after(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: 
 
 
 class MarkerPaging:
-    """How one bucket is listed: by token, until a page shows that the endpoint knows markers alone."""
+    """How one bucket is listed: by token, until a page shows that the endpoint knows markers alone.
 
-    def __init__(self) -> None:
-        self._by_marker = False
+    Args:
+        profile: what is known of the endpoint, where that is remembered.
+    """
+
+    def __init__(self, profile: EndpointProfile) -> None:
+        self._profile = profile
 
     async def page(
         self,
@@ -91,8 +97,13 @@ class MarkerPaging:
         """
         if isinstance(token, Marker):
             return await by_marker(token)
-        if self._by_marker and token is None:
-            return await by_marker(start_after)
+        if self._profile.list_v1 and token is None:
+            try:
+                return await by_marker(start_after)
+            except StoreError as error:
+                if not is_not_implemented(error):
+                    raise
+                self._profile.forget("list_v1")  # it was upgraded, and knows tokens alone
         try:
             return await by_token()
         except ListingError as error:
@@ -100,9 +111,9 @@ class MarkerPaging:
             if error.code != NO_TOKEN or token is not None:
                 raise
             page = await _instead(by_marker, start_after, error)
-        if not self._by_marker:
+        if not self._profile.list_v1:
             _LOG.info("the endpoint answers ListObjectsV2 as ListObjects; listing goes on by marker")
-        self._by_marker = True
+        self._profile.learn("list_v1", True)
         return page
 
 

@@ -102,7 +102,7 @@ class BotoStore:
         self._customer = sse_customer(sse_customer_key)
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._directory = is_directory_bucket(bucket)
-        self._paging = MarkerPaging()
+        self._paging = MarkerPaging(self.profile)
 
     @property
     def bucket(self) -> str:

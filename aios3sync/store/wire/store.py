@@ -84,7 +84,7 @@ class WireStore(ForwardingStore):
         self._profile = boto.profile
         self._opaque_etags = boto.capabilities.opaque_etags
         self._requests = RequestBuilder(sse_customer_key, request_payer)
-        self._paging = MarkerPaging()
+        self._paging = MarkerPaging(boto.profile)
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""

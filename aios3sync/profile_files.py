@@ -1,0 +1,79 @@
+"""Keeps what was learnt of each endpoint in the user's state directory, one small file for each.
+
+It never fails a run: a file that is damaged, of another version or of another endpoint is as none, and where
+nothing can be written what was learnt is learnt again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from contextlib import suppress
+from typing import Final
+
+import platformdirs
+
+from aios3sync.endpoint_profile import EndpointProfile
+
+__all__ = ("profile_path", "read_profile", "write_profile")
+
+_LOG: Final = logging.getLogger(__name__)
+_LARGEST: Final = 64 * 1024
+
+
+def profile_path(endpoint: str) -> str:
+    """Where the file of an endpoint is, or would be; empty where there is no state directory."""
+    try:
+        directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
+    except RuntimeError:  # no home directory can be found
+        return ""
+    if not os.path.isabs(directory):
+        return ""
+    digest = hashlib.sha256(endpoint.encode("utf-8", "surrogatepass")).hexdigest()
+    return os.path.join(directory, "endpoints", f"{digest[:32]}.json")
+
+
+def read_profile(profile: EndpointProfile) -> None:
+    """Add what is kept of the endpoint to ``profile``. Blocks; raises nothing."""
+    path = profile_path(profile.endpoint)
+    if not path:
+        return
+    try:
+        with open(path, "rb") as file:
+            profile.take(json.loads(file.read(_LARGEST)))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, RecursionError) as error:
+        _LOG.debug("what is kept of the endpoint is not read: %s: %s", path, error)
+
+
+def write_profile(profile: EndpointProfile) -> None:
+    """Keep what was learnt, with what other runs have learnt meanwhile. Blocks; raises nothing."""
+    path = profile_path(profile.endpoint)
+    if not path:
+        return
+    read_profile(profile)
+    content = json.dumps(profile.as_document(), indent=1).encode()
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        _replace_file(path, content)
+    except OSError as error:
+        _LOG.debug("what was learnt of the endpoint is not kept: %s: %s", path, error)
+    else:
+        profile.changed = False
+
+
+def _replace_file(path: str, content: bytes) -> None:
+    """Write a file as a whole: another run reads the old one or the new one. Readable by its owner alone."""
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".profile-")
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise

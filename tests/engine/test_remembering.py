@@ -1,4 +1,4 @@
-"""What the manifest may say of a run, and when: each of these rules loses data or lies where it is dropped."""
+"""What the manifest may say of a run, and when: each of these rules loses data where it is dropped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
 from blockbuster import BlockBuster
 
-from aios3sync import ManifestError, ObjectNotFoundError, PreconditionFailedError, multipart, smallfiles
+from aios3sync import (
+    BucketNotFoundError,
+    ManifestError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    multipart,
+    smallfiles,
+)
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
+from aios3sync.detector import Detector
 from aios3sync.events import Event, ObjectDeleted, ObjectUploaded
 from aios3sync.manifest.opening import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
@@ -174,41 +183,54 @@ async def test_P10_the_manifest_is_incomplete_before_the_first_upload_and_the_fi
     assert (await state_of(bench)).complete
 
 
-async def test_a_run_that_was_stopped_leaves_the_manifest_incomplete(bench: Bench) -> None:
-    """Also if all that it had begun did end: it was stopped before it deleted."""
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> anyio.Event:
+    """Set when both walks have ended."""
+    event = anyio.Event()
+    real = Detector._end
+
+    async def end(self: Detector) -> None:
+        await real(self)
+        event.set()
+
+    monkeypatch.setattr(Detector, "_end", end)
+    return event
+
+
+async def test_a_run_that_was_stopped_leaves_the_manifest_incomplete(
+    bench: Bench, compared: anyio.Event
+) -> None:
+    """Also if both walks and all that it had begun did end: it was stopped before it deleted."""
     bench.tree({"a": "1", "z": "2"})
     await bench.sync()
     bench.tree({"new": "3"})
     (bench.root / "z").unlink()
 
-    def stop(event: Event) -> None:
-        if isinstance(event, ObjectUploaded):
-            bench.stop.request(15)
+    def stop(result: PutResult) -> PutResult:
+        bench.stop.request(15)
+        return result
 
-    bench.on_event = stop
+    bench.faults.on("put", wait=compared, change=stop)
     report = await bench.sync(delete="mirror")
-    assert (report.uploaded, report.deleted, report.exit_code) == (1, 0, 143)
+    assert (report.uploaded, report.cancelled, report.deleted, report.exit_code) == (1, 0, 0, 143)
     assert not (await state_of(bench)).complete
-    bench.stop.signal, bench.on_event = 0, None
+    bench.stop.signal = 0
     assert (await bench.sync()).checked == "list"
 
 
-async def test_a_run_some_of_whose_items_were_given_up_leaves_the_manifest_incomplete(bench: Bench) -> None:
+async def test_a_run_that_gave_up_some_of_its_items_leaves_the_manifest_incomplete(
+    bench: Bench, compared: anyio.Event
+) -> None:
     bench.tree({f"f{n}": str(n) for n in range(9)})
     bench.workers = 1
-
-    def stop(event: Event) -> None:
-        if isinstance(event, ObjectUploaded):
-            bench.stop.request(15)
-
-    async def put(*args: Any, **more: Any) -> PutResult:
-        bench.stop.request(15)
-        return await real(*args, **more)
-
-    real, bench.memory.put = bench.memory.put, put  # type: ignore[method-assign]
-    report = await bench.sync()
-    assert (report.uploaded, report.cancelled) == (1, 8)
+    bench.faults.on("put", wait=compared)
+    bench.faults.on("put", skip=2, times=-1, error=BucketNotFoundError("gone", code="NoSuchBucket"))
+    with pytest.raises(BucketNotFoundError):
+        await bench.sync()
     assert not (await state_of(bench)).complete
+    bench.faults.inner, bench.faults._faults = bench.memory, []
+    report = await bench.sync()
+    assert (report.checked, report.kept, report.uploaded) == ("list", 3, 6)
 
 
 async def test_P8_what_changed_while_it_was_sent_is_uncertain_so_the_next_run_lists(

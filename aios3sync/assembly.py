@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from aios3sync.callbacks import Callbacks
 from aios3sync.core.decision import AskedHeaders, Policy
-from aios3sync.core.filters import Filters, IgnoreTree, make_rules
+from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules
 from aios3sync.core.keys import Location
 from aios3sync.core.safety import Protection
 from aios3sync.endpoint_profile import EndpointProfile
@@ -66,6 +66,7 @@ __all__ = (
     "run_sync",
     "single_error",
     "tell_endpoint",
+    "useless_rules",
 )
 
 
@@ -77,6 +78,8 @@ _HEADERS_UNKNOWN: Final = (
     "some objects were stored before headers were recorded, or found there: whether they have the headers "
     "that are asked for is not known, and they stay as they are; '--metadata-update copy' gives them to all"
 )
+
+_RULES_NAMED: Final = 5
 
 
 def _endless() -> int:
@@ -196,6 +199,8 @@ async def _attempt(
     with single_error():
         await pipeline.execute()
     tell_endpoint(request)
+    if pipeline.complete and (text := useless_rules(pipeline.filters)):
+        tally.warn(text)
     if await _headers_unknown(pipeline):
         tally.warn(_HEADERS_UNKNOWN)
     return _report(request, pipeline, tally, checked)
@@ -254,8 +259,12 @@ def located(
 
 
 def manifest_path(request: Request) -> str:
-    """Where the manifest of a request is, or would be. Blocks: a relative path asks for the directory."""
-    return os.path.abspath(request.options.manifest or default_path(request.binding))
+    """Where the manifest of a request is, or would be; empty where there is no place for one.
+
+    Blocks: a relative path asks for the directory.
+    """
+    path = request.options.manifest or default_path(request.binding)
+    return os.path.abspath(path) if path else ""
 
 
 async def _open_manifest(request: Request, path: str, tally: Tally, stack: AsyncExitStack) -> Manifest:
@@ -358,19 +367,55 @@ def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | Non
 
 
 def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:
-    """What is visible: the rules, the named files, and never the files of the run itself. Blocks."""
+    """What is visible: the rules, the named files, and never the files of the run itself. Blocks.
+
+    Raises:
+        UsageError: a named file is not below the source.
+    """
     return Filters(
-        rules=make_rules(options.ordered_rules()),
-        files=None if options.files is None else frozenset(map(_named, options.files)),
+        rules=_rules(options.ordered_rules(), root),
+        files=None if options.files is None else _named_files(options.files, root),
         ignored=IgnoreTree() if options.gitignore else None,
         own=own_files(manifest_path, root),
     )
 
 
-def _named(path: str) -> str:
+def _rules(rules: Sequence[tuple[str, ...]], root: str) -> tuple[Rule, ...]:
+    is_absolute = any(pattern.startswith("/") for _, pattern, *_ in rules)
+    return make_rules(rules, (root, os.path.realpath(root)) if is_absolute else ())
+
+
+def useless_rules(filters: Filters) -> str:
+    """A warning of the rules that matched nothing in a run that saw everything; empty if all did."""
+    rules = filters.unmatched
+    if not rules:
+        return ""
+    named = ", ".join(str(rule) for rule in rules[:_RULES_NAMED])
+    more = f" and {len(rules) - _RULES_NAMED} more" if len(rules) > _RULES_NAMED else ""
+    subject = "a filter rule" if len(rules) == 1 else f"{len(rules)} filter rules"
+    return (
+        f"{subject} matched nothing: {named}{more}; patterns are matched with whole paths below the source, "
+        "'*' matches slashes too"
+    )
+
+
+def _named_files(paths: Iterable[str], root: str) -> frozenset[str]:
+    """The keys of a list of files; an absolute path begins with the source's path, or its real one."""
+    roots = [root]
+    if any(path.startswith("/") for path in paths):
+        roots.append(os.path.realpath(root))
+    return frozenset(_named(path, roots) for path in paths)
+
+
+def _named(path: str, roots: Sequence[str]) -> str:
     """A path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, and nothing leads out of the source."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
-    if path.startswith("/") or ".." in parts or not parts:
+    below = path
+    for root in roots:
+        if path.startswith(f"{root.rstrip('/')}/"):
+            below = path[len(root.rstrip("/")) :].lstrip("/")
+            break
+    parts = [part for part in below.split("/") if part not in ("", ".")]
+    if below.startswith("/") or ".." in parts or not parts or "\0" in below:
         raise UsageError(f"{shown(path)!r} in the list of files: give paths below the source, without '..'")
     return "/".join(parts)
 

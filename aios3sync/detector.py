@@ -27,7 +27,8 @@ from aios3sync.core.actions import (
 )
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, SourceEntry
-from aios3sync.core.keys import nfc, pattern_of_undecodable
+from aios3sync.core.keys import nfc
+from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.report import Failure
 from aios3sync.run import Run
@@ -53,13 +54,13 @@ class Unknowns:
 
     Attributes:
         paths: of these places.
-        patterns: of the keys that names which are no keys may have become elsewhere.
+        undecodable: paths among them that are not UTF-8, and so are no keys.
         unexplained: those that are there and cannot be read, and of which no key is known so far. What was
             moved to such a place has its only copy under its old key.
     """
 
     paths: set[str] = field(default_factory=set)
-    patterns: list[Any] = field(default_factory=list)
+    undecodable: UndecodableNames = field(default_factory=UndecodableNames)
     unexplained: set[str] = field(default_factory=set)
 
     def add(self, path: str, *, unreadable: bool = False) -> None:
@@ -70,11 +71,11 @@ class Unknowns:
         if shown(path) == path:
             self.paths.add(path)
         else:
-            self.patterns.append(pattern_of_undecodable(path))
+            self.undecodable.add(path)
 
     def __bool__(self) -> bool:
         """Whether there is any such place."""
-        return bool(self.paths or self.patterns)
+        return bool(self.paths or self.undecodable)
 
     def cover(self, key: str) -> bool:
         """Whether the key is at or under such a place."""
@@ -88,7 +89,7 @@ class Unknowns:
             if "" in self.paths:
                 self.unexplained.discard("")
                 return True
-        return any(pattern.fullmatch(key) for pattern in self.patterns)
+        return self.undecodable.cover(key)
 
 
 class Detector:

@@ -24,7 +24,8 @@ class ErrorFile:
     """JSON lines in a new file beside the manifest, which is made when the first error comes.
 
     Args:
-        manifest_path: absolute; the name of the file begins with that of the manifest.
+        manifest_path: absolute; the name of the file begins with that of the manifest. Where it is empty, or
+            nothing can be made beside it, the file is among the temporary ones.
 
     Attributes:
         path: where it is, ``None`` while there is none.
@@ -47,10 +48,13 @@ class ErrorFile:
         await self._file.write(b"".join(escape_json(orjson.dumps(failure)) + b"\n" for failure in failures))
 
     def _new_path(self) -> str:
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        descriptor, path = tempfile.mkstemp(
-            prefix=f"{self._name}.errors-", suffix=".jsonl", dir=self._directory
-        )
+        try:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            descriptor, path = tempfile.mkstemp(
+                prefix=f"{self._name}.errors-", suffix=".jsonl", dir=self._directory
+            )
+        except OSError:
+            descriptor, path = tempfile.mkstemp(prefix="aios3sync-errors-", suffix=".jsonl")
         os.close(descriptor)
         return path
 

@@ -167,7 +167,7 @@ def _filters(request: Request, key: str) -> Filters:
             directory = "".join(f"{part}/" for part in parts[:depth])
             file = Path(request.root, directory, ".gitignore")
             if file.is_file():
-                filters.ignored.add(directory, file.read_text("utf-8", "surrogateescape").splitlines())
+                filters.ignored.read(directory, file.read_bytes())
     return filters
 
 
@@ -186,6 +186,8 @@ async def _manifest_row(request: Request, key: str) -> tuple[str, ManifestState,
     if request.options.manifest is False:
         return "", ManifestState(), None
     path = await to_thread.run_sync(manifest_path, request)
+    if not path:
+        return "", ManifestState(), None
     manifest = await to_thread.run_sync(
         lambda: open_manifest(path, request.binding, _ignore_warning, read_only=True)
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
+from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
@@ -110,10 +110,7 @@ class ConnectOptions:
         _require(self.connect_timeout > 0, "connect_timeout: must be above 0 s")
         _require(self.read_timeout > 0, "read_timeout: must be above 0 s")
         if self.endpoint_url is not None:
-            _require(
-                re.match(r"https?://[^/\s]+", self.endpoint_url),
-                f"endpoint_url: {self.endpoint_url!r} is not a URL; write for example http://127.0.0.1:8333",
-            )
+            object.__setattr__(self, "endpoint_url", checked_endpoint(self.endpoint_url, "endpoint_url"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

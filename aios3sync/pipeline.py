@@ -138,6 +138,11 @@ class Pipeline:
                 )
                 retries, throttled = counts.retries, counts.throttled
 
+    @property
+    def complete(self) -> bool:
+        """Whether both sides were seen to their ends."""
+        return self._detector is not None and self._detector.complete and not self.run.stop.signal
+
     async def _cancel_after_grace(self, work: anyio.CancelScope) -> None:
         await self.run.stop.wait()
         await anyio.sleep(_GRACE)

@@ -233,13 +233,13 @@ class Walk:
     def _read_gitignore(self, prefix: str) -> None:
         name = prefix + ".gitignore"
         try:
-            text = Path(self._path(name)).read_text("utf-8", "surrogateescape")
+            content = Path(self._path(name)).read_bytes()
         except OSError as error:
             # Without its rules nothing below can be judged, so nothing below may be deleted.
             self._problem(prefix, "unreadable", f"{name}: {error.strerror}")
         else:
             if self.filters.ignored is not None:
-                self.filters.ignored.add(prefix, text.removeprefix("\ufeff").split("\n"))
+                self.filters.ignored.read(prefix, content)
 
     def _file(self, key: str, *, is_link: bool) -> None:
         if not (self.filters.trivial or self.filters.visible(key)):

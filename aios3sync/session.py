@@ -18,11 +18,12 @@ from anyio import to_thread
 
 from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
-from aios3sync.errors import UsageError
+from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.run import Stop
+from aios3sync.state import NO_STATE
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore, PutOptions
@@ -327,12 +328,15 @@ class Session:
 
         Raises:
             UsageError: the target cannot be one.
+            ManifestError: there is no place for it, because the user has no home.
         """
         self._stores.access.check()
         from aios3sync.manifest.exchange import StoredManifest
 
         request = await self._request(source, target, SyncOptions(manifest=path), discard)
         place = await to_thread.run_sync(manifest_path, request)
+        if not place:
+            raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
         return StoredManifest(place, request.binding, warn)
 
     async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:

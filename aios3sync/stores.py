@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.endpoint import AWS, endpoint_name
+from aios3sync.endpoint import AWS, endpoint_name, endpoint_url
 from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
@@ -78,6 +78,7 @@ class Stores:
         self._closing = closing
         self._session = session
         self._client = client
+        self._is_own = client is None
         self._opened = False
         self._lane: WireLane | None = None
         self._told = False
@@ -89,10 +90,14 @@ class Stores:
 
     @property
     def endpoint(self) -> str:
-        """The endpoint's URL, or ``aws``."""
-        if self._client is not None:
-            return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
-        return endpoint_name(self._options)
+        """The endpoint's URL, or ``aws``.
+
+        Raises:
+            UsageError: the URL that was chosen is none, or holds credentials.
+        """
+        if self._is_own:
+            return endpoint_name(self._options)
+        return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
 
     def profile(self, bucket: str) -> EndpointProfile:
         """What is known of the endpoint of a bucket, one for all its stores.
@@ -209,7 +214,11 @@ class Stores:
         from aios3sync.store.boto import adopt_client, open_client, renewable_of
 
         if self._client is None:
-            opening = open_client(self._options, self._session)
+            options = self._options
+            if self._session is None:  # what the environment and the configuration say is cleaned as well
+                url = await to_thread.run_sync(endpoint_url, options)
+                options = replace(options, endpoint_url=url)
+            opening = open_client(options, self._session)
             self._client = await self._closing.enter_async_context(opening)
         else:
             adopt_client(self._client)

@@ -17,7 +17,14 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import Request, make_filters, manifest_path, single_error, tell_endpoint
+from aios3sync.assembly import (
+    Request,
+    make_filters,
+    manifest_path,
+    single_error,
+    tell_endpoint,
+    useless_rules,
+)
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
@@ -154,6 +161,8 @@ class _Verification:
             await spool.close()
         for target in extras:
             self._extra(target)
+        if text := useless_rules(self._filters):
+            self._request.on_event(events.Warned(text))
 
     async def _pairs(self, store: ObjectStore, spool: Spool) -> AsyncIterator[tuple[Any, Any]]:
         walk = Walk(

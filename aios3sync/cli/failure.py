@@ -19,6 +19,7 @@ __all__ = (
     "message_of",
     "stopping_text",
     "tell",
+    "tell_lost",
     "tell_stopping",
     "tell_usage",
 )
@@ -72,6 +73,12 @@ def tell_stopping(number: int) -> None:
     with suppress(OSError):
         start = "\n" if number == signal.SIGINT and sys.stderr.isatty() else ""
         print(f"{start}aios3sync: {stopping_text(number)}", file=sys.stderr, flush=True)
+
+
+def tell_lost(error: OSError) -> int:
+    """Say that standard output could not be written, and return the exit code."""
+    _line(f"standard output cannot be written: {error.strerror or error}")
+    return _FAILED
 
 
 def tell_usage(error: click.ClickException) -> int:

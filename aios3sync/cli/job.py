@@ -11,8 +11,16 @@ import click
 from aios3sync.cli.document import EventLines
 from aios3sync.cli.failure import exit_code_of
 from aios3sync.cli.printing import standard_lines
+from aios3sync.errors import UsageError
 
 __all__ = ("job_command",)
+
+
+def _read_input() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror or error}") from None
 
 
 @click.command("job", short_help="Run a sync for another program: JSON in, JSON out.")
@@ -29,7 +37,7 @@ def job_command(verbose: int) -> int:
     allow.
     """
     from aios3sync.cli.execution import execute
-    from aios3sync.cli.job_document import JobError, read_job
+    from aios3sync.cli.job_document import read_job
     from aios3sync.run import Stop
     from aios3sync.session import connect
 
@@ -37,8 +45,8 @@ def job_command(verbose: int) -> int:
     out, _ = standard_lines(partial(stop.request, 13))
     view = EventLines(out, quiet=verbose < 2, verbose=verbose > 1)
     try:
-        job = read_job(sys.stdin.buffer.read())
-    except JobError as error:
+        job = read_job(_read_input())
+    except UsageError as error:
         view.fail(error)
         return exit_code_of(error)
 

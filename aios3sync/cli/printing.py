@@ -21,7 +21,10 @@ __all__ = (
     "count",
     "duration",
     "escape_json",
+    "flush_output",
     "json_bytes",
+    "lost_output",
+    "note_lost",
     "open_missing_streams",
     "printable",
     "size_text",
@@ -49,12 +52,45 @@ def _with_readable_numbers(value: Any) -> Any:
     return to_json(value) if type(value) is int else value
 
 
+_lost: list[OSError] = []
+"""Why standard output could not be written, since :func:`open_missing_streams`; the first one counts."""
+
+
+def lost_output() -> OSError | None:
+    """Why standard output could not be written, ``None`` if all of it was."""
+    return _lost[0] if _lost else None
+
+
+def flush_output() -> None:
+    """Hand over what was printed by other means than :class:`Lines`; a loss is remembered, not raised."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        note_lost(error)
+
+
+def note_lost(error: OSError) -> None:
+    """Remember that standard output could not be written."""
+    _lost.append(error)
+    _drop(sys.stdout)
+
+
+def _drop(stream: TextIO) -> None:
+    # What is still buffered must go somewhere, or the interpreter complains about it at its end.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 class Lines:
     """Writes lines to a stream of the process, in bytes, so that any name can be written in any locale.
 
+    What is written after a loss is dropped; the loss of standard output is remembered by :func:`lost_output`.
+
     Args:
         stream: standard output or standard error.
-        on_lost: called once when nobody reads the stream any more; what is written later is dropped.
+        on_lost: called once when nobody reads the stream any more, as behind ``| head``. Where it cannot be
+            written for another reason, such as a full disk, the work goes on: what it does is still wanted.
     """
 
     def __init__(self, stream: TextIO, on_lost: Callable[[], None] | None = None) -> None:
@@ -74,38 +110,51 @@ class Lines:
 
     def raw(self, content: bytes) -> None:
         """Write bytes as they are."""
+        if self._lost:
+            return
         try:
             self._buffer.write(content)
-        except OSError:
-            self._lose()
+        except OSError as error:
+            self._lose(error)
 
     def flush(self) -> None:
         """Hand over what was written so far."""
-        try:
-            self._buffer.flush()
-        except OSError:
-            self._lose()
-
-    def _lose(self) -> None:
         if self._lost:
             return
+        try:
+            self._buffer.flush()
+        except OSError as error:
+            self._lose(error)
+
+    def _lose(self, error: OSError) -> None:
         self._lost = True
-        # What is still buffered must go somewhere, or the interpreter complains about it at its end.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
-        if self._on_lost is not None:
+        if self._stream is sys.stdout:
+            note_lost(error)
+        else:
+            _drop(self._stream)
+        if self._on_lost is not None and isinstance(error, BrokenPipeError):
             self._on_lost()
 
 
 def open_missing_streams() -> None:
-    """Send to nowhere what a process that was started without a standard stream would write there."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - open until the process ends
+    """Give every standard stream that the process was started without a place that says so when it is used.
+
+    Their numbers are taken as well, or the next file that is opened would be standard output. What is written
+    to standard output, or read from standard input, fails then; standard error has nobody to complain to.
+    """
+    _lost.clear()
+    ways = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+    for number, (name, flags, mode) in enumerate(ways):
+        if getattr(sys, name) is not None:
+            continue
+        descriptor = os.open(os.devnull, flags)
+        if descriptor != number:
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - open until the process ends
 
 
 def standard_lines(on_lost: Callable[[], None] | None = None) -> tuple[Lines, Lines]:
     """Lines to standard output and to standard error; a lost standard error stops nothing."""
-    sys.stdout.flush()
+    flush_output()
     return Lines(sys.stdout, on_lost), Lines(sys.stderr)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Final
 
 import click
 
 import aios3sync
-from aios3sync.cli.failure import tell, tell_usage
-from aios3sync.cli.printing import open_missing_streams, printable
+from aios3sync.cli.failure import tell, tell_lost, tell_usage
+from aios3sync.cli.printing import flush_output, lost_output, note_lost, open_missing_streams, printable
 
 if TYPE_CHECKING:
     import logging
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ("program", "run")
 
 _COMMANDS: Final = ("sync", "verify", "explain", "manifest", "stats", "index", "catalog", "job")
+_LEFT: Final = 141
+"""The exit code of a program whose reader left: that of the shell for SIGPIPE."""
 
 
 class _Commands(click.Group):
@@ -47,10 +50,21 @@ def program() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; errors become one line on stderr and an exit code."""
+    """Run one command line; errors become one line on stderr and an exit code.
+
+    What could not be printed is an error too, or a script would take an empty answer for one.
+    """
     open_missing_streams()
     with _log_shown() if "-vv" in arguments else nullcontext():
-        return _run(arguments)
+        code = _run(arguments)
+    flush_output()
+    loss = lost_output()
+    if loss is None:
+        return code
+    if isinstance(loss, BrokenPipeError):  # the reader had enough, which is no news to it
+        return code or _LEFT
+    failed = tell_lost(loss)
+    return code or failed
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -64,6 +78,9 @@ def _run(arguments: Sequence[str]) -> int:
     except click.Abort:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
+        if isinstance(error, OSError) and _is_of_click(error):
+            note_lost(error)  # it could not print its help: that is told at the end
+            return 0
         return tell(error, verbose="-vv" in arguments)
     return int(code or 0)
 
@@ -72,6 +89,12 @@ def _escaped(record: logging.LogRecord) -> bool:
     """A message may hold what an endpoint said."""
     record.msg, record.args = printable(record.getMessage()), ()
     return True
+
+
+def _is_of_click(error: BaseException) -> bool:
+    """Whether click itself raised it, and not a command of ours."""
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == "click"
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import os
 import sys
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 
 from aios3sync.core.filters import read_rules
+from aios3sync.core.lines import lines_of
 from aios3sync.errors import UsageError
 from aios3sync.fieldtypes import parse_seconds, parse_size
 
@@ -73,34 +73,45 @@ def http_date(text: str) -> str:
     raise click.BadParameter(f"{text!r} is not a date; write for example 2027-01-31T12:00:00Z")
 
 
-def read_lines(option: str, path: str) -> list[str]:
-    """The lines of a text file that an option names; ``-`` is standard input.
+def read_lines(option: str, path: str) -> tuple[list[str], bool]:
+    """The lines of a text file that an option names, and whether NUL ends them; ``-`` is standard input.
 
-    Bytes that are no UTF-8 are kept as file names keep them.
+    See :mod:`aios3sync.core.lines` for encodings and ends of lines.
 
     Raises:
         UsageError: it cannot be read.
     """
-    return os.fsdecode(_read(option, path)).splitlines()
+    try:
+        return lines_of(_read(option, path))
+    except UnicodeError:
+        raise UsageError(
+            f"{option}: {path!r} is broken or unmarked UTF-16 or UTF-32; save it as UTF-8"
+        ) from None
 
 
 def _read(option: str, path: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter for a path that holds NUL
+        error = error if isinstance(error, OSError) else OSError(None, str(error))
         reason = error.strerror or type(error).__name__
         raise UsageError(f"{option}: {path!r} cannot be read: {reason}; name a file") from error
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """The file names of ``--files-from``: one a line; empty lines and ``#`` comments are nothing."""
-    lines = read_lines("--files-from", path)
+    """The file names of ``--files-from``: one a line; empty lines and ``#`` comments are nothing.
+
+    Where NUL ends the names, each is a name as it is.
+    """
+    lines, is_literal = read_lines("--files-from", path)
+    if is_literal:
+        return tuple(line for line in lines if line)
     return tuple(line for line in lines if line.strip() and not line.startswith("#"))
 
 
 def rules_of_file(path: str) -> list[tuple[str, str, str]]:
     """The filter rules of ``--exclude-from``."""
-    rules = read_rules(read_lines("--exclude-from", path), path)
+    rules = read_rules(read_lines("--exclude-from", path)[0], path)
     return [("include" if rule.include else "exclude", rule.pattern, rule.origin) for rule in rules]
 
 

@@ -60,7 +60,7 @@ def stats_lines(stats: BucketStats, width: int, *, color: bool = False, plain: b
     )
     with console.capture() as capture:
         console.print(stats_tables(stats, width, plain=plain))
-    lines = capture.get().splitlines()
+    lines = capture.get().removesuffix("\n").split("\n")
     return [line.rstrip() for line in lines] if not color else lines
 
 

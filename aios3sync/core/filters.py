@@ -4,6 +4,10 @@ The rules are those of ``aws s3 sync``: ordered, every rule is tried, the last o
 key that no rule matches is visible. ``*`` matches any text, ``/`` included, ``?`` one character, ``[abc]``
 and ``[!abc]`` one of (or none of) the characters.
 (https://docs.aws.amazon.com/cli/latest/reference/s3/#use-of-exclude-and-include-filters)
+
+Patterns that aws takes and that match nothing there have the meaning that their authors had in mind, see
+:func:`meanings`. Matching takes time in proportion to key and pattern: ``fnmatch`` translates each ``*`` so
+that it never takes back what it matched.
 """
 
 from __future__ import annotations
@@ -17,20 +21,28 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aios3sync.core.gitignore import IgnoreTree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-__all__ = ("Filters", "IgnoreTree", "OwnFiles", "Rule", "make_rules", "read_rules")
+__all__ = ("Filters", "IgnoreTree", "OwnFiles", "Rule", "make_rules", "meanings", "read_rules")
 
 _WILDCARDS: Final = frozenset("*?[")
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One include or exclude rule; ``origin`` tells a person where it came from."""
+    """One include or exclude rule.
+
+    Attributes:
+        include: whether it shows or hides what it matches.
+        pattern: as it was written.
+        origin: tells a person where it came from.
+        further: patterns that it means as well.
+    """
 
     include: bool
     pattern: str
     origin: str = ""
+    further: tuple[Rule, ...] = field(default=(), repr=False)
     _match: re.Pattern[str] = field(init=False, repr=False, compare=False)
     _covers: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
     _literal: str = field(init=False, repr=False, compare=False)
@@ -45,18 +57,22 @@ class Rule:
 
     def matches(self, key: str) -> bool:
         """Whether the rule speaks of this key."""
-        return self._match.match(key) is not None
+        if self._match.match(key) is not None:
+            return True
+        return bool(self.further) and any(rule.matches(key) for rule in self.further)
 
     def covers(self, directory: str) -> bool:
         """Whether the rule surely matches every key below ``directory`` (which ends in ``/``)."""
-        return self._covers is not None and self._covers.match(directory) is not None
+        if self._covers is not None and self._covers.match(directory) is not None:
+            return True
+        return any(rule.covers(directory) for rule in self.further)
 
     def may_match_below(self, directory: str) -> bool:
         """Whether the rule can match any key below ``directory`` (which ends in ``/``)."""
         literal = self._literal
-        if literal == self.pattern:
-            return literal.startswith(directory)
-        return literal.startswith(directory) or directory.startswith(literal)
+        if literal.startswith(directory) or (literal != self.pattern and directory.startswith(literal)):
+            return True
+        return any(rule.may_match_below(directory) for rule in self.further)
 
     def __str__(self) -> str:
         words = f"{'include' if self.include else 'exclude'} {self.pattern!r}"
@@ -68,6 +84,31 @@ def _unanchored(pattern: str) -> str:
     translated = fnmatch.translate(pattern)
     end = translated.rfind(")")
     return translated[: end + 1]
+
+
+def meanings(pattern: str, roots: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a pattern means besides what it matches as it stands.
+
+    * ``./cache/*`` and ``/cache/*`` begin at the source, as does an absolute path inside of it;
+    * ``cache/`` is all that is in that directory;
+    * ``cache``, without any wildcard, is that file, or all that is in the directory of that name.
+
+    What the pattern matches as it stands it goes on matching: an object may have such a key.
+
+    Args:
+        pattern: as it was written.
+        roots: absolute paths of the source.
+    """
+    root = next((root for root in roots if pattern.startswith(f"{root.rstrip('/')}/")), "")
+    short = pattern[len(root.rstrip("/")) :].lstrip("/") if root else pattern.lstrip("/")
+    while short.startswith("./"):
+        short = short[2:].lstrip("/")
+    found = [short]
+    if short.endswith("/"):
+        found.append(f"{short}*")
+    elif short and _WILDCARDS.isdisjoint(short):
+        found.append(f"{short}/*")
+    return tuple(meaning for meaning in found if meaning not in ("", pattern))
 
 
 def read_rules(lines: Iterable[str], origin: str) -> list[Rule]:
@@ -116,6 +157,10 @@ class Filters:
     files: frozenset[str] | None = None
     ignored: IgnoreTree | None = None
     own: tuple[OwnFiles, ...] = ()
+    _unmatched: set[int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_unmatched", set(range(len(self.rules))))
 
     @property
     def trivial(self) -> bool:
@@ -144,7 +189,24 @@ class Filters:
 
     def deciding_rule(self, key: str) -> Rule | None:
         """The last include or exclude rule that matches, or ``None``."""
-        return next((rule for rule in reversed(self.rules) if rule.matches(key)), None)
+        for place in range(len(self.rules) - 1, -1, -1):
+            if self.rules[place].matches(key):
+                if self._unmatched:
+                    self._note(key, place)
+                return self.rules[place]
+        return None
+
+    def _note(self, key: str, decided: int) -> None:
+        """Remember which rules match a key; those after the one that decided were asked, and do not."""
+        # A copy: the walk asks in another thread than the listing.
+        for place in tuple(self._unmatched):
+            if place == decided or (place < decided and self.rules[place].matches(key)):
+                self._unmatched.discard(place)
+
+    @property
+    def unmatched(self) -> list[Rule]:
+        """The rules that have matched nothing, and would have: no directory was left out for others."""
+        return [self.rules[place] for place in sorted(self._unmatched)]
 
     def may_contain(self, directory: str) -> bool:
         """Whether any visible key can be below ``directory`` (ending in ``/``); False prunes the walk.
@@ -157,8 +219,15 @@ class Filters:
             if rule.include and rule.may_match_below(directory):
                 return True
             if not rule.include and rule.covers(directory):
+                self._note_unseen(directory)
                 return False
         return True
+
+    def _note_unseen(self, directory: str) -> None:
+        """Rules may match below a directory that is not entered: none is called useless for it."""
+        for place in tuple(self._unmatched):
+            if self.rules[place].may_match_below(directory):
+                self._unmatched.discard(place)
 
     def explain(self, key: str) -> str:
         """Why the key is visible or hidden, in words."""
@@ -174,9 +243,16 @@ class Filters:
         return f"visible by {deciding}" if deciding is not None else "visible: no rule matches"
 
 
-def make_rules(rules: Iterable[tuple[str, ...]]) -> tuple[Rule, ...]:
-    """Rules from ``("include" | "exclude", pattern)``; a third text tells where a rule came from."""
-    return tuple(
-        Rule(kind == "include", pattern, origin[0] if origin else f"--{kind}")
-        for kind, pattern, *origin in rules
-    )
+def make_rules(rules: Iterable[tuple[str, ...]], roots: Sequence[str] = ()) -> tuple[Rule, ...]:
+    """Rules from ``("include" | "exclude", pattern)``; a third text tells where a rule came from.
+
+    Args:
+        rules: in the order in which they are tried.
+        roots: absolute paths of the source, see :func:`meanings`.
+    """
+    made = []
+    for kind, pattern, *origin in rules:
+        include = kind == "include"
+        further = tuple(Rule(include, meaning) for meaning in meanings(pattern, roots))
+        made.append(Rule(include, pattern, origin[0] if origin else f"--{kind}", further))
+    return tuple(made)

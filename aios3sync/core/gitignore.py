@@ -34,21 +34,11 @@ _CLASSES: Final = {
     "upper": string.ascii_uppercase,
     "xdigit": string.hexdigits,
 }
-_LINE = re.compile(r"(?:\#.*|(?P<negated>!?)(?P<body>(?:\\.|[^\\]|\\\Z)*?) *)\Z", re.DOTALL)
-_TOKEN = re.compile(
-    r"""(?P<any_start>(?:(?<=/)|\A)\*{2,}/)     # "**/": nothing, or directories
-      | (?P<any_end>(?:(?<=/)|\A)\*{2,}\Z)      # "/**": everything below
-      | (?P<star>\*+)
-      | (?P<one>\?)
-      | \[(?P<negated>[!^]?+)(?P<set>\]?+(?:\[:[^\]]*:\]|\\.|[^\]\\])*+)\]
-      | \\(?P<escaped>.)
-      | (?P<broken>[\[\\])                      # never closed: git lets the pattern match nothing
-      | (?P<literal>.)
-    """,
-    re.DOTALL | re.VERBOSE,
-)
-_WILDCARDS: Final = {"any_start": "(?:.*/)?", "any_end": ".*", "star": "[^/]*", "one": "[^/]"}
-_MEMBER = re.compile(r"\[:(?P<name>[^\]]*):\]|\\?(?P<low>.)(?:-\\?(?P<high>.))?", re.DOTALL)
+_STAR: Final = "*"
+_DIRECTORIES: Final = "**/"
+_EVERYTHING: Final = "**"
+_ANY: Final = "(?:[^/]*/)"
+"""One directory of a path."""
 
 
 class _Line(NamedTuple):
@@ -70,8 +60,16 @@ class IgnoreTree:
     def __init__(self) -> None:
         self._files: dict[str, list[_Line]] = {}
 
+    def read(self, directory: str, content: bytes) -> None:
+        """Read the ``.gitignore`` of ``directory`` (empty for the root, else ending in ``/``).
+
+        As git does: LF alone ends a line (a CR before it is left out), and the mark of UTF-8 is no letter.
+        """
+        text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+        self.add(directory, text.split("\n"))
+
     def add(self, directory: str, lines: Iterable[str]) -> None:
-        """Read the ``.gitignore`` of ``directory`` (empty for the root, else ending in ``/``)."""
+        """Take the lines of the ``.gitignore`` of ``directory``."""
         read = (_read_line(line) for line in lines)
         self._files[directory] = [line for line in read if line is not None][::-1]
 
@@ -119,47 +117,143 @@ def _as_bytes(text: str) -> str:
 
 def _read_line(line: str) -> _Line | None:
     """The rule of one line, or ``None`` if it is blank, a comment, or can match nothing."""
-    text = _LINE.match(line.removesuffix("\n").removesuffix("\r"))
-    if text is None or text["negated"] is None:
+    text = line.removesuffix("\n").removesuffix("\r")
+    if text.startswith("#"):
         return None
-    body = text["body"]
+    negated = text.startswith("!")
+    body = _trimmed(text[negated:])
     directories_only = body.endswith("/")
     body = body.removesuffix("/")
     if not body or (pattern := _translate(_as_bytes(body.removeprefix("/")))) is None:
         return None
-    return _Line(not text["negated"], directories_only, "/" not in body, re.compile(pattern, re.DOTALL))
+    return _Line(not negated, directories_only, "/" not in body, re.compile(pattern, re.DOTALL))
+
+
+def _trimmed(text: str) -> str:
+    """Without the spaces at its end; the first of them stays where a backslash protects it."""
+    stripped = text.rstrip(" ")
+    backslashes = len(stripped) - len(stripped.rstrip("\\"))
+    return stripped + " " if backslashes % 2 and len(stripped) < len(text) else stripped
+
+
+# Patterns become regular expressions that are matched in time proportional to the path and the pattern. Each
+# wildcard takes the shortest text that lets what follows it match, up to the next wildcard, and never takes
+# it back (an atomic group): if the whole can match at all, it can with the earliest place of each piece. That
+# holds for ``*`` because what stands between two of them has a fixed length and lies in one directory or ends
+# at a slash that no ``*`` can pass, and for ``**`` because whole directories stand between two of them. Only
+# the last wildcard looks for the place that ends with the path.
 
 
 def _translate(pattern: str) -> str | None:
     """A regular expression for a whole path, or ``None`` where git matches nothing."""
-    parts = []
-    for token in _TOKEN.finditer(pattern):
-        kind = token.lastgroup
-        if kind == "broken":
-            return None
-        if kind == "set":
-            members = _members(token["set"], negated=bool(token["negated"]))
-            if members is None:
-                return None
-            parts.append(members)
-        elif kind in ("escaped", "literal"):
-            parts.append(re.escape(token[kind]))
-        elif kind is not None:
-            parts.append(_WILDCARDS[kind])
-    return "".join(parts)
+    atoms = _atoms(pattern)
+    if atoms is None:
+        return None
+    expression, block, is_first = "", list[str](), True
+    for atom in atoms:
+        if atom not in (_DIRECTORIES, _EVERYTHING):
+            block.append(atom)
+            continue
+        piece = _block(block, is_last=False)
+        expression += piece if is_first else f"(?>{_ANY}*?{piece})"
+        block, is_first = [], False
+        if atom == _EVERYTHING:
+            return expression + ".*"
+    last = _block(block, is_last=True)
+    return expression + (last if is_first else f"{_ANY}*{last}")
 
 
-def _members(text: str, *, negated: bool) -> str | None:
-    """A set of bytes as a regular expression; it never holds ``/``. ``None`` for an unknown class."""
-    members: set[str] = set()
-    for item in _MEMBER.finditer(text):
-        if item["name"] is not None:
-            if item["name"] not in _CLASSES:
-                return None
-            members.update(_CLASSES[item["name"]])
+def _block(atoms: list[str], *, is_last: bool) -> str:
+    """The expression of what stands between two ``**``; only the last one of a pattern ends with the path."""
+    pieces: list[list[str]] = [[]]
+    for atom in atoms:
+        if atom == _STAR:
+            pieces.append([])
         else:
-            low, high = item["low"], item["high"] or item["low"]
-            members.update(low, map(chr, range(ord(low), ord(high) + 1)))
+            pieces[-1].append(atom)
+    first, *further = ("".join(piece) for piece in pieces)
+    if is_last and further:
+        return first + "".join(f"(?>[^/]*?{piece})" for piece in further[:-1]) + f"[^/]*{further[-1]}"
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in further)
+
+
+def _atoms(pattern: str) -> list[str] | None:
+    """The pieces of a pattern: ``*``, ``**/`` and ``**`` as they are, all else as expressions of one byte.
+
+    ``None`` where git lets the pattern match nothing: a set that is never closed, an unknown class, a
+    backslash at the end.
+    """
+    atoms: list[str] = []
+    place, end = 0, len(pattern)
+    while place < end:
+        letter = pattern[place]
+        if letter == "*":
+            atom, place = _stars(pattern, place)
+            atoms.append(atom)
+        elif letter == "[":
+            found = _set_at(pattern, place)
+            if found is None:
+                return None
+            atoms.append(found[0])
+            place = found[1]
+        elif letter == "\\":
+            if place + 1 == end:
+                return None
+            atoms.append(re.escape(pattern[place + 1]))
+            place += 2
+        else:
+            atoms.append("[^/]" if letter == "?" else re.escape(letter))
+            place += 1
+    return atoms
+
+
+def _stars(pattern: str, start: int) -> tuple[str, int]:
+    """The wildcard at ``start``, and where it ends: two stars are special as a whole directory only."""
+    end = start
+    while pattern[end : end + 1] == "*":
+        end += 1
+    is_directory = end - start > 1 and (start == 0 or pattern[start - 1] == "/")
+    if is_directory and pattern[end : end + 1] == "/":
+        return _DIRECTORIES, end + 1
+    return (_EVERYTHING if is_directory and end == len(pattern) else _STAR), end
+
+
+def _set_at(pattern: str, start: int) -> tuple[str, int] | None:
+    """The set of bytes at ``start`` as an expression, and where it ends; read as ``wildmatch.c`` does."""
+    place = start + 1
+    negated = pattern[place : place + 1] in ("!", "^")
+    place += negated
+    first, previous, close = place, "", -1
+    members: set[str] = set()
+    while (letter := pattern[place : place + 1]) and (letter != "]" or place == first):
+        after = pattern[place + 1 : place + 2]
+        if letter == "\\":
+            letter, place = after, place + 1
+        elif letter == "-" and previous and after not in ("", "]"):
+            place += 1 + (after == "\\")
+            high = pattern[place : place + 1]
+            if high:
+                members.update(map(chr, range(ord(previous), ord(high) + 1)))
+            previous, place = "", place + 1
+            continue
+        elif letter == "[" and after == ":":
+            close = close if close > place + 1 else pattern.find("]", place + 2)
+            if close < 0:
+                return None
+            if close > place + 2 and pattern[close - 1] == ":":
+                named = _CLASSES.get(pattern[place + 2 : close - 1])
+                if named is None:
+                    return None
+                members.update(named)
+                previous, place = "", close + 1
+                continue
+        members.update(letter)
+        previous, place = letter, place + 1
+    return (_expression(members, negated=negated), place + 1) if letter else None
+
+
+def _expression(members: set[str], *, negated: bool) -> str:
+    """A set of bytes; it never holds ``/``."""
     if negated:
         members = set(map(chr, range(256))) - members
     members.discard("/")

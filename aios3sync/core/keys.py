@@ -15,7 +15,6 @@ __all__ = (
     "fits_xml",
     "key_problem",
     "nfc",
-    "pattern_of_undecodable",
 )
 
 MAX_KEY_BYTES: Final = 1024
@@ -94,26 +93,3 @@ def fits_xml(key: str) -> bool:
 def nfc(key: str) -> str:
     """The key in Unicode normal form C, to find names that look the same but are other bytes."""
     return key if key.isascii() else unicodedata.normalize("NFC", key)
-
-
-def pattern_of_undecodable(path: str) -> re.Pattern[str]:
-    """A pattern for the keys that other tools may have made of a path that is not valid UTF-8.
-
-    Undecodable bytes stand for up to four characters each: nothing, a replacement character, a Latin-1
-    letter, an escape such as ``%FF``; a run of them may become one character. What else is not ASCII is
-    itself, or was read as Latin-1 or escaped along with them. What matches, or is below it, must not be
-    deleted.
-    """
-    parts = re.split("([\udc80-\udcff]+|[\x80-\ud7ff\ue000-\U0010ffff]+)", path)
-    return re.compile("".join(map(_spellings, parts)) + r"(?:/.*)?", re.DOTALL)
-
-
-def _spellings(part: str) -> str:
-    if part.isascii():
-        return re.escape(part)
-    if "\udc80" <= part[0] <= "\udcff":
-        return f".{{0,{4 * len(part)}}}"
-    stored = part.encode("utf-8", "surrogatepass")
-    # 0x80 to 0x9f are letters in Windows-1252 and controls in Latin-1.
-    latin = "".join(re.escape(chr(byte)) if byte >= 0xA0 else "." for byte in stored)
-    return f"(?:{re.escape(part)}|{latin}|(?i:{''.join(f'%{byte:02x}' for byte in stored)}))"

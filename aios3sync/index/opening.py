@@ -10,11 +10,11 @@ import re
 from typing import Final
 from urllib.parse import unquote
 
-import platformdirs
 from anyio import to_thread
 
 from aios3sync.errors import UsageError
 from aios3sync.index.protocol import IndexBackend
+from aios3sync.state import NO_STATE, state_directory
 
 __all__ = ("MAIN", "default_database", "open_backend", "refuse_absent")
 
@@ -25,8 +25,14 @@ _POSTGRES: Final = frozenset({"postgres", "postgresql"})
 
 
 def default_database() -> str:
-    """The file that is used where no database was named."""
-    directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
+    """The file that is used where no database was named.
+
+    Raises:
+        UsageError: there is no place for one.
+    """
+    directory = state_directory()
+    if directory is None:
+        raise UsageError(f"the index has no place: {NO_STATE}, or name a database, e.g. sqlite:///objects.db")
     return os.path.join(directory, "index.sqlite")
 
 

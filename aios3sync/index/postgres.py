@@ -169,7 +169,7 @@ def without_password(url: str) -> str:
 
 def _line(error: BaseException) -> str:
     text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return text.partition("\n")[0].rstrip() if text else type(error).__name__
 
 
 # Running steps

@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-import platformdirs
-
 from aios3sync.core.filters import OwnFiles
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.document import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
+from aios3sync.state import NO_STATE, state_directory
 
 __all__ = (
     "begin_anew",
@@ -39,9 +38,9 @@ _MADE_BESIDE: Final = (
 
 
 def default_path(binding: Binding) -> str:
-    """Where the manifest of a pair is kept unless a caller says otherwise."""
-    directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
-    return os.path.join(directory, f"{binding.digest()}.sqlite")
+    """Where the manifest of a pair is kept unless a caller says otherwise; empty where there is no place."""
+    directory = state_directory()
+    return os.path.join(directory, f"{binding.digest()}.sqlite") if directory else ""
 
 
 def lock_path(manifest_path: str) -> str:
@@ -60,9 +59,11 @@ def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
     Where the manifest is a symbolic link, SQLite keeps its journals beside what the link leads to.
 
     Args:
-        manifest_path: absolute; need not exist.
+        manifest_path: absolute; need not exist. Empty where there is none.
         root: the source, absolute.
     """
+    if not manifest_path:
+        return ()
     places = [manifest_path]
     if os.path.islink(manifest_path):
         places.append(os.path.realpath(manifest_path))
@@ -97,8 +98,10 @@ def refuse_foreign(path: str) -> None:
     """Make sure that ``path`` is free or a manifest, before anything is made beside it. Blocks.
 
     Raises:
-        ManifestError: it is somebody else's file, or a directory.
+        ManifestError: it is somebody else's file, or a directory, or empty: there is no place.
     """
+    if not path:
+        raise ManifestError(f"{NO_STATE}, or name a place with --manifest")
     if os.path.isdir(path):
         raise ManifestError(f"the manifest {path!r} is a directory; name a file")
     try:

@@ -354,7 +354,7 @@ def _show_later_columns(connection: sqlite3.Connection) -> None:
 def _is_local(path: str) -> bool:
     """Whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
     try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
+        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").split("\n")[:-1]
     except OSError:
         return True
     real = os.path.realpath(path or "/")

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from contextlib import closing
 
-import platformdirs
+from aios3sync.state import state_directory
 
 __all__ = ("count_call", "counted")
 
@@ -29,7 +29,11 @@ _READ = "SELECT hits, misses FROM calls WHERE endpoint = ? AND bucket = ? AND pa
 
 def count_call(endpoint: str, bucket: str, path: str, *, hit: bool | None) -> tuple[int, int]:
     """Count one call and return hits and misses so far; ``None`` counts nothing."""
-    place = os.path.join(platformdirs.user_state_dir("aios3sync", appauthor=False), "stats.sqlite")
+    here = (int(hit), int(not hit)) if hit is not None else (0, 0)
+    directory = state_directory()
+    if directory is None:
+        return here
+    place = os.path.join(directory, "stats.sqlite")
     try:
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         with closing(sqlite3.connect(place, timeout=1.0, isolation_level=None)) as database:
@@ -41,7 +45,7 @@ def count_call(endpoint: str, bucket: str, path: str, *, hit: bool | None) -> tu
             row = database.execute(_READ, (endpoint, bucket, path)).fetchone()
     except (OSError, sqlite3.Error) as error:
         _LOG.debug("hits and misses are not counted: %s", error)
-        return (int(hit), int(not hit)) if hit is not None else (0, 0)
+        return here
     return (row[0], row[1]) if row else (0, 0)
 
 

@@ -287,6 +287,7 @@ def test_a_reader_that_leaves_ends_the_run_without_a_traceback(
 
 
 def test_standard_streams_that_are_closed_stop_nothing(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
-    command = ["sh", "-c", '"$@" >&- 2>&-', "sh", *cli.command("sync", tree, bucket.url())]
-    assert subprocess.run(command, env=cli.environment, timeout=30, check=False).returncode == 0
+    command = ["sh", "-c", '"$@" >&- 2>&- <&-', "sh", *cli.command("sync", tree, bucket.url())]
+    ended = subprocess.run(command, env=cli.environment, timeout=30, check=False)
+    assert ended.returncode == 1, "what should have been printed is lost"
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import time
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.filters import Filters, IgnoreTree, OwnFiles, Rule, make_rules, read_rules
+from aios3sync.core.filters import Filters, IgnoreTree, OwnFiles, Rule, make_rules, meanings, read_rules
 
 laws = settings(deadline=None, derandomize=True, max_examples=400)
 
@@ -36,7 +37,7 @@ def visible(pairs: list[tuple[str, str]], keys: tuple[str, ...] = TREE) -> set[s
         ([("include", "*.txt"), ("exclude", "*")], set()),
         ([("include", "*.txt")], set(TREE)),
         ([("exclude", ".git/*")], {"foo.txt", "bar.txt", "baz.jpg"}),
-        ([("exclude", ".git")], set(TREE)),
+        ([("exclude", ".git")], {"foo.txt", "bar.txt", "baz.jpg"}),  # aws hides nothing, which nobody means
         (
             [("exclude", "*.txt"), ("include", "foo.txt"), ("exclude", "f*")],
             set(TREE) - {"foo.txt", "bar.txt"},
@@ -211,3 +212,108 @@ def test_rules_are_values() -> None:
     assert Rule(True, "*.py") != Rule(False, "*.py")
     assert [str(rule) for rule in make_rules([("include", "a")])] == ["include 'a' (--include)"]
     assert str(Rule(False, "a")) == "exclude 'a'"
+
+
+# What aws users mean
+
+FILES = ("a.txt", "cache/x", "sub/cache/y", "sub/a.txt", ".git/config", "sub/.git/config", "cached")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hidden"),
+    [
+        ("cache/*", {"cache/x"}),
+        ("./cache/*", {"cache/x"}),
+        (".//cache/*", {"cache/x"}),
+        ("././cache/*", {"cache/x"}),
+        ("/cache/*", {"cache/x"}),
+        ("//cache/*", {"cache/x"}),
+        ("cache/", {"cache/x"}),
+        ("./cache/", {"cache/x"}),
+        ("cache", {"cache/x"}),
+        ("/cache", {"cache/x"}),
+        ("/home/me/data/cache/*", {"cache/x"}),
+        ("/home/me/data/cache/", {"cache/x"}),
+        ("/home/me/data/./cache", {"cache/x"}),
+        ("/real/data/sub", {"sub/cache/y", "sub/a.txt", "sub/.git/config"}),
+        ("/home/me/data-old/cache/*", set()),
+        (".git", {".git/config"}),
+        ("*/.git/", {"sub/.git/config"}),
+        ("a.txt", {"a.txt"}),
+        ("/a.txt", {"a.txt"}),
+        ("*/cache/*", {"sub/cache/y"}),
+        ("./*", set(FILES)),
+        ("./", set()),
+        ("/", set()),
+        ("cache\\*", set()),
+    ],
+)
+def test_a_pattern_that_aws_would_match_with_nothing_means_what_its_author_had_in_mind(
+    pattern: str, hidden: set[str]
+) -> None:
+    roots = ("/home/me/data", "/real/data/")
+    excluding = Filters(make_rules([("exclude", pattern)], roots))
+    assert {key for key in FILES if not excluding.visible(key)} == hidden
+    including = Filters(make_rules([("exclude", "*"), ("include", pattern)], roots))
+    assert {key for key in FILES if including.visible(key)} == hidden
+    for key in hidden:
+        directories = [key[: place + 1] for place, letter in enumerate(key) if letter == "/"]
+        assert all(map(including.may_contain, directories)), "a walk gets there"
+
+
+@laws
+@given(st.text(st.sampled_from("ab/.*?[]!"), max_size=8), st.text(st.sampled_from("ab/."), max_size=8))
+def test_what_a_pattern_matches_as_it_stands_it_still_matches_p6(pattern: str, key: str) -> None:
+    """No object that a filter hid before is shown, and deleted, because of another meaning."""
+    (rule,) = make_rules([("exclude", pattern)], ["/a"])
+    if Rule(False, pattern).matches(key):
+        assert rule.matches(key)
+    assert pattern not in meanings(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "keys", "unmatched"),
+    [
+        ([("exclude", "*.tpm")], ["a.tmp"], ["*.tpm"]),
+        ([("exclude", "*.tmp")], ["a.tmp"], []),
+        ([("exclude", "a*"), ("exclude", "*.tmp")], ["a.tmp"], []),
+        ([("exclude", "*.tmp"), ("exclude", "b*")], ["a.tmp"], ["b*"]),
+        ([("exclude", "*"), ("include", "*.jpg")], ["a.jpg"], []),
+        ([("include", "*.jpg"), ("exclude", "*")], ["a.gif"], ["*.jpg"]),
+        ([("exclude", "x"), ("exclude", "x")], ["y"], ["x", "x"]),
+        ([("exclude", "x"), ("exclude", "x")], ["x"], []),
+        ([("exclude", "/cache/*")], ["cache/x"], []),
+    ],
+)
+def test_rules_that_matched_nothing_are_known(
+    pairs: list[tuple[str, str]], keys: list[str], unmatched: list[str]
+) -> None:
+    filters = Filters(make_rules(pairs))
+    for key in keys:
+        filters.visible(key)
+    assert [rule.pattern for rule in filters.unmatched] == unmatched
+
+
+def test_no_rule_is_called_useless_for_a_directory_that_was_not_entered() -> None:
+    pairs = [("exclude", "*.tmp"), ("exclude", "other/x"), ("exclude", "dir/*")]
+    filters = Filters(make_rules(pairs))
+    assert not filters.may_contain("dir/")
+    assert [rule.pattern for rule in filters.unmatched] == ["other/x"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [
+        ("*a" * 500 + "b", "a" * 1024),
+        ("*" * 5000 + "b", "a" * 1024),
+        ("?*" * 500 + "b", "a" * 1024),
+        ("[ab]*" * 500 + "c", "ab" * 512),
+        ("*a" * 500 + "b*", "a" * 1023 + "/"),
+    ],
+)
+def test_no_pattern_takes_long_whatever_the_key(pattern: str, key: str) -> None:
+    began = time.process_time()
+    (rule,) = make_rules([("exclude", pattern)])
+    assert not rule.matches(key)
+    assert not rule.covers(f"{key}/")
+    assert time.process_time() - began < 5

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from aios3sync.core.gitignore import IgnoreTree
+from aios3sync.core.gitignore import IgnoreTree, _atoms, _translate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,3 +184,63 @@ def test_gits_own_directory_is_never_part_of_a_tree() -> None:
         assert tree.ignores(".git/")
         assert not tree.hides(".github/workflows/x.yml")
         tree.add("", ["*.log"])
+
+
+# Time: a tree of others may hold any rule and any name.
+
+_PLAIN = {"*": "[^/]*", "**/": "(?:[^/]*/)*", "**": ".*"}
+patterns = st.text(st.sampled_from("ab*/?")).map(lambda text: text.replace("//", "/"))
+
+
+@settings(deadline=None, derandomize=True, max_examples=2000)
+@given(patterns, st.text(st.sampled_from("ab/"), max_size=12))
+@example("**/a*b", "ax/ab")
+@example("**/a*b/**/c*d", "ab/cd/ab/x/cx/cxd")
+@example("a*ab", "aaab")
+@example("**/a/b/**", "a/a/b/c")
+def test_wildcards_that_take_nothing_back_find_the_same(pattern: str, path: str) -> None:
+    """The expression of each pattern is equal to the plain one, which tries everything."""
+    atoms = _atoms(pattern)
+    assert atoms is not None
+    plain = "".join(_PLAIN.get(atom, atom) for atom in atoms)
+    compiled = re.compile(_translate(pattern) or "", re.DOTALL)
+    assert bool(compiled.fullmatch(path)) == bool(re.fullmatch(plain, path, re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("*a" * 100 + "b", "a" * 255),
+        ("/x/" + "*a" * 100 + "b", "x/" + "a" * 255),
+        ("**/a/" * 100 + "b", "a/" * 500 + "c"),
+        ("**/" + "*a" * 50 + "/" + "**/*a*a" * 20 + "b", ("a" * 100 + "/") * 10 + "c"),
+        ("*" * 5000 + "b", "a" * 255),
+        ("?*" * 200 + "b", "a" * 255),
+        ("[ab]*" * 200 + "c", "ab" * 127),
+    ],
+)
+def test_no_rule_takes_long_whatever_the_name(line: str, path: str) -> None:
+    """Trying every length of every wildcard would take longer than the age of the universe."""
+    tree = IgnoreTree()
+    began = time.process_time()
+    tree.add("", [line])
+    assert not tree.hides(path)
+    assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " " * 100_000 + "x",
+        "[" * 100_000,
+        "[:" * 50_000 + "]",
+        "[[:" * 30_000 + "]",
+        "\\ " * 50_000,
+        "[a-" * 30_000,
+    ],
+    ids=["spaces", "[", "[:", "[[:", "escaped spaces", "[a-"],
+)
+def test_no_line_takes_long_to_read(line: str) -> None:
+    began = time.process_time()
+    IgnoreTree().add("", [line])
+    assert time.process_time() - began < 5

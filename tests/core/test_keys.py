@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 import xml.parsers.expat
-from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc, pattern_of_undecodable
+from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc
 from aios3sync.errors import UsageError
 
 laws = settings(deadline=None, derandomize=True, max_examples=150)
@@ -181,60 +180,3 @@ def test_nfc_is_normal_form_c_c15(text: str) -> None:
     """Names that look the same have the same normal form."""
     assert nfc(text) == unicodedata.normalize("NFC", text)
     assert nfc(unicodedata.normalize("NFD", text)) == nfc(text)
-
-
-# Paths that are not UTF-8
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        b"caf\xe9.txt",
-        b"\xff\xfe",
-        b"d\xe4ten/m\xfcll.txt",
-        "é\U0001f600".encode() + b"\xe2\x82.txt",  # a cut sequence: Python makes one U+FFFD of two bytes
-        b"a.b[c]\xff",
-        b"tab\t\x80\x9f",
-    ],
-)
-def test_spellings_of_an_undecodable_name_are_recognised_c16_d3(raw: bytes) -> None:
-    """Whatever other tools made of the bytes, the object is taken for the file, and so is what lies below."""
-    pattern = pattern_of_undecodable(raw.decode("utf-8", "surrogateescape"))
-    spellings = [
-        raw.decode("utf-8", "replace"),
-        raw.decode("utf-8", "ignore"),
-        raw.decode("utf-8", "backslashreplace"),
-        raw.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode(),
-        raw.decode("latin-1"),
-        raw.decode("cp1252", "replace"),
-        quote(raw, safe="/[]\t"),
-        quote(raw, safe="/[]\t").lower(),
-    ]
-    for spelling in spellings:
-        assert pattern.fullmatch(spelling), spelling
-        assert pattern.fullmatch(f"{spelling}/below\n/deeper"), spelling
-
-
-@pytest.mark.parametrize(
-    "key", ["caf.tx", "cafxxxxx.txt", "xcaf\ufffd.txt", "caf\ufffd.txtx", "caf\ufffdXtxt"]
-)
-def test_other_names_are_not_taken_for_an_undecodable_one_c16(key: str) -> None:
-    """ASCII is literal: only the undecodable bytes may be spelt otherwise."""
-    assert not pattern_of_undecodable("caf\udce9.txt").fullmatch(key)
-
-
-def test_decodable_letters_stand_for_themselves_c16() -> None:
-    """A decodable letter is itself or its usual spellings, not any letter."""
-    pattern = pattern_of_undecodable("é\U0001f600\udcff")
-    assert pattern.fullmatch("é\U0001f600\ufffd")
-    assert not pattern.fullmatch("è\U0001f600\ufffd")
-
-
-@laws
-@given(st.binary(min_size=1, max_size=12))
-def test_any_bytes_have_a_pattern_c16(raw: bytes) -> None:
-    """Any name of a POSIX system gives a pattern that recognises what the usual decoders make of it."""
-    pattern = pattern_of_undecodable(raw.decode("utf-8", "surrogateescape"))
-    for errors in ("replace", "ignore", "backslashreplace"):
-        assert pattern.fullmatch(raw.decode("utf-8", errors))
-    assert pattern.fullmatch(raw.decode("latin-1"))

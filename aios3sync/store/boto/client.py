@@ -19,15 +19,17 @@ import botocore
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from anyio import move_on_after, to_thread
-from botocore.utils import parse_timestamp
+from botocore.utils import get_environ_proxies, parse_timestamp
 
 import aios3sync
+from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.confidential import keep_secret
+from aios3sync.store.credentials import clean_credentials
 from aios3sync.store.protocol import StoreCapabilities
 
 __all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
@@ -59,21 +61,28 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
     """Open the one client of a session; ``session`` brings its own profile and credentials.
 
     Raises:
-        CredentialsError: the profile does not exist or cannot be read.
-        UsageError: the CA bundle is missing, or both a session and a profile are given.
+        CredentialsError: the profile does not exist or cannot be read, or holds keys that cannot be sent.
+        UsageError: the CA bundle is missing, both a session and a profile are given, or the endpoint that the
+            session chose is no URL.
     """
     if session is not None and options.profile is not None:
         raise UsageError("profile: a session of your own brings its profile; give one of the two")
     with map_errors("opening the S3 client", ""):
         source: Any = session if session is not None else await to_thread.run_sync(_own_session, options)
+        accepted = _accepted(options.endpoint_url)
         client_context = source.client(
             "s3",
-            endpoint_url=options.endpoint_url,
+            endpoint_url=accepted,
             region_name=options.region,
             verify=options.ca_bundle or (None if options.verify_tls else False),
-            config=_config(options),
+            config=_config(options, renamed=accepted != options.endpoint_url),
         )
-        client = await client_context.__aenter__()
+        client = await _entered(client_context)
+        # Read where the client keeps them: a session that found none would look for them everywhere again.
+        signer = getattr(client, "_request_signer", None)
+        clean_credentials(getattr(signer, "_credentials", None))
+    if options.endpoint_url and accepted != options.endpoint_url:
+        _resolve_to(client, options.endpoint_url)
     try:
         make_renewable(client, chain_of(options, session))
         adopt_client(client)
@@ -84,12 +93,55 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
             await client_context.__aexit__(None, None, None)
 
 
+async def _entered(context: Any) -> Any:
+    """The client; for an endpoint that is no URL botocore raises a ValueError, whose text may hold keys."""
+    try:
+        return await context.__aenter__()
+    except ValueError as error:
+        if not str(error).startswith("Invalid endpoint"):
+            raise
+        raise UsageError(
+            "endpoint_url: the endpoint that the session was configured with is not a URL; look at "
+            "AWS_ENDPOINT_URL and at endpoint_url in the AWS configuration"
+        ) from None
+
+
+# botocore takes no host with "_", which is no name of the DNS but one of docker compose and of /etc/hosts.
+# Its client is therefore opened with another name, which is put right where a request gets its address.
+
+
+def _accepted(url: str | None) -> str | None:
+    """The URL, with ``-`` for each ``_`` of its host."""
+    host = urlsplit(url).hostname if url else None
+    if not (url and host and "_" in host):
+        return url
+    before, separator, rest = url.partition("//")
+    authority, slash, path = rest.partition("/")
+    return f"{before}{separator}{_no_underscores(authority)}{slash}{path}"
+
+
+def _no_underscores(authority: str) -> str:
+    """Each label must begin and end with a letter or a digit."""
+    return re.sub(r"_", "-", re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", "x", authority))
+
+
+def _resolve_to(client: Any, url: str) -> None:
+    def resolve(builtins: dict[str, Any], **_: Any) -> None:
+        builtins["SDK::Endpoint"] = url
+
+    client.meta.events.register("before-endpoint-resolution.s3", resolve, unique_id="aios3sync-endpoint")
+
+
 def adopt_client(client: Any) -> Any:
     """Prepare a client for BotoStore and return it: one of ours, or a caller's own, which stays open.
 
     A caller's client keeps its own retries; open it with ``retries={"total_max_attempts": 1}`` to have
     one layer of them. Preparing it twice does no harm.
+
+    Raises:
+        UsageError: the URL of its endpoint holds credentials, which would end up in logs.
     """
+    checked_endpoint(client.meta.endpoint_url, "endpoint_url")
     events = client.meta.events
     for operation in ("PutObject", "UploadPart"):
         events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
@@ -108,8 +160,11 @@ async def _keep_secret(request_signer: Any, **_: Any) -> None:
         keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
 
 
-def _config(options: ConnectOptions) -> AioConfig:
+def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
+    # Which hosts a proxy is not for (NO_PROXY) is asked with the true name.
+    proxies = get_environ_proxies(options.endpoint_url) if renamed else None
     return AioConfig(
+        proxies=proxies,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=options.workers,
         connect_timeout=options.connect_timeout,

@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.confidential import keep_secret
+from aios3sync.store.credentials import cleaned
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 
@@ -64,6 +65,7 @@ class RenewableCredentials:
 
         Raises:
             CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
+            CredentialsError: they cannot be sent, see :mod:`aios3sync.store.credentials`.
         """
         try:
             frozen = await self._found.get_frozen_credentials()
@@ -71,7 +73,7 @@ class RenewableCredentials:
             provider = getattr(self._found, "method", "unknown")
             raise CredentialRetrievalError(provider=provider, error_msg=str(error)) from error
         keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
-        return frozen
+        return _cleaned(frozen, str(self.method))
 
     async def renew(self, generation: int) -> bool:
         """Ask the chain for others than those of ``generation``; whether there are any now.
@@ -159,3 +161,12 @@ def _run(core: Any) -> Any:
     """Ask in a loop of this thread: reading files and waiting for processes stops no other."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(core.get_component("credential_provider").load_credentials())
+
+
+def _cleaned(frozen: Any, method: str) -> Any:
+    """The keys without white space around them, whatever they were read from."""
+    return frozen._replace(
+        access_key=cleaned("access_key", frozen.access_key, method),
+        secret_key=cleaned("secret_key", frozen.secret_key, method),
+        token=cleaned("token", frozen.token, method) or None,
+    )

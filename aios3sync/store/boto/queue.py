@@ -15,6 +15,7 @@ from anyio import move_on_after, to_thread
 from botocore.exceptions import NoRegionError
 
 import aios3sync
+from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.errors import (
     AccessDeniedError,
     CredentialsError,
@@ -92,6 +93,8 @@ def _client(source: Any, options: ConnectOptions, endpoint: str, region: str | N
 
 def _endpoint(url: str) -> tuple[str, str | None]:
     """The endpoint of the queue and the region that its host names."""
+    if "@" in url:
+        checked_endpoint(url, "queue_url")  # refuses credentials, and does not repeat them
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.strip("/"):
         raise UsageError(

@@ -1,0 +1,51 @@
+"""What the URL of an endpoint may be; pure, and the one rule for options, environment and configuration."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from aios3sync.errors import UsageError
+
+__all__ = ("checked_endpoint",)
+
+_URL: Final = re.compile(
+    r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
+    re.IGNORECASE,
+)
+_QUOTES: Final = "\"'"
+_EXAMPLE: Final = "http://127.0.0.1:8333"
+
+
+def checked_endpoint(text: str, origin: str) -> str:
+    """The URL that ``text`` means: white space and a pair of quotes around it are taken off.
+
+    Files of variables and secrets of containers keep both. Any host that can be looked up is taken, one with
+    ``_`` too, as docker compose names its services.
+
+    Args:
+        text: what was given.
+        origin: the option, variable or setting that it comes from.
+
+    Raises:
+        UsageError: it is no URL of HTTP, or holds credentials, which are then not repeated.
+    """
+    url = text.strip()
+    if len(url) >= 2 and url[0] == url[-1] and url[0] in _QUOTES:
+        url = url[1:-1].strip()
+    if "@" in url:
+        raise UsageError(
+            f"{origin}: the URL holds a user name or a password, which would end up in logs; leave them out "
+            "and give the keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or in a profile"
+        )
+    if "?" in url or "#" in url:
+        raise UsageError(f"{origin}: the URL holds a query or a fragment; write for example {_EXAMPLE}")
+    found = _URL.fullmatch(url)
+    if found is None or not 0 < int(found["port"] or 80) < 65_536:
+        hint = f"http://{url} or https://{url}" if _is_without_scheme(url) else _EXAMPLE
+        raise UsageError(f"{origin}: {text!r} is not a URL; write for example {hint}")
+    return url
+
+
+def _is_without_scheme(url: str) -> bool:
+    return "//" not in url and _URL.fullmatch(f"http://{url}") is not None

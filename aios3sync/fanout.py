@@ -56,12 +56,17 @@ class ListPlan:
         ordered: hand pages on in byte order, as far as the endpoint lists a single prefix so.
         byte_order: the endpoint is known to list in UTF-8 byte order, so that StartAfter may be used.
         key_after: rows of the manifest, relative keys: where a listing in byte order can be cut.
+        plain_pages: pages to ask for one after the other before parts are begun; for callers to whom
+            requests matter more than time, as splitting a short listing costs more of them than it has pages.
+            Where the byte order is not known that many pages are held until it is clear that they are not
+            listed again in parts.
     """
 
     workers: int = ADAPTIVE_WORKERS
     ordered: bool = False
     byte_order: bool = False
     key_after: KeyAfter | None = None
+    plain_pages: int = 1
 
 
 async def list_in_parts(
@@ -189,15 +194,20 @@ class _Listing:
         node.end()
 
     async def _list(self, part: Part, node: Node[TargetEntry], density: Density) -> None:
-        """List a part, or split it when its first page shows that this is worth it."""
+        """List a part, or split it when its first pages show that this is worth it."""
         reader = PageReader(self._store, part.prefix, start_after=part.after)
-        page = await self._next(reader)
-        if not (reader.ended or part.after or part.until):
-            seen = Density(part.prefix, (entry.key for entry in page.entries))
+        pages = [await self._next(reader)]
+        few = 1 if part.names else self._plan.plain_pages
+        while not (reader.ended or self._plan.byte_order) and reader.pages < few:
+            pages.append(await self._next(reader))
+        if not (reader.ended or part.after or part.until) and reader.pages >= few:
+            seen = Density(part.prefix, (entry.key for page in pages for entry in page.entries))
             if worth_splitting(part, seen) and await self._split(part, node, seen):
                 density.add(seen.keys, 1)
                 return
-        if await self._list_on(part, node, reader, page):
+        for page in pages[:-1]:
+            await self._hand_on(node, _own(part, page.entries))
+        if await self._list_on(part, node, reader, pages[-1]):
             density.add(reader.keys, part.names or 1)
 
     async def _list_on(self, part: Part, node: Node[TargetEntry], reader: PageReader, page: ListPage) -> bool:
@@ -211,7 +221,7 @@ class _Listing:
             await self._hand_on(node, _own(part, entries))
             if ended:
                 break
-            if self._plan.byte_order and reader.pages % _PATIENCE == 0:
+            if self._may_split_rest(reader.pages):
                 seen = Density(part.prefix, (entry.key for entry in entries))
                 rest = part._replace(names=0)
                 if seen.children and worth_splitting(rest, seen) and await self._split(rest, node, seen):
@@ -222,6 +232,9 @@ class _Listing:
         self._give_back(node)
         node.end()
         return True
+
+    def _may_split_rest(self, pages: int) -> bool:
+        return self._plan.byte_order and pages >= self._plan.plain_pages and pages % _PATIENCE == 0
 
     # A level: what stands directly below a prefix.
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from aios3sync.manifest.exchange import StoredManifest
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.numbers import BucketStats
+    from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.refreshing import Refreshes
+    from aios3sync.stats.sharing import SharedAnswers
     from aios3sync.store.queue import Queue
 
 __all__ = ("Session", "connect")
@@ -96,6 +98,7 @@ class Session:
         self._session = session
         self._stores = Stores(options, closing, session, client)
         self._refreshes: Refreshes | None = None
+        self._answers: SharedAnswers[BucketStats] | None = None
         self._budget = ByteBudget(options.memory)
         self.catalog_metrics: CatalogMetrics | None = None
 
@@ -342,6 +345,8 @@ class Session:
     async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
         """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
 
+        Who asks the same at the same moment shares one listing: see :mod:`aios3sync.stats.sharing`.
+
         Args:
             target: ``s3://bucket`` or ``s3://bucket/prefix``.
             index: answers in the place of a listing and of the cache, unless it is behind.
@@ -352,13 +357,26 @@ class Session:
             UsageError: the target or an option cannot be.
         """
         self._stores.access.check()
-        from aios3sync.stats.answering import Question, answer
         from aios3sync.stats.options import StatsOptions
+        from aios3sync.stats.sharing import SharedAnswers
+
+        location, chosen = Location.parse(target), StatsOptions.of(options)
+        if self._answers is None:
+            self._answers = SharedAnswers()
+        question = (location.bucket, location.prefix, chosen, index)
+        return await self._answers.ask(
+            question, lambda: self._counted(location, chosen, index), chosen.max_age
+        )
+
+    async def _counted(
+        self, location: Location, options: StatsOptions, index: ObjectIndex | None
+    ) -> BucketStats:
+        """One answer to a question for statistics."""
+        from aios3sync.stats.answering import Question, answer
         from aios3sync.stats.refreshing import Refreshes
 
-        location, chosen, counts = Location.parse(target), StatsOptions.of(options), RequestCounts()
-        payer = "requester" if chosen.request_payer else ""
-        key = {"sse_customer_key": chosen.sse_customer_key} if chosen.sse_customer_key else {}
+        counts, payer = RequestCounts(), "requester" if options.request_payer else ""
+        key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
         store = await self._stores.opener(location.bucket, counts, request_payer=payer)()
         if self._refreshes is None:
             # After the client was opened, so that the refreshes end before it is closed.
@@ -368,7 +386,7 @@ class Session:
             store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
             cache_store=store,
             prefix=location.prefix,
-            options=chosen,
+            options=options,
             endpoint=self.endpoint,
             workers=self.options.workers,
             requests=counts.requests,

@@ -240,14 +240,16 @@ def random_tree(seed: int, size: int, most: int) -> list[str]:
     known=st.sampled_from(["", "byte order", "rows"]),
     ordered=st.booleans(),
     slow=st.booleans(),
+    plain_pages=st.sampled_from([1, 1, 3]),
 )
 def test_any_tree_on_any_server_with_any_workers_is_listed_to_its_end(
-    seed: int, size: int, workers: int, order: str, known: str, *, ordered: bool, slow: bool
+    seed: int, size: int, workers: int, order: str, known: str, *, ordered: bool, slow: bool, plain_pages: int
 ) -> None:
     keys = random_tree(seed, size, min(200 * size, 8000))
     known = known if order == "bytes" and workers > 1 else ""
     plan: dict[str, Any] = {"byte_order": bool(known), "key_after": rows(keys) if known == "rows" else None}
-    found = listed(Server(keys, size, order, seed), slow=slow, workers=workers, ordered=ordered, **plan)
+    plan |= {"workers": workers, "ordered": ordered, "plain_pages": plain_pages}
+    found = listed(Server(keys, size, order, seed), slow=slow, **plan)
     if ordered and order != "bytes":
         assert sorted(set(found)) == keys  # a key that comes twice is out of order, which its reader sees
     else:

@@ -37,6 +37,8 @@ Page = list[TargetEntry]
 
 _PAGES: Final = 4
 """Pages of the listing that wait to be counted."""
+_PLAIN_PAGES: Final = 20
+"""Up to 20,000 objects a listing is as many requests as it has pages; in parts it would be more of them."""
 
 
 @asynccontextmanager
@@ -46,7 +48,11 @@ async def listed(store: ObjectStore, prefix: str, workers: int) -> AsyncIterator
     Raises:
         ListingError, StoreError: the listing is not complete; so there are no numbers.
     """
-    plan = ListPlan(workers or ADAPTIVE_WORKERS, byte_order=store.capabilities.sorted_listing)
+    plan = ListPlan(
+        workers or ADAPTIVE_WORKERS,
+        byte_order=store.capabilities.sorted_listing,
+        plain_pages=_PLAIN_PAGES,
+    )
     sending, receiving = anyio.create_memory_object_stream[Page](_PAGES)
 
     async def produce() -> None:

@@ -50,6 +50,22 @@ async def test_a_bucket_is_counted_kept_and_validated(place: Place) -> None:
     assert (await place.session.stats(place.url())).cache.state == "hit"
 
 
+async def test_callers_of_a_session_who_ask_at_the_same_moment_share_one_listing(place: Place) -> None:
+    for number in range(3):
+        await put(place, f"k{number}", b"x")
+    answers: list[Any] = []
+
+    async def ask(prefix: str) -> None:
+        answers.append(await place.session.stats(place.url(prefix)))
+
+    async with anyio.create_task_group() as tasks:
+        for prefix in ("", "", "", "k/"):
+            tasks.start_soon(ask, prefix)
+    assert sorted(stats.objects.value for stats in answers) == [0, 3, 3, 3]
+    assert len({id(stats) for stats in answers}) == 2
+    assert {stats.requests["ListObjectsV2"] for stats in answers} == {1}
+
+
 async def test_two_processes_that_count_at_once_agree_and_leave_one_whole_cache(
     place: Place, tmp_path: Path
 ) -> None:

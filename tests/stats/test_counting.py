@@ -14,9 +14,12 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.stats import answering, census
 from aios3sync.stats.census import Census, Tally, extension_of
 from aios3sync.stats.composing import added, compared
+from aios3sync.stats.counting import listed
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
 from aios3sync.stats.numbers import Folder, Number, exact, unknown
 from aios3sync.stats.sampling import Sample, quantile
+from aios3sync.store.protocol import StoreCapabilities
+from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -393,3 +396,41 @@ async def test_more_objects_than_are_held_are_listed_again_when_something_change
     found = await bench.stats()
     assert (found.cache.state, found.objects.value, found.stored_bytes.value) == ("stale", 120, 120)
     assert bench.asked["list_page"] == 2 * pages
+
+
+def trees(count: int) -> dict[str, list[str]]:
+    """So many keys, flat and in many and in few directories."""
+    return {
+        "flat": [f"{n:05}" for n in range(count)],
+        "many": [f"{n % 97:02}/{n:05}" for n in range(count)],
+        "few": [f"{n % 4}/{n % 9}/{n:05}" for n in range(count)],
+        "beside": [f"{n % 97:02}{'/' if n % 2 else '.'}{n:05}" for n in range(count)],
+    }
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["any order", "byte order"])
+@pytest.mark.parametrize("shape", trees(0))
+@pytest.mark.parametrize(("count", "pages"), [(999, 1), (3200, 4), (19_999, 20)])
+async def test_a_short_listing_costs_as_many_requests_as_it_has_pages(
+    shape: str, count: int, pages: int, *, known: bool
+) -> None:
+    keys = trees(count)[shape]
+    store = FaultyStore(
+        MemoryStore(objects=dict.fromkeys(keys, b"x"), capabilities=StoreCapabilities(sorted_listing=known))
+    )
+    async with listed(store, "", 0) as pages_of_it:
+        found = [entry.key async for page in pages_of_it for entry in page]
+    assert sorted(found) == sorted(keys)
+    assert store.calls["list_page"] == pages
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["any order", "byte order"])
+async def test_a_long_listing_is_still_split_and_complete(*, known: bool) -> None:
+    keys = [f"{n % 60:02}/{n:05}" for n in range(30_000)]
+    store = FaultyStore(
+        MemoryStore(objects=dict.fromkeys(keys, b"x"), capabilities=StoreCapabilities(sorted_listing=known))
+    )
+    async with listed(store, "", 0) as pages_of_it:
+        found = [entry.key async for page in pages_of_it for entry in page]
+    assert sorted(found) == sorted(keys)
+    assert len({key for verb, key in store.keys if verb == "list_page"}) > 1

@@ -1,0 +1,138 @@
+"""Who asks at the same moment shares one listing; who stops waiting takes nothing from the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from aios3sync.errors import UnavailableError
+from aios3sync.stats.answering import answer
+from aios3sync.stats.sharing import SharedAnswers
+from aios3sync.testing.faulty import unavailable
+from tests.stats.conftest import Bench
+
+
+class Gated:
+    """An answer that takes until it is let go; every call answers with its number."""
+
+    def __init__(self) -> None:
+        self.began: list[asyncio.Event] = [asyncio.Event() for _ in range(9)]
+        self.go: list[asyncio.Event] = [asyncio.Event() for _ in range(9)]
+        self.calls = self.running = self.most = self.cancelled = 0
+
+    async def __call__(self) -> int:
+        number = self.calls
+        self.calls += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.began[number].set()
+        try:
+            await self.go[number].wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        return number
+
+
+@pytest.fixture
+def shared() -> SharedAnswers[Any]:
+    return SharedAnswers()
+
+
+@pytest.fixture
+def gated() -> Gated:
+    return Gated()
+
+
+async def test_all_who_ask_at_the_same_moment_share_one_listing(bench: Bench, shared: Any) -> None:
+    for name in range(30):
+        await bench.put(f"k{name}")
+    found = await asyncio.gather(*(shared.ask("q", lambda: answer(bench.question())) for _ in range(20)))
+    assert bench.store.calls["list_page"] == 1
+    assert {stats.objects.value for stats in found} == {30}
+
+
+async def test_other_questions_have_answers_of_their_own(gated: Gated, shared: Any) -> None:
+    asked = [asyncio.create_task(shared.ask(question, gated)) for question in ("a", "b", "a", ("a", 1))]
+    await gated.began[2].wait()
+    for go in gated.go:
+        go.set()
+    assert await asyncio.gather(*asked) == [0, 1, 0, 2]
+
+
+async def test_who_comes_later_gets_numbers_that_began_later_and_shares_them(
+    gated: Gated, shared: Any
+) -> None:
+    """What was written before a question is in its answer; and there is one listing at a time."""
+    first = asyncio.create_task(shared.ask("q", gated))
+    await gated.began[0].wait()
+    later = [asyncio.create_task(shared.ask("q", gated)) for _ in range(5)]
+    gated.go[0].set()
+    assert await first == 0
+    await gated.began[1].wait()
+    gated.go[1].set()
+    assert await asyncio.gather(*later) == [1] * 5
+    assert gated.most == 1
+
+
+async def test_who_accepts_numbers_of_some_age_joins_those_under_way(gated: Gated, shared: Any) -> None:
+    first = asyncio.create_task(shared.ask("q", gated, 60))
+    await gated.began[0].wait()
+    young, none = (asyncio.create_task(shared.ask("q", gated, age)) for age in (60, 0))
+    for go in gated.go:
+        go.set()
+    assert list(await asyncio.gather(first, young, none)) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("leaves", [0, 1, 2])
+async def test_a_caller_who_is_cancelled_takes_nothing_from_the_others(
+    gated: Gated, shared: Any, leaves: int
+) -> None:
+    asked = [asyncio.create_task(shared.ask("q", gated)) for _ in range(3)]
+    await gated.began[0].wait()
+    asked[leaves].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked.pop(leaves)
+    gated.go[0].set()
+    assert await asyncio.gather(*asked) == [0, 0]
+    assert (gated.calls, gated.cancelled) == (1, 0)
+
+
+async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, shared: Any) -> None:
+    asked = [asyncio.create_task(shared.ask("q", gated)) for _ in range(3)]
+    await gated.began[0].wait()
+    for task in asked:
+        task.cancel()
+    assert [type(found) for found in await asyncio.gather(*asked, return_exceptions=True)] == [
+        asyncio.CancelledError
+    ] * 3
+    assert (gated.running, gated.cancelled) == (0, 1)
+    gated.go[1].set()
+    assert await shared.ask("q", gated) == 1
+
+
+async def test_callers_who_leave_before_it_begins_cost_no_answer(gated: Gated, shared: Any) -> None:
+    first = asyncio.create_task(shared.ask("q", gated))
+    await gated.began[0].wait()
+    waiting = asyncio.create_task(shared.ask("q", gated))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    gated.go[0].set()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert (await first, gated.calls) == (0, 1)
+    gated.go[1].set()
+    assert await shared.ask("q", gated) == 1
+
+
+async def test_an_error_is_everybodys_and_is_not_kept(bench: Bench, shared: Any) -> None:
+    fault = bench.store.on("list_page", error=unavailable())
+    ask: Callable[[], Awaitable[Any]] = lambda: shared.ask("q", lambda: answer(bench.question()))  # noqa: E731
+    found = await asyncio.gather(*(ask() for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in found] == [UnavailableError] * 3
+    assert (bench.store.calls["list_page"], fault.times) == (1, 0)
+    assert (await ask()).objects.value == 0

@@ -74,9 +74,10 @@ async def connect(
     async with AsyncExitStack() as closing:
         opened = Session(options, closing, session, client)
         try:
-            yield opened
+            async with opened._background:  # noqa: SLF001 - the two are one
+                yield opened
         finally:
-            opened._stores.access.close()  # noqa: SLF001 - the two are one
+            opened._stores.access.close()  # noqa: SLF001 - what works on behind the block may still ask
 
 
 def _unheard(warning: str) -> None:
@@ -95,6 +96,7 @@ class Session:
     ) -> None:
         self.options = options
         self._closing = closing
+        self._background = AsyncExitStack()  # ends before requests are refused and the client is closed
         self._session = session
         self._stores = Stores(options, closing, session, client)
         self._refreshes: Refreshes | None = None
@@ -379,9 +381,8 @@ class Session:
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
         store = await self._stores.opener(location.bucket, counts, request_payer=payer)()
         if self._refreshes is None:
-            # After the client was opened, so that the refreshes end before it is closed.
             self._refreshes = Refreshes()
-            self._closing.push_async_exit(self._refreshes.close)
+            self._background.push_async_exit(self._refreshes.close)
         question = Question(
             store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
             cache_store=store,

@@ -5,6 +5,8 @@ What happens in between is the pipeline's; nothing here looks at files or object
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 import time
@@ -64,6 +66,7 @@ __all__ = (
     "manifest_path",
     "must_list",
     "run_sync",
+    "scope_of",
     "single_error",
     "tell_endpoint",
     "useless_rules",
@@ -337,8 +340,19 @@ async def _assemble(
     )
     filters = await to_thread.run_sync(make_filters, options, request.root, path)
     headers = HeaderPlan.of(options, request.overrides)
-    listed = must_list(options, state, time.time())
-    return Pipeline(run, manifest, state, filters, headers, root_stat, listed, request.files, request.counts)
+    scope = await to_thread.run_sync(scope_of, options)
+    return Pipeline(
+        run,
+        manifest,
+        state,
+        filters,
+        headers,
+        root_stat,
+        must_list(options, state, scope, time.time()),
+        request.files,
+        request.counts,
+        scope,
+    )
 
 
 def make_policy(request: Request, state: ManifestState) -> Policy:
@@ -420,14 +434,25 @@ def _named(path: str, roots: Sequence[str]) -> str:
     return "/".join(parts)
 
 
-def must_list(options: SyncOptions, state: ManifestState, now: float) -> bool:
+def scope_of(options: SyncOptions) -> str:
+    """A digest of what hides a part of the source; empty where all of it is seen."""
+    links = "" if options.symlinks == "follow" else options.symlinks
+    rules = [rule[:2] for rule in options.ordered_rules()]
+    if not (rules or options.gitignore or links) and options.files is None:
+        return ""
+    files = None if options.files is None else sorted(options.files)
+    text = json.dumps([rules, files, options.gitignore, links, options.delete_excluded])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def must_list(options: SyncOptions, state: ManifestState, scope: str, now: float) -> bool:
     """Whether the run begins with a listing, see the three ways to check in the documentation."""
     if not options.incremental and options.delete == "off":
         return False  # everything is sent whatever the target holds
     if options.check != "auto" or options.delete == "mirror" or not options.incremental:
         return True
-    age = now - state.listed_at
-    return not (state.complete and 0 <= age < options.max_manifest_age)
+    known_since = state.known_since(scope)
+    return not (known_since and 0 <= now - known_since < options.max_manifest_age)
 
 
 def _checked(options: SyncOptions, *, listed: bool) -> str:
@@ -437,7 +462,7 @@ def _checked(options: SyncOptions, *, listed: bool) -> str:
 
 
 def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str) -> SyncReport:
-    listed_at = pipeline.state.listed_at
+    listed_at = pipeline.state.known_since(pipeline.scope) or pipeline.state.listed_at
     age = round(time.time() - listed_at, 3) if listed_at else None
     if pipeline.listed and checked == "manifest":
         checked = "list"  # it turned out to be needed on the way

@@ -16,7 +16,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list
+from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list, scope_of
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.content import is_gzip
 from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
@@ -118,6 +118,8 @@ async def run_explain(request: Request, key: str) -> Explanation:
     filters = await to_thread.run_sync(_filters, request, key)
     source, source_error = await to_thread.run_sync(_local, request, key)
     place, state, recorded = await _manifest_row(request, key)
+    known_since = state.known_since(scope_of(request.options))
+    listed_at = known_since or state.listed_at
     store = await request.open_store()
     try:
         head = await store.head(request.location.prefix + key)
@@ -133,8 +135,8 @@ async def run_explain(request: Request, key: str) -> Explanation:
         source=source,
         source_error=source_error,
         manifest=place,
-        complete=state.complete,
-        knowledge_age_s=round(time.time() - state.listed_at, 3) if state.listed_at else None,
+        complete=known_since > 0,
+        knowledge_age_s=round(time.time() - listed_at, 3) if listed_at else None,
         recorded=recorded,
         target=seen.target,
         encoding=head.content_encoding if head else "",
@@ -220,7 +222,7 @@ class _Seen:
         self._head = head
         self._policy: Policy = make_policy(request, state)
         self.target = TargetEntry(key, head.size, head.etag, head.last_modified) if head else None
-        self.listed = must_list(request.options, state, time.time())
+        self.listed = must_list(request.options, state, scope_of(request.options), time.time())
 
     @property
     def _opaque(self) -> bool:

@@ -73,6 +73,7 @@ class Pipeline:
         listed: whether the target is listed from the start.
         files: the list of files, ``None`` where the source is a directory.
         counts: requests and their repeats, see :class:`~aios3sync.store.counting.RequestCounts`.
+        scope: a digest of what hides a part of the source, empty where all of it is seen.
 
     Attributes:
         refused: the guard that refused, if any.
@@ -87,10 +88,12 @@ class Pipeline:
     listed: bool
     files: Mapping[str, str] | None = None
     counts: Any = None
+    scope: str = ""
     refused: Refusal | None = None
     _spool: Spool = field(default_factory=Spool)
     _detector: Detector | None = None
-    _walk: Walk | None = None
+    _walks: list[Walk] = field(default_factory=list)
+    _mounts: set[str] = field(default_factory=set)
     _seen: SeenOrder = field(default_factory=SeenOrder)
     _listing_began: float = 0.0
 
@@ -201,14 +204,15 @@ class Pipeline:
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """One comparison; what it needs to be repeated with, or ``None``."""
         self._detector = detector = Detector(self.run, self._spool, *outlets)
-        self._walk = self._new_walk()
+        walk = self._new_walk()
+        self._walks.append(walk)
         try:
             if self.listed or not self.run.policy.stat_decides:
-                await self._compare_streams(detector, self._walk)
+                await self._compare_streams(detector, walk)
             else:
                 asked = self.run.policy.headers
                 satisfied_by = None if asked is None else asked.satisfied_by
-                agreement = Agreement(self._walk, self.manifest, satisfied_by)
+                agreement = Agreement(walk, self.manifest, satisfied_by)
                 await detector.compare_unlisted(_steps(agreement), self._visible)
         except ListingNeededError as error:
             return error
@@ -284,7 +288,7 @@ class Pipeline:
             self.filters,
             self.run.options.symlinks,
             self.run.location.prefix,
-            frozenset(self.state.mounts),
+            frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks)),
             self.files,
         )
 
@@ -348,22 +352,41 @@ class Pipeline:
         if run.options.dry_run:
             return
         ended = self._detector is not None and self._detector.complete and not run.stop.signal
+        # A mount is forgotten by nothing but 'manifest forget': what this run did not see may still be one.
+        self._mounts.update(self.state.mounts, *(walk.mounts for walk in self._walks))
         if not (ended and (self.listed or recorder.began or not self.state.last_sync)):
+            await self._remember_mounts()
             return
         certain = recorder.uncertain == 0 and run.tally.pending == 0 and not run.tally.cancelled
+        state = self.state if certain else self.state.begun()
+        if certain and self.listed:
+            state = state.listed(self.scope, self._listing_began)
         await self.manifest.save_state(
             replace(
-                self.state,
-                complete=certain and (self.listed or self.state.complete),
-                listed_at=self._listing_began if self.listed else self.state.listed_at,
+                state,
                 last_sync=time.time(),
                 run=run.number,
-                device=-1 if self.root_stat is None else self.root_stat.st_dev,
-                mounts=tuple(sorted(self._walk.mounts)) if self._walk else (),
-                order=self._seen.order or self.state.order,
+                device=self._device(),
+                mounts=tuple(sorted(self._mounts)),
+                order=self._seen.order or state.order,
                 opaque_etags=run.opaque_etags,
             )
         )
+
+    def _device(self) -> int:
+        """The device to remember: a run that saw a part only cannot tell that the rest moved as well (P3)."""
+        if self.root_stat is None or (self.scope and self.state.device != -1):
+            return self.state.device
+        return self.root_stat.st_dev
+
+    async def _remember_mounts(self) -> None:
+        """Keep what was found mounted by a run that does not save its state: its rows are there already."""
+        if self._mounts == {*self.state.mounts}:
+            return
+        recorder = self.run.recorder
+        state = self.state.begun() if recorder.changing else self.state
+        number = self.run.number if recorder.began else state.run
+        await self.manifest.save_state(replace(state, run=number, mounts=tuple(sorted(self._mounts))))
 
 
 @contextmanager

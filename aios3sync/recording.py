@@ -58,6 +58,7 @@ class Recorder:
 
     Attributes:
         began: the manifest was written to in this run.
+        changing: the target was changed in this run, or was about to be.
         uncertain: uploads and deletes whose effect is not known: the next run must list.
         failed_uploads: files that could not be compared or sent, so that deletes wait (P5).
         failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
@@ -88,7 +89,7 @@ class Recorder:
         self._state = state
         self._error_file = error_file
         self._beginning = anyio.Lock()
-        self._changing = False
+        self.changing = False
         self.began = False
         self.uncertain = 0
         self.failed_uploads = 0
@@ -117,11 +118,11 @@ class Recorder:
         ``changing`` the target makes it incomplete: until the run ends well the next one lists,
         whatever happens to this one (P10).
         """
-        if self._manifest is None or (self.began and (self._changing or not changing)):
+        if self._manifest is None or (self.began and (self.changing or not changing)):
             return
         async with self._beginning:
-            self._changing |= changing
-            await self._manifest.save_state(self._state.begun() if self._changing else self._state)
+            self.changing |= changing
+            await self._manifest.save_state(self._state.begun() if self.changing else self._state)
             self.began = True
 
     def add(self, outcome: Outcome) -> None:

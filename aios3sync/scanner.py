@@ -14,12 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, key_problem
 from aios3sync.errors import SourceError
+from aios3sync.mounts import mount_of, mount_points
 from aios3sync.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
 
 __all__ = ("BATCH_SIZE", "Problem", "ProblemKind", "ScanBatch", "Walk", "check_root", "shown")
@@ -33,6 +34,25 @@ _WORTH_A_DESCRIPTOR: Final = 32
 _new_entry = tuple.__new__
 
 
+class _Place(NamedTuple):
+    """What a directory is, whatever path leads to it.
+
+    Attributes:
+        device, inode: what identifies it.
+        real: its path without symbolic links.
+        mount: the mount point that it is at or below, empty where the system does not tell.
+    """
+
+    device: int
+    inode: int
+    real: str
+    mount: str
+
+    def is_apart(self, above: _Place) -> bool:
+        """Whether it is on another mount than the directory that it is reached from."""
+        return self.device != above.device or self.mount != above.mount
+
+
 @dataclass(slots=True)
 class _Level:
     """One directory on the way down.
@@ -40,7 +60,7 @@ class _Level:
     Attributes:
         prefix: its key, ending in ``/``; empty for the root.
         left: names still to be looked at, directories with a ``/`` at the end.
-        device, inode: what identifies it.
+        at: what it is.
         links: those of its names that are symbolic links.
         descriptor: open where it has many names: looking up a bare name is a fifth cheaper than a path.
         ended: nothing is left.
@@ -48,8 +68,7 @@ class _Level:
 
     prefix: str
     left: Iterator[str]
-    device: int
-    inode: int
+    at: _Place
     links: set[str] = field(default_factory=set)
     descriptor: int | None = None
     ended: bool = False
@@ -76,7 +95,9 @@ class Walk:
             followed, and a file that is not there is a failure: it was asked for by name.
 
     Attributes:
-        mounts: mount points met (directories ending in ``/``), complete when the walk has ended.
+        mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
+            in, be they mount points or links to one; and the known ones that are not mounted now. Complete
+            when the walk has ended.
     """
 
     root: str
@@ -91,6 +112,9 @@ class Walk:
     _real_root: str = ""
     _limit: int = 0
     _everyday: bool = False
+    _points: frozenset[str] = frozenset()
+    _met: dict[str, _Place] = field(default_factory=dict)
+    _directories: dict[str, _Place | None] = field(default_factory=dict)
 
     def batches(self) -> Iterator[ScanBatch]:
         """The batches in key order; the last may be short, none is empty.
@@ -101,6 +125,7 @@ class Walk:
         self._limit = (MAX_KEY_BYTES - len(self.prefix.encode())) // 4
         self._real_root = os.path.realpath(self.root)
         self._everyday = self.filters.trivial
+        self._points = mount_points()
         if self.files is not None:
             walk = self._placed(self.files)
         else:
@@ -108,9 +133,7 @@ class Walk:
         for _ in walk:
             if len(self._entries) >= BATCH_SIZE:
                 yield self._batch()
-        gone = (mount for mount in self.known_mounts if not os.path.lexists(self._path(mount)))
-        for mount in sorted(gone):
-            self._unmounted(mount)
+        self._look_for_mounts_again()
         if self._entries or self._problems:
             yield self._batch()
 
@@ -130,7 +153,7 @@ class Walk:
 
     def _tree(self) -> Iterator[None]:
         root = check_root(self.root)
-        levels = [self._level("", root.st_dev, root.st_ino)]
+        levels = [self._level("", self._place(root, self._real_root))]
         try:
             while levels:
                 level = levels[-1]
@@ -179,14 +202,22 @@ class Walk:
         level.ended = True
         return None
 
-    def _level(self, prefix: str, device: int, inode: int) -> _Level:
+    def _place(self, found: os.stat_result, real: str) -> _Place:
+        return _Place(found.st_dev, found.st_ino, real, mount_of(real, self._points))
+
+    def _real(self, key: str, above: _Place, *, is_link: bool) -> str:
+        """The path without symbolic links of a directory that is in ``above``."""
+        name = key[:-1].rpartition("/")[2]
+        return os.path.realpath(self._path(key)) if is_link else f"{above.real.rstrip('/')}/{name}"
+
+    def _level(self, prefix: str, at: _Place) -> _Level:
         """One directory, its names in key order: a directory has, and sorts with, a ``/`` at its end.
 
         Only texts are kept: a directory entry of the system is five times as large, and a directory may
         have a million.
         """
         names: list[str] = []
-        level = _Level(prefix, iter(names), device, inode)
+        level = _Level(prefix, iter(names), at)
         place = self._path(prefix) if prefix else self.root
         try:
             with os.scandir(place) as entries:
@@ -200,7 +231,7 @@ class Walk:
             self._problem(prefix, "unreadable", error)
             names.clear()
         for own in self.filters.own:
-            if own.directory == (device, inode):
+            if own.directory == (at.device, at.inode):
                 names[:] = [name for name in names if not own.name.fullmatch(name)]
         if self.filters.ignored is not None and ".gitignore" in names:
             self._read_gitignore(prefix)
@@ -294,16 +325,17 @@ class Walk:
         except OSError as error:
             self._unstatable(key[:-1], error, is_link=is_link)
             return None
-        if is_link and any((up.device, up.inode) == (result.st_dev, result.st_ino) for up in levels):
+        at = self._place(result, self._real(key, levels[-1].at, is_link=is_link))
+        if is_link and any(up.at[:2] == at[:2] for up in levels):
             self._problem(key[:-1], "skipped", "a symbolic link to a directory above it (a loop)")
             return None
-        if not is_link and not self._mounted(key, result.st_dev != levels[-1].device):
-            return None
-        return self._level(key, result.st_dev, result.st_ino)
+        return self._level(key, at) if self._is_there(key, at, levels[-1].at) else None
 
-    def _mounted(self, key: str, is_mount: bool) -> bool:
-        if is_mount:
+    def _is_there(self, key: str, at: _Place, above: _Place) -> bool:
+        """Whether a directory is what it was before: one that was a mount then has to be one now."""
+        if at.is_apart(above):
             self.mounts.add(key)
+            self._met[key] = at
         elif key in self.known_mounts:
             self._unmounted(key)
             return False
@@ -314,6 +346,25 @@ class Walk:
         self.mounts.add(key)
         text = "was a mount point and is not mounted now; 'aios3sync manifest forget' if that is meant"
         self._problem(key, "unreadable", text)
+
+    def _look_for_mounts_again(self) -> None:
+        """Report known mounts whose directory is gone, and mounts that went away during the walk."""
+        points = mount_points()
+        for key, at in sorted(self._met.items()):
+            with suppress(OSError):
+                found = os.stat(self._path(key))
+                if (found.st_dev, mount_of(at.real, points)) == (at.device, at.mount):
+                    continue
+            self._unmounted(key)
+        if self.filters.files is None:  # of named files those below a mount were looked for one by one
+            for key in sorted(self.known_mounts):
+                if self._in_sight(key) and not os.path.lexists(self._path(key)):
+                    self._unmounted(key)
+
+    def _in_sight(self, directory: str) -> bool:
+        """Whether the filters let the walk come to a directory."""
+        parts = directory.split("/")[:-1]
+        return all(self.filters.may_contain("/".join(parts[:end]) + "/") for end in range(1, len(parts) + 1))
 
     # Files that were given with their keys: they are the source, wherever they lie.
 
@@ -340,21 +391,55 @@ class Walk:
     # Only the named files (``--files-from``): a stat each instead of a walk.
 
     def _named(self) -> Iterator[None]:
-        check_root(self.root)
+        self._directories[""] = self._place(check_root(self.root), self._real_root)
         for key in sorted(self.filters.files or ()):
             if not self.filters.visible(key) or self._is_own(key):
                 continue
-            path = self._path(key)
-            is_link = os.path.islink(path)
-            if is_link and not self._may_follow(key):
-                continue
-            try:
-                self._add(key, os.stat(path))
-            except (FileNotFoundError, NotADirectoryError) as error:
-                if is_link:
-                    self._unstatable(key, error, is_link=True)
-                else:
-                    self._problem(key, "unreadable", "named, but there is no such file")
-            except OSError as error:
-                self._unstatable(key, error, is_link=is_link)
+            if self._is_reached(key):
+                self._named_file(key)
             yield
+
+    def _named_file(self, key: str) -> None:
+        is_link = os.path.islink(self._path(key))
+        if is_link and not self._may_follow(key):
+            return
+        try:
+            self._add(key, os.stat(self._path(key)))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if is_link:
+                self._unstatable(key, error, is_link=True)
+            else:
+                self._problem(key, "unreadable", "named, but there is no such file")
+        except OSError as error:
+            self._unstatable(key, error, is_link=is_link)
+
+    def _is_reached(self, key: str) -> bool:
+        """Whether a walk would come to a named file; what is in the way of one that it would not is reported.
+
+        Every directory on the way is judged once, as a walk judges it: links as the options say, and mounts
+        that are known and not there.
+        """
+        end = key.find("/") + 1
+        above = self._directories.get("")
+        while end and above is not None:
+            directory = key[:end]
+            if directory not in self._directories:
+                self._directories[directory] = self._directory(directory, above)
+            above = self._directories[directory]
+            end = key.find("/", end) + 1
+        return above is not None
+
+    def _directory(self, key: str, above: _Place) -> _Place | None:
+        """A directory on the way to a named file, ``None`` where no file below it may be looked at.
+
+        One that cannot be seen is left to the stat of the file, which fails for the same reason.
+        """
+        path = self._path(key[:-1])
+        is_link = os.path.islink(path)
+        if is_link and not self._may_follow(key[:-1]):
+            return None
+        try:
+            at = self._place(os.stat(path), self._real(key, above, is_link=is_link))
+        except OSError:
+            return above
+        return at if self._is_there(key, at, above) else None

@@ -58,6 +58,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "agreement",
             "source",
             "state",
+            "mounts",
             "temporary",
         },
         SEAM,

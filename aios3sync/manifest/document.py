@@ -88,6 +88,7 @@ def _state(document: Mapping[str, Any], *, bound: bool) -> ManifestState:
         mounts=tuple(document.get("mounts", ())),
         order=str(document.get("order", "")),
         opaque_etags=bool(document.get("opaque_etags", False)),
+        listings=tuple((str(scope), _seconds(when)) for scope, when in document.get("listings", ())),
     )
 
 
@@ -111,6 +112,7 @@ def dump_document(
         "mounts": list(state.mounts),
         "order": state.order,
         "opaque_etags": state.opaque_etags,
+        "listings": [[scope, _timestamp(when)] for scope, when in state.listings],
         "files": {key: _item(rows[key], root) for key in sorted(rows)},
     }
     try:

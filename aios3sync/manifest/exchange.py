@@ -133,7 +133,7 @@ class StoredManifest:
         except ValueError as error:
             raise ManifestError(f"what is imported is not a manifest: {error}") from error
         if bound != self.binding:
-            state = replace(state, complete=False, listed_at=0.0, device=-1, mounts=())
+            state = replace(state, complete=False, listed_at=0.0, device=-1, mounts=(), listings=())
         async with self._locked(), self._opened() as manifest:
             await manifest.clear()
             ordered = [rows[key] for key in sorted(rows)]

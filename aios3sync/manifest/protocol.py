@@ -6,11 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from aios3sync.core.entries import RecordedEntry
 
 __all__ = ("Binding", "Manifest", "ManifestState", "Stat")
+
+_SCOPES: Final = 16
+"""Scopes that are remembered, the latest ones."""
 
 Stat = tuple[str, int, int, int, int]
 """Key, size, mtime_ns, ctime_ns, inode."""
@@ -51,6 +54,8 @@ class ManifestState:
         mounts: mount points below the root (relative, ending in ``/``).
         order: ``ascending`` or ``unordered`` as listings were seen to be, empty where none told.
         opaque_etags: the bucket encrypts so that ETags prove nothing.
+        listings: the same as ``complete`` and ``listed_at`` for runs that saw a part of the source only:
+            pairs of their scope (a digest of filters and lists) and of when the target was listed.
     """
 
     complete: bool = False
@@ -61,6 +66,7 @@ class ManifestState:
     mounts: tuple[str, ...] = ()
     order: str = ""
     opaque_etags: bool = False
+    listings: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -76,7 +82,22 @@ class ManifestState:
 
     def begun(self) -> ManifestState:
         """The state while a run writes: incomplete until it ends well."""
-        return replace(self, complete=False)
+        return replace(self, complete=False, listings=())
+
+    def known_since(self, scope: str) -> float:
+        """Return when the listing began that the rows of a scope rely on, 0 where they rely on none now."""
+        whole = self.listed_at if self.complete else 0.0
+        return max(whole, dict(self.listings).get(scope, 0.0))
+
+    def listed(self, scope: str, when: float) -> Self:
+        """Return the state after a run of a scope has brought its rows and a listing together.
+
+        What other scopes know stays as it was: they were not looked at.
+        """
+        if not scope:
+            return replace(self, complete=True, listed_at=when)
+        others = [item for item in self.listings if item[0] != scope]
+        return replace(self, listings=(*others[1 - _SCOPES :], (scope, when)))
 
 
 def _like(value: Any, default: Any) -> Any:

@@ -255,32 +255,6 @@ async def test_P3_the_root_is_looked_at_again_before_the_first_delete(
     assert (report.refused["guard"], report.deleted) == ("source-gone", 0)
 
 
-async def test_P3_an_absent_submount_makes_its_subtree_unknown(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from aios3sync import scanner
-
-    bench.tree({"a": "1", "mnt/b": "2", "mnt/c": "3"})
-    mounted = True
-    real = scanner.Walk._mounted
-
-    def as_mount(self: Any, key: str, is_mount: bool) -> bool:
-        return real(self, key, mounted if key == "mnt/" else is_mount)
-
-    monkeypatch.setattr(scanner.Walk, "_mounted", as_mount)
-    await bench.sync()
-    mounted = False
-    (bench.root / "mnt/b").unlink()
-    (bench.root / "mnt/c").unlink()
-    for _ in range(2):
-        report = await bench.sync(delete="mirror")
-        assert (report.deleted, report.failed) == (0, 1)
-        assert "not mounted" in report.errors[0].error
-    (bench.root / "mnt").rmdir()
-    assert (await bench.sync(delete="mirror")).deleted == 0
-    assert set(bench.objects()) == {"a", "mnt/b", "mnt/c"}
-
-
 async def test_D5_too_many_deletes_are_refused_before_the_first_one(bench: Bench) -> None:
     """P4: max-delete is checked on the plan."""
     bench.tree({f"f{n:03}": "x" for n in range(300)})

@@ -175,10 +175,14 @@ def test_an_unreadable_gitignore_makes_its_directory_unknown(
 ) -> None:
     make_tree(tmp_path, {"sub/.gitignore": "a", "sub/a": "1"})
 
-    def deny(self: Path, *_: object) -> str:
-        raise PermissionError(13, "Permission denied")
+    real = Path.read_bytes
 
-    monkeypatch.setattr(Path, "read_text", deny)
+    def deny(self: Path) -> bytes:
+        if self.name == ".gitignore":
+            raise PermissionError(13, "Permission denied")
+        return real(self)
+
+    monkeypatch.setattr(Path, "read_bytes", deny)
     _, problems = walked(Walk(str(tmp_path), Filters(ignored=IgnoreTree())))
     assert [(problem.path, problem.kind) for problem in problems] == [("sub/", "unreadable")]
 

@@ -241,7 +241,9 @@ class _Seen:
             case Proof.PARTS:
                 return f"the MD5 of the MD5s of {part_count(self._head.etag)} parts of {body}"
             case Proof.NOTHING:
-                return "nothing: encryption hides it" if self._opaque else "nothing"
+                if is_opaque_encryption(self._head.encryption):
+                    return "nothing: encryption hides it"
+                return "nothing: it is no digest at this endpoint" if self._opaque else "nothing"
 
     async def decision(self, *, visible: bool) -> tuple[str, str, str]:
         """What is compared, the action and its reason, in words."""

@@ -46,6 +46,8 @@ _AROUND: Final = 8
 _HEAD: Final = CHUNK
 """Bytes of a large file that tell whether it is an image, and of which size."""
 _PARTS_EVERYWHERE: Final = 1000
+_PLAUSIBLE_LIMIT: Final = 100
+"""A limit below it that the endpoint did not put into words is not remembered: it may be another trouble."""
 _PART_REFUSED: Final = frozenset(
     {"InvalidArgument", "InvalidPart", "InvalidPartNumber", "InvalidRequest", "MalformedXML", "TooManyParts"}
 )
@@ -191,17 +193,26 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple
     try:
         return await upload.send(), upload.part_size
     except StoreError as error:
-        most = upload.part_limit(error)
+        most, said = upload.part_limit(error)
         if not most:
-            raise
-    run.profile.learn("max_parts", most)
+            raise _with_way_out(error) from None
     upload = _Upload(run, content, _part_size(run, content, most), options)
     try:
-        return await upload.send(), upload.part_size
+        result = await upload.send()
     except StoreError as error:
-        if _refuses_parts(error):
-            error.message += "; give a larger --part-size, or --max-parts as the endpoint documents it"
-        raise
+        raise _with_way_out(error) from None
+    if said or most >= _PLAUSIBLE_LIMIT:
+        run.profile.learn("max_parts", most)
+    return result, upload.part_size
+
+
+def _with_way_out(error: StoreError) -> StoreError:
+    """``error``, with what may help where it is about the number or the size of parts."""
+    if _refuses_parts(error):
+        error.message += "; give a larger --part-size, or --max-parts as the endpoint documents it"
+    elif error.operation == "UploadPart" and error.code == "EntityTooLarge":
+        error.message += "; give a smaller --part-size"
+    return error
 
 
 def _part_size(run: Run, content: _Content, most: int) -> int:
@@ -282,20 +293,23 @@ class _Upload:
         if self._refusals:
             raise self._refusals[0][1]
 
-    def part_limit(self, error: StoreError) -> int:
-        """How many parts the endpoint takes, where ``error`` says that they were too many; else 0.
+    def part_limit(self, error: StoreError) -> tuple[int, bool]:
+        """How many parts the endpoint takes, where ``error`` says that they were too many, else 0.
 
-        Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/troubleshooting/), and refuses
-        the number of a part. Others find out when the parts are joined: they take 1,000 at least.
+        Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/api-cli/multipart-uploads/), and
+        refuses the number of a part. Others find out when the parts are joined: they take 1,000 at least.
+
+        Returns:
+            The number, and whether the endpoint said it.
         """
         if not _refuses_parts(error):
-            return 0
+            return 0, False
         stored = max((part.part.number for part in self._stored), default=0)
         if self._refusals:
             return learnt_max_parts(error.message, stored, min(number for number, _ in self._refusals))
         if error.operation == "CompleteMultipartUpload" and stored > _PARTS_EVERYWHERE:
             return learnt_max_parts(error.message, _PARTS_EVERYWHERE, stored)
-        return 0
+        return 0, False
 
 
 def _refuses_parts(error: StoreError) -> bool:

@@ -80,8 +80,8 @@ _MOST_IN_WORDS = re.compile(
 )
 
 
-def learnt_max_parts(message: str, stored: int, refused: int) -> int:
-    """How many parts an endpoint takes that refused one; 0 where that cannot be told.
+def learnt_max_parts(message: str, stored: int, refused: int) -> tuple[int, bool]:
+    """How many parts an endpoint takes that refused one, and whether it said so; 0 where it cannot be told.
 
     Args:
         message: what it said, perhaps with the limit in words.
@@ -91,8 +91,8 @@ def learnt_max_parts(message: str, stored: int, refused: int) -> int:
     for match in _MOST_IN_WORDS.finditer(message):
         told = int(match[1] or match[2])
         if stored <= told < refused:
-            return told
-    return stored if 0 < stored < refused else 0
+            return told, told > 0
+    return (stored, False) if 0 < stored < refused else (0, False)
 
 
 def plan_parts(size: int, part_size: int) -> Iterator[Part]:

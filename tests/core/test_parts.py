@@ -120,18 +120,23 @@ def test_a_part_size_that_grew_under_any_limit_is_inferred_from_the_number_of_pa
 @pytest.mark.parametrize(
     ("message", "stored", "refused", "most"),
     [
-        ("Part number must be an integer between 1 and 1000, inclusive", 996, 1003, 1000),
-        ("Part number must be an integer between 1 and 4, inclusive", 2, 7, 4),
-        ("The maximum number of parts is 1000", 990, 1001, 1000),
-        ("you may not upload more than 100 parts", 96, 101, 100),
-        ("s3://bucket/2026/4: Part number must be an integer between 1 and 10000, inclusive", 2, 7, 2),
-        ("no", 996, 1003, 996),
-        ("no", 0, 1, 0),
-        ("between 1 and 10000", 0, 5, 0),
+        ("Part number must be an integer between 1 and 1000, inclusive", 996, 1003, (1000, True)),
+        ("Part number must be an integer between 1 and 4, inclusive", 2, 7, (4, True)),
+        ("The maximum number of parts is 1000", 990, 1001, (1000, True)),
+        ("you may not upload more than 100 parts", 96, 101, (100, True)),
+        (
+            "s3://bucket/2026/4: Part number must be an integer between 1 and 10000, inclusive",
+            2,
+            7,
+            (2, False),
+        ),
+        ("no", 996, 1003, (996, False)),
+        ("no", 0, 1, (0, False)),
+        ("between 1 and 10000", 0, 5, (0, False)),
     ],
 )
 def test_how_many_parts_an_endpoint_takes_is_told_by_its_words_or_by_what_it_took(
-    message: str, stored: int, refused: int, most: int
+    message: str, stored: int, refused: int, most: tuple[int, bool]
 ) -> None:
     """A limit that the endpoint itself contradicts is none."""
     assert learnt_max_parts(message, stored, refused) == most

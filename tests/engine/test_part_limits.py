@@ -93,7 +93,16 @@ async def test_a_limit_that_cannot_be_is_refused(bench: Bench, most: int) -> Non
         await bench.sync(max_parts=most)
 
 
-async def test_without_words_the_limit_is_what_was_taken(bench: Bench) -> None:
+async def test_without_words_the_limit_is_what_was_taken_and_is_not_remembered(bench: Bench) -> None:
     content = limited(bench, 4, "no")
     report = await bench.sync(**PARTS)
-    assert (report.uploaded, bench.profile.max_parts, bench.objects()) == (1, 4, {"big": content})
+    assert (report.uploaded, bench.profile.lessons, bench.objects()) == (1, {}, {"big": content})
+
+
+async def test_parts_that_are_too_large_name_the_way_out(bench: Bench) -> None:
+    limited(bench, 10)
+    too_large = StoreError("no", operation="UploadPart", code="EntityTooLarge", status=400)
+    bench.faults.on("put_part", times=-1, error=too_large)
+    report = await bench.sync(**PARTS)
+    assert (report.failed, report.requests["CreateMultipartUpload"]) == (1, 1)
+    assert "give a smaller --part-size" in report.errors[0].error

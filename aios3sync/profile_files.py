@@ -14,9 +14,8 @@ import tempfile
 from contextlib import suppress
 from typing import Final
 
-import platformdirs
-
 from aios3sync.endpoint_profile import EndpointProfile
+from aios3sync.state import state_directory
 
 __all__ = ("profile_path", "read_profile", "write_profile")
 
@@ -26,11 +25,8 @@ _LARGEST: Final = 64 * 1024
 
 def profile_path(endpoint: str) -> str:
     """Where the file of an endpoint is, or would be; empty where there is no state directory."""
-    try:
-        directory = platformdirs.user_state_dir("aios3sync", appauthor=False)
-    except RuntimeError:  # no home directory can be found
-        return ""
-    if not os.path.isabs(directory):
+    directory = state_directory()
+    if not directory:
         return ""
     digest = hashlib.sha256(endpoint.encode("utf-8", "surrogatepass")).hexdigest()
     return os.path.join(directory, "endpoints", f"{digest[:32]}.json")

@@ -97,7 +97,7 @@ FOREIGN: dict[str, set[str]] = {
     "httptools": {"store.wire"},
     "moto": {"testing"},
     "orjson": {""},
-    "platformdirs": {"profile_files", "state"},
+    "platformdirs": {"state"},
     "prometheus_client": {"index.catalog.metrics"},
     "pyarrow": {"index"},
     "pytest": {"testing"},

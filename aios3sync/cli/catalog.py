@@ -70,16 +70,18 @@ def catalog_command() -> None:
 @_url
 @click.option(
     "--tier",
-    type=click.Choice(["auto", "index", "scan", "public"]),
+    type=click.Choice(["auto", "index", "scan", "public", "all"]),
     default="auto",
-    help="Ask this one alone (auto: the fastest that answers).",
+    help="Ask this one alone (auto: the fastest that answers); all: the private and the public one together.",
 )
 @catalog_options
 def _list(url: str, *, tier: str, **values: Any) -> int:
     """Show everything in the catalog, and which way it was found."""
 
     async def work(catalog: Catalog) -> Answer:
-        return listing_answer(catalog, await catalog.list(tier=tier))
+        listing = await catalog.list(tier=tier)
+        unread = await catalog.unread(listing) if tier == "auto" else ""
+        return listing_answer(catalog, listing, unread)
 
     return run_catalog("catalog list", url, values, work)
 

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 __all__ = ("Answer", "change_answer", "listing_answer", "shown_answer")
 
-_TIERS: Final = {"index": "the index", "scan": "a scan of the bucket", "public": "the public manifest"}
+_TIERS: Final = {
+    "index": "the index",
+    "scan": "a scan of the bucket",
+    "public": "the public manifest",
+    "all": "the private catalog and the public manifest",
+}
 _FACTS: Final = {
     "has_card": "card",
     "has_config": "config",
@@ -23,6 +28,7 @@ _FACTS: Final = {
     "is_full_model": "weights",
 }
 _WIDEST: Final = 48
+_GUESSED: Final = "* guessed: the name of a folder does not tell where an id has '/' and where '_'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,8 @@ class Answer:
         return self.document
 
 
-def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
-    """All entries, and how they were found."""
+def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") -> Answer:
+    """All entries, and how they were found; ``unread`` is a public manifest that was not looked into."""
     document = {
         "command": "catalog list",
         "location": catalog.location,
@@ -49,6 +55,7 @@ def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
         "passed_over": [asdict(one) for one in listing.passed_over],
         "not_modified": listing.not_modified,
         "unreadable": list(listing.unreadable),
+        "unread": unread,
         "entries": [entry.as_document() for entry in listing],
         "metrics": catalog.metrics.as_dict(),
     }
@@ -63,7 +70,10 @@ def listing_answer(catalog: Catalog, listing: CatalogListing) -> Answer:
         warnings.append(f"{count(len(listing.unreadable), 'value')} of the index cannot be read as entries")
     summary = f"{count(len(listing), 'entry', 'entries')} from {_TIERS[listing.tier]}, {known}"
     lines = tuple(_table(listing.entries))
-    return Answer(document, Conclusion(summary, warnings=tuple(warnings), differences=lines))
+    legend = (_GUESSED,) if any(map(_is_guessed, listing)) else ()
+    note = f"{printable(unread)} was not read; --tier all shows its entries too" if unread else ""
+    conclusion = Conclusion(summary, also=legend, warnings=tuple(warnings), differences=lines, note=note)
+    return Answer(document, conclusion)
 
 
 def shown_answer(
@@ -107,13 +117,17 @@ def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: s
     return Answer(document, Conclusion(summary, warnings=warnings), 3 if failed else 0)
 
 
+def _is_guessed(entry: DatasetEntry | ModelEntry) -> bool:
+    return bool(entry.extra.get("id_guessed"))
+
+
 def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
     """A line for each entry; those of datasets have one column more."""
     from aios3sync.index.catalog import DatasetEntry
 
     rows = [
         (
-            printable(entry.id),
+            printable(entry.id) + ("*" if _is_guessed(entry) else ""),
             *([printable(entry.config_name or "-")] if isinstance(entry, DatasetEntry) else ()),
             printable(entry.revision or "-"),
             ", ".join(text for name, text in _FACTS.items() if getattr(entry, name, False)) or "-",

@@ -77,6 +77,25 @@ def test_json_of_a_listing(cli: CommandLine, bucket: Bucket) -> None:
     assert document["metrics"]["fallbacks"] == {"index:missing": 1}
 
 
+def test_guesses_are_marked_and_an_unread_public_manifest_is_named(cli: CommandLine, bucket: Bucket) -> None:
+    bucket.put("org_d/default_config/default_revision/dataset_info.json", b"{}")
+    bucket.put("plain/default_config/default_revision/dataset_info.json", b"{}")
+    public = {"x": {"dataset_id": "open", "s3_zip_key": "z", "s3_bucket": bucket.name}}
+    bucket.put("public_datasets.json", orjson.dumps(public))
+    ended = cli("catalog", "list", bucket.url())
+    assert [line.split()[0] for line in ended.lines[1:3]] == ["org/d*", "plain"]
+    assert "* guessed:" in ended.out
+    assert (
+        ended.lines[-1]
+        == f"{bucket.url('public_datasets.json')} was not read; --tier all shows its entries too"
+    )
+    document = cli("catalog", "list", bucket.url(), "--json").json()
+    assert document["unread"] == bucket.url("public_datasets.json")
+    everything = cli("catalog", "list", bucket.url(), "--tier", "all", "--json").json()
+    assert [one["dataset_id"] for one in everything["entries"]] == ["org/d", "plain", "open"]
+    assert (everything["tier"], everything["unread"]) == ("all", "")
+
+
 def test_a_person_learns_why_the_index_did_not_answer(cli: CommandLine, bucket: Bucket) -> None:
     bucket.put(INDEX, b"{")
     ended = cli("catalog", "list", bucket.url())

@@ -124,15 +124,27 @@ class Catalog:
         """Everything in the catalog, by the fastest way that works; the answer says which one and why.
 
         Args:
-            tier: ``index``, ``scan`` or ``public`` to ask this one alone.
+            tier: ``index``, ``scan`` or ``public`` to ask this one alone; ``all`` for the private catalog
+                (index or scan) and the public manifest together, as HG-Localization lists them.
 
         Raises:
             StoreError: none answered.
             UsageError: there is no such tier.
         """
+        if tier == "all":
+            return await self._tiers.merged()
         if tier not in _TIERS:
-            raise UsageError(f"tier: {tier!r} is none of {', '.join(_TIERS)}")
+            raise UsageError(f"tier: {tier!r} is none of {', '.join(_TIERS)}, all")
         return await self._tiers.listing(_TIERS[tier])
+
+    async def unread(self, listing: CatalogListing) -> str:
+        """The address of a public manifest that exists and that a listing did not read, or empty.
+
+        It takes one HEAD, so it is no part of :meth:`list`.
+        """
+        if listing.tier not in ("index", "scan") or not await self._tiers.has_public():
+            return ""
+        return self._place.url(public=True)
 
     async def show(self, name: str) -> tuple[Entry, ...]:
         """The entries with this id, or with this key of the index."""

@@ -2,16 +2,17 @@
 
 The ways, in this order: the private index (one GET, or a 304), a scan of the folders, the public manifest
 without a signature. An empty index is an answer. A scan is complete by itself, so the public manifest is
-asked only where the bucket cannot be listed.
+asked only where the bucket cannot be listed. All together are the private catalog and the public manifest.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aios3sync.errors import (
     AccessDeniedError,
@@ -30,9 +31,11 @@ from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("CatalogListing", "OpenPublic", "PassedOver", "Tier", "Tiers", "reason_of")
 
-Tier = Literal["index", "scan", "public"]
+Tier = Literal["index", "scan", "public", "all"]
 OpenPublic = Callable[[str], AbstractAsyncContextManager[ObjectStore]]
 """Opens a store of a bucket that signs nothing."""
+
+_NAMES: Final = {"index": "the index", "scan": "a scan", "public": "the public manifest"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,9 @@ class CatalogListing:
     """What is in a catalog; iterates over its entries.
 
     Attributes:
-        entries: in the order of the document, or of their places.
-        tier: which way answered.
+        entries: in the order of the document, or of their places. Where all were asked for, those of the
+            public manifest have the extra field ``is_public``.
+        tier: which way answered; ``all`` for the private catalog and the public manifest together.
         as_of: when that knowledge was written, seconds since the epoch by the endpoint's clock; of a scan,
             when it was made.
         age_s: how long ago that was.
@@ -120,30 +124,89 @@ class Tiers:
         """Ask the tiers in this order.
 
         Raises:
-            StoreError: none of them answered; of the first one whose error says more than that it is missing.
+            StoreError: none of them answered; of the kind of the first one that says more than that it is
+                missing, and with what each of them said.
         """
-        passed: list[PassedOver] = []
-        errors: list[Exception] = []
+        errors: dict[Tier, Exception] = {}
+        found = await self._first(tiers, errors)
+        if found is None:
+            raise self._failure(errors)
+        return found
+
+    async def merged(self) -> CatalogListing:
+        """The private catalog and the public manifest as one, by id, configuration and revision.
+
+        What the private one tells of an entry counts. A public manifest that does not exist has no entries;
+        one of the two that cannot be read is passed over.
+
+        Raises:
+            StoreError: see :meth:`listing`.
+        """
+        errors: dict[Tier, Exception] = {}
+        private = await self._first(("index", "scan"), errors)
+        public = await self._first(("public",), errors, signed=True)
+        if (
+            private is None
+            and public is None
+            and any(reason_of(error) != "missing" for error in errors.values())
+        ):
+            raise self._failure(errors)
+        entries = {self._layout.names_of(entry): entry for entry in private or ()}
+        for entry in public or ():
+            known = entries.get(names := self._layout.names_of(entry))
+            extra = {**entry.extra, **(known.extra if known else {}), "is_public": True}
+            entries[names] = replace(known or entry, extra=extra)
+        parts = [part for part in (private, public) if part is not None]
+        missing = {
+            tier for tier, error in errors.items() if tier == "public" and reason_of(error) == "missing"
+        }
+        return CatalogListing(
+            tuple(entries.values()),
+            "all",
+            min(part.as_of for part in parts),
+            max(part.age_s for part in parts),
+            passed_over=tuple(_passed(tier, error) for tier, error in errors.items() if tier not in missing),
+            unreadable=tuple(key for part in parts for key in part.unreadable),
+        )
+
+    async def _first(
+        self, tiers: Sequence[Tier], errors: dict[Tier, Exception], *, signed: bool = False
+    ) -> CatalogListing | None:
+        """The first answer, or ``None``; why the others did not answer is put into ``errors``.
+
+        With ``signed`` the public manifest is asked for with our credentials first.
+        """
         ways = {"index": self._from_index, "scan": self._from_scan, "public": self._from_public}
         for tier in tiers:
             began = time.perf_counter()
             try:
-                found = await ways[tier]()
+                found = await (self._from_public_signed() if signed else ways[tier]())
             except (StoreError, Damaged) as error:
-                errors.append(error)
-                passed.append(PassedOver(tier, reason_of(error), str(error)))
+                errors[tier] = error
                 self._metrics.fallbacks[f"{tier}:{reason_of(error)}"] += 1
                 continue
             self._metrics.answered(tier, time.perf_counter() - began)
-            return replace(found, passed_over=tuple(passed)) if passed else found
-        raise self._failure(errors)
+            passed = tuple(_passed(other, error) for other, error in errors.items())
+            return replace(found, passed_over=passed) if passed else found
+        return None
 
-    def _failure(self, errors: list[Exception]) -> StoreError:
-        for error in errors:
-            if isinstance(error, StoreError) and not isinstance(error, ObjectNotFoundError):
-                return error
-        text = f"the catalog of {self._kind.name} in s3://{self._bucket}/{self._layout.prefix} cannot be read"
-        return StoreError(f"{text}: {errors[0]}", bucket=self._bucket, code="CatalogUnreadable")
+    def _failure(self, errors: dict[Tier, Exception]) -> StoreError:
+        """One error for all tiers: of the kind of the first that tells most, with the words of each."""
+        telling = [
+            error
+            for error in errors.values()
+            if isinstance(error, StoreError) and not isinstance(error, ObjectNotFoundError)
+        ]
+        if telling and len(errors) == 1:
+            return telling[0]
+        where = f"the catalog of {self._kind.name} in s3://{self._bucket}/{self._layout.prefix}"
+        words = "; ".join(f"{_NAMES[tier]} ({reason_of(error)}): {error}" for tier, error in errors.items())
+        text = f"{where} cannot be read: {words}"
+        if not telling:
+            return StoreError(text, bucket=self._bucket, code="CatalogUnreadable")
+        failure = copy.copy(telling[0])
+        failure.message, failure.args = text, (text,)
+        return failure
 
     async def _from_index(self) -> CatalogListing:
         shelf: Shelf = await self._shelf()
@@ -175,10 +238,34 @@ class Tiers:
 
     async def _from_public(self) -> CatalogListing:
         async with self._open_public(self._bucket) as store:
-            key = self._layout.public_key(self._kind)
-            folder = self._layout.beside(self._kind, key)
-            snapshot = await Shelf(store, key, folder, Conditions(honoured=True)).read()
+            return await self._public_of(store)
+
+    async def _from_public_signed(self) -> CatalogListing:
+        """With our credentials, and where these do not help without any."""
+        shelf: Shelf = await self._shelf()
+        try:
+            return await self._public_of(shelf.store)
+        except (AccessDeniedError, CredentialsError):
+            return await self._from_public()
+
+    async def _public_of(self, store: ObjectStore) -> CatalogListing:
+        key = self._layout.public_key(self._kind)
+        folder = self._layout.beside(self._kind, key)
+        snapshot = await Shelf(store, key, folder, Conditions(honoured=True)).read()
         return _listing(snapshot, self._kind, "public")
+
+    async def has_public(self) -> bool:
+        """Whether there is a public manifest; False where that cannot be asked."""
+        shelf: Shelf = await self._shelf()
+        try:
+            await shelf.store.head(self._layout.public_key(self._kind))
+        except StoreError:
+            return False
+        return True
+
+
+def _passed(tier: Tier, error: Exception) -> PassedOver:
+    return PassedOver(tier, reason_of(error), str(error))
 
 
 def _age(moment: float) -> float:

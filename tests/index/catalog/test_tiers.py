@@ -131,6 +131,101 @@ async def test_one_tier_alone(shop: Shop) -> None:
         await shop.catalog().list(tier="public")
 
 
+PUBLIC = "public_datasets.json"
+
+
+def public(name: str, **more: Any) -> dict[str, Any]:
+    """As the original writes it into the public manifest."""
+    return {
+        "dataset_id": name,
+        "config_name": None,
+        "revision": None,
+        "s3_zip_key": "z",
+        "s3_bucket": "bucket",
+        **more,
+    }
+
+
+@pytest.mark.parametrize("way", ["index", "scan"])
+async def test_all_is_the_private_catalog_and_the_public_manifest(shop: Shop, way: str) -> None:
+    if way == "index":
+        await shop.put(INDEX, {"a": entry("o/both"), "b": entry("o/private", revision="v2")})
+    else:
+        await shop.put("o_both/default_config/default_revision/dataset_info.json")
+        await shop.put("o_private/default_config/v2/dataset_info.json")
+    await shop.put(PUBLIC, {"x": public("o/public"), "y": public("o/both"), "z": public("o/private")})
+    shop.public_is_open = True
+    listing = await shop.catalog().list(tier="all")
+    assert listing.tier == "all"
+    found = [(one.id, one.revision, one.extra.get("is_public", False)) for one in listing]
+    assert found == [
+        ("o/both", None, True),
+        ("o/private", "v2", False),
+        ("o/public", None, True),
+        ("o/private", None, True),
+    ]
+    both = listing.entries[0]
+    assert (both.s3_prefix, both.extra["s3_zip_key"]) == ("o_both/default_config/default_revision", "z")
+    assert [one.tier for one in listing.passed_over] == ([] if way == "index" else ["index"])
+
+
+async def test_all_without_a_public_manifest_is_the_private_catalog(shop: Shop) -> None:
+    await shop.put(INDEX, index(2))
+    shop.public_is_open = True
+    listing = await shop.catalog().list(tier="all")
+    assert (len(listing), listing.tier, listing.passed_over) == (2, "all", ())
+
+
+async def test_all_says_which_of_the_two_did_not_answer(shop: Shop) -> None:
+    await shop.put(INDEX, index(2))
+    await shop.put(PUBLIC, {"x": public("o/public")})
+    assert len(await shop.catalog().list(tier="all")) == 3, "our own credentials may read it"
+    shop.store.on("get", key=PUBLIC, error=AccessDeniedError("no", status=403), times=-1)
+    listing = await shop.catalog().list(tier="all")
+    assert (len(listing), [(one.tier, one.reason) for one in listing.passed_over]) == (
+        2,
+        [("public", "denied")],
+    )
+    shop.public_is_open = True
+    for verb in ("get", "list_page"):
+        shop.store.on(verb, error=AccessDeniedError("no", status=403), times=-1)
+    listing = await shop.catalog().list(tier="all")
+    assert [one.id for one in listing] == ["o/public"]
+    assert [(one.tier, one.reason) for one in listing.passed_over] == [
+        ("index", "denied"),
+        ("scan", "denied"),
+    ]
+
+
+@pytest.mark.parametrize("tier", ["auto", "all"])
+async def test_when_all_are_denied_the_error_names_all(shop: Shop, tier: str) -> None:
+    for verb in ("get", "list_page"):
+        error = AccessDeniedError(f"no {verb}", code="AccessDenied", status=403)
+        shop.store.on(verb, error=error, times=-1)
+    with pytest.raises(AccessDeniedError) as caught:
+        await shop.catalog().list(tier=tier)
+    text = str(caught.value)
+    for words in (
+        "the index (denied): no get",
+        "a scan (denied): no list_page",
+        "the public manifest (denied)",
+    ):
+        assert words in text
+    assert (caught.value.status, caught.value.message) == (403, text)
+
+
+async def test_a_public_manifest_that_was_not_read_can_be_told(shop: Shop) -> None:
+    await shop.put(INDEX, index(1))
+    catalog = shop.catalog()
+    listing = await catalog.list()
+    assert await catalog.unread(listing) == ""
+    await shop.put(PUBLIC, {})
+    assert await catalog.unread(listing) == "s3://bucket/public_datasets.json"
+    shop.public_is_open = True
+    for tier in ("public", "all"):
+        assert await catalog.unread(await catalog.list(tier=tier)) == ""
+
+
 async def test_names_of_the_environment(shop: Shop) -> None:
     await shop.put("lake/mine.json", index(2))
     environ = {"HGLOC_S3_DATA_PREFIX": "/lake/", "HGLOC_PRIVATE_DATASETS_INDEX_KEY": "theirs.json"}

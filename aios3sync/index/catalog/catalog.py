@@ -323,15 +323,15 @@ class Catalog:
                 documents = [(entry, await self._public_document(entry)) for entry in entries]
                 apply = adding(place.layout, documents)
             shelf = await place.public()
-            await shelf.keep_acl()
+            is_known = await shelf.keep_acl()
             written = await change(shelf, apply, _nothing, self.metrics)
-            unread = "" if shelf.acl or not written.changed else await self._unread()
+            unread = "" if is_known or not written.changed else await self._unread()
         except StoreError as error:
             return CopyResult(place.url(public=True), str(error))
         return CopyResult(place.url(public=True), warning=unread)
 
     async def _unread(self) -> str:
-        """Why the public manifest, written without an ACL, cannot be read by everyone; else empty."""
+        """Why the public manifest, whose ACL may be lost now, cannot be read by everyone; else empty."""
         place = self._place
         try:
             async with self._open_public(place.bucket) as store:

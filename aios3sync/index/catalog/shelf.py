@@ -309,20 +309,27 @@ class Shelf:
             except StoreError:
                 return
 
-    async def keep_acl(self) -> None:
+    async def keep_acl(self) -> bool:
         """Write with the ACL that the document has, unless another was asked for.
 
         An overwrite does not keep it: a manifest that everyone could read would be private from then on.
-        Where it cannot be asked (the right is missing, or the endpoint does not offer it), nothing is kept.
+
+        Returns:
+            Whether that ACL is known; it is not where the right to ask is missing, or where the endpoint does
+            not offer the question.
         """
         if self._asked_acl:
-            return
+            return True
         self.acl = ""
         try:
             self.acl = await self.store.acl(self.key)
+        except ObjectNotFoundError:
+            return True  # there is none to be kept
         except StoreError as error:
             if error.retryable:
                 raise
+            return False
+        return True
 
     async def set_aside(self) -> str:
         """Copy what is there to ``KEY.corrupt-TIME``, and tell where; the copy is made by the endpoint."""

@@ -243,6 +243,7 @@ async def test_a_public_manifest_keeps_the_acl_that_it_has(shop: Shop, acl: str)
 async def test_a_public_manifest_whose_acl_cannot_be_asked_is_read_after_the_write(
     shop: Shop, code: str
 ) -> None:
+    assert (await shop.catalog(public=True).add(DatasetEntry("new"), derive=False)).warnings == ()
     kind = AccessDeniedError if code == "AccessDenied" else StoreError
     shop.store.on("acl", times=-1, error=kind("no", code=code, status=403))
     told = await shop.catalog(public=True).add(DatasetEntry("a"), derive=False)

@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from aios3sync import events
 from aios3sync.core.filters import Filters
-from aios3sync.core.keys import nfc
+from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
 from aios3sync.detector import Detector
 from aios3sync.outcomes import Deleted, Fault, Forgotten
@@ -93,7 +93,7 @@ class DeleteStage:
         stays = set()
         unknowns = self._detector.unknowns
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
-        twins = self._spool.noted([nfc(action.key) for action in page])
+        twins = self._spool.noted([stored_form(action.key) for action in page])
         for key in (action.key for action in page):
             if not (unknowns or hidden or twins) and key.isascii():
                 continue  # nothing is in doubt
@@ -101,11 +101,11 @@ class DeleteStage:
             ignored = hidden is not None and hidden.hides(key)
             if unknown or ignored:
                 stays.add(key)
-            elif nfc(key) in twins or self._is_there_composed(key):
+            elif stored_form(key) in twins or self._is_there_composed(key):
                 stays.add(key)
                 self._run.tally.warn(
-                    f"kept {key!r}: the source has the same name in another form (Unicode or "
-                    "backslashes), which may be the same object; delete it by hand if it is not"
+                    f"kept {key!r}: the source has the same name in another form (Unicode, backslashes "
+                    "or empty path components), which may be the same object; delete it by hand if it is not"
                 )
         return stays
 

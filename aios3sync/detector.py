@@ -27,7 +27,7 @@ from aios3sync.core.actions import (
 )
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, SourceEntry
-from aios3sync.core.keys import nfc
+from aios3sync.core.keys import stored_form
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.report import Failure
@@ -206,14 +206,14 @@ class Detector:
             self._run.events(events.Scanned(files, size))
 
     def _note_twins(self, entries: Sequence[SourceEntry]) -> None:
-        """What other systems make of source keys: their NFC form (C15), slashes for backslashes."""
+        """Note what servers and other systems make of source keys (C15)."""
         if self._run.policy.delete == "off":
             return
         for key in (entry.key for entry in entries):
-            if not key.isascii() and (composed := nfc(key)) != key:
-                self._twins.append(composed)
-            if "\\" in key:
-                self._twins.append(key.replace("\\", "/"))  # SeaweedFS stores it under that key
+            # Spelled out, as nearly all keys are none of this.
+            odd = "\\" in key or "//" in key or key[0] == "/" or key[-1] == "/" or not key.isascii()
+            if odd and (form := stored_form(key)) != key:
+                self._twins.append(form)
 
     def _report(self, problem: Problem) -> None:
         self.unknowns.add(problem.path, unreadable=problem.kind == "unreadable")

@@ -15,6 +15,7 @@ __all__ = (
     "fits_xml",
     "key_problem",
     "nfc",
+    "stored_form",
 )
 
 MAX_KEY_BYTES: Final = 1024
@@ -88,6 +89,18 @@ def key_problem(key: str) -> str | None:
 def fits_xml(key: str) -> bool:
     """Whether XML 1.0 can hold the key; if not, one such key makes a whole batch delete fail."""
     return _NOT_XML.search(key) is None
+
+
+def stored_form(key: str) -> str:
+    """The key as servers store it that take keys for paths: other bytes, but maybe the same object.
+
+    SeaweedFS reads a backslash as a slash and drops empty components, rclone drops a slash at the end, and
+    macOS stores other Unicode forms.
+    """
+    path = key.replace("\\", "/")
+    if "//" in path or path[:1] == "/" or path[-1:] == "/":
+        path = "/".join(filter(None, path.split("/")))
+    return nfc(path)
 
 
 def nfc(key: str) -> str:

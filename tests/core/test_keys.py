@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc
+from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc, stored_form
 from aios3sync.errors import UsageError
 
 laws = settings(deadline=None, derandomize=True, max_examples=150)
@@ -180,3 +180,15 @@ def test_nfc_is_normal_form_c_c15(text: str) -> None:
     """Names that look the same have the same normal form."""
     assert nfc(text) == unicodedata.normalize("NFC", text)
     assert nfc(unicodedata.normalize("NFD", text)) == nfc(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "form"),
+    [
+        *(("a/b.txt", "a/b.txt"), ("a\\b", "a/b"), ("a//b", "a/b"), ("/lead", "lead"), ("trail/", "trail")),
+        *(("\\\\a///b\\/", "a/b"), ("//", ""), ("e\u0301//x", "\xe9/x"), ("a/./b", "a/./b")),
+    ],
+)
+def test_the_form_in_which_servers_store_keys_that_they_take_for_paths(key: str, form: str) -> None:
+    assert stored_form(key) == form
+    assert stored_form(form) == form

@@ -13,9 +13,17 @@ import pytest
 from blockbuster import BlockBuster
 
 from aios3sync import ListingError, SourceError, StoreError, UnavailableError
+from aios3sync.core.keys import stored_form
 from aios3sync.scanner import check_root
 from aios3sync.store.forwarding import ForwardingStore
-from aios3sync.store.protocol import DeleteError, DeleteItem, ListPage, ObjectStore, StoreCapabilities
+from aios3sync.store.protocol import (
+    DeleteError,
+    DeleteItem,
+    ListPage,
+    ObjectStore,
+    PutResult,
+    StoreCapabilities,
+)
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import Bench
@@ -406,6 +414,24 @@ async def test_what_a_server_makes_of_a_backslash_stays(bench: Bench) -> None:
     bench.tree({"back\\slash": "1"})
     put(bench, "p/back/slash")
     assert (await bench.sync(delete="mirror")).deleted == 0
+
+
+class Folding(ForwardingStore):
+    """A store that takes keys for paths, as SeaweedFS does."""
+
+    async def put(self, key: str, *arguments: Any, **more: Any) -> PutResult:
+        return await self.inner.put(stored_form(key), *arguments, **more)
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\\\\b", "\\a"])
+async def test_what_a_folding_server_stored_survives_any_number_of_mirroring_runs(
+    bench: Bench, name: str
+) -> None:
+    bench.faults.inner = Folding(bench.memory)
+    bench.tree({name: "1", "ok": "2"})
+    for _ in range(3):
+        assert (await bench.sync(delete="mirror")).deleted == 0
+        assert set(bench.objects()) == {stored_form(name), "ok"}
 
 
 async def test_the_manifest_inside_the_source_is_neither_sent_nor_deleted(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sysconfig
 from pathlib import Path
@@ -11,6 +12,9 @@ import anyio
 import pytest
 from anyio import to_thread
 
+import aios3sync
+from aios3sync.errors import ListingError
+from aios3sync.store.protocol import PutOptions
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place
 
@@ -86,6 +90,71 @@ async def test_odd_names_are_deleted_and_nothing_else_is(
     report = await place.session.sync(root, place.url("p"), delete="mirror")
     assert (report.deleted, report.failed) == (len(names), 0), report.errors
     assert await place.read("p/") == {"stays": b"stays"}
+
+
+LANES = pytest.mark.parametrize("lane", ["wire", "boto"])
+REFUSED = {
+    "moto": {"new\nline": "Not Found (404)", "sub/x\ny": "Not Found (404)"},
+    "seaweedfs": {
+        **dict.fromkeys(["a/../b", "./x", "sub/.."], "Invalid Request (InvalidRequest)"),
+        "n" * 256: "Your key is too long (KeyTooLongError)",
+    },
+}
+"""Keys that a server does not take, and its words for it."""
+
+
+@LANES
+async def test_a_key_that_the_store_refuses_is_named_with_its_words_and_deletes_wait(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+) -> None:
+    refused = REFUSED[request.node.callspec.params["endpoint"]]
+    root = make_tree(tmp_path / "t", {"file": "x"})
+    files = dict.fromkeys([*refused, "ok"], root / "file")
+    store = await place.session.store(place.bucket)
+    await store.put("p/extra", b"e", PutOptions(), md5=hashlib.md5(b"e", usedforsecurity=False).digest())
+    async with aios3sync.connect(lane=lane) as session:
+        for run in range(2):
+            report = await session.sync(files, place.url("p"), delete="mirror")
+            assert {each.key for each in report.errors} == set(refused)
+            assert all(refused[each.key] in each.error for each in report.errors)
+            assert all(repr(each.key)[1:-1] in each.error for each in report.errors)
+            assert (report.uploaded, report.withheld, report.deleted) == (1 - run, 1, 0)
+            assert report.exit_code == 3
+    assert set(await place.read("p/")) == {"ok", "extra"}
+
+
+@LANES
+async def test_keys_that_a_server_takes_for_paths_are_never_deleted_after_their_upload(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+) -> None:
+    """SeaweedFS stores `a//b` as `a/b` and `/lead` as `lead`: deleting these would delete what was sent."""
+    folds = request.node.callspec.params["endpoint"] == "seaweedfs"
+    root = make_tree(tmp_path / "t", {"file": "x"})
+    files = dict.fromkeys(["a//b", "/lead", "c\\d", "ok"], root / "file")
+    stored = {"a/b", "lead", "c/d", "ok"} if folds else set(files)
+    async with aios3sync.connect(lane=lane) as session:
+        for _ in range(3):
+            report = await session.sync(files, place.url("p"), delete="mirror")
+            assert (report.failed, report.deleted) == (0, 0)
+            assert await place.read("p/") == dict.fromkeys(stored, b"x")
+            assert bool([text for text in report.warnings if "in another form" in text]) <= folds
+
+
+@LANES
+async def test_a_prefix_that_the_store_lists_as_another_ends_the_run_before_any_delete(
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+) -> None:
+    root = make_tree(tmp_path / "t", {"ok": "x"})
+    store = await place.session.store(place.bucket)
+    await store.put("q/extra", b"e", PutOptions(), md5=hashlib.md5(b"e", usedforsecurity=False).digest())
+    async with aios3sync.connect(lane=lane) as session:
+        if request.node.callspec.params["endpoint"] == "seaweedfs":
+            with pytest.raises(ListingError, match="'q/extra', which is not below the prefix; nothing is"):
+                await session.sync(root, place.url("q//"), delete="mirror")
+        else:
+            report = await session.sync(root, place.url("q//"), delete="mirror")
+            assert (report.uploaded, report.deleted) == (1, 0)
+    assert "extra" in await place.read("q/")
 
 
 async def test_a_backslash_survives_a_server_that_makes_a_slash_of_it(place: Place, tmp_path: Path) -> None:

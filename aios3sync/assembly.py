@@ -54,6 +54,7 @@ from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Run, Stop, StoreOpener
 from aios3sync.scanner import check_root, shown
 from aios3sync.store.protocol import Budget, PutOptions
+from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
 
 __all__ = (
@@ -104,6 +105,7 @@ class Request:
         budget: bytes in memory.
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
+        window: bytes of large bodies on their way, all runs of the session together.
         open_couriers: opens what sends small files beside this process, ``None`` for nothing.
         on_event: progress.
         outcome_sinks: complete outcomes.
@@ -125,6 +127,7 @@ class Request:
     budget: Budget
     workers: int
     room: Callable[[], int] = _endless
+    window: SendWindow = field(default_factory=Unlimited)
     open_couriers: CourierOpener | None = None
     on_event: EventSink = discard
     outcome_sinks: Sequence[OutcomeSink] = ()
@@ -332,6 +335,7 @@ async def _assemble(
         stop=request.stop,
         started_ns=time.time_ns(),
         room=request.room,
+        window=request.window,
         open_couriers=request.open_couriers,
         inspect=request.inspect,
         inspected=request.inspected,

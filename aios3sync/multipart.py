@@ -37,6 +37,7 @@ from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.temporary import drop, temporary_file, temporary_space
+from aios3sync.transfer import Transfer
 
 __all__ = ("send_large",)
 
@@ -77,6 +78,9 @@ class _Content:
 async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
     """Send one file; one that changes meanwhile is sent anew.
 
+    Of several that are sent at once the parts of the first to begin go first, so that they arrive one after
+    the other.
+
     Raises:
         StoreError: a request failed.
         OSError: the file cannot be read.
@@ -110,7 +114,10 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
             original_md5=content.digest.md5,
             stored_md5=content.stored_md5,
         )
+        run.events(events.UploadBegan(entry.key, entry.size))
         result, part_size = await _send_parts(run, content, options)
+        if content.size != entry.size:  # compressed: events add up to the file
+            run.events(events.BytesSent(entry.key, entry.size - content.size))
         run.stored(result.encryption)
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         asked = headers.digest_of(entry.key)
@@ -234,6 +241,7 @@ class _Upload:
         self._key = run.full_key(content.digest.entry.key)
         self._stored: list[SentPart] = []
         self._refusals: list[tuple[int, StoreError]] = []
+        self._turn = run.next_turn()
 
     async def send(self) -> PutResult:
         """Send all parts and join them; what goes wrong leaves nothing behind.
@@ -274,16 +282,13 @@ class _Upload:
         async def worker() -> None:
             for part in parts:
                 try:
-                    sent = await _send_part(
-                        self._run, store, self._key, upload_id, part, self._content, self._options
-                    )
+                    sent = await self._send_part(store, upload_id, part)
                 except StoreError as error:
                     if part.number == 1 or not _refuses_parts(error):
                         raise
                     self._refusals.append((part.number, error))
                 else:
                     self._stored.append(sent)
-                    self._run.events(events.BytesSent(self._content.digest.entry.key, part.length))
                 if self._refusals:
                     return
 
@@ -292,6 +297,30 @@ class _Upload:
                 tasks.start_soon(worker)
         if self._refusals:
             raise self._refusals[0][1]
+
+    async def _send_part(self, store: ObjectStore, upload_id: str, part: Part) -> SentPart:
+        """Send one part. The window comes before the memory, as for smaller files: no circle of waiting."""
+        run, cost = self._run, part.length + part.length // _AROUND
+        await run.window.enter(part.length, self._turn)
+        try:
+            await run.budget.acquire(cost)
+            buffer = run.buffers.take(part.length)
+            try:
+                with memoryview(buffer)[: part.length] as body:
+                    return await self._send_body(store, upload_id, part, body)
+            finally:
+                run.buffers.give(buffer)
+                run.budget.release(cost)
+        finally:
+            run.window.leave(part.length)
+
+    async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
+        await to_thread.run_sync(_read_part, self._content, part, body)
+        # Also where ETags prove nothing: the endpoint checks it, and with Object Lock it demands it.
+        digest = await to_thread.run_sync(md5_of, body)
+        with Transfer(self._run, self._content.digest.entry.key, part.length).watching():
+            result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=digest)
+        return SentPart(part, digest, result)
 
     def part_limit(self, error: StoreError) -> tuple[int, bool]:
         """How many parts the endpoint takes, where ``error`` says that they were too many, else 0.
@@ -348,30 +377,6 @@ def _check_unchanged(content: _Content) -> None:
     entry = content.digest.entry
     if entry_of(entry.key, os.fstat(content.descriptor)) != entry:
         raise ChangedError(entry.key)
-
-
-async def _send_part(  # noqa: PLR0913 - what UploadPart needs
-    run: Run,
-    store: ObjectStore,
-    key: str,
-    upload_id: str,
-    part: Part,
-    content: _Content,
-    options: PutOptions,
-) -> SentPart:
-    cost = part.length + part.length // _AROUND
-    await run.budget.acquire(cost)
-    buffer = run.buffers.take(part.length)
-    try:
-        with memoryview(buffer)[: part.length] as body:
-            await to_thread.run_sync(_read_part, content, part, body)
-            # Also where ETags prove nothing: the endpoint checks it, and with Object Lock it demands it.
-            digest = await to_thread.run_sync(md5_of, body)
-            result = await store.put_part(key, upload_id, part.number, body, options, md5=digest)
-    finally:
-        run.buffers.give(buffer)
-        run.budget.release(cost)
-    return SentPart(part, digest, result)
 
 
 def _read_part(content: _Content, part: Part, body: memoryview) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Final
 
 import anyio
@@ -39,6 +40,7 @@ from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
 from aios3sync.refusals import Refusals
 from aios3sync.store.protocol import Budget, ObjectStore
+from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
 
 __all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")
@@ -116,6 +118,7 @@ class Run:
         budget: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
+        window: bytes of large bodies on their way.
         open_couriers: opens what sends small files beside this process, ``None`` for nothing.
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
@@ -145,6 +148,7 @@ class Run:
     stop: Stop
     started_ns: int
     room: Callable[[], int]
+    window: SendWindow = field(default_factory=Unlimited)
     open_couriers: CourierOpener | None = None
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
@@ -156,6 +160,11 @@ class Run:
     surprised: bool = False
     refusals: Refusals = field(default_factory=Refusals)
     _silent: int = field(default=0)
+    _turns: Iterator[int] = field(default_factory=count)
+
+    def next_turn(self) -> int:
+        """The place of one more file in the order in which large files are sent."""
+        return next(self._turns)
 
     def full_key(self, key: str) -> str:
         """The key in the bucket."""

@@ -432,6 +432,7 @@ class Session:
             budget=self._budget,
             workers=self.options.workers,
             room=self._stores.limiter.room,
+            window=self._stores.window,
             open_couriers=self._stores.courier(location.bucket, counts),
             profile=self._stores.profile(location.bucket),
             on_event=on_event,

@@ -30,6 +30,7 @@ from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.retrying import RetryBudget
 from aios3sync.store.stack import stack
 from aios3sync.store.throttling import Bandwidth
+from aios3sync.store.window import AdaptiveWindow
 
 if TYPE_CHECKING:
     from aios3sync.store.wire.lane import WireLane
@@ -66,6 +67,7 @@ class Stores:
 
     Attributes:
         limiter: requests in flight, all stores together.
+        window: bytes of large bodies on their way, the same.
         access: whether the session is open, and its credentials.
     """
 
@@ -73,6 +75,7 @@ class Stores:
         self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
     ) -> None:
         self.limiter = Limiter(options.workers)
+        self.window = AdaptiveWindow()
         self.access = Access()
         self._options = options
         self._closing = closing

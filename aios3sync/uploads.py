@@ -27,6 +27,8 @@ from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.smallfiles import Answer, read_files
 from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.watching import LARGE_BODY
+from aios3sync.transfer import Transfer
 
 __all__ = ("preview_stage", "upload_stage")
 
@@ -38,7 +40,10 @@ _CHUNK_BYTES: Final = 8 * 1024 * 1024
 
 
 class _Body(NamedTuple):
-    """One file, ready to be sent. ``reserved`` bytes of the budget go back when it has left."""
+    """One file, ready to be sent.
+
+    ``reserved`` bytes of the budget go back when it has left, and to the send window if it is a large body.
+    """
 
     file: SmallFile
     content: bytes
@@ -127,12 +132,17 @@ class _Crew:
         except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
             run.recorder.add(run.fault_of(body.file.entry.key, "upload", error))
         finally:
-            run.budget.release(body.reserved)
+            self._give_back(body.reserved)
 
     def drop(self) -> None:
         """Give back what bodies hold that nobody will send any more."""
         while self._ready:
-            self.run.budget.release(self._ready.popleft().reserved)
+            self._give_back(self._ready.popleft().reserved)
+
+    def _give_back(self, reserved: int) -> None:
+        self.run.budget.release(reserved)
+        if reserved >= LARGE_BODY:
+            self.run.window.leave(reserved)
 
 
 async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
@@ -193,15 +203,20 @@ async def _reader(
                 if run.sends_no_more:  # the rest is only drained, and counted as cancelled
                     run.cancel(upload.source.key for upload in rest)
                 elif rest:
-                    async with crew.reading:
-                        await _read_chunk(crew, rest)
+                    await _read_in_turn(crew, rest)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
-    """Cut a batch so that one thread hop reads many small files, or few larger ones."""
+    """Cut a batch so that one thread hop reads many small files, or few larger ones.
+
+    A large body is alone: two in one chunk could each wait for the window that another chunk holds.
+    """
     chunk: list[Upload] = []
     size = 0
     for upload in uploads:
+        if upload.source.size >= LARGE_BODY:
+            yield [upload]
+            continue
         if chunk and (len(chunk) >= _CHUNK_FILES or size + upload.source.size > _CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -211,8 +226,26 @@ def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
         yield chunk
 
 
-async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
-    """Read a chunk in one thread hop and pass its bodies on, each with its share of the budget."""
+async def _read_in_turn(crew: _Crew, chunk: list[Upload]) -> None:
+    """Read a chunk and pass its bodies on; a large file is not read before the line has room for it."""
+    window, size = crew.run.window, chunk[0].source.size
+    if size < LARGE_BODY:
+        async with crew.reading:
+            await crew.take(await _read_chunk(crew, chunk))
+        return
+    await window.enter(size, crew.run.next_turn())
+    bodies: list[_Body] = []
+    try:
+        async with crew.reading:
+            bodies = await _read_chunk(crew, chunk)
+    finally:
+        if not bodies:
+            window.leave(size)
+    await crew.take(bodies)
+
+
+async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> list[_Body]:
+    """Read a chunk in one thread hop; its bodies, each with its share of the budget."""
     run = crew.run
     left = sum(upload.source.size for upload in chunk)
     await run.budget.acquire(left)
@@ -230,7 +263,7 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> None:
     finally:
         # A share each: with one lump a body that is sent could not give back its own.
         run.budget.release(left)
-    await crew.take(bodies)
+    return bodies
 
 
 def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | Exception], bool]:
@@ -264,10 +297,16 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     opaque = run.needs_told_md5 or headers.opaque
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
-    result = await store.put(run.full_key(entry.key), body.content, options, md5=body.md5, sha256=body.sha256)
+    key = run.full_key(entry.key)
+    if body.reserved < LARGE_BODY:
+        result = await store.put(key, body.content, options, md5=body.md5, sha256=body.sha256)
+        if run.events is not events.discard:
+            run.events(events.BytesSent(entry.key, entry.size))
+    else:
+        run.events(events.UploadBegan(entry.key, entry.size))
+        with Transfer(run, entry.key, entry.size).watching():
+            result = await store.put(key, body.content, options, md5=body.md5, sha256=body.sha256)
     run.stored(result.encryption)
-    if run.events is not events.discard:
-        run.events(events.BytesSent(entry.key, entry.size))
     row = run.row(
         entry,
         original,

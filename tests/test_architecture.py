@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
         {"fieldtypes", "options", "events", "progress", "report", "outcomes", "endpoint_profile"},
         {"core", "errors"},
     ),
-    "protocol": ({"store.protocol", "store.queue"}, VALUES),
+    "protocol": ({"store.protocol", "store.queue", "store.watching"}, VALUES),
     "store": ({"store"}, {*SEAM, "public"}),  # the package's version, for the user agent
     "streams": (
         {
@@ -67,7 +67,17 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
     "courier": ({"courier"}, {"store", *STREAMS}),
     "run": ({"run", "recording", "refusals", "tally", "errorfile", "callbacks"}, STREAMS),
     "stages": (
-        {"detector", "comparing", "settling", "uploads", "updating", "dispatch", "multipart", "deletes"},
+        {
+            "detector",
+            "comparing",
+            "settling",
+            "transfer",
+            "uploads",
+            "updating",
+            "dispatch",
+            "multipart",
+            "deletes",
+        },
         {"run", *STREAMS},
     ),
     "pipeline": ({"pipeline"}, STAGES),

@@ -24,6 +24,7 @@ from aios3sync.store.learning import LearningStore
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.retrying import RetryingStore
+from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree
@@ -53,6 +54,7 @@ class Bench:
     outcome_sinks: tuple[Any, ...] = ()
     workers: int = 16
     room: Callable[[], int] = lambda: 1_000_000
+    window: SendWindow = field(default_factory=Unlimited)
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
     open_couriers: CourierOpener | None = None
@@ -87,6 +89,7 @@ class Bench:
             budget=ByteBudget(64 * MIB),
             workers=self.workers,
             room=self.room,
+            window=self.window,
             open_couriers=self.open_couriers,
             inspect=self.inspect,
             inspected=self.inspected,

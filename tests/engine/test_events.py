@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 import aios3sync
 from aios3sync.errors import AioS3SyncError, BucketNotFoundError, SourceError, UsageError
 from aios3sync.events import (
+    BytesSent,
     Event,
     Failed,
     Finished,
@@ -21,11 +23,14 @@ from aios3sync.events import (
     ObjectTouched,
     PhaseBegan,
     Skipped,
+    UploadBegan,
     concluded,
 )
 from aios3sync.progress import Progress
 from aios3sync.store.protocol import PutOptions
+from aios3sync.store.window import AdaptiveWindow
 from aios3sync.testing.faulty import throttled, unavailable
+from tests.engine.conftest import MIB
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench
@@ -140,3 +145,58 @@ async def test_the_report_says_how_often_the_endpoint_asked_to_slow_down(bench: 
     bench.faults.on("put", key="p/b", error=unavailable())
     report = await bench.sync()
     assert (report.uploaded, report.retries, report.throttled) == (2, 3, 2)
+
+
+async def test_large_files_begin_and_their_bytes_add_up_whatever_goes_wrong(bench: Bench) -> None:
+    """One goes whole, one in parts, one compressed, one fails; this transport reports none of their bytes."""
+    bench.tree({name: os.urandom(12 * MIB) for name in ("parts", "fails.gz", "zip.txt")})
+    bench.tree({"whole": bytes(2 * MIB), "small": "1"})
+    bench.faults.on("put_part", key="p/fails.gz", skip=1, times=-1, error=unavailable())
+    report = await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB, gzip=("txt",))
+    assert (report.uploaded, report.failed) == (4, 1)
+    progress = Progress()
+    began, sent = {}, Counter[str]()
+    for event in bench.events:
+        progress(event)
+        if isinstance(event, UploadBegan):
+            began[event.key] = event.size
+        if isinstance(event, BytesSent):
+            sent[event.key] += event.size
+    assert began == {"parts": 12 * MIB, "fails.gz": 12 * MIB, "zip.txt": 12 * MIB, "whole": 2 * MIB}
+    assert sent == {"parts": 12 * MIB, "zip.txt": 12 * MIB, "whole": 2 * MIB, "small": 1, "fails.gz": 0}
+    assert progress.sent == 26 * MIB + 1
+    assert progress.in_flight == {}
+
+
+@pytest.mark.parametrize("in_parts", [True, False], ids=["parts", "whole"])
+async def test_large_files_are_on_their_way_as_the_window_lets_them(bench: Bench, *, in_parts: bool) -> None:
+    """The window is the session's; small files pass it, and all of it is given back."""
+    bench.tree({f"large{n}": os.urandom(6 * MIB) for n in range(6)} | {f"small{n}": "1" for n in range(50)})
+    window = bench.window = AdaptiveWindow(clock=lambda: 0.0)  # in no time nothing is learnt
+    most = 0
+
+    def watch(event: Event) -> None:
+        nonlocal most
+        bench.events.append(event)
+        most = max(most, window.in_flight)
+
+    bench.on_event = watch
+    report = await bench.sync(multipart_threshold=5 * MIB if in_parts else 16 * MIB, part_size=5 * MIB)
+    assert (report.uploaded, report.failed) == (56, 0)
+    assert 5 * MIB <= most <= 12 * MIB
+    assert window.in_flight == 0
+
+
+@pytest.mark.parametrize("verb", ["put", "put_part"])
+async def test_a_cancelled_run_gives_the_window_back(bench: Bench, verb: str) -> None:
+    bench.tree({f"large{n}": os.urandom(6 * MIB) for n in range(8)})
+    window = bench.window = AdaptiveWindow()
+    sending = anyio.Event()
+    bench.faults.on(verb, reached=sending, wait=anyio.Event(), times=-1)
+    threshold = 5 * MIB if verb == "put_part" else 16 * MIB
+    run = asyncio.create_task(bench.sync(multipart_threshold=threshold, part_size=5 * MIB))
+    await sending.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert window.in_flight == 0

@@ -30,6 +30,7 @@ from aios3sync.errors import (
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, map_errors, open_client
 from aios3sync.store.protocol import DeleteItem, ListedPart, PutOptions
+from aios3sync.store.watching import watched
 from aios3sync.testing.canned import CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:
@@ -530,3 +531,37 @@ async def test_a_bucket_name_that_cannot_be_is_refused() -> None:
     async with served() as (_, store):
         with pytest.raises(StoreError):
             await BotoStore(store._client, "s3://not a bucket").head("key")
+
+
+class Watch:
+    """Counts what a transport reports of a body."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.sent_sizes: list[int] = []
+
+    def begin(self) -> None:
+        self.begun += 1
+        self.sent_sizes.clear()
+
+    def sent(self, size: int) -> None:
+        self.sent_sizes.append(size)
+
+
+@pytest.mark.parametrize("verb", ["put", "put_part"])
+async def test_a_large_body_is_reported_piece_by_piece_and_once(verb: str) -> None:
+    """It is read three times, to be signed and to be sent: only what is sent counts."""
+    body = bytes(3 * 2**20)
+    digest, watch = md5(body), Watch()
+    async with served() as (server, store):
+        for _ in range(2):
+            server.will(200, b"", {"ETag": f'"{digest.hexdigest()}"'})
+            with watched(watch):
+                if verb == "put":
+                    await store.put("key", body, PLAIN, md5=digest.digest())
+                else:
+                    await store.put_part("key", "id", 1, memoryview(body), PLAIN, md5=digest.digest())
+            assert sum(watch.sent_sizes) == len(body)
+            assert len(watch.sent_sizes) > 4
+            assert server.requests[-1].body == body
+    assert watch.begun == 2

@@ -31,6 +31,7 @@ from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.confidential import keep_secret
 from aios3sync.store.credentials import clean_credentials
 from aios3sync.store.protocol import StoreCapabilities
+from aios3sync.store.watching import BodyWatch, body_watch
 
 __all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
 
@@ -145,6 +146,7 @@ def adopt_client(client: Any) -> Any:
     events = client.meta.events
     for operation in ("PutObject", "UploadPart"):
         events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
+        events.register(f"before-send.s3.{operation}", _watch_body, unique_id=f"aios3sync-send-{operation}")
     events.register("before-sign.s3", _keep_secret, unique_id="aios3sync-before-sign")
     events.register_last(
         "before-call.s3.DeleteObjects", _delete_with_md5, unique_id="aios3sync-DeleteObjects"
@@ -211,6 +213,31 @@ def _plain_body(params: dict[str, Any], **_: Any) -> None:
         params["body"] = body.getvalue()
     if "Content-MD5" in params["headers"]:
         params["context"].pop("checksum", None)
+
+
+class _WatchedBody(BytesIO):
+    """A body that tells its watch what is taken from it; aiohttp takes more when the socket has room."""
+
+    def __init__(self, content: bytes, watch: BodyWatch) -> None:
+        super().__init__(content)  # shares the bytes
+        self._watch = watch
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Take up to ``size`` bytes."""
+        chunk = super().read(size)
+        if chunk:
+            self._watch.sent(len(chunk))
+        return chunk
+
+
+def _watch_body(request: Any, **_: Any) -> None:
+    """Report how the body leaves, if that is asked for; it is signed, and read once more to be sent."""
+    watch = body_watch()
+    if watch is None:
+        return
+    watch.begin()
+    if isinstance(request.body, BytesIO):
+        request.body = _WatchedBody(request.body.getvalue(), watch)
 
 
 def _delete_with_md5(params: dict[str, Any], **_: Any) -> None:

@@ -7,12 +7,16 @@ it: no request has a timer of its own.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from aios3sync.store.protocol import Body
+from aios3sync.store.watching import BodyWatch, body_watch
 
 __all__ = ("MAX_HEAD", "Answer", "Connection", "ExchangeError")
 
@@ -61,7 +65,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         requests: how many were sent.
         quiet: ticks since anything moved; counted by the pool, set to 0 here.
-        ticks: ticks since the request began.
+        ticks: ticks since the request, or the last byte of its body, has left.
         busy: a request is under way.
         reusable: the last answer was whole, and another request may follow it.
     """
@@ -79,6 +83,9 @@ class Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._size = self._received = self._max_body = self._status = 0
         self._is_head = self._sending = self._is_closed = False
+        self._watch: BodyWatch | None = None
+        self._socket = -1
+        self._written = self._left = 0
         self.requests = self.quiet = self.ticks = 0
         self.reusable = True
 
@@ -104,13 +111,14 @@ class Connection(asyncio.Protocol):
             raise ExchangeError("ConnectionLost", "the connection is closed", unanswered=True)
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answer
-        self._size = self._received = self._status = self.quiet = self.ticks = 0
+        self._size = self._received = self._status = self._left = self.quiet = self.ticks = 0
         self._max_body = max_body
         self._is_head = is_head
         self.requests += 1
         try:
             if len(body) <= _JOINED:
                 transport.write(head + body if body else head)
+                self._written = len(body)
             else:
                 await self._send(transport, head, body, answer)
             return await answer
@@ -120,12 +128,15 @@ class Connection(asyncio.Protocol):
                 answer.exception()  # retrieved: it is raised, or a cancellation is
             raise
         finally:
-            self._answer = None
+            self._answer = self._watch = None
 
     async def _send(
         self, transport: asyncio.Transport, head: bytes, body: Body, answer: asyncio.Future[Answer]
     ) -> None:
-        self._sending = True
+        self._sending, self._written = True, 0
+        self._watch = body_watch()
+        if self._watch is not None:
+            self._watch.begin()
         transport.write(head)
         view = memoryview(body)
         for start in range(0, len(body), _SLICE):
@@ -133,9 +144,27 @@ class Connection(asyncio.Protocol):
                 await self._writable
             if answer.done():  # answered early, or lost: whoever does not listen need not be told
                 return
-            transport.write(view[start : start + _SLICE])
-            self.quiet = 0
+            part = view[start : start + _SLICE]
+            transport.write(part)
+            self._written += len(part)
+            self.look()
         self._sending = False
+
+    def look(self) -> None:
+        """See how much of the body has left; while it is more each time, neither limit of time counts.
+
+        What the transport has taken may still wait in this process, and what that has handed over in the
+        kernel, which on a slow line holds megabytes for minutes.
+        """
+        transport = self._transport
+        if transport is None or self._left == self._written:
+            return
+        left = self._written - transport.get_write_buffer_size() - _unacknowledged(self._socket)
+        if left > self._left:
+            if self._watch is not None:
+                self._watch.sent(left - self._left)
+            self._left = left
+            self.quiet = self.ticks = 0
 
     def abort(self) -> None:
         """Close now, whatever is under way."""
@@ -156,6 +185,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no such class
+        socket = transport.get_extra_info("socket")
+        self._socket = -1 if socket is None else socket.fileno()
         self._made(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -171,7 +202,7 @@ class Connection(asyncio.Protocol):
                 text = f"the connection broke ({reason})"
                 self.fail(ExchangeError("ConnectionLost", text, unanswered=not self._received))
         self._resume()
-        self._transport = None
+        self._transport, self._socket = None, -1
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -278,3 +309,14 @@ class Connection(asyncio.Protocol):
             if not self._parser.should_keep_alive():
                 self.reusable = False
             self._finish()
+
+
+def _unacknowledged(socket: int) -> int:
+    """Bytes that were handed to the kernel and that the other side has not acknowledged; 0 where none tells.
+
+    Linux: tcp(7), SIOCOUTQ.
+    """
+    try:
+        return int.from_bytes(ioctl(socket, TIOCOUTQ, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return 0

@@ -41,7 +41,7 @@ class Limits(NamedTuple):
         connections: open at once.
         connect: for a connection to stand, TLS included.
         read: without a byte in either direction while an answer is due.
-        total: for one request and its answer.
+        total: for one answer, from when the request has left.
         idle: after which an unused connection is closed, before the endpoint does it (S3 waits longer).
     """
 
@@ -210,6 +210,8 @@ class Pool:
         for connection in [*self._open]:
             connection.quiet += 1
             connection.ticks += 1
+            if connection.busy:
+                connection.look()
             # The first tick comes at any time of its interval: it does not count as a whole one.
             quiet = (connection.quiet - 1) * self._tick
             if not connection.busy:

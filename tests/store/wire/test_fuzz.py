@@ -141,6 +141,12 @@ class Line:
     def write(self, data: bytes) -> None:
         return
 
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def abort(self) -> None:
         self.closing = True
 

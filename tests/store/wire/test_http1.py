@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -12,12 +13,13 @@ import pytest
 from anyio import BrokenResourceError, EndOfStream, Event, create_task_group, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
+from aios3sync.store.watching import watched
 from aios3sync.store.wire.http1 import MAX_HEAD, Answer, ExchangeError
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.testing.canned import canned_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from anyio.abc import SocketStream
 
@@ -603,3 +605,122 @@ async def test_a_large_body_over_tls(authority: Any) -> None:
             assert (await ask(pool, head, body)).status == 200
             assert server.requests[0].body == body
             assert len(pool._idle) == 1
+
+
+class Watch:
+    """Counts what a transport reports of a body."""
+
+    def __init__(self) -> None:
+        self.attempts = self.left = 0
+
+    def begin(self) -> None:
+        self.attempts, self.left = self.attempts + 1, 0
+
+    def sent(self, size: int) -> None:
+        self.left += size
+
+
+class SlowReader:
+    """A server on a socket with small buffers that takes bytes only when the test says so."""
+
+    def __init__(self) -> None:
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        self.listener.setblocking(False)
+        self.port: int = self.listener.getsockname()[1]
+        self.taken = 0
+
+    async def accept(self) -> None:
+        self.connection, _ = await asyncio.get_running_loop().sock_accept(self.listener)
+        self.connection.setblocking(False)
+
+    async def take(self, size: int) -> None:
+        while size:
+            chunk = await asyncio.get_running_loop().sock_recv(self.connection, size)
+            size -= len(chunk)
+            self.taken += len(chunk)
+
+    async def answer(self) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.connection, OK)
+
+    def close(self) -> None:
+        self.connection.close()
+        self.listener.close()
+
+
+@pytest.fixture
+def slow() -> Iterator[SlowReader]:
+    reader = SlowReader()
+    yield reader
+    reader.close()
+
+
+PUT = b"PUT /k HTTP/1.1\r\n\r\n"
+BODY_SIZE = 6 * 2**20
+STEP = 512 * 1024
+
+
+async def step(pool: Pool, slow: SlowReader) -> None:
+    """The server takes some more, and the kernel acknowledges it."""
+    await slow.take(STEP)
+    (connection,) = pool._open
+    while connection._left < slow.taken - len(PUT):
+        await checkpoint()
+        connection.look()
+
+
+def pass_seconds(pool: Pool, seconds: int) -> None:
+    """Seconds of the pool's clock, in which nothing happens."""
+    for _ in range(seconds):
+        pool._sweep()
+
+
+@pytest.mark.parametrize("moving", [True, False])
+async def test_an_upload_that_moves_never_times_out_and_a_silent_one_does(
+    slow: SlowReader, *, moving: bool
+) -> None:
+    """Time-outs are about silence: six minutes pass, where a request and a silence may take one."""
+    async with pool_at(slow.port, read=60.0, total=60.0) as pool:
+        upload = asyncio.create_task(ask(pool, PUT, bytes(BODY_SIZE)))
+        await slow.accept()
+        for _ in range(8):
+            await step(pool, slow)
+            pass_seconds(pool, 45)
+        assert not upload.done()
+        if moving:
+            await slow.take(BODY_SIZE + len(PUT) - slow.taken)
+            await slow.answer()
+            assert (await upload).status == 200
+        else:
+            pass_seconds(pool, 62)
+            with pytest.raises(ExchangeError, match="no answer in time"):
+                await upload
+
+
+async def test_bytes_are_counted_as_they_leave_not_when_they_arrived(slow: SlowReader) -> None:
+    watch = Watch()
+    async with pool_at(slow.port) as pool:
+        with watched(watch):
+            upload = asyncio.create_task(ask(pool, PUT, bytes(BODY_SIZE)))
+        await slow.accept()
+        seen = []
+        for _ in range(8):
+            await step(pool, slow)
+            seen.append(watch.left)
+            assert slow.taken - len(PUT) <= watch.left < BODY_SIZE, "what waits in this machine has not left"
+        assert seen == sorted(set(seen)), "with each step more had left"
+        assert not upload.done()
+        await slow.take(BODY_SIZE + len(PUT) - slow.taken)
+        await slow.answer()
+        await upload
+    assert watch.attempts == 1
+
+
+async def test_small_bodies_are_not_watched(raw_server: Any) -> None:
+    watch = Watch()
+    async with raw_server(saying(OK)) as port, pool_at(port) as pool:
+        with watched(watch):
+            await ask(pool, PUT, b"x")
+    assert (watch.attempts, watch.left) == (0, 0)

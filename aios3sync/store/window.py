@@ -1,0 +1,126 @@
+"""AdaptiveWindow: on a slow line few large bodies at once, so that one after the other arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Final
+
+from aios3sync.store.climbing import Climb
+
+__all__ = ("AdaptiveWindow",)
+
+_MIB: Final = 1024 * 1024
+_FIRST: Final = 8
+"""MiB at first: two photos, or one part with another one that waits for the first to be answered."""
+_CEILING: Final = 64 * 1024
+_FEWEST: Final = 2
+"""Bodies that may always be on their way: while one waits for its answer, the other uses the line."""
+_AHEAD_S: Final = 1.0
+"""Seconds of the line's throughput that may be on their way: no body is slowed down by more than that."""
+_WINDOW_S: Final = 0.25
+_WINDOW_BYTES: Final = 4 * _MIB
+"""A measurement takes as long as both say: transports report in slices of 256 KiB."""
+
+
+class AdaptiveWindow:
+    """How many bytes of large bodies are on their way: :class:`~aios3sync.store.watching.SendWindow`.
+
+    Thirty photos that share a slow uplink all arrive at its end, and none before it; two at a time arrive one
+    after the other, in the same time. So few begin, and there are two reasons to let more go. What the line
+    carries in a second may always be on its way: on a fast line that is more than there is. And where each
+    connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
+    is tried as for requests in flight (:mod:`~aios3sync.store.climbing`), and kept if it brings throughput.
+
+    Args:
+        clock: seconds, never going back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._climb = Climb(_FIRST, _CEILING)
+        self._tried = _FIRST
+        self._carried = 0.0
+        self._bytes = 0
+        self._bodies = 0
+        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+        self._moved = 0
+        self._began = 0.0
+        self._settled = False
+
+    @property
+    def limit(self) -> int:
+        """Bytes that may be on their way now."""
+        return max(self._tried * _MIB, int(self._carried * _AHEAD_S))
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes of the bodies that are on their way."""
+        return self._bytes
+
+    async def enter(self, size: int, turn: int = 0) -> None:
+        """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
+        if not self._bodies:
+            self._begin()  # the line was idle, which says nothing about what it carries
+        if not self._waiting and self._may_go(size):
+            self._go(size)
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (turn, next(self._number), size, future))
+        try:
+            await future
+        except BaseException:
+            # Cancelled: either still waiting, and dropped when its turn comes, or let go just before.
+            if not future.cancelled():
+                self.leave(size)
+            raise
+
+    def leave(self, size: int) -> None:
+        """The body arrived, or was given up."""
+        self._bytes -= size
+        self._bodies -= 1
+        self._admit()
+
+    def moved(self, size: int) -> None:
+        """``size`` more bytes have left; what is sent again counts, as the line carries it."""
+        self._moved += size
+        if self._moved < _WINDOW_BYTES:
+            return
+        seconds = self._clock() - self._began
+        if seconds >= _WINDOW_S:
+            self._learn(self._moved / seconds)
+
+    def _learn(self, rate: float) -> None:
+        self._carried = rate
+        binding = bool(self._waiting) and self.limit == self._tried * _MIB
+        if binding and self._settled:
+            before, self._tried = self._tried, self._climb.next(rate)
+            self._settled = self._tried == before  # else the next measurement has bodies of both
+        else:
+            self._settled = True
+        self._begin()
+        self._admit()
+
+    def _begin(self) -> None:
+        self._moved, self._began = 0, self._clock()
+
+    def _may_go(self, size: int) -> bool:
+        return self._bodies < _FEWEST or self._bytes + size <= self.limit
+
+    def _go(self, size: int) -> None:
+        self._bytes += size
+        self._bodies += 1
+
+    def _admit(self) -> None:
+        while self._waiting:
+            _, _, size, future = self._waiting[0]
+            if not future.done():  # else cancelled, and taken out here
+                if not self._may_go(size):
+                    return
+                self._go(size)
+                future.set_result(None)
+            heapq.heappop(self._waiting)

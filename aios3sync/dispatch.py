@@ -97,7 +97,7 @@ class Dispatch:
         same = (headers.type_of(key), headers.digest_of(key))
         if same not in self._kinds:
             options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0))
-            self._kinds[same] = courier.kind(options, META_MTIME)
+            self._kinds[same] = courier.kind(options, META_MTIME, utf8=headers.judges_text(key))
         return self._kinds[same]
 
     async def _send(self, courier: Courier, sent: list[Upload], parcels: list[Parcel]) -> list[Upload]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import mimetypes
 import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import IO, Any, Final
 
 from aios3sync.core.entries import SourceEntry
@@ -23,79 +22,25 @@ from aios3sync.core.etag import (
     rclone_mtime,
 )
 from aios3sync.core.header_rules import HeaderRule, read_header_rules
+from aios3sync.core.media_types import content_type_of, is_text
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import HeadResult, PutOptions
 
 __all__ = (
-    "DEFAULT_TYPE",
     "NOTHING_ASKED",
     "GzipWriter",
     "HeaderPlan",
     "HeaderSet",
     "compress",
-    "content_type_of",
     "md5_of",
 )
 
-DEFAULT_TYPE: Final = "application/octet-stream"
 NOTHING_ASKED: Final = "-"
 """The digest of no headers at all; an empty one would be that of a row whose headers are not known."""
 _OWN_DIGESTS: Final = (META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE)
 _CUSTOMER_ENCRYPTION: Final = "SSE-C"
 
-# What Python's own table lacks in 3.11, or has as an unregistered or platform dependent name
-# (https://www.iana.org/assignments/media-types/media-types.xhtml).
-_TYPES: Final = {
-    "avif": "image/avif",
-    "bz2": "application/x-bzip2",
-    "cjs": "text/javascript",
-    "flac": "audio/flac",
-    "geojson": "application/geo+json",
-    "gz": "application/gzip",
-    "heic": "image/heic",
-    "ipynb": "application/x-ipynb+json",
-    "jsonl": "application/jsonl",
-    "jsonld": "application/ld+json",
-    "jxl": "image/jxl",
-    "m4a": "audio/mp4",
-    "map": "application/json",
-    "md": "text/markdown",
-    "mjs": "text/javascript",
-    "mkv": "video/x-matroska",
-    "ndjson": "application/x-ndjson",
-    "npy": "application/octet-stream",
-    "npz": "application/zip",
-    "onnx": "application/octet-stream",
-    "opus": "audio/opus",
-    "parquet": "application/vnd.apache.parquet",
-    "safetensors": "application/octet-stream",
-    "toml": "application/toml",
-    "ttf": "font/ttf",
-    "wasm": "application/wasm",
-    "webm": "video/webm",
-    "webmanifest": "application/manifest+json",
-    "webp": "image/webp",
-    "woff": "font/woff",
-    "woff2": "font/woff2",
-    "xz": "application/x-xz",
-    "yaml": "application/yaml",
-    "yml": "application/yaml",
-    "zst": "application/zstd",
-}
-# The table of the standard library alone: what a machine has installed must not change what is sent.
-_STANDARD: Final = mimetypes.MimeTypes(filenames=())
-
-
-def content_type_of(key: str) -> str:
-    """The MIME type by extension; the type of ``x.tar.gz`` is that of the archive's outer coat."""
-    _, dot, extension = key.rpartition("/")[2].rpartition(".")
-    return _type_of(extension) if dot else DEFAULT_TYPE
-
-
-@lru_cache(maxsize=1024)
-def _type_of(extension: str) -> str:
-    extension = extension.lower()
-    return _TYPES.get(extension) or _STANDARD.guess_type(f"x.{extension}", strict=True)[0] or DEFAULT_TYPE
+_CHARSET: Final = "; charset=utf-8"
 
 
 # RFC 1952: no time, no name, "maximum compression", unknown system: equal content makes equal headers.
@@ -191,11 +136,13 @@ class HeaderPlan:
         common: the headers for every key that no rule and no override speaks of.
         rules: headers by pattern; of those for one header the last that matches counts.
         overrides: content types and metadata of single keys, which count before all others.
+        charset: of guessed types of text, see :class:`~aios3sync.options.SyncOptions`.
     """
 
     common: HeaderSet
     rules: tuple[HeaderRule, ...] = ()
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    charset: str = "auto"
     _by_rules: dict[tuple[HeaderRule, ...], HeaderSet] = field(default_factory=dict)
 
     @classmethod
@@ -217,7 +164,7 @@ class HeaderPlan:
             request_payer="requester" if options.request_payer else "",
         )
         common = HeaderSet(base, options.content_type, options.guess_content_type)
-        return cls(common, read_header_rules(options.header_for), overrides or {})
+        return cls(common, read_header_rules(options.header_for), overrides or {}, options.charset)
 
     @property
     def asks(self) -> bool:
@@ -249,10 +196,30 @@ class HeaderPlan:
         """The digest of the headers that are asked for one key."""
         return self.asked(key).digest
 
-    def type_of(self, key: str) -> str:
-        """The content type of a key; empty where none is sent."""
+    def type_of(self, key: str, *, utf8: bool | None = None) -> str:
+        """The content type of a key; empty where none is sent.
+
+        Args:
+            key: relative to the prefix.
+            utf8: whether the body is valid UTF-8, ``None`` where nobody looked.
+        """
+        return self._type(self.asked(key), key, utf8)
+
+    def _type(self, asked: HeaderSet, key: str, utf8: bool | None) -> str:
+        if asked.content_type or not asked.guess:
+            return asked.content_type
+        found = content_type_of(key)
+        if self.charset == "none" or not is_text(found):
+            return found
+        # rclone and s5cmd say UTF-8 of every text without looking, because Go's table of types does. Without
+        # a charset a browser would guess one; what is seen to be no UTF-8 is left to that guess.
+        return found if utf8 is False and self.charset == "auto" else found + _CHARSET
+
+    def judges_text(self, key: str) -> bool:
+        """Whether the bytes of a key's file decide which charset its type names."""
         asked = self.asked(key)
-        return asked.content_type or (content_type_of(key) if asked.guess else "")
+        guessed = asked.guess and not asked.content_type
+        return guessed and self.charset == "auto" and is_text(content_type_of(key))
 
     @property
     def opaque(self) -> bool:
@@ -261,7 +228,13 @@ class HeaderPlan:
         return bool(base.sse_customer_key) or base.sse.startswith("aws:kms")
 
     def for_upload(
-        self, entry: SourceEntry, *, encoding: str = "", original_md5: str = "", stored_md5: str = ""
+        self,
+        entry: SourceEntry,
+        *,
+        encoding: str = "",
+        original_md5: str = "",
+        stored_md5: str = "",
+        utf8: bool | None = None,
     ) -> PutOptions:
         """What to send with one file.
 
@@ -270,6 +243,7 @@ class HeaderPlan:
             encoding: ``gzip`` or empty.
             original_md5: hex digest of the file, told in our own metadata where the body is compressed.
             stored_md5: hex digest of the body as stored, told as rclone does where the ETag proves nothing.
+            utf8: whether the file is valid UTF-8, ``None`` where nobody looked.
         """
         asked = self.asked(entry.key)
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns)}
@@ -278,8 +252,7 @@ class HeaderPlan:
             metadata[META_ORIGINAL_SIZE] = str(entry.size)
         if stored_md5:
             metadata[META_MD5] = rclone_md5(stored_md5)
-        content_type = asked.content_type or (content_type_of(entry.key) if asked.guess else "")
-        return _replaced(asked.base, content_type, encoding, metadata)
+        return _replaced(asked.base, self._type(asked, entry.key, utf8), encoding, metadata)
 
     def for_copy(self, entry: SourceEntry, head: HeadResult) -> PutOptions:
         """What to send with a copy of an object onto itself, so that it has the headers that are asked for.
@@ -295,7 +268,7 @@ class HeaderPlan:
         asked = self.asked(entry.key)
         own = {name: head.metadata[name] for name in _OWN_DIGESTS if name in head.metadata}
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns), **own}
-        content_type = self.type_of(entry.key)
+        content_type = self.type_of(entry.key, utf8=False)  # nothing is read, so nothing is claimed of it
         bare = _without_parameters(content_type)
         if not asked.content_type and _without_parameters(head.content_type) == bare:
             content_type = head.content_type

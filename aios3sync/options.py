@@ -14,11 +14,13 @@ from aios3sync.errors import UsageError
 from aios3sync.fieldtypes import FilePath, Seconds, Size, conform, parse_size
 
 __all__ = (
+    "CHARSETS",
     "CHECKS",
     "LANES",
     "LIST_ORDERS",
     "METADATA_UPDATES",
     "SYMLINK_MODES",
+    "Charset",
     "Check",
     "ConnectOptions",
     "Lane",
@@ -37,6 +39,8 @@ MetadataUpdate = Literal["copy", "upload", "off"]
 METADATA_UPDATES: tuple[MetadataUpdate, ...] = get_args(MetadataUpdate)
 Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
+Charset = Literal["auto", "utf-8", "none"]
+CHARSETS: tuple[Charset, ...] = get_args(Charset)
 Lane = Literal["auto", "wire", "boto"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 
@@ -151,6 +155,9 @@ class SyncOptions:
         gzip: extensions (without dot) that are compressed.
         content_type: for every object, instead of guessing.
         guess_content_type: guess by extension.
+        charset: of guessed types of text (``text/...``). ``auto`` says UTF-8, as rclone and s5cmd do, but not
+            of a file that is seen to be none (files that are sent in parts are not looked at); ``utf-8`` says
+            it of all, ``none`` of none. It changes nothing about objects that are there.
         header_for: headers of the keys that match a pattern, ``"*.html:cache-control=no-cache"``; patterns
             are those of ``include``, of several rules for one header the last that matches counts. They take
             the place of the headers for every object. Names: :mod:`aios3sync.core.header_rules`.
@@ -193,6 +200,7 @@ class SyncOptions:
     gzip: tuple[str, ...] = ()
     content_type: str = ""
     guess_content_type: bool = True
+    charset: Charset = "auto"
     cache_control: str = ""
     content_disposition: str = ""
     content_language: str = ""
@@ -217,6 +225,7 @@ class SyncOptions:
         _choice("delete", self.delete, get_args(DeleteMode))
         _choice("list_order", self.list_order, ("", *LIST_ORDERS))
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
+        _choice("charset", self.charset, CHARSETS)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)
         if self.metadata_update is not None:

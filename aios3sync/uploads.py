@@ -19,6 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync.core.actions import Upload
+from aios3sync.core.media_types import is_utf8
 from aios3sync.dispatch import Dispatch
 from aios3sync.hashing import SmallFile, small_file
 from aios3sync.headers import HeaderPlan, compress, md5_of
@@ -53,6 +54,7 @@ class _Body(NamedTuple):
     reason: str
     reserved: int
     image: tuple[int, int] | None
+    utf8: bool | None = None
 
 
 class _Crew:
@@ -70,7 +72,7 @@ class _Crew:
         self.run = run
         self.dispatch = Dispatch(run, headers)
         self.reading = anyio.CapacityLimiter(1)
-        self._headers = headers
+        self.headers = headers
         self._tasks = tasks
         self._ready: deque[_Body] = deque()
         self._idle: deque[asyncio.Event] = deque()
@@ -128,7 +130,7 @@ class _Crew:
             if run.sends_no_more:  # the rest is only drained, and counted as cancelled
                 run.cancel([body.file.entry.key])
             else:
-                run.recorder.add(await _put(run, self._headers, store, body))
+                run.recorder.add(await _put(run, self.headers, store, body))
         except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
             run.recorder.add(run.fault_of(body.file.entry.key, "upload", error))
         finally:
@@ -251,7 +253,7 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> list[_Body]:
     await run.budget.acquire(left)
     bodies: list[_Body] = []
     try:
-        read, waited = await to_thread.run_sync(_read_files, run, chunk)
+        read, waited = await to_thread.run_sync(_read_files, run, crew.headers, chunk)
         if waited and crew.reading.total_tokens < _READERS:
             crew.reading.total_tokens += 1
         for upload, result in zip(chunk, read, strict=True):
@@ -266,29 +268,31 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> list[_Body]:
     return bodies
 
 
-def _read_files(run: Run, chunk: list[Upload]) -> tuple[list[_Body | Exception], bool]:
+def _read_files(run: Run, headers: HeaderPlan, chunk: list[Upload]) -> tuple[list[_Body | Exception], bool]:
     """The files of a chunk, and whether the storage was waited for."""
     paths = [run.path(upload.source.key) for upload in chunk]
     answers, waited = read_files(paths)
-    return list(map(partial(_body, run), chunk, paths, answers)), waited
+    return list(map(partial(_body, run, headers), chunk, paths, answers)), waited
 
 
-def _body(run: Run, upload: Upload, path: str, answer: Answer) -> _Body | Exception:
+def _body(run: Run, headers: HeaderPlan, upload: Upload, path: str, answer: Answer) -> _Body | Exception:
     """The body of a file, or what its reading raised, which is the failure of that file alone."""
     try:
-        return _body_of(run, upload, small_file(path, upload.source.key, answer, by_mtime=run.by_mtime))
+        file = small_file(path, upload.source.key, answer, by_mtime=run.by_mtime)
+        return _body_of(run, headers, upload, file)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 
 
-def _body_of(run: Run, upload: Upload, file: SmallFile) -> _Body:
+def _body_of(run: Run, headers: HeaderPlan, upload: Upload, file: SmallFile) -> _Body:
     key = upload.source.key
     content, md5, sha256, encoding = file.body, file.md5, file.sha256, run.policy.encoding(key)
     if encoding:
         content = compress(content)
         md5, sha256 = md5_of(content), ""
     image = run.image(key, file.body)
-    return _Body(file, content, md5, sha256, encoding, upload.reason, upload.source.size, image)
+    utf8 = is_utf8(file.body) if headers.judges_text(key) else None
+    return _Body(file, content, md5, sha256, encoding, upload.reason, upload.source.size, image, utf8)
 
 
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded:
@@ -296,7 +300,9 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
     original = body.file.md5.hex()
     opaque = run.needs_told_md5 or headers.opaque
     stored = body.md5.hex() if opaque else ""
-    options = headers.for_upload(entry, encoding=body.encoding, original_md5=original, stored_md5=stored)
+    options = headers.for_upload(
+        entry, encoding=body.encoding, original_md5=original, stored_md5=stored, utf8=body.utf8
+    )
     key = run.full_key(entry.key)
     if body.reserved < LARGE_BODY:
         result = await store.put(key, body.content, options, md5=body.md5, sha256=body.sha256)

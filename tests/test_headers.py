@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,32 +14,49 @@ from hypothesis import strategies as st
 
 from aios3sync import SyncOptions
 from aios3sync.core.entries import SourceEntry
-from aios3sync.headers import GzipWriter, HeaderPlan, compress, content_type_of
+from aios3sync.headers import GzipWriter, HeaderPlan, compress
 from aios3sync.store.protocol import PutOptions
 
 ENTRY = SourceEntry("d/a.txt", 5, 1_700_000_000_000_000_001, 0, 1)
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"),
+    ("charset", "key", "utf8", "expected"),
     [
-        ("a.txt", "text/plain"),
-        ("A.JPG", "image/jpeg"),
-        ("x.webp", "image/webp"),
-        ("x.avif", "image/avif"),
-        ("x.parquet", "application/vnd.apache.parquet"),
-        ("x.jsonl", "application/jsonl"),
-        ("x.wasm", "application/wasm"),
-        ("x.tar.gz", "application/gzip"),
-        ("x.mjs", "text/javascript"),
-        ("no-extension", "application/octet-stream"),
-        ("dir.txt/file", "application/octet-stream"),
-        ("x.unheard-of", "application/octet-stream"),
-        (".gitignore", "application/octet-stream"),
+        ("auto", "a.txt", True, "text/plain; charset=utf-8"),
+        ("auto", "a.txt", None, "text/plain; charset=utf-8"),
+        ("auto", "a.txt", False, "text/plain"),
+        ("auto", "a.js", True, "text/javascript; charset=utf-8"),
+        ("auto", "a.json", True, "application/json"),
+        ("auto", "a.svg", True, "image/svg+xml"),
+        ("auto", "a.bin", True, "application/octet-stream"),
+        ("utf-8", "a.txt", None, "text/plain; charset=utf-8"),
+        ("utf-8", "a.txt", False, "text/plain; charset=utf-8"),
+        ("utf-8", "a.json", True, "application/json"),
+        ("none", "a.txt", True, "text/plain"),
     ],
 )
-def test_the_type_follows_the_extension(key: str, expected: str) -> None:
-    assert content_type_of(key) == expected
+def test_a_guessed_type_of_text_names_its_charset(
+    charset: Any, key: str, utf8: bool | None, expected: str
+) -> None:
+    plan = HeaderPlan.of(SyncOptions(charset=charset))
+    assert plan.type_of(key, utf8=utf8) == expected
+    assert plan.for_upload(ENTRY._replace(key=key), utf8=utf8).content_type == expected
+    assert plan.judges_text(key) == (charset == "auto" and expected.startswith("text/"))
+
+
+def test_a_type_that_was_chosen_is_sent_as_it_is() -> None:
+    plan = HeaderPlan.of(SyncOptions(content_type="text/html"))
+    assert plan.type_of("a.txt", utf8=True) == "text/html"
+    assert not plan.judges_text("a.txt")
+    plan = HeaderPlan.of(SyncOptions(header_for=("*.txt:content-type=text/x-log",)))
+    assert plan.type_of("a.txt", utf8=True) == "text/x-log"
+    assert not plan.judges_text("a.txt")
+
+
+@pytest.mark.parametrize("charset", ["auto", "utf-8", "none"])
+def test_no_charset_is_asked_for_of_objects_that_are_there(charset: Any) -> None:
+    assert not HeaderPlan.of(SyncOptions(charset=charset)).asks
 
 
 @given(st.binary(max_size=2000))
@@ -80,7 +98,7 @@ def test_everything_that_was_asked_for_is_sent() -> None:
     )
     sent = HeaderPlan.of(options).for_upload(ENTRY)
     assert sent == PutOptions(
-        content_type="text/plain",
+        content_type="text/plain; charset=utf-8",
         cache_control="max-age=60",
         content_disposition="inline",
         content_language="de",
@@ -126,4 +144,4 @@ def test_single_keys_can_have_headers_of_their_own() -> None:
     sent = plan.for_upload(ENTRY)
     assert sent.content_type == "text/x-caption"
     assert sent.metadata == {"team": "vision", "id": "7", "mtime": "1700000000.000000001"}
-    assert plan.for_upload(ENTRY._replace(key="b.txt")).content_type == "text/plain"
+    assert plan.for_upload(ENTRY._replace(key="b.txt")).content_type == "text/plain; charset=utf-8"

@@ -26,6 +26,7 @@ from aios3sync.cli.reading import (
 from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
 from aios3sync.options import (
+    CHARSETS,
     CHECKS,
     LANES,
     LIST_ORDERS,
@@ -223,6 +224,11 @@ upload_options = _group(
         "guess_content_type",
         default=None,
         help="Guess by extension.",
+    ),
+    click.option(
+        "--charset",
+        type=click.Choice(CHARSETS),
+        help="Charset of guessed types of text (auto).",
     ),
     click.option("--cache-control", metavar="TEXT", help="Cache-Control header."),
     click.option("--content-disposition", metavar="TEXT", help="Content-Disposition header."),

@@ -12,6 +12,7 @@ from anyio import to_thread
 from aios3sync.courier.link import Link
 from aios3sync.courier.messages import (
     KIND,
+    OTHER_CHARSET,
     RECALLED,
     ROUTE,
     SLOW,
@@ -66,7 +67,7 @@ class Couriers:
         self._trust: Trust | None = None
         self._handed = self._back = 0
 
-    def kind(self, options: PutOptions, mtime_name: str) -> int | None:
+    def kind(self, options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
         """See :meth:`~aios3sync.parcels.Courier.kind`."""
         if options.checksum or options.if_match or options.if_none_match:
             return None
@@ -78,7 +79,7 @@ class Couriers:
         values, place = metadata_values(options.metadata), names.index(mtime_name)
         number = len(self._kinds)
         constant = dict(shape.constant)
-        kind = KindMessage(number, constant, shape.varying, values[:place], values[place + 1 :])
+        kind = KindMessage(number, constant, shape.varying, values[:place], values[place + 1 :], utf8)
         self._kinds.append(kind)
         for link in self._links:
             link.tell((KIND, *kind))
@@ -147,7 +148,7 @@ class Couriers:
         What is refused may be so until the session has learnt how to ask, and with which credentials: another
         route is tried again.
         """
-        self._back += reason != RECALLED
+        self._back += reason not in (OTHER_CHARSET, RECALLED)
         many = self._back > _PATIENCE and self._back > _USELESS * self._handed
         if self._most and (many or reason == SLOW):
             _LOG.debug("no more files are sent by processes of their own: %s", reason)

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 __all__ = (
     "KIND",
+    "OTHER_CHARSET",
     "PARCELS",
     "RECALL",
     "RECALLED",
@@ -33,6 +34,8 @@ UNSENT: Final = -1
 """The status of a parcel that no request was made for."""
 RECALLED: Final = "recalled"
 """The reason that comes back with parcels that were asked back."""
+OTHER_CHARSET: Final = "the body is not UTF-8"
+"""The reason that comes back with parcels whose headers would be wrong."""
 SLOW: Final = "the storage is slow"
 """The reason that comes back with parcels whose files more readers should bring."""
 
@@ -64,13 +67,17 @@ class RouteMessage(NamedTuple):
 
 
 class KindMessage(NamedTuple):
-    """Headers: constant ones, the names of those that vary, and the metadata around the file's mtime."""
+    """Headers: constant ones, the names of those that vary, and the metadata around the file's mtime.
+
+    With ``utf8`` they are true of bodies in UTF-8 alone.
+    """
 
     number: int
     constant: dict[str, str]
     varying: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
+    utf8: bool = False
 
 
 Told = tuple[int, bytes, int, str, str, str]

@@ -17,10 +17,12 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 from aios3sync.core.etag import rclone_mtime
+from aios3sync.core.media_types import is_utf8
 from aios3sync.courier.frames import receive, send
 from aios3sync.courier.lines import Line, LostError, connect, status_of, stored
 from aios3sync.courier.messages import (
     KIND,
+    OTHER_CHARSET,
     RECALL,
     RECALLED,
     ROUTE,
@@ -78,6 +80,7 @@ class _Kind:
     def __init__(self, message: KindMessage) -> None:
         self.shape = Shape(message.constant, message.varying)
         self.before, self.after = message.before, message.after
+        self.utf8 = message.utf8
 
 
 class Program:
@@ -173,6 +176,10 @@ class Program:
             self._told.append((number, UNSENT, "the file is not as it was"))
             return
         body, started = found
+        if self._kinds[parcel.kind].utf8 and not is_utf8(body):
+            self._idle.append(line)
+            self._told.append((number, UNSENT, OTHER_CHARSET))
+            return
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         try:
             head = self._head(parcel, body, md5)

@@ -130,7 +130,7 @@ def test_headers_go_where_they_belong(cli: CommandLine, bucket: Bucket, tree: Pa
     ]
     assert cli("sync", tree, bucket.url(), *options).code == 0
     page = bucket.head("sub/c.html")
-    assert page["ContentType"] == "text/html"
+    assert page["ContentType"] == "text/html; charset=utf-8"
     assert page["ContentEncoding"] == "gzip"
     assert page["CacheControl"] == "max-age=60"
     assert page["ContentLanguage"] == "de"

@@ -43,8 +43,9 @@ class PretendCourier:
     recalled: int = 0
     closed: int = 0
 
-    def kind(self, options: PutOptions, mtime_name: str) -> int | None:
+    def kind(self, options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
         assert mtime_name in options.metadata
+        assert utf8 == options.content_type.endswith("; charset=utf-8")
         self.kinds.append(options)
         return len(self.kinds) - 1
 
@@ -95,7 +96,7 @@ async def test_what_goes_by_courier_is_recorded_like_the_rest(bench: Bench, cour
     assert len(courier.delivered) == 270
     assert report.uploaded_bytes == sum(len(f"body {n}") for n in range(300))
     assert {outcome.row.key: (outcome.row.md5, outcome.content_type) for outcome in told} == {
-        f"d/f{n:03}.txt": (hashlib.md5(f"body {n}".encode()).hexdigest(), "text/plain")  # noqa: S324
+        f"d/f{n:03}.txt": (hashlib.md5(f"body {n}".encode()).hexdigest(), "text/plain; charset=utf-8")  # noqa: S324
         for n in range(300)
     }
     again = await bench.sync()
@@ -106,7 +107,10 @@ async def test_what_needs_more_goes_the_usual_way(bench: Bench, courier: Pretend
     bench.tree({"plain.bin": "x", "page.html": "<p>", "large.bin": b"x" * (LARGEST + 1), "b.txt": "y"})
     assert (await bench.sync(gzip=("html",))).uploaded == 4
     assert sorted(courier.delivered) == ["p/b.txt", "p/plain.bin"]
-    assert [options.content_type for options in courier.kinds] == ["text/plain", "application/octet-stream"]
+    assert [options.content_type for options in courier.kinds] == [
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+    ]
 
 
 async def test_nothing_goes_by_courier_where_etags_prove_nothing(

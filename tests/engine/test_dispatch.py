@@ -234,7 +234,7 @@ async def test_a_file_whose_headers_a_courier_cannot_take_is_sent_all_the_same(
 ) -> None:
     bench.tree({f"f{n}": str(n) for n in range(5)})
 
-    def broken(options: PutOptions, mtime_name: str) -> int | None:
+    def broken(options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
         raise ValueError("what nobody foresaw")
 
     courier.kind = broken  # type: ignore[method-assign]

@@ -164,9 +164,9 @@ async def test_a_vanished_file_is_neither_failure_nor_upload(
     bench.tree({"a": "1", "b": "2"})
     real = uploads._read_files
 
-    def vanish(run: Any, chunk: Any) -> Any:
+    def vanish(*given: Any) -> Any:
         (bench.root / "b").unlink(missing_ok=True)
-        return real(run, chunk)
+        return real(*given)
 
     monkeypatch.setattr(uploads, "_read_files", vanish)
     report = await bench.sync()

@@ -158,9 +158,9 @@ async def test_P9_a_file_that_vanished_in_a_comparison_is_not_decided_again(
     (bench.root / "z").unlink()
     real = uploads._read_files
 
-    def vanish(run: Any, chunk: Any) -> Any:
+    def vanish(*given: Any) -> Any:
         (bench.root / "a").unlink(missing_ok=True)
-        return real(run, chunk)
+        return real(*given)
 
     monkeypatch.setattr(uploads, "_read_files", vanish)
     report = await bench.sync(delete="tracked")

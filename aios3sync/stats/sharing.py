@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+import anyio
+
 __all__ = ("SharedAnswers",)
 
 T = TypeVar("T")
@@ -88,7 +90,8 @@ class SharedAnswers(Generic[T]):
         if self._next.get(question) is shared:
             del self._next[question]
         shared.task.cancel()
-        await asyncio.wait([shared.task])
+        with anyio.CancelScope(shield=True):  # the caller is being cancelled, in a scope maybe for good
+            await asyncio.wait([shared.task])
 
 
 def _retrieved(task: asyncio.Task[T]) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from aios3sync.errors import UnavailableError
@@ -114,6 +116,24 @@ async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, sh
     assert (gated.running, gated.cancelled) == (0, 1)
     gated.go[1].set()
     assert await shared.ask("q", gated) == 1
+
+
+async def test_a_scope_that_is_cancelled_is_left_when_its_answer_has_ended(gated: Gated, shared: Any) -> None:
+    async def slow_to_end() -> int:
+        try:
+            return await gated()
+        finally:
+            with anyio.CancelScope(shield=True):
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+            ended.append(True)
+
+    ended: list[bool] = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(shared.ask, "q", slow_to_end)
+        await gated.began[0].wait()
+        tasks.cancel_scope.cancel()
+    assert ended == [True]
 
 
 async def test_callers_who_leave_before_it_begins_cost_no_answer(gated: Gated, shared: Any) -> None:

@@ -451,8 +451,8 @@ def scope_of(options: SyncOptions) -> str:
 
 def must_list(options: SyncOptions, state: ManifestState, scope: str, now: float) -> bool:
     """Whether the run begins with a listing, see the three ways to check in the documentation."""
-    if not options.incremental and options.delete == "off":
-        return False  # everything is sent whatever the target holds
+    if options.no_list or (not options.incremental and options.delete == "off"):
+        return False  # it was asked for, or everything is sent whatever the target holds
     if options.check != "auto" or options.delete == "mirror" or not options.incremental:
         return True
     known_since = state.known_since(scope)

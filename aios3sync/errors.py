@@ -172,6 +172,11 @@ class ObjectNotFoundError(StoreError):
 class AccessDeniedError(StoreError):
     """The endpoint knows the request and refuses it: wrong secret, unknown key id, policy."""
 
+    @property
+    def is_by_policy(self) -> bool:
+        """Whether the credentials are good and lack a right; the answer to HEAD has its status alone."""
+        return self.code in ("AccessDenied", "AllAccessDisabled", "403")
+
 
 class CredentialsError(StoreError):
     """There are no credentials to sign with, or they expired and cannot be refreshed."""

@@ -132,6 +132,8 @@ class SyncOptions:
         list_order: ``bytes`` says that the endpoint lists in UTF-8 byte order, as AWS does; a listing may
             then be cut anywhere. ``auto`` believes it of AWS alone: where it is not so, objects go unseen.
             Unset goes by what is remembered of the endpoint.
+        no_list: never list the target, and so delete nothing: what the manifest does not know is uploaded.
+            Meant for credentials that may only write.
         list_workers: pages of the listing that are asked for at once, 0 for as many as it has parts,
             up to 32; 1 lists one page after the other.
         stat_fields: which of size, mtime, ctime, inode make "the same stat".
@@ -179,6 +181,7 @@ class SyncOptions:
     accept_content: bool = False
     max_manifest_age: Seconds = 24 * 3600.0
     list_order: ListOrder | Literal[""] = ""
+    no_list: bool = False
     list_workers: int = 0
     stat_fields: tuple[str, ...] = STAT_FIELDS
     include: tuple[str, ...] = ()
@@ -239,7 +242,13 @@ class SyncOptions:
         _require("size" in self.stat_fields, "stat_fields: size cannot be left out")
         for extension in self.gzip:
             _require(not extension.startswith("."), f"gzip: {extension!r}: leave out the dot")
+        self._check_unlisted()
         self._check_numbers()
+
+    def _check_unlisted(self) -> None:
+        if self.no_list:
+            _require(self.delete == "off", "no_list: nothing is deleted without a listing; leave out delete")
+            _require(self.check != "list", "no_list: a run that never lists cannot check the listing")
 
     def _check_numbers(self) -> None:
         part_sizes = MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE

@@ -28,7 +28,7 @@ from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
 from aios3sync.deletes import DeleteStage
 from aios3sync.detector import Detector, ListingNeededError
-from aios3sync.errors import OutOfOrderError
+from aios3sync.errors import AccessDeniedError, OutOfOrderError
 from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.headers import HeaderPlan
 from aios3sync.manifest.protocol import Manifest, ManifestState
@@ -96,6 +96,7 @@ class Pipeline:
     _mounts: set[str] = field(default_factory=set)
     _seen: SeenOrder = field(default_factory=SeenOrder)
     _listing_began: float = 0.0
+    _refused_listing: bool = False
 
     async def execute(self) -> None:
         """Run all phases; a stop that was asked for ends them early but orderly.
@@ -184,7 +185,7 @@ class Pipeline:
             again = await self._compare(outlets)
             if self.run.stop.signal:
                 return
-            if again is None and not self.listed:
+            if again is None and not self.listed and not self._unlistable:
                 await self._settled()
                 again = ListingNeededError() if self.run.surprised else None
             if again is None or not await self._settled():
@@ -192,9 +193,28 @@ class Pipeline:
             await self._spool.forget_held()
             self.run.recorder.begin_comparison()
             self.run.events(events.PhaseBegan("compare"))
-            self.listed = True
+            self.listed = not isinstance(again, AccessDeniedError)
+            if not self.listed:
+                self._go_on_unlisted(again)
             if isinstance(again, OutOfOrderError):
                 self._saw_disorder()
+
+    @property
+    def _unlistable(self) -> bool:
+        """The target is not to be listed, or cannot be."""
+        return self.run.options.no_list or self._refused_listing
+
+    def _go_on_unlisted(self, error: Exception) -> None:
+        """The listing was refused: go on with the manifest, where that knows enough to do no harm.
+
+        Raises:
+            AccessDeniedError: it does not.
+        """
+        options = self.run.options
+        if not self.state.last_sync or options.delete != "off" or options.check != "auto":
+            raise error
+        self._refused_listing = True
+        self.run.tally.warn(f"the target was compared with the manifest alone: {error}")
 
     async def _settled(self) -> bool:
         """Wait until everything that was decided has ended; whether it has, and no stop was asked for."""
@@ -222,6 +242,8 @@ class Pipeline:
             raise
         except BaseExceptionGroup as group:
             # The listing itself may find out, in a task of its own.
+            if (refusal := _refused_listing(group)) is not None:
+                return refusal
             if group.split(OutOfOrderError)[1] is not None:
                 raise
             return OutOfOrderError("target", "", "")
@@ -387,6 +409,20 @@ class Pipeline:
         state = self.state.begun() if recorder.changing else self.state
         number = self.run.number if recorder.began else state.run
         await self.manifest.save_state(replace(state, run=number, mounts=tuple(sorted(self._mounts))))
+
+
+def _refused_listing(group: BaseExceptionGroup[BaseException]) -> AccessDeniedError | None:
+    """The refusal of a policy to list, if nothing else went wrong; it names the way out."""
+    denied, rest = group.split(AccessDeniedError)
+    error: BaseException | None = denied
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if rest is not None or not isinstance(error, AccessDeniedError):
+        return None
+    if error.operation != "ListObjectsV2" or not error.is_by_policy:
+        return None
+    error.message += "; credentials that may only write can sync with --no-list, which deletes nothing"
+    return error
 
 
 @contextmanager

@@ -11,7 +11,6 @@ __all__ = ("REFUSED_AFTER", "Refusals")
 REFUSED_AFTER: Final = 20
 """Uploads in a row that are refused for the same reason, after which no more are tried."""
 
-_POLICY: Final = frozenset({"AccessDenied", "403", "AllAccessDisabled"})
 _OF_EVERY_FILE: Final = frozenset(
     {
         *("AccessControlListNotSupported", "InvalidBucketState", "InvalidPayer", "InvalidSecurity"),
@@ -59,7 +58,7 @@ class Refusals:
         if error.retryable:
             return False
         code = error.code
-        if isinstance(error, AccessDeniedError) and code in _POLICY:
+        if isinstance(error, AccessDeniedError) and error.is_by_policy:
             return not self._stored
         named = "the endpoint refuses --" in error.message
         return named or code in _OF_EVERY_FILE or code.startswith("KMS.") or "Quota" in code

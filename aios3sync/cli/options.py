@@ -171,6 +171,7 @@ comparison_options = _group(
         type=click.Choice(LIST_ORDERS),
         help="Say bytes if the endpoint is known to list in byte order, as AWS does (auto); remembered.",
     ),
+    _flag("--no-list", help="Never list the target: for credentials that may only write. Deletes nothing."),
     click.option(
         "--list-workers", type=int, metavar="N", help="Pages of the listing to ask for at once (up to 32)."
     ),

@@ -29,11 +29,11 @@ from aios3sync.store.confidential import is_quoted_in
 from aios3sync.store.protocol import PutResult
 
 __all__ = (
-    "DENIED_CODES",
     "ETAG_MISMATCH",
     "RETRYABLE_CODES",
     "THROTTLED_CODES",
     "ErrorAnswer",
+    "add_reason",
     "error_from",
     "is_about_credentials",
     "mismatch",
@@ -198,9 +198,6 @@ _OF_NEW_OBJECT: Final = frozenset({"CreateMultipartUpload", "PutObject"})
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{40,}")
 _LONGEST_MESSAGE: Final = 300
 
-DENIED_CODES: Final = frozenset({"AccessDenied", "403"})
-"""Codes of a request that a policy does not allow; the answer to HEAD has its status alone."""
-
 _RIGHTS: Final = {
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "CompleteMultipartUpload": "s3:PutObject",
@@ -238,9 +235,7 @@ def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer
     """The exception that one refused request is; its message holds no secret and no signature."""
     kind = _kind(operation, answer)
     explanation = _explanation(kind, answer)
-    if answer.code in DENIED_CODES and (right := _RIGHTS.get(operation, "")) and right not in explanation:
-        explanation += f"; this needs the right {right}"
-    return kind(
+    error = kind(
         f"{subject(operation, bucket, key)}: {explanation} ({one_line(answer.code)})",
         operation=operation,
         bucket=bucket,
@@ -249,6 +244,16 @@ def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer
         status=answer.status,
         retry_after=retry_after(answer.headers),
     )
+    right = _RIGHTS.get(operation, "")
+    if isinstance(error, AccessDeniedError) and error.is_by_policy and right not in explanation:
+        add_reason(error, f"; this needs the right {right}")
+    return error
+
+
+def add_reason(error: StoreError, text: str) -> None:
+    """Add to what a message says, before the code at its end."""
+    said, opening, code = error.message.rpartition(" (")
+    error.message = f"{said}{text}{opening}{code}"
 
 
 def _kind(operation: str, answer: ErrorAnswer) -> type[StoreError]:

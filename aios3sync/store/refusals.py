@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from aios3sync.errors import AccessDeniedError, StoreError
-from aios3sync.store.answers import DENIED_CODES, subject
+from aios3sync.store.answers import add_reason, subject
 from aios3sync.store.protocol import PutOptions
 
 __all__ = ("name_option",)
@@ -63,11 +63,10 @@ def name_option(error: StoreError, options: PutOptions) -> None:
         return
     said = error.message.removeprefix(prefix)
     option = _refused(said.lower(), error.code, options)
-    if isinstance(error, AccessDeniedError) and error.code in DENIED_CODES:
+    if isinstance(error, AccessDeniedError) and error.is_by_policy:
         wanted = [right for field, right in _OWN_RIGHTS if getattr(options, field) and right not in said]
         if wanted:
-            before, opening, code = error.message.rpartition(" (")
-            error.message = f"{before}, and for what is sent {' and '.join(wanted)}{opening}{code}"
+            add_reason(error, f", and for what is sent {' and '.join(wanted)}")
     elif option:
         error.message = f"{prefix}the endpoint refuses {option}: {said}"
 

@@ -209,6 +209,9 @@ async def _attempt(
         tally.warn(text)
     if await _headers_unknown(pipeline):
         tally.warn(_HEADERS_UNKNOWN)
+    elif pipeline.complete and pipeline.run.policy.headers is not None:  # else not every key was asked about
+        for rule in pipeline.headers.unmatched():
+            tally.warn(f"--header-for {str(rule)!r} matched no file")
     return _report(request, pipeline, tally, checked)
 
 
@@ -318,7 +321,8 @@ async def _assemble(
         state=replace(state, run=number),
         error_file=error_file,
     )
-    policy = make_policy(request, state)
+    headers = HeaderPlan.of(options, request.overrides)
+    policy = make_policy(request, state, headers)
     run = Run(
         root=request.root,
         path=locate,
@@ -343,7 +347,6 @@ async def _assemble(
         opaque_etags=state.opaque_etags,
     )
     filters = await to_thread.run_sync(make_filters, options, request.root, path)
-    headers = HeaderPlan.of(options, request.overrides)
     scope = await to_thread.run_sync(scope_of, options)
     return Pipeline(
         run,
@@ -359,7 +362,7 @@ async def _assemble(
     )
 
 
-def make_policy(request: Request, state: ManifestState) -> Policy:
+def make_policy(request: Request, state: ManifestState, headers: HeaderPlan) -> Policy:
     """What decisions depend on: what was asked for, and what the manifest learnt of the bucket."""
     options = request.options
     return Policy(
@@ -371,7 +374,7 @@ def make_policy(request: Request, state: ManifestState) -> Policy:
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
         opaque_etags=state.opaque_etags or request.profile.etags == "opaque",
         protection=Protection(not options.delete_protected, options.protected_prefixes),
-        headers=_asked_headers(options, HeaderPlan.of(options, request.overrides)),
+        headers=_asked_headers(options, headers),
     )
 
 

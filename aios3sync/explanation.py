@@ -33,6 +33,7 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.hashing import ChangedError, FileDigest, digest_file, entry_of, in_thread
+from aios3sync.headers import HeaderPlan
 from aios3sync.manifest.opening import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.scanner import check_root
@@ -220,7 +221,7 @@ class _Seen:
         self._source = source
         self._recorded = recorded
         self._head = head
-        self._policy: Policy = make_policy(request, state)
+        self._policy: Policy = make_policy(request, state, HeaderPlan.of(request.options, request.overrides))
         self.target = TargetEntry(key, head.size, head.etag, head.last_modified) if head else None
         self.listed = must_list(request.options, state, scope_of(request.options), time.time())
 

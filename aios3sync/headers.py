@@ -192,6 +192,11 @@ class HeaderPlan:
             replace(found.base, metadata=metadata), override.content_type or found.content_type, found.guess
         )
 
+    def unmatched(self) -> list[HeaderRule]:
+        """The rules that matched none of the keys that were asked about so far."""
+        matched = {rule for rules in self._by_rules for rule in rules}
+        return [rule for rule in self.rules if rule not in matched]
+
     def digest_of(self, key: str) -> str:
         """The digest of the headers that are asked for one key."""
         return self.asked(key).digest

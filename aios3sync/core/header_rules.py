@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.filters import Rule
+from aios3sync.core.filters import make_rules
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from aios3sync.core.filters import Rule
 
 __all__ = ("METADATA", "HeaderRule", "read_header_rules")
 
@@ -57,6 +59,11 @@ class HeaderRule:
         """Whether the rule speaks of this key (relative to the target)."""
         return self.rule.matches(key)
 
+    def __str__(self) -> str:
+        """As it is written."""
+        name = METADATA + self.name if self.name else self.field.replace("_", "-")
+        return f"{self.rule.pattern}:{name}={self.value}"
+
 
 def read_header_rules(texts: Iterable[str]) -> tuple[HeaderRule, ...]:
     """Rules in their order.
@@ -78,7 +85,7 @@ def _read(text: str) -> HeaderRule:
     name, value = match["name"].lower(), match["value"].strip()
     if not value.isprintable():
         raise UsageError(f"header_for: {text!r}: a header is one line of printable text")
-    rule = Rule(True, match["pattern"], "--header-for")
+    (rule,) = make_rules([("include", match["pattern"], "--header-for")])
     if name.startswith(METADATA):
         return HeaderRule(rule, "metadata", name.removeprefix(METADATA), value)
     return HeaderRule(rule, _FIELDS[name], "", value)

@@ -57,6 +57,26 @@ def test_files_from_anywhere_get_the_keys_and_headers_that_are_named(
     assert (again["kept"], again["uploaded"], again["requests"]) == (2, 0, {})
 
 
+def test_other_headers_reach_files_that_did_not_change(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+    files = [{"path": str(tree / name), "key": name} for name in ("a.txt", "b.txt")]
+    target = bucket.url("p")
+    job(cli, files=files, target=target)
+    files[0]["metadata"] = {"owner": "lab"}  # type: ignore[assignment]
+    ended = job(cli, files=files, target=target)
+    report = ended.events()[-1]["report"]
+    assert (report["updated"], report["kept"], report["uploaded"]) == (1, 1, 0)
+    assert [event["key"] for event in ended.events() if event["event"] == "updated"] == ["a.txt"]
+    assert bucket.head("p/a.txt")["Metadata"]["owner"] == "lab"
+    rules = {"headerFor": ["b*:cache-control=no-cache"], "files": files, "target": target}
+    dry = job(cli, **rules, dryRun=True).events()[-1]["report"]
+    assert (dry["updated"], dry["requests"]) == (1, {})
+    off = job(cli, **rules, metadataUpdate="off").events()[-1]["report"]
+    assert (off["updated"], off["kept"]) == (0, 2)
+    sent = job(cli, **rules, metadataUpdate="upload").events()[-1]["report"]
+    assert (sent["updated"], sent["uploaded"]) == (0, 1)
+    assert bucket.head("p/b.txt")["CacheControl"] == "no-cache"
+
+
 def test_a_list_of_files_is_the_whole_source(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     one = {"path": str(tree / "a.txt"), "key": "a"}
     two = {"path": str(tree / "b.txt"), "key": "b"}

@@ -54,6 +54,13 @@ def test_what_is_no_rule_is_refused_with_the_name_of_the_option(text: str) -> No
         read_header_rules([text])
 
 
+@pytest.mark.parametrize("text", ["./*.html:cache-control=x", "/a/*:acl=private", "a/:x-amz-meta-n=v"])
+def test_a_pattern_means_what_it_means_for_include(text: str) -> None:
+    (rule,) = read_header_rules([text])
+    assert rule.matches("a/b.html")
+    assert str(rule) == text
+
+
 def test_a_pattern_is_one_of_include() -> None:
     (rule,) = read_header_rules(["*.html:cache-control=x"])
     assert rule.matches("a/b.html")

@@ -113,6 +113,19 @@ async def test_what_needs_more_goes_the_usual_way(bench: Bench, courier: Pretend
     ]
 
 
+async def test_headers_of_what_goes_by_courier_are_recorded_and_differ_by_pattern(
+    bench: Bench, courier: PretendCourier
+) -> None:
+    bench.tree({"a.txt": "1", "b.txt": "2", "c.html": "3"})
+    rules = ("b*:cache-control=no-cache",)
+    assert (await bench.sync(header_for=rules)).uploaded == 3
+    assert sorted(courier.delivered) == ["p/a.txt", "p/b.txt", "p/c.html"]
+    sent = {key: stored.options.cache_control for key, stored in bench.memory.objects.items()}
+    assert sent == {"p/a.txt": "", "p/b.txt": "no-cache", "p/c.html": ""}
+    assert (await bench.sync(header_for=rules)).requests == {}
+    assert (await bench.sync()).updated == 1
+
+
 async def test_nothing_goes_by_courier_where_etags_prove_nothing(
     bench: Bench, courier: PretendCourier
 ) -> None:

@@ -9,11 +9,18 @@ from typing import Any
 
 import pytest
 
+from aios3sync.assembly import Request
 from aios3sync.core.entries import SourceEntry
+from aios3sync.core.keys import Location
 from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import ObjectUpdated
+from aios3sync.explanation import run_explain
 from aios3sync.headers import HeaderPlan
 from aios3sync.options import SyncOptions
+from aios3sync.run import Stop
+from aios3sync.store.counting import RequestCounts
+from aios3sync.store.limiting import ByteBudget
+from aios3sync.store.protocol import ObjectStore
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench
@@ -182,6 +189,15 @@ async def test_headers_by_pattern_reach_the_keys_that_match_alone(bench: Bench) 
     assert sent(bench, "cache_control")["new.html"] == "no-cache"
 
 
+async def test_a_pattern_that_matches_nothing_is_named(bench: Bench) -> None:
+    bench.tree({"a.html": "<p>", "b.css": "b{}"})
+    rules = ("*.html:cache-control=no-cache", "*.htm:cache-control=no-store")
+    for options in ({"dry_run": True}, {}, {}, {"check": "list"}, {"check": "content"}):
+        report = await bench.sync(header_for=rules, **options)
+        assert report.warnings == ("--header-for '*.htm:cache-control=no-store' matched no file",)
+    assert (await bench.sync(header_for=rules, metadata_update="off")).warnings == ()
+
+
 async def test_rows_without_a_record_of_headers_do_nothing_until_asked(bench: Bench, manifest: str) -> None:
     bench.tree({"a": "one", "b": "two"})
     await bench.sync(manifest=manifest)
@@ -283,6 +299,45 @@ async def test_an_encryption_that_hides_content_is_no_reason_to_send_it_again(be
     report = await bench.sync(cache_control="no-cache")
     assert (report.updated, report.uploaded) == (1, 0)
     assert (await bench.sync(cache_control="no-cache", check="list")).kept == 1
+
+
+async def test_explain_says_that_the_headers_would_be_updated(bench: Bench) -> None:
+    bench.tree({"a": "one"})
+    await bench.sync()
+
+    async def opened() -> ObjectStore:
+        return bench.memory
+
+    for options, action in ((SyncOptions(), "keep"), (SyncOptions(cache_control="no-cache"), "update")):
+        request = Request(
+            root=str(bench.root),
+            location=Location.parse(bench.target),
+            endpoint=bench.endpoint,
+            options=options,
+            open_store=opened,
+            budget=ByteBudget(MIB),
+            workers=1,
+            counts=RequestCounts(),
+        )
+        assert (await run_explain(request, "a")).action == action
+
+
+async def test_a_stop_leaves_the_updates_that_were_not_begun(bench: Bench) -> None:
+    bench.tree({f"f{n:03}": str(n) for n in range(100)})
+    await bench.sync()
+
+    def stop(result: Any) -> Any:
+        bench.stop.request()
+        return result
+
+    bench.faults.on("copy", change=stop, times=1)
+    report = await bench.sync(cache_control="no-cache")
+    assert (report.interrupted, report.failed) == (2, 0)
+    assert report.updated + report.cancelled == 100
+    assert report.cancelled > 0
+    bench.stop = Stop()
+    again = await bench.sync(cache_control="no-cache")
+    assert (again.updated, again.kept) == (report.cancelled, report.updated)
 
 
 def test_the_digest_of_headers_differs_where_they_do() -> None:

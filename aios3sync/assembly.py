@@ -345,6 +345,7 @@ async def _assemble(
         inspected=request.inspected,
         profile=request.profile,
         opaque_etags=state.opaque_etags,
+        links="follow" if request.files is not None else options.symlinks,
     )
     filters = await to_thread.run_sync(make_filters, options, request.root, path)
     scope = await to_thread.run_sync(scope_of, options)

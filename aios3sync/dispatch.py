@@ -50,9 +50,9 @@ class Dispatch:
             if kind is None:
                 rest.append(upload)
             else:
-                path, key = self._run.path(entry.key), self._run.full_key(entry.key)
+                place, key = self._run.place(entry.key), self._run.full_key(entry.key)
                 sent.append(upload)
-                parcels.append(Parcel(path, key, kind, *entry[1:]))
+                parcels.append(Parcel(place, key, kind, *entry[1:]))
         rest += await self._send(courier, sent, parcels) if parcels else ()
         return rest
 

@@ -37,6 +37,7 @@ from aios3sync.headers import HeaderPlan
 from aios3sync.manifest.opening import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.scanner import check_root
+from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import HeadResult
 
 __all__ = ("Explanation", "run_explain")
@@ -286,19 +287,19 @@ class _Seen:
         return f"{text}, then with the MD5 {told} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
-        path = f"{self._request.root}/{self._key}"
+        place = place_of(self._request.root, self._key, self._request.options.symlinks)
         try:
-            return await in_thread(lambda stop: self._hash(path, stop))
+            return await in_thread(lambda stop: self._hash(place, stop))
         except (OSError, ChangedError):
             return None
 
-    def _hash(self, path: str, stop: threading.Event) -> FileDigest:
+    def _hash(self, place: Place, stop: threading.Event) -> FileDigest:
         parts = part_count(self.target.etag) if self.target else 0
         size = self._source.size if self._source else 0
         recorded = self._recorded.part_size if self._recorded else 0
         known = [n for n in (recorded, self._request.options.part_size) if n]
         sizes = part_size_candidates(size, parts, *known) if parts else ()
-        return digest_file(path, self._key, stop, part_sizes=sizes)
+        return digest_file(place, self._key, stop, part_sizes=sizes)
 
 
 def _words(action: Action) -> tuple[str, str]:

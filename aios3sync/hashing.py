@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
-from aios3sync.smallfiles import ATTEMPTS, READING, Answer, refuse_irregular
+from aios3sync.smallfiles import ATTEMPTS, Place, Read, open_place, path_of, refuse_irregular
 
 __all__ = (
     "ATTEMPTS",
@@ -103,30 +103,30 @@ def entry_of(key: str, result: os.stat_result) -> SourceEntry:
 
 
 @contextmanager
-def open_regular(path: str) -> Iterator[int]:
+def open_regular(place: Place) -> Iterator[int]:
     """A descriptor for reading; never blocks on a FIFO that took the place of a file.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    descriptor = _open_regular(path)
+    descriptor = _open_regular(place)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _open_regular(path: str) -> int:
-    descriptor = os.open(path, READING)
+def _open_regular(place: Place) -> int:
+    descriptor = open_place(place)
     try:
-        refuse_irregular(os.fstat(descriptor), path)
+        refuse_irregular(os.fstat(descriptor), path_of(place))
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def small_file(path: str, key: str, answer: Answer, *, by_mtime: bool = False) -> SmallFile:
+def small_file(path: str, key: str, answer: Read, *, by_mtime: bool = False) -> SmallFile:
     """What :func:`~aios3sync.smallfiles.read_files` answered for one path, judged.
 
     Raises:
@@ -146,7 +146,7 @@ def small_file(path: str, key: str, answer: Answer, *, by_mtime: bool = False) -
 
 
 def digest_file(
-    path: str,
+    place: Place,
     key: str,
     stop: threading.Event,
     *,
@@ -156,7 +156,7 @@ def digest_file(
     """Hash a file of any size in one pass, in chunks. Blocks: call it through :func:`in_thread`.
 
     Args:
-        path: where it is.
+        place: where it is.
         key: what it is called in errors and in the entry.
         stop: set to make it give up between two chunks.
         part_sizes: also compute the multipart ETag for each of these part sizes (bytes).
@@ -168,7 +168,7 @@ def digest_file(
     """
     for _ in range(ATTEMPTS):
         started = time.time_ns()
-        with open_regular(path) as descriptor:
+        with open_regular(place) as descriptor:
             before = entry_of(key, os.fstat(descriptor))
             # One buffer for all: the pages of a new one would cost as much as reading into it.
             buffer = bytearray(min(CHUNK, before.size + 1))

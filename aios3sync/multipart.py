@@ -35,6 +35,7 @@ from aios3sync.headers import GzipWriter, HeaderPlan, md5_of
 from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
+from aios3sync.smallfiles import Place
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.temporary import drop, temporary_file, temporary_space
 from aios3sync.transfer import Transfer
@@ -129,7 +130,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
 def _image(run: Run, key: str) -> tuple[int, int] | None:
     """The size of a large image; what is no file any more has none."""
     try:
-        with open_regular(run.path(key)) as descriptor:
+        with open_regular(run.place(key)) as descriptor:
             head = os.read(descriptor, _HEAD)
     except OSError:
         return None
@@ -139,19 +140,19 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
     """Open and hash the file; where gzip applies, compress it into a temporary file that vanishes."""
-    key, path = upload.source.key, run.path(upload.source.key)
+    key, place = upload.source.key, run.place(upload.source.key)
     encoding = run.policy.encoding(key)
     if encoding:
         copy = await to_thread.run_sync(temporary_file)
         try:
             digest, stored_md5, size = await in_thread(
-                lambda stop: _compress_file(path, key, copy, stop, by_mtime=run.by_mtime)
+                lambda stop: _compress_file(place, key, copy, stop, by_mtime=run.by_mtime)
             )
             yield _Content(digest, copy.fileno(), size, stored_md5, encoding)
         finally:
             drop(copy)
         return
-    descriptor = await to_thread.run_sync(_open, path)
+    descriptor = await to_thread.run_sync(_open, place)
     try:
         now = entry_of(key, os.fstat(descriptor))
         plan_part_size(now.size, run.options.part_size)  # refuses what no object can hold before it is hashed
@@ -159,25 +160,25 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
             # It was hashed after the run began, so the run's beginning is the safe side to judge from.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
-            digest = await in_thread(lambda stop: digest_file(path, key, stop, by_mtime=run.by_mtime))
+            digest = await in_thread(lambda stop: digest_file(place, key, stop, by_mtime=run.by_mtime))
         yield _Content(digest, descriptor, digest.entry.size, digest.md5, "")
     finally:
         os.close(descriptor)
 
 
-def _open(path: str) -> int:
-    with open_regular(path) as descriptor:
+def _open(place: Place) -> int:
+    with open_regular(place) as descriptor:
         return os.dup(descriptor)
 
 
 def _compress_file(
-    path: str, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
+    place: Place, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
 ) -> tuple[FileDigest, str, int]:
-    """Compress ``path`` into ``copy``; the digest of the file, the digest and the size of the copy."""
-    digest = digest_file(path, key, stop, by_mtime=by_mtime)
+    """Compress a file into ``copy``; the digest of the file, the digest and the size of the copy."""
+    digest = digest_file(place, key, stop, by_mtime=by_mtime)
     with temporary_space():
         writer = GzipWriter(copy)
-    with open_regular(path) as descriptor:
+    with open_regular(place) as descriptor:
         while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
             with temporary_space():
                 writer.write(chunk)

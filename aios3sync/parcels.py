@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from aios3sync.smallfiles import Place
 from aios3sync.store.protocol import PutOptions, PutResult
 
 __all__ = ("LARGEST", "Courier", "CourierOpener", "Delivered", "Parcel", "Receipt")
@@ -17,13 +18,13 @@ class Parcel(NamedTuple):
     """A file to send.
 
     Attributes:
-        path: where it is.
+        place: where it is.
         key: the full key that it gets.
         kind: of its headers, see :meth:`Courier.kind`.
         size, mtime_ns, ctime_ns, inode: the stat that it must have; one that has another is not sent.
     """
 
-    path: str
+    place: Place
     key: str
     kind: int
     size: int

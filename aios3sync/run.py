@@ -39,6 +39,7 @@ from aios3sync.outcomes import Fault
 from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
 from aios3sync.refusals import Refusals
+from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
@@ -111,6 +112,7 @@ class Run:
     Attributes:
         root: the source directory, absolute; a mere name where the source is a list of files.
         path: tells where the file of a key is.
+        links: which symbolic links are followed when files are read, see ``symlinks`` of the options.
         location: the target.
         options, policy: what was chosen.
         number: of this run, greater than that of any row before it.
@@ -155,6 +157,7 @@ class Run:
     buffers: Buffers = field(default_factory=Buffers)
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     opaque_etags: bool = False
+    links: str = "follow"
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False
     surprised: bool = False
@@ -169,6 +172,10 @@ class Run:
     def full_key(self, key: str) -> str:
         """The key in the bucket."""
         return self.location.prefix + key
+
+    def place(self, key: str) -> Place:
+        """Where the file of a key is, for its reading."""
+        return self.path(key) if self.links == "follow" else place_of(self.root, key, self.links)
 
     @property
     def by_mtime(self) -> bool:

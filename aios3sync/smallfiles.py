@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from aios3sync.beneath import open_beneath
 from aios3sync.core.digests import fed
 
 __all__ = (
@@ -23,6 +24,11 @@ __all__ = (
     "Answer",
     "Failure",
     "Found",
+    "Place",
+    "Read",
+    "open_place",
+    "path_of",
+    "place_of",
     "read_files",
     "read_same",
     "refuse_irregular",
@@ -37,19 +43,49 @@ _SLOW_FILE: Final = 0.002
 """Seconds for opening and reading a small file, above which its storage is far away."""
 _TELLS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
 
+Place = str | tuple[str, str, bool]
+"""Where a file is: its path; or the source, the key, and whether links that stay in the source are followed.
+A plain value, so that it crosses a pipe."""
 Found = tuple[bytes, bytes, str, int, int, int, int, int]
 """A file: bytes, MD5, SHA-256 in hexadecimal, size, mtime, ctime (ns), inode, start of the reading (ns)."""
 Failure = tuple[int | None, str]
 """Why a file could not be read: ``errno`` and text."""
-Answer = Found | Failure | Exception | None
+Read = Found | Failure | Exception | None
 """``None`` is a file that changed at every attempt, an exception is anything but a failed system call."""
+Answer = Read | int
+"""A number is the size of a file that is larger than there is room for."""
 
 
-def read_files(paths: Sequence[str]) -> tuple[list[Answer], bool]:
-    """Read files one after the other, and tell whether the storage was waited for. Blocks."""
+def place_of(root: str, key: str, symlinks: str) -> Place:
+    """Return where the file of a key is; ``symlinks`` is ``follow``, ``skip`` or ``inside``."""
+    return f"{root}/{key}" if symlinks == "follow" else (root, key, symlinks == "inside")
+
+
+def path_of(place: Place) -> str:
+    """Return the path of a place."""
+    return place if isinstance(place, str) else f"{place[0]}/{place[1]}"
+
+
+def open_place(place: Place) -> int:
+    """Open a file for reading and return its descriptor; never blocks on a FIFO.
+
+    Raises:
+        OSError: it cannot be opened, or a link is on the way that must not be followed.
+    """
+    if isinstance(place, str):
+        return os.open(place, READING)
+    root, key, inside = place
+    return open_beneath(root, key, READING, inside=inside)
+
+
+def read_files(places: Sequence[Place], rooms: Sequence[int]) -> tuple[list[Answer], bool]:
+    """Read files one after the other, and tell whether the storage was waited for. Blocks.
+
+    ``rooms`` are the bytes that each may have: one that has become larger is not read.
+    """
     began, blocks = time.monotonic(), _blocks_read()
-    read = [_answer(path) for path in paths]
-    slow = time.monotonic() - began > _SLOW_FILE * len(paths)
+    read = list(map(_answer, places, rooms))
+    slow = time.monotonic() - began > _SLOW_FILE * len(places)
     return read, slow or _blocks_read() > blocks
 
 
@@ -58,22 +94,24 @@ def _blocks_read() -> int:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _TELLS_BLOCKS else 0
 
 
-def _answer(path: str) -> Answer:
+def _answer(place: Place, room: int) -> Answer:
     try:
-        return _read_whole(path)
+        return _read_whole(place, room)
     except OSError as error:
         return error.errno, error.strerror or str(error)
     except Exception as error:  # noqa: BLE001 - of this file alone; the others of the chunk are read
         return error
 
 
-def _read_whole(path: str) -> Found | None:
+def _read_whole(place: Place, room: int) -> Found | int | None:
     for _ in range(ATTEMPTS):
         started = time.time_ns()
-        descriptor = os.open(path, READING)
+        descriptor = open_place(place)
         try:
             before = os.fstat(descriptor)
-            refuse_irregular(before, path)
+            refuse_irregular(before, path_of(place))
+            if before.st_size > room:
+                return before.st_size
             body = _read_all(descriptor, before.st_size)
             after = os.fstat(descriptor)
         finally:
@@ -90,11 +128,11 @@ def _read_whole(path: str) -> Found | None:
     return None
 
 
-def read_same(path: str, stat_then: tuple[int, int, int, int]) -> tuple[bytes, int] | None:
+def read_same(place: Place, stat_then: tuple[int, int, int, int]) -> tuple[bytes, int] | None:
     """A file that is as it was at an earlier stat, ``None`` if it is not; and when its reading began (ns).
 
     Args:
-        path: where it is.
+        place: where it is.
         stat_then: its size, mtime and ctime (ns) and inode. That stat is the one before, so one after the
             reading is all that is needed to know that nothing moved in between.
 
@@ -102,7 +140,7 @@ def read_same(path: str, stat_then: tuple[int, int, int, int]) -> tuple[bytes, i
         OSError: it cannot be read.
     """
     started = time.time_ns()
-    descriptor = os.open(path, READING)
+    descriptor = open_place(place)
     try:
         body = os.read(descriptor, stat_then[0] + 1)
         now = os.fstat(descriptor)

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -21,12 +22,12 @@ from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
 from aios3sync.dispatch import Dispatch
-from aios3sync.hashing import SmallFile, small_file
+from aios3sync.hashing import ChangedError, SmallFile, small_file
 from aios3sync.headers import HeaderPlan, compress, md5_of
 from aios3sync.multipart import send_large
 from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
-from aios3sync.smallfiles import Answer, read_files
+from aios3sync.smallfiles import ATTEMPTS, Answer, read_files
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.watching import LARGE_BODY
 from aios3sync.transfer import Transfer
@@ -38,6 +39,8 @@ _LARGE_AT_ONCE: Final = 4
 _CHUNK_FILES: Final = 128
 _WAITING_BODIES: Final = 512
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
+_GROWTH: Final = 8
+"""What a file may have more than at the last look, as a part of its size, if it has grown before."""
 
 
 class _Body(NamedTuple):
@@ -205,7 +208,7 @@ async def _reader(
                 if run.sends_no_more:  # the rest is only drained, and counted as cancelled
                     run.cancel(upload.source.key for upload in rest)
                 elif rest:
-                    await _read_in_turn(crew, rest)
+                    await _read_small(crew, rest, large)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
@@ -228,27 +231,62 @@ def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
         yield chunk
 
 
-async def _read_in_turn(crew: _Crew, chunk: list[Upload]) -> None:
-    """Read a chunk and pass its bodies on; a large file is not read before the line has room for it."""
+async def _read_small(crew: _Crew, chunk: list[Upload], large: MemoryObjectSendStream[Upload]) -> None:
+    """Read small files and pass their bodies on; those that are not small any more go to ``large``.
+
+    What counts is the size at the opening: a file that has grown since the walk is not read before the budget
+    has room for what it has now. Invariant: no body is longer than its share of the budget.
+    """
+    run = crew.run
+    small, chunks = chunk, [chunk]
+    for _ in range(ATTEMPTS):
+        grown: list[Upload] = []
+        for part in chunks:
+            grown += await _read_in_turn(crew, part)
+        for upload in grown:
+            if upload.source.size > run.options.multipart_threshold:
+                await large.send(upload)
+        small = [upload for upload in grown if upload.source.size <= run.options.multipart_threshold]
+        if not small:
+            return
+        chunks = list(_chunks(list(map(_with_room, small))))
+    for key in (upload.source.key for upload in small):
+        run.recorder.add(run.fault_of(key, "read", ChangedError(key)))
+
+
+def _with_room(upload: Upload) -> Upload:
+    """The upload with room for more than the file has: what has grown may grow on."""
+    size = upload.source.size
+    return replace(upload, source=upload.source._replace(size=size + size // _GROWTH))
+
+
+async def _read_in_turn(crew: _Crew, chunk: list[Upload]) -> list[Upload]:
+    """Read a chunk and pass its bodies on; a large file is not read before the line has room for it.
+
+    Those are returned that have more bytes than their entry says, with the size that they have.
+    """
     window, size = crew.run.window, chunk[0].source.size
     if size < LARGE_BODY:
         async with crew.reading:
-            await crew.take(await _read_chunk(crew, chunk))
-        return
+            bodies, grown = await _read_chunk(crew, chunk)
+            await crew.take(bodies)
+        return grown
     await window.enter(size, crew.run.next_turn())
-    bodies: list[_Body] = []
+    bodies = []
     try:
         async with crew.reading:
-            bodies = await _read_chunk(crew, chunk)
+            bodies, grown = await _read_chunk(crew, chunk)
     finally:
         if not bodies:
             window.leave(size)
     await crew.take(bodies)
+    return grown
 
 
-async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> list[_Body]:
-    """Read a chunk in one thread hop; its bodies, each with its share of the budget."""
+async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> tuple[list[_Body], list[Upload]]:
+    """Read a chunk in one thread hop; its bodies, each with its share of the budget, and what has grown."""
     run = crew.run
+    grown: list[Upload] = []
     left = sum(upload.source.size for upload in chunk)
     await run.budget.acquire(left)
     bodies: list[_Body] = []
@@ -260,25 +298,32 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> list[_Body]:
             if isinstance(result, _Body):
                 bodies.append(result)
                 left -= result.reserved
+            elif isinstance(result, int):
+                grown.append(replace(upload, source=upload.source._replace(size=result)))
             else:
                 run.recorder.add(run.fault_of(upload.source.key, "read", result))
     finally:
         # A share each: with one lump a body that is sent could not give back its own.
         run.budget.release(left)
-    return bodies
+    return bodies, grown
 
 
-def _read_files(run: Run, headers: HeaderPlan, chunk: list[Upload]) -> tuple[list[_Body | Exception], bool]:
-    """The files of a chunk, and whether the storage was waited for."""
-    paths = [run.path(upload.source.key) for upload in chunk]
-    answers, waited = read_files(paths)
-    return list(map(partial(_body, run, headers), chunk, paths, answers)), waited
+def _read_files(
+    run: Run, headers: HeaderPlan, chunk: list[Upload]
+) -> tuple[list[_Body | Exception | int], bool]:
+    """The files of a chunk, or the sizes of those that have grown; and whether the storage was waited for."""
+    places = [run.place(upload.source.key) for upload in chunk]
+    answers, waited = read_files(places, [upload.source.size for upload in chunk])
+    return list(map(partial(_body, run, headers), chunk, answers)), waited
 
 
-def _body(run: Run, headers: HeaderPlan, upload: Upload, path: str, answer: Answer) -> _Body | Exception:
+def _body(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer) -> _Body | Exception | int:
     """The body of a file, or what its reading raised, which is the failure of that file alone."""
+    if isinstance(answer, int):
+        return answer
+    key = upload.source.key
     try:
-        file = small_file(path, upload.source.key, answer, by_mtime=run.by_mtime)
+        file = small_file(run.path(key), key, answer, by_mtime=run.by_mtime)
         return _body_of(run, headers, upload, file)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error

@@ -36,6 +36,7 @@ from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.scanner import Problem, ScanBatch, Walk, check_root, shown
+from aios3sync.smallfiles import place_of
 from aios3sync.spool import Spool
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.targets import SeenOrder, sorted_target
@@ -249,7 +250,8 @@ class _Verification:
         parts = part_count(target.etag)
         wanted = self._request.options.part_size
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        return digest_file(f"{self._request.root}/{source.key}", source.key, stop, part_sizes=sizes)
+        place = place_of(self._request.root, source.key, self._request.options.symlinks)
+        return digest_file(place, source.key, stop, part_sizes=sizes)
 
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest

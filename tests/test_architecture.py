@@ -59,6 +59,7 @@ LAYERS: dict[str, tuple[set[str], set[str]]] = {
             "source",
             "state",
             "mounts",
+            "beneath",
             "temporary",
         },
         SEAM,

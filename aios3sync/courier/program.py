@@ -166,7 +166,7 @@ class Program:
     def _send(self, line: Line, number: int, parcel: Parcel) -> None:
         began = time.monotonic()
         try:
-            found = read_same(parcel.path, parcel[3:])
+            found = read_same(parcel.place, parcel[3:])
         except Exception:  # noqa: BLE001 - the session says what is wrong with this file
             found = None
         self._reading += time.monotonic() - began

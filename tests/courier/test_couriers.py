@@ -214,7 +214,7 @@ async def test_a_file_that_makes_the_reading_raise_comes_back_alone(desk: Desks)
     async with canned_server() as server, desk(server.url) as d:
         parcels = [
             d.parcel("a"),
-            d.parcel("b", path="/no\0where"),
+            d.parcel("b", place="/no\0where"),
             d.parcel("c", key="p/\ud800"),
             d.parcel("d"),
         ]
@@ -339,3 +339,19 @@ async def test_no_process_and_no_secret_is_left(desk: Desks) -> None:
 def test_the_number_of_processes_is_checked() -> None:
     with pytest.raises(UsageError, match="processes"):
         ConnectOptions(processes=-1)
+
+
+async def test_a_courier_follows_no_link_that_must_not_be_followed(desk: Desks) -> None:
+    """What a walk judged may be a link when a process reads it, with a stat that is the expected one."""
+    async with canned_server() as server, desk(server.url) as d:
+        parcels = [d.parcel(name) for name in ("plain", "link", "inside")]
+        for name in ("link", "inside"):
+            os.replace(d.root / name, d.root / f"{name}.moved")
+            (d.root / name).symlink_to(f"{name}.moved")
+        confined = []
+        for parcel in parcels:
+            name = parcel.key.removeprefix("p/")
+            place = (str(d.root), name, name == "inside")
+            confined.append(parcel._replace(place=place, ctime_ns=(d.root / name).stat().st_ctime_ns))
+        assert await d.deliver(confined) == ["p/link"]
+    assert sorted(d.receipts) == ["p/inside", "p/plain"]

@@ -13,6 +13,7 @@ import pytest
 
 from aios3sync.events import ObjectUploaded
 from aios3sync.parcels import LARGEST, Delivered, Parcel, Receipt
+from aios3sync.smallfiles import path_of
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.testing.faulty import unavailable
 from tests.engine.conftest import Bench
@@ -55,7 +56,7 @@ class PretendCourier:
             if self.refuse(parcel.key):
                 back.append(place)
                 continue
-            body = await anyio.Path(parcel.path).read_bytes()
+            body = await anyio.Path(path_of(parcel.place)).read_bytes()
             digest = hashlib.md5(body, usedforsecurity=False).digest()
             result = await self.bench.memory.put(parcel.key, body, self.kinds[parcel.kind], md5=digest)
             self.delivered.append(parcel.key)

@@ -94,7 +94,8 @@ def make_manifest(tmp_path: Path, root: Path) -> str:
 
     path = str(tmp_path / "state.sqlite")
     manifest = open_manifest(path, Binding(str(root), "aws", "bucket", "p/"), print)
-    (answer,), _ = read_files([str(root / "a")])
+    (answer,), _ = read_files([str(root / "a")], [2**20])
+    assert not isinstance(answer, int)
     file = small_file(str(root / "a"), "a", answer)
 
     async def write() -> None:

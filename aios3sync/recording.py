@@ -6,7 +6,6 @@ work, never truth. It decides nothing and sends nothing to S3.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -36,7 +35,6 @@ from aios3sync.tally import Tally
 
 __all__ = ("Recorder", "unforeseen")
 
-_LOG: Final = logging.getLogger(__name__)
 _BATCH: Final = 256
 _WAITING: Final = 16 * _BATCH
 """Outcomes that may wait to be recorded before those who make them wait."""
@@ -286,11 +284,5 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
 
 
 def unforeseen(key: str, stage: str, error: Exception) -> Fault:
-    """The failure of an item for a reason that no rule knows.
-
-    Only the type is said: the text of such an error may hold anything. The log has the traceback, which
-    ``-vv`` shows.
-    """
-    _LOG.debug("%r: %s failed", key, stage, exc_info=error)
-    text = f"unexpected {type(error).__name__}: -vv shows where"
-    return Fault(key, "failed", stage, text, uncertain=True)
+    """The outcome of an item that failed for a reason that no rule knows: the target may have changed."""
+    return Fault(key, "failed", stage, Failure.unforeseen(key, stage, error).error, uncertain=True)

@@ -47,6 +47,18 @@ class Failure:
     stage: str
     error: str
 
+    @classmethod
+    def unforeseen(cls, key: str, stage: str, error: Exception) -> Failure:
+        """The failure of an item for a reason that no rule knows.
+
+        Only the type is said: the text of such an error may hold anything. The log has the traceback, which
+        ``-vv`` shows.
+        """
+        import logging  # ten milliseconds that hardly any run needs
+
+        logging.getLogger(__name__).debug("%r: %s failed", key, stage, exc_info=error)
+        return cls(key, stage, f"unexpected {type(error).__name__}: -vv shows where")
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogResult:

@@ -218,6 +218,8 @@ class _Verification:
             difference = await self._difference(store, source, target)
         except (StoreError, OSError, ChangedError) as error:
             self._report.fail(Failure(source.key, "compare", str(error)))
+        except Exception as error:  # noqa: BLE001 - one file is never the end of all others
+            self._report.fail(Failure.unforeseen(source.key, "compare", error))
         else:
             if difference is None:
                 self._report.same += 1

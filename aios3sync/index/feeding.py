@@ -7,6 +7,7 @@ repairs it. A process that is killed leaves its mark as well.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from aios3sync.report import SyncReport
 
 __all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")
 
+_LOG: Final = logging.getLogger(__name__)
 _NO_IMAGE: Final = (None, None)
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
@@ -79,6 +81,12 @@ def _adopted(outcome: Adopted, prefix: str) -> ObjectRow:
     )
 
 
+def _unforeseen(error: Exception) -> str:
+    """Why the index is behind, for a reason that no rule knows; the log has the traceback."""
+    _LOG.debug("the index is not told any more", exc_info=error)
+    return f"unexpected {type(error).__name__}: -vv shows where"
+
+
 class IndexFeed:
     """See :class:`~aios3sync.events.OutcomeSink`; made by :func:`feed`.
 
@@ -102,7 +110,11 @@ class IndexFeed:
         if self.trouble:
             return
         observed, prefix = time.time(), self._location.prefix
-        facts = [facts_of_outcome(outcome, prefix, observed) for outcome in batch]
+        try:
+            facts = [facts_of_outcome(outcome, prefix, observed) for outcome in batch]
+        except Exception as error:  # noqa: BLE001 - the index never fails the run
+            self.fail(_unforeseen(error))
+            return
         await self._queue([known for known in facts if known is not None])
 
     async def _queue(self, facts: Sequence[Facts]) -> None:
@@ -156,6 +168,8 @@ class IndexFeed:
             applied = await self._backend.apply_facts(self._location.bucket, facts)
         except ObjectIndexError as error:
             self.fail(str(error))
+        except Exception as error:  # noqa: BLE001 - the index never fails the run
+            self.fail(_unforeseen(error))
         else:
             self.applied = self.applied.plus(applied)
 

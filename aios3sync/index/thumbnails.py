@@ -24,6 +24,7 @@ from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.scaling import ChangedError, Scaled, UnscalableError, scaled
 from aios3sync.outcomes import Adopted, Deleted, Uploaded
+from aios3sync.report import Failure
 from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 
 __all__ = (
@@ -183,6 +184,9 @@ class Thumbnails:
             await self._work()
         except PendingError as error:
             self.plan.warn(f"{error}; no more thumbnails are made")
+        except Exception as error:  # noqa: BLE001 - thumbnails fail nothing
+            failure = Failure.unforeseen("", "thumbnail", error)
+            self.plan.warn(f"{failure.error}; no more thumbnails are made")
 
     async def _work(self) -> None:
         at = 0
@@ -234,6 +238,9 @@ class Thumbnails:
                 await self._unscalable(task, error, done, changes)
             except StoreError as error:
                 self._failed(error)
+            except Exception as error:  # noqa: BLE001 - of this image alone: thumbnails fail nothing
+                failure = Failure.unforeseen(task.key, "thumbnail", error)
+                await self._unscalable(task, UnscalableError(failure.error), done, changes)
             else:
                 self._failures = 0
                 self.report.made += 1

@@ -185,3 +185,11 @@ async def test_a_compressed_file_that_is_stored_as_it_is_is_the_same(bench: Benc
     bench.tree({"page.html": body})
     await put(bench, "page.html", body, content_encoding="gzip")
     assert (await verify(bench)).same == 1
+
+
+async def test_what_a_request_for_one_object_raises_is_that_files_failure(bench: Bench) -> None:
+    bench.tree({"a.txt": "1" * 99, "b.txt": "2" * 99})
+    await bench.sync(gzip=("txt",))
+    bench.faults.on("head", key="p/a.txt", times=-1, error=RuntimeError("?"))
+    report = await verify(bench)
+    assert (report.same, report.failed) == (1, 1)

@@ -332,10 +332,13 @@ async def test_new_headers_of_an_object_reach_its_row_and_keep_what_else_is_know
 class Broken:
     """A database that fails, or hangs, from some write on."""
 
-    def __init__(self, inner: IndexBackend, *, fine: int, hang: bool = False) -> None:
+    def __init__(
+        self, inner: IndexBackend, *, fine: int, hang: bool = False, error: Exception | None = None
+    ) -> None:
         self._inner = inner
         self._fine = fine
         self._hang = hang
+        self._error = error or ObjectIndexError("the disk is full")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -345,18 +348,20 @@ class Broken:
         if self._fine < 0:
             if self._hang:
                 await anyio.sleep(0.3)
-            raise ObjectIndexError("the disk is full")
+            raise self._error
         return await self._inner.apply_facts(*arguments)
 
 
-@pytest.mark.parametrize("hang", [False, True])
+@pytest.mark.parametrize(
+    ("hang", "error"), [(False, None), (True, None), (False, OverflowError("too large to convert"))]
+)
 async def test_a_failing_database_never_fails_the_sync_and_says_so(
-    backend: IndexBackend, hang: bool, monkeypatch: pytest.MonkeyPatch
+    backend: IndexBackend, hang: bool, error: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aios3sync.index.feeding._QUEUE", 2)
     monkeypatch.setattr("aios3sync.index.feeding._PATIENCE", 0.05)
     monkeypatch.setattr("aios3sync.index.feeding._LINGER", 0.0)
-    broken: Any = Broken(backend, fine=1, hang=hang)
+    broken: Any = Broken(backend, fine=1, hang=hang, error=error)
     async with feed(broken, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])
         await anyio.sleep(0.05)
@@ -373,6 +378,18 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
     assert await index.behind() == [mark], "a part of the prefix does not heal it"
     assert (await index.reconcile("s3://bucket")).missing == 29
     assert await index.behind() == []
+
+
+async def test_an_outcome_that_the_index_does_not_understand_never_fails_the_sync(
+    backend: IndexBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise TypeError("?")
+
+    monkeypatch.setattr("aios3sync.index.feeding.facts_of_outcome", broken)
+    async with feed(backend, Location("bucket", "p/")) as sink:
+        await sink.outcomes([uploaded("0")])
+    assert "TypeError" in sink.warnings[0]
 
 
 async def test_compressed_objects_that_are_adopted_have_the_size_that_is_stored(

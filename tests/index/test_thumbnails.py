@@ -413,6 +413,35 @@ async def test_a_list_that_breaks_fails_nothing(world: World, monkeypatch: pytes
     assert "the disk is full" in world.warnings[0]
 
 
+async def test_an_image_that_breaks_the_scaling_is_left_out_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aios3sync.index import thumbnails
+
+    real = thumbnails.scaled  # type: ignore[attr-defined]
+
+    def broken(path: str, *more: Any) -> Any:
+        if path.endswith("b.jpg"):
+            raise ArithmeticError("?")
+        return real(path, *more)
+
+    monkeypatch.setattr(thumbnails, "scaled", broken)
+    report = await world.make(*(uploaded(world.image(name)) for name in ("a.jpg", "b.jpg", "c.jpg")))
+    assert (report.made, report.unscalable) == (2, 1)
+
+
+async def test_what_nobody_foresaw_of_thumbnails_fails_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: Any, *more: Any) -> Any:
+        raise ArithmeticError("?")
+
+    monkeypatch.setattr(PendingThumbnails, "after", broken)
+    report = await world.make(uploaded(world.image("a.jpg")))
+    assert report.made == 0
+    assert "ArithmeticError" in world.warnings[0]
+
+
 async def test_an_index_that_fails_fails_nothing(world: World) -> None:
     async def record(changes: Sequence[Change]) -> None:
         raise ObjectIndexError("no database")

@@ -343,6 +343,12 @@ def test_timestamps(text: str) -> None:
     assert _timestamp(text).timestamp() == 1793588645
 
 
+@pytest.mark.parametrize("text", ["never", "", "2026-99-99T00:00:00Z", "0000-01-01T00:00:00Z", "9" * 40])
+def test_a_time_that_cannot_be_read_is_none(text: str) -> None:
+    """An object is listed and its head is read for other facts: one bad date ended the command."""
+    assert _timestamp(text).timestamp() == 0
+
+
 @pytest.mark.parametrize("verb", ["put", "get", "head", "list_page", "put_part", "delete_many"])
 async def test_a_cancelled_request_leaves_no_task_and_no_connection(verb: str) -> None:
     before = asyncio.all_tasks()

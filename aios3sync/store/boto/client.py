@@ -7,7 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import md5
 from io import BytesIO
 from typing import Any, Final
@@ -38,6 +38,8 @@ __all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_clien
 # aiohttp sends up to this many bytes as they are; a larger body goes out in slices of a file object.
 _PLAIN_BODY: Final = 2**20
 _CLOSING: Final = 5.0
+_NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for a time that cannot be read: 0 seconds, as everywhere in this package."""
 _ISO_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 
 
@@ -196,9 +198,12 @@ def _own_session(options: ConnectOptions) -> aioboto3.Session:
 
 def _timestamp(value: Any) -> datetime:
     """The parser of botocore takes most of the time of a listing page; nearly all values are ISO 8601."""
-    if isinstance(value, str) and _ISO_TIMESTAMP.fullmatch(value):
-        return datetime.fromisoformat(value)
-    parsed: datetime = parse_timestamp(value)
+    try:
+        if isinstance(value, str) and _ISO_TIMESTAMP.fullmatch(value):
+            return datetime.fromisoformat(value)
+        parsed: datetime = parse_timestamp(value)
+    except (ValueError, OverflowError, RuntimeError, TypeError):
+        return _NO_TIME  # of an answer that is read for other facts
     return parsed
 
 

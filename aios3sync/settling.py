@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from anyio import to_thread
 
 from aios3sync.core.etag import META_MTIME, Proof, is_opaque_encryption, proof, recorded_md5, same_etag
-from aios3sync.core.parts import Part
+from aios3sync.core.parts import GIB, Part
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.hashing import FileDigest
 from aios3sync.headers import md5_of
@@ -23,8 +23,8 @@ from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOpt
 __all__ = ("SentPart", "check_parts", "settle_joined", "settle_metadata")
 
 _RANGE: Final = 8 * 1024 * 1024
-_LARGEST_READ: Final = 8 * _RANGE
-"""Bytes of an object that is read to settle a comparison; sending a larger one settles it as well."""
+_LARGEST_READ: Final = GIB
+"""Bytes of an object that is read to settle a comparison; one at most, where all would be sent again."""
 
 
 class SentPart(NamedTuple):

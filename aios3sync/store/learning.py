@@ -137,6 +137,9 @@ class LearningStore(ForwardingStore):
         return True
 
     def _learn(self, fact: str, value: object) -> None:
-        if getattr(self._profile, fact) != value:
-            self._profile.learn(fact, value)
-            _LOG.info("%s: %s", self._profile.endpoint, "; ".join(self._profile.described()))
+        profile = self._profile
+        if getattr(profile, fact) == value:
+            return
+        profile.learn(fact, value)
+        if getattr(profile, fact) == value:  # what the user gave stays
+            _LOG.info("%s: %s", profile.endpoint, "; ".join(profile.described()))

@@ -10,7 +10,7 @@ import anyio
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import META_MTIME
+from aios3sync.core.etag import META_MD5, META_MTIME
 from aios3sync.hashing import is_settled
 from aios3sync.headers import HeaderPlan
 from aios3sync.outcomes import Uploaded
@@ -23,6 +23,9 @@ _LOG: Final = logging.getLogger(__name__)
 _WORTH: Final = 512
 """Files that go the usual way first: they find out where the bucket is, and fewer are not worth a process."""
 
+_ANY_MD5: Final = "0" * 32
+"""Stands for the digest of each file, which its courier takes."""
+
 
 class Dispatch:
     """The way to the couriers of one run."""
@@ -34,12 +37,12 @@ class Dispatch:
         self._seen = 0
         self._open_couriers = run.open_couriers
         self._courier: Courier | None = None
-        self._kinds: dict[tuple[str, str], int | None] = {}
+        self._kinds: dict[tuple[str, str, str], int | None] = {}
 
     async def deliver(self, chunk: list[Upload]) -> list[Upload]:
         """Send by courier what can go so; answers with what has to go the usual way."""
         courier = await self._couriers(len(chunk))
-        if courier is None or self._run.needs_told_md5:
+        if courier is None:
             return chunk
         sent: list[Upload] = []
         rest: list[Upload] = []
@@ -94,10 +97,12 @@ class Dispatch:
             return None
         if self._run.inspect is not None and self._run.inspected(key):
             return None  # a courier does not look into files
-        same = (headers.type_of(key), headers.digest_of(key))
+        told = META_MD5 if self._run.needs_told_md5 else ""
+        same = (headers.type_of(key), headers.digest_of(key), told)
         if same not in self._kinds:
-            options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0))
-            self._kinds[same] = courier.kind(options, META_MTIME, utf8=headers.judges_text(key))
+            options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0), stored_md5=_ANY_MD5 if told else "")
+            utf8 = headers.judges_text(key)
+            self._kinds[same] = courier.kind(options, META_MTIME, md5_name=told, utf8=utf8)
         return self._kinds[same]
 
     async def _send(self, courier: Courier, sent: list[Upload], parcels: list[Parcel]) -> list[Upload]:

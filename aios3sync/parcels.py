@@ -54,9 +54,12 @@ Delivered = Callable[[int, Receipt], None]
 class Courier(Protocol):
     """Sends small files. It knows the way on which all is well; everything else it gives back."""
 
-    def kind(self, options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
+    def kind(
+        self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
+    ) -> int | None:
         """A number for these headers, whose metadata ``mtime_name`` is each file's own mtime.
 
+        The metadata ``md5_name``, where one is given, is each file's MD5 as rclone writes it.
         With ``utf8`` they say that the body is UTF-8: a file that is none is given back.
 
         ``None`` where they need more than that, such as a checksum of the body.

@@ -67,7 +67,9 @@ class Couriers:
         self._trust: Trust | None = None
         self._handed = self._back = 0
 
-    def kind(self, options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
+    def kind(
+        self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
+    ) -> int | None:
         """See :meth:`~aios3sync.parcels.Courier.kind`."""
         if options.checksum or options.if_match or options.if_none_match:
             return None
@@ -76,10 +78,11 @@ class Couriers:
         except InvalidRequestError:
             return None  # the usual way says of which file, and why
         names = sorted({name.lower() for name in options.metadata})
-        values, place = metadata_values(options.metadata), names.index(mtime_name)
+        mtime, md5 = names.index(mtime_name), names.index(md5_name) if md5_name else -1
         number = len(self._kinds)
         constant = dict(shape.constant)
-        kind = KindMessage(number, constant, shape.varying, values[:place], values[place + 1 :], utf8)
+        values = metadata_values(options.metadata)
+        kind = KindMessage(number, constant, shape.varying, values, mtime, md5, utf8)
         self._kinds.append(kind)
         for link in self._links:
             link.tell((KIND, *kind))

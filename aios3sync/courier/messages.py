@@ -67,16 +67,24 @@ class RouteMessage(NamedTuple):
 
 
 class KindMessage(NamedTuple):
-    """Headers: constant ones, the names of those that vary, and the metadata around the file's mtime.
+    """Headers that files share, and where their own values belong.
 
-    With ``utf8`` they are true of bodies in UTF-8 alone.
+    Attributes:
+        number: of the kind.
+        constant: headers with their values.
+        varying: names of the headers that vary, see :func:`~aios3sync.store.wire.requests.put_shape`.
+        metadata: values of the metadata, whose headers are the last of these.
+        mtime: place among them of the file's mtime.
+        md5: place among them of the file's MD5 as rclone writes it, -1 where it is not written.
+        utf8: the headers are true of bodies in UTF-8 alone.
     """
 
     number: int
     constant: dict[str, str]
     varying: tuple[str, ...]
-    before: tuple[str, ...]
-    after: tuple[str, ...]
+    metadata: tuple[str, ...]
+    mtime: int
+    md5: int = -1
     utf8: bool = False
 
 

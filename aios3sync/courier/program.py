@@ -79,7 +79,7 @@ class _Sent(NamedTuple):
 class _Kind:
     def __init__(self, message: KindMessage) -> None:
         self.shape = Shape(message.constant, message.varying)
-        self.before, self.after = message.before, message.after
+        self.metadata, self.mtime, self.md5 = [*message.metadata], message.mtime, message.md5
         self.utf8 = message.utf8
 
 
@@ -196,8 +196,11 @@ class Program:
     def _head(self, parcel: Parcel, body: bytes, md5: bytes) -> bytes:
         kind = self._kinds[parcel.kind]
         sha256 = hashlib.sha256(body).hexdigest()
-        mtime = rclone_mtime(parcel.mtime_ns)
-        values = (b64encode(md5).decode("ascii"), sha256, *kind.before, mtime, *kind.after)
+        digest, metadata = b64encode(md5).decode("ascii"), kind.metadata
+        metadata[kind.mtime] = rclone_mtime(parcel.mtime_ns)
+        if kind.md5 >= 0:
+            metadata[kind.md5] = digest
+        values = (digest, sha256, *metadata)
         path = object_path(parcel.key)
         request = Request(
             "PutObject", parcel.key, "PUT", path, "", kind.shape, values, sha256, body, True, MAX_XML

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.core.etag import META_MTIME, rclone_mtime
+from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.courier import couriers as module
 from aios3sync.courier.frames import framed
 from aios3sync.courier.messages import RouteMessage
@@ -50,6 +50,17 @@ async def test_files_arrive_as_they_are(desk: Desks) -> None:
     assert sent == {"a": "1", "mtime": rclone_mtime(parcel.mtime_ns), "z": "2"}
     assert request.headers["content-type"] == "text/plain"
     assert request.headers["content-md5"] == b64encode(digest(request.body)).decode()
+
+
+async def test_a_courier_writes_the_md5_of_each_file_where_it_is_asked_to(desk: Desks) -> None:
+    headers = PutOptions(metadata={META_MD5: "", "model": "1", META_MTIME: ""})
+    async with canned_server() as server, desk(server.url, headers=headers) as d:
+        assert d.couriers.kind(headers, META_MTIME, md5_name=META_MD5) == 0
+        assert await d.deliver([d.parcel(name) for name in ("f", "g")]) == []
+    for request in server.requests:
+        assert request.headers["x-amz-meta-md5chksum"] == rclone_md5(digest(request.body).hex())
+        assert request.headers["x-amz-meta-model"] == "1"
+        assert float(request.headers["x-amz-meta-mtime"]) > 0
 
 
 async def test_a_courier_signs_as_the_session_does(desk: Desks) -> None:

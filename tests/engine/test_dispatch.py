@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.events import ObjectUploaded
 from aios3sync.parcels import LARGEST, Delivered, Parcel, Receipt
 from aios3sync.smallfiles import path_of
@@ -44,8 +45,11 @@ class PretendCourier:
     recalled: int = 0
     closed: int = 0
 
-    def kind(self, options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
+    def kind(
+        self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
+    ) -> int | None:
         assert mtime_name in options.metadata
+        assert (md5_name == "md5chksum") == ("md5chksum" in options.metadata)
         assert utf8 == options.content_type.endswith("; charset=utf-8")
         self.kinds.append(options)
         return len(self.kinds) - 1
@@ -136,7 +140,7 @@ async def test_nothing_goes_by_courier_where_etags_prove_nothing(
     assert courier.delivered == []
 
 
-async def test_encryption_that_is_learnt_ends_it(
+async def test_encryption_that_is_learnt_has_couriers_write_the_md5(
     bench: Bench, courier: PretendCourier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aios3sync.uploads._CHUNK_FILES", 10)
@@ -144,7 +148,16 @@ async def test_encryption_that_is_learnt_ends_it(
     courier.encryption = "aws:kms"
     bench.tree({f"f{n:02}": str(n) for n in range(40)})
     assert (await bench.sync()).uploaded == 40
-    assert len(courier.delivered) == 10
+    assert len(courier.delivered) == 40
+    assert ["md5chksum" in options.metadata for options in courier.kinds] == [False, True]
+
+
+async def test_before_the_first_answer_couriers_write_the_md5(bench: Bench, courier: PretendCourier) -> None:
+    bench.profile = EndpointProfile("http://memory")
+    bench.tree({"a": "1"})
+    assert (await bench.sync()).uploaded == 1
+    assert courier.delivered == ["p/a"]
+    assert ["md5chksum" in options.metadata for options in courier.kinds] == [True]
 
 
 async def test_images_that_are_looked_at_go_the_usual_way(bench: Bench, courier: PretendCourier) -> None:
@@ -248,7 +261,7 @@ async def test_a_file_whose_headers_a_courier_cannot_take_is_sent_all_the_same(
 ) -> None:
     bench.tree({f"f{n}": str(n) for n in range(5)})
 
-    def broken(options: PutOptions, mtime_name: str, *, utf8: bool = False) -> int | None:
+    def broken(options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False) -> int | None:
         raise ValueError("what nobody foresaw")
 
     courier.kind = broken  # type: ignore[method-assign]

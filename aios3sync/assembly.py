@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -21,7 +21,7 @@ from anyio import to_thread
 from aios3sync.callbacks import Callbacks
 from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules
-from aios3sync.core.keys import Location
+from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
 from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errorfile import ErrorFile
@@ -142,7 +142,11 @@ class Request:
     def locator(self) -> Callable[[str], str]:
         """What tells where the file of a key is."""
         root, files = self.root, self.files
-        return (lambda key: f"{root}/{key}") if files is None else (lambda key: files.get(key, ""))
+        if files is not None:
+            return lambda key: files.get(key, "")
+        if self.options.on_bad_name == "escape":
+            return lambda key: f"{root}/{self.options.path_of(key)}"
+        return lambda key: f"{root}/{key}"
 
     @property
     def binding(self) -> Binding:
@@ -396,7 +400,7 @@ def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters
     """
     return Filters(
         rules=_rules(options.ordered_rules(), root),
-        files=None if options.files is None else _named_files(options.files, root),
+        files=None if options.files is None else _named_files(options, root),
         ignored=IgnoreTree() if options.gitignore else None,
         own=own_files(manifest_path, root),
     )
@@ -421,12 +425,13 @@ def useless_rules(filters: Filters) -> str:
     )
 
 
-def _named_files(paths: Iterable[str], root: str) -> frozenset[str]:
+def _named_files(options: SyncOptions, root: str) -> frozenset[str]:
     """The keys of a list of files; an absolute path begins with the source's path, or its real one."""
-    roots = [root]
+    roots, paths = [root], options.files or ()
     if any(path.startswith("/") for path in paths):
         roots.append(os.path.realpath(root))
-    return frozenset(_named(path, roots) for path in paths)
+    keys = (_named(path, roots) for path in paths)
+    return frozenset(map(escaped, keys) if options.on_bad_name == "escape" else keys)
 
 
 def _named(path: str, roots: Sequence[str]) -> str:

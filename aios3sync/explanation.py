@@ -169,7 +169,7 @@ def _filters(request: Request, key: str) -> Filters:
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):
             directory = "".join(f"{part}/" for part in parts[:depth])
-            file = Path(request.root, directory, ".gitignore")
+            file = Path(request.locator()(directory), ".gitignore")
             if file.is_file():
                 filters.ignored.read(directory, file.read_bytes())
     return filters
@@ -177,7 +177,7 @@ def _filters(request: Request, key: str) -> Filters:
 
 def _local(request: Request, key: str) -> tuple[SourceEntry | None, str]:
     try:
-        result = os.stat(f"{request.root}/{key}")
+        result = os.stat(request.locator()(key))
     except OSError as error:
         return None, error.strerror or str(error)
     if not stat.S_ISREG(result.st_mode):
@@ -287,7 +287,8 @@ class _Seen:
         return f"{text}, then with the MD5 {told} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
-        place = place_of(self._request.root, self._key, self._request.options.symlinks)
+        options = self._request.options
+        place = place_of(self._request.root, options.path_of(self._key), options.symlinks)
         try:
             return await in_thread(lambda stop: self._hash(place, stop))
         except (OSError, ChangedError):

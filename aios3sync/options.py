@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, get_args
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
+from aios3sync.core.keys import unescaped
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
 from aios3sync.fieldtypes import FilePath, Seconds, Size, conform, parse_size
@@ -19,6 +20,7 @@ __all__ = (
     "LANES",
     "LIST_ORDERS",
     "METADATA_UPDATES",
+    "ON_BAD_NAME",
     "SYMLINK_MODES",
     "Charset",
     "Check",
@@ -26,6 +28,7 @@ __all__ = (
     "Lane",
     "ListOrder",
     "MetadataUpdate",
+    "OnBadName",
     "Symlinks",
     "SyncOptions",
     "parse_size",
@@ -37,6 +40,8 @@ ListOrder = Literal["auto", "bytes"]
 LIST_ORDERS: tuple[ListOrder, ...] = get_args(ListOrder)
 MetadataUpdate = Literal["copy", "upload", "off"]
 METADATA_UPDATES: tuple[MetadataUpdate, ...] = get_args(MetadataUpdate)
+OnBadName = Literal["fail", "skip", "escape"]
+ON_BAD_NAME: tuple[OnBadName, ...] = get_args(OnBadName)
 Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
 Charset = Literal["auto", "utf-8", "none"]
@@ -143,6 +148,9 @@ class SyncOptions:
         gitignore: honour the ``.gitignore`` files of the source.
         files: only these paths exist (relative to the source), or ``None`` for all.
         symlinks: ``follow``, ``skip`` or ``inside``.
+        on_bad_name: what a file or directory is whose name cannot be a key (not UTF-8, over 1,024 bytes):
+            ``fail``, a failure; ``skip``, a warning; ``escape`` stores bytes that are no UTF-8 as
+            :func:`~aios3sync.core.keys.escaped` writes them.
         max_delete: refuse the deletes when more are planned.
         max_delete_ratio: the same as a share of the visible target objects; unset means 0.5 once more
             than 100 deletes are planned.
@@ -190,6 +198,7 @@ class SyncOptions:
     gitignore: bool = False
     files: tuple[str, ...] | None = None
     symlinks: Symlinks = "follow"
+    on_bad_name: OnBadName = "fail"
     max_delete: int | None = None
     max_delete_ratio: float | None = None
     allow_empty_source: bool = False
@@ -227,6 +236,7 @@ class SyncOptions:
         _choice("check", self.check, CHECKS)
         _choice("delete", self.delete, get_args(DeleteMode))
         _choice("list_order", self.list_order, ("", *LIST_ORDERS))
+        _choice("on_bad_name", self.on_bad_name, ON_BAD_NAME)
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("charset", self.charset, CHARSETS)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
@@ -278,6 +288,10 @@ class SyncOptions:
             _require(name in known, f"{name!r} is not a sync option; known are: {', '.join(sorted(known))}")
         base = {} if options is None else {name: getattr(options, name) for name in known}
         return cls(**{**base, **changes})
+
+    def path_of(self, key: str) -> str:
+        """The path of a key's file below the source."""
+        return unescaped(key) if self.on_bad_name == "escape" else key
 
     def ordered_rules(self) -> tuple[tuple[str, ...], ...]:
         """All filter rules in the order in which they are tried; the last match wins."""

@@ -312,6 +312,7 @@ class Pipeline:
             self.run.location.prefix,
             frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks)),
             self.files,
+            on_bad_name=self.run.options.on_bad_name,
         )
 
     # The guards, and the deletes that they let through.

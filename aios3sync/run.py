@@ -175,7 +175,11 @@ class Run:
 
     def place(self, key: str) -> Place:
         """Where the file of a key is, for its reading."""
-        return self.path(key) if self.links == "follow" else place_of(self.root, key, self.links)
+        return (
+            self.path(key)
+            if self.links == "follow"
+            else place_of(self.root, self.options.path_of(key), self.links)
+        )
 
     @property
     def by_mtime(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
-from aios3sync.core.keys import MAX_KEY_BYTES, key_problem
+from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.errors import SourceError
 from aios3sync.mounts import mount_of, mount_points
 from aios3sync.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
@@ -93,6 +93,9 @@ class Walk:
             before; one that is no mount point now makes its subtree unknown.
         files: keys and paths that are the whole source, in place of what is below the root. Links are
             followed, and a file that is not there is a failure: it was asked for by name.
+        on_bad_name: what a name is that cannot be a key: a failure (``fail``), a warning (``skip``), or
+            written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a failure where that
+            does not help.
 
     Attributes:
         mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
@@ -106,12 +109,14 @@ class Walk:
     prefix: str = ""
     known_mounts: frozenset[str] = frozenset()
     files: Mapping[str, str] | None = None
+    on_bad_name: str = "fail"
     mounts: set[str] = field(default_factory=set)
     _problems: list[Problem] = field(default_factory=list)
     _entries: list[SourceEntry] = field(default_factory=list)
     _real_root: str = ""
     _limit: int = 0
     _everyday: bool = False
+    _escapes: bool = False
     _points: frozenset[str] = frozenset()
     _met: dict[str, _Place] = field(default_factory=dict)
     _directories: dict[str, _Place | None] = field(default_factory=dict)
@@ -124,7 +129,8 @@ class Walk:
         """
         self._limit = (MAX_KEY_BYTES - len(self.prefix.encode())) // 4
         self._real_root = os.path.realpath(self.root)
-        self._everyday = self.filters.trivial
+        self._escapes = self.on_bad_name == "escape" and self.files is None
+        self._everyday = self.filters.trivial and not self._escapes
         self._points = mount_points()
         if self.files is not None:
             walk = self._placed(self.files)
@@ -143,7 +149,7 @@ class Walk:
         return batch
 
     def _path(self, key: str) -> str:
-        return f"{self.root}/{key}"
+        return f"{self.root}/{unescaped(key) if self._escapes else key}"
 
     def _problem(self, path: str, kind: ProblemKind, error: str | OSError) -> None:
         text = error if isinstance(error, str) else (error.strerror or str(error))
@@ -207,7 +213,7 @@ class Walk:
 
     def _real(self, key: str, above: _Place, *, is_link: bool) -> str:
         """The path without symbolic links of a directory that is in ``above``."""
-        name = key[:-1].rpartition("/")[2]
+        name = self._path(key[:-1]).rpartition("/")[2]
         return os.path.realpath(self._path(key)) if is_link else f"{above.real.rstrip('/')}/{name}"
 
     def _level(self, prefix: str, at: _Place) -> _Level:
@@ -243,8 +249,10 @@ class Walk:
         follow, room = self.symlinks != "skip", self._limit - len(prefix)
         for entry in entries:
             name = entry.name
-            if not ((name.isascii() and len(name) <= room) or self._has_key(prefix + name)):
-                continue
+            if not (name.isascii() and len(name) <= room):
+                name = escaped(name) if self._escapes else name
+                if not self._has_key(prefix + name, entry):
+                    continue
             try:
                 is_directory = entry.is_dir(follow_symlinks=follow)
             except OSError:
@@ -255,11 +263,26 @@ class Walk:
                 links.add(name)
             names.append(name)
 
-    def _has_key(self, key: str) -> bool:
+    def _has_key(self, key: str, entry: os.DirEntry[str] | None = None) -> bool:
         problem = key_problem(self.prefix + key)
         if problem is not None:
-            self._problem(key, "skipped", f"the name {problem}")
+            kind = self._kind_without_key(key, entry)
+            way_out = "; --on-bad-name says what else to do" if kind == "unreadable" else ""
+            self._problem(key, kind, f"the name {problem}{way_out}")
         return problem is None
+
+    def _kind_without_key(self, key: str, entry: os.DirEntry[str] | None) -> ProblemKind:
+        """Data that cannot be stored is a failure; what holds none, or is not asked for, is not."""
+        is_directory, holds_data = False, True
+        if entry is not None:
+            if self.symlinks == "skip" and entry.is_symlink():
+                return "hidden"
+            with suppress(OSError):
+                is_directory = entry.is_dir()
+                holds_data = is_directory or entry.is_file()
+        if not (self.filters.may_contain(f"{key}/") if is_directory else self.filters.visible(key)):
+            return "hidden"
+        return "unreadable" if holds_data and self.on_bad_name != "skip" else "skipped"
 
     def _read_gitignore(self, prefix: str) -> None:
         name = prefix + ".gitignore"
@@ -280,7 +303,7 @@ class Walk:
 
     def _stat(self, key: str, *, is_link: bool) -> None:
         try:
-            result = os.stat(f"{self.root}/{key}")
+            result = os.stat(self._path(key))
         except OSError as error:
             self._unstatable(key, error, is_link=is_link)
         else:
@@ -393,7 +416,7 @@ class Walk:
     def _named(self) -> Iterator[None]:
         self._directories[""] = self._place(check_root(self.root), self._real_root)
         for key in sorted(self.filters.files or ()):
-            if not self.filters.visible(key) or self._is_own(key):
+            if not self.filters.visible(key) or self._is_own(key) or not self._has_key(key):
                 continue
             if self._is_reached(key):
                 self._named_file(key)

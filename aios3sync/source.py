@@ -20,8 +20,8 @@ class Problem(NamedTuple):
 
     Attributes:
         path: relative, with ``/``; may hold surrogate escapes.
-        kind: ``unreadable`` is a failure, ``skipped`` a warning, ``vanished`` was there a moment ago,
-            ``hidden`` is as asked for and worth no line.
+        kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
+            moment ago, ``hidden`` is as asked for and worth no line.
         error: one line.
     """
 

@@ -171,6 +171,7 @@ class _Verification:
             self._filters,
             self._request.options.symlinks,
             self._request.location.prefix,
+            on_bad_name=self._request.options.on_bad_name,
         )
         join = BatchJoin("source", "target")
         batches = walk.batches()
@@ -252,7 +253,8 @@ class _Verification:
         parts = part_count(target.etag)
         wanted = self._request.options.part_size
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        place = place_of(self._request.root, source.key, self._request.options.symlinks)
+        options = self._request.options
+        place = place_of(self._request.root, options.path_of(source.key), options.symlinks)
         return digest_file(place, source.key, stop, part_sizes=sizes)
 
     async def _read(

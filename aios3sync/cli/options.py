@@ -31,6 +31,7 @@ from aios3sync.options import (
     LANES,
     LIST_ORDERS,
     METADATA_UPDATES,
+    ON_BAD_NAME,
     SYMLINK_MODES,
     ConnectOptions,
     SyncOptions,
@@ -148,6 +149,11 @@ filter_options = _group(
     click.option("--files-from", metavar="FILE", help="Only these files exist, one a line; - is stdin."),
     click.option(
         "--symlinks", type=click.Choice(SYMLINK_MODES), help="How to treat symbolic links (follow)."
+    ),
+    click.option(
+        "--on-bad-name",
+        type=click.Choice(ON_BAD_NAME),
+        help="What a name is that cannot be a key: a failure (fail), a warning, or escaped.",
     ),
     _flag("--no-follow-symlinks", help="The same as --symlinks skip."),
 )

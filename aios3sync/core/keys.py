@@ -12,10 +12,12 @@ from aios3sync.errors import UsageError
 __all__ = (
     "MAX_KEY_BYTES",
     "Location",
+    "escaped",
     "fits_xml",
     "key_problem",
     "nfc",
     "stored_form",
+    "unescaped",
 )
 
 MAX_KEY_BYTES: Final = 1024
@@ -31,6 +33,10 @@ _ARN = re.compile(
 )
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SCHEME = "s3://"
+_QUOTE: Final = "\u201b"
+"""The mark of an escape, which rclone uses as well (https://rclone.org/overview/#encoding)."""
+_TO_ESCAPE = re.compile(f"[\udc80-\udcff{_QUOTE}]")
+_ESCAPE = re.compile(f"{_QUOTE}(?:{_QUOTE}|[89A-F][0-9A-F])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +112,27 @@ def stored_form(key: str) -> str:
 def nfc(key: str) -> str:
     """The key in Unicode normal form C, to find names that look the same but are other bytes."""
     return key if key.isascii() else unicodedata.normalize("NFC", key)
+
+
+def escaped(path: str) -> str:
+    """A path whose undecodable bytes are written as text.
+
+    Byte 0xE4 becomes ``\u201bE4``, and the mark ``\u201b`` itself is written twice. So no two files have one key,
+    and :func:`unescaped` is the way back.
+    """
+    return path if path.isascii() else _TO_ESCAPE.sub(_escape, path)
+
+
+def unescaped(key: str) -> str:
+    """The path that :func:`escaped` made the key of, its undecodable bytes as surrogate escapes."""
+    return _ESCAPE.sub(_unescape, key) if _QUOTE in key else key
+
+
+def _escape(found: re.Match[str]) -> str:
+    letter = found[0]
+    return _QUOTE * 2 if letter == _QUOTE else f"{_QUOTE}{ord(letter) - 0xDC00:02X}"
+
+
+def _unescape(found: re.Match[str]) -> str:
+    text = found[0][1:]
+    return _QUOTE if text == _QUOTE else chr(0xDC00 + int(text, 16))

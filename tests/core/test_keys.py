@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.keys import MAX_KEY_BYTES, Location, fits_xml, key_problem, nfc, stored_form
+from aios3sync.core.keys import (
+    MAX_KEY_BYTES,
+    Location,
+    escaped,
+    fits_xml,
+    key_problem,
+    nfc,
+    stored_form,
+    unescaped,
+)
 from aios3sync.errors import UsageError
 
 laws = settings(deadline=None, derandomize=True, max_examples=150)
@@ -192,3 +201,31 @@ def test_nfc_is_normal_form_c_c15(text: str) -> None:
 def test_the_form_in_which_servers_store_keys_that_they_take_for_paths(key: str, form: str) -> None:
     assert stored_form(key) == form
     assert stored_form(form) == form
+
+
+# Names that are not UTF-8 as keys
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        ("a/b.txt", "a/b.txt"),
+        ("gr\u00fc\u00df", "gr\u00fc\u00df"),
+        ("lat\udce4in.txt", "lat\u201bE4in.txt"),
+        ("\udcff\udc80/\udcfe", "\u201bFF\u201b80/\u201bFE"),
+        ("\u201bE4", "\u201b\u201bE4"),
+        ("\u201b\udce4", "\u201b\u201b\u201bE4"),
+    ],
+)
+def test_undecodable_bytes_are_escaped_as_rclone_does_c16(path: str, key: str) -> None:
+    assert escaped(path) == key
+    assert unescaped(key) == path
+
+
+@laws
+@given(st.binary(max_size=30), st.text(st.sampled_from("\u201bE48\udce4"), max_size=8))
+def test_escapes_are_reversible_and_always_keys_c16(raw: bytes, text: str) -> None:
+    """No two paths have one key, and each key leads back to its file."""
+    for path in (raw.decode("utf-8", "surrogateescape"), text):
+        assert unescaped(escaped(path)) == path
+        assert key_problem(escaped(path)) is None

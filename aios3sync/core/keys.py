@@ -117,8 +117,8 @@ def nfc(key: str) -> str:
 def escaped(path: str) -> str:
     """A path whose undecodable bytes are written as text.
 
-    Byte 0xE4 becomes ``\u201bE4``, and the mark ``\u201b`` itself is written twice. So no two files have one key,
-    and :func:`unescaped` is the way back.
+    Byte 0xE4 becomes ``\u201bE4``, and the mark ``\u201b`` itself is written twice. So no two files have one
+    key, and :func:`unescaped` is the way back.
     """
     return path if path.isascii() else _TO_ESCAPE.sub(_escape, path)
 

@@ -93,7 +93,15 @@ def test_escaping_stores_every_byte_and_knows_it_again(
 ) -> None:
     write(latin, "\u201bE4".encode(), "a quote")
     write(latin, b"\xe4", "a byte")
-    arguments = ("sync", latin, bucket.url(), "--on-bad-name", "escape", *options, "--json")
+    arguments: tuple[str | Path, ...] = (
+        "sync",
+        latin,
+        bucket.url(),
+        "--on-bad-name",
+        "escape",
+        *options,
+        "--json",
+    )
     keys = {"lat\u201bE4in.txt", "dir\u201bFF/sub/b.txt", "\u201b\u201bE4", "\u201bE4"}
     assert cli(*arguments).json()["uploaded"] == 7
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html", *keys}

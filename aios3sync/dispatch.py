@@ -115,8 +115,10 @@ class Dispatch:
 
         def arrived(place: int, receipt: Receipt) -> None:
             if (upload := left.pop(place, None)) is not None:
-                with self._run.item(upload.source.key, "upload"):
+                try:
                     self._arrived(upload, receipt)
+                except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
+                    self._run.recorder.add(self._run.fault_of(upload.source.key, "upload", error))
 
         await self._run.budget.acquire(reserved)
         try:

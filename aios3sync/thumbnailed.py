@@ -9,6 +9,7 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.assembly import Request, run_sync, single_error
+from aios3sync.callbacks import Callbacks
 from aios3sync.index.images import require_pillow
 from aios3sync.index.rows import Change
 from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
@@ -34,6 +35,14 @@ async def sync_with_thumbnails(
         AioS3SyncError: see :meth:`Session.sync`; thumbnails themselves fail nothing.
     """
     require_pillow("thumbnails")
+    callbacks = Callbacks(request.stop.request)
+    with callbacks.raised():
+        return await _sync(replace(request, on_event=callbacks.events(request.on_event)), record)
+
+
+async def _sync(
+    request: Request, record: Callable[[Sequence[Change]], Awaitable[object]] | None
+) -> SyncReport:
     heard: list[str] = []
 
     def warn(message: str) -> None:

@@ -66,7 +66,8 @@ async def preview_updates(
         async for batch in jobs:
             for action in batch:
                 row = action.recorded
-                run.recorder.add(Updated(row, row.size, headers.type_of(row.key)))
+                with run.item(row.key, "update"):
+                    run.recorder.add(Updated(row, row.size, headers.type_of(row.key)))
 
 
 class _Updates:

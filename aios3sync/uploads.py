@@ -182,9 +182,10 @@ async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceive
         async for batch in jobs:
             for upload in batch:
                 entry = upload.source
-                options = headers.for_upload(entry)
-                row = run.row(entry, upload.md5, "", settled=False)
-                run.recorder.add(Uploaded(row, entry.size, upload.reason, options.content_type))
+                with run.item(entry.key, "upload"):
+                    options = headers.for_upload(entry)
+                    row = run.row(entry, upload.md5, "", settled=False)
+                    run.recorder.add(Uploaded(row, entry.size, upload.reason, options.content_type))
 
 
 async def _reader(

@@ -8,12 +8,14 @@ import os
 import socket
 import sqlite3
 import stat
+import threading
 from collections.abc import AsyncIterator, Callable
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import pytest
 from anyio import to_thread
 from hypothesis import HealthCheck, given, settings
@@ -440,3 +442,60 @@ def test_a_lock_that_fails_otherwise_is_a_manifest_error(
     monkeypatch.setattr("aios3sync.lock.fcntl.flock", fail)
     with pytest.raises(ManifestError, match=r"m\.lock' cannot be held"), hold_lock(str(tmp_path / "m.lock")):
         pass
+
+
+async def test_what_is_recorded_while_json_is_saved_is_neither_lost_nor_in_its_way(
+    tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A save takes seconds in a thread of its own, and the run goes on."""
+    from aios3sync.manifest import document
+
+    path = str(tmp_path / "state.json")
+    manifest = await opened(path, PAIR, warnings.append)
+    await manifest.record([row("a"), row("b"), row("c")], [])
+    real, once = document._item, [1]
+
+    def item(entry: RecordedEntry, root: str) -> dict[str, Any]:
+        if once:
+            once.clear()
+            anyio.from_thread.run(manifest.record, [row("new")], ["c"])
+        return real(entry, root)
+
+    monkeypatch.setattr(document, "_item", item)
+    await manifest.save_state(ManifestState(run=1))
+    await manifest.close()
+    again = await opened(path, PAIR, warnings.append)
+    assert [each.key for each in await again.page(None, 9)] == ["a", "b", "new"]
+    await again.close()
+
+
+async def test_a_save_of_json_that_began_earlier_never_replaces_a_later_one(
+    tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a run that said that it begins would not have said so (P10)."""
+    from aios3sync.manifest import document
+
+    path = str(tmp_path / "state.json")
+    manifest = await opened(path, PAIR, warnings.append)
+    real, first, go = document._replace, threading.Event(), threading.Event()
+
+    def replace(place: str, content: bytes) -> None:
+        if not first.is_set():
+            first.set()
+            go.wait(10)
+        real(place, content)
+
+    def release() -> None:
+        first.wait(10)
+        go.wait(0.2)  # long enough for the later save, if it did not wait for its turn
+        go.set()
+
+    monkeypatch.setattr(document, "_replace", replace)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(manifest.save_state, ManifestState(run=1, complete=True))
+        tasks.start_soon(to_thread.run_sync, release)
+        await to_thread.run_sync(first.wait, 10)
+        await manifest.save_state(ManifestState(run=1, complete=True).begun())
+    saved = json.loads(Path(path).read_text())
+    assert saved["complete"] is False
+    await manifest.close()

@@ -15,6 +15,7 @@ from __future__ import annotations
 import bisect
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -176,6 +177,7 @@ class DocumentManifest:
         self._state = state
         self._binding = binding
         self._dirty = False
+        self._saving = threading.Lock()
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -292,16 +294,28 @@ class DocumentManifest:
             await to_thread.run_sync(self._save)
 
     def _save(self) -> None:
+        """Write the document as it is now. Blocks; the event loop may go on recording meanwhile.
+
+        One at a time: a save that began earlier, and knew less, must never replace a later one.
+        """
+        with self._saving:
+            self._dirty = False  # before the rows are copied: what is recorded from now on is another save's
+            try:
+                self._write(dict(self._rows))  # one step of the interpreter
+            except BaseException:
+                self._dirty = True
+                raise
+            self._saved_at = time.monotonic()
+
+    def _write(self, rows: Mapping[str, RecordedEntry]) -> None:
         root = self._binding.source if self._binding else ""
-        content = dump_document(self._rows, self._state, self._binding, root)
+        content = dump_document(rows, self._state, self._binding, root)
         directory = os.path.dirname(os.path.abspath(self._path))
         try:
             os.makedirs(directory, mode=0o700, exist_ok=True)
             _replace(self._path, content)
         except OSError as error:
             raise ManifestError(f"the manifest {self._path!r} cannot be written: {error.strerror}") from error
-        self._dirty = False
-        self._saved_at = time.monotonic()
 
 
 def _replace(path: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -148,6 +148,29 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
     assert ended.err == "failed: mem: read: Input/output error\n"
     assert "failed: " not in ended.out
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}
+
+
+@pytest.mark.parametrize("verbose", [(), ("-vv",)])
+def test_what_nobody_foresaw_of_one_file_is_its_failure_and_vv_shows_where(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
+) -> None:
+    from aios3sync import uploads
+
+    real = uploads.small_file  # type: ignore[attr-defined]
+
+    def broken(path: str, key: str, *more: Any, **facts: Any) -> Any:
+        if key == "b.txt":
+            raise LookupError("with a secret in it")
+        return real(path, key, *more, **facts)
+
+    monkeypatch.setattr(uploads, "small_file", broken)
+    ended = cli("sync", tree, bucket.url(), *verbose)
+    assert ended.code == 3
+    said = ended.out + ended.err
+    assert "b.txt: read: unexpected LookupError: -vv shows where" in said
+    assert ("Traceback" in said) == bool(verbose)
+    assert ("with a secret in it" in said) == bool(verbose)
+    assert bucket.keys() == {"a.txt", "sub/c.html"}
 
 
 def test_the_log_is_shown_at_vv_alone(cli: CommandLine, tree: Path, bucket: Bucket) -> None:

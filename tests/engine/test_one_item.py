@@ -244,3 +244,21 @@ async def test_the_error_of_a_callback_comes_out_before_that_of_the_run(bench: B
     bench.on_event = listen
     with pytest.raises(BrokenError):
         await bench.sync()
+
+
+async def test_what_a_preview_raises_is_that_files_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aios3sync.headers import HeaderPlan
+
+    real = HeaderPlan.for_upload
+
+    def broken(self: HeaderPlan, entry: Any, **more: Any) -> Any:
+        if entry.key == "b":
+            raise OverflowError("?")
+        return real(self, entry, **more)
+
+    monkeypatch.setattr(HeaderPlan, "for_upload", broken)
+    bench.tree({"a": "1", "b": "2"})
+    report = await bench.sync(dry_run=True)
+    assert (report.uploaded, report.failed) == (1, 1)

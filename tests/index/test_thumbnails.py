@@ -19,7 +19,7 @@ from PIL import Image
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import UsageError
-from aios3sync.events import Finished
+from aios3sync.events import Finished, Warned
 from aios3sync.index import scaling, thumbnails
 from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
@@ -495,6 +495,25 @@ async def test_a_sync_with_thumbnails(bucket: tuple[str, Callable[[], list[str]]
         await to_thread.run_sync(shutil.rmtree, source / "sub")
         report = await s3.sync(source, f"s3://{name}", delete="mirror")
         assert await to_thread.run_sync(keys) == [thumbs[1], "c.png"]
+
+
+async def test_what_on_event_raises_at_a_thumbnail_comes_out_and_the_sync_is_recorded(
+    bucket: tuple[str, Callable[[], list[str]]], tmp_path: Path
+) -> None:
+    source = tmp_path / "photos"
+    source.mkdir()
+    (source / "c.png").write_bytes(b"broken")
+    (source / "d.png").write_bytes(b"broken too")
+
+    def listen(event: object) -> None:
+        if isinstance(event, Warned):
+            raise ZeroDivisionError("listener")
+
+    async with connect() as s3:
+        with pytest.raises(ZeroDivisionError, match="listener"):
+            await s3.sync(source, f"s3://{bucket[0]}/site", thumbnails=64, on_event=listen)
+        report = await s3.sync(source, f"s3://{bucket[0]}/site")
+        assert (report.uploaded, report.kept + report.touched) == (0, 2)
 
 
 async def test_a_dry_run_makes_none(bucket: tuple[str, Callable[[], list[str]]], tmp_path: Path) -> None:

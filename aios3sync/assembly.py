@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+import anyio
 from anyio import to_thread
 
 from aios3sync.callbacks import Callbacks
@@ -53,6 +54,7 @@ from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Run, Stop, StoreOpener
 from aios3sync.scanner import check_root, shown
+from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import Budget, PutOptions
 from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
@@ -66,6 +68,7 @@ __all__ = (
     "make_policy",
     "manifest_path",
     "must_list",
+    "pending_path",
     "run_sync",
     "scope_of",
     "single_error",
@@ -147,6 +150,13 @@ class Request:
         if self.options.on_bad_name == "escape":
             return lambda key: f"{root}/{self.options.path_of(key)}"
         return lambda key: f"{root}/{key}"
+
+    def placer(self) -> Callable[[str], Place]:
+        """What tells where the file of a key is, for its reading."""
+        root, symlinks = self.root, self.options.symlinks
+        if self.files is not None or symlinks == "follow":
+            return self.locator()
+        return lambda key: place_of(root, key, symlinks)
 
     @property
     def binding(self) -> Binding:
@@ -280,6 +290,11 @@ def manifest_path(request: Request) -> str:
     return os.path.abspath(path) if path else ""
 
 
+def pending_path(request: Request) -> str:
+    """Where it is kept which thumbnails are still to be made: beside the manifests, one for each pair."""
+    return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"
+
+
 async def _open_manifest(request: Request, path: str, tally: Tally, stack: AsyncExitStack) -> Manifest:
     """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
     options = request.options
@@ -289,7 +304,7 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
         try:
             await to_thread.run_sync(refuse_foreign, path)
             if not options.dry_run:
-                await to_thread.run_sync(stack.enter_context, hold_lock(lock_path(path)))
+                await _hold_lock(lock_path(path), stack)
             manifest = await to_thread.run_sync(
                 lambda: open_manifest(path, request.binding, tally.warn, read_only=options.dry_run)
             )
@@ -302,6 +317,18 @@ async def _open_manifest(request: Request, path: str, tally: Tally, stack: Async
             manifest = await to_thread.run_sync(temporary_manifest)
     stack.push_async_callback(manifest.close)
     return manifest
+
+
+async def _hold_lock(path: str, stack: AsyncExitStack) -> None:
+    """Hold a lock until the stack is left, in threads: where there are no locks, a file is removed then."""
+    lock = hold_lock(path)
+    await to_thread.run_sync(lock.__enter__)
+
+    async def release() -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(lock.__exit__, None, None, None)
+
+    stack.push_async_callback(release)
 
 
 async def _assemble(
@@ -351,7 +378,7 @@ async def _assemble(
         opaque_etags=state.opaque_etags,
         links="follow" if request.files is not None else options.symlinks,
     )
-    filters = await to_thread.run_sync(make_filters, options, request.root, path)
+    filters = await to_thread.run_sync(make_filters, request)
     scope = await to_thread.run_sync(scope_of, options)
     return Pipeline(
         run,
@@ -392,17 +419,21 @@ def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | Non
     return AskedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(options: SyncOptions, root: str, manifest_path: str) -> Filters:
+def make_filters(request: Request) -> Filters:
     """What is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Raises:
         UsageError: a named file is not below the source.
     """
+    options, root = request.options, request.root
+    own = own_files(manifest_path(request), root)
+    if options.thumbnails and options.manifest is not False:
+        own += own_files(pending_path(request), root)
     return Filters(
         rules=_rules(options.ordered_rules(), root),
         files=None if options.files is None else _named_files(options, root),
         ignored=IgnoreTree() if options.gitignore else None,
-        own=own_files(manifest_path, root),
+        own=own,
     )
 
 

@@ -164,7 +164,7 @@ def _relative(request: Request, key: str) -> str:
 
 def _filters(request: Request, key: str) -> Filters:
     """The filters, with the ``.gitignore`` files on the way down to the key."""
-    filters = make_filters(request.options, request.root, manifest_path(request))
+    filters = make_filters(request)
     if filters.ignored is not None:
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):

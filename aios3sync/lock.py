@@ -13,7 +13,7 @@ from typing import Final
 
 from aios3sync.errors import LockedError, ManifestError
 
-__all__ = ("hold_lock",)
+__all__ = ("has_record_locks", "hold_lock")
 
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What flock answers on file systems without locks: some FUSE and network file systems, NFS without lockd."""
@@ -46,6 +46,25 @@ def hold_lock(path: str) -> Iterator[None]:
                 yield
     finally:
         os.close(descriptor)
+
+
+def has_record_locks(path: str) -> bool:
+    """Return whether the file system of an existing file has the locks of fcntl(2), which SQLite takes.
+
+    It must be a file that holds no such lock of this process: closing it would release that lock. What cannot
+    be opened tells nothing, and counts as a yes.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return True
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _UNSUPPORTED
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _flock(descriptor: int, path: str) -> bool:

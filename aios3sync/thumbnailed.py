@@ -8,12 +8,11 @@ from dataclasses import replace
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import Request, run_sync, single_error
+from aios3sync.assembly import Request, pending_path, run_sync, single_error
 from aios3sync.callbacks import Callbacks
 from aios3sync.index.images import require_pillow
 from aios3sync.index.rows import Change
 from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
-from aios3sync.manifest.opening import default_path
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 
@@ -52,7 +51,7 @@ async def _sync(
     plan = ThumbnailPlan(
         side=request.options.thumbnails,
         open_store=request.open_store,
-        locate=request.locator(),
+        locate=request.placer(),
         prefix=request.location.prefix,
         put=_put_options(request),
         pending=await to_thread.run_sync(_pending_path, request),
@@ -89,7 +88,5 @@ def _put_options(request: Request) -> PutOptions:
 
 
 def _pending_path(request: Request) -> str:
-    """Beside the manifests, one for each pair; none where the run is to leave no state."""
-    if request.options.manifest is False:
-        return ""
-    return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"
+    """Empty where the run is to leave no state."""
+    return "" if request.options.manifest is False else pending_path(request)

@@ -20,7 +20,6 @@ from aios3sync import events
 from aios3sync.assembly import (
     Request,
     make_filters,
-    manifest_path,
     single_error,
     tell_endpoint,
     useless_rules,
@@ -133,7 +132,7 @@ async def run_verify(request: Request) -> VerifyReport:
 
 
 def _filters(request: Request) -> Filters:
-    return make_filters(request.options, request.root, manifest_path(request))
+    return make_filters(request)
 
 
 class _Verification:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from aios3sync.errors import AioS3SyncError
 from aios3sync.index.images import image_size, opened_image, orientation
+from aios3sync.smallfiles import Place, open_place
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -44,14 +45,14 @@ class Scaled(NamedTuple):
     height: int
 
 
-def scaled(path: str, side: int, stat: tuple[int, int] | None = None) -> Scaled:
+def scaled(place: Place, side: int, stat: tuple[int, int] | None = None) -> Scaled:
     """A thumbnail that fits into a square; smaller images are not enlarged.
 
     It is turned as EXIF says, keeps its transparency and a small colour profile, and no other metadata
     (where it was taken stays untold). Of an animation it is the first picture.
 
     Args:
-        path: of the file.
+        place: where the file is.
         side: of the square, in pixels.
         stat: size and mtime in nanoseconds that the file has to have.
 
@@ -60,7 +61,7 @@ def scaled(path: str, side: int, stat: tuple[int, int] | None = None) -> Scaled:
         UnscalableError: it is no image, is broken or too large.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
+    with os.fdopen(open_place(place), "rb") as file:
         now = os.fstat(file.fileno())
         if stat is not None and stat != (now.st_size, now.st_mtime_ns):
             raise ChangedError("the file has changed since it was uploaded")

@@ -25,6 +25,7 @@ from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, U
 from aios3sync.index.scaling import ChangedError, Scaled, UnscalableError, scaled
 from aios3sync.outcomes import Adopted, Deleted, Uploaded
 from aios3sync.report import Failure
+from aios3sync.smallfiles import Place
 from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 
 __all__ = (
@@ -69,7 +70,7 @@ class ThumbnailPlan:
 
     side: int
     open_store: Callable[[], Awaitable[ObjectStore]]
-    locate: Callable[[str], str]
+    locate: Callable[[str], Place]
     prefix: str = ""
     below: str = THUMBNAIL_PREFIX
     put: PutOptions = field(default_factory=PutOptions)

@@ -22,6 +22,7 @@ from anyio import to_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
+from aios3sync.lock import has_record_locks
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 from aios3sync.temporary import no_space
 
@@ -306,13 +307,20 @@ def _decoded(row: Any) -> Any:
 
 
 def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
-    if read_only:
-        uri = Path(path).absolute().as_uri() + "?mode=ro"
-        return sqlite3.connect(uri, uri=True, check_same_thread=False)
-    if path:
+    if not path:
+        return sqlite3.connect(path, check_same_thread=False)
+    if not read_only:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    return sqlite3.connect(path, check_same_thread=False)
+    # Without locks SQLite would wait for ever for its own; the lock beside the manifest keeps others away.
+    facts = {"mode=ro": read_only, "nolock=1": not _has_locks(path)}
+    asked = "&".join(fact for fact, wanted in facts.items() if wanted)
+    uri = f"{Path(path).absolute().as_uri()}?{asked}"
+    return sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+
+def _has_locks(path: str) -> bool:
+    return has_record_locks(f"{path}.lock")
 
 
 def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
@@ -329,7 +337,8 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
     if read_only:
         _show_later_columns(connection)
         return
-    connection.execute(f"PRAGMA journal_mode = {'WAL' if _is_local(path) else 'DELETE'}")
+    wal = _is_local(path) and _has_locks(path)
+    connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

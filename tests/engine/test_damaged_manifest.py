@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -157,3 +159,33 @@ async def test_what_is_wrong_with_the_place_is_no_damage(
     with pytest.raises(ManifestError, match="disk is full"):
         await bench.sync(manifest=str(place))
     assert not list(tmp_path.glob("*.set-aside-*"))
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+@pytest.mark.usefixtures("settle")
+async def test_a_file_system_without_any_locks_holds_a_manifest_like_any_other(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    opened: list[str] = []
+    real = sqlite3.connect
+
+    def connect(place: str, **options: Any) -> sqlite3.Connection:
+        opened.append(place)
+        connection: sqlite3.Connection = real(place, **options)
+        return connection
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr("aios3sync.lock.fcntl.flock", refuse)
+    monkeypatch.setattr("aios3sync.lock.fcntl.lockf", refuse)
+    monkeypatch.setattr("aios3sync.manifest.sqlite.sqlite3.connect", connect)
+    place = tmp_path / "a b?#%.sqlite"
+    await synced(bench, place)
+    again = await bench.sync(manifest=str(place))
+    assert (again.kept, again.requests, again.warnings) == (FILES, {}, ())
+    assert all("nolock=1" in uri for uri in opened if uri)
+    assert {item.name for item in tmp_path.iterdir() if "a b" in item.name} == {
+        place.name,
+        f"{place.name}.lock",
+    }

@@ -77,3 +77,17 @@ async def test_an_object_under_the_key_of_such_a_file_is_hidden_too(bench: Bench
     await bench.memory.put("p/m.sqlite", b"x", PutOptions(), md5=md5_of(b"x"))
     report = await bench.sync(manifest=str(bench.root / "m.sqlite"), delete="mirror")
     assert (report.deleted, sorted(bench.objects())) == (0, ["f", "m.sqlite"])
+
+
+async def test_the_list_of_thumbnails_to_make_is_one_of_the_files_of_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the state directory, which may be a part of the source, as it is of a home directory."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(bench.root))
+    bench.tree({"f": "1"})
+    await bench.sync()
+    (state,) = (bench.root / "aios3sync").glob("*.sqlite")
+    for suffix in (".thumbnails", ".thumbnails-journal"):
+        state.with_suffix(suffix).write_text("x")
+    await bench.sync(thumbnails=64)
+    assert bench.objects().keys() == {"f"}

@@ -576,3 +576,11 @@ def test_a_task_keeps_a_time_that_64_bits_do_not_hold(tmp_path: Path) -> None:
     pending.add([task])
     assert pending.after(0, 10) == [task._replace(number=1)]
     pending.close()
+
+
+def test_a_thumbnail_is_made_of_no_file_that_a_refused_link_leads_to(tmp_path: Path) -> None:
+    draw(tmp_path / "a.png", (30, 20))
+    (tmp_path / "link.png").symlink_to("a.png")
+    assert scaled((str(tmp_path), "link.png", True), 64).width == 30
+    with pytest.raises(OSError, match="symbolic link"):
+        scaled((str(tmp_path), "link.png", False), 64)

@@ -190,7 +190,7 @@ async def _run_sync(request: Request) -> SyncReport:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, tally, stack)
-        attempt = partial(_attempt, request, path, root_stat, error_file)
+        attempt = partial(_attempt, request, root_stat, error_file)
         try:
             report = await attempt(manifest, tally)
         except (DamagedManifestError, OutOfOrderError) as error:
@@ -207,14 +207,13 @@ async def _run_sync(request: Request) -> SyncReport:
 
 async def _attempt(
     request: Request,
-    path: str,
     root_stat: os.stat_result | None,
     error_file: ErrorFile,
     manifest: Manifest,
     tally: Tally,
 ) -> SyncReport:
     """One run from its beginning to its report, whose time is still open."""
-    pipeline = await _assemble(request, manifest, path, tally, root_stat, error_file)
+    pipeline = await _assemble(request, manifest, tally, root_stat, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with single_error():
         await pipeline.execute()
@@ -334,7 +333,6 @@ async def _hold_lock(path: str, stack: AsyncExitStack) -> None:
 async def _assemble(
     request: Request,
     manifest: Manifest,
-    path: str,
     tally: Tally,
     root_stat: os.stat_result | None,
     error_file: ErrorFile,

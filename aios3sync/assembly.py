@@ -156,7 +156,7 @@ class Request:
         root, symlinks = self.root, self.options.symlinks
         if self.files is not None or symlinks == "follow":
             return self.locator()
-        return lambda key: place_of(root, key, symlinks)
+        return lambda key: place_of(root, self.options.path_of(key), symlinks)
 
     @property
     def binding(self) -> Binding:

@@ -9,10 +9,15 @@ BENCH_ARGS ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo test bench lint venv clean
+.PHONY: demo smoke test bench lint venv clean
 
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
+
+# The decisions, the engine on a store in memory, the manifest, and a sync of the command line on a real server.
+smoke: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/core tests/engine tests/test_manifest.py tests/test_scanner.py \
+	  tests/cli/test_sync_command.py $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -176,8 +176,13 @@ class Spool:
     async def close(self) -> None:
         """Drop everything."""
         if self._connection is not None:
-            await to_thread.run_sync(self._connection.close)
-            self._connection = None
+            await to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        with self._lock:  # a task that was cancelled may have left its thread at work
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     async def _page(self, sql: str, arguments: tuple[object, ...]) -> list[Any]:
         if self._connection is None:

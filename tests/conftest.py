@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from aios3sync.testing.servers import Endpoint, start_moto, start_seaweedfs
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
 pytest.register_assert_rewrite("aios3sync.testing.contract")
+
+# How long an example takes says more of what else the machine does than of the code.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -31,6 +32,7 @@ from aios3sync.manifest.opening import (
     temporary_manifest,
 )
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
+from aios3sync.manifest.sqlite import SqliteManifest
 
 PAIR = Binding("/data", "http://s3", "bucket", "p/")
 SEED = {
@@ -418,6 +420,7 @@ def test_without_flock_still_only_one_holds_the_lock_and_its_end_frees_it(tmp_pa
         ("", False),
         ("garbage", False),
     ],
+    ids=["dead", "reused", "elsewhere", "empty", "garbage"],  # the same in every process of a test run
 )
 def test_without_flock_the_lock_of_a_dead_process_of_this_machine_is_taken_over(
     tmp_path: Path, owner: str, free: bool
@@ -499,3 +502,25 @@ async def test_a_save_of_json_that_began_earlier_never_replaces_a_later_one(
     saved = json.loads(Path(path).read_text())
     assert saved["complete"] is False
     await manifest.close()
+
+
+async def test_closing_waits_for_the_thread_that_a_cancelled_task_left_at_work(tmp_path: Path) -> None:
+    """SQLite crashes the process if it is closed below a thread."""
+    manifest = await to_thread.run_sync(SqliteManifest.open, str(tmp_path / "m.sqlite"))
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def work() -> None:
+        at_work.set()
+        go_on.wait()
+
+    task = asyncio.create_task(manifest._run(work))
+    await to_thread.run_sync(at_work.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    closing = asyncio.create_task(manifest.close())
+    for _ in range(20):
+        await to_thread.run_sync(lambda: None)  # other threads come and go
+    assert not closing.done()
+    go_on.set()
+    await closing

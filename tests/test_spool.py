@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
+from anyio import to_thread
 
 from aios3sync.spool import PAGE, HeldAction, Spool
 
@@ -52,3 +56,25 @@ async def test_what_is_forgotten_is_gone(spool: Spool) -> None:
     await spool.hold(actions(0, 10))
     await spool.forget_held()
     assert await pages(spool) == []
+
+
+async def test_closing_waits_for_the_thread_that_a_cancelled_task_left_at_work(spool: Spool) -> None:
+    """asyncio's own cancel() waits for no thread, and SQLite crashes if it is closed below one."""
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> list[int]:
+        at_work.set()
+        go_on.wait()
+        return [number for (number,) in connection.execute("SELECT 7")]
+
+    task = asyncio.create_task(spool._run(work))
+    await to_thread.run_sync(at_work.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    closing = asyncio.create_task(spool.close())
+    for _ in range(20):
+        await to_thread.run_sync(lambda: None)  # other threads come and go
+    assert not closing.done()
+    go_on.set()
+    await closing

@@ -264,8 +264,12 @@ class SqliteManifest:
         await self._run(work)
 
     def close_now(self) -> None:
-        """Close the file. Blocks."""
-        self._connection.close()
+        """Close the file. Blocks.
+
+        A task that was cancelled may have left its thread at work: SQLite crashes if it is closed below it.
+        """
+        with self._lock:
+            self._connection.close()
 
     async def close(self) -> None:
         """Close the file."""

@@ -72,7 +72,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Pa
     done = measure(["/bin/sh", "-c", script], {"PATH": os.environ["PATH"]}, tmp_path, 0.5)
     assert done.exit_code == 124
     assert last_words(done) == ""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 240
     while is_running((tmp_path / "pid").read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.01)  # a killed process takes a moment to be gone
     assert not is_running((tmp_path / "pid").read_text().strip())

@@ -102,7 +102,7 @@ class CommandLine:
             input=stdin,
             capture_output=True,
             env={**self.environment, **(set_ or {})},
-            timeout=30,
+            timeout=240,
             check=False,
         )
         return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())

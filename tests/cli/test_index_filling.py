@@ -83,13 +83,13 @@ def test_a_signal_ends_it_with_its_report(
 ) -> None:
     bucket.put("a", b"body")
     running = cli.start("index", "follow", queue, "--json", stdout=subprocess.PIPE)
-    for _ in range(200):
+    for _ in range(4800):
         left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
         if left["ApproximateNumberOfMessages"] == left["ApproximateNumberOfMessagesNotVisible"] == "0":
             break
         time.sleep(0.05)
     running.send_signal(number)
-    out, _ = running.communicate(timeout=20)
+    out, _ = running.communicate(timeout=240)
     assert running.returncode == code
     assert json.loads(out)["upserted"] == 1
 

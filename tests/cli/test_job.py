@@ -194,7 +194,7 @@ def test_the_example_for_nodejs_runs(cli: CommandLine, bucket: Bucket, tree: Pat
 
     def node(*arguments: str) -> tuple[int, str, str]:
         command = ["node", os.fspath(_NODE), *arguments]
-        ended = subprocess.run(command, capture_output=True, env=environment, timeout=30, check=False)
+        ended = subprocess.run(command, capture_output=True, env=environment, timeout=240, check=False)
         return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
     bucket.put("old", b"x")

@@ -19,7 +19,7 @@ CLOSED = "aios3sync: error: standard output cannot be written: Bad file descript
 def shell(cli: CommandLine, redirection: str, *arguments: str | Path) -> tuple[int, str]:
     command = ["sh", "-c", f'"$@" {redirection}', "sh", *cli.command(*arguments)]
     ended = subprocess.run(
-        command, env=cli.environment, timeout=60, check=False, stderr=subprocess.PIPE, text=True
+        command, env=cli.environment, timeout=240, check=False, stderr=subprocess.PIPE, text=True
     )
     return ended.returncode, ended.stderr
 
@@ -56,7 +56,7 @@ def test_a_reader_that_had_enough_is_told_nothing(offline: CommandLine, tree: Pa
     ended = subprocess.run(
         [*command, *offline.command("manifest", "show", tree, "s3://bucket")],
         env=offline.environment,
-        timeout=60,
+        timeout=240,
         check=False,
         stderr=subprocess.PIPE,
         text=True,

@@ -145,7 +145,7 @@ def test_a_signal_stops_it(cli: CommandLine, filled: Bucket) -> None:
     hung.settimeout(30)
     connection, _ = hung.accept()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=240)
     connection.close()
     hung.close()
     assert (process.returncode, "Traceback" in err) == (130, False)

@@ -282,12 +282,12 @@ def test_a_reader_that_leaves_ends_the_run_without_a_traceback(
     running.stdout.close()
     assert running.stderr is not None
     assert running.stderr.read() == b""
-    assert running.wait(20) == 128 + signal.SIGPIPE
+    assert running.wait(240) == 128 + signal.SIGPIPE
     running.stderr.close()
 
 
 def test_standard_streams_that_are_closed_stop_nothing(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     command = ["sh", "-c", '"$@" >&- 2>&- <&-', "sh", *cli.command("sync", tree, bucket.url())]
-    ended = subprocess.run(command, env=cli.environment, timeout=30, check=False)
+    ended = subprocess.run(command, env=cli.environment, timeout=240, check=False)
     assert ended.returncode == 1, "what should have been printed is lost"
     assert bucket.keys() == {"a.txt", "b.txt", "sub/c.html"}

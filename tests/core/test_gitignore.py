@@ -192,6 +192,7 @@ _PLAIN = {"*": "[^/]*", "**/": "(?:[^/]*/)*", "**": ".*"}
 patterns = st.text(st.sampled_from("ab*/?")).map(lambda text: text.replace("//", "/"))
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=2000)
 @given(patterns, st.text(st.sampled_from("ab/"), max_size=12))
 @example("**/a*b", "ax/ab")

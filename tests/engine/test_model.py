@@ -153,7 +153,7 @@ class SyncMachine(RuleBasedStateMachine):
             self.patch.undo()
 
 
-TestSync = SyncMachine.TestCase
+TestSync = pytest.mark.slow(SyncMachine.TestCase)
 TestSync.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -173,6 +173,7 @@ async def test_P9_a_file_that_vanished_in_a_comparison_is_not_decided_again(
 # What waits is not held in memory.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["withheld", "previewed", "forgotten", "deleted"])
 async def test_memory_does_not_grow_with_the_deletes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str

@@ -53,7 +53,7 @@ def gallery(seaweedfs: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> It
     client.create_bucket(Bucket=BUCKET)
     draw_pictures(root / "pictures")
     fill = [sys.executable, str(GALLERY / "fill.py"), str(root / "pictures"), f"s3://{BUCKET}"]
-    subprocess.run(fill, env=environment, check=True, timeout=40)
+    subprocess.run(fill, env=environment, check=True, timeout=240)
     with served(environment) as address:
         yield address
 
@@ -82,11 +82,11 @@ def served(environment: dict[str, str]) -> Iterator[str]:
         yield address
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(240)
 
 
 def await_answer(address: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     while True:
         try:
             with urlopen(f"{address}/gallery.css", timeout=5):  # noqa: S310 - our own server
@@ -103,7 +103,7 @@ def names(chrome: Chrome) -> list[str]:
 def loaded(chrome: Chrome) -> list[int]:
     """The real widths of the pictures of the page, once all of them are there."""
     script = "return [...document.images].map(i => i.complete ? i.naturalWidth : -1)"
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 240
     while True:
         widths: list[int] = chrome.execute_script(script)
         if -1 not in widths or time.monotonic() > deadline:

@@ -148,10 +148,10 @@ def test_a_name_costs_next_to_nothing() -> None:
     body = content("jpg", (4, 3))
     best = 1.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(10_000):
             image_size("train/part-00017/record.json", body)
-        best = min(best, (time.perf_counter() - began) / 10_000)
+        best = min(best, (time.process_time() - began) / 10_000)
     assert best < 2e-6
 
 

@@ -77,7 +77,7 @@ anyio.run(main)
 """
     root = make_tree(tmp_path / "t", {"a": "1"})
     manifest = make_manifest(tmp_path, root)
-    subprocess.run([sys.executable, "-c", code, str(root), manifest], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(root), manifest], check=True, timeout=240)
 
 
 def make_manifest(tmp_path: Path, root: Path) -> str:

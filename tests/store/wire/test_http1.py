@@ -263,7 +263,7 @@ async def test_an_early_answer_stops_the_body(raw_server: Any) -> None:
         await drained(stream)
 
     async with raw_server(serve) as port, pool_at(port) as pool:
-        with fail_after(10):
+        with fail_after(240):
             answer = await ask(pool, body=bytes(200 * 2**20))
         assert (answer.status, answer.body) == (403, b"no")
         assert pool._idle == []
@@ -279,7 +279,7 @@ async def test_an_early_answer_is_heard_while_nobody_reads_the_body(raw_server: 
         await done.wait()
 
     async with raw_server(serve) as port, pool_at(port) as pool:
-        with fail_after(10):
+        with fail_after(240):
             assert (await ask(pool, body=bytes(50 * 2**20))).status == 403
         done.set()
 
@@ -384,17 +384,22 @@ async def test_a_silent_endpoint_times_out(raw_server: Any, limits: dict[str, An
         with pytest.raises(ExchangeError, match="no answer in time") as caught:
             await ask(pool)
         assert caught.value.code == "Timeout"
-        assert 0.09 < time.monotonic() - began < 5
+        assert time.monotonic() - began > 0.09
 
 
 async def test_a_slow_endpoint_that_moves_is_waited_for(raw_server: Any) -> None:
+    """A byte every 45 seconds of the pool's clock, where silence may last 60."""
+
     async def serve(stream: SocketStream) -> None:
         await request_of(stream)
+        (connection,) = pool._open
         for byte in OK:
-            await sleep(0.02)
+            pass_seconds(pool, 45)
             await stream.send(bytes([byte]))
+            while connection.quiet and connection.busy:
+                await checkpoint()
 
-    async with raw_server(serve) as port, pool_at(port, read=0.4) as pool:
+    async with raw_server(serve) as port, pool_at(port, read=60.0) as pool:
         assert (await ask(pool)).body == b"ok"
 
 
@@ -407,11 +412,11 @@ async def test_an_unused_connection_is_closed_after_a_while(raw_server: Any) -> 
 
     async with raw_server(serve) as port, pool_at(port, idle=0.05) as pool:
         await ask(pool)
-        with fail_after(5):
+        with fail_after(240):
             await closed.wait()
-        await sleep(0.05)
+            while pool._timer is not None:  # it runs once more, and finds nothing
+                await checkpoint()
         assert_empty(pool)
-        assert pool._timer is None
 
 
 async def test_a_handshake_that_does_not_come_times_out(raw_server: Any) -> None:
@@ -510,7 +515,7 @@ async def test_cancellation_leaves_nothing_behind(raw_server: Any, moment: str) 
                 assert list(pool._waiting) == []
             group.cancel_scope.cancel()
         if moment != "connecting":
-            with fail_after(5):
+            with fail_after(240):
                 await gone.wait()
         while pool._open:  # the loop closes the socket in its next turn
             await checkpoint()
@@ -531,10 +536,12 @@ async def test_a_turn_that_is_not_taken_goes_to_the_next(raw_server: Any) -> Non
     async with raw_server(serve) as port, pool_at(port, connections=1) as pool:
         async with create_task_group() as group:
             group.start_soon(ask, pool)
-            await sleep(0.02)
+            while not pool._open:
+                await checkpoint()
             impatient = await group.start(_cancellable, pool)
             group.start_soon(ask, pool)
-            await sleep(0.02)
+            while len(pool._waiting) < 2:
+                await checkpoint()
             # Both in one turn of the loop: the turn is given to one who is about to leave.
             pool._wake()
             impatient.cancel()
@@ -565,7 +572,8 @@ async def test_closing_ends_what_is_under_way(raw_server: Any) -> None:
         async with create_task_group() as group:
             for _ in range(3):
                 group.start_soon(failing, pool)
-            await sleep(0.02)
+            while not (len(pool._waiting) == 2 and any(each.busy for each in pool._open)):
+                await checkpoint()
             await pool.aclose()
         assert sorted(failures) == ["ConnectionLost", "NoConnection", "NoConnection"]
         with pytest.raises(ExchangeError, match="closed"):

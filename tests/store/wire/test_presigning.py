@@ -185,10 +185,10 @@ async def test_pages_of_urls_cost_little(opened: Any) -> None:
     async with opened("http://127.0.0.1:9") as wire:
         ours, theirs = [], []
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             await wire.store.presign_many(keys)
-            ours.append((time.perf_counter() - began) / len(keys))
-            began = time.perf_counter()
+            ours.append((time.process_time() - began) / len(keys))
+            began = time.process_time()
             await wire.boto.presign_many(keys[:100])
-            theirs.append((time.perf_counter() - began) / 100)
+            theirs.append((time.process_time() - began) / 100)
     assert min(ours) * 10 < min(theirs)

@@ -69,10 +69,10 @@ __all__ = (
     "manifest_path",
     "must_list",
     "pending_path",
+    "report_endpoint",
     "run_sync",
     "scope_of",
     "single_error",
-    "tell_endpoint",
     "useless_rules",
 )
 
@@ -217,7 +217,7 @@ async def _attempt(
     checked = _checked(request.options, listed=pipeline.listed)
     with single_error():
         await pipeline.execute()
-    tell_endpoint(request)
+    report_endpoint(request)
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         tally.warn(text)
     if await _headers_unknown(pipeline):
@@ -253,8 +253,8 @@ async def _begin_anew(
     return manifest
 
 
-def tell_endpoint(request: Request) -> None:
-    """Tell what is known of the endpoint by now, if anything is that S3 does not document."""
+def report_endpoint(request: Request) -> None:
+    """Send the event about the endpoint, if anything is known of it that S3 does not document."""
     if facts := tuple(request.profile.described()):
         request.on_event(EndpointKnown(request.profile.endpoint, facts))
 

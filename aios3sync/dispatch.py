@@ -97,12 +97,14 @@ class Dispatch:
             return None
         if self._run.inspect is not None and self._run.inspected(key):
             return None  # a courier does not look into files
-        told = META_MD5 if self._run.needs_told_md5 else ""
-        same = (headers.type_of(key), headers.digest_of(key), told)
+        md5_name = META_MD5 if self._run.writes_md5 else ""
+        same = (headers.type_of(key), headers.digest_of(key), md5_name)
         if same not in self._kinds:
-            options = headers.for_upload(SourceEntry(key, 0, 0, 0, 0), stored_md5=_ANY_MD5 if told else "")
+            options = headers.for_upload(
+                SourceEntry(key, 0, 0, 0, 0), stored_md5=_ANY_MD5 if md5_name else ""
+            )
             utf8 = headers.judges_text(key)
-            self._kinds[same] = courier.kind(options, META_MTIME, md5_name=told, utf8=utf8)
+            self._kinds[same] = courier.kind(options, META_MTIME, md5_name=md5_name, utf8=utf8)
         return self._kinds[same]
 
     async def _send(self, courier: Courier, sent: list[Upload], parcels: list[Parcel]) -> list[Upload]:

@@ -111,18 +111,18 @@ class EndpointProfile:
         return {"version": VERSION, "endpoint": self.endpoint, "facts": facts}
 
     def take(self, document: object) -> None:
-        """Add what a file tells and this session does not know better; whatever is damaged or old is left."""
+        """Add what a file holds and this session does not know better; whatever is damaged or old is left."""
         if not isinstance(document, dict) or document.get("version") != VERSION:
             return
         facts = document.get("facts")
         if document.get("endpoint") != self.endpoint or not isinstance(facts, dict):
             return
-        for fact, told in facts.items():
-            if isinstance(told, dict) and fact in _FACTS and fact not in {*self.lessons, *self.forgotten}:
-                self._take_fact(fact, told)
+        for fact, stored in facts.items():
+            if isinstance(stored, dict) and fact in _FACTS and fact not in {*self.lessons, *self.forgotten}:
+                self._take_fact(fact, stored)
 
-    def _take_fact(self, fact: str, told: dict[str, Any]) -> None:
-        value, at, given = told.get("value"), told.get("at"), told.get("given") is True
+    def _take_fact(self, fact: str, stored: dict[str, Any]) -> None:
+        value, at, given = stored.get("value"), stored.get("at"), stored.get("given") is True
         if not _FACTS[fact](value) or not isinstance(at, int | float) or not math.isfinite(at):
             return
         if given or -_CLOCK_ERROR <= self.clock() - at < LASTS:

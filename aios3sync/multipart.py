@@ -276,7 +276,7 @@ class _Upload:
     async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
         """Send the parts; one that is refused for its number ends it when those under way have ended.
 
-        What was taken by then tells how many the endpoint takes.
+        What was taken by then shows how many the endpoint takes.
         """
         parts = iter(list(plan_parts(self._content.size, self.part_size)))
 

@@ -187,8 +187,8 @@ class Run:
         return "ctime" not in self.options.stat_fields
 
     @property
-    def needs_told_md5(self) -> bool:
-        """Whether uploads tell their MD5 in metadata: their ETags prove nothing, or that is not known yet."""
+    def writes_md5(self) -> bool:
+        """Whether uploads have their MD5 in their metadata: ETags prove nothing, or that is not known yet."""
         return self.opaque_etags or self.profile.etags != "md5"
 
     @property

@@ -1,6 +1,6 @@
 """Finds out which is wrong where the ETag of an object contradicts what is known of its bytes.
 
-An endpoint whose ETags look like MD5s and are none is told from an object that was damaged by looking at the
+An endpoint whose ETags look like MD5s and are none is distinguished from a damaged object by looking at the
 object itself; what is found is learnt for all objects of the endpoint.
 """
 

@@ -344,7 +344,7 @@ def _body_of(run: Run, headers: HeaderPlan, upload: Upload, file: SmallFile) -> 
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded:
     entry = body.file.entry
     original = body.file.md5.hex()
-    opaque = run.needs_told_md5 or headers.opaque
+    opaque = run.writes_md5 or headers.opaque
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(
         entry, encoding=body.encoding, original_md5=original, stored_md5=stored, utf8=body.utf8

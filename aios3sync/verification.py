@@ -20,8 +20,8 @@ from aios3sync import events
 from aios3sync.assembly import (
     Request,
     make_filters,
+    report_endpoint,
     single_error,
-    tell_endpoint,
     useless_rules,
 )
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
@@ -123,7 +123,7 @@ async def run_verify(request: Request) -> VerifyReport:
     report = VerifyReport(source=shown(request.root), target=str(request.location))
     with single_error():
         await _Verification(request, report, filters).run()
-    tell_endpoint(request)
+    report_endpoint(request)
     report.requests = dict(request.counts.requests)
     report.retries = request.counts.retries
     report.throttled = request.counts.throttled

@@ -81,7 +81,7 @@ _MOST_IN_WORDS = re.compile(
 
 
 def learnt_max_parts(message: str, stored: int, refused: int) -> tuple[int, bool]:
-    """How many parts an endpoint takes that refused one, and whether it said so; 0 where it cannot be told.
+    """How many parts an endpoint takes that refused one, and whether it said so; 0 where it is not known.
 
     Args:
         message: what it said, perhaps with the limit in words.
@@ -89,9 +89,9 @@ def learnt_max_parts(message: str, stored: int, refused: int) -> tuple[int, bool
         refused: the number that it did not take, or one more than the parts of an object that it refused.
     """
     for match in _MOST_IN_WORDS.finditer(message):
-        told = int(match[1] or match[2])
-        if stored <= told < refused:
-            return told, told > 0
+        said = int(match[1] or match[2])
+        if stored <= said < refused:
+            return said, said > 0
     return (stored, False) if 0 < stored < refused else (0, False)
 
 

@@ -96,6 +96,6 @@ async def delete_each(store: ObjectStore, items: Sequence[DeleteItem]) -> list[D
 
 
 def _concerns_all(error: StoreError) -> bool:
-    """Whether every other key would meet the same: no bucket, no credentials, nobody there."""
+    """Whether every other key would meet the same: no bucket, no credentials, no answer."""
     unanswered = isinstance(error, UnavailableError) and not error.status
     return unanswered or isinstance(error, BucketNotFoundError | CredentialsError)

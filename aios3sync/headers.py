@@ -206,7 +206,7 @@ class HeaderPlan:
 
         Args:
             key: relative to the prefix.
-            utf8: whether the body is valid UTF-8, ``None`` where nobody looked.
+            utf8: whether the body is valid UTF-8, ``None`` where that is not known.
         """
         return self._type(self.asked(key), key, utf8)
 
@@ -248,7 +248,7 @@ class HeaderPlan:
             encoding: ``gzip`` or empty.
             original_md5: hex digest of the file, told in our own metadata where the body is compressed.
             stored_md5: hex digest of the body as stored, told as rclone does where the ETag proves nothing.
-            utf8: whether the file is valid UTF-8, ``None`` where nobody looked.
+            utf8: whether the file is valid UTF-8, ``None`` where that is not known.
         """
         asked = self.asked(entry.key)
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns)}

@@ -140,7 +140,7 @@ def open_missing_streams() -> None:
     """Give every standard stream that the process was started without a place that says so when it is used.
 
     Their numbers are taken as well, or the next file that is opened would be standard output. What is written
-    to standard output, or read from standard input, fails then; standard error has nobody to complain to.
+    to standard output, or read from standard input, fails then; what is written to standard error is lost.
     """
     _lost.clear()
     ways = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))

@@ -79,7 +79,7 @@ def _run(arguments: Sequence[str]) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
         if isinstance(error, OSError) and _is_of_click(error):
-            note_lost(error)  # it could not print its help: that is told at the end
+            note_lost(error)  # it could not print its help: that is said at the end
             return 0
         return tell(error, verbose="-vv" in arguments)
     return int(code or 0)

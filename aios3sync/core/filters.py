@@ -87,13 +87,13 @@ def _unanchored(pattern: str) -> str:
 
 
 def meanings(pattern: str, roots: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a pattern means besides what it matches as it stands.
+    """What a pattern means in addition to what it matches as it is written.
 
     * ``./cache/*`` and ``/cache/*`` begin at the source, as does an absolute path inside of it;
     * ``cache/`` is all that is in that directory;
     * ``cache``, without any wildcard, is that file, or all that is in the directory of that name.
 
-    What the pattern matches as it stands it goes on matching: an object may have such a key.
+    What the pattern matches as it is written it goes on matching: an object may have such a key.
 
     Args:
         pattern: as it was written.

@@ -139,8 +139,8 @@ def _trimmed(text: str) -> str:
 # Patterns become regular expressions that are matched in time proportional to the path and the pattern. Each
 # wildcard takes the shortest text that lets what follows it match, up to the next wildcard, and never takes
 # it back (an atomic group): if the whole can match at all, it can with the earliest place of each piece. That
-# holds for ``*`` because what stands between two of them has a fixed length and lies in one directory or ends
-# at a slash that no ``*`` can pass, and for ``**`` because whole directories stand between two of them. Only
+# holds for ``*`` because what is between two of them has a fixed length and lies in one directory or ends
+# at a slash that no ``*`` can pass, and for ``**`` because whole directories are between two of them. Only
 # the last wildcard looks for the place that ends with the path.
 
 
@@ -164,7 +164,7 @@ def _translate(pattern: str) -> str | None:
 
 
 def _block(atoms: list[str], *, is_last: bool) -> str:
-    """The expression of what stands between two ``**``; only the last one of a pattern ends with the path."""
+    """The expression of what is between two ``**``; only the last one of a pattern ends with the path."""
     pieces: list[list[str]] = [[]]
     for atom in atoms:
         if atom == _STAR:

@@ -112,4 +112,4 @@ def test_verify_exits_with_3_where_something_cannot_be_compared(
     (tree / "mem").symlink_to("/proc/self/mem")
     ended = cli("verify", tree, bucket.url())
     assert ended.code == 3
-    assert any(line.startswith("failed: mem: compare: ") for line in ended.lines)
+    assert ended.err.startswith("failed: mem: compare: ")

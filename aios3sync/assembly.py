@@ -284,8 +284,17 @@ def manifest_path(request: Request) -> str:
     """Where the manifest of a request is, or would be; empty where there is no place for one.
 
     Blocks: a relative path asks for the directory.
+
+    Raises:
+        UsageError: no file can have the path that was asked for.
     """
     path = request.options.manifest or default_path(request.binding)
+    try:
+        impossible = b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        impossible = True
+    if impossible:
+        raise UsageError(f"manifest: no file can have the path {path!r}")
     return os.path.abspath(path) if path else ""
 
 

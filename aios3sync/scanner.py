@@ -399,6 +399,8 @@ class Walk:
                 self._add(key, os.stat(files[key]))
             except OSError as error:
                 self._problem(key, "unreadable", error)
+            except ValueError:  # of a zero byte, or of what no encoding holds
+                self._problem(key, "unreadable", "no file can have this path")
             yield
 
     def _is_own(self, key: str) -> bool:
@@ -428,6 +430,8 @@ class Walk:
             return
         try:
             self._add(key, os.stat(self._path(key)))
+        except ValueError:
+            self._problem(key, "unreadable", "no file can have this path")
         except (FileNotFoundError, NotADirectoryError) as error:
             if is_link:
                 self._unstatable(key, error, is_link=True)

@@ -39,7 +39,11 @@ class ScanBatch(NamedTuple):
 
 def shown(path: str) -> str:
     """A path as text that any terminal and any JSON can hold: undecodable bytes are escaped."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        content = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # of a text that no system gave, such as one of JSON
+        content = path.encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def check_root(root: str) -> os.stat_result:
@@ -57,6 +61,8 @@ def check_root(root: str) -> os.stat_result:
         raise SourceError(f"no such directory: {shown(root)!r}") from None
     except OSError as error:
         raise SourceError(f"{shown(root)!r} cannot be read: {error.strerror}") from error
+    except ValueError:
+        raise SourceError(f"no directory can have the path {shown(root)!r}") from None
     return result
 
 

@@ -216,3 +216,16 @@ def test_a_mount_that_is_gone_is_remembered_and_unknown(tmp_path: Path) -> None:
         ("away/", "unreadable"),
     ]
     assert walk.mounts == {"mnt/", "away/"}
+
+
+def test_a_path_that_no_file_can_have_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    """One text with a zero byte, out of a document, ended the walk of all others."""
+    make_tree(tmp_path, {"a": "1"})
+    files = {"a": str(tmp_path / "a"), "b": "/x\0y", "c": "/\ud800", "\ud800": str(tmp_path / "a")}
+    found, problems = walked(Walk("files:", Filters(), files=files))
+    assert found == ["a"]
+    assert sorted(shown(problem.path) for problem in problems) == ["\\ud800", "b", "c"]
+    found, problems = walked(Walk(str(tmp_path), Filters(files=frozenset({"a", "b\0"}))))
+    assert (found, [problem.path for problem in problems]) == (["a"], ["b\0"])
+    with pytest.raises(SourceError, match="no directory can have the path"):
+        check_root("/x\0y")

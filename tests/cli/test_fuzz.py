@@ -7,6 +7,7 @@ file.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -22,6 +23,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
+from aios3sync import AioS3SyncError, connect
 from tests.cli.conftest import CommandLine, Ended
 
 pytestmark = pytest.mark.timeout(120)
@@ -465,3 +467,83 @@ def test_no_answer_is_a_bug(
     server.mischief = mischief
     check(fuzzed("verify", root, "s3://bucket/p", "--lane", lane), (seed, lane))
     check(fuzzed("stats", "s3://bucket/p", "--lane", lane), (seed, lane))
+
+
+def check_text(text: str, case: object) -> None:
+    assert text, case
+    assert UNFORESEEN.search(text) is None, (case, text)
+
+
+# Documents, in which texts may be what no command line can hold.
+
+TEXTS = (
+    "",
+    "a\0b",
+    "\ud800",
+    "\udcff",
+    "/",
+    "..",
+    "a//b",
+    "\n",
+    "x" * 5000,
+    "s3://",
+    "s3://bucket",
+    "é\u202e",
+)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_document_of_a_job_is_a_bug(fuzzed: CommandLine, tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    plain_tree(tmp_path / "source", {"a.txt": b"1", "d/b": b"2"})
+    odd: tuple[Any, ...] = (*TEXTS, None, 0, -1, 1e300, True, [], {}, ["a\0b"], {"a": "\ud800"}, [[]])
+    names: tuple[str, ...] = (
+        "source",
+        "target",
+        "manifest",
+        "exclude",
+        "files",
+        "metadata",
+        "content_type",
+        "endpoint_url",
+    )
+    names += (
+        "storage_class",
+        "part_size",
+        "max_delete",
+        "gzip",
+        "check",
+        "delete",
+        "options",
+        "uploads",
+        "region",
+    )
+    for _ in range(8):
+        document: dict[str, Any] = {"source": str(tmp_path / "source"), "target": "s3://bucket/p"}
+        document |= {name: dice.choice(odd) for name in dice.sample(names, dice.randint(1, 3))}
+        check(fuzzed("job", stdin=json.dumps(document).encode()), document)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_argument_of_the_api_is_a_bug(
+    server: Server, isolated: Path, tmp_path: Path, seed: int
+) -> None:
+    """Each is an outcome, or an error of ours that names it."""
+    dice = random.Random(seed)  # noqa: S311 - no secret
+    plain_tree(tmp_path / "source", {"a.txt": b"1", "d/b": b"2"})
+    texts = (*TEXTS, str(tmp_path / "source"), str(tmp_path / "source/a.txt"), "/dev/null")
+    for _ in range(8):
+        source: Any = dice.choice(texts)
+        if dice.random() < 0.7:
+            source = {dice.choice(texts): dice.choice(texts) for _ in range(4)}
+        options: dict[str, Any] = {
+            name: dice.choice((dice.choice(texts), (dice.choice(texts),), {dice.choice(texts): "x"}))
+            for name in dice.sample(("manifest", "exclude", "metadata", "content_type", "tags", "gzip"), 1)
+        }
+        try:
+            async with connect(endpoint_url=server.url, anonymous=True) as s3:
+                report = await s3.sync(source, "s3://bucket/p", **options)
+        except AioS3SyncError as error:
+            check_text(str(error), (source, options))
+        else:
+            check_text(str(report.errors), (source, options))

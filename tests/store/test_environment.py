@@ -191,3 +191,15 @@ async def test_keys_of_a_process_are_cleaned_too(
         store = await session.store("bucket")
         await store.put("a", b"hello", PLAIN, md5=HELLO)
     assert server.requests[0].headers["x-amz-security-token"] == "token"
+
+
+@LANES
+@pytest.mark.parametrize("dressed", ["{}\n", " {} ", "'{}'"])
+async def test_a_region_of_the_environment_is_cleaned(
+    keys: None, monkeypatch: pytest.MonkeyPatch, lane: str, dressed: str
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", dressed.format("eu-central-1"))
+    async with canned_server() as server, aios3sync.connect(endpoint_url=server.url, lane=lane) as session:
+        store = await session.store("bucket")
+        await store.put("a", b"hello", PLAIN, md5=HELLO)
+    assert "/eu-central-1/s3/" in server.requests[0].headers["authorization"]

@@ -193,7 +193,11 @@ def _own_session(options: ConnectOptions) -> aioboto3.Session:
         loader.load_service_model("s3", model)
     for name in ("endpoints", "partitions", "sdk-default-configuration"):
         loader.load_data(name)
-    return aioboto3.Session(botocore_session=core, profile_name=options.profile)
+    session = aioboto3.Session(botocore_session=core, profile_name=options.profile)
+    region = core.get_config_variable("region")
+    if region:  # files of variables keep quotes and line ends; a region has neither
+        core.set_config_variable("region", region.strip().strip("\"'"))
+    return session
 
 
 def _timestamp(value: Any) -> datetime:

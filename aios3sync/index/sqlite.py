@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import lru_cache, partial
@@ -59,6 +60,7 @@ class SqliteIndex(StepsBackend):
         self._closing = closing
         self._writer = writer
         self._one = CapacityLimiter(1)
+        self._writing = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
         self._some = CapacityLimiter(_READERS)
         self._closed = False
@@ -115,7 +117,13 @@ class SqliteIndex(StepsBackend):
         return await self._write_in_thread(partial(_transaction, self._writer, "BEGIN IMMEDIATE", steps))
 
     async def _write_in_thread(self, work: Callable[[], T]) -> T:
-        return await self._in_thread(work, self._one)
+        """One after the other: a task that asyncio cancels gives up its turn while its thread is at work."""
+
+        def alone() -> T:
+            with self._writing:
+                return work()
+
+        return await self._in_thread(alone, self._one)
 
     async def _read(self, steps: Steps[T]) -> T:
         def work() -> T:
@@ -144,9 +152,10 @@ class SqliteIndex(StepsBackend):
         def work() -> None:
             for connection in self._readers:
                 connection.close()
-            with contextlib.suppress(sqlite3.Error):
-                self._writer.execute("PRAGMA optimize")
-            self._closing.close()
+            with self._writing:
+                with contextlib.suppress(sqlite3.Error):
+                    self._writer.execute("PRAGMA optimize")
+                self._closing.close()
 
         with anyio.CancelScope(shield=True):
             async with self._one:

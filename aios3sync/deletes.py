@@ -157,8 +157,8 @@ class DeleteStage:
             reasons.append(f"{recorder.failed_reads} files could not be read")
         if places:
             reasons.append(
-                f"{len(places)} places of which nothing is known yet could not be read, the first of them "
-                f"{shown(places[0])!r} (--exclude hides it)"
+                f"{len(places)} places of which nothing is known yet could not be read or have no key, the "
+                f"first of them {shown(places[0])!r} (--exclude hides it)"
             )
         if not reasons or self._run.options.delete_despite_errors:
             return ""

@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.core.splitting import (
     DELIMITER,
     Density,
@@ -43,8 +44,6 @@ _AHEAD: Final = 2
 _RANGE_ROWS: Final = 2000
 _PATIENCE: Final = 8
 """Pages after which a part in byte order is looked at again: its rest may still be split."""
-_DIRECTORY_BUCKET: Final = "--x-s3"
-"""S3 Express lists only prefixes that end in the delimiter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +135,9 @@ class _Listing:
         self._slots = anyio.CapacityLimiter(plan.workers)
         self._room = Room(_AHEAD * plan.workers, beyond=plan.workers)
         self.ascending = True
-        self._may_group = not store.bucket.endswith(_DIRECTORY_BUCKET)
+        self._may_group = not is_directory_bucket(
+            store.bucket
+        )  # lists only prefixes that end in the delimiter
 
     async def begin(self) -> None:
         root: Node[TargetEntry] = Node()

@@ -14,6 +14,7 @@ __all__ = (
     "Location",
     "escaped",
     "fits_xml",
+    "is_directory_bucket",
     "key_problem",
     "nfc",
     "stored_form",
@@ -37,6 +38,17 @@ _QUOTE: Final = "\u201b"
 """The mark of an escape, which rclone uses as well (https://rclone.org/overview/#encoding)."""
 _TO_ESCAPE = re.compile(f"[\udc80-\udcff{_QUOTE}]")
 _ESCAPE = re.compile(f"{_QUOTE}(?:{_QUOTE}|[89A-F][0-9A-F])")
+
+
+_DIRECTORY = re.compile(r"--xa?-s3(?=$|[./?])")
+
+
+def is_directory_bucket(bucket: str) -> bool:
+    """Whether a name, an ARN or the URL of a request is that of an S3 Express bucket, or of its access point.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-directory-buckets-naming.html
+    """
+    return _DIRECTORY.search(bucket) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.core.splitting import DELIMITER
 from aios3sync.listing import PageReader
 from aios3sync.store.protocol import ObjectStore
@@ -24,8 +25,6 @@ _MOST: Final = 1024
 """Parts that are remembered one by one."""
 _READ: Final = 64
 """Levels that are read to find parts."""
-_DIRECTORY_BUCKET: Final = "--x-s3"
-"""S3 Express knows no StartAfter, and lists only prefixes that end in the delimiter."""
 
 Taker = Callable[[list[TargetEntry]], Awaitable[None]]
 
@@ -87,7 +86,7 @@ async def read_parts(
         level = plan.waiting[0]
         await _read_level(store, level, take, lambda: save(plan))
         plan.waiting.pop(0)
-        if level.cut or store.bucket.endswith(_DIRECTORY_BUCKET):
+        if level.cut or is_directory_bucket(store.bucket):  # lists only prefixes that end in the delimiter
             plan.parts += level.names
         else:
             plan.waiting += [Level(name) for name in level.names]
@@ -103,8 +102,9 @@ async def _read_level(
     store: ObjectStore, level: Level, take: Taker, save: Callable[[], Awaitable[None]]
 ) -> None:
     reader = PageReader(store, level.prefix, start_after=level.after, delimiter=DELIMITER)
-    # Only in byte order is it certain that what comes after a key is all that is left.
-    resumable = store.capabilities.sorted_listing and not store.bucket.endswith(_DIRECTORY_BUCKET)
+    # Only in byte order is it certain that what comes after a key is all that is left; S3 Express knows no
+    # StartAfter.
+    resumable = store.capabilities.sorted_listing and not is_directory_bucket(store.bucket)
     while not reader.ended:
         page = await reader.next()
         if reader.disorder is not None and resumable:

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from aios3sync.errors import CredentialsError, StoreError, UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, adopt_client, capabilities_of, open_client
-from aios3sync.store.boto.client import _timestamp
+from aios3sync.store.boto.client import _delete_with_md5, _timestamp
 from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
 from aios3sync.testing.canned import CannedServer, canned_server
 
@@ -310,6 +310,7 @@ async def test_addresses(endpoint: str | None, addressing: Any, address: str) ->
         ("https://s3.eu-central-1.amazonaws.com", "bkt", True),
         ("https://s3.cn-north-1.amazonaws.com.cn", "bkt", True),
         ("https://s3.eu-central-1.amazonaws.com", "bkt--euc1-az1--x-s3", False),
+        ("https://s3.eu-central-1.amazonaws.com", "point--euc1-az1--xa-s3", False),
         ("https://s3express-euc1-az1.eu-central-1.amazonaws.com", "bkt", False),
         ("https://amazonaws.com.evil.example", "bkt", False),
         ("http://127.0.0.1:8333", "bkt", False),
@@ -333,6 +334,25 @@ async def test_a_directory_bucket_is_sent_a_crc_and_trusted_without_an_md5() -> 
     assert result.etag == "0" * 32
     assert "ContentMD5" not in sent
     assert sent["ChecksumCRC32"] == b64encode(crc32(b"body").to_bytes(4, "big")).decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "md5_is_sent"),
+    [
+        ("https://bkt--euc1-az1--x-s3.s3express-euc1-az1.eu-central-1.amazonaws.com/?delete", False),
+        ("https://point--euc1-az1--xa-s3.s3express-euc1-az1.eu-central-1.amazonaws.com/?delete", False),
+        ("https://s3.example.com/bkt--x-s3?delete", False),
+        ("https://bkt.s3.eu-central-1.amazonaws.com/?delete", True),
+        ("https://my--x-s3-bucket.s3.eu-central-1.amazonaws.com/?delete", True),
+    ],
+)
+def test_deletes_of_directory_buckets_and_their_access_points_carry_no_md5(
+    url: str, *, md5_is_sent: bool
+) -> None:
+    request: dict[str, Any] = {"url": url, "body": b"<Delete/>", "headers": {}, "context": {"checksum": 1}}
+    _delete_with_md5(request)
+    assert ("Content-MD5" in request["headers"]) is md5_is_sent
+    assert ("checksum" in request["context"]) is not md5_is_sent
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from botocore.utils import get_environ_proxies, parse_timestamp
 
 import aios3sync
 from aios3sync.core.endpoints import checked_endpoint
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import chain_of, make_renewable
@@ -33,7 +34,7 @@ from aios3sync.store.credentials import clean_credentials
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.store.watching import BodyWatch, body_watch
 
-__all__ = ("adopt_client", "capabilities_of", "is_directory_bucket", "open_client")
+__all__ = ("adopt_client", "capabilities_of", "open_client")
 
 # aiohttp sends up to this many bytes as they are; a larger body goes out in slices of a file object.
 _PLAIN_BODY: Final = 2**20
@@ -52,11 +53,6 @@ def capabilities_of(client: Any, bucket: str = "") -> StoreCapabilities:
     aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
     special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
     return StoreCapabilities(sorted_listing=aws and not special, conditional_delete=aws and not special)
-
-
-def is_directory_bucket(bucket: str) -> bool:
-    """Whether the name is that of an S3 Express bucket (or its access point)."""
-    return bucket.endswith(("--x-s3", "--xa-s3"))
 
 
 @asynccontextmanager
@@ -256,7 +252,7 @@ def _delete_with_md5(params: dict[str, Any], **_: Any) -> None:
     as botocore itself does with line ends, so that no parser can normalise it away.
     """
     params["body"] = params["body"].replace(b"\t", b"&#x9;")
-    if "--x-s3" in params["url"]:
+    if is_directory_bucket(params["url"]):
         return
     digest = md5(params["body"], usedforsecurity=False).digest()
     params["headers"]["Content-MD5"] = b64encode(digest).decode("ascii")

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from aios3sync.core.keys import fits_xml
+from aios3sync.core.keys import fits_xml, is_directory_bucket
 from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
 from aios3sync.store.answers import mismatch, other_bytes
-from aios3sync.store.boto.client import capabilities_of, is_directory_bucket
+from aios3sync.store.boto.client import capabilities_of
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.boto.results import (
     advanced,

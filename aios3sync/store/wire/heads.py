@@ -32,7 +32,7 @@ class _Outline:
         self.writer = writer
         self.names = ";".join(names)
         self.stamp = self.dated = ""
-        self._lines = [f"{name}:{values[name]}\n" for name in names]
+        self._lines = [f"{name.replace('%', '%%')}:{values[name]}\n" for name in names]
         self._date = names.index("x-amz-date")
 
     def date(self, stamp: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple, Self
 import anyio
 from anyio import to_thread
 
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.answers import one_line, subject
-from aios3sync.store.boto.client import is_directory_bucket
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.failures import map_errors
 from aios3sync.store.confidential import keep_secret

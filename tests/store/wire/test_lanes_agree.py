@@ -50,6 +50,7 @@ OPTIONS = [
     PutOptions(sse="AES256", metadata={"mtime": "1"}),
     PutOptions(sse_customer_key=CUSTOMER_KEY, checksum="crc32"),
     PutOptions(content_type="text/plain", checksum="sha1", metadata={"only": "ascii ~"}),
+    PutOptions(metadata={"50%": "1", "%s": "%", "%d%%x": "%s", "a%20b": "c%2Fd"}),
 ]
 
 

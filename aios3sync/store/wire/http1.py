@@ -7,9 +7,11 @@ it: no request has a timer of its own.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from fcntl import ioctl
+from select import POLLIN, poll
 from termios import TIOCOUTQ
 from typing import Final, cast
 
@@ -29,6 +31,7 @@ _JOINED: Final = 64 * 1024
 _SLICE: Final = 256 * 1024
 # What chunked framing may cost beside the body: 8 bytes for a chunk of one.
 _FRAMING: Final = 8
+_PLAIN_TRANSPORT: Final = "asyncio.selector_events"
 
 
 class ExchangeError(Exception):
@@ -142,10 +145,15 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(body), _SLICE):
             if self._writable is not None:
                 await self._writable
+            elif start and _is_readable(self._socket):
+                await asyncio.sleep(0)  # an answer came, perhaps before a reset: it is read first
             if answer.done():  # answered early, or lost: whoever does not listen need not be told
                 return
             part = view[start : start + _SLICE]
             transport.write(part)
+            if transport.is_closing():
+                self._read_last_words(transport)
+                return
             self._written += len(part)
             self.look()
         self._sending = False
@@ -165,6 +173,25 @@ class Connection(asyncio.Protocol):
                 self._watch.sent(left - self._left)
             self._left = left
             self.quiet = self.ticks = 0
+
+    def _read_last_words(self, transport: asyncio.BaseTransport) -> None:
+        """Read what came before the connection broke: an endpoint that refuses a body hangs up on it.
+
+        asyncio closes at the first write that fails, with the answer unread in the socket, which is still
+        open then. uvloop mostly reads it first; under TLS the bytes would have to be decrypted, and are lost.
+        """
+        sock = transport.get_extra_info("socket")
+        if sock is None or type(transport).__module__ != _PLAIN_TRANSPORT:
+            return
+        answer = self._answer
+        while answer is not None and not answer.done():
+            try:
+                data = os.read(sock.fileno(), MAX_HEAD)
+            except OSError:
+                return
+            if not data:
+                return
+            self.data_received(data)
 
     def abort(self) -> None:
         """Close now, whatever is under way."""
@@ -192,6 +219,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; that may be the end of a body that has no other."""
         self.reusable = False
+        if exc is not None and self._transport is not None:
+            self._read_last_words(self._transport)
         self._is_closed = True
         answer = self._answer
         if answer is not None and not answer.done():
@@ -320,3 +349,12 @@ def _unacknowledged(socket: int) -> int:
         return int.from_bytes(ioctl(socket, TIOCOUTQ, bytes(4)), sys.byteorder)
     except (OSError, ValueError):
         return 0
+
+
+def _is_readable(number: int) -> bool:
+    """Whether a socket, by its number, has bytes to read or was reset."""
+    if number < 0:
+        return False
+    looking = poll()
+    looking.register(number, POLLIN)
+    return bool(looking.poll(0))

@@ -11,7 +11,7 @@ import aiofiles
 import orjson
 from anyio import to_thread
 
-from aios3sync.core.wording import escape_json
+from aios3sync.core.text import escape_json
 from aios3sync.report import Failure
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.core.wording import printable, size_text
+from aios3sync.core.text import printable, size_text
 from aios3sync.errors import AioS3SyncError
 from aios3sync.stats.numbers import BucketStats
 from aios3sync.stats.page import write_page

@@ -14,7 +14,7 @@ from typing import IO, Any, TextIO
 import orjson
 
 from aios3sync.core.numbers import to_json
-from aios3sync.core.wording import count, duration, escape_json, printable, size_text
+from aios3sync.core.text import count, duration, escape_json, printable, size_text
 
 __all__ = (
     "Lines",

@@ -14,7 +14,7 @@ import click
 from aios3sync.core.filters import read_rules
 from aios3sync.core.lines import lines_of
 from aios3sync.errors import UsageError
-from aios3sync.fieldtypes import parse_seconds, parse_size
+from aios3sync.field_types import parse_seconds, parse_size
 
 __all__ = (
     "http_date",
@@ -30,7 +30,7 @@ __all__ = (
 
 
 def size(text: str) -> int:
-    """Bytes, as :func:`~aios3sync.fieldtypes.parse_size` reads them."""
+    """Bytes, as :func:`~aios3sync.field_types.parse_size` reads them."""
     try:
         return parse_size(text)
     except UsageError as error:

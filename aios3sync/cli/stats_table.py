@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from aios3sync.core.wording import printable, size_text
+from aios3sync.core.text import printable, size_text
 from aios3sync.stats.numbers import Breakdown, BucketStats, Histogram, Number, ObjectRow
 from aios3sync.stats.wording import (
     Wording,

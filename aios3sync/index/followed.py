@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from aios3sync.errors import UsageError
-from aios3sync.fieldtypes import Seconds, conform
+from aios3sync.field_types import Seconds, conform
 
 __all__ = ("FollowOptions", "FollowReport", "Stopping")
 

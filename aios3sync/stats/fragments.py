@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
-from aios3sync.core.wording import printable, size_text
+from aios3sync.core.text import printable, size_text
 from aios3sync.stats.numbers import Breakdown, Folder, Histogram, Number, ObjectRow
 from aios3sync.stats.wording import (
     Wording,

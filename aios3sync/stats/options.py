@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 from aios3sync.errors import UsageError
-from aios3sync.fieldtypes import Seconds, conform
+from aios3sync.field_types import Seconds, conform
 from aios3sync.stats.numbers import Mode
 
 __all__ = ("StatsOptions",)

@@ -15,7 +15,7 @@ import stat
 from contextlib import suppress
 from importlib import resources
 
-from aios3sync.core.wording import count, duration, size_text
+from aios3sync.core.text import count, duration, size_text
 from aios3sync.errors import UsageError
 from aios3sync.stats.fragments import badge, breakdown, histogram, key, objects, table, text, tile, tree
 from aios3sync.stats.numbers import BucketStats, Number, ObjectKind

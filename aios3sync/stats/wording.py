@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from aios3sync.core.wording import count, duration, size_text
+from aios3sync.core.text import count, duration, size_text
 from aios3sync.stats.numbers import Bin, BucketStats, Histogram, Number
 
 __all__ = (

@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
-from aios3sync.core.wording import printable
+from aios3sync.core.text import printable
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,

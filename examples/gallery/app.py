@@ -24,7 +24,7 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 import aios3sync
-from aios3sync.core.wording import printable, size_text
+from aios3sync.core.text import printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.index.images import is_image_name
 from aios3sync.index.objects import ObjectIndex

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aios3sync.core.wording import printable
+from aios3sync.core.text import printable
 from aios3sync.errors import UsageError
 from aios3sync.stats.numbers import Breakdown, BucketStats, Folder, Histogram
 from aios3sync.stats.page import check_page_place, page, write_page

@@ -13,8 +13,8 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.local.walk import Problem, Walk
 from aios3sync.manifest.protocol import Manifest
-from aios3sync.scanner import Problem, Walk
 
 __all__ = ("Agreement", "Step")
 

@@ -36,6 +36,8 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EndpointKnown, EventSink, OutcomeSink, Warned, discard
 from aios3sync.headers import HeaderPlan
+from aios3sync.local.read import Place, place_of
+from aios3sync.local.walk import check_root, shown
 from aios3sync.lock import hold_lock
 from aios3sync.manifest.opening import (
     begin_anew,
@@ -53,8 +55,6 @@ from aios3sync.pipeline import Pipeline
 from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Run, Stop, StoreOpener
-from aios3sync.scanner import check_root, shown
-from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import Budget, PutOptions
 from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally

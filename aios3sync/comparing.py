@@ -23,7 +23,7 @@ from aios3sync.core.etag import (
     recorded_md5,
 )
 from aios3sync.errors import StoreError
-from aios3sync.hashing import FileDigest, digest_file, in_thread
+from aios3sync.local.digest import FileDigest, digest_file, in_thread
 from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.run import Run
 from aios3sync.settling import settle_metadata

@@ -32,12 +32,12 @@ from aios3sync.core.etag import (
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
-from aios3sync.hashing import ChangedError, FileDigest, digest_file, entry_of, in_thread
 from aios3sync.headers import HeaderPlan
+from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of, in_thread
+from aios3sync.local.read import Place, place_of
+from aios3sync.local.walk import check_root
 from aios3sync.manifest.opening import open_manifest
 from aios3sync.manifest.protocol import ManifestState
-from aios3sync.scanner import check_root
-from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import HeadResult
 
 __all__ = ("Explanation", "run_explain")

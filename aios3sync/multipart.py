@@ -20,7 +20,8 @@ from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
-from aios3sync.hashing import (
+from aios3sync.headers import GzipWriter, HeaderPlan, md5_of
+from aios3sync.local.digest import (
     ATTEMPTS,
     CHUNK,
     ChangedError,
@@ -31,13 +32,12 @@ from aios3sync.hashing import (
     is_settled,
     open_regular,
 )
-from aios3sync.headers import GzipWriter, HeaderPlan, md5_of
+from aios3sync.local.read import Place
+from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
 from aios3sync.settling import SentPart, check_parts, settle_joined
-from aios3sync.smallfiles import Place
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
-from aios3sync.temporary import drop, temporary_file, temporary_space
 from aios3sync.transfer import Transfer
 
 __all__ = ("send_large",)

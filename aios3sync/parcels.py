@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from aios3sync.smallfiles import Place
+from aios3sync.local.read import Place
 from aios3sync.store.protocol import PutOptions, PutResult
 
 __all__ = ("LARGEST", "Courier", "CourierOpener", "Delivered", "Parcel", "Receipt")

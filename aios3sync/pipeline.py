@@ -31,9 +31,9 @@ from aios3sync.detector import Detector, ListingNeededError
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
 from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.headers import HeaderPlan
+from aios3sync.local.walk import ScanBatch, Walk
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.run import Run
-from aios3sync.scanner import ScanBatch, Walk
 from aios3sync.spool import Spool
 from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, send_target
 from aios3sync.updating import preview_updates, update_stage

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Final
 
 from aios3sync.endpoint_profile import EndpointProfile
-from aios3sync.state import state_directory
+from aios3sync.local.state import state_directory
 
 __all__ = ("profile_path", "read_profile", "write_profile")
 

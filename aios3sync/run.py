@@ -33,13 +33,13 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.events import EventSink
-from aios3sync.hashing import ChangedError
+from aios3sync.local.digest import ChangedError
+from aios3sync.local.read import Place, place_of
 from aios3sync.options import SyncOptions
 from aios3sync.outcomes import Fault
 from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
 from aios3sync.refusals import Refusals
-from aios3sync.smallfiles import Place, place_of
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally

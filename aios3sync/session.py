@@ -20,10 +20,10 @@ from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
+from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.run import Stop
-from aios3sync.state import NO_STATE
 from aios3sync.store.counting import RequestCounts
 from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore, PutOptions

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from anyio import to_thread
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.temporary import no_space
+from aios3sync.local.temporary import no_space
 
 __all__ = ("HeldAction", "Spool")
 

@@ -32,10 +32,10 @@ from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.errors import StoreError
 from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.hashing import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.local.digest import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.local.read import place_of
+from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
-from aios3sync.scanner import Problem, ScanBatch, Walk, check_root, shown
-from aios3sync.smallfiles import place_of
 from aios3sync.spool import Spool
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.targets import SeenOrder, sorted_target

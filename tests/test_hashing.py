@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync import hashing
 from aios3sync.core.entries import SourceEntry
-from aios3sync.hashing import (
+from aios3sync.local import digest as hashing
+from aios3sync.local.digest import (
     ChangedError,
     SmallFile,
     digest_file,
@@ -23,7 +23,7 @@ from aios3sync.hashing import (
     open_regular,
     small_file,
 )
-from aios3sync.smallfiles import read_files
+from aios3sync.local.read import read_files
 
 
 def md5(body: bytes) -> bytes:
@@ -72,11 +72,11 @@ def test_C18_a_file_that_is_cut_while_it_is_read_is_not_sent(
     (tmp_path / "f").write_bytes(b"0123456789")
     real = os.read
     monkeypatch.setattr(
-        "aios3sync.smallfiles.os.read", lambda descriptor, size: real(descriptor, size)[:4] and b""
+        "aios3sync.local.read.os.read", lambda descriptor, size: real(descriptor, size)[:4] and b""
     )
     with pytest.raises(ChangedError):
         read_small(str(tmp_path / "f"), "f")
-    monkeypatch.setattr("aios3sync.hashing.os.readv", lambda descriptor, buffers: 0)
+    monkeypatch.setattr("aios3sync.local.digest.os.readv", lambda descriptor, buffers: 0)
     with pytest.raises(ChangedError):
         digest_file(str(tmp_path / "f"), "f", threading.Event())
 
@@ -85,7 +85,7 @@ def test_short_reads_of_the_system_are_put_together(tmp_path: Path, monkeypatch:
     (tmp_path / "f").write_bytes(b"0123456789")
     real = os.read
     monkeypatch.setattr(
-        "aios3sync.smallfiles.os.read", lambda descriptor, size: real(descriptor, min(size, 3))
+        "aios3sync.local.read.os.read", lambda descriptor, size: real(descriptor, min(size, 3))
     )
     assert read_small(str(tmp_path / "f"), "f").body == b"0123456789"
 

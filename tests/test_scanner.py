@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aios3sync import SourceError
 from aios3sync.core.filters import Filters, IgnoreTree, make_rules
-from aios3sync.scanner import BATCH_SIZE, Problem, Walk, check_root, shown
+from aios3sync.local.walk import BATCH_SIZE, Problem, Walk, check_root, shown
 from aios3sync.testing.trees import make_tree
 
 
@@ -140,7 +140,7 @@ def test_pruned_directories_are_never_entered(tmp_path: Path, monkeypatch: pytes
         entered.append(os.path.relpath(place, tmp_path))
         return real(place)
 
-    monkeypatch.setattr("aios3sync.scanner.os.scandir", scandir)
+    monkeypatch.setattr("aios3sync.local.walk.os.scandir", scandir)
     filters = Filters(make_rules([("exclude", "node_modules/*")]))
     assert keys(tmp_path, filters=filters) == ["src/a"]
     assert "node_modules" not in entered

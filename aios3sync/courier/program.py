@@ -33,8 +33,8 @@ from aios3sync.courier.messages import (
     Told,
     Undone,
 )
+from aios3sync.local.read import read_same
 from aios3sync.parcels import Parcel
-from aios3sync.smallfiles import read_same
 from aios3sync.store.wire.headers import Shape
 from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.requests import MAX_XML, Request, object_path

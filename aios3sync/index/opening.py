@@ -14,7 +14,7 @@ from anyio import to_thread
 
 from aios3sync.errors import UsageError
 from aios3sync.index.protocol import IndexBackend
-from aios3sync.state import NO_STATE, state_directory
+from aios3sync.local.state import NO_STATE, state_directory
 
 __all__ = ("MAIN", "default_database", "open_backend", "refuse_absent")
 

@@ -27,7 +27,7 @@ from aios3sync.index.backend import StepsBackend
 from aios3sync.index.rows import IndexUnavailableError, ObjectIndexError
 from aios3sync.index.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
 from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
-from aios3sync.temporary import temporary_space
+from aios3sync.local.temporary import temporary_space
 
 __all__ = ("APPLICATION_ID", "SqliteIndex")
 

@@ -23,9 +23,9 @@ from aios3sync.index.images import is_image_name
 from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.scaling import ChangedError, Scaled, UnscalableError, scaled
+from aios3sync.local.read import Place
 from aios3sync.outcomes import Adopted, Deleted, Uploaded
 from aios3sync.report import Failure
-from aios3sync.smallfiles import Place
 from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 
 __all__ = (

@@ -10,10 +10,10 @@ from typing import Final
 
 from aios3sync.core.filters import OwnFiles
 from aios3sync.errors import ManifestError
+from aios3sync.local.state import NO_STATE, state_directory
 from aios3sync.manifest.document import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
-from aios3sync.state import NO_STATE, state_directory
 
 __all__ = (
     "begin_anew",

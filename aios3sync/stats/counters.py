@@ -11,7 +11,7 @@ import os
 import sqlite3
 from contextlib import closing
 
-from aios3sync.state import state_directory
+from aios3sync.local.state import state_directory
 
 __all__ = ("count_call", "counted")
 

@@ -8,8 +8,8 @@ import anyio
 import pytest
 
 from aios3sync.core.filters import Filters
+from aios3sync.local.walk import Walk
 from aios3sync.manifest.sqlite import SqliteManifest
-from aios3sync.scanner import Walk
 from benchmarks.trees import TreePlan, grow
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import pytest
 
-from aios3sync.state import state_directory
+from aios3sync.local.state import state_directory
 from tests.cli.conftest import Bucket, CommandLine
 
 

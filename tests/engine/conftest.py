@@ -115,7 +115,7 @@ def bench(tmp_path: Path) -> Bench:
 @pytest.fixture
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files count as settled at once: their ctime cannot be made older, the rule's window can be shorter."""
-    monkeypatch.setattr("aios3sync.hashing.SETTLING_NS", -int(3600e9))
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
 
 
 def same_size_change(path: Path) -> None:

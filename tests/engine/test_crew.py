@@ -7,7 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync import smallfiles, uploads
+from aios3sync import uploads
+from aios3sync.local import read as smallfiles
 from aios3sync.store.protocol import PutOptions, PutResult
 from tests.engine.conftest import Bench
 

@@ -14,7 +14,7 @@ from blockbuster import BlockBuster
 
 from aios3sync import ListingError, SourceError, StoreError, UnavailableError
 from aios3sync.core.keys import stored_form
-from aios3sync.scanner import check_root
+from aios3sync.local.walk import check_root
 from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.protocol import (
     DeleteError,
@@ -111,7 +111,7 @@ async def test_D2_a_file_that_vanishes_during_the_walk_is_not_taken_for_a_hole(
     await bench.sync()
     real = os.DirEntry
 
-    import aios3sync.scanner as scanner
+    import aios3sync.local.walk as scanner
 
     unstatable = scanner.Walk._stat
 
@@ -139,7 +139,7 @@ def deny(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
                 raise PermissionError(13, "Permission denied", str(place))
             return real(place)
 
-        monkeypatch.setattr("aios3sync.scanner.os.scandir", scandir)
+        monkeypatch.setattr("aios3sync.local.walk.os.scandir", scandir)
 
     return make
 
@@ -172,7 +172,7 @@ async def test_D3_an_unreadable_file_is_a_failure_and_its_object_stays(
             raise PermissionError(13, "Permission denied")
         return real(path, *args, **kwargs)
 
-    monkeypatch.setattr("aios3sync.hashing.os.open", refuse)
+    monkeypatch.setattr("aios3sync.local.digest.os.open", refuse)
     report = await bench.sync(delete="mirror")
     assert (report.failed, report.withheld, report.exit_code) == (1, 1, 3)
     assert bench.objects() == {"a": b"1", "b": b"2", "gone": b"3"}

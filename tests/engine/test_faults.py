@@ -73,7 +73,7 @@ async def test_an_endpoint_that_goes_away_ends_the_run_instead_of_failing_every_
 
 def writing_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
     """Let the file grow between the stat before and the stat after its reading."""
-    from aios3sync import smallfiles
+    from aios3sync.local import read as smallfiles
 
     real, left = smallfiles._read_all, [times]
 
@@ -106,7 +106,7 @@ async def test_P8_a_file_that_never_holds_still_is_failed_and_not_recorded(
     assert (report.failed, report.uploaded) == (1, 1)
     assert "changed while it was read" in report.errors[0].error
     monkeypatch.undo()
-    monkeypatch.setattr("aios3sync.hashing.SETTLING_NS", -int(3600e9))
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
 
 
 async def test_P8_a_file_that_changes_while_it_is_sent_is_not_recorded(
@@ -365,7 +365,7 @@ async def test_a_large_file_that_finds_no_room_for_its_compressed_copy_fails_alo
             return open("/dev/full", "w+b")
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr("aios3sync.temporary.tempfile.TemporaryFile", no_directory)
+    monkeypatch.setattr("aios3sync.local.temporary.tempfile.TemporaryFile", no_directory)
     bench.tree({"large.txt": os.urandom(300_000), "small.txt": "1"})
     report = await bench.sync(gzip=("txt",), multipart_threshold=200_000)
     assert (report.uploaded, report.failed, report.vanished) == (1, 1, 0)

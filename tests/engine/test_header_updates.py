@@ -121,7 +121,7 @@ async def test_new_headers_and_a_new_stat_are_one_update(
     bench.tree({"a": "one"})
     if changed == "unsettled":
         with monkeypatch.context() as patch:
-            patch.setattr("aios3sync.hashing.SETTLING_NS", int(3600e9))
+            patch.setattr("aios3sync.local.digest.SETTLING_NS", int(3600e9))
             await bench.sync()
     else:
         await bench.sync()

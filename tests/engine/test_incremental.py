@@ -244,7 +244,7 @@ async def test_a_young_file_is_hashed_again_and_counted_as_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The racy-clean rule: a write in the same clock tick as the hashing is found by the next run."""
-    monkeypatch.setattr("aios3sync.hashing.SETTLING_NS", 3600 * 10**9)
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", 3600 * 10**9)
     bench.tree({"a": "1"})
     await bench.sync()
     path = bench.root / "a"

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aios3sync import hashing, smallfiles
-from aios3sync.beneath import open_beneath
-from aios3sync.smallfiles import READING
+from aios3sync.local import digest as hashing
+from aios3sync.local import read as smallfiles
+from aios3sync.local.beneath import open_beneath
+from aios3sync.local.read import READING
 from aios3sync.testing.trees import make_tree
 from tests.engine.conftest import MIB, Bench
 

@@ -34,7 +34,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.place = tempfile.TemporaryDirectory()
         self.patch.setenv("XDG_STATE_HOME", f"{self.place.name}/state")
-        self.patch.setattr("aios3sync.hashing.SETTLING_NS", -int(3600e9))
+        self.patch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
         options: dict[str, Any] = dict(seaweed) if unordered else {}
         memory = MemoryStore(capabilities=StoreCapabilities(sorted_listing=not unordered), **options)
         root = Path(self.place.name) / "source"

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.filters import Filters
+from aios3sync.local.mounts import mount_of, mount_points
+from aios3sync.local.walk import Walk, check_root
 from aios3sync.manifest.protocol import ManifestState
-from aios3sync.mounts import mount_of, mount_points
-from aios3sync.scanner import Walk, check_root
 from tests.engine.conftest import Bench
 
 FILES = 10
@@ -26,7 +26,7 @@ FILES = 10
 def mounted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Real paths that the system calls mount points, all of the same device, as bind mounts are."""
     points = {"/"}
-    monkeypatch.setattr("aios3sync.scanner.mount_points", lambda: frozenset(points))
+    monkeypatch.setattr("aios3sync.local.walk.mount_points", lambda: frozenset(points))
     return points
 
 
@@ -150,7 +150,7 @@ async def test_a_mount_that_goes_away_during_the_walk_is_unknown(
     await bench.sync()
     disk.unmount()
     answers = [frozenset({*mounted, os.path.realpath(disk.place)}), frozenset(mounted)]
-    monkeypatch.setattr("aios3sync.scanner.mount_points", lambda: answers.pop(0))
+    monkeypatch.setattr("aios3sync.local.walk.mount_points", lambda: answers.pop(0))
     report = await bench.sync(delete="mirror")
     assert (report.deleted, report.failed) == (0, 1)
 
@@ -263,7 +263,7 @@ def test_without_a_mount_table_devices_are_what_tells(
 _REAL = """
 import subprocess, sys
 from aios3sync.core.filters import Filters
-from aios3sync.scanner import Walk, check_root
+from aios3sync.local.walk import Walk, check_root
 
 root, other = sys.argv[1:]
 

@@ -74,7 +74,7 @@ async def test_an_abort_that_raises_does_not_hide_what_failed_first(bench: Bench
 @pytest.mark.parametrize(
     ("place", "applies"),
     [
-        ("aios3sync.smallfiles._read_whole", lambda path, room: path.endswith("/b")),
+        ("aios3sync.local.read._read_whole", lambda path, room: path.endswith("/b")),
         ("aios3sync.uploads.small_file", lambda path, key, answer: key == "b"),
         ("aios3sync.uploads.compress", lambda body: body == b"bad"),
     ],

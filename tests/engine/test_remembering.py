@@ -20,12 +20,12 @@ from aios3sync import (
     ObjectNotFoundError,
     PreconditionFailedError,
     multipart,
-    smallfiles,
 )
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
 from aios3sync.detector import Detector
 from aios3sync.events import Event, ObjectDeleted, ObjectUploaded
+from aios3sync.local import read as smallfiles
 from aios3sync.manifest.opening import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -64,7 +64,7 @@ async def test_a_row_that_was_not_settled_is_hashed_again_though_its_stat_is_the
 ) -> None:
     """A write in the clock tick of the hashing leaves the stat as it was, and the row with the old MD5."""
     path = str(tmp_path / name)
-    monkeypatch.setattr("aios3sync.hashing.SETTLING_NS", 3600 * 10**9)
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", 3600 * 10**9)
     bench.tree({"a": "1", "b": "2"})
     await bench.sync(manifest=path)
     await change_row(bench, path, "b", md5="0" * 32)

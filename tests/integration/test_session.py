@@ -87,10 +87,10 @@ def make_manifest(tmp_path: Path, root: Path) -> str:
     import anyio
 
     from aios3sync.core.entries import RecordedEntry
-    from aios3sync.hashing import small_file
+    from aios3sync.local.digest import small_file
+    from aios3sync.local.read import read_files
     from aios3sync.manifest.opening import open_manifest
     from aios3sync.manifest.protocol import Binding, ManifestState
-    from aios3sync.smallfiles import read_files
 
     path = str(tmp_path / "state.sqlite")
     manifest = open_manifest(path, Binding(str(root), "aws", "bucket", "p/"), print)

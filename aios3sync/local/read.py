@@ -15,8 +15,8 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from aios3sync.beneath import open_beneath
 from aios3sync.core.digests import fed
+from aios3sync.local.beneath import open_beneath
 
 __all__ = (
     "ATTEMPTS",

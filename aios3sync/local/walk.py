@@ -20,8 +20,8 @@ from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.errors import SourceError
-from aios3sync.mounts import mount_of, mount_points
-from aios3sync.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
+from aios3sync.local.mounts import mount_of, mount_points
+from aios3sync.local.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
 
 __all__ = ("BATCH_SIZE", "Problem", "ProblemKind", "ScanBatch", "Walk", "check_root", "shown")
 

@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
-from aios3sync.smallfiles import ATTEMPTS, Place, Read, open_place, path_of, refuse_irregular
+from aios3sync.local.read import ATTEMPTS, Place, Read, open_place, path_of, refuse_irregular
 
 __all__ = (
     "ATTEMPTS",
@@ -127,7 +127,7 @@ def _open_regular(place: Place) -> int:
 
 
 def small_file(path: str, key: str, answer: Read, *, by_mtime: bool = False) -> SmallFile:
-    """What :func:`~aios3sync.smallfiles.read_files` answered for one path, judged.
+    """What :func:`~aios3sync.local.read.read_files` answered for one path, judged.
 
     Raises:
         OSError: it cannot be read.

@@ -30,10 +30,10 @@ from aios3sync.core.entries import UNKNOWN, SourceEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
+from aios3sync.listing.spool import HeldAction, Spool
 from aios3sync.local.walk import Problem, ScanBatch, shown
 from aios3sync.report import Failure
 from aios3sync.run import Run
-from aios3sync.spool import HeldAction, Spool
 
 __all__ = ("Detector", "ListingNeededError", "Unknowns")
 

@@ -29,13 +29,13 @@ from aios3sync.core.safety import Refusal, looks_swapped
 from aios3sync.deletes import DeleteStage
 from aios3sync.detector import Detector, ListingNeededError
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
-from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.headers import HeaderPlan
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
+from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target
+from aios3sync.listing.spool import Spool
 from aios3sync.local.walk import ScanBatch, Walk
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.run import Run
-from aios3sync.spool import Spool
-from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, send_target
 from aios3sync.updating import preview_updates, update_stage
 from aios3sync.uploads import preview_stage, upload_stage
 

@@ -31,14 +31,14 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.errors import StoreError
-from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
+from aios3sync.listing.sorted import SeenOrder, sorted_target
+from aios3sync.listing.spool import Spool
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file, in_thread
 from aios3sync.local.read import place_of
 from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
-from aios3sync.spool import Spool
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.targets import SeenOrder, sorted_target
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync import fanout
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import ListingError, OutOfOrderError, UnavailableError
-from aios3sync.fanout import ListPlan, list_in_parts
+from aios3sync.listing import parallel as fanout
+from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target, sorted_target
+from aios3sync.listing.spool import Spool
 from aios3sync.manifest.document import DocumentManifest
 from aios3sync.manifest.sqlite import SqliteManifest
-from aios3sync.spool import Spool
 from aios3sync.store.protocol import ListPage, StoreCapabilities
-from aios3sync.targets import ASCENDING, UNORDERED, SeenOrder, send_target, sorted_target
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 
@@ -439,7 +439,7 @@ async def test_what_is_not_known_to_be_ordered_is_sorted_and_its_order_told(
 ) -> None:
     keys = [*ODD, *tree(20, 30)]
     for in_memory, order in product((20_000, 50), ORDERS):
-        monkeypatch.setattr("aios3sync.targets._IN_MEMORY", in_memory)
+        monkeypatch.setattr("aios3sync.listing.sorted._IN_MEMORY", in_memory)
         found, seen = await target_keys(memory(keys, 7, order), "")
         assert found == sorted(keys)
         assert seen == (ASCENDING if order == "bytes" else UNORDERED)
@@ -464,7 +464,7 @@ async def test_the_prefix_itself_is_no_entry() -> None:
 async def test_pages_that_overlap_are_merged_and_the_later_entry_of_a_key_counts(
     shift: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.spool._MERGED_IN_MEMORY", shift)
+    monkeypatch.setattr("aios3sync.listing.spool._MERGED_IN_MEMORY", shift)
     spool = Spool()
     pages = [[TargetEntry(f"{n:03}", page, "") for n in range(page, 100, 7)] for page in range(7)]
     await spool.add_pages(pages)

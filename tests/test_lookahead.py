@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.fanout import ListPlan, list_in_parts, single_error
-from aios3sync.lookahead import Node, Room, deliver
+from aios3sync.listing.ordered import Node, Room, deliver
+from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.store.protocol import ListPage, StoreCapabilities
 
 T = TypeVar("T")

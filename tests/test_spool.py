@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from anyio import to_thread
 
-from aios3sync.spool import PAGE, HeldAction, Spool
+from aios3sync.listing.spool import PAGE, HeldAction, Spool
 
 
 @pytest.fixture

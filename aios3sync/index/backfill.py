@@ -18,12 +18,12 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
-from aios3sync.fanout import ListPlan, list_in_parts, single_error
 from aios3sync.index.behind import covered, listed
-from aios3sync.index.parts import Level, PartsPlan, read_parts
 from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
+from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.resumable import Level, PartsPlan, read_parts
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("BackfillReport", "row_of_entry", "run_backfill", "sweep_all")

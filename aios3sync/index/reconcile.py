@@ -20,15 +20,15 @@ from anyio.streams.memory import MemoryObjectSendStream
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
-from aios3sync.fanout import ListPlan, single_error
 from aios3sync.index.backfill import row_of_entry
 from aios3sync.index.behind import covered, listed
 from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
-from aios3sync.spool import Spool
+from aios3sync.listing.parallel import ListPlan, single_error
+from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_target
+from aios3sync.listing.spool import Spool
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.targets import ASCENDING, SeenOrder, send_target
 
 __all__ = ("ReconcileReport", "run_reconcile")
 

@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.fanout import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_error
 from aios3sync.stats.asking import Asker, asking
 from aios3sync.stats.census import Census
 from aios3sync.stats.composing import (

@@ -20,7 +20,7 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.fanout import single_error
+from aios3sync.listing.parallel import single_error
 from aios3sync.stats.fingerprint import is_hidden
 from aios3sync.stats.numbers import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aios3sync import detector
+from aios3sync.listing.spool import Spool
 from aios3sync.outcomes import Outcome
 from aios3sync.recording import Recorder
-from aios3sync.spool import Spool
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import Bench

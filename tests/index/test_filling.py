@@ -214,7 +214,7 @@ async def test_what_is_told_while_it_lists_is_newer(backend: IndexBackend) -> No
 
 
 async def test_many_folders_become_few_parts(backend: IndexBackend, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.index.parts._MOST", 20)
+    monkeypatch.setattr("aios3sync.listing.resumable._MOST", 20)
     memory = MemoryStore(
         objects={f"p/{n:04}/x": b"1" for n in range(0, 3000, 11)} | {"p/0": b"2", "p/12": b"3"}
     )

@@ -13,7 +13,7 @@ from aios3sync.index.catalog.derived import with_facts
 from aios3sync.index.catalog.entries import Entry
 from aios3sync.index.catalog.keys import MODELS, Kind, Layout
 from aios3sync.index.catalog.parallel import in_parallel
-from aios3sync.listing import PageReader
+from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("Folder", "entries_at", "look_into", "scan")

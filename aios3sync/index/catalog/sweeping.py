@@ -19,7 +19,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from aios3sync.errors import StoreError
-from aios3sync.listing import PageReader
+from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import DeleteItem, ObjectStore
 
 __all__ = ("ASIDE", "GRACE", "Leftovers", "shard_key")

@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from aios3sync.errors import ListingError
-from aios3sync.fanout import ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.store.protocol import ListPage, ObjectStore
 from aios3sync.testing.canned import error_body
 

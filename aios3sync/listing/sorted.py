@@ -18,9 +18,9 @@ from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.fanout import ListPlan, list_in_parts, single_error
-from aios3sync.listing import relative
-from aios3sync.spool import Spool
+from aios3sync.listing.pages import relative
+from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.spool import Spool
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("ASCENDING", "UNORDERED", "SeenOrder", "send_target", "sorted_target")

@@ -13,8 +13,8 @@ from typing import Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket
-from aios3sync.core.splitting import DELIMITER
-from aios3sync.listing import PageReader
+from aios3sync.listing.pages import PageReader
+from aios3sync.listing.partition import DELIMITER
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("Level", "PartsPlan", "Taker", "read_parts")

@@ -19,7 +19,10 @@ from anyio.abc import ObjectSendStream, TaskGroup
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket
-from aios3sync.core.splitting import (
+from aios3sync.errors import OutOfOrderError
+from aios3sync.listing.ordered import Node, Room, deliver
+from aios3sync.listing.pages import PageReader
+from aios3sync.listing.partition import (
     DELIMITER,
     Density,
     Level,
@@ -28,9 +31,6 @@ from aios3sync.core.splitting import (
     past,
     worth_splitting,
 )
-from aios3sync.errors import OutOfOrderError
-from aios3sync.listing import PageReader
-from aios3sync.lookahead import Node, Room, deliver
 from aios3sync.store.protocol import ListPage, ObjectStore
 
 __all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parts", "single_error")

@@ -38,8 +38,7 @@ from aios3sync.events import EndpointKnown, EventSink, OutcomeSink, Warned, disc
 from aios3sync.headers import HeaderPlan
 from aios3sync.local.read import Place, place_of
 from aios3sync.local.walk import check_root, shown
-from aios3sync.lock import hold_lock
-from aios3sync.manifest.opening import (
+from aios3sync.manifest.files import (
     begin_anew,
     default_path,
     lock_path,
@@ -48,6 +47,7 @@ from aios3sync.manifest.opening import (
     refuse_foreign,
     temporary_manifest,
 )
+from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
 from aios3sync.parcels import CourierOpener

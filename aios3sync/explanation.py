@@ -36,7 +36,7 @@ from aios3sync.headers import HeaderPlan
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of, in_thread
 from aios3sync.local.read import Place, place_of
 from aios3sync.local.walk import check_root
-from aios3sync.manifest.opening import open_manifest
+from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
 

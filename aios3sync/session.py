@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aios3sync.explanation import Explanation
     from aios3sync.index.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.objects import ObjectIndex
-    from aios3sync.manifest.exchange import StoredManifest
+    from aios3sync.manifest.admin import StoredManifest
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.numbers import BucketStats
     from aios3sync.stats.options import StatsOptions
@@ -336,7 +336,7 @@ class Session:
             ManifestError: there is no place for it, because the user has no home.
         """
         self._stores.access.check()
-        from aios3sync.manifest.exchange import StoredManifest
+        from aios3sync.manifest.admin import StoredManifest
 
         request = await self._request(source, target, SyncOptions(manifest=path), discard)
         place = await to_thread.run_sync(manifest_path, request)

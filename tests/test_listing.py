@@ -19,7 +19,7 @@ from aios3sync.listing import parallel as fanout
 from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target, sorted_target
 from aios3sync.listing.spool import Spool
-from aios3sync.manifest.document import DocumentManifest
+from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.store.protocol import ListPage, StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore, unavailable

@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 
 from aios3sync import LockedError, ManifestError
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.lock import hold_lock
-from aios3sync.manifest.opening import (
+from aios3sync.manifest.files import (
     default_path,
     open_manifest,
     refuse_foreign,
     temporary_manifest,
 )
+from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
 
@@ -238,7 +238,7 @@ async def test_saving_json_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("aios3sync.manifest.document.os.fsync", full)
+    monkeypatch.setattr("aios3sync.manifest.json_file.os.fsync", full)
     with pytest.raises(ManifestError, match="No space left"):
         await manifest.save_state(ManifestState(run=2))
     assert path.read_bytes() == before
@@ -397,7 +397,7 @@ def no_flock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     def refuse(*_: object) -> None:
         raise OSError(request.param, os.strerror(request.param))
 
-    monkeypatch.setattr("aios3sync.lock.fcntl.flock", refuse)
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.flock", refuse)
 
 
 @pytest.mark.usefixtures("no_flock")
@@ -442,7 +442,7 @@ def test_a_lock_that_fails_otherwise_is_a_manifest_error(
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("aios3sync.lock.fcntl.flock", fail)
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.flock", fail)
     with pytest.raises(ManifestError, match=r"m\.lock' cannot be held"), hold_lock(str(tmp_path / "m.lock")):
         pass
 
@@ -451,7 +451,7 @@ async def test_what_is_recorded_while_json_is_saved_is_neither_lost_nor_in_its_w
     tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A save takes seconds in a thread of its own, and the run goes on."""
-    from aios3sync.manifest import document
+    from aios3sync.manifest import json_file as document
 
     path = str(tmp_path / "state.json")
     manifest = await opened(path, PAIR, warnings.append)
@@ -476,7 +476,7 @@ async def test_a_save_of_json_that_began_earlier_never_replaces_a_later_one(
     tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a run that said that it begins would not have said so (P10)."""
-    from aios3sync.manifest import document
+    from aios3sync.manifest import json_file as document
 
     path = str(tmp_path / "state.json")
     manifest = await opened(path, PAIR, warnings.append)

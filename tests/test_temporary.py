@@ -13,7 +13,7 @@ from aios3sync import TemporarySpaceError
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.spool import Spool
 from aios3sync.local.temporary import no_space, temporary_file
-from aios3sync.manifest.opening import temporary_manifest
+from aios3sync.manifest.files import temporary_manifest
 
 
 def unusable(*_: object, **__: object) -> Any:

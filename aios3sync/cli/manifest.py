@@ -30,7 +30,7 @@ from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.manifest.exchange import StoredManifest
+    from aios3sync.manifest.admin import StoredManifest
 
 __all__ = ("manifest_command",)
 

@@ -23,7 +23,7 @@ from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
 from aios3sync.local.temporary import no_space
-from aios3sync.lock import has_record_locks
+from aios3sync.manifest.lock import has_record_locks
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
 __all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")

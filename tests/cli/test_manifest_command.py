@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aios3sync.lock import hold_lock
+from aios3sync.manifest.lock import hold_lock
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine

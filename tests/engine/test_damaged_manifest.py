@@ -177,8 +177,8 @@ async def test_a_file_system_without_any_locks_holds_a_manifest_like_any_other(
     def refuse(*_: object) -> None:
         raise OSError(code, "no locks")
 
-    monkeypatch.setattr("aios3sync.lock.fcntl.flock", refuse)
-    monkeypatch.setattr("aios3sync.lock.fcntl.lockf", refuse)
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.flock", refuse)
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.lockf", refuse)
     monkeypatch.setattr("aios3sync.manifest.sqlite.sqlite3.connect", connect)
     place = tmp_path / "a b?#%.sqlite"
     await synced(bench, place)

@@ -26,7 +26,7 @@ from aios3sync.core.etag import META_ORIGINAL_MD5
 from aios3sync.detector import Detector
 from aios3sync.events import Event, ObjectDeleted, ObjectUploaded
 from aios3sync.local import read as smallfiles
-from aios3sync.manifest.opening import default_path, open_manifest
+from aios3sync.manifest.files import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.outcomes import Deleted, Uploaded

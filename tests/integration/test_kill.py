@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from aios3sync.manifest.opening import open_manifest
+from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import Binding
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place

@@ -89,7 +89,7 @@ def make_manifest(tmp_path: Path, root: Path) -> str:
     from aios3sync.core.entries import RecordedEntry
     from aios3sync.local.digest import small_file
     from aios3sync.local.read import read_files
-    from aios3sync.manifest.opening import open_manifest
+    from aios3sync.manifest.files import open_manifest
     from aios3sync.manifest.protocol import Binding, ManifestState
 
     path = str(tmp_path / "state.sqlite")

@@ -11,7 +11,7 @@ from typing import Final
 from aios3sync.core.filters import OwnFiles
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
-from aios3sync.manifest.document import DocumentManifest
+from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 

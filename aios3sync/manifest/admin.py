@@ -1,6 +1,6 @@
 """Shows, exports, imports and forgets the manifest of a pair as a whole. It asks S3 nothing.
 
-What is exported is the JSON document of :mod:`aios3sync.manifest.document`, which is also what is read; it is
+What is exported is the JSON document of :mod:`aios3sync.manifest.json_file`, which is also what is read; it is
 in memory as a whole. What changes a manifest holds its lock, so that no run is at work meanwhile.
 """
 
@@ -17,9 +17,9 @@ from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.lock import hold_lock
-from aios3sync.manifest.document import dump_document, load_document
-from aios3sync.manifest.opening import local_files, lock_path, open_manifest
+from aios3sync.manifest.files import local_files, lock_path, open_manifest
+from aios3sync.manifest.json_file import dump_document, load_document
+from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest
 
 __all__ = ("ManifestFacts", "StoredManifest")

@@ -24,7 +24,6 @@ from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules
 from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errorfile import ErrorFile
 from aios3sync.errors import (
     AioS3SyncError,
@@ -55,8 +54,9 @@ from aios3sync.pipeline import Pipeline
 from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Run, Stop, StoreOpener
+from aios3sync.store.body_progress import SendWindow, Unlimited
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, PutOptions
-from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
 
 __all__ = (
@@ -102,7 +102,7 @@ class Request:
         root: the source directory, absolute; its own symbolic links stay, they are its identity.
             NAMED_FILES where ``files`` are given.
         location: the target.
-        endpoint: its name, see :mod:`aios3sync.endpoint`.
+        endpoint: its name, see :mod:`aios3sync.store.s3.endpoint`.
         options: what to do.
         open_store: opens the store at the first request.
         budget: bytes in memory.

@@ -72,7 +72,7 @@ class Pipeline:
         root_stat: the source root as the run found it, ``None`` where the source is a list of files.
         listed: whether the target is listed from the start.
         files: the list of files, ``None`` where the source is a directory.
-        counts: requests and their repeats, see :class:`~aios3sync.store.counting.RequestCounts`.
+        counts: requests and their repeats, see :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
         scope: a digest of what hides a part of the source, empty where all of it is seen.
 
     Attributes:

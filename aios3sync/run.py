@@ -19,7 +19,6 @@ from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
     AccessDeniedError,
     AioS3SyncError,
@@ -40,8 +39,9 @@ from aios3sync.outcomes import Fault
 from aios3sync.parcels import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
 from aios3sync.refusals import Refusals
+from aios3sync.store.body_progress import SendWindow, Unlimited
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, ObjectStore
-from aios3sync.store.watching import SendWindow, Unlimited
 from aios3sync.tally import Tally
 
 __all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")

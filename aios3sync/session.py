@@ -24,9 +24,9 @@ from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.run import Stop
-from aios3sync.store.counting import RequestCounts
-from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
 from aios3sync.verification import VerifyReport, run_verify
 

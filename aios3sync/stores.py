@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.endpoint import AWS, endpoint_name, endpoint_url
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.parcels import Courier, CourierOpener
 from aios3sync.run import StoreOpener
 from aios3sync.store.access import Access
 from aios3sync.store.confidential import keep_secret
-from aios3sync.store.counting import RequestCounts
-from aios3sync.store.limiting import Limiter
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.retrying import RetryBudget
-from aios3sync.store.stack import stack
-from aios3sync.store.throttling import Bandwidth
-from aios3sync.store.window import AdaptiveWindow
+from aios3sync.store.s3.endpoint import AWS, endpoint_name, endpoint_url
+from aios3sync.store.send_window import AdaptiveWindow
+from aios3sync.store.wrappers.bandwidth import Bandwidth
+from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.retry import RetryBudget
+from aios3sync.store.wrappers.stack import stack
 
 if TYPE_CHECKING:
-    from aios3sync.store.wire.lane import WireLane
+    from aios3sync.store.wire.transport import WireLane
 
 __all__ = ("Stores", "load")
 
@@ -185,7 +185,7 @@ class Stores:
             boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
             if self._lane is None:
                 return boto
-            from aios3sync.store.wire.address import WireUnavailableError
+            from aios3sync.store.wire.boto_config import WireUnavailableError
             from aios3sync.store.wire.opening import open_wire
 
             try:
@@ -200,7 +200,7 @@ class Stores:
             return
         self._remembered.add(profile.endpoint)
         # Loaded here: a run that asks S3 nothing needs none of it.
-        from aios3sync.profile_files import read_profile, write_profile
+        from aios3sync.store.profile_files import read_profile, write_profile
 
         await to_thread.run_sync(read_profile, profile)
 
@@ -213,7 +213,7 @@ class Stores:
 
     async def _open(self) -> None:
         """Open the client, or prepare the caller's, and the wire lane beside it."""
-        await load("aios3sync.store.boto", "aios3sync.store.wire.lane", "aios3sync.store.wire.client")
+        await load("aios3sync.store.boto", "aios3sync.store.wire.transport", "aios3sync.store.wire.client")
         from aios3sync.store.boto import adopt_client, open_client, renewable_of
 
         if self._client is None:
@@ -229,8 +229,8 @@ class Stores:
         self._opened = True
         if self._options.lane == "boto":
             return
-        from aios3sync.store.wire.address import WireUnavailableError
-        from aios3sync.store.wire.lane import WireLane
+        from aios3sync.store.wire.boto_config import WireUnavailableError
+        from aios3sync.store.wire.transport import WireLane
 
         try:
             self._lane = await WireLane.open(self._client, self._options)

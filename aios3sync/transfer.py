@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from aios3sync import events
 from aios3sync.run import Run
-from aios3sync.store.watching import watched
+from aios3sync.store.body_progress import watched
 
 __all__ = ("Transfer",)
 
 
 class Transfer:
-    """One body on its way, perhaps with several attempts: :class:`~aios3sync.store.watching.BodyWatch`.
+    """One body on its way, perhaps with several attempts: :class:`~aios3sync.store.body_progress.BodyWatch`.
 
     Args:
         run: whose body it is.

@@ -28,8 +28,8 @@ from aios3sync.local.read import ATTEMPTS, Answer, read_files
 from aios3sync.multipart import send_large
 from aios3sync.outcomes import Uploaded
 from aios3sync.run import Run
+from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.watching import LARGE_BODY
 from aios3sync.transfer import Transfer
 
 __all__ = ("preview_stage", "upload_stage")

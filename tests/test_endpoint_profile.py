@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.endpoint_profile import LASTS, VERSION, EndpointProfile
-from aios3sync.profile_files import profile_path, read_profile, write_profile
+from aios3sync.store.endpoint_profile import LASTS, VERSION, EndpointProfile
+from aios3sync.store.profile_files import profile_path, read_profile, write_profile
 
 URL = "http://127.0.0.1:9000"
 NOW = 1_795_000_000.0

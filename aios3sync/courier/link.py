@@ -16,7 +16,7 @@ from aios3sync.courier import frames
 from aios3sync.courier.messages import PARCELS, RECALL, Told, Undone
 from aios3sync.errors import ThrottledError
 from aios3sync.parcels import Parcel
-from aios3sync.store.limiting import Limiter
+from aios3sync.store.wrappers.limit import Limiter
 
 __all__ = ("Link", "Settle", "can_spawn")
 

@@ -45,7 +45,7 @@ class RouteMessage(NamedTuple):
 
     Attributes:
         access_key, secret_key, token, region, service: of signatures.
-        authority, root, user_agent: of heads, see :class:`~aios3sync.store.wire.heads.HeadWriter`.
+        authority, root, user_agent: of heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
         host, port: where connections lead to.
         trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.trust.Trust`.
         connect, read: time-outs in seconds.

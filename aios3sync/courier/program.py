@@ -36,8 +36,8 @@ from aios3sync.courier.messages import (
 from aios3sync.local.read import read_same
 from aios3sync.parcels import Parcel
 from aios3sync.store.wire.headers import Shape
-from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.requests import MAX_XML, Request, object_path
+from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wire.trust import Trust, context_of
 

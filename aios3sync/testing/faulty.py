@@ -18,8 +18,8 @@ from typing import Any, Final, TypeVar
 import anyio
 
 from aios3sync.errors import StoreError, ThrottledError, UnavailableError
-from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.store.wrappers.base import ForwardingStore, Request
 
 __all__ = ("Fault", "FaultyStore", "throttled", "unavailable")
 

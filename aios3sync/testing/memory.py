@@ -14,8 +14,6 @@ from anyio.lowlevel import checkpoint
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, multipart_etag
 from aios3sync.core.parts import MIN_PART_SIZE
-from aios3sync.store.answers import ErrorAnswer, error_from
-from aios3sync.store.presigning import lifetime
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -29,6 +27,8 @@ from aios3sync.store.protocol import (
     PutResult,
     StoreCapabilities,
 )
+from aios3sync.store.s3.errors import ErrorAnswer, error_from
+from aios3sync.store.s3.presigning import lifetime
 from aios3sync.testing.unversioned import Unversioned
 
 __all__ = ("MemoryStore", "StoredObject")

@@ -45,7 +45,7 @@ def test_listing_boto(benchmark: BenchmarkFixture, page: bytes, keys: list[str])
 
 def test_listing_wire(benchmark: BenchmarkFixture, page: bytes, keys: list[str]) -> None:
     """One page through our own."""
-    listings = pytest.importorskip("aios3sync.store.wire.listings")
+    listings = pytest.importorskip("aios3sync.store.wire.list_xml")
     assert [entry.key for entry in benchmark(listings.list_page, page, None).entries] == keys[:1000]
 
 

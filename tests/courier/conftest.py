@@ -14,9 +14,9 @@ import pytest
 from aios3sync.core.etag import META_MTIME
 from aios3sync.courier.couriers import Couriers
 from aios3sync.parcels import Parcel, Receipt
-from aios3sync.store.counting import RequestCounts
-from aios3sync.store.limiting import Limiter
 from aios3sync.store.protocol import PutOptions
+from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.metrics import RequestCounts
 from tests.store.wire.conftest import Opened, authority, opened
 
 __all__ = ("authority", "opened")

@@ -13,18 +13,18 @@ import pytest
 
 from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
 from aios3sync.parcels import CourierOpener
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Stop
-from aios3sync.store.counting import CountingStore, RequestCounts
-from aios3sync.store.learning import LearningStore
-from aios3sync.store.limiting import ByteBudget
+from aios3sync.store.body_progress import SendWindow, Unlimited
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.retrying import RetryingStore
-from aios3sync.store.watching import SendWindow, Unlimited
+from aios3sync.store.wrappers.learn import LearningStore
+from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree

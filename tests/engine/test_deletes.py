@@ -15,7 +15,6 @@ from blockbuster import BlockBuster
 from aios3sync import ListingError, SourceError, StoreError, UnavailableError
 from aios3sync.core.keys import stored_form
 from aios3sync.local.walk import check_root
-from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.protocol import (
     DeleteError,
     DeleteItem,
@@ -24,6 +23,7 @@ from aios3sync.store.protocol import (
     PutResult,
     StoreCapabilities,
 )
+from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import Bench

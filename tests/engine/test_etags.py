@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from aios3sync.core.etag import multipart_etag
-from aios3sync.endpoint_profile import EndpointProfile
-from aios3sync.store.answers import mismatch, other_bytes
-from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     Body,
     HeadResult,
@@ -23,6 +21,8 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.s3.errors import mismatch, other_bytes
+from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench
 

@@ -28,7 +28,7 @@ from aios3sync.events import (
 )
 from aios3sync.progress import Progress
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.window import AdaptiveWindow
+from aios3sync.store.send_window import AdaptiveWindow
 from aios3sync.testing.faulty import throttled, unavailable
 from tests.engine.conftest import MIB
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aios3sync.local import read as smallfiles
-from aios3sync.store.limiting import ByteBudget
+from aios3sync.store.wrappers.limit import ByteBudget
 from tests.engine.conftest import MIB, Bench
 
 

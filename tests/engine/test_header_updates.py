@@ -18,9 +18,9 @@ from aios3sync.explanation import run_explain
 from aios3sync.headers import HeaderPlan
 from aios3sync.options import SyncOptions
 from aios3sync.run import Stop
-from aios3sync.store.counting import RequestCounts
-from aios3sync.store.limiting import ByteBudget
 from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from aios3sync.errors import StoreError
-from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.protocol import Body, ObjectStore, PutOptions, PutResult
+from aios3sync.store.wrappers.base import ForwardingStore
 from tests.engine.conftest import MIB, Bench
 
 PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB}

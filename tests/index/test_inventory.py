@@ -30,8 +30,8 @@ from aios3sync.index.inventory import (
     read_inventory,
 )
 from aios3sync.index.inventory_files import batches_of_csv, batches_of_parquet
-from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.store.wrappers.base import ForwardingStore, Request
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 

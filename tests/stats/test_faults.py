@@ -20,7 +20,7 @@ from aios3sync.errors import (
 )
 from aios3sync.stats.answering import answer
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.stack import stack
+from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aios3sync.errors import ThrottledError
-from aios3sync.store.limiting import Limiter
+from aios3sync.store.wrappers.limit import Limiter
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aios3sync.errors import UnavailableError
-from aios3sync.store.limiting import Limiter
+from aios3sync.store.wrappers.limit import Limiter
 from tests.store.simulation import Endpoint, Load, run
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.store.climbing import CHANGE, LOWEST, Climb
+from aios3sync.store.wrappers.hill_climb import CHANGE, LOWEST, Climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

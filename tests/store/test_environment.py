@@ -13,8 +13,8 @@ import pytest
 
 import aios3sync
 from aios3sync.errors import CredentialsError, StoreError, UsageError
-from aios3sync.store.credentials import cleaned
 from aios3sync.store.protocol import PutOptions
+from aios3sync.store.s3.credentials import cleaned
 from aios3sync.testing.canned import CannedServer, canned_server
 
 PLAIN = PutOptions()

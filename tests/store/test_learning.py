@@ -7,11 +7,11 @@ from hashlib import md5
 import pytest
 from anyio import create_task_group
 
-from aios3sync.endpoint_profile import EndpointProfile, Lesson
 from aios3sync.errors import BucketNotFoundError, IntegrityError, StoreError, UnavailableError
-from aios3sync.store.answers import mismatch
+from aios3sync.store.endpoint_profile import EndpointProfile, Lesson
 from aios3sync.store.protocol import DeleteItem, PutOptions, PutResult
-from aios3sync.store.stack import stack
+from aios3sync.store.s3.errors import mismatch
+from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.errors import ThrottledError
-from aios3sync.store.limiting import ByteBudget, Limiter, LimitingStore
 from aios3sync.store.protocol import DeleteError, DeleteItem
+from aios3sync.store.wrappers.limit import ByteBudget, Limiter, LimitingStore
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 

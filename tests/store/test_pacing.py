@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.store.pacing import CUT, Pace
+from aios3sync.store.wrappers.cubic_rate import CUT, Pace
 
 
 class Line:

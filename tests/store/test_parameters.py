@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aios3sync.errors import UsageError
-from aios3sync.store.parameters import copy_parameters, multipart_parameters, payload_checksum
 from aios3sync.store.protocol import PutOptions
+from aios3sync.store.s3.parameters import copy_parameters, multipart_parameters, payload_checksum
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,10 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync import profile_files
 from aios3sync.cli.plain import endpoint_line
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.events import EndpointKnown
-from aios3sync.store import boto, wire
+from aios3sync.store import boto, profile_files, wire
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import DeleteItem
 from aios3sync.testing.canned import CannedServer, canned_server, error_body
 from aios3sync.testing.trees import make_tree

@@ -15,10 +15,10 @@ import aios3sync.store.boto  # noqa: F401 - loaded before the loop runs
 from aios3sync import CredentialsError, connect
 from aios3sync.errors import StoreError
 from aios3sync.store.access import Access
-from aios3sync.store.answers import is_about_credentials
 from aios3sync.store.boto.credentials import RenewableCredentials
 from aios3sync.store.protocol import ListedPart, PutOptions
-from aios3sync.store.retrying import RetryingStore
+from aios3sync.store.s3.errors import is_about_credentials
+from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.testing.canned import CannedRequest, CannedServer, canned_server, error_body
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore

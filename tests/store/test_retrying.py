@@ -20,9 +20,9 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aios3sync.store.counting import RequestCounts
 from aios3sync.store.protocol import DeleteError, DeleteItem, ListedPart, PutOptions
-from aios3sync.store.retrying import REPEATS, Backoff, RetryBudget, RetryingStore
+from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.retry import REPEATS, Backoff, RetryBudget, RetryingStore
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 

@@ -10,13 +10,13 @@ from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 from aios3sync.errors import StoreError
-from aios3sync.store.counting import CountingStore, RequestCounts
-from aios3sync.store.forwarding import ForwardingStore
-from aios3sync.store.limiting import Limiter
 from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
-from aios3sync.store.retrying import Backoff, RetryingStore
-from aios3sync.store.stack import stack
-from aios3sync.store.throttling import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.bandwidth import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.base import ForwardingStore
+from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.retry import Backoff, RetryingStore
+from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.contract import ObjectStoreContract
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aios3sync.errors import ThrottledError, UnavailableError
-from aios3sync.store.limiting import Limiter
+from aios3sync.store.wrappers.limit import Limiter
 from tests.store.simulation import VirtualLoop
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from aios3sync.store.window import AdaptiveWindow
+from aios3sync.store.send_window import AdaptiveWindow
 
 MIB = 1024 * 1024
 SLICE = MIB // 4

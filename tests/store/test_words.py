@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import aios3sync.store.boto  # noqa: F401 - loaded before the loop runs
 from aios3sync import connect
 from aios3sync.errors import StoreError
-from aios3sync.store.answers import ErrorAnswer, error_from, safe_words
 from aios3sync.store.confidential import is_quoted_in, keep_secret
 from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, safe_words
 from aios3sync.testing.canned import CannedRequest, canned_server, error_body
 
 if TYPE_CHECKING:

@@ -26,13 +26,13 @@ from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
+from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.boto.credentials import chain_of, make_renewable
-from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.confidential import keep_secret
-from aios3sync.store.credentials import clean_credentials
 from aios3sync.store.protocol import StoreCapabilities
-from aios3sync.store.watching import BodyWatch, body_watch
+from aios3sync.store.s3.credentials import clean_credentials
 
 __all__ = ("adopt_client", "capabilities_of", "open_client")
 

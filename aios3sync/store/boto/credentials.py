@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.confidential import keep_secret
-from aios3sync.store.credentials import cleaned
+from aios3sync.store.s3.credentials import cleaned
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 
@@ -65,7 +65,7 @@ class RenewableCredentials:
 
         Raises:
             CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
-            CredentialsError: they cannot be sent, see :mod:`aios3sync.store.credentials`.
+            CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credentials`.
         """
         try:
             frozen = await self._found.get_frozen_credentials()

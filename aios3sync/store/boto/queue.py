@@ -24,7 +24,7 @@ from aios3sync.errors import (
     UsageError,
 )
 from aios3sync.options import ConnectOptions
-from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.queue import QueuedMessage
 
 __all__ = ("SqsQueue", "open_queue")

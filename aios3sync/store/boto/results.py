@@ -15,8 +15,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.errors import ListingError, UnavailableError
-from aios3sync.store.answers import RETRYABLE_CODES, one_line, safe_words, subject
-from aios3sync.store.markers import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
+from aios3sync.store.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
 from aios3sync.store.protocol import (
     DeleteError,
     GetResult,
@@ -27,6 +26,7 @@ from aios3sync.store.protocol import (
     PutResult,
     VersionPage,
 )
+from aios3sync.store.s3.errors import RETRYABLE_CODES, one_line, safe_words, subject
 
 __all__ = (
     "advanced",

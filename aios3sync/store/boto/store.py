@@ -11,14 +11,12 @@ from typing import Any, Final
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.keys import fits_xml, is_directory_bucket
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.store.answers import mismatch, other_bytes
 from aios3sync.store.boto.client import capabilities_of
-from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.results import (
     advanced,
     canned_acl,
@@ -35,19 +33,9 @@ from aios3sync.store.boto.results import (
     version_page,
     whole_answer,
 )
-from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
-from aios3sync.store.markers import MarkerPaging
-from aios3sync.store.parameters import (
-    checksum_member,
-    conditions,
-    copy_parameters,
-    multipart_parameters,
-    part_parameters,
-    payload_checksum,
-    put_parameters,
-    sse_customer,
-)
-from aios3sync.store.presigning import lifetime
+from aios3sync.store.deletes import deleted_alone, of_keys_asked_for
+from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.marker_paging import MarkerPaging
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -62,6 +50,18 @@ from aios3sync.store.protocol import (
     StoreCapabilities,
     VersionPage,
 )
+from aios3sync.store.s3.errors import mismatch, other_bytes
+from aios3sync.store.s3.parameters import (
+    checksum_member,
+    conditions,
+    copy_parameters,
+    multipart_parameters,
+    part_parameters,
+    payload_checksum,
+    put_parameters,
+    sse_customer,
+)
+from aios3sync.store.s3.presigning import lifetime
 
 __all__ = ("BotoStore",)
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-from aios3sync.store.wire.address import WireUnavailableError
+from aios3sync.store.wire.boto_config import WireUnavailableError
 
 __all__ = ("Internals", "internals_of", "refuse_customised")
 

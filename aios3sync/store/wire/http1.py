@@ -17,8 +17,8 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
-from aios3sync.store.watching import BodyWatch, body_watch
 
 __all__ = ("MAX_HEAD", "Answer", "Connection", "ExchangeError")
 

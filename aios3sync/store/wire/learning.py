@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from aios3sync.store.answers import ErrorAnswer
+from aios3sync.store.s3.errors import ErrorAnswer
 from aios3sync.store.wire.http1 import Answer
 from aios3sync.store.wire.responses import server_time
 

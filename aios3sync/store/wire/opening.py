@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aios3sync.store.boto import BotoStore
-from aios3sync.store.wire.lane import WireLane
 from aios3sync.store.wire.store import WireStore
+from aios3sync.store.wire.transport import WireLane
 
 __all__ = ("open_wire",)
 

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from aios3sync.store.answers import one_line
 from aios3sync.store.protocol import Body
+from aios3sync.store.s3.errors import one_line
 from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
 
 __all__ = ("Limits", "Origin", "Pool")

@@ -7,7 +7,7 @@ same for the URLs of one moment is written once.
 
 from __future__ import annotations
 
-from aios3sync.store.wire.address import Address
+from aios3sync.store.wire.boto_config import Address
 from aios3sync.store.wire.requests import object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 

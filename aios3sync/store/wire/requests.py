@@ -15,14 +15,14 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from aios3sync.store.parameters import (
+from aios3sync.store.protocol import Body, DeleteItem, PutOptions
+from aios3sync.store.s3.parameters import (
     checksum_member,
     part_parameters,
     payload_checksum,
     put_parameters,
     sse_customer,
 )
-from aios3sync.store.protocol import Body, DeleteItem, PutOptions
 from aios3sync.store.wire.headers import InvalidRequestError, Shape, headers_of
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 

@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from aios3sync.core.etag import bare_etag
-from aios3sync.store.answers import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
+from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 from aios3sync.store.wire.http1 import Answer
 

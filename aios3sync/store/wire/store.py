@@ -23,12 +23,9 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.answers import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
 from aios3sync.store.boto import BotoStore
-from aios3sync.store.deleting import deleted_alone, of_keys_asked_for
-from aios3sync.store.forwarding import ForwardingStore
-from aios3sync.store.markers import NO_TOKEN, MarkerPaging, NoTokenError
-from aios3sync.store.presigning import lifetime
+from aios3sync.store.deletes import deleted_alone, of_keys_asked_for
+from aios3sync.store.marker_paging import NO_TOKEN, MarkerPaging, NoTokenError
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -39,16 +36,19 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
+from aios3sync.store.s3.presigning import lifetime
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.documents import InvalidAnswerError
 from aios3sync.store.wire.headers import InvalidRequestError
 from aios3sync.store.wire.http1 import Answer, ExchangeError
-from aios3sync.store.wire.lane import Route, WireLane
 from aios3sync.store.wire.learning import told_region, told_skew
-from aios3sync.store.wire.listings import list_page, marker_page
+from aios3sync.store.wire.list_xml import list_page, marker_page
 from aios3sync.store.wire.presigning import UrlSigner
 from aios3sync.store.wire.requests import Request, RequestBuilder
 from aios3sync.store.wire.sigv4 import moment
+from aios3sync.store.wire.transport import Route, WireLane
+from aios3sync.store.wrappers.base import ForwardingStore
 
 __all__ = ("WireStore",)
 

@@ -6,7 +6,7 @@ import os
 import ssl
 from importlib.resources import files
 
-from aios3sync.store.wire.address import WireUnavailableError
+from aios3sync.store.wire.boto_config import WireUnavailableError
 from aios3sync.store.wire.trust import Trust, context_of
 
 __all__ = ("client_context", "trust_of")

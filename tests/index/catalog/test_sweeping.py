@@ -12,7 +12,7 @@ import pytest
 
 from aios3sync.errors import AccessDeniedError
 from aios3sync.index.catalog import DatasetEntry, document, sweeping
-from aios3sync.store.forwarding import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, Request
 from tests.index.catalog.test_writing import INDEX, Unconditional
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 
 from aios3sync.errors import AccessDeniedError, PreconditionFailedError, StoreError, UsageError
 from aios3sync.index.catalog import DatasetEntry, ModelEntry, document, writing
-from aios3sync.store.forwarding import ForwardingStore
 from aios3sync.store.protocol import PutOptions, PutResult
+from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 

@@ -13,7 +13,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.documents import InvalidAnswerError
 from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
-from aios3sync.store.wire.listings import list_page, parsed_entries, plain_entries
+from aios3sync.store.wire.list_xml import list_page, parsed_entries, plain_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

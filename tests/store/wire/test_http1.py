@@ -13,7 +13,7 @@ import pytest
 from anyio import BrokenResourceError, EndOfStream, Event, create_task_group, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
-from aios3sync.store.watching import watched
+from aios3sync.store.body_progress import watched
 from aios3sync.store.wire.http1 import MAX_HEAD, Answer, ExchangeError
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.testing.canned import canned_server

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
-from aios3sync.store.retrying import REPEATS, RetryingStore
+from aios3sync.store.wrappers.retry import REPEATS, RetryingStore
 from aios3sync.testing.canned import CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import tempfile
 from contextlib import suppress
 from typing import Final
 
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.local.state import state_directory
+from aios3sync.store.endpoint_profile import EndpointProfile
 
 __all__ = ("profile_path", "read_profile", "write_profile")
 

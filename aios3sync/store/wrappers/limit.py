@@ -1,8 +1,8 @@
 """Limits on requests in flight, which adapt to the endpoint; waiting is first come first served.
 
-How many requests may be in flight is learnt from throughput (:mod:`~aios3sync.store.climbing`), how many may
+How many requests may be in flight is learnt from throughput (:mod:`~aios3sync.store.wrappers.hill_climb`), how many may
 start in a second from what an endpoint accepts while it refuses the rest
-(:mod:`~aios3sync.store.pacing`). All operations of a session share one limiter.
+(:mod:`~aios3sync.store.wrappers.cubic_rate`). All operations of a session share one limiter.
 
 Measured on two shared cores with the command line and its defaults (32 in flight at first, 256 at most),
 4 KiB files, plain HTTP on loopback. The endpoint is a simulator that delays each answer, and that accepts
@@ -35,12 +35,12 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from aios3sync.errors import ThrottledError
-from aios3sync.store.answers import THROTTLED_CODES
 from aios3sync.store.budget import ByteBudget
-from aios3sync.store.climbing import Climb
-from aios3sync.store.forwarding import ForwardingStore, Request
-from aios3sync.store.pacing import Pace
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, PutOptions, PutResult
+from aios3sync.store.s3.errors import THROTTLED_CODES
+from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.cubic_rate import Pace
+from aios3sync.store.wrappers.hill_climb import Climb
 
 __all__ = ("ByteBudget", "Limiter", "LimitingStore")
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from aios3sync.errors import CredentialsError, StoreError
-from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.errors import map_errors
 
 __all__ = ("Address", "WireUnavailableError", "captured", "learn_address")
 

@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
+from aios3sync.store.wrappers.base import ForwardingStore, Request
 
 __all__ = ("CountingStore", "RequestCounts")
 

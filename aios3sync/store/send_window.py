@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from aios3sync.store.climbing import Climb
+from aios3sync.store.wrappers.hill_climb import Climb
 
 __all__ = ("AdaptiveWindow",)
 
@@ -27,13 +27,13 @@ _WINDOW_BYTES: Final = 4 * _MIB
 
 
 class AdaptiveWindow:
-    """How many bytes of large bodies are on their way: :class:`~aios3sync.store.watching.SendWindow`.
+    """How many bytes of large bodies are on their way: :class:`~aios3sync.store.body_progress.SendWindow`.
 
     Thirty photos that share a slow uplink all arrive at its end, and none before it; two at a time arrive one
     after the other, in the same time. So few begin, and there are two reasons to let more go. What the line
     carries in a second may always be on its way: on a fast line that is more than there is. And where each
     connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
-    is tried as for requests in flight (:mod:`~aios3sync.store.climbing`), and kept if it brings throughput.
+    is tried as for requests in flight (:mod:`~aios3sync.store.wrappers.hill_climb`), and kept if it brings throughput.
 
     Args:
         clock: seconds, never going back.

@@ -17,7 +17,7 @@ from xml.etree.ElementTree import Element
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
-from aios3sync.store.markers import NoTokenError, marker_after
+from aios3sync.store.marker_paging import NoTokenError, marker_after
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from aios3sync.errors import AccessDeniedError, StoreError
-from aios3sync.store.answers import add_reason, subject
 from aios3sync.store.protocol import PutOptions
+from aios3sync.store.s3.errors import add_reason, subject
 
 __all__ = ("name_option",)
 

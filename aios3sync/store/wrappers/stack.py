@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.store.access import Access
-from aios3sync.store.counting import CountingStore, RequestCounts
-from aios3sync.store.learning import LearningStore
-from aios3sync.store.limiting import Limiter, LimitingStore
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.retrying import RetryBudget, RetryingStore
-from aios3sync.store.throttling import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.bandwidth import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.learn import LearningStore
+from aios3sync.store.wrappers.limit import Limiter, LimitingStore
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.retry import RetryBudget, RetryingStore
 
 __all__ = ("stack",)
 

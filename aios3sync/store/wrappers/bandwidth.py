@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import anyio
 
-from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.wrappers.base import ForwardingStore, Request
 
 __all__ = ("Bandwidth", "ThrottlingStore")
 

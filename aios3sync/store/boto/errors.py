@@ -18,7 +18,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.answers import ErrorAnswer, error_from, one_line, subject
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, one_line, subject
 
 __all__ = ("map_errors",)
 

@@ -30,9 +30,6 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.store.access import Access
-from aios3sync.store.answers import THROTTLED_CODES, is_about_credentials
-from aios3sync.store.counting import RequestCounts
-from aios3sync.store.forwarding import ForwardingStore, Request
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -43,7 +40,10 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
-from aios3sync.store.refusals import name_option
+from aios3sync.store.s3.errors import THROTTLED_CODES, is_about_credentials
+from aios3sync.store.s3.refusals import name_option
+from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.metrics import RequestCounts
 
 __all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
 
@@ -93,7 +93,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "ListObjectVersions": Repeat(_READS),
 }
 """Every operation of S3 that is asked for. What is a failure that may pass is in
-:mod:`aios3sync.store.answers`: a code or a status that says so, or no whole answer in time."""
+:mod:`aios3sync.store.s3.errors`: a code or a status that says so, or no whole answer in time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,9 @@ from typing import Final
 import anyio
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import IntegrityError, StoreError
-from aios3sync.store.answers import ETAG_MISMATCH
-from aios3sync.store.deleting import delete_each, is_not_implemented
-from aios3sync.store.forwarding import ForwardingStore
+from aios3sync.store.deletes import delete_each, is_not_implemented
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -27,6 +25,8 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.s3.errors import ETAG_MISMATCH
+from aios3sync.store.wrappers.base import ForwardingStore
 
 __all__ = ("LearningStore",)
 

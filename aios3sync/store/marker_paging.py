@@ -15,9 +15,9 @@ from operator import lt
 from typing import Final
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.endpoint_profile import EndpointProfile
 from aios3sync.errors import ListingError, StoreError
-from aios3sync.store.deleting import is_not_implemented
+from aios3sync.store.deletes import is_not_implemented
+from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ListPage
 
 __all__ = ("NO_TOKEN", "NO_WAY_ON", "Marker", "MarkerPaging", "NoTokenError", "marker_after")

@@ -12,14 +12,14 @@ from anyio import to_thread
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
-from aios3sync.store.answers import one_line, subject
 from aios3sync.store.boto.credentials import renewable_of
-from aios3sync.store.boto.failures import map_errors
+from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.confidential import keep_secret
-from aios3sync.store.wire.address import Address, WireUnavailableError, learn_address
+from aios3sync.store.s3.errors import one_line, subject
+from aios3sync.store.wire.boto_config import Address, WireUnavailableError, learn_address
 from aios3sync.store.wire.client import Internals, internals_of, refuse_customised
-from aios3sync.store.wire.heads import HeadWriter
 from aios3sync.store.wire.pool import Limits, Origin, Pool
+from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
 from aios3sync.store.wire.trust import Trust
 

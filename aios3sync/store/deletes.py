@@ -15,8 +15,8 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.answers import ErrorAnswer, error_from
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.store.s3.errors import ErrorAnswer, error_from
 
 __all__ = ("delete_each", "deleted_alone", "is_not_implemented", "of_keys_asked_for")
 

@@ -1,0 +1,1 @@
+"""What the S3 API says, shared by both transports; pure."""

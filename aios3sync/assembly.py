@@ -49,8 +49,8 @@ from aios3sync.manifest.files import (
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
-from aios3sync.parcels import CourierOpener
 from aios3sync.pipeline import Pipeline
+from aios3sync.processes.protocol import CourierOpener
 from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Run, Stop, StoreOpener

@@ -14,7 +14,7 @@ from aios3sync.core.etag import META_MD5, META_MTIME
 from aios3sync.headers import HeaderPlan
 from aios3sync.local.digest import is_settled
 from aios3sync.outcomes import Uploaded
-from aios3sync.parcels import LARGEST, Courier, Parcel, Receipt
+from aios3sync.processes.protocol import LARGEST, Courier, Parcel, Receipt
 from aios3sync.run import Run
 
 __all__ = ("Dispatch",)

@@ -36,7 +36,7 @@ from aios3sync.local.digest import ChangedError
 from aios3sync.local.read import Place, place_of
 from aios3sync.options import SyncOptions
 from aios3sync.outcomes import Fault
-from aios3sync.parcels import CourierOpener
+from aios3sync.processes.protocol import CourierOpener
 from aios3sync.recording import Recorder, unforeseen
 from aios3sync.refusals import Refusals
 from aios3sync.store.body_progress import SendWindow, Unlimited

@@ -18,7 +18,7 @@ from anyio import to_thread
 
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
-from aios3sync.parcels import Courier, CourierOpener
+from aios3sync.processes.protocol import Courier, CourierOpener
 from aios3sync.run import StoreOpener
 from aios3sync.store.access import Access
 from aios3sync.store.confidential import keep_secret
@@ -157,9 +157,9 @@ class Stores:
             return None
 
         async def open_couriers() -> Courier | None:
-            await load("aios3sync.courier.couriers", "aios3sync.store.wire.store")
-            from aios3sync.courier.couriers import Couriers
-            from aios3sync.courier.link import can_spawn
+            await load("aios3sync.processes.pool", "aios3sync.store.wire.store")
+            from aios3sync.processes.pool import Couriers
+            from aios3sync.processes.worker import can_spawn
             from aios3sync.store.wire.store import WireStore
 
             store = await self._inner(bucket)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from aios3sync.core.etag import META_MTIME
-from aios3sync.courier.couriers import Couriers
-from aios3sync.parcels import Parcel, Receipt
+from aios3sync.processes.pool import Couriers
+from aios3sync.processes.protocol import Parcel, Receipt
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wrappers.limit import Limiter
 from aios3sync.store.wrappers.metrics import RequestCounts

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.courier.lines import Stored, status_of, stored
+from aios3sync.processes.connection import Stored, status_of, stored
 
 PLAIN = (b"HTTP/1.1 200 OK", b'ETag: "abc"', b"Content-Length: 0")
 

@@ -15,7 +15,7 @@ from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
-from aios3sync.parcels import CourierOpener
+from aios3sync.processes.protocol import CourierOpener
 from aios3sync.report import SyncReport
 from aios3sync.run import Inspect, Stop
 from aios3sync.store.body_progress import SendWindow, Unlimited

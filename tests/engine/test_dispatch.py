@@ -13,7 +13,7 @@ import pytest
 
 from aios3sync.events import ObjectUploaded
 from aios3sync.local.read import path_of
-from aios3sync.parcels import LARGEST, Delivered, Parcel, Receipt
+from aios3sync.processes.protocol import LARGEST, Delivered, Parcel, Receipt
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.testing.faulty import unavailable

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import aios3sync
-from aios3sync.courier.couriers import Couriers
-from aios3sync.courier.link import Link
+from aios3sync.processes.pool import Couriers
+from aios3sync.processes.worker import Link
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place
 

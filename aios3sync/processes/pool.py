@@ -9,8 +9,7 @@ from typing import Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.courier.link import Link
-from aios3sync.courier.messages import (
+from aios3sync.processes.messages import (
     KIND,
     OTHER_CHARSET,
     RECALLED,
@@ -22,7 +21,8 @@ from aios3sync.courier.messages import (
     Told,
     Undone,
 )
-from aios3sync.parcels import Delivered, Parcel, Receipt
+from aios3sync.processes.protocol import Delivered, Parcel, Receipt
+from aios3sync.processes.worker import Link
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
 from aios3sync.store.wire.headers import InvalidRequestError
@@ -70,7 +70,7 @@ class Couriers:
     def kind(
         self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
     ) -> int | None:
-        """See :meth:`~aios3sync.parcels.Courier.kind`."""
+        """See :meth:`~aios3sync.processes.protocol.Courier.kind`."""
         if options.checksum or options.if_match or options.if_none_match:
             return None
         try:
@@ -89,7 +89,7 @@ class Couriers:
         return number
 
     async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
-        """See :meth:`~aios3sync.parcels.Courier.deliver`."""
+        """See :meth:`~aios3sync.processes.protocol.Courier.deliver`."""
         everything = [*range(len(parcels))]
         route = await self._store.route("PutObject")
         if route is not self._route:
@@ -114,7 +114,7 @@ class Couriers:
         return back
 
     def recall(self) -> None:
-        """See :meth:`~aios3sync.parcels.Courier.recall`."""
+        """See :meth:`~aios3sync.processes.protocol.Courier.recall`."""
         for link in self._links:
             link.recall()
 

@@ -18,9 +18,10 @@ from typing import Any, Final, NamedTuple
 
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
-from aios3sync.courier.frames import receive, send
-from aios3sync.courier.lines import Line, LostError, connect, status_of, stored
-from aios3sync.courier.messages import (
+from aios3sync.local.read import read_same
+from aios3sync.processes.connection import Line, LostError, connect, status_of, stored
+from aios3sync.processes.frames import receive, send
+from aios3sync.processes.messages import (
     KIND,
     OTHER_CHARSET,
     RECALL,
@@ -33,8 +34,7 @@ from aios3sync.courier.messages import (
     Told,
     Undone,
 )
-from aios3sync.local.read import read_same
-from aios3sync.parcels import Parcel
+from aios3sync.processes.protocol import Parcel
 from aios3sync.store.wire.headers import Shape
 from aios3sync.store.wire.requests import MAX_XML, Request, object_path
 from aios3sync.store.wire.signing import HeadWriter

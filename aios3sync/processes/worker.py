@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from aios3sync.courier import frames
-from aios3sync.courier.messages import PARCELS, RECALL, Told, Undone
 from aios3sync.errors import ThrottledError
-from aios3sync.parcels import Parcel
+from aios3sync.processes import frames
+from aios3sync.processes.messages import PARCELS, RECALL, Told, Undone
+from aios3sync.processes.protocol import Parcel
 from aios3sync.store.wrappers.limit import Limiter
 
 __all__ = ("Link", "Settle", "can_spawn")
@@ -25,7 +25,7 @@ Settle = Callable[[int, Told | Undone], None]
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from aios3sync.courier.program import main; main()"
+    "import sys; sys.path.append(sys.argv[1]); from aios3sync.processes.main import main; main()"
 )
 _PACKAGE: Final = str(Path(__file__).parents[2])
 _ENDS_IN: Final = 1.0

@@ -16,24 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from aios3sync.assembly import Request, located, manifest_path, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.run import Stop
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.limit import ByteBudget
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
-from aios3sync.verification import VerifyReport, run_verify
+from aios3sync.sync.run import Stop
+from aios3sync.sync.setup import Request, located, manifest_path, run_sync
+from aios3sync.sync.verify import VerifyReport, run_verify
 
 if TYPE_CHECKING:
     import aioboto3
 
-    from aios3sync.explanation import Explanation
     from aios3sync.index.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.objects import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.refreshing import Refreshes
     from aios3sync.stats.sharing import SharedAnswers
     from aios3sync.store.queue import Queue
+    from aios3sync.sync.explain import Explanation
 
 __all__ = ("Session", "connect")
 
@@ -310,7 +310,7 @@ class Session:
         """
         self._stores.access.check()
         # Loaded here: an explanation is asked for by a person, a sync must start quickly.
-        from aios3sync.explanation import run_explain
+        from aios3sync.sync.explain import run_explain
 
         request = await self._request(source, target, SyncOptions.of(options, changes), discard)
         return await run_explain(request, key)

@@ -19,7 +19,6 @@ from anyio import to_thread
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Courier, CourierOpener
-from aios3sync.run import StoreOpener
 from aios3sync.store.access import Access
 from aios3sync.store.confidential import keep_secret
 from aios3sync.store.endpoint_profile import EndpointProfile
@@ -31,6 +30,7 @@ from aios3sync.store.wrappers.limit import Limiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry import RetryBudget
 from aios3sync.store.wrappers.stack import stack
+from aios3sync.sync.run import StoreOpener
 
 if TYPE_CHECKING:
     from aios3sync.store.wire.transport import WireLane

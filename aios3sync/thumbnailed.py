@@ -8,13 +8,13 @@ from dataclasses import replace
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import Request, pending_path, run_sync, single_error
-from aios3sync.callbacks import Callbacks
 from aios3sync.index.images import require_pillow
 from aios3sync.index.rows import Change
 from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
+from aios3sync.sync.callbacks import Callbacks
+from aios3sync.sync.setup import Request, pending_path, run_sync, single_error
 
 __all__ = ("sync_with_thumbnails",)
 

@@ -24,7 +24,7 @@ from aios3sync.errors import AioS3SyncError, UsageError
 
 if TYPE_CHECKING:
     from aios3sync.index.catalog import Catalog, DatasetEntry, ModelEntry
-    from aios3sync.run import Stop
+    from aios3sync.sync.run import Stop
 
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
 
@@ -164,7 +164,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     _take_settings_of_the_original()
     connection = connect_options(values)
     from aios3sync.cli.execution import execute
-    from aios3sync.run import Stop
+    from aios3sync.sync.run import Stop
 
     stop = Stop()
     plain = Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)

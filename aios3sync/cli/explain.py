@@ -25,7 +25,7 @@ from aios3sync.cli.summary import Conclusion
 from aios3sync.cli.views import choose_view
 
 if TYPE_CHECKING:
-    from aios3sync.explanation import Explanation
+    from aios3sync.sync.explain import Explanation
 
 __all__ = ("conclude_explanation", "explain_command")
 
@@ -47,8 +47,8 @@ def explain_command(ctx: click.Context, /, source: str, target: str, key: str, *
     """Tell what a sync with the same options would do with KEY, and why."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     from aios3sync.cli.execution import execute
-    from aios3sync.run import Stop
     from aios3sync.session import connect
+    from aios3sync.sync.run import Stop
 
     stop = Stop()
     view = choose_view("explain", told, conclude_explanation, lambda: stop.request(13))

@@ -36,8 +36,8 @@ from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
     from aios3sync.index.objects import ObjectIndex
-    from aios3sync.run import Stop
     from aios3sync.session import Session
+    from aios3sync.sync.run import Stop
 
 __all__ = ("index_command", "index_options", "run_index")
 
@@ -293,7 +293,7 @@ def run_index(
     if not values["name"]:
         raise UsageError("--name: an index needs a name")
     from aios3sync.cli.execution import execute
-    from aios3sync.run import Stop
+    from aios3sync.sync.run import Stop
 
     stop = Stop()
     view = choose_view(

@@ -17,7 +17,7 @@ from aios3sync.cli.summary import Conclusion
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.events import Warned
 from aios3sync.index.followed import FollowOptions, FollowReport
-from aios3sync.run import Stop
+from aios3sync.sync.run import Stop
 
 __all__ = ("follow_index",)
 

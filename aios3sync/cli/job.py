@@ -38,8 +38,8 @@ def job_command(verbose: int) -> int:
     """
     from aios3sync.cli.execution import execute
     from aios3sync.cli.job_document import read_job
-    from aios3sync.run import Stop
     from aios3sync.session import connect
+    from aios3sync.sync.run import Stop
 
     stop = Stop()
     out, _ = standard_lines(partial(stop.request, 13))

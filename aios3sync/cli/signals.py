@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from aios3sync.run import Stop
+from aios3sync.sync.run import Stop
 
 __all__ = ("exit_code_of_signal", "stopped_by_signals")
 

@@ -20,10 +20,10 @@ from aios3sync.cli.views import View, choose_view
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.run import Stop
     from aios3sync.session import Session
     from aios3sync.stats.cache import CacheEntry
     from aios3sync.stats.numbers import BucketStats
+    from aios3sync.sync.run import Stop
 
 __all__ = ("conclude_stats", "stats_command", "stats_options")
 
@@ -72,7 +72,7 @@ def stats_command(target: str, **values: Any) -> int:
     """
     told, connection, options = output(values), connect_options(values), stats_options(values)
     from aios3sync.cli.execution import execute
-    from aios3sync.run import Stop
+    from aios3sync.sync.run import Stop
 
     stop = Stop()
     work, conclude = _work(target, values["cache"], values["index"], options)

@@ -10,7 +10,7 @@ from aios3sync.cli.printing import count, duration, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
-    from aios3sync.verification import VerifyReport
+    from aios3sync.sync.verify import VerifyReport
 
 __all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "repeated_text")
 

@@ -14,7 +14,7 @@ __all__ = ("FollowOptions", "FollowReport", "Stopping")
 
 
 class Stopping(Protocol):
-    """What tells that work is to end, such as :class:`~aios3sync.run.Stop`."""
+    """What tells that work is to end, such as :class:`~aios3sync.sync.run.Stop`."""
 
     async def wait(self) -> None:
         """Wait until it is."""

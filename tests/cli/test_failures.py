@@ -151,7 +151,7 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
 def test_what_nobody_foresaw_of_one_file_is_its_failure_and_vv_shows_where(
     cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
 ) -> None:
-    from aios3sync import uploads
+    from aios3sync.sync.transfers import uploads
 
     real = uploads.small_file  # type: ignore[attr-defined]
 

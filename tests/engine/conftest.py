@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from aios3sync.assembly import Request, run_sync
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
 from aios3sync.processes.protocol import CourierOpener
 from aios3sync.report import SyncReport
-from aios3sync.run import Inspect, Stop
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
@@ -25,6 +23,8 @@ from aios3sync.store.wrappers.learn import LearningStore
 from aios3sync.store.wrappers.limit import ByteBudget
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
+from aios3sync.sync.run import Inspect, Stop
+from aios3sync.sync.setup import Request, run_sync
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from aios3sync.run import Buffers
 from aios3sync.store.protocol import Body, PutOptions, PutResult
+from aios3sync.sync.run import Buffers
 from tests.engine.conftest import MIB, Bench
 
 

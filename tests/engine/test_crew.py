@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync import uploads
 from aios3sync.local import read as smallfiles
 from aios3sync.store.protocol import PutOptions, PutResult
+from aios3sync.sync.transfers import uploads
 from tests.engine.conftest import Bench
 
 pytestmark = pytest.mark.usefixtures("settle")

@@ -234,7 +234,7 @@ async def test_P3_the_same_tree_on_another_device_is_no_swap(
 
 
 def on_another_device(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    from aios3sync import assembly
+    from aios3sync.sync import setup as assembly
 
     real = check_root
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("settle", "at_once")
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Couriers are worth it from the first file on."""
-    monkeypatch.setattr("aios3sync.dispatch._WORTH", 0)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 0)
 
 
 @dataclass
@@ -143,8 +143,8 @@ async def test_nothing_goes_by_courier_where_etags_prove_nothing(
 async def test_encryption_that_is_learnt_has_couriers_write_the_md5(
     bench: Bench, courier: PretendCourier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.uploads._CHUNK_FILES", 10)
-    monkeypatch.setattr("aios3sync.uploads._READERS", 1)
+    monkeypatch.setattr("aios3sync.sync.transfers.uploads._CHUNK_FILES", 10)
+    monkeypatch.setattr("aios3sync.sync.transfers.uploads._READERS", 1)
     courier.encryption = "aws:kms"
     bench.tree({f"f{n:02}": str(n) for n in range(40)})
     assert (await bench.sync()).uploaded == 40
@@ -181,7 +181,7 @@ async def test_what_is_not_looked_at_goes_by_courier_beside_images(
 async def test_a_few_files_are_not_worth_a_process(
     bench: Bench, courier: PretendCourier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.dispatch._WORTH", 20)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 20)
     bench.tree({f"f{n:02}": str(n) for n in range(20)})
     assert (await bench.sync()).uploaded == 20
     assert courier.delivered == []

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from aios3sync.assembly import Request
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import ObjectUpdated
-from aios3sync.explanation import run_explain
-from aios3sync.headers import HeaderPlan
 from aios3sync.options import SyncOptions
-from aios3sync.run import Stop
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.limit import ByteBudget
 from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.sync.explain import run_explain
+from aios3sync.sync.run import Stop
+from aios3sync.sync.setup import Request
+from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench

@@ -195,7 +195,7 @@ async def test_a_part_of_another_tree_does_not_take_the_place_of_the_recorded_on
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device is judged by a run that sees the whole."""
-    from aios3sync import assembly
+    from aios3sync.sync import setup as assembly
 
     bench.tree({f"a/{number}": "x" for number in range(20)})
     await bench.sync()

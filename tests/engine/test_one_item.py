@@ -75,8 +75,8 @@ async def test_an_abort_that_raises_does_not_hide_what_failed_first(bench: Bench
     ("place", "applies"),
     [
         ("aios3sync.local.read._read_whole", lambda path, room: path.endswith("/b")),
-        ("aios3sync.uploads.small_file", lambda path, key, answer: key == "b"),
-        ("aios3sync.uploads.compress", lambda body: body == b"bad"),
+        ("aios3sync.sync.transfers.uploads.small_file", lambda path, key, answer: key == "b"),
+        ("aios3sync.sync.transfers.uploads.compress", lambda body: body == b"bad"),
     ],
 )
 async def test_what_the_reading_of_one_file_raises_is_that_files_failure(
@@ -109,7 +109,7 @@ async def test_what_a_comparison_raises_is_that_files_failure(
     def is_b(*args: Any) -> bool:
         return any(arg == "b" or getattr(getattr(arg, "source", None), "key", "") == "b" for arg in args)
 
-    break_of(monkeypatch, f"aios3sync.comparing.{place}", is_b, RuntimeError("?"))
+    break_of(monkeypatch, f"aios3sync.sync.compare.{place}", is_b, RuntimeError("?"))
     report = await bench.sync()
     assert (report.touched, report.failed, report.exit_code) == (2, 1, 3)
 
@@ -132,7 +132,7 @@ async def test_a_key_that_cannot_be_decided_is_a_failure_and_its_object_stays(
     (bench.root / "b").unlink()
     break_of(
         monkeypatch,
-        "aios3sync.detector.decide",
+        "aios3sync.sync.detector.decide",
         lambda s, r, t, p: r is not None and r.key == "b",
         KeyError(),
     )
@@ -249,7 +249,7 @@ async def test_the_error_of_a_callback_comes_out_before_that_of_the_run(bench: B
 async def test_what_a_preview_raises_is_that_files_failure(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aios3sync.headers import HeaderPlan
+    from aios3sync.sync.transfers.headers import HeaderPlan
 
     real = HeaderPlan.for_upload
 

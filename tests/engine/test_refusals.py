@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aios3sync.errors import AccessDeniedError, StoreError
-from aios3sync.refusals import REFUSED_AFTER
+from aios3sync.sync.refusals import REFUSED_AFTER
 from tests.engine.conftest import MIB, Bench
 
 pytestmark = pytest.mark.usefixtures("settle")

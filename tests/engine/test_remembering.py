@@ -14,16 +14,9 @@ import pytest
 from anyio import to_thread
 from blockbuster import BlockBuster
 
-from aios3sync import (
-    BucketNotFoundError,
-    ManifestError,
-    ObjectNotFoundError,
-    PreconditionFailedError,
-    multipart,
-)
+from aios3sync import BucketNotFoundError, ManifestError, ObjectNotFoundError, PreconditionFailedError
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
-from aios3sync.detector import Detector
 from aios3sync.events import Event, ObjectDeleted, ObjectUploaded
 from aios3sync.local import read as smallfiles
 from aios3sync.manifest.files import default_path, open_manifest
@@ -31,6 +24,8 @@ from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.outcomes import Deleted, Uploaded
 from aios3sync.store.protocol import DeleteError, PutResult
+from aios3sync.sync.detector import Detector
+from aios3sync.sync.transfers import multipart
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench, same_size_change
 
@@ -254,7 +249,7 @@ async def test_P8_what_changed_while_it_was_sent_is_uncertain_so_the_next_run_li
 async def test_the_listing_is_as_old_as_its_beginning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is written behind a listing that takes hours is younger than what it tells."""
     clock = [1_000_000.0]
-    monkeypatch.setattr("aios3sync.pipeline.time", SimpleNamespace(time=lambda: clock[0]))
+    monkeypatch.setattr("aios3sync.sync.pipeline.time", SimpleNamespace(time=lambda: clock[0]))
     real = bench.memory.list_page
 
     async def slow(*args: Any, **more: Any) -> Any:

@@ -9,16 +9,16 @@ from hashlib import md5
 
 import pytest
 
-from aios3sync.assembly import Request
 from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.limit import ByteBudget
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.sync.setup import Request
+from aios3sync.sync.verify import VerifyReport, run_verify
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
-from aios3sync.verification import VerifyReport, run_verify
 from tests.engine.conftest import MIB, Bench
 
 pytestmark = pytest.mark.usefixtures("settle")

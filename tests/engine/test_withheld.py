@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from aios3sync import detector
 from aios3sync.listing.spool import Spool
 from aios3sync.outcomes import Outcome
-from aios3sync.recording import Recorder
 from aios3sync.store.protocol import StoreCapabilities
+from aios3sync.sync import detector
+from aios3sync.sync.recorder import Recorder
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import Bench
 
@@ -150,7 +150,7 @@ async def test_P9_a_file_that_vanished_in_a_comparison_is_not_decided_again(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was there when the run began: that it is gone is the next run's affair."""
-    from aios3sync import uploads
+    from aios3sync.sync.transfers import uploads
 
     bench.tree({"a": "1", "b": "2", "z": "3"})
     await bench.sync()

@@ -32,11 +32,11 @@ from aios3sync.index import following
 from aios3sync.index.following import Follower, FollowOptions, FollowReport
 from aios3sync.index.rows import Applied, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.options import ConnectOptions
-from aios3sync.run import Stop
 from aios3sync.session import connect
 from aios3sync.store.boto.queue import SqsQueue, open_queue
 from aios3sync.store.protocol import HeadResult
 from aios3sync.store.queue import QueuedMessage
+from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import throttled, unavailable
 
 if TYPE_CHECKING:

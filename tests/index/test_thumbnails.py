@@ -26,9 +26,9 @@ from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, U
 from aios3sync.index.scaling import ChangedError, UnscalableError, scaled
 from aios3sync.index.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.outcomes import Adopted, Deleted, Kept, Uploaded
-from aios3sync.run import Stop
 from aios3sync.session import connect
 from aios3sync.store.protocol import DeleteError, PutOptions
+from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 

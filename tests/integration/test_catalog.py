@@ -25,7 +25,7 @@ from aios3sync.index.catalog import (
 )
 from aios3sync.index.catalog.entries import Entry
 from aios3sync.report import CatalogResult
-from aios3sync.run import Stop
+from aios3sync.sync.run import Stop
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ TREE = {f"d{n % 7}/ü {n:03} +%&.txt": f"body {n}" for n in range(700)}
 
 
 async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.dispatch._WORTH", 128)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     delivered = []
     arrived = Couriers._arrived
@@ -43,7 +43,7 @@ async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch
 async def test_a_courier_that_is_killed_loses_nothing(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.dispatch._WORTH", 128)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     killed: list[int] = []
     settle = Link._settle_all

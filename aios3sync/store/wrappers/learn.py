@@ -73,7 +73,7 @@ class LearningStore(ForwardingStore):
         """Store a part. A part cannot be looked at: a contradiction is passed on in the result.
 
         Where no part had an ETag that is its MD5, the caller settles it with the finished object; see
-        :mod:`aios3sync.multipart`.
+        :mod:`aios3sync.sync.transfers.multipart`.
         """
         try:
             result = await self.inner.put_part(key, upload_id, number, body, options, md5=md5)

@@ -35,12 +35,12 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
 from aios3sync.errors import ThrottledError
-from aios3sync.store.budget import ByteBudget
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, PutOptions, PutResult
 from aios3sync.store.s3.errors import THROTTLED_CODES
 from aios3sync.store.wrappers.base import ForwardingStore, Request
 from aios3sync.store.wrappers.cubic_rate import Pace
 from aios3sync.store.wrappers.hill_climb import Climb
+from aios3sync.sync.transfers.memory import ByteBudget
 
 __all__ = ("ByteBudget", "Limiter", "LimitingStore")
 

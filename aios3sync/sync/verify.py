@@ -17,13 +17,6 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.assembly import (
-    Request,
-    make_filters,
-    report_endpoint,
-    single_error,
-    useless_rules,
-)
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
@@ -39,6 +32,13 @@ from aios3sync.local.read import place_of
 from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.sync.setup import (
+    Request,
+    make_filters,
+    report_endpoint,
+    single_error,
+    useless_rules,
+)
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 

@@ -19,12 +19,10 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.callbacks import Callbacks
 from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules
 from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
-from aios3sync.errorfile import ErrorFile
 from aios3sync.errors import (
     AioS3SyncError,
     DamagedManifestError,
@@ -34,7 +32,6 @@ from aios3sync.errors import (
     UsageError,
 )
 from aios3sync.events import EndpointKnown, EventSink, OutcomeSink, Warned, discard
-from aios3sync.headers import HeaderPlan
 from aios3sync.local.read import Place, place_of
 from aios3sync.local.walk import check_root, shown
 from aios3sync.manifest.files import (
@@ -49,15 +46,18 @@ from aios3sync.manifest.files import (
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
-from aios3sync.pipeline import Pipeline
 from aios3sync.processes.protocol import CourierOpener
-from aios3sync.recording import Recorder
 from aios3sync.report import SyncReport
-from aios3sync.run import Inspect, Run, Stop, StoreOpener
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, PutOptions
-from aios3sync.tally import Tally
+from aios3sync.sync.callbacks import Callbacks
+from aios3sync.sync.errorfile import ErrorFile
+from aios3sync.sync.pipeline import Pipeline
+from aios3sync.sync.recorder import Recorder
+from aios3sync.sync.run import Inspect, Run, Stop, StoreOpener
+from aios3sync.sync.tally import Tally
+from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = (
     "NAMED_FILES",

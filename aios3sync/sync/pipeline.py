@@ -19,25 +19,25 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
-from aios3sync.agreement import Agreement, Step
-from aios3sync.comparing import compare_worker
 from aios3sync.core.actions import CompareDigest, UpdateHeaders, Upload
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
-from aios3sync.deletes import DeleteStage
-from aios3sync.detector import Detector, ListingNeededError
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
-from aios3sync.headers import HeaderPlan
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target
 from aios3sync.listing.spool import Spool
 from aios3sync.local.walk import ScanBatch, Walk
 from aios3sync.manifest.protocol import Manifest, ManifestState
-from aios3sync.run import Run
-from aios3sync.updating import preview_updates, update_stage
-from aios3sync.uploads import preview_stage, upload_stage
+from aios3sync.sync.compare import compare_worker
+from aios3sync.sync.deletes import DeleteStage
+from aios3sync.sync.detector import Detector, ListingNeededError
+from aios3sync.sync.manifest_diff import Agreement, Step
+from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
+from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
 
 __all__ = ("Pipeline",)
 

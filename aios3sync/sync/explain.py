@@ -16,7 +16,6 @@ from typing import Any
 
 from anyio import to_thread
 
-from aios3sync.assembly import Request, make_filters, make_policy, manifest_path, must_list, scope_of
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.content import is_gzip
 from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
@@ -32,13 +31,14 @@ from aios3sync.core.etag import (
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
-from aios3sync.headers import HeaderPlan
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of, in_thread
 from aios3sync.local.read import Place, place_of
 from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
+from aios3sync.sync.setup import Request, make_filters, make_policy, manifest_path, must_list, scope_of
+from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("Explanation", "run_explain")
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from anyio.abc import ObjectSendStream
 
 from aios3sync import events
-from aios3sync.agreement import Step
 from aios3sync.core.actions import (
     Action,
     CompareDigest,
@@ -33,7 +32,8 @@ from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.listing.spool import HeldAction, Spool
 from aios3sync.local.walk import Problem, ScanBatch, shown
 from aios3sync.report import Failure
-from aios3sync.run import Run
+from aios3sync.sync.manifest_diff import Step
+from aios3sync.sync.run import Run
 
 __all__ = ("Detector", "ListingNeededError", "Unknowns")
 

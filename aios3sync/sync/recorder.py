@@ -15,7 +15,6 @@ from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.errorfile import ErrorFile
 from aios3sync.errors import ManifestError
 from aios3sync.events import EventSink, OutcomeSink
 from aios3sync.manifest.protocol import Manifest, ManifestState
@@ -31,7 +30,8 @@ from aios3sync.outcomes import (
     Uploaded,
 )
 from aios3sync.report import Failure
-from aios3sync.tally import Tally
+from aios3sync.sync.errorfile import ErrorFile
+from aios3sync.sync.tally import Tally
 
 __all__ = ("Recorder", "unforeseen")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aios3sync import events
-from aios3sync.run import Run
 from aios3sync.store.body_progress import watched
+from aios3sync.sync.run import Run
 
 __all__ = ("Transfer",)
 

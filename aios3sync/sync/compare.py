@@ -25,8 +25,8 @@ from aios3sync.core.etag import (
 from aios3sync.errors import StoreError
 from aios3sync.local.digest import FileDigest, digest_file, in_thread
 from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
-from aios3sync.run import Run
-from aios3sync.settling import settle_metadata
+from aios3sync.sync.etag_conflict import settle_metadata
+from aios3sync.sync.run import Run
 
 __all__ = ("compare_worker",)
 

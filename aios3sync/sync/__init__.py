@@ -1,0 +1,1 @@
+"""The sync engine: compares a source with a target, sends, deletes and records; services only subscribe to it."""

@@ -1,0 +1,1 @@
+"""How files are sent: small ones, large ones in parts, and what goes with them."""

@@ -238,11 +238,11 @@ class Session:
     async def _run(self, request: Request, index: ObjectIndex | None) -> SyncReport:
         run = run_sync
         if index is not None:
-            from aios3sync.index.images import image_size, is_image_name
+            from aios3sync.images.size import image_size, is_image_name
 
             request = replace(request, inspect=image_size, inspected=is_image_name)
         if request.options.thumbnails and not request.options.dry_run:
-            from aios3sync.thumbnailed import sync_with_thumbnails as run
+            from aios3sync.images.sync import sync_with_thumbnails as run
         return await (run(request) if index is None else index.run_fed(request, run))
 
     async def _run_registered(

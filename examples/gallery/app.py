@@ -26,10 +26,10 @@ from starlette.templating import Jinja2Templates
 import aios3sync
 from aios3sync.core.text import printable, size_text
 from aios3sync.errors import UsageError
-from aios3sync.index.images import is_image_name
+from aios3sync.images.size import is_image_name
+from aios3sync.images.thumbnails import THUMBNAIL_PREFIX
 from aios3sync.index.objects import ObjectIndex
 from aios3sync.index.rows import ObjectRow, Page, Totals
-from aios3sync.index.thumbnails import THUMBNAIL_PREFIX
 
 PER_PAGE = 24
 MOST_ROWS = 10_000  # that an index hands out at once

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from aios3sync.errors import UsageError
-from aios3sync.index.images import EXTENSIONS, image_size, is_image_name, require_pillow
+from aios3sync.images.size import EXTENSIONS, image_size, is_image_name, require_pillow
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpg": ("JPEG", {}),
@@ -159,10 +159,10 @@ def test_without_pillow_there_are_no_sizes_and_a_clear_error_for_who_asks() -> N
     program = """
 import sys
 sys.modules["PIL"] = None
-from aios3sync.index.images import image_size, require_pillow
+from aios3sync.images.size import image_size, require_pillow
 assert image_size("a.jpg", b"\\xff\\xd8\\xff\\xe0") is None
 from unittest.mock import patch
-with patch("aios3sync.index.images.find_spec", return_value=None):
+with patch("aios3sync.images.size.find_spec", return_value=None):
     try:
         require_pillow("--thumbnails")
     except ValueError as error:

@@ -20,11 +20,12 @@ from PIL import Image
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import UsageError
 from aios3sync.events import Finished, Warned
-from aios3sync.index import scaling, thumbnails
-from aios3sync.index.pending import PendingError, PendingThumbnails, Task, Todo
+from aios3sync.images import scale as scaling
+from aios3sync.images import thumbnails
+from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
+from aios3sync.images.scale import ChangedError, UnscalableError, scaled
+from aios3sync.images.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
-from aios3sync.index.scaling import ChangedError, UnscalableError, scaled
-from aios3sync.index.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.outcomes import Adopted, Deleted, Kept, Uploaded
 from aios3sync.session import connect
 from aios3sync.store.protocol import DeleteError, PutOptions
@@ -416,7 +417,7 @@ async def test_a_list_that_breaks_fails_nothing(world: World, monkeypatch: pytes
 async def test_an_image_that_breaks_the_scaling_is_left_out_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aios3sync.index import thumbnails
+    from aios3sync.images import thumbnails
 
     real = thumbnails.scaled  # type: ignore[attr-defined]
 
@@ -531,7 +532,7 @@ async def test_sizes_that_cannot_be(tmp_path: Path, side: int) -> None:
 
 
 async def test_without_pillow_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.index.images.find_spec", lambda _: None)
+    monkeypatch.setattr("aios3sync.images.size.find_spec", lambda _: None)
     async with connect() as s3:
         with pytest.raises(UsageError, match=r"pip install 'aios3sync\[images\]'"):
             await s3.sync(tmp_path, "s3://bucket", thumbnails=64)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync.index.images import require_pillow
+from aios3sync.images.size import require_pillow
+from aios3sync.images.thumbnails import ThumbnailPlan, making_thumbnails
 from aios3sync.index.rows import Change
-from aios3sync.index.thumbnails import ThumbnailPlan, making_thumbnails
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 from aios3sync.errors import AioS3SyncError
-from aios3sync.index.images import image_size, opened_image, orientation
+from aios3sync.images.size import image_size, opened_image, orientation
 from aios3sync.local.read import Place, open_place
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Sizes and thumbnails of images: a subscriber of the sync, no part of the index."""

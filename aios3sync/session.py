@@ -33,7 +33,7 @@ from aios3sync.sync.verify import VerifyReport, run_verify
 if TYPE_CHECKING:
     import aioboto3
 
-    from aios3sync.index.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
+    from aios3sync.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.objects import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
     from aios3sync.stats.cache import StatsCache
@@ -170,8 +170,8 @@ class Session:
 
     def _open_catalog(self, counts: RequestCounts, url: str, kind: str, **options: Any) -> Catalog:
         """A catalog that counts its requests where it is told to."""
-        from aios3sync.index.catalog import CatalogMetrics
-        from aios3sync.index.catalog.opening import open_catalog
+        from aios3sync.catalog import CatalogMetrics
+        from aios3sync.catalog.opening import open_catalog
 
         metrics = self.catalog_metrics = self.catalog_metrics or CatalogMetrics()
         opener = partial(self._stores.opener, counts=counts)
@@ -249,7 +249,7 @@ class Session:
         self, request: Request, index: ObjectIndex | None, wanted: DatasetEntry | ModelEntry | Registration
     ) -> SyncReport:
         """A run whose entry goes into a catalog."""
-        from aios3sync.index.catalog.registering import Registrar
+        from aios3sync.catalog.registration import Registrar
 
         counts, began = RequestCounts(), time.monotonic()
         registrar = Registrar(

@@ -23,7 +23,7 @@ from aios3sync.cli.views import Output, choose_view
 from aios3sync.errors import AioS3SyncError, UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.index.catalog import Catalog, DatasetEntry, ModelEntry
+    from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry
     from aios3sync.sync.run import Stop
 
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
@@ -183,7 +183,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
 
 def _take_settings_of_the_original() -> None:
     """Endpoint and credentials as HG-Localization is given them, where nothing else names any."""
-    from aios3sync.index.catalog.keys import setting
+    from aios3sync.catalog.layout import setting
 
     environ = os.environ
     pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")

@@ -11,7 +11,7 @@ from aios3sync.cli.printing import count, duration, printable
 from aios3sync.cli.summary import Conclusion
 
 if TYPE_CHECKING:
-    from aios3sync.index.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
+    from aios3sync.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
 
 __all__ = ("Answer", "change_answer", "listing_answer", "shown_answer")
 
@@ -123,7 +123,7 @@ def _is_guessed(entry: DatasetEntry | ModelEntry) -> bool:
 
 def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
     """A line for each entry; those of datasets have one column more."""
-    from aios3sync.index.catalog import DatasetEntry
+    from aios3sync.catalog import DatasetEntry
 
     rows = [
         (

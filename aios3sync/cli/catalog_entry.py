@@ -10,7 +10,7 @@ import click
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.index.catalog import DatasetEntry, ModelEntry, Registration
+    from aios3sync.catalog import DatasetEntry, ModelEntry, Registration
 
 __all__ = (
     "entry_of",
@@ -102,7 +102,7 @@ def _items(value: Any) -> list[Any]:
 
 
 def _registration(given: Mapping[str, Any], spelled: Mapping[str, str]) -> Registration:
-    from aios3sync.index.catalog import Registration
+    from aios3sync.catalog import Registration
 
     named = [name for name in ("dataset", "model") if name in given]
     if len(named) != 1:
@@ -146,7 +146,7 @@ def entry_of(
     Raises:
         UsageError: it cannot be one.
     """
-    from aios3sync.index.catalog import DatasetEntry, ModelEntry
+    from aios3sync.catalog import DatasetEntry, ModelEntry
 
     if kind == "models" and config is not None:
         raise UsageError(f"{spelled['config']}: models have none; leave it out")

@@ -24,7 +24,7 @@ from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.store.protocol import PutOptions
 
 if TYPE_CHECKING:
-    from aios3sync.index.catalog import Registration
+    from aios3sync.catalog import Registration
 
 __all__ = ("Job", "JobError", "read_job")
 

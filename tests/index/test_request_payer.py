@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aios3sync
-from aios3sync.index.catalog import DatasetEntry, Registration
+from aios3sync.catalog import DatasetEntry, Registration
 from aios3sync.testing.canned import CannedRequest, CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:

@@ -12,18 +12,12 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
+from aios3sync.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration
+from aios3sync.catalog import format as document
+from aios3sync.catalog import orphans as sweeping
+from aios3sync.catalog.entries import Entry
 from aios3sync.errors import UsageError
 from aios3sync.events import Event, Finished, PhaseBegan, Warned
-from aios3sync.index.catalog import (
-    Catalog,
-    CatalogChange,
-    DatasetEntry,
-    ModelEntry,
-    Registration,
-    document,
-    sweeping,
-)
-from aios3sync.index.catalog.entries import Entry
 from aios3sync.report import CatalogResult
 from aios3sync.sync.run import Stop
 
@@ -38,7 +32,7 @@ _PROGRAM = """
 import asyncio, os, sys
 import aios3sync
 import aios3sync.store.boto, aios3sync.store.wire
-from aios3sync.index.catalog import DatasetEntry
+from aios3sync.catalog import DatasetEntry
 
 async def add(number):
     async with aios3sync.connect() as session:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from aios3sync.catalog import Catalog, CatalogMetrics
+from aios3sync.catalog.catalog import Place
+from aios3sync.catalog.layout import KINDS, Layout
 from aios3sync.errors import AccessDeniedError
-from aios3sync.index.catalog import Catalog, CatalogMetrics
-from aios3sync.index.catalog.catalog import Place
-from aios3sync.index.catalog.keys import KINDS, Layout
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore

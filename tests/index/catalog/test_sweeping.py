@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import anyio
 import pytest
 
+from aios3sync.catalog import DatasetEntry
+from aios3sync.catalog import format as document
+from aios3sync.catalog import orphans as sweeping
 from aios3sync.errors import AccessDeniedError
-from aios3sync.index.catalog import DatasetEntry, document, sweeping
 from aios3sync.store.wrappers.base import ForwardingStore, Request
 from tests.index.catalog.test_writing import INDEX, Unconditional
 

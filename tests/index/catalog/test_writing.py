@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
+from aios3sync.catalog import DatasetEntry, ModelEntry
+from aios3sync.catalog import format as document
+from aios3sync.catalog import update as writing
 from aios3sync.errors import AccessDeniedError, PreconditionFailedError, StoreError, UsageError
-from aios3sync.index.catalog import DatasetEntry, ModelEntry, document, writing
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.faulty import unavailable

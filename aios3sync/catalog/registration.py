@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import anyio
 
+from aios3sync.catalog.catalog import Catalog
+from aios3sync.catalog.entries import Entry, Registration
+from aios3sync.catalog.layout import kind_of
+from aios3sync.catalog.update import CatalogChange
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink, PhaseBegan, Warned
-from aios3sync.index.catalog.catalog import Catalog
-from aios3sync.index.catalog.entries import Entry, Registration
-from aios3sync.index.catalog.keys import kind_of
-from aios3sync.index.catalog.writing import CatalogChange
 from aios3sync.report import CatalogResult, SyncReport
 
 __all__ = ("Registrar",)

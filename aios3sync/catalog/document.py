@@ -19,6 +19,10 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.catalog import format as document
+from aios3sync.catalog.format import CorruptError, Head, Shard, ShardRef
+from aios3sync.catalog.orphans import ASIDE, Leftovers, shard_key
+from aios3sync.catalog.parallel import in_parallel
 from aios3sync.errors import (
     AccessDeniedError,
     NotModifiedError,
@@ -26,10 +30,6 @@ from aios3sync.errors import (
     PreconditionFailedError,
     StoreError,
 )
-from aios3sync.index.catalog import document
-from aios3sync.index.catalog.document import CorruptError, Head, Shard, ShardRef
-from aios3sync.index.catalog.parallel import in_parallel
-from aios3sync.index.catalog.sweeping import ASIDE, Leftovers, shard_key
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 
 __all__ = ("Conditions", "Damaged", "Shelf", "Snapshot")

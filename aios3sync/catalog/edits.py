@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from aios3sync.index.catalog.entries import DatasetEntry, Entry
-from aios3sync.index.catalog.keys import Kind, Layout
-from aios3sync.index.catalog.writing import Apply
+from aios3sync.catalog.entries import DatasetEntry, Entry
+from aios3sync.catalog.layout import Kind, Layout
+from aios3sync.catalog.update import Apply
 
 __all__ = ("adding", "matching", "placed", "public_document", "rebuilt", "removing", "sharing_a_place")
 

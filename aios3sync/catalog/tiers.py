@@ -14,6 +14,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from aios3sync.catalog.document import Conditions, Damaged, Shelf, Snapshot
+from aios3sync.catalog.entries import Entry
+from aios3sync.catalog.layout import Kind, Layout
+from aios3sync.catalog.metrics import CatalogMetrics
+from aios3sync.catalog.scan import scan
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -22,11 +27,6 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.index.catalog.entries import Entry
-from aios3sync.index.catalog.keys import Kind, Layout
-from aios3sync.index.catalog.metrics import CatalogMetrics
-from aios3sync.index.catalog.scanning import scan
-from aios3sync.index.catalog.shelf import Conditions, Damaged, Shelf, Snapshot
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("CatalogListing", "OpenPublic", "PassedOver", "Tier", "Tiers", "reason_of")

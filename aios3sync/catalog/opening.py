@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 
+from aios3sync.catalog.catalog import Catalog, Place
+from aios3sync.catalog.layout import KINDS, Layout, setting
+from aios3sync.catalog.metrics import CatalogMetrics
+from aios3sync.catalog.tiers import OpenPublic
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
-from aios3sync.index.catalog.catalog import Catalog, Place
-from aios3sync.index.catalog.keys import KINDS, Layout, setting
-from aios3sync.index.catalog.metrics import CatalogMetrics
-from aios3sync.index.catalog.tiers import OpenPublic
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("open_catalog",)

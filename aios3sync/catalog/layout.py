@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aios3sync.catalog.entries import DatasetEntry, Entry, ModelEntry, read_entry
 from aios3sync.errors import UsageError
-from aios3sync.index.catalog.entries import DatasetEntry, Entry, ModelEntry, read_entry
 
 __all__ = ("DATASETS", "KINDS", "MODELS", "SEPARATOR", "Kind", "Layout", "kind_of", "setting")
 
@@ -43,7 +43,7 @@ class Kind:
     markers: frozenset[str]
 
     def read(self, document: Any) -> Entry | None:
-        """See :func:`~aios3sync.index.catalog.entries.read_entry`."""
+        """See :func:`~aios3sync.catalog.entries.read_entry`."""
         return read_entry(self.entry, document)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from aios3sync.index.catalog.entries import DatasetEntry, Entry
+from aios3sync.catalog.entries import DatasetEntry, Entry
 
 __all__ = ("is_full_model", "with_facts")
 

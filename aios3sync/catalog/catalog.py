@@ -17,8 +17,9 @@ from typing import Final
 
 import anyio
 
-from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
-from aios3sync.index.catalog.changes import (
+from aios3sync.catalog.derived import with_facts
+from aios3sync.catalog.document import Conditions, Damaged, Shelf
+from aios3sync.catalog.edits import (
     adding,
     matching,
     placed,
@@ -27,14 +28,13 @@ from aios3sync.index.catalog.changes import (
     removing,
     sharing_a_place,
 )
-from aios3sync.index.catalog.derived import with_facts
-from aios3sync.index.catalog.entries import DatasetEntry, Entry
-from aios3sync.index.catalog.keys import Kind, Layout
-from aios3sync.index.catalog.metrics import CatalogMetrics
-from aios3sync.index.catalog.scanning import entries_at, look_into, scan
-from aios3sync.index.catalog.shelf import Conditions, Damaged, Shelf
-from aios3sync.index.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
-from aios3sync.index.catalog.writing import Apply, CatalogChange, CopyResult, Written, change
+from aios3sync.catalog.entries import DatasetEntry, Entry
+from aios3sync.catalog.layout import Kind, Layout
+from aios3sync.catalog.metrics import CatalogMetrics
+from aios3sync.catalog.scan import entries_at, look_into, scan
+from aios3sync.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
+from aios3sync.catalog.update import Apply, CatalogChange, CopyResult, Written, change
+from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("Catalog", "OpenStore", "Place")
@@ -214,7 +214,7 @@ class Catalog:
 
         Entries whose files are there keep their ids and their other fields; those whose files are gone are
         dropped; what is found beside them is added. Ids that only a folder's name tells are guesses. Shards
-        that a writer left behind are deleted, see :mod:`aios3sync.index.catalog.sweeping`.
+        that a writer left behind are deleted, see :mod:`aios3sync.catalog.orphans`.
 
         Raises:
             StoreError: the bucket could not be listed, or the index not be written.

@@ -16,11 +16,11 @@
     metrics     what was answered how, for people and for Prometheus
 """
 
-from aios3sync.index.catalog.catalog import Catalog
-from aios3sync.index.catalog.entries import DatasetEntry, ModelEntry, Registration
-from aios3sync.index.catalog.metrics import CatalogCollector, CatalogMetrics
-from aios3sync.index.catalog.tiers import CatalogListing, PassedOver
-from aios3sync.index.catalog.writing import CatalogChange, CopyResult
+from aios3sync.catalog.catalog import Catalog
+from aios3sync.catalog.entries import DatasetEntry, ModelEntry, Registration
+from aios3sync.catalog.metrics import CatalogCollector, CatalogMetrics
+from aios3sync.catalog.tiers import CatalogListing, PassedOver
+from aios3sync.catalog.update import CatalogChange, CopyResult
 
 __all__ = (
     "Catalog",

@@ -17,9 +17,9 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.catalog.document import Damaged, Shelf, Snapshot
+from aios3sync.catalog.metrics import CatalogMetrics
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
-from aios3sync.index.catalog.metrics import CatalogMetrics
-from aios3sync.index.catalog.shelf import Damaged, Shelf, Snapshot
 
 __all__ = ("Apply", "CatalogChange", "CopyResult", "Start", "Written", "change")
 

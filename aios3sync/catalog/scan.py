@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from aios3sync.index.catalog.derived import with_facts
-from aios3sync.index.catalog.entries import Entry
-from aios3sync.index.catalog.keys import MODELS, Kind, Layout
-from aios3sync.index.catalog.parallel import in_parallel
+from aios3sync.catalog.derived import with_facts
+from aios3sync.catalog.entries import Entry
+from aios3sync.catalog.layout import MODELS, Kind, Layout
+from aios3sync.catalog.parallel import in_parallel
 from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     import aioboto3
 
     from aios3sync.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
-    from aios3sync.index.objects import ObjectIndex
+    from aios3sync.index.follow.queue import Queue
+    from aios3sync.index.object_index import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.numbers import BucketStats
     from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.refreshing import Refreshes
     from aios3sync.stats.sharing import SharedAnswers
-    from aios3sync.store.queue import Queue
     from aios3sync.sync.explain import Explanation
 
 __all__ = ("Session", "connect")
@@ -145,7 +145,7 @@ class Session:
         ``request_payer`` accepts to pay for the requests with which the index asks buckets.
         """
         self._stores.access.check()
-        from aios3sync.index.objects import open_index
+        from aios3sync.index.object_index import open_index
 
         reading = {"request_payer": "requester"} if request_payer else {}
         return open_index(url, name, partial(self.store, **reading), self.queue)

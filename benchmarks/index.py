@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import aios3sync
-from aios3sync.index.opening import open_backend
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.open import open_backend
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import ObjectRow, Selection
 from aios3sync.testing.postgres import start_postgres
 

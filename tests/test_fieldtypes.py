@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aios3sync.core.parts import MIB
 from aios3sync.errors import UsageError
-from aios3sync.index.followed import FollowOptions
+from aios3sync.index.follow.report import FollowOptions
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.stats.options import StatsOptions
 

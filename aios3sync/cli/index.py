@@ -35,7 +35,7 @@ from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
-    from aios3sync.index.objects import ObjectIndex
+    from aios3sync.index.object_index import ObjectIndex
     from aios3sync.session import Session
     from aios3sync.sync.run import Stop
 
@@ -301,7 +301,7 @@ def run_index(
     )
 
     async def opened(_: Stop) -> Answer:
-        from aios3sync.index.opening import default_database, refuse_absent
+        from aios3sync.index.db.open import default_database, refuse_absent
         from aios3sync.session import connect
 
         database = values["database"] or default_database()

@@ -12,9 +12,9 @@ from aios3sync.cli.summary import Conclusion
 
 if TYPE_CHECKING:
     from aios3sync.index.backfill import BackfillReport
-    from aios3sync.index.behind import Behind
     from aios3sync.index.reconcile import ReconcileReport
     from aios3sync.index.rows import Folder, Group, ObjectRow, Page, Totals
+    from aios3sync.index.staleness import Behind
 
 __all__ = (
     "Answer",

@@ -16,7 +16,7 @@ from aios3sync.cli.signals import exit_code_of_signal
 from aios3sync.cli.summary import Conclusion
 from aios3sync.cli.views import Output, choose_view
 from aios3sync.events import Warned
-from aios3sync.index.followed import FollowOptions, FollowReport
+from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.sync.run import Stop
 
 __all__ = ("follow_index",)
@@ -48,7 +48,7 @@ def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
         view.close()  # it may be long until somebody prints the next line
 
     async def work(stop: Stop) -> Answer:
-        from aios3sync.index.opening import default_database
+        from aios3sync.index.db.open import default_database
         from aios3sync.session import connect
 
         database = values["database"] or default_database()

@@ -31,7 +31,7 @@ from aios3sync.cli.views import choose_view
 from aios3sync.events import Warned
 
 if TYPE_CHECKING:
-    from aios3sync.index.objects import ObjectIndex
+    from aios3sync.index.object_index import ObjectIndex
 
 __all__ = ("sync_command",)
 

@@ -18,10 +18,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
-from aios3sync.index.behind import covered, listed
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.progress import IndexProgress, IndexSink
-from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
+from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.listing.resumable import Level, PartsPlan, read_parts
 from aios3sync.store.protocol import ObjectStore
@@ -113,7 +113,7 @@ def row_of_entry(entry: TargetEntry) -> ObjectRow:
 async def run_backfill(
     backend: IndexBackend, store: ObjectStore, location: Location, on_event: IndexSink, *, fresh: bool
 ) -> BackfillReport:
-    """See :meth:`aios3sync.index.objects.ObjectIndex.backfill`."""
+    """See :meth:`aios3sync.index.object_index.ObjectIndex.backfill`."""
     began = time.monotonic()
     item = f"{_ITEM}{location}"
     done_items = f"{_PART}{location} "

@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from aios3sync.errors import UsageError
-from aios3sync.index.protocol import Position
+from aios3sync.index.db.protocol import Position
 from aios3sync.index.rows import Totals
 
 __all__ = ("read_cursor", "write_cursor")

@@ -21,10 +21,10 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
 from aios3sync.index.backfill import row_of_entry
-from aios3sync.index.behind import covered, listed
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.progress import IndexProgress, IndexSink
-from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
+from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan, single_error
 from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_target
 from aios3sync.listing.spool import Spool
@@ -117,7 +117,7 @@ def _differs(entry: TargetEntry, row: ObjectRow) -> bool:
 async def run_reconcile(
     backend: IndexBackend, store: ObjectStore, location: Location, on_event: IndexSink, *, repair: bool
 ) -> ReconcileReport:
-    """See :meth:`aios3sync.index.objects.ObjectIndex.reconcile`."""
+    """See :meth:`aios3sync.index.object_index.ObjectIndex.reconcile`."""
     began = time.monotonic()
     difference = _Difference(time.time())
     healed = await covered(backend, location)

@@ -17,7 +17,7 @@ from aios3sync.stats.counting import Count, Page, count
 from aios3sync.stats.numbers import BucketStats, Number
 
 if TYPE_CHECKING:
-    from aios3sync.index.objects import ObjectIndex
+    from aios3sync.index.object_index import ObjectIndex
 
 __all__ = ("answer_with_index",)
 

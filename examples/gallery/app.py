@@ -28,7 +28,7 @@ from aios3sync.core.text import printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.images.size import is_image_name
 from aios3sync.images.thumbnails import THUMBNAIL_PREFIX
-from aios3sync.index.objects import ObjectIndex
+from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.rows import ObjectRow, Page, Totals
 
 PER_PAGE = 24

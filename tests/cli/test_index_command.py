@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.index.opening import open_backend
+from aios3sync.index.db.open import open_backend
 from tests.cli.conftest import Bucket, CommandLine
 
 

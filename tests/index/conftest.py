@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from blockbuster import BlockBuster
 
-from aios3sync.index.opening import open_backend
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.open import open_backend
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.testing.postgres import start_postgres
 
 _NUMBERS = itertools.count()

@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.index.opening import open_backend
+from aios3sync.index.db.open import open_backend
+from aios3sync.index.db.protocol import IndexBackend, Position
 from aios3sync.index.paths import folder_of
-from aios3sync.index.protocol import IndexBackend, Position
 from aios3sync.index.rows import (
     Applied,
     Change,
@@ -295,8 +295,8 @@ async def test_pages_of_a_large_prefix(
     desc: bool,
     few: int,
 ) -> None:
-    monkeypatch.setattr("aios3sync.index.selecting._FEW", 10)
-    monkeypatch.setattr("aios3sync.index.selecting._FEW_FOLDERS", few)
+    monkeypatch.setattr("aios3sync.index.db.queries._FEW", 10)
+    monkeypatch.setattr("aios3sync.index.db.queries._FEW_FOLDERS", few)
     found = await everything(backend, Selection("b", "a/"), "size", desc=desc, limit=7)
     sizes = sorted((row.size for row in shelves if row.key.startswith("a/")), reverse=desc)
     assert [row.size for row in found] == sizes
@@ -321,7 +321,7 @@ async def test_totals_of_other_prefixes_stop_counting(
     await backend.load("b", [ObjectRow(f"d/o{n:03}", 2) for n in range(120)], 10.0)
     await backend.load("b", [ObjectRow(f"d/o1/{n}", 3) for n in range(10)], 10.0)
     assert await backend.totals(Selection("b", "d/o1")) == Totals(20 + 10, 40 + 30)
-    monkeypatch.setattr("aios3sync.index.selecting.EXACT_UP_TO", 50)
+    monkeypatch.setattr("aios3sync.index.db.queries.EXACT_UP_TO", 50)
     lower = await backend.totals(Selection("b", "d/o"))
     assert not lower.exact
     assert 60 <= lower.objects <= 130
@@ -358,7 +358,7 @@ async def test_samples_are_uniform_over_skewed_folders_and_gaps(
     await backend.apply("b", [gone(key, 2.0) for key in holes])
     await backend.load("b", [ObjectRow(f"big/late{n}", 1) for n in range(9)], 3.0)
     if rejecting:
-        monkeypatch.setattr("aios3sync.index.sampling.EXACT_UP_TO", 20)
+        monkeypatch.setattr("aios3sync.index.db.sampling.EXACT_UP_TO", 20)
     selection = SAMPLED[name]
     population = [
         row.key

@@ -23,13 +23,13 @@ from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError
 from aios3sync.events import Finished, Warned
-from aios3sync.index.behind import marks, new_mark
-from aios3sync.index.feeding import feed
-from aios3sync.index.objects import ObjectIndex
-from aios3sync.index.opening import open_backend
+from aios3sync.index.db.open import open_backend
+from aios3sync.index.db.protocol import IndexBackend
+from aios3sync.index.feed import feed
+from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.progress import IndexProgress
-from aios3sync.index.protocol import IndexBackend
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
+from aios3sync.index.staleness import marks, new_mark
 from aios3sync.outcomes import Adopted, Deleted, Forgotten, Kept, Updated, Uploaded
 from aios3sync.store.protocol import ObjectStore, StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore, unavailable
@@ -145,8 +145,8 @@ KILLED = """
 import os, signal, sys
 import anyio
 from aios3sync.index import backfill
-from aios3sync.index.objects import ObjectIndex
-from aios3sync.index.opening import open_backend
+from aios3sync.index.object_index import ObjectIndex
+from aios3sync.index.db.open import open_backend
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.memory import MemoryStore
 
@@ -358,9 +358,9 @@ class Broken:
 async def test_a_failing_database_never_fails_the_sync_and_says_so(
     backend: IndexBackend, hang: bool, error: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.index.feeding._QUEUE", 2)
-    monkeypatch.setattr("aios3sync.index.feeding._PATIENCE", 0.05)
-    monkeypatch.setattr("aios3sync.index.feeding._LINGER", 0.0)
+    monkeypatch.setattr("aios3sync.index.feed._QUEUE", 2)
+    monkeypatch.setattr("aios3sync.index.feed._PATIENCE", 0.05)
+    monkeypatch.setattr("aios3sync.index.feed._LINGER", 0.0)
     broken: Any = Broken(backend, fine=1, hang=hang, error=error)
     async with feed(broken, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])
@@ -386,7 +386,7 @@ async def test_an_outcome_that_the_index_does_not_understand_never_fails_the_syn
     def broken(*arguments: Any) -> None:
         raise TypeError("?")
 
-    monkeypatch.setattr("aios3sync.index.feeding.facts_of_outcome", broken)
+    monkeypatch.setattr("aios3sync.index.feed.facts_of_outcome", broken)
     async with feed(backend, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])
     assert "TypeError" in sink.warnings[0]

@@ -28,21 +28,21 @@ from aios3sync.errors import (
     UnavailableError,
     UsageError,
 )
-from aios3sync.index import following
-from aios3sync.index.following import Follower, FollowOptions, FollowReport
+from aios3sync.index.follow import follower as following
+from aios3sync.index.follow.follower import Follower, FollowOptions, FollowReport
+from aios3sync.index.follow.queue import QueuedMessage
+from aios3sync.index.follow.sqs import SqsQueue, open_queue
 from aios3sync.index.rows import Applied, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.options import ConnectOptions
 from aios3sync.session import connect
-from aios3sync.store.boto.queue import SqsQueue, open_queue
 from aios3sync.store.protocol import HeadResult
-from aios3sync.store.queue import QueuedMessage
 from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import throttled, unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aios3sync.index.protocol import IndexBackend
+    from aios3sync.index.db.protocol import IndexBackend
     from aios3sync.index.rows import Change
     from aios3sync.testing.servers import Endpoint
 

@@ -19,8 +19,9 @@ from pyarrow import parquet
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import PreconditionFailedError, UsageError
-from aios3sync.index import inventory as inventory_module
-from aios3sync.index.inventory import (
+from aios3sync.index.inventory import manifest as inventory_module
+from aios3sync.index.inventory.files import batches_of_csv, batches_of_parquet
+from aios3sync.index.inventory.manifest import (
     Inventory,
     InventoryError,
     InventoryFile,
@@ -29,7 +30,6 @@ from aios3sync.index.inventory import (
     parse_manifest,
     read_inventory,
 )
-from aios3sync.index.inventory_files import batches_of_csv, batches_of_parquet
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.base import ForwardingStore, Request
 from aios3sync.testing.faulty import FaultyStore

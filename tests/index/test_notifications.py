@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.index.notifications import (
+from aios3sync.index.follow.notifications import (
     EventKind,
     Notification,
     NotificationError,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from aios3sync.errors import UsageError
 from aios3sync.index.cursors import read_cursor, write_cursor
-from aios3sync.index.objects import ObjectIndex
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.protocol import IndexBackend
+from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.rows import ObjectRow, Totals
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.testing.faulty import FaultyStore

@@ -6,10 +6,10 @@ alone: ``upload_file`` and its kin leave tasks and parts behind when they are ca
 
 from __future__ import annotations
 
+from aios3sync.index.follow.sqs import SqsQueue, open_queue
 from aios3sync.store.boto.client import adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.boto.queue import SqsQueue, open_queue
 from aios3sync.store.boto.store import BotoStore
 
 __all__ = (

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from aios3sync.index.batches import FACTS, BatchPlan, Known, Sums, fold, plan_batch
+from aios3sync.index.db.batch import FACTS, BatchPlan, Known, Sums, fold, plan_batch
+from aios3sync.index.db.steps import Copy, Dialect, Fetch, Many, Steps
 from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
 from aios3sync.index.rows import Applied, Facts
-from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Steps
 
 __all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of", "sweep")
 
@@ -91,7 +91,7 @@ def scope_of(name: str, bucket: str) -> Steps[int]:
 def apply(
     name: str, bucket: str, changes: Sequence[Facts], state: Mapping[str, str | None], dialect: Dialect
 ) -> Steps[Applied]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.apply_facts`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.apply_facts`."""
     scope = yield from scope_of(name, bucket)
     yield from _lock(scope, dialect)
     keys = sorted({change[0] for change in changes})
@@ -259,7 +259,7 @@ def _grow(scope: int, sums: Mapping[str, Sums], folders: Mapping[str, _Folder]) 
 def sweep(  # noqa: PLR0913 - what the protocol says, and where
     name: str, bucket: str, prefix: str, before: float, dialect: Dialect, *, after: str, limit: int
 ) -> Steps[tuple[int, str | None]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.sweep`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.sweep`."""
     scope = yield from scope_of(name, bucket)
     yield from _lock(scope, dialect)
     than, first = (">", after) if after >= prefix else (">=", prefix)
@@ -276,7 +276,7 @@ def sweep(  # noqa: PLR0913 - what the protocol says, and where
 
 
 def save_state(name: str, values: Mapping[str, str | None]) -> Steps[None]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.save_state`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.save_state`."""
     kept = [(name, item, value) for item, value in sorted(values.items()) if value is not None]
     if kept:
         yield Many(_SAVE, kept)
@@ -286,5 +286,5 @@ def save_state(name: str, values: Mapping[str, str | None]) -> Steps[None]:
 
 
 def forget_removals(name: str, before: float) -> Steps[int]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.forget_removals`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.forget_removals`."""
     return len((yield Fetch(_FORGET, (name, before))))

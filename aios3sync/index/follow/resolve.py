@@ -8,8 +8,8 @@ from typing import Final
 import anyio
 
 from aios3sync.errors import AccessDeniedError, BucketNotFoundError, ObjectNotFoundError
-from aios3sync.index.followed import FollowReport
-from aios3sync.index.notifications import EventKind, ObjectEvent
+from aios3sync.index.follow.notifications import EventKind, ObjectEvent
+from aios3sync.index.follow.report import FollowReport
 from aios3sync.index.rows import Change, ObjectRow, Removal, Upsert
 from aios3sync.store.protocol import HeadResult
 

@@ -11,7 +11,7 @@ many numbers as it has rows (its maintained sum); the folder of a number is foun
 statement for each level.
 
 A prefix that is no folder covers whole folders and some names of one folder. Up to
-:data:`~aios3sync.index.protocol.EXACT_UP_TO` such names are read and numbered likewise; where there are more
+:data:`~aios3sync.index.db.protocol.EXACT_UP_TO` such names are read and numbered likewise; where there are more
 they are a large part of their folder, and found by rejection.
 """
 
@@ -23,12 +23,12 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Final
 
+from aios3sync.index.db.protocol import EXACT_UP_TO
+from aios3sync.index.db.queries import COLUMNS, row_of, scope_number
+from aios3sync.index.db.steps import Fetch, Steps
+from aios3sync.index.db.writes import LAST, SLOTS
 from aios3sync.index.paths import folder_of, prefix_end
-from aios3sync.index.protocol import EXACT_UP_TO
 from aios3sync.index.rows import ObjectRow, Selection
-from aios3sync.index.selecting import COLUMNS, row_of, scope_number
-from aios3sync.index.steps import Fetch, Steps
-from aios3sync.index.writing import LAST, SLOTS
 
 __all__ = ("sample",)
 
@@ -52,7 +52,7 @@ Node = tuple[int, int, int]
 
 
 def sample(name: str, selection: Selection, count: int, seed: int | None) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.sample`; the rows come as they were drawn."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.sample`; the rows come as they were drawn."""
     dice = Random(seed)  # noqa: S311 - a sample is no secret
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []

@@ -20,7 +20,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
-from aios3sync.index.inventory_files import InventoryError, batches_of_csv, batches_of_parquet
+from aios3sync.index.inventory.files import InventoryError, batches_of_csv, batches_of_parquet
 from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.store.protocol import ObjectStore
 

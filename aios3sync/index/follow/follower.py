@@ -18,13 +18,13 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync.errors import StoreError
-from aios3sync.index.followed import FollowOptions, FollowReport, Stopping
-from aios3sync.index.notifications import NotificationError, ObjectEvent, parse_notification
-from aios3sync.index.protocol import IndexBackend
-from aios3sync.index.receipts import Receipts
-from aios3sync.index.resolving import Look, Resolver
+from aios3sync.index.db.protocol import IndexBackend
+from aios3sync.index.follow.acknowledge import Receipts
+from aios3sync.index.follow.notifications import NotificationError, ObjectEvent, parse_notification
+from aios3sync.index.follow.queue import Queue, QueuedMessage
+from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
+from aios3sync.index.follow.resolve import Look, Resolver
 from aios3sync.index.rows import Applied, Change, ObjectIndexError
-from aios3sync.store.queue import Queue, QueuedMessage
 
 __all__ = ("FollowOptions", "FollowReport", "Follower", "Look", "Stopping")
 

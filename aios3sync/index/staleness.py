@@ -20,7 +20,7 @@ from typing import Final
 import orjson
 
 from aios3sync.core.keys import Location
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.protocol import IndexBackend
 
 __all__ = ("Behind", "Mark", "covered", "known_listed", "listed", "marks", "new_mark", "saved")
 

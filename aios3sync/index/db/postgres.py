@@ -13,10 +13,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from aios3sync.index.backend import StepsBackend
+from aios3sync.index.db.backend import StepsBackend
+from aios3sync.index.db.schema import DEFERRED, POSTGRES_STEPS, create_index, drop_index, refuse_newer
+from aios3sync.index.db.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 from aios3sync.index.rows import Facts, IndexUnavailableError, ObjectIndexError
-from aios3sync.index.schema import DEFERRED, POSTGRES_STEPS, create_index, drop_index, refuse_newer
-from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 
 __all__ = ("SCHEMA", "PostgresIndex")
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class PostgresIndex(StepsBackend):
-    """See :class:`~aios3sync.index.protocol.IndexBackend`."""
+    """See :class:`~aios3sync.index.db.protocol.IndexBackend`."""
 
     def __init__(self, place: str, name: str, pool: Any) -> None:
         """For :meth:`open`."""

@@ -18,10 +18,10 @@ import anyio
 
 from aios3sync.core.keys import Location
 from aios3sync.events import EventSink, Warned
-from aios3sync.index.batches import facts_of
-from aios3sync.index.behind import Mark, new_mark, saved
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.batch import facts_of
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
+from aios3sync.index.staleness import Mark, new_mark, saved
 from aios3sync.outcomes import Adopted, Deleted, Forgotten, Updated, Uploaded
 from aios3sync.report import SyncReport
 

@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from aios3sync.core.keys import key_problem
-from aios3sync.index import sampling, selecting, writing
-from aios3sync.index.batches import facts_of
-from aios3sync.index.protocol import Position
+from aios3sync.index.db import queries as selecting
+from aios3sync.index.db import sampling
+from aios3sync.index.db import writes as writing
+from aios3sync.index.db.batch import facts_of
+from aios3sync.index.db.protocol import Position
+from aios3sync.index.db.steps import Dialect, Steps
 from aios3sync.index.rows import (
     Applied,
     Change,
@@ -24,7 +27,6 @@ from aios3sync.index.rows import (
     Totals,
     Upsert,
 )
-from aios3sync.index.steps import Dialect, Steps
 
 __all__ = ("StepsBackend",)
 
@@ -32,7 +34,7 @@ T = TypeVar("T")
 
 
 class StepsBackend(ABC):
-    """See :class:`~aios3sync.index.protocol.IndexBackend`; a database adds how it runs steps.
+    """See :class:`~aios3sync.index.db.protocol.IndexBackend`; a database adds how it runs steps.
 
     Args:
         name: of the index; several may be in one database.

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from anyio import to_thread
 
 from aios3sync.errors import UsageError
-from aios3sync.index.protocol import IndexBackend
+from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.local.state import NO_STATE, state_directory
 
 __all__ = ("MAIN", "default_database", "open_backend", "refuse_absent")
@@ -51,13 +51,13 @@ async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
     scheme = _SCHEME.match(url)
     if scheme is not None and scheme[1] in _POSTGRES:
         try:
-            from aios3sync.index.postgres import PostgresIndex
+            from aios3sync.index.db.postgres import PostgresIndex
         except ImportError as error:
             raise UsageError(
                 "an index in PostgreSQL needs asyncpg; pip install 'aios3sync[postgres]'"
             ) from error
         return await PostgresIndex.open(url, name)
-    from aios3sync.index.sqlite import SqliteIndex
+    from aios3sync.index.db.sqlite import SqliteIndex
 
     return await to_thread.run_sync(SqliteIndex.open, _path(url), name)
 

@@ -9,8 +9,8 @@ from typing import Final
 import anyio
 
 from aios3sync.errors import StoreError
-from aios3sync.index.followed import FollowReport
-from aios3sync.store.queue import MAX_HIDDEN, MAX_RECEIVED, Queue, QueuedMessage
+from aios3sync.index.follow.queue import MAX_HIDDEN, MAX_RECEIVED, Queue, QueuedMessage
+from aios3sync.index.follow.report import FollowReport
 
 __all__ = ("Receipts",)
 

@@ -23,10 +23,10 @@ from typing import Any, Final, TypeVar
 import anyio
 from anyio import CapacityLimiter, to_thread
 
-from aios3sync.index.backend import StepsBackend
+from aios3sync.index.db.backend import StepsBackend
+from aios3sync.index.db.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
+from aios3sync.index.db.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 from aios3sync.index.rows import IndexUnavailableError, ObjectIndexError
-from aios3sync.index.schema import DEFERRED, SQLITE_STEPS, create_index, drop_index, refuse_newer
-from aios3sync.index.steps import Copy, Dialect, Fetch, Many, Statement, Steps
 from aios3sync.local.temporary import temporary_space
 
 __all__ = ("APPLICATION_ID", "SqliteIndex")
@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 
 class SqliteIndex(StepsBackend):
-    """See :class:`~aios3sync.index.protocol.IndexBackend`."""
+    """See :class:`~aios3sync.index.db.protocol.IndexBackend`."""
 
     def __init__(self, path: str, name: str, closing: ExitStack, writer: sqlite3.Connection) -> None:
         """For :meth:`open`."""

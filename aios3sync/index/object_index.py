@@ -17,18 +17,18 @@ from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.index.backfill import BackfillReport, run_backfill
-from aios3sync.index.behind import Behind, known_listed, marks
 from aios3sync.index.cursors import read_cursor, write_cursor
-from aios3sync.index.feeding import IndexFeed, fed, feed
-from aios3sync.index.followed import FollowOptions, FollowReport, Stopping
-from aios3sync.index.opening import open_backend
+from aios3sync.index.db.open import open_backend
+from aios3sync.index.db.protocol import IndexBackend, Position
+from aios3sync.index.feed import IndexFeed, fed, feed
+from aios3sync.index.follow.queue import Queue
+from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
 from aios3sync.index.progress import IndexSink, unheard
-from aios3sync.index.protocol import IndexBackend, Position
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
+from aios3sync.index.staleness import Behind, known_listed, marks
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.store.queue import Queue
 
 __all__ = ("MOST_ROWS", "ObjectIndex", "open_index")
 
@@ -236,7 +236,7 @@ class ObjectIndex:
         """
         location = Location.parse(target)
         if inventory:
-            from aios3sync.index.restocking import run_inventory_backfill
+            from aios3sync.index.inventory.backfill import run_inventory_backfill
 
             place = Location.parse(inventory)
             source, path = await self._open_store(place.bucket), place.prefix.rstrip("/")
@@ -277,13 +277,13 @@ class ObjectIndex:
             stop: ends it.
             warn: told in one line of what a person should know.
             progress: called after each batch.
-            changes: fields of :class:`~aios3sync.index.followed.FollowOptions`.
+            changes: fields of :class:`~aios3sync.index.follow.report.FollowOptions`.
 
         Raises:
             UsageError: an option, or the URL, cannot be one.
             StoreError: the queue, or a bucket, cannot be asked.
         """
-        from aios3sync.index.following import Follower
+        from aios3sync.index.follow.follower import Follower
 
         options = FollowOptions.of(options, changes)
         if self._queue_opener is None:
@@ -392,7 +392,7 @@ class ObjectIndex:
 async def open_index(
     url: str, name: str, open_store: StoreOpener, open_queue: QueueOpener | None = None
 ) -> AsyncIterator[ObjectIndex]:
-    """Open an index while the block lasts; see :func:`~aios3sync.index.opening.open_backend`."""
+    """Open an index while the block lasts; see :func:`~aios3sync.index.db.open.open_backend`."""
     index = ObjectIndex(await open_backend(url, name), open_store, open_queue)
     try:
         yield index

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import orjson
 
+from aios3sync.index.db.protocol import EXACT_UP_TO, Position
+from aios3sync.index.db.steps import Dialect, Fetch, Steps
+from aios3sync.index.db.writes import LAST
 from aios3sync.index.paths import folder_of, prefix_end
-from aios3sync.index.protocol import EXACT_UP_TO, Position
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Selection, Totals
-from aios3sync.index.steps import Dialect, Fetch, Steps
-from aios3sync.index.writing import LAST
 
 __all__ = (
     "COLUMNS",
@@ -79,12 +79,12 @@ def scope_number(name: str, bucket: str) -> Steps[int | None]:
 
 
 def buckets(name: str) -> Steps[list[str]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.buckets`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.buckets`."""
     return [str(row[0]) for row in (yield Fetch(_BUCKETS, (name,)))]
 
 
 def get(name: str, bucket: str, keys: Sequence[str]) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.get`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.get`."""
     if not keys or (scope := (yield from scope_number(name, bucket))) is None:
         return []
     sql = f"SELECT {COLUMNS} FROM objects WHERE scope = $1 AND key = ANY($2) ORDER BY key"  # noqa: S608
@@ -92,7 +92,7 @@ def get(name: str, bucket: str, keys: Sequence[str]) -> Steps[list[ObjectRow]]:
 
 
 def scan(name: str, bucket: str, prefix: str, after: str, limit: int) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.scan`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.scan`."""
     if (scope := (yield from scope_number(name, bucket))) is None:
         return []
     than, first = above(prefix, after)
@@ -114,7 +114,7 @@ def page(  # noqa: PLR0913 - what the protocol says, and where
     desc: bool,
     after: Position | None,
 ) -> Steps[tuple[list[ObjectRow], Position | None]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.page`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.page`."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return [], None
     if order == "key":
@@ -261,7 +261,7 @@ def _merged(
 
 
 def totals(name: str, selection: Selection) -> Steps[Totals]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.totals`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.totals`."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return Totals(0, 0)
     if selection.folder is not None:
@@ -288,7 +288,7 @@ def _objects(scope: int, prefix: str, most: int) -> Steps[Totals]:
 
 
 def folders(name: str, bucket: str, folder: str) -> Steps[list[Folder]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.folders`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.folders`."""
     if (scope := (yield from scope_number(name, bucket))) is None:
         return []
     return [Folder(*values) for values in (yield Fetch(_CHILDREN, (scope, folder)))]
@@ -310,7 +310,7 @@ def _selected(scope: int, selection: Selection, after: str = "") -> _Where:
 def search(
     name: str, selection: Selection, text: str, after: str, limit: int, dialect: Dialect
 ) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.search`; there is no pattern that needs escaping."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.search`; there is no pattern that needs escaping."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     where = _selected(scope, selection, after)
@@ -321,7 +321,7 @@ def search(
 
 
 def histogram(name: str, selection: Selection, by: Grouping, dialect: Dialect) -> Steps[list[Group]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.histogram`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.histogram`."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     label = {"extension": "extension", "size": _size_label(), "month": dialect.month}[by]
@@ -344,6 +344,6 @@ def _size_label() -> str:
 
 
 def state(name: str, prefix: str) -> Steps[dict[str, str]]:
-    """See :meth:`aios3sync.index.protocol.IndexBackend.state`."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.state`."""
     found = yield Fetch(_STATE, (name, prefix, prefix_end(prefix) or LAST))
     return {str(item): str(value) for item, value in found}

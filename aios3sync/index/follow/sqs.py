@@ -23,9 +23,9 @@ from aios3sync.errors import (
     ThrottledError,
     UsageError,
 )
+from aios3sync.index.follow.queue import QueuedMessage
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.queue import QueuedMessage
 
 __all__ = ("SqsQueue", "open_queue")
 
@@ -107,7 +107,7 @@ def _endpoint(url: str) -> tuple[str, str | None]:
 
 
 class SqsQueue:
-    """One queue; its methods are those of :class:`~aios3sync.store.queue.Queue`."""
+    """One queue; its methods are those of :class:`~aios3sync.index.follow.queue.Queue`."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client

@@ -1,0 +1,1 @@
+"""The databases of the object index: one protocol, SQLite and PostgreSQL."""

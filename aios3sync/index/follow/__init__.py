@@ -1,0 +1,1 @@
+"""Keeps an index current with the notifications of a queue."""

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
     from aios3sync.stats.cache import StatsCache
-    from aios3sync.stats.numbers import BucketStats
+    from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.refreshing import Refreshes
-    from aios3sync.stats.sharing import SharedAnswers
+    from aios3sync.stats.single_flight import SharedAnswers
     from aios3sync.sync.explain import Explanation
 
 __all__ = ("Session", "connect")
@@ -347,7 +347,7 @@ class Session:
     async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
         """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
 
-        Who asks the same at the same moment shares one listing: see :mod:`aios3sync.stats.sharing`.
+        Who asks the same at the same moment shares one listing: see :mod:`aios3sync.stats.single_flight`.
 
         Args:
             target: ``s3://bucket`` or ``s3://bucket/prefix``.
@@ -360,7 +360,7 @@ class Session:
         """
         self._stores.access.check()
         from aios3sync.stats.options import StatsOptions
-        from aios3sync.stats.sharing import SharedAnswers
+        from aios3sync.stats.single_flight import SharedAnswers
 
         location, chosen = Location.parse(target), StatsOptions.of(options)
         if self._answers is None:
@@ -374,8 +374,8 @@ class Session:
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
         """One answer to a question for statistics."""
-        from aios3sync.stats.answering import Question, answer
         from aios3sync.stats.refreshing import Refreshes
+        from aios3sync.stats.service import Question, answer
 
         counts, payer = RequestCounts(), "requester" if options.request_payer else ""
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
@@ -394,7 +394,7 @@ class Session:
             refresh_later=self._refreshes.start,
         )
         if index is not None:
-            from aios3sync.stats.indexed import answer_with_index
+            from aios3sync.stats.from_index import answer_with_index
 
             return await answer_with_index(question, index)
         return await answer(question)

@@ -16,8 +16,8 @@ from anyio import to_thread
 import aios3sync
 from aios3sync.core.text import printable, size_text
 from aios3sync.errors import AioS3SyncError
-from aios3sync.stats.numbers import BucketStats
-from aios3sync.stats.page import write_page
+from aios3sync.stats.html import write_page
+from aios3sync.stats.model import BucketStats
 
 
 def line(stats: BucketStats, before: BucketStats | None) -> str:

@@ -22,7 +22,7 @@ from aios3sync.errors import UsageError
 if TYPE_CHECKING:
     from aios3sync.session import Session
     from aios3sync.stats.cache import CacheEntry
-    from aios3sync.stats.numbers import BucketStats
+    from aios3sync.stats.model import BucketStats
     from aios3sync.sync.run import Stop
 
 __all__ = ("conclude_stats", "stats_command", "stats_options")
@@ -135,7 +135,7 @@ def _check_shown(values: Mapping[str, Any]) -> None:
     if values["html"] is not None:
         if values["cache"]:
             raise UsageError("--html and --cache exclude each other; give one of them")
-        from aios3sync.stats.page import check_page_place
+        from aios3sync.stats.html import check_page_place
 
         check_page_place(values["html"])
 
@@ -173,7 +173,7 @@ def _with_page(work: _Work, path: str | None) -> _Work:
     async def write_it(session: Session) -> BucketStats:
         from anyio import to_thread
 
-        from aios3sync.stats.page import write_page
+        from aios3sync.stats.html import write_page
 
         stats: BucketStats = await work(session)
         await to_thread.run_sync(write_page, stats, path)

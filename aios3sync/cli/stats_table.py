@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from aios3sync.core.text import printable, size_text
-from aios3sync.stats.numbers import Breakdown, BucketStats, Histogram, Number, ObjectRow
-from aios3sync.stats.wording import (
+from aios3sync.stats.model import Breakdown, BucketStats, Histogram, Number, ObjectRow
+from aios3sync.stats.text import (
     Wording,
     bin_text,
     count_text,

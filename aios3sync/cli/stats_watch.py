@@ -21,7 +21,7 @@ from aios3sync.events import Event
 
 if TYPE_CHECKING:
     from aios3sync.session import Session
-    from aios3sync.stats.numbers import BucketStats
+    from aios3sync.stats.model import BucketStats
 
 __all__ = ("StatsWatch", "watched")
 

@@ -21,6 +21,7 @@ from aios3sync.errors import (
     PreconditionFailedError,
     StoreError,
 )
+from aios3sync.stats.codec import Kept, kept, read_kept
 from aios3sync.stats.counters import counted
 from aios3sync.stats.deltaglider import (
     ENVELOPE_OPTIONS,
@@ -30,8 +31,7 @@ from aios3sync.stats.deltaglider import (
     envelope_path,
     read_envelope,
 )
-from aios3sync.stats.document import Kept, kept, read_kept
-from aios3sync.stats.numbers import MODES, Mode
+from aios3sync.stats.model import MODES, Mode
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 
 __all__ = ("Cache", "CacheEntry", "Found", "FoundEnvelope", "StatsCache", "cache_path")

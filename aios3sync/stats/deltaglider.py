@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Final
 
-from aios3sync.stats.numbers import DeltaGliderStats, Mode
-from aios3sync.stats.originals import Kinds
+from aios3sync.stats.model import DeltaGliderStats, Mode
+from aios3sync.stats.original_sizes import Kinds
 from aios3sync.store.protocol import PutOptions
 
 __all__ = ("ENVELOPE_OPTIONS", "LISTED", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any, Final
 
 from aios3sync.core.text import printable, size_text
-from aios3sync.stats.numbers import Breakdown, Folder, Histogram, Number, ObjectRow
-from aios3sync.stats.wording import (
+from aios3sync.stats.model import Breakdown, Folder, Histogram, Number, ObjectRow
+from aios3sync.stats.text import (
     Wording,
     bin_text,
     count_text,

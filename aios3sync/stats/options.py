@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, conform
-from aios3sync.stats.numbers import Mode
+from aios3sync.stats.model import Mode
 
 __all__ = ("StatsOptions",)
 

@@ -7,7 +7,7 @@ import logging
 from types import TracebackType
 
 from aios3sync.errors import AioS3SyncError
-from aios3sync.stats.answering import Question, answer
+from aios3sync.stats.service import Question, answer
 
 __all__ = ("Refreshes",)
 

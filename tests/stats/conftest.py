@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aios3sync.core.etag import META_ORIGINAL_SIZE
-from aios3sync.stats.answering import Question, answer
-from aios3sync.stats.numbers import BucketStats
+from aios3sync.stats.model import BucketStats
 from aios3sync.stats.options import StatsOptions
+from aios3sync.stats.service import Question, answer
 from aios3sync.store.protocol import PutOptions
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aios3sync.stats.numbers import (
+from aios3sync.stats.model import (
     Bin,
     Breakdown,
     BucketStats,

@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.stats import answering, census
-from aios3sync.stats.census import Census, Tally, extension_of
-from aios3sync.stats.composing import added, compared
-from aios3sync.stats.counting import listed
+from aios3sync.stats import aggregate as census
+from aios3sync.stats import service as answering
+from aios3sync.stats.aggregate import Census, Tally, extension_of
+from aios3sync.stats.collect import listed
+from aios3sync.stats.estimates import added, compared
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
-from aios3sync.stats.numbers import Folder, Number, exact, unknown
+from aios3sync.stats.model import Folder, Number, exact, unknown
 from aios3sync.stats.sampling import Sample, quantile
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore

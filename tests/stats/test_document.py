@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.stats.document import Kept, Validation, kept, read_kept
-from aios3sync.stats.numbers import (
+from aios3sync.stats.codec import Kept, Validation, kept, read_kept
+from aios3sync.stats.model import (
     BucketStats,
     DeltaGliderStats,
     Number,

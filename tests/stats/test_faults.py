@@ -18,7 +18,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.stats.answering import answer
+from aios3sync.stats.service import answer
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.faulty import throttled, unavailable
@@ -70,7 +70,7 @@ async def test_a_listing_that_fails_leaves_the_cache_that_was_there(bench: Bench
 async def test_the_second_listing_of_a_changed_bucket_may_fail_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.stats.answering._HELD", 10)
+    monkeypatch.setattr("aios3sync.stats.service._HELD", 10)
     await filled(bench, 20)
     await bench.stats()
     await bench.put("new")

@@ -13,8 +13,8 @@ import pytest
 
 from aios3sync.core.text import printable
 from aios3sync.errors import UsageError
-from aios3sync.stats.numbers import Breakdown, BucketStats, Folder, Histogram
-from aios3sync.stats.page import check_page_place, page, write_page
+from aios3sync.stats.html import check_page_place, page, write_page
+from aios3sync.stats.model import Breakdown, BucketStats, Folder, Histogram
 from tests.stats.samples import HOSTILE, hostile, sample
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from aios3sync.errors import UnavailableError
-from aios3sync.stats.answering import answer
-from aios3sync.stats.sharing import SharedAnswers
+from aios3sync.stats.service import answer
+from aios3sync.stats.single_flight import SharedAnswers
 from aios3sync.testing.faulty import unavailable
 from tests.stats.conftest import Bench
 

@@ -13,7 +13,7 @@ from aios3sync.cli.printing import standard_lines
 from aios3sync.cli.stats_table import stats_lines
 from aios3sync.cli.stats_watch import StatsWatch, watched
 from aios3sync.errors import UnavailableError, UsageError
-from aios3sync.stats.numbers import BucketStats
+from aios3sync.stats.model import BucketStats
 from tests.stats.samples import hostile, sample
 
 

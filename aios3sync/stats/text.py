@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from aios3sync.core.text import count, duration, size_text
-from aios3sync.stats.numbers import Bin, BucketStats, Histogram, Number
+from aios3sync.stats.model import Bin, BucketStats, Histogram, Number
 
 __all__ = (
     "bin_text",

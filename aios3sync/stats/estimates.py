@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from aios3sync.stats.numbers import Known, Number, ObjectKind, exact, unknown
-from aios3sync.stats.originals import Kinds, Sum
+from aios3sync.stats.model import Known, Number, ObjectKind, exact, unknown
+from aios3sync.stats.original_sizes import Kinds, Sum
 from aios3sync.stats.sampling import Estimate, Sample
 
 __all__ = ("added", "compared", "detailed_kinds", "quick_kinds", "sampled_kinds", "trusted_kinds")

@@ -18,8 +18,8 @@ from importlib import resources
 from aios3sync.core.text import count, duration, size_text
 from aios3sync.errors import UsageError
 from aios3sync.stats.fragments import badge, breakdown, histogram, key, objects, table, text, tile, tree
-from aios3sync.stats.numbers import BucketStats, Number, ObjectKind
-from aios3sync.stats.wording import (
+from aios3sync.stats.model import BucketStats, Number, ObjectKind
+from aios3sync.stats.text import (
     count_text,
     figures,
     incomplete,

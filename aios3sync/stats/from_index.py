@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
-from aios3sync.stats.answering import Question, answer
-from aios3sync.stats.counting import Count, Page, count
-from aios3sync.stats.numbers import BucketStats, Number
+from aios3sync.stats.collect import Count, Page, count
+from aios3sync.stats.model import BucketStats, Number
+from aios3sync.stats.service import Question, answer
 
 if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from aios3sync.stats.fingerprint import Fingerprint
-from aios3sync.stats.numbers import BucketStats, CacheFacts
+from aios3sync.stats.model import BucketStats, CacheFacts
 
 __all__ = ("Kept", "Validation", "kept", "read_kept")
 

@@ -19,12 +19,12 @@ from anyio.abc import ObjectReceiveStream
 
 from aios3sync.errors import UsageError
 from aios3sync.stats.cache import Cache, Found
+from aios3sync.stats.codec import Kept, Validation
+from aios3sync.stats.collect import Count, Page, count, listed
 from aios3sync.stats.counters import count_call
-from aios3sync.stats.counting import Count, Page, count, listed
 from aios3sync.stats.deltaglider import Envelope
-from aios3sync.stats.document import Kept, Validation
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
-from aios3sync.stats.numbers import BucketStats, CacheFacts, Number
+from aios3sync.stats.model import BucketStats, CacheFacts, Number
 from aios3sync.stats.options import StatsOptions
 from aios3sync.store.protocol import ObjectStore
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import META_ORIGINAL_SIZE
-from aios3sync.stats.census import extension_of
+from aios3sync.stats.aggregate import extension_of
 from aios3sync.store.protocol import HeadResult
 
 __all__ = ("Facts", "Kinds", "Sum", "delta_size", "facts_of", "is_delta", "is_reference")

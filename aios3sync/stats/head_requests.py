@@ -15,7 +15,7 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import BucketNotFoundError, CredentialsError, ObjectNotFoundError, StoreError
-from aios3sync.stats.numbers import Heads
+from aios3sync.stats.model import Heads
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("Asker", "asking")
@@ -51,7 +51,7 @@ class Asker:
         return Heads(asked, self.answered, self.vanished, self.failed)
 
     async def ask(self, objects: list[tuple[str, TargetEntry]]) -> None:
-        """Have objects asked, each with its place in :class:`~aios3sync.stats.originals.Kinds`."""
+        """Have objects asked, each with its place in :class:`~aios3sync.stats.original_sizes.Kinds`."""
         for question in objects:
             await self._sending.send(question)
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.stats.numbers import Bin, Breakdown, Folder, Group, Histogram, ObjectRow
+from aios3sync.stats.model import Bin, Breakdown, Folder, Group, Histogram, ObjectRow
 
 __all__ = ("Census", "Folders", "Tally", "extension_of")
 

@@ -22,7 +22,7 @@ from aios3sync.errors import (
 )
 from aios3sync.listing.parallel import single_error
 from aios3sync.stats.fingerprint import is_hidden
-from aios3sync.stats.numbers import Mode, Number, UploadTotals, VersionTotals, exact, unknown
+from aios3sync.stats.model import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
 
 __all__ = ("Extras", "count_extras", "no_extras")

@@ -12,9 +12,10 @@ from anyio.abc import ObjectReceiveStream
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_error
-from aios3sync.stats.asking import Asker, asking
-from aios3sync.stats.census import Census
-from aios3sync.stats.composing import (
+from aios3sync.stats.aggregate import Census
+from aios3sync.stats.codec import Kept, Validation
+from aios3sync.stats.deltaglider import Envelope, computed
+from aios3sync.stats.estimates import (
     added,
     compared,
     detailed_kinds,
@@ -22,12 +23,11 @@ from aios3sync.stats.composing import (
     sampled_kinds,
     trusted_kinds,
 )
-from aios3sync.stats.deltaglider import Envelope, computed
-from aios3sync.stats.document import Kept, Validation
-from aios3sync.stats.extras import Extras, count_extras, no_extras
 from aios3sync.stats.fingerprint import Fingerprint
-from aios3sync.stats.numbers import BucketStats, DeltaGliderStats, Heads, Mode, ObjectKind, exact
-from aios3sync.stats.originals import Kinds, facts_of
+from aios3sync.stats.head_requests import Asker, asking
+from aios3sync.stats.hidden_storage import Extras, count_extras, no_extras
+from aios3sync.stats.model import BucketStats, DeltaGliderStats, Heads, Mode, ObjectKind, exact
+from aios3sync.stats.original_sizes import Kinds, facts_of
 from aios3sync.stats.sampling import Sample
 from aios3sync.store.protocol import HeadResult, ObjectStore
 

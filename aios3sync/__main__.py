@@ -14,7 +14,7 @@ def main() -> int:
     # interpreter does by default costs a seventh of an upload's time, and a quarter of a listing's.
     gc.set_threshold(50_000, 20, 50)
     try:
-        from aios3sync.cli.program import run
+        from aios3sync.cli.main import run
 
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # while modules were still loading: nothing was begun

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from aios3sync.cli.reading import (
+from aios3sync.cli.output.view import Output
+from aios3sync.cli.values import (
     http_date,
     names,
     pair,
@@ -23,7 +24,6 @@ from aios3sync.cli.reading import (
     seconds,
     size,
 )
-from aios3sync.cli.views import Output
 from aios3sync.errors import UsageError
 from aios3sync.options import (
     CHARSETS,

@@ -17,7 +17,7 @@ import orjson
 import pytest
 from botocore.config import Config
 
-from aios3sync.cli.program import run
+from aios3sync.cli.main import run
 from aios3sync.testing.servers import Endpoint
 
 _NUMBERS = itertools.count()

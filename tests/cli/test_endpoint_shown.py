@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from aios3sync.cli.document import event_document
-from aios3sync.cli.live import LiveView
-from aios3sync.cli.plain import PlainView
-from aios3sync.cli.printing import Lines
-from aios3sync.cli.views import Output
+from aios3sync.cli.output.json_lines import event_document
+from aios3sync.cli.output.lines import Lines
+from aios3sync.cli.output.live import LiveView
+from aios3sync.cli.output.plain import PlainView
+from aios3sync.cli.output.view import Output
 from aios3sync.events import EndpointKnown
 
 KNOWN = EndpointKnown("http://127.0.0.1:9000", ("no DeleteObjects", "its ETags prove nothing"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from aios3sync.cli.job_document import JobError, read_job
+from aios3sync.cli.commands.job_document import JobError, read_job
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine, Ended

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
-from aios3sync.cli.drawing import Drawing, frame
-from aios3sync.cli.live import LiveView
-from aios3sync.cli.printing import Lines
-from aios3sync.cli.summary import conclude_sync
+from aios3sync.cli.output.drawing import Drawing, frame
+from aios3sync.cli.output.lines import Lines
+from aios3sync.cli.output.live import LiveView
+from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.events import (
     BytesSent,
     Decided,

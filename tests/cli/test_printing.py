@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.cli.printing import json_bytes
+from aios3sync.cli.output.lines import json_bytes
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_a_run_without_a_request_says_so(cli: CommandLine, bucket: Bucket, tree:
 
 _IMPORTED = """
 import sys
-from aios3sync.cli.program import run
+from aios3sync.cli.main import run
 code = run(sys.argv[1:])
 print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
 sys.exit(code)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.cli.program import run
+from aios3sync.cli.main import run
 
 TARGET = "s3://bucket/prefix"
 
@@ -107,7 +107,7 @@ def test_the_version_is_told(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_bug_is_one_line_without_its_text(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aios3sync.cli import sync
+    from aios3sync.cli.commands import sync
 
     def broken(*_: Any) -> None:
         raise KeyError("a-secret")

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from rich.cells import cell_len
 
-from aios3sync.cli.printing import standard_lines
-from aios3sync.cli.stats_table import stats_lines
-from aios3sync.cli.stats_watch import StatsWatch, watched
+from aios3sync.cli.output.lines import standard_lines
+from aios3sync.cli.output.stats_tables import stats_lines
+from aios3sync.cli.output.stats_watch import StatsWatch, watched
 from aios3sync.errors import UnavailableError, UsageError
 from aios3sync.stats.model import BucketStats
 from tests.stats.samples import hostile, sample

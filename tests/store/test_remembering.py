@@ -9,7 +9,7 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.cli.plain import endpoint_line
+from aios3sync.cli.output.plain import endpoint_line
 from aios3sync.events import EndpointKnown
 from aios3sync.store import boto, profile_files, wire
 from aios3sync.store.endpoint_profile import EndpointProfile

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from aios3sync.cli.printing import standard_lines
-from aios3sync.cli.summary import Conclusion
+from aios3sync.cli.output.lines import standard_lines
+from aios3sync.cli.output.summary import Conclusion
 from aios3sync.events import Event
 
 __all__ = ("Conclude", "Output", "View", "choose_view")
@@ -77,18 +77,18 @@ def choose_view(
     """
     out, err = standard_lines(on_lost)
     if output.json:
-        from aios3sync.cli.document import JsonDocument
+        from aios3sync.cli.output.json_lines import JsonDocument
 
         return JsonDocument(command, out, verbose=output.verbose > 1)
     if output.events:
-        from aios3sync.cli.document import EventLines
+        from aios3sync.cli.output.json_lines import EventLines
 
         return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1)
     if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
-        from aios3sync.cli.live import LiveView
+        from aios3sync.cli.output.live import LiveView
 
         return LiveView(out, err, conclude, heading, verbose=output.verbose)
-    from aios3sync.cli.plain import PlainView
+    from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.cli.printing import count
+from aios3sync.cli.output.lines import count
 
 if TYPE_CHECKING:
-    from aios3sync.cli.views import Output
+    from aios3sync.cli.output.view import Output
     from aios3sync.index.progress import IndexProgress, IndexSink
 
 __all__ = ("show_progress",)

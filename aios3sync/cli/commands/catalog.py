@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from aios3sync.cli.catalog_answers import Answer, change_answer, listing_answer, shown_answer
-from aios3sync.cli.catalog_entry import entry_of
+from aios3sync.cli.commands.catalog_entry import entry_of
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -18,8 +17,9 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
-from aios3sync.cli.reading import seconds
-from aios3sync.cli.views import Output, choose_view
+from aios3sync.cli.output.catalog_tables import Answer, change_answer, listing_answer, shown_answer
+from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.values import seconds
 from aios3sync.errors import AioS3SyncError, UsageError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
         raise UsageError("--acl: is of the public manifest; give --public as well")
     _take_settings_of_the_original()
     connection = connect_options(values)
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.sync.run import Stop
 
     stop = Stop()

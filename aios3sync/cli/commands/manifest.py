@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aios3sync.cli.failure import failure_document, tell
+from aios3sync.cli.errors import failure_document, tell
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -17,7 +17,7 @@ from aios3sync.cli.options import (
     output,
     output_options,
 )
-from aios3sync.cli.printing import (
+from aios3sync.cli.output.lines import (
     count,
     duration,
     escape_json,
@@ -26,7 +26,7 @@ from aios3sync.cli.printing import (
     size_text,
     standard_lines,
 )
-from aios3sync.cli.views import Output
+from aios3sync.cli.output.view import Output
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class _Out:
 def _run(values: Mapping[str, Any], work: Callable[[StoredManifest, _Out], Awaitable[None]]) -> int:
     """Find the manifest, do the work, turn what goes wrong into a line and an exit code."""
     told, connection = output(values), connect_options(values)
-    from aios3sync.cli.execution import run_async
+    from aios3sync.cli.runner import run_async
     from aios3sync.session import connect
 
     out = _Out(told)

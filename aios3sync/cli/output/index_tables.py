@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aios3sync.cli.printing import count, duration, printable, size_text
-from aios3sync.cli.summary import Conclusion
+from aios3sync.cli.output.lines import count, duration, printable, size_text
+from aios3sync.cli.output.summary import Conclusion
 
 if TYPE_CHECKING:
     from aios3sync.index.backfill import BackfillReport

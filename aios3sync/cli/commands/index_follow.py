@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
-from aios3sync.cli.execution import execute
-from aios3sync.cli.index_answers import Answer
 from aios3sync.cli.options import connect_options, output
-from aios3sync.cli.printing import count
+from aios3sync.cli.output.index_tables import Answer
+from aios3sync.cli.output.lines import count
+from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.runner import execute
 from aios3sync.cli.signals import exit_code_of_signal
-from aios3sync.cli.summary import Conclusion
-from aios3sync.cli.views import Output, choose_view
 from aios3sync.events import Warned
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.sync.run import Stop

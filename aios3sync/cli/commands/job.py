@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from aios3sync.cli.document import EventLines
-from aios3sync.cli.failure import exit_code_of
-from aios3sync.cli.printing import standard_lines
+from aios3sync.cli.errors import exit_code_of
+from aios3sync.cli.output.json_lines import EventLines
+from aios3sync.cli.output.lines import standard_lines
 from aios3sync.errors import UsageError
 
 __all__ = ("job_command",)
@@ -36,8 +36,8 @@ def job_command(verbose: int) -> int:
     whole source: with "delete": true every other object below the target is deleted, as far as the guards
     allow.
     """
-    from aios3sync.cli.execution import execute
-    from aios3sync.cli.job_document import read_job
+    from aios3sync.cli.commands.job_document import read_job
+    from aios3sync.cli.runner import execute
     from aios3sync.session import connect
     from aios3sync.sync.run import Stop
 

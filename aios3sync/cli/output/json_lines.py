@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from signal import Signals
 from typing import Any, Final
 
-from aios3sync.cli.failure import failure_document, tell, tell_stopping
-from aios3sync.cli.printing import Lines, json_bytes
+from aios3sync.cli.errors import failure_document, tell, tell_stopping
+from aios3sync.cli.output.lines import Lines, json_bytes
 from aios3sync.events import (
     EndpointKnown,
     Event,
@@ -71,7 +71,7 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
 
 
 class JsonDocument:
-    """See :class:`~aios3sync.cli.views.View`: nothing but the report, as one document."""
+    """See :class:`~aios3sync.cli.output.view.View`: nothing but the report, as one document."""
 
     def __init__(self, command: str, out: Lines, *, verbose: bool = False) -> None:
         self._command = command
@@ -106,7 +106,7 @@ class JsonDocument:
 
 
 class EventLines:
-    """See :class:`~aios3sync.cli.views.View`: one object a line, each with its time and running totals.
+    """See :class:`~aios3sync.cli.output.view.View`: one object a line, each with its time and running totals.
 
     The last line is ``finished`` with the report, or ``error``.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from aios3sync.cli.catalog_entry import registration_of_options, registration_options
+from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (
     RuledCommand,
     comparison_options,
@@ -26,8 +26,8 @@ from aios3sync.cli.options import (
     sync_options,
     upload_options,
 )
-from aios3sync.cli.summary import conclude_sync
-from aios3sync.cli.views import choose_view
+from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.output.view import choose_view
 from aios3sync.events import Warned
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     registration = registration_of_options(values)
     # Loaded here: a wrong command line should cost nothing.
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.session import connect
     from aios3sync.sync.run import Stop
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from aios3sync.cli.failure import tell, tell_stopping
-from aios3sync.cli.printing import Lines, count, printable, size_text
-from aios3sync.cli.summary import Conclusion, failure_line, repeated_text
-from aios3sync.cli.views import Conclude, Output
+from aios3sync.cli.errors import tell, tell_stopping
+from aios3sync.cli.output.lines import Lines, count, printable, size_text
+from aios3sync.cli.output.summary import Conclusion, failure_line, repeated_text
+from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.events import (
     BytesSent,
     EndpointKnown,
@@ -108,7 +108,7 @@ def print_conclusion(
 
 
 class PlainView:
-    """See :class:`~aios3sync.cli.views.View`. What goes wrong is on standard error."""
+    """See :class:`~aios3sync.cli.output.view.View`. What goes wrong is on standard error."""
 
     def __init__(
         self, out: Lines, err: Lines, conclude: Conclude, output: Output, *, dry_run: bool = False

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import orjson
 
-from aios3sync.cli.catalog_entry import registration_of_document
-from aios3sync.cli.reading import seconds, size
+from aios3sync.cli.commands.catalog_entry import registration_of_document
+from aios3sync.cli.values import seconds, size
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions, SyncOptions

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from anyio import to_thread
 
-from aios3sync.cli.index_answers import (
+from aios3sync.cli.commands.index_progress import show_progress
+from aios3sync.cli.options import (
+    connect_options,
+    connection_options,
+    output,
+    output_options,
+    payer_option,
+)
+from aios3sync.cli.output.index_tables import (
     Answer,
     backfill_answer,
     folders_answer,
@@ -21,16 +29,8 @@ from aios3sync.cli.index_answers import (
     totals_answer,
     urls_answer,
 )
-from aios3sync.cli.index_progress import show_progress
-from aios3sync.cli.options import (
-    connect_options,
-    connection_options,
-    output,
-    output_options,
-    payer_option,
-)
-from aios3sync.cli.reading import seconds
-from aios3sync.cli.views import Output, choose_view
+from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.values import seconds
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 
@@ -247,7 +247,7 @@ def _follow(queue_url: str, **values: Any) -> int:
     has what it told; one that is no notification stays, hidden for longer each time it comes. Exit code 3
     where there were any.
     """
-    from aios3sync.cli.index_follow import follow_index
+    from aios3sync.cli.commands.index_follow import follow_index
 
     return follow_index(queue_url, values)
 
@@ -292,7 +292,7 @@ def run_index(
     connection = connect_options(values)
     if not values["name"]:
         raise UsageError("--name: an index needs a name")
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.sync.run import Stop
 
     stop = Stop()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import aios3sync
-from aios3sync.cli.failure import tell, tell_lost, tell_usage
-from aios3sync.cli.printing import flush_output, lost_output, note_lost, open_missing_streams, printable
+from aios3sync.cli.errors import tell, tell_lost, tell_usage
+from aios3sync.cli.output.lines import flush_output, lost_output, note_lost, open_missing_streams, printable
 
 if TYPE_CHECKING:
     import logging

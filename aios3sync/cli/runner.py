@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 import anyio
 
-from aios3sync.cli.failure import exit_code_of
+from aios3sync.cli.errors import exit_code_of
+from aios3sync.cli.output.view import View
 from aios3sync.cli.signals import exit_code_of_signal, stopped_by_signals
-from aios3sync.cli.views import View
 from aios3sync.sync.run import Stop
 
 __all__ = ("execute", "run_async")

@@ -18,8 +18,8 @@ from aios3sync.cli.options import (
     reading_options,
     sync_options,
 )
-from aios3sync.cli.summary import conclude_verify
-from aios3sync.cli.views import choose_view
+from aios3sync.cli.output.summary import conclude_verify
+from aios3sync.cli.output.view import choose_view
 
 __all__ = ("verify_command",)
 
@@ -36,7 +36,7 @@ __all__ = ("verify_command",)
 def verify_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
     """Compare the content of SOURCE and the target: exit code 0 if all is the same, 6 if not."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.session import connect
     from aios3sync.sync.run import Stop
 

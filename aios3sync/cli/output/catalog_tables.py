@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from aios3sync.cli.printing import count, duration, printable
-from aios3sync.cli.summary import Conclusion
+from aios3sync.cli.output.lines import count, duration, printable
+from aios3sync.cli.output.summary import Conclusion
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aios3sync.cli.failure import stopping_text, tell
-from aios3sync.cli.plain import ToldFailures, endpoint_line, event_line, print_conclusion
-from aios3sync.cli.printing import Lines, count, printable
-from aios3sync.cli.views import Conclude
+from aios3sync.cli.errors import stopping_text, tell
+from aios3sync.cli.output.lines import Lines, count, printable
+from aios3sync.cli.output.plain import ToldFailures, endpoint_line, event_line, print_conclusion
+from aios3sync.cli.output.view import Conclude
 from aios3sync.events import EndpointKnown, Event, ObjectDeleted, Warned
 from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
-    from aios3sync.cli.drawing import Drawing
+    from aios3sync.cli.output.drawing import Drawing
 
 __all__ = ("LiveView",)
 
@@ -25,7 +25,7 @@ _MOST_DELETES: Final = 20
 
 
 class LiveView:
-    """See :class:`~aios3sync.cli.views.View`."""
+    """See :class:`~aios3sync.cli.output.view.View`."""
 
     def __init__(self, out: Lines, err: Lines, conclude: Conclude, heading: str, *, verbose: int = 0) -> None:
         self._out = out
@@ -64,7 +64,7 @@ class LiveView:
             if now - self._began < _PATIENCE_S:
                 return
             # Loaded here: the terminal library takes as long as a small run.
-            from aios3sync.cli.drawing import Drawing
+            from aios3sync.cli.output.drawing import Drawing
 
             self._drawing = Drawing(self._heading)
         above, self._above = self._above, []

@@ -20,9 +20,9 @@ from aios3sync.cli.options import (
     reading_options,
     sync_options,
 )
-from aios3sync.cli.printing import count, duration, printable
-from aios3sync.cli.summary import Conclusion
-from aios3sync.cli.views import choose_view
+from aios3sync.cli.output.lines import count, duration, printable
+from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.output.view import choose_view
 
 if TYPE_CHECKING:
     from aios3sync.sync.explain import Explanation
@@ -46,7 +46,7 @@ __all__ = ("conclude_explanation", "explain_command")
 def explain_command(ctx: click.Context, /, source: str, target: str, key: str, **values: Any) -> int:
     """Tell what a sync with the same options would do with KEY, and why."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.session import connect
     from aios3sync.sync.run import Stop
 

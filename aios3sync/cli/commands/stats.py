@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
-from aios3sync.cli.printing import count, duration, printable, size_text, standard_lines
-from aios3sync.cli.reading import names, read_customer_key, seconds
-from aios3sync.cli.summary import Conclusion
-from aios3sync.cli.views import View, choose_view
+from aios3sync.cli.output.lines import count, duration, printable, size_text, standard_lines
+from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.output.view import View, choose_view
+from aios3sync.cli.values import names, read_customer_key, seconds
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def stats_command(target: str, **values: Any) -> int:
     The numbers are kept in the bucket. The next call lists, and answers with them if nothing has changed.
     """
     told, connection, options = output(values), connect_options(values), stats_options(values)
-    from aios3sync.cli.execution import execute
+    from aios3sync.cli.runner import execute
     from aios3sync.sync.run import Stop
 
     stop = Stop()
@@ -81,7 +81,7 @@ def stats_command(target: str, **values: Any) -> int:
         # The live view is one of uploads and deletes.
         view: View = choose_view("stats", replace(told, progress=False), conclude, lambda: stop.request(13))
     else:
-        from aios3sync.cli.stats_watch import StatsWatch, watched
+        from aios3sync.cli.output.stats_watch import StatsWatch, watched
 
         view = StatsWatch(standard_lines(lambda: stop.request(13))[0], verbose=told.verbose > 1)
         work = watched(work, view, values["watch"])
@@ -185,7 +185,7 @@ def _with_page(work: _Work, path: str | None) -> _Work:
 def conclude_stats(stats: BucketStats) -> Conclusion:
     """The numbers as lines for people."""
     # Loaded here: the terminal library takes as long as counting a small bucket.
-    from aios3sync.cli.stats_table import stats_lines
+    from aios3sync.cli.output.stats_tables import stats_lines
 
     width = shutil.get_terminal_size((100, 24)).columns
     color = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

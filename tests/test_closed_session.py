@@ -13,7 +13,7 @@ import pytest
 import aios3sync.store.boto  # noqa: F401 - loaded before the loop runs
 from aios3sync import Session, UsageError, connect
 from aios3sync.store.protocol import DeleteItem, PutOptions
-from aios3sync.testing.canned import canned_server
+from aios3sync.testing.http_server import canned_server
 
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "store": ("bucket",),

@@ -20,7 +20,7 @@ from aios3sync.processes.main import Program, _Route
 from aios3sync.processes.messages import RouteMessage
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
-from aios3sync.testing.canned import canned_server, error_body
+from aios3sync.testing.http_server import canned_server, error_body
 from tests.courier.conftest import Desks
 from tests.store.wire.conftest import Authority
 

@@ -9,7 +9,7 @@ import pytest
 
 import aios3sync
 from aios3sync.catalog import DatasetEntry, Registration
-from aios3sync.testing.canned import CannedRequest, CannedServer, canned_server, error_body
+from aios3sync.testing.http_server import CannedRequest, CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

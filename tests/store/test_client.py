@@ -27,7 +27,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.client import _delete_with_md5, _timestamp
 from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
-from aios3sync.testing.canned import CannedServer, canned_server
+from aios3sync.testing.http_server import CannedServer, canned_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -15,7 +15,7 @@ import aios3sync
 from aios3sync.errors import CredentialsError, StoreError, UsageError
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.s3.credentials import cleaned
-from aios3sync.testing.canned import CannedServer, canned_server
+from aios3sync.testing.http_server import CannedServer, canned_server
 
 PLAIN = PutOptions()
 HELLO = hashlib.md5(b"hello", usedforsecurity=False).digest()

@@ -31,7 +31,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.body_progress import watched
 from aios3sync.store.boto import BotoStore, map_errors, open_client
 from aios3sync.store.protocol import DeleteItem, ListedPart, PutOptions
-from aios3sync.testing.canned import CannedServer, canned_server, error_body
+from aios3sync.testing.http_server import CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ import pytest
 import aios3sync
 from aios3sync import UsageError
 from aios3sync.store import boto, wire
-from aios3sync.testing.canned import canned_server
+from aios3sync.testing.http_server import canned_server
 from aios3sync.testing.trees import make_tree
 
 LOADED = (boto, wire)  # here and not in a test, where nothing may block

@@ -14,7 +14,7 @@ from aios3sync.events import EndpointKnown
 from aios3sync.store import boto, profile_files, wire
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import DeleteItem
-from aios3sync.testing.canned import CannedServer, canned_server, error_body
+from aios3sync.testing.http_server import CannedServer, canned_server, error_body
 from aios3sync.testing.trees import make_tree
 
 LOADED = (boto, wire)  # here and not in a test, where nothing may block

@@ -19,8 +19,8 @@ from aios3sync.store.boto.credentials import RenewableCredentials
 from aios3sync.store.protocol import ListedPart, PutOptions
 from aios3sync.store.s3.errors import is_about_credentials
 from aios3sync.store.wrappers.retry import RetryingStore
-from aios3sync.testing.canned import CannedRequest, CannedServer, canned_server, error_body
 from aios3sync.testing.faulty import FaultyStore
+from aios3sync.testing.http_server import CannedRequest, CannedServer, canned_server, error_body
 from aios3sync.testing.memory import MemoryStore
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from aios3sync.errors import StoreError
 from aios3sync.store.confidential import is_quoted_in, keep_secret
 from aios3sync.store.protocol import DeleteItem, PutOptions
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, safe_words
-from aios3sync.testing.canned import CannedRequest, canned_server, error_body
+from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ A named deviation is asserted, never skipped: when the endpoint learns better, t
 
 from __future__ import annotations
 
+from aios3sync.testing.contract.base import Deviations
 from aios3sync.testing.contract.deletes import DeleteContract
-from aios3sync.testing.contract.deviations import Deviations
 from aios3sync.testing.contract.keys import ODD_KEYS, KeyContract
 from aios3sync.testing.contract.listings import ListingContract
 from aios3sync.testing.contract.multipart import MultipartContract

@@ -10,7 +10,7 @@ from anyio import create_task_group
 
 from aios3sync.errors import BucketNotFoundError
 from aios3sync.store.protocol import DeleteItem, ObjectStore
-from aios3sync.testing.contract.deviations import Deviations, put, put_all
+from aios3sync.testing.contract.base import Deviations, put, put_all
 
 __all__ = ("DeleteContract",)
 

@@ -10,7 +10,7 @@ import pytest
 
 from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.store.protocol import DeleteItem, ObjectStore
-from aios3sync.testing.contract.deviations import Deviations, put, put_all
+from aios3sync.testing.contract.base import Deviations, put, put_all
 
 __all__ = ("ODD_KEYS", "KeyContract")
 

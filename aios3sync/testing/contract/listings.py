@@ -8,7 +8,7 @@ import time
 import pytest
 
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.testing.contract.deviations import Deviations, put, put_all
+from aios3sync.testing.contract.base import Deviations, put, put_all
 
 __all__ = ("ListingContract",)
 

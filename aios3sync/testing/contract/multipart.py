@@ -19,7 +19,7 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.store.protocol import ListedPart, ObjectStore, PutOptions
-from aios3sync.testing.contract.deviations import PLAIN, Deviations, put
+from aios3sync.testing.contract.base import PLAIN, Deviations, put
 
 __all__ = ("MultipartContract",)
 

@@ -21,7 +21,7 @@ from aios3sync.errors import (
     UsageError,
 )
 from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions
-from aios3sync.testing.contract.deviations import PLAIN, Deviations, put, put_all
+from aios3sync.testing.contract.base import PLAIN, Deviations, put, put_all
 
 __all__ = ("ObjectContract",)
 

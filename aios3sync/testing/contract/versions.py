@@ -7,7 +7,7 @@ import pytest
 
 from aios3sync.errors import BucketNotFoundError
 from aios3sync.store.protocol import ListedVersion, ObjectStore
-from aios3sync.testing.contract.deviations import Deviations, put, put_all
+from aios3sync.testing.contract.base import Deviations, put, put_all
 
 __all__ = ("VersionContract",)
 

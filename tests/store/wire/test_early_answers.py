@@ -13,7 +13,7 @@ import pytest
 
 from aios3sync.errors import AccessDeniedError
 from aios3sync.store.protocol import PutOptions
-from aios3sync.testing.canned import error_body
+from aios3sync.testing.http_server import error_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from anyio.lowlevel import checkpoint
 from aios3sync.store.body_progress import watched
 from aios3sync.store.wire.http1 import MAX_HEAD, Answer, ExchangeError
 from aios3sync.store.wire.pool import Limits, Origin, Pool
-from aios3sync.testing.canned import canned_server
+from aios3sync.testing.http_server import canned_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

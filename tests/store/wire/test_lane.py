@@ -29,7 +29,7 @@ from aios3sync.store.wire.opening import open_wire
 from aios3sync.store.wire.responses import error_answer
 from aios3sync.store.wire.tls import client_context
 from aios3sync.store.wire.transport import WireLane
-from aios3sync.testing.canned import canned_server, error_body
+from aios3sync.testing.http_server import canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aios3sync.errors import IntegrityError, ListingError, StoreError, ThrottledError, UnavailableError
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 from aios3sync.store.wire.requests import object_path
-from aios3sync.testing.canned import CannedRequest, canned_server, error_body
+from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,7 +14,7 @@ import pytest
 from aios3sync.errors import ListingError
 from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.store.protocol import ListPage, ObjectStore
-from aios3sync.testing.canned import error_body
+from aios3sync.testing.http_server import error_body
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable

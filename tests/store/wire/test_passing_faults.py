@@ -11,7 +11,7 @@ import pytest
 
 from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
 from aios3sync.store.wrappers.retry import REPEATS, RetryingStore
-from aios3sync.testing.canned import CannedServer, canned_server, error_body
+from aios3sync.testing.http_server import CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

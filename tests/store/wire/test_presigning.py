@@ -24,7 +24,7 @@ from aios3sync.store.wire.boto_config import Address
 from aios3sync.store.wire.presigning import UrlSigner
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wrappers.base import ForwardingStore
-from aios3sync.testing.canned import canned_server
+from aios3sync.testing.http_server import canned_server
 from aios3sync.testing.memory import MemoryStore
 
 if TYPE_CHECKING:

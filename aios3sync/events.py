@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import AioS3SyncError
 from aios3sync.report import Failure
 
@@ -21,25 +22,34 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
 __all__ = (
+    "Adopted",
     "BytesSent",
     "Decided",
+    "Deleted",
     "EndpointKnown",
     "Event",
     "EventSink",
     "Failed",
+    "Fault",
     "Finished",
+    "Forgotten",
+    "Kept",
     "ObjectAdopted",
     "ObjectDeleted",
     "ObjectTouched",
     "ObjectUpdated",
     "ObjectUploaded",
+    "Outcome",
     "OutcomeSink",
     "PhaseBegan",
     "Planned",
     "RequestsRepeated",
     "Scanned",
     "Skipped",
+    "Touched",
+    "Updated",
     "UploadBegan",
+    "Uploaded",
     "Warned",
     "concluded",
     "discard",
@@ -263,3 +273,91 @@ def _failure_of(error: BaseException) -> Failure:
     """Of an exception that is not ours only the type is named: its text may hold anything."""
     text = " ".join(str(error).split()) if isinstance(error, AioS3SyncError) else ""
     return Failure("", "run", text or type(error).__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The object is there; ``row`` is what to record, ``sent`` the bytes of the body.
+
+    ``image`` is the width and height of an image in pixels, where somebody wanted to know them.
+    """
+
+    row: RecordedEntry
+    sent: int
+    reason: str
+    content_type: str = ""
+    encryption: str = ""
+    image: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The object was there already with this content; ``stored`` is what the target told of it."""
+
+    row: RecordedEntry
+    stored: TargetEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The object has other headers now, and the same content; ``size`` are its bytes as stored."""
+
+    row: RecordedEntry
+    size: int
+    content_type: str = ""
+    storage_class: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Same content, other stat. ``visible`` is False where only the row's trust in its stat grew."""
+
+    row: RecordedEntry
+    visible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Nothing had to be done, found out after a look at the content."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The object is gone, and its row with it."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """The row is dropped; there was nothing to delete."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An action that did not end well.
+
+    Attributes:
+        key: which.
+        state: the counter of the report: ``failed``, ``vanished``, ``conflicts``, ``withheld``, ``skipped``
+            or ``cancelled``.
+        stage: see :class:`~aios3sync.report.Failure`.
+        error: one line; empty where there is nothing to say.
+        uncertain: the target may have changed, so deletes wait (P5) and the next run must list.
+        forget: the row is dropped.
+    """
+
+    key: str
+    state: str
+    stage: str
+    error: str = ""
+    uncertain: bool = False
+    forget: bool = False
+
+
+Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | Fault

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
-    from aios3sync.stats.refreshing import Refreshes
+    from aios3sync.stats.service import Refreshes
     from aios3sync.stats.single_flight import SharedAnswers
     from aios3sync.sync.explain import Explanation
 
@@ -171,7 +171,7 @@ class Session:
     def _open_catalog(self, counts: RequestCounts, url: str, kind: str, **options: Any) -> Catalog:
         """A catalog that counts its requests where it is told to."""
         from aios3sync.catalog import CatalogMetrics
-        from aios3sync.catalog.opening import open_catalog
+        from aios3sync.catalog.catalog import open_catalog
 
         metrics = self.catalog_metrics = self.catalog_metrics or CatalogMetrics()
         opener = partial(self._stores.opener, counts=counts)
@@ -374,8 +374,7 @@ class Session:
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
         """One answer to a question for statistics."""
-        from aios3sync.stats.refreshing import Refreshes
-        from aios3sync.stats.service import Question, answer
+        from aios3sync.stats.service import Question, Refreshes, answer
 
         counts, payer = RequestCounts(), "requester" if options.request_payer else ""
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}

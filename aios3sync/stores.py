@@ -172,7 +172,7 @@ class Stores:
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """The store that really sends: WireStore where it applies, else BotoStore."""
-        await load("aios3sync.store.boto", "aios3sync.store.wire.opening")
+        await load("aios3sync.store.boto", "aios3sync.store.wire.store")
         from aios3sync.store.boto import BotoStore, capabilities_of
 
         async with self._opening:
@@ -186,7 +186,7 @@ class Stores:
             if self._lane is None:
                 return boto
             from aios3sync.store.wire.boto_config import WireUnavailableError
-            from aios3sync.store.wire.opening import open_wire
+            from aios3sync.store.wire.store import open_wire
 
             try:
                 return await open_wire(self._lane, boto, **reading)
@@ -213,7 +213,9 @@ class Stores:
 
     async def _open(self) -> None:
         """Open the client, or prepare the caller's, and the wire lane beside it."""
-        await load("aios3sync.store.boto", "aios3sync.store.wire.transport", "aios3sync.store.wire.client")
+        await load(
+            "aios3sync.store.boto", "aios3sync.store.wire.transport", "aios3sync.store.wire.boto_config"
+        )
         from aios3sync.store.boto import adopt_client, open_client, renewable_of
 
         if self._client is None:
@@ -243,7 +245,7 @@ class Stores:
         """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
         if self._options.lane == "wire":
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
-        from aios3sync.store.wire.client import UNSIGNED
+        from aios3sync.store.wire.boto_config import UNSIGNED
 
         if not self._told:
             level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING

@@ -6,13 +6,22 @@ Its documents hold JSON booleans; text such as ``"true"``, which its documentati
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from aios3sync.errors import UsageError
 
-__all__ = ("DatasetEntry", "Entry", "ModelEntry", "Registration", "read_entry")
+__all__ = (
+    "DatasetEntry",
+    "Entry",
+    "ModelEntry",
+    "Registration",
+    "is_full_model",
+    "read_entry",
+    "with_facts",
+)
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
 
@@ -144,3 +153,38 @@ def read_entry(kind: type[DatasetEntry] | type[ModelEntry], document: Any) -> En
 def _document(entry: Entry) -> dict[str, Any]:
     own = {one.name: getattr(entry, one.name) for one in fields(entry) if one.name != "extra"}
     return {**own, **{name: value for name, value in entry.extra.items() if name not in own}}
+
+
+_CARDS: Final = frozenset({"README.md", "readme.md"})
+_WEIGHTS: Final = frozenset({"pytorch_model.bin", "model.safetensors"})
+_TOKENIZERS: Final = frozenset({"tokenizer.json", "tokenizer_config.json"})
+# https://huggingface.co/docs/transformers/big_models: model-00001-of-00003.safetensors
+_SHARD: Final = re.compile(
+    r"(?P<stem>model|pytorch_model)-(?P<number>\d{5})-of-(?P<of>\d{5})\.(?P<ending>safetensors|bin)"
+)
+
+
+def is_full_model(names: Collection[str]) -> bool:
+    """Whether the weights are there: one file, or every part of a set that says how many it has."""
+    if not _WEIGHTS.isdisjoint(names):
+        return True
+    sets: dict[tuple[str, int, str], set[int]] = {}
+    for name in names:
+        if match := _SHARD.fullmatch(name):
+            which = (match["stem"], int(match["of"]), match["ending"])
+            sets.setdefault(which, set()).add(int(match["number"]))
+    return any(of > 0 and parts >= set(range(1, of + 1)) for (_, of, _), parts in sets.items())
+
+
+def with_facts(entry: Entry, names: Collection[str]) -> Entry:
+    """The entry with what the names of its files tell."""
+    present = frozenset(names)
+    if isinstance(entry, DatasetEntry):
+        return replace(entry, has_card=not present.isdisjoint(_CARDS | {"dataset_card.md"}))
+    return replace(
+        entry,
+        has_card=not present.isdisjoint(_CARDS | {"model_card.md"}),
+        has_config="config.json" in present,
+        has_tokenizer=not present.isdisjoint(_TOKENIZERS),
+        is_full_model=is_full_model(present),
+    )

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from aios3sync.catalog.derived import with_facts
-from aios3sync.catalog.entries import Entry
+from aios3sync.catalog.entries import Entry, with_facts
 from aios3sync.catalog.layout import MODELS, Kind, Layout
 from aios3sync.catalog.parallel import in_parallel
 from aios3sync.listing.pages import PageReader

@@ -18,13 +18,13 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.errors import ObjectNotFoundError, StoreError
+from aios3sync.events import Adopted, Deleted, Uploaded
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.images.scale import ChangedError, Scaled, UnscalableError, scaled
 from aios3sync.images.size import is_image_name
 from aios3sync.index.follow.report import Stopping
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.local.read import Place
-from aios3sync.outcomes import Adopted, Deleted, Uploaded
 from aios3sync.report import Failure
 from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 import orjson
@@ -19,14 +19,52 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.listing.resumable import Level, PartsPlan, read_parts
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("BackfillReport", "row_of_entry", "run_backfill", "sweep_all")
+__all__ = (
+    "BackfillReport",
+    "IndexProgress",
+    "IndexSink",
+    "row_of_entry",
+    "run_backfill",
+    "sweep_all",
+    "unheard",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexProgress:
+    """How far the work has come.
+
+    Attributes:
+        phase: ``list``, ``sweep`` or ``build``.
+        listed: objects of the listing that were taken in so far, those of an earlier attempt included.
+        written: rows that this changed.
+        parts, parts_done: of the listing; 0 while they are not known.
+    """
+
+    phase: str
+    listed: int = 0
+    written: int = 0
+    parts: int = 0
+    parts_done: int = 0
+
+
+class IndexSink(Protocol):
+    """Takes progress; called on the event loop, must not block."""
+
+    def __call__(self, event: IndexProgress, /) -> object:
+        """Take one event."""
+        ...
+
+
+def unheard(event: IndexProgress, /) -> None:
+    """The sink for callers who do not listen."""
+
 
 _ITEM: Final = "backfill:"
 _PART: Final = "backfilled:"

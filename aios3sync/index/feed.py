@@ -17,12 +17,11 @@ from typing import Any, Final
 import anyio
 
 from aios3sync.core.keys import Location
-from aios3sync.events import EventSink, Warned
+from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Uploaded, Warned
 from aios3sync.index.db.batch import facts_of
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import Mark, new_mark, saved
-from aios3sync.outcomes import Adopted, Deleted, Forgotten, Updated, Uploaded
 from aios3sync.report import SyncReport
 
 __all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")

@@ -16,14 +16,13 @@ import anyio
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
-from aios3sync.index.backfill import BackfillReport, run_backfill
+from aios3sync.index.backfill import BackfillReport, IndexSink, run_backfill, unheard
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
 from aios3sync.index.feed import IndexFeed, fed, feed
 from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
-from aios3sync.index.progress import IndexSink, unheard
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
 from aios3sync.index.staleness import Behind, known_listed, marks

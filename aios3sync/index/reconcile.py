@@ -20,9 +20,8 @@ from anyio.streams.memory import MemoryObjectSendStream
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
-from aios3sync.index.backfill import row_of_entry
+from aios3sync.index.backfill import IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan, single_error

@@ -14,16 +14,89 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.errors import SourceError
 from aios3sync.local.mounts import mount_of, mount_points
-from aios3sync.local.source import Problem, ProblemKind, ScanBatch, check_root, kind_of, shown
 
-__all__ = ("BATCH_SIZE", "Problem", "ProblemKind", "ScanBatch", "Walk", "check_root", "shown")
+__all__ = (
+    "BATCH_SIZE",
+    "Problem",
+    "ProblemKind",
+    "ScanBatch",
+    "Walk",
+    "check_root",
+    "kind_of",
+    "shown",
+)
+
+ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
+
+
+class Problem(NamedTuple):
+    """A place of the source that the walk could not, or must not, see.
+
+    Attributes:
+        path: relative, with ``/``; may hold surrogate escapes.
+        kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
+            moment ago, ``hidden`` is as asked for and worth no line.
+        error: one line.
+    """
+
+    path: str
+    kind: ProblemKind
+    error: str
+
+
+class ScanBatch(NamedTuple):
+    """What the walk saw since the batch before, entries ascending."""
+
+    entries: list[SourceEntry]
+    problems: list[Problem]
+
+
+def shown(path: str) -> str:
+    """A path as text that any terminal and any JSON can hold: undecodable bytes are escaped."""
+    try:
+        content = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # of a text that no system gave, such as one of JSON
+        content = path.encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
+
+
+def check_root(root: str) -> os.stat_result:
+    """The stat of the source root.
+
+    Raises:
+        SourceError: it is missing, not a directory, or cannot be read.
+    """
+    try:
+        result = os.stat(root)
+        if not stat.S_ISDIR(result.st_mode):
+            raise SourceError(f"{shown(root)!r} is not a directory; name the directory to sync")
+        os.scandir(root).close()
+    except FileNotFoundError:
+        raise SourceError(f"no such directory: {shown(root)!r}") from None
+    except OSError as error:
+        raise SourceError(f"{shown(root)!r} cannot be read: {error.strerror}") from error
+    except ValueError:
+        raise SourceError(f"no directory can have the path {shown(root)!r}") from None
+    return result
+
+
+def kind_of(mode: int) -> str:
+    """What a file is that is no regular one."""
+    kinds: Iterable[tuple[bool, str]] = (
+        (stat.S_ISFIFO(mode), "FIFO"),
+        (stat.S_ISSOCK(mode), "socket"),
+        (stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "device"),
+        (stat.S_ISDIR(mode), "directory"),
+    )
+    return next((name for matches, name in kinds if matches), "special file")
+
 
 BATCH_SIZE: Final = 1024
 """Entries of one batch: a thread hop costs 60 to 90 µs, a file about 2."""

@@ -20,7 +20,6 @@ from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
 from aios3sync.processes.connection import Line, LostError, connect, status_of, stored
-from aios3sync.processes.frames import receive, send
 from aios3sync.processes.messages import (
     KIND,
     OTHER_CHARSET,
@@ -33,13 +32,14 @@ from aios3sync.processes.messages import (
     RouteMessage,
     Told,
     Undone,
+    receive,
+    send,
 )
 from aios3sync.processes.protocol import Parcel
-from aios3sync.store.wire.headers import Shape
-from aios3sync.store.wire.requests import MAX_XML, Request, object_path
+from aios3sync.store.wire.requests import MAX_XML, Request, Shape, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
-from aios3sync.store.wire.trust import Trust, context_of
+from aios3sync.store.wire.tls import Trust, context_of
 
 __all__ = ("Program", "main")
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import marshal
+import os
+from typing import Any, Final, NamedTuple
 
 __all__ = (
     "KIND",
+    "LENGTH",
     "OTHER_CHARSET",
     "PARCELS",
     "RECALL",
@@ -17,6 +20,11 @@ __all__ = (
     "RouteMessage",
     "Told",
     "Undone",
+    "framed",
+    "length_of",
+    "receive",
+    "send",
+    "unframed",
 )
 
 ROUTE: Final = "route"
@@ -47,7 +55,7 @@ class RouteMessage(NamedTuple):
         access_key, secret_key, token, region, service: of signatures.
         authority, root, user_agent: of heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
         host, port: where connections lead to.
-        trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.trust.Trust`.
+        trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.tls.Trust`.
         connect, read: time-outs in seconds.
     """
 
@@ -92,3 +100,51 @@ Told = tuple[int, bytes, int, str, str, str]
 """A parcel that was stored: number, MD5, start of the reading (ns), ETag, encryption, version id."""
 Undone = tuple[int, int, str]
 """A parcel that has to go the usual way: number, HTTP status (0 without an answer, UNSENT), reason."""
+
+
+LENGTH: Final = 8
+"""Bytes in front of each frame that tell its length, little end first."""
+_MOST: Final = 256 * 1024 * 1024
+"""Bytes of a frame. A longer one is none: its end would be waited for for ever."""
+
+
+def framed(message: Any) -> bytes:
+    """A message of plain values (tuples, lists, texts, bytes, numbers) as it is written."""
+    frame = marshal.dumps(message)
+    return len(frame).to_bytes(LENGTH, "little") + frame
+
+
+def unframed(frame: bytes) -> Any:
+    """The message of a frame, without its length."""
+    return marshal.loads(frame)  # noqa: S302 - written by the other end, which is trusted like this one
+
+
+def length_of(head: bytes) -> int:
+    """The length that the bytes in front of a frame tell. Raises ValueError if no frame is that long."""
+    length = int.from_bytes(head, "little")
+    if length > _MOST:
+        raise ValueError(f"no frame has {length} bytes")
+    return length
+
+
+def send(descriptor: int, message: Any) -> None:
+    """Write a message; blocks until all of it is taken. Raises BrokenPipeError when nobody reads."""
+    rest = memoryview(framed(message))
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def receive(descriptor: int) -> Any:
+    """Read a message; blocks until it is whole. Raises EOFError when no more come."""
+    return unframed(_exactly(descriptor, length_of(_exactly(descriptor, LENGTH))))
+
+
+def _exactly(descriptor: int, size: int) -> bytes:
+    pieces = []
+    while size:
+        piece = os.read(descriptor, size)
+        if not piece:
+            raise EOFError
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)

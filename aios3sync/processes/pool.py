@@ -25,11 +25,10 @@ from aios3sync.processes.protocol import Delivered, Parcel, Receipt
 from aios3sync.processes.worker import Link
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
-from aios3sync.store.wire.headers import InvalidRequestError
-from aios3sync.store.wire.requests import metadata_values, put_shape
+from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_shape
 from aios3sync.store.wire.store import WireStore
+from aios3sync.store.wire.tls import Trust
 from aios3sync.store.wire.transport import Route
-from aios3sync.store.wire.trust import Trust
 from aios3sync.store.wrappers.limit import Limiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 

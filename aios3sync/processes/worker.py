@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from aios3sync.errors import ThrottledError
-from aios3sync.processes import frames
+from aios3sync.processes import messages as frames
 from aios3sync.processes.messages import PARCELS, RECALL, Told, Undone
 from aios3sync.processes.protocol import Parcel
 from aios3sync.store.wrappers.limit import Limiter

@@ -16,6 +16,7 @@ from aios3sync.stats.aggregate import Census
 from aios3sync.stats.codec import Kept, Validation
 from aios3sync.stats.deltaglider import Envelope, computed
 from aios3sync.stats.estimates import (
+    Sample,
     added,
     compared,
     detailed_kinds,
@@ -28,7 +29,6 @@ from aios3sync.stats.head_requests import Asker, asking
 from aios3sync.stats.hidden_storage import Extras, count_extras, no_extras
 from aios3sync.stats.model import BucketStats, DeltaGliderStats, Heads, Mode, ObjectKind, exact
 from aios3sync.stats.original_sizes import Kinds, facts_of
-from aios3sync.stats.sampling import Sample
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("Count", "Page", "count", "listed")

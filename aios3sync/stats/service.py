@@ -7,28 +7,79 @@ whatever is wrong with the listing is an error, and nothing is kept.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Final, Literal
 
 from anyio import to_thread
 from anyio.abc import ObjectReceiveStream
 
-from aios3sync.errors import UsageError
-from aios3sync.stats.cache import Cache, Found
+from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.stats.cache import Cache, Found, count_call
 from aios3sync.stats.codec import Kept, Validation
 from aios3sync.stats.collect import Count, Page, count, listed
-from aios3sync.stats.counters import count_call
 from aios3sync.stats.deltaglider import Envelope
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
 from aios3sync.stats.model import BucketStats, CacheFacts, Number
 from aios3sync.stats.options import StatsOptions
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("Question", "answer")
+__all__ = (
+    "Question",
+    "Refreshes",
+    "answer",
+)
+
+_LOG = logging.getLogger(__name__)
+
+
+class Refreshes:
+    """The refreshes of one session: at most one for each bucket, prefix and mode.
+
+    A task group cannot hold them: it belongs to the task that opened it, and whoever asks for statistics may
+    be another one. So the tasks are held here, and end before the session does.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
+
+    def start(self, question: Question) -> None:
+        """Answer a question anew, unless that is under way."""
+        key = (question.store.bucket, question.prefix, question.options.mode)
+        if key in self._tasks:
+            return
+        task = self._tasks[key] = asyncio.create_task(_refresh(question))
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
+
+    async def wait(self) -> None:
+        """Wait for all that is under way."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks.values()))
+
+    async def close(self, *ending: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """End: wait for the refreshes, or cancel them where the session ends with an error."""
+        tasks = set(self._tasks.values())
+        try:
+            if ending[0] is None:
+                await self.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _refresh(question: Question) -> None:
+    try:
+        await answer(question)
+    except AioS3SyncError as error:
+        _LOG.warning("the statistics of %s were not refreshed: %s", question.store.bucket, error)
+
 
 _HELD: Final = 20_000
 """Listed objects that are kept in memory until it is known whether they have to be counted."""

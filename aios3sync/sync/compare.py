@@ -23,8 +23,8 @@ from aios3sync.core.etag import (
     recorded_md5,
 )
 from aios3sync.errors import StoreError
+from aios3sync.events import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.local.digest import FileDigest, digest_file, in_thread
-from aios3sync.outcomes import Adopted, Fault, Kept, Outcome, Touched
 from aios3sync.sync.etag_conflict import settle_metadata
 from aios3sync.sync.run import Run
 

@@ -17,9 +17,9 @@ from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
+from aios3sync.events import Deleted, Fault, Forgotten
 from aios3sync.listing.spool import HeldAction, Spool
 from aios3sync.local.walk import shown
-from aios3sync.outcomes import Deleted, Fault, Forgotten
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run

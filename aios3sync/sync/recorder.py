@@ -7,33 +7,89 @@ work, never truth. It decides nothing and sends nothing to S3.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import aiofiles
 import anyio
+import orjson
 from anyio import to_thread
 
 from aios3sync import events
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.text import escape_json
 from aios3sync.errors import ManifestError
-from aios3sync.events import EventSink, OutcomeSink
-from aios3sync.manifest.protocol import Manifest, ManifestState
-from aios3sync.outcomes import (
+from aios3sync.events import (
     Adopted,
     Deleted,
+    EventSink,
     Fault,
     Forgotten,
     Kept,
     Outcome,
+    OutcomeSink,
     Touched,
     Updated,
     Uploaded,
 )
-from aios3sync.report import Failure
-from aios3sync.sync.errorfile import ErrorFile
-from aios3sync.sync.tally import Tally
+from aios3sync.manifest.protocol import Manifest, ManifestState
+from aios3sync.report import Failure, Tally
 
-__all__ = ("Recorder", "unforeseen")
+if TYPE_CHECKING:
+    from aiofiles.threadpool.binary import AsyncBufferedIOBase
+
+__all__ = (
+    "ErrorFile",
+    "Recorder",
+    "unforeseen",
+)
+
+
+class ErrorFile:
+    """JSON lines in a new file beside the manifest, which is made when the first error comes.
+
+    Args:
+        manifest_path: absolute; the name of the file begins with that of the manifest. Where it is empty, or
+            nothing can be made beside it, the file is among the temporary ones.
+
+    Attributes:
+        path: where it is, ``None`` while there is none.
+    """
+
+    def __init__(self, manifest_path: str) -> None:
+        self._directory, self._name = os.path.split(manifest_path)
+        self._file: AsyncBufferedIOBase | None = None
+        self.path: str | None = None
+
+    async def append(self, failures: Sequence[Failure]) -> None:
+        """Add failures.
+
+        Raises:
+            OSError: the place cannot be written.
+        """
+        if self._file is None:
+            self.path = await to_thread.run_sync(self._new_path)
+            self._file = await aiofiles.open(self.path, "ab")
+        await self._file.write(b"".join(escape_json(orjson.dumps(failure)) + b"\n" for failure in failures))
+
+    def _new_path(self) -> str:
+        try:
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            descriptor, path = tempfile.mkstemp(
+                prefix=f"{self._name}.errors-", suffix=".jsonl", dir=self._directory
+            )
+        except OSError:
+            descriptor, path = tempfile.mkstemp(prefix="aios3sync-errors-", suffix=".jsonl")
+        os.close(descriptor)
+        return path
+
+    async def close(self) -> None:
+        """Finish the file; idempotent."""
+        if self._file is not None:
+            await self._file.close()
+            self._file = None
+
 
 _BATCH: Final = 256
 _WAITING: Final = 16 * _BATCH

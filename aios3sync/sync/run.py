@@ -31,18 +31,17 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.events import EventSink
+from aios3sync.events import EventSink, Fault
 from aios3sync.local.digest import ChangedError
 from aios3sync.local.read import Place, place_of
 from aios3sync.options import SyncOptions
-from aios3sync.outcomes import Fault
 from aios3sync.processes.protocol import CourierOpener
+from aios3sync.report import Tally
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, ObjectStore
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
-from aios3sync.sync.tally import Tally
 
 __all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")
 

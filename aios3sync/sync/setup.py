@@ -47,16 +47,14 @@ from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
 from aios3sync.processes.protocol import CourierOpener
-from aios3sync.report import SyncReport
+from aios3sync.report import SyncReport, Tally
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, PutOptions
 from aios3sync.sync.callbacks import Callbacks
-from aios3sync.sync.errorfile import ErrorFile
 from aios3sync.sync.pipeline import Pipeline
-from aios3sync.sync.recorder import Recorder
+from aios3sync.sync.recorder import ErrorFile, Recorder
 from aios3sync.sync.run import Inspect, Run, Stop, StoreOpener
-from aios3sync.sync.tally import Tally
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = (

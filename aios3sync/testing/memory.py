@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5 as md5_of
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import quote
 
 from anyio.lowlevel import checkpoint
@@ -22,16 +22,46 @@ from aios3sync.store.protocol import (
     HeadResult,
     ListedPart,
     ListedUpload,
+    ListedVersion,
     ListPage,
     PutOptions,
     PutResult,
     StoreCapabilities,
+    VersionPage,
 )
 from aios3sync.store.s3.errors import ErrorAnswer, error_from
-from aios3sync.store.s3.presigning import lifetime
-from aios3sync.testing.unversioned import Unversioned
+from aios3sync.store.s3.parameters import lifetime
 
-__all__ = ("MemoryStore", "StoredObject")
+__all__ = (
+    "MemoryStore",
+    "StoredObject",
+    "Unversioned",
+)
+
+
+class _Listing(Protocol):
+    async def list_page(self, prefix: str, *, start_after: str = "", max_keys: int = 1000) -> ListPage: ...
+
+
+class Unversioned:
+    """The verbs about versions, for a store that lists in byte order."""
+
+    async def versioning(self: _Listing) -> str:
+        """There are no versions."""
+        await self.list_page("", max_keys=1)
+        return ""
+
+    async def list_versions_page(
+        self: _Listing, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
+    ) -> VersionPage:
+        """Every object as its only version."""
+        page = await self.list_page(prefix, start_after=token[0] if token else "", max_keys=max_keys)
+        versions = [
+            ListedVersion(entry.key, "null", entry.size, entry.last_modified, is_latest=True)
+            for entry in page.entries
+        ]
+        return VersionPage(versions, (versions[-1].key, "null") if page.next_token else None)
+
 
 _MOST_KEYS: Final = 1000
 _STATUS: Final = {

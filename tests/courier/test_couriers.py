@@ -15,9 +15,8 @@ from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes import pool as module
-from aios3sync.processes.frames import framed
 from aios3sync.processes.main import Program, _Route
-from aios3sync.processes.messages import RouteMessage
+from aios3sync.processes.messages import RouteMessage, framed
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
 from aios3sync.testing.http_server import canned_server, error_body

@@ -14,8 +14,7 @@ import pytest
 from blockbuster import BlockBuster
 
 from aios3sync import BucketNotFoundError, LockedError, ManifestError, UnavailableError
-from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded
-from aios3sync.outcomes import Uploaded
+from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded, Uploaded
 from aios3sync.store.wrappers.limit import ByteBudget
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.outcomes import Uploaded
+from aios3sync.events import Uploaded
 from tests.engine.conftest import MIB, Bench
 
 pytestmark = pytest.mark.usefixtures("settle")

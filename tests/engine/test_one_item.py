@@ -11,9 +11,8 @@ import anyio
 import pytest
 
 from aios3sync import BucketNotFoundError
-from aios3sync.events import BytesSent, Event, Failed, Finished, ObjectUploaded, Planned, Scanned
+from aios3sync.events import BytesSent, Event, Failed, Finished, ObjectUploaded, Planned, Scanned, Uploaded
 from aios3sync.manifest.sqlite import SqliteManifest
-from aios3sync.outcomes import Uploaded
 from tests.engine.conftest import MIB, Bench
 
 pytestmark = [pytest.mark.usefixtures("settle"), pytest.mark.timeout(30)]

@@ -17,12 +17,11 @@ from blockbuster import BlockBuster
 from aios3sync import BucketNotFoundError, ManifestError, ObjectNotFoundError, PreconditionFailedError
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
-from aios3sync.events import Event, ObjectDeleted, ObjectUploaded
+from aios3sync.events import Deleted, Event, ObjectDeleted, ObjectUploaded, Uploaded
 from aios3sync.local import read as smallfiles
 from aios3sync.manifest.files import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
-from aios3sync.outcomes import Deleted, Uploaded
 from aios3sync.store.protocol import DeleteError, PutResult
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.transfers import multipart

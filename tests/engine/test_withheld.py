@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from aios3sync.events import Outcome
 from aios3sync.listing.spool import Spool
-from aios3sync.outcomes import Outcome
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.sync import detector
 from aios3sync.sync.recorder import Recorder

@@ -12,7 +12,6 @@ import pytest
 
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
-from aios3sync.index.paths import folder_of
 from aios3sync.index.rows import (
     Applied,
     Change,
@@ -24,6 +23,7 @@ from aios3sync.index.rows import (
     Selection,
     Totals,
     Upsert,
+    folder_of,
 )
 
 ALL = Selection("b")

@@ -20,8 +20,17 @@ from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.postgres import without_password
 from aios3sync.index.db.schema import POSTGRES_STEPS, SQLITE_STEPS
 from aios3sync.index.db.sqlite import SqliteIndex
-from aios3sync.index.paths import ancestors, extension_of, folder_of, parent_of, prefix_end
-from aios3sync.index.rows import ObjectIndexError, ObjectRow, Selection, Upsert
+from aios3sync.index.rows import (
+    ObjectIndexError,
+    ObjectRow,
+    Selection,
+    Upsert,
+    ancestors,
+    extension_of,
+    folder_of,
+    parent_of,
+    prefix_end,
+)
 from aios3sync.testing.postgres import start_postgres
 from tests.index.conftest import new_database
 

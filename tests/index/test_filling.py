@@ -22,15 +22,14 @@ import aios3sync
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError
-from aios3sync.events import Finished, Warned
+from aios3sync.events import Adopted, Deleted, Finished, Forgotten, Kept, Updated, Uploaded, Warned
+from aios3sync.index.backfill import IndexProgress
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.feed import feed
 from aios3sync.index.object_index import ObjectIndex
-from aios3sync.index.progress import IndexProgress
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
 from aios3sync.index.staleness import marks, new_mark
-from aios3sync.outcomes import Adopted, Deleted, Forgotten, Kept, Updated, Uploaded
 from aios3sync.store.protocol import ObjectStore, StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from aios3sync.index.progress import IndexProgress
+    from aios3sync.index.backfill import IndexProgress
     from aios3sync.store.protocol import ObjectStore
 
 CREATED = 1770339600.0

@@ -19,14 +19,13 @@ from PIL import Image
 
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import UsageError
-from aios3sync.events import Finished, Warned
+from aios3sync.events import Adopted, Deleted, Finished, Kept, Uploaded, Warned
 from aios3sync.images import scale as scaling
 from aios3sync.images import thumbnails
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.images.scale import ChangedError, UnscalableError, scaled
 from aios3sync.images.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
-from aios3sync.outcomes import Adopted, Deleted, Kept, Uploaded
 from aios3sync.session import connect
 from aios3sync.store.protocol import DeleteError, PutOptions
 from aios3sync.sync.run import Stop

@@ -15,10 +15,9 @@ from aios3sync.stats import aggregate as census
 from aios3sync.stats import service as answering
 from aios3sync.stats.aggregate import Census, Tally, extension_of
 from aios3sync.stats.collect import listed
-from aios3sync.stats.estimates import added, compared
+from aios3sync.stats.estimates import Sample, added, compared, quantile
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
 from aios3sync.stats.model import Folder, Number, exact, unknown
-from aios3sync.stats.sampling import Sample, quantile
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -297,7 +296,7 @@ def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], dice:
 
 
 def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.stats.sampling.MOST_GROUPS", 10)
+    monkeypatch.setattr("aios3sync.stats.estimates.MOST_GROUPS", 10)
     sample = Sample()
     for folder in range(20_000):
         sample.add("delta", TargetEntry(f"f{folder}/x.delta", 10, "e"))

@@ -13,8 +13,7 @@ from aios3sync.cli.output.index_tables import Answer
 from aios3sync.cli.output.lines import count
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.output.view import Output, choose_view
-from aios3sync.cli.runner import execute
-from aios3sync.cli.signals import exit_code_of_signal
+from aios3sync.cli.runner import execute, exit_code_of_signal
 from aios3sync.events import Warned
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.sync.run import Stop

@@ -12,7 +12,7 @@ from aios3sync.cli.output.lines import count
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import Output
-    from aios3sync.index.progress import IndexProgress, IndexSink
+    from aios3sync.index.backfill import IndexProgress, IndexSink
 
 __all__ = ("show_progress",)
 

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 import orjson
 
-from aios3sync.index.paths import ancestors
-from aios3sync.index.rows import Applied, Change, Facts, Upsert
+from aios3sync.index.rows import Applied, Change, Facts, Upsert, ancestors
 
 __all__ = ("FACTS", "BatchPlan", "Known", "Sums", "facts_of", "fold", "plan_batch")
 

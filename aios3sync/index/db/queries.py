@@ -17,8 +17,17 @@ import orjson
 from aios3sync.index.db.protocol import EXACT_UP_TO, Position
 from aios3sync.index.db.steps import Dialect, Fetch, Steps
 from aios3sync.index.db.writes import LAST
-from aios3sync.index.paths import folder_of, prefix_end
-from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Selection, Totals
+from aios3sync.index.rows import (
+    Folder,
+    Group,
+    Grouping,
+    ObjectRow,
+    Order,
+    Selection,
+    Totals,
+    folder_of,
+    prefix_end,
+)
 
 __all__ = (
     "COLUMNS",

@@ -27,8 +27,7 @@ from aios3sync.index.db.protocol import EXACT_UP_TO
 from aios3sync.index.db.queries import COLUMNS, row_of, scope_number
 from aios3sync.index.db.steps import Fetch, Steps
 from aios3sync.index.db.writes import LAST, SLOTS
-from aios3sync.index.paths import folder_of, prefix_end
-from aios3sync.index.rows import ObjectRow, Selection
+from aios3sync.index.rows import ObjectRow, Selection, folder_of, prefix_end
 
 __all__ = ("sample",)
 

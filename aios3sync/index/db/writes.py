@@ -17,8 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from aios3sync.index.db.batch import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.db.steps import Copy, Dialect, Fetch, Many, Steps
-from aios3sync.index.paths import extension_of, folder_of, parent_of, prefix_end
-from aios3sync.index.rows import Applied, Facts
+from aios3sync.index.rows import Applied, Facts, extension_of, folder_of, parent_of, prefix_end
 
 __all__ = ("LAST", "SLOTS", "apply", "forget_removals", "save_state", "scope_of", "sweep")
 

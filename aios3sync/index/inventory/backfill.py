@@ -20,10 +20,9 @@ import orjson
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import AioS3SyncError, UsageError
-from aios3sync.index.backfill import BackfillReport, row_of_entry
+from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.inventory.manifest import Inventory, find_manifest, open_inventory, read_inventory
-from aios3sync.index.progress import IndexProgress, IndexSink
 from aios3sync.index.rows import Applied
 from aios3sync.index.staleness import new_mark, saved
 from aios3sync.store.protocol import ObjectStore

@@ -55,13 +55,13 @@ from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
     copy_parameters,
+    lifetime,
     multipart_parameters,
     part_parameters,
     payload_checksum,
     put_parameters,
     sse_customer,
 )
-from aios3sync.store.s3.presigning import lifetime
 
 __all__ = ("BotoStore",)
 

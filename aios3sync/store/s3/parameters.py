@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib
+import math
 import zlib
 from collections.abc import Callable
 from typing import Any, Final
@@ -17,9 +18,12 @@ from aios3sync.errors import UsageError
 from aios3sync.store.protocol import Body, PutOptions
 
 __all__ = (
+    "MAX_EXPIRES",
+    "PRESIGNED_METHODS",
     "checksum_member",
     "conditions",
     "copy_parameters",
+    "lifetime",
     "multipart_parameters",
     "part_parameters",
     "payload_checksum",
@@ -144,3 +148,23 @@ def _crt_digest(algorithm: str) -> Callable[[Body], bytes]:
     if algorithm == "crc32c":
         return lambda body: int(checksums.crc32c(bytes(body))).to_bytes(4, "big")
     return lambda body: int(checksums.crc64nvme(bytes(body))).to_bytes(8, "big")
+
+
+MAX_EXPIRES: Final = 7 * 24 * 3600
+"""Seconds; S3 refuses longer ones
+(https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html, ``X-Amz-Expires``)."""
+
+PRESIGNED_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE")
+
+
+def lifetime(expires: float, method: str) -> int:
+    """The whole seconds that a URL is to be valid for.
+
+    Raises:
+        UsageError: less than a second or more than seven days, or a method that cannot be presigned.
+    """
+    if method not in PRESIGNED_METHODS:
+        raise UsageError(f"method: {method!r} cannot be presigned; use {', '.join(PRESIGNED_METHODS)}")
+    if not (math.isfinite(expires) and 1 <= expires <= MAX_EXPIRES):
+        raise UsageError(f"expires: {expires} is not between 1 second and 7 days ({MAX_EXPIRES} seconds)")
+    return int(expires)

@@ -19,7 +19,7 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.marker_paging import NoTokenError, marker_after
 from aios3sync.store.protocol import ListPage
-from aios3sync.store.wire.documents import InvalidAnswerError, children, document
+from aios3sync.store.wire.responses import InvalidAnswerError, children, document
 
 __all__ = ("list_page", "marker_page", "parsed_entries", "plain_entries")
 

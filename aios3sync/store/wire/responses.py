@@ -7,19 +7,24 @@ proxy must not pass for a success.
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
+from urllib.parse import urlsplit
+from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 from aios3sync.core.etag import bare_etag
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
 from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
-from aios3sync.store.wire.documents import InvalidAnswerError, children, document
 from aios3sync.store.wire.http1 import Answer
 
 __all__ = (
+    "InvalidAnswerError",
+    "children",
     "delete_errors",
+    "document",
     "error_answer",
     "get_result",
     "head_result",
@@ -27,7 +32,42 @@ __all__ = (
     "put_result",
     "server_time",
     "text_headers",
+    "told_region",
+    "told_skew",
 )
+
+
+class InvalidAnswerError(ValueError):
+    """The answer is not one of S3; the text says what is missing, and quotes nothing."""
+
+
+def document(body: bytes | str, name: str) -> Element:
+    """The root of a document, if it is called ``name``.
+
+    The encoding is fixed, whatever the document claims: so a document type, which is where entities are
+    declared, cannot hide from the search for it.
+
+    Raises:
+        InvalidAnswerError: it is another document, or none.
+    """
+    text = body.encode() if isinstance(body, str) else body
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise InvalidAnswerError("a document type")
+    parser = XMLParser(encoding="utf-8")  # noqa: S314 - hardened: what is dangerous begins as above
+    try:
+        parser.feed(text.lstrip())  # servers that take their time send white space first
+        root: object = parser.close()
+    except (ParseError, ValueError, LookupError) as error:
+        raise InvalidAnswerError("not XML") from error
+    if not isinstance(root, Element) or root.tag.rpartition("}")[2] != name:
+        raise InvalidAnswerError(f"not a {name}")
+    return root
+
+
+def children(element: Element) -> dict[str, str]:
+    """The texts of the direct children by name, without their namespace."""
+    return {child.tag.rpartition("}")[2]: child.text or "" for child in element}
+
 
 _META: Final = b"x-amz-meta-"
 _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
@@ -165,3 +205,39 @@ def _delete_error(facts: Mapping[str, str]) -> DeleteError:
     code = facts.get("Code", "")
     message = safe_words(facts.get("Message", "")) or one_line(code) or "refused"
     return DeleteError(facts.get("Key", ""), code, message, code in RETRYABLE_CODES)
+
+
+_MISDIRECTED: Final = (301, 302, 307, 308, 400)
+_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
+_NAME: Final = re.compile(r"[a-z0-9-]{2,64}")
+_IN_HOST: Final = re.compile(r"(?<=s3[.-])(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d{1,2})\.amazonaws\.com")
+# S3 itself allows 15 minutes.
+_TOLERATED: Final = 60.0
+
+
+def told_region(status: int, refusal: ErrorAnswer) -> str:
+    """The region that a misdirected request should have gone to, empty where none is told.
+
+    Another host is never taken from an answer: only the name of a region, for one of AWS's own hosts.
+    """
+    if status not in _MISDIRECTED:
+        return ""
+    region = refusal.region or refusal.headers.get("x-amz-bucket-region", "")
+    if not region:
+        host = urlsplit(refusal.headers.get("location", "")).hostname or ""
+        found = _IN_HOST.search(host) if host.endswith(_AWS) else None
+        region = found[1] if found else ""
+    return region if _NAME.fullmatch(region) else ""
+
+
+def told_skew(answer: Answer, refusal: ErrorAnswer, now: float, skew: float) -> float:
+    """Seconds that the endpoint's clock is ahead; ``skew`` as it was where the refusal has other reasons.
+
+    A refused HEAD has no code, only the time of the endpoint.
+    """
+    if refusal.code not in ("RequestTimeTooSkewed", "403"):
+        return skew
+    there = server_time(answer)
+    if not there or abs(there - now - skew) <= _TOLERATED:
+        return skew
+    return there - now

@@ -37,20 +37,21 @@ from aios3sync.store.protocol import (
     PutResult,
 )
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
-from aios3sync.store.s3.presigning import lifetime
+from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.documents import InvalidAnswerError
-from aios3sync.store.wire.headers import InvalidRequestError
 from aios3sync.store.wire.http1 import Answer, ExchangeError
-from aios3sync.store.wire.learning import told_region, told_skew
 from aios3sync.store.wire.list_xml import list_page, marker_page
-from aios3sync.store.wire.presigning import UrlSigner
-from aios3sync.store.wire.requests import Request, RequestBuilder
+from aios3sync.store.wire.requests import InvalidRequestError, Request, RequestBuilder
+from aios3sync.store.wire.responses import InvalidAnswerError, told_region, told_skew
+from aios3sync.store.wire.signing import UrlSigner
 from aios3sync.store.wire.sigv4 import moment
 from aios3sync.store.wire.transport import Route, WireLane
 from aios3sync.store.wrappers.base import ForwardingStore
 
-__all__ = ("WireStore",)
+__all__ = (
+    "WireStore",
+    "open_wire",
+)
 
 # Hashing more than this takes longer than going to a thread for it.
 _HASHED_AT_ONCE: Final = 512 * 1024
@@ -346,3 +347,16 @@ class WireStore(ForwardingStore):
         operation, bucket, key = request.operation, self._bucket, request.key
         message = f"{subject(operation, bucket, key)}: {text}"
         return kind(message, operation=operation, bucket=bucket, key=key, code=code, status=status)
+
+
+async def open_wire(
+    lane: WireLane, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
+) -> WireStore:
+    """A store for the bucket of ``boto``, which serves what is not hot.
+
+    Raises:
+        WireUnavailableError: the bucket cannot be served; use ``boto`` itself.
+        CredentialsError: there is nothing to sign with.
+    """
+    route = await lane.route_to(boto.bucket)
+    return WireStore(lane, route, boto, sse_customer_key=sse_customer_key, request_payer=request_payer)

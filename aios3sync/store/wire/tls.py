@@ -5,11 +5,38 @@ from __future__ import annotations
 import os
 import ssl
 from importlib.resources import files
+from typing import NamedTuple
 
 from aios3sync.store.wire.boto_config import WireUnavailableError
-from aios3sync.store.wire.trust import Trust, context_of
 
-__all__ = ("client_context", "trust_of")
+__all__ = (
+    "Trust",
+    "client_context",
+    "context_of",
+    "trust_of",
+)
+
+
+class Trust(NamedTuple):
+    """Whose certificates are believed.
+
+    Attributes:
+        checked: False believes everybody.
+        cafile, capath: a bundle or a directory of authorities; neither means those of the system.
+    """
+
+    checked: bool = True
+    cafile: str | None = None
+    capath: str | None = None
+
+
+def context_of(trust: Trust) -> ssl.SSLContext:
+    """A context for connections to an endpoint; raises OSError where the authorities cannot be read."""
+    context = ssl.create_default_context(cafile=trust.cafile, capath=trust.capath)
+    if not trust.checked:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def client_context(verify: bool | str) -> ssl.SSLContext:

@@ -16,12 +16,18 @@ from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.confidential import keep_secret
 from aios3sync.store.s3.errors import one_line, subject
-from aios3sync.store.wire.boto_config import Address, WireUnavailableError, learn_address
-from aios3sync.store.wire.client import Internals, internals_of, refuse_customised
+from aios3sync.store.wire.boto_config import (
+    Address,
+    Internals,
+    WireUnavailableError,
+    internals_of,
+    learn_address,
+    refuse_customised,
+)
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
-from aios3sync.store.wire.trust import Trust
+from aios3sync.store.wire.tls import Trust
 
 __all__ = ("Route", "WireLane")
 

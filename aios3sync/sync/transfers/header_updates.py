@@ -17,7 +17,7 @@ from aios3sync import events
 from aios3sync.core.actions import Reason, UpdateHeaders, Upload
 from aios3sync.core.etag import part_count
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
-from aios3sync.outcomes import Fault, Updated
+from aios3sync.events import Fault, Updated
 from aios3sync.store.protocol import HeadResult, ObjectStore, PutResult
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan

@@ -20,6 +20,7 @@ from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
+from aios3sync.events import Uploaded
 from aios3sync.local.digest import (
     ATTEMPTS,
     CHUNK,
@@ -33,7 +34,6 @@ from aios3sync.local.digest import (
 )
 from aios3sync.local.read import Place
 from aios3sync.local.temporary import drop, temporary_file, temporary_space
-from aios3sync.outcomes import Uploaded
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_parts, settle_joined
 from aios3sync.sync.run import Run

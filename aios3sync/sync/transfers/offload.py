@@ -11,8 +11,8 @@ from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import META_MD5, META_MTIME
+from aios3sync.events import Uploaded
 from aios3sync.local.digest import is_settled
-from aios3sync.outcomes import Uploaded
 from aios3sync.processes.protocol import LARGEST, Courier, Parcel, Receipt
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan

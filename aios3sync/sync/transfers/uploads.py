@@ -21,9 +21,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
+from aios3sync.events import Uploaded
 from aios3sync.local.digest import ChangedError, SmallFile, small_file
 from aios3sync.local.read import ATTEMPTS, Answer, read_files
-from aios3sync.outcomes import Uploaded
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.run import Run

@@ -15,12 +15,10 @@ A named deviation is asserted, never skipped: when the endpoint learns better, t
 from __future__ import annotations
 
 from aios3sync.testing.contract.base import Deviations
-from aios3sync.testing.contract.deletes import DeleteContract
 from aios3sync.testing.contract.keys import ODD_KEYS, KeyContract
-from aios3sync.testing.contract.listings import ListingContract
+from aios3sync.testing.contract.listings import ListingContract, VersionContract
 from aios3sync.testing.contract.multipart import MultipartContract
-from aios3sync.testing.contract.objects import ObjectContract
-from aios3sync.testing.contract.versions import VersionContract
+from aios3sync.testing.contract.objects import DeleteContract, ObjectContract
 
 __all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract")
 

@@ -6,8 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from aios3sync.catalog import CatalogCollector, CatalogMetrics, DatasetEntry
-from aios3sync.catalog.derived import is_full_model, with_facts
-from aios3sync.catalog.entries import read_entry
+from aios3sync.catalog.entries import is_full_model, read_entry, with_facts
 
 
 def shards(*numbers: int, of: int = 3, ending: str = "safetensors") -> list[str]:

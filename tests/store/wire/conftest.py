@@ -28,8 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
-from aios3sync.store.wire.opening import open_wire
-from aios3sync.store.wire.store import WireStore
+from aios3sync.store.wire.store import WireStore, open_wire
 from aios3sync.store.wire.transport import WireLane
 
 if TYPE_CHECKING:

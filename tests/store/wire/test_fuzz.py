@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.documents import InvalidAnswerError
 from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
 from aios3sync.store.wire.list_xml import list_page, parsed_entries, plain_entries
+from aios3sync.store.wire.responses import InvalidAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

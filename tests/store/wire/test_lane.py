@@ -22,11 +22,16 @@ from aios3sync.errors import CredentialsError, StoreError, UnavailableError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import DeleteItem, PutOptions
-from aios3sync.store.wire.boto_config import Address, WireUnavailableError, learn_address
-from aios3sync.store.wire.client import internals_of, refuse_customised
+from aios3sync.store.wire.boto_config import (
+    Address,
+    WireUnavailableError,
+    internals_of,
+    learn_address,
+    refuse_customised,
+)
 from aios3sync.store.wire.http1 import Answer
-from aios3sync.store.wire.opening import open_wire
 from aios3sync.store.wire.responses import error_answer
+from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context
 from aios3sync.store.wire.transport import WireLane
 from aios3sync.testing.http_server import canned_server, error_body

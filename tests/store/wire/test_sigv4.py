@@ -16,8 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.wire.headers import Shape
-from aios3sync.store.wire.requests import Request, RequestBuilder, object_path
+from aios3sync.store.wire.requests import Request, RequestBuilder, Shape, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import (
     EMPTY_SHA256,

@@ -14,7 +14,7 @@ from anyio import create_task_group
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import DeleteItem, ObjectStore
-from aios3sync.store.wire.opening import open_wire
+from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.transport import WireLane
 from aios3sync.testing.contract import ObjectStoreContract
 

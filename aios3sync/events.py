@@ -30,10 +30,10 @@ __all__ = (
     "Event",
     "EventSink",
     "Failed",
-    "Fault",
     "Finished",
     "Forgotten",
     "Kept",
+    "NotDone",
     "ObjectAdopted",
     "ObjectDeleted",
     "ObjectTouched",
@@ -339,7 +339,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class NotDone:
     """An action that did not end well.
 
     Attributes:
@@ -360,4 +360,4 @@ class Fault:
     forget: bool = False
 
 
-Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | Fault
+Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | NotDone

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "SyncReport", "Tally")
+__all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "ReportBuilder", "SyncReport")
 
 STATES: Final = (
     "uploaded",
@@ -170,7 +170,7 @@ class SyncReport:
         return document
 
 
-class Tally:
+class ReportBuilder:
     """The counters of one run."""
 
     def __init__(self) -> None:

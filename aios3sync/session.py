@@ -23,11 +23,11 @@ from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
 from aios3sync.sync.run import Stop
-from aios3sync.sync.setup import Request, located, manifest_path, run_sync
+from aios3sync.sync.setup import SyncRequest, located, manifest_path, run_sync
 from aios3sync.sync.verify import VerifyReport, run_verify
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ async def connect(
             opened._stores.access.close()  # noqa: SLF001 - what works on behind the block may still ask
 
 
-def _unheard(warning: str) -> None:
+def _discard_warning(warning: str) -> None:
     """For callers who do not listen."""
 
 
@@ -101,7 +101,7 @@ class Session:
         self._stores = Stores(options, closing, session, client)
         self._refreshes: Refreshes | None = None
         self._answers: SharedAnswers[BucketStats] | None = None
-        self._budget = ByteBudget(options.memory)
+        self._budget = ByteSemaphore(options.memory)
         self.catalog_metrics: CatalogMetrics | None = None
 
     @property
@@ -235,7 +235,7 @@ class Session:
 
         return await concluded(on_event, run())
 
-    async def _run(self, request: Request, index: ObjectIndex | None) -> SyncReport:
+    async def _run(self, request: SyncRequest, index: ObjectIndex | None) -> SyncReport:
         run = run_sync
         if index is not None:
             from aios3sync.images.size import image_size, is_image_name
@@ -246,7 +246,10 @@ class Session:
         return await (run(request) if index is None else index.run_fed(request, run))
 
     async def _run_registered(
-        self, request: Request, index: ObjectIndex | None, wanted: DatasetEntry | ModelEntry | Registration
+        self,
+        request: SyncRequest,
+        index: ObjectIndex | None,
+        wanted: DatasetEntry | ModelEntry | Registration,
     ) -> SyncReport:
         """A run whose entry goes into a catalog."""
         from aios3sync.catalog.registration import Registrar
@@ -321,7 +324,7 @@ class Session:
         target: str,
         *,
         path: str | None = None,
-        warn: Callable[[str], None] = _unheard,
+        warn: Callable[[str], None] = _discard_warning,
     ) -> StoredManifest:
         """The local state of a pair: to show, export, replace or forget it. S3 is not asked.
 
@@ -374,7 +377,7 @@ class Session:
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
         """One answer to a question for statistics."""
-        from aios3sync.stats.service import Question, Refreshes, answer
+        from aios3sync.stats.service import Refreshes, StatsRequest, answer
 
         counts, payer = RequestCounts(), "requester" if options.request_payer else ""
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
@@ -382,7 +385,7 @@ class Session:
         if self._refreshes is None:
             self._refreshes = Refreshes()
             self._background.push_async_exit(self._refreshes.close)
-        question = Question(
+        question = StatsRequest(
             store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
             cache_store=store,
             prefix=location.prefix,
@@ -412,7 +415,7 @@ class Session:
         target: str,
         options: SyncOptions,
         on_event: EventSink,
-    ) -> Request:
+    ) -> SyncRequest:
         location = Location.parse(target)
         # In a thread: what is relative is so to the working directory, which has to be asked for.
         root, files = await to_thread.run_sync(located, source, options)
@@ -421,7 +424,7 @@ class Session:
         opener = self._stores.opener(
             location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
-        return Request(
+        return SyncRequest(
             root=root,
             files=files,
             location=location,
@@ -432,7 +435,7 @@ class Session:
             workers=self.options.workers,
             room=self._stores.limiter.room,
             window=self._stores.window,
-            open_couriers=self._stores.courier(location.bucket, counts),
+            open_offloader=self._stores.offloader(location.bucket, counts),
             profile=self._stores.profile(location.bucket),
             on_event=on_event,
             counts=counts,

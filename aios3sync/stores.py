@@ -18,27 +18,27 @@ from anyio import to_thread
 
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
-from aios3sync.processes.protocol import Courier, CourierOpener
+from aios3sync.processes.protocol import Offloader, OffloaderOpener
 from aios3sync.store.access import Access
 from aios3sync.store.confidential import keep_secret
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS, endpoint_name, endpoint_url
 from aios3sync.store.send_window import AdaptiveWindow
-from aios3sync.store.wrappers.bandwidth import Bandwidth
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.bandwidth import BandwidthLimit
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry import RetryBudget
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.run import StoreOpener
 
 if TYPE_CHECKING:
-    from aios3sync.store.wire.transport import WireLane
+    from aios3sync.store.wire.transport import WireTransport
 
 __all__ = ("Stores", "load")
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST_COURIERS: Final = 4
+_MOST_PROCESSES: Final = 4
 """More than these send faster than one event loop can keep the books."""
 
 
@@ -74,7 +74,7 @@ class Stores:
     def __init__(
         self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
     ) -> None:
-        self.limiter = Limiter(options.workers)
+        self.limiter = ConcurrencyLimiter(options.workers)
         self.window = AdaptiveWindow()
         self.access = Access()
         self._options = options
@@ -83,11 +83,11 @@ class Stores:
         self._client = client
         self._is_own = client is None
         self._opened = False
-        self._lane: WireLane | None = None
+        self._lane: WireTransport | None = None
         self._told = False
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
-        self._bandwidth = Bandwidth(options.bandwidth) if options.bandwidth else None
+        self._bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
         self._profiles: dict[str, EndpointProfile] = {}
         self._remembered: set[str] = set()
 
@@ -150,25 +150,25 @@ class Stores:
 
         return open_store
 
-    def courier(self, bucket: str, counts: RequestCounts) -> CourierOpener | None:
+    def offloader(self, bucket: str, counts: RequestCounts) -> OffloaderOpener | None:
         """What opens couriers for small files of a bucket; ``None`` where there are to be none."""
         wanted = self._options.processes
         if wanted == 0 or self._bandwidth is not None:
             return None
 
-        async def open_couriers() -> Courier | None:
+        async def open_offloader() -> Offloader | None:
             await load("aios3sync.processes.pool", "aios3sync.store.wire.store")
-            from aios3sync.processes.pool import Couriers
+            from aios3sync.processes.pool import ProcessPool
             from aios3sync.processes.worker import can_spawn
             from aios3sync.store.wire.store import WireStore
 
             store = await self._inner(bucket)
             if not (can_spawn() and isinstance(store, WireStore)):
                 return None
-            most = min(_MOST_COURIERS, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
-            return Couriers(store, self.limiter, counts, most) if most else None
+            most = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
+            return ProcessPool(store, self.limiter, counts, most) if most else None
 
-        return open_couriers
+        return open_offloader
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """The store that really sends: WireStore where it applies, else BotoStore."""
@@ -232,10 +232,10 @@ class Stores:
         if self._options.lane == "boto":
             return
         from aios3sync.store.wire.boto_config import WireUnavailableError
-        from aios3sync.store.wire.transport import WireLane
+        from aios3sync.store.wire.transport import WireTransport
 
         try:
-            self._lane = await WireLane.open(self._client, self._options)
+            self._lane = await WireTransport.open(self._client, self._options)
         except WireUnavailableError as error:
             self._without_wire(error)
         else:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.listing.ordered import Node, Room, deliver
+from aios3sync.listing.ordered import OrderedProducer, PageWindow, deliver
 from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
 from aios3sync.store.protocol import ListPage, StoreCapabilities
 
@@ -263,8 +263,8 @@ def test_a_producer_may_ask_for_room_as_often_as_it_likes_while_the_reader_waits
     found: list[str] = []
 
     async def main() -> None:
-        root: Node[str] = Node()
-        first, later, room = root.child(), root.child(), Room(1)
+        root: OrderedProducer[str] = OrderedProducer()
+        first, later, room = root.child(), root.child(), PageWindow(1)
         send, receive = anyio.create_memory_object_stream[list[str]](9)
 
         async def produce() -> None:
@@ -291,8 +291,8 @@ def test_a_producer_that_is_not_waited_for_is_bounded() -> None:
     asked: list[int] = []
 
     async def main() -> None:
-        root: Node[str] = Node()
-        child, room = root.child(), Room(3)
+        root: OrderedProducer[str] = OrderedProducer()
+        child, room = root.child(), PageWindow(3)
         while True:
             await room.enter(child)
             asked.append(len(asked))

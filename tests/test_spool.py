@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from anyio import to_thread
 
-from aios3sync.listing.spool import PAGE, HeldAction, Spool
+from aios3sync.listing.spool import PAGE, DeferredAction, Spool
 
 
 @pytest.fixture
@@ -21,11 +21,11 @@ async def spool() -> AsyncIterator[Spool]:
     await spool.close()
 
 
-def actions(start: int, stop: int, kind: str = "delete") -> list[HeldAction]:
-    return [HeldAction(f"k{n:06}", kind, f"e{n}", n, n % 2 == 0, "why") for n in range(start, stop)]
+def actions(start: int, stop: int, kind: str = "delete") -> list[DeferredAction]:
+    return [DeferredAction(f"k{n:06}", kind, f"e{n}", n, n % 2 == 0, "why") for n in range(start, stop)]
 
 
-async def pages(spool: Spool, kind: str = "delete") -> list[list[HeldAction]]:
+async def pages(spool: Spool, kind: str = "delete") -> list[list[DeferredAction]]:
     return [page async for page in spool.held(kind)]
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import anyio
 
-from aios3sync.catalog.document import Conditions, Damaged, Shelf
+from aios3sync.catalog.document import CatalogDocument, ConditionalWrites, CorruptDocument
 from aios3sync.catalog.edits import (
     adding,
     matching,
@@ -40,8 +40,8 @@ from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
     "Catalog",
+    "CatalogLocation",
     "OpenStore",
-    "Place",
     "open_catalog",
 )
 
@@ -54,7 +54,7 @@ _TIERS: Final[dict[str, tuple[Tier, ...]]] = {
 }
 
 
-class Place:
+class CatalogLocation:
     """One bucket and prefix with a catalog in it; the documents are opened when they are first asked for."""
 
     def __init__(
@@ -69,30 +69,32 @@ class Place:
         self.bucket = bucket
         self.layout = layout
         self.kind = kind
-        self.conditions = Conditions()
+        self.conditions = ConditionalWrites()
         self.lock = anyio.Lock()
         self.store = open_store
         self._acl = acl
         self._payer = request_payer
-        self._shelves: dict[str, Shelf] = {}
+        self._shelves: dict[str, CatalogDocument] = {}
 
     def url(self, *, public: bool = False) -> str:
         """The address of the index or of the public manifest."""
         key = self.layout.public_key(self.kind) if public else self.layout.index_key(self.kind)
         return f"s3://{self.bucket}/{key}"
 
-    async def index(self) -> Shelf:
+    async def index(self) -> CatalogDocument:
         """The private index."""
-        return await self._shelf(self.layout.index_key(self.kind), "")
+        return await self._document(self.layout.index_key(self.kind), "")
 
-    async def public(self) -> Shelf:
+    async def public(self) -> CatalogDocument:
         """The public manifest."""
-        return await self._shelf(self.layout.public_key(self.kind), self._acl)
+        return await self._document(self.layout.public_key(self.kind), self._acl)
 
-    async def _shelf(self, key: str, acl: str) -> Shelf:
+    async def _document(self, key: str, acl: str) -> CatalogDocument:
         if key not in self._shelves:
             folder = self.layout.beside(self.kind, key)
-            self._shelves[key] = Shelf(await self.store(), key, folder, self.conditions, acl, self._payer)
+            self._shelves[key] = CatalogDocument(
+                await self.store(), key, folder, self.conditions, acl, self._payer
+            )
         return self._shelves[key]
 
 
@@ -105,11 +107,11 @@ class Catalog:
 
     def __init__(
         self,
-        place: Place,
+        place: CatalogLocation,
         open_public: OpenPublic,
         metrics: CatalogMetrics,
         *,
-        replicas: Sequence[Place] = (),
+        replicas: Sequence[CatalogLocation] = (),
         public: bool = False,
         endpoint: str = "",
     ) -> None:
@@ -230,7 +232,7 @@ class Catalog:
         found = await scan(store, layout, kind)
         try:
             old = (await (await place.index()).read()).entries
-        except (ObjectNotFoundError, Damaged):
+        except (ObjectNotFoundError, CorruptDocument):
             old = {}
         known = [entry for entry in map(kind.read, old.values()) if entry is not None]
         still = await entries_at(store, [placed(entry, layout, place.bucket) for entry in known])
@@ -360,7 +362,7 @@ class Catalog:
                 pass
         return public_document(entry, place.layout, self._endpoint, has_zip=has_zip)
 
-    async def _replicate(self, replica: Place, apply: Apply, written: Written) -> CopyResult:
+    async def _replicate(self, replica: CatalogLocation, apply: Apply, written: Written) -> CopyResult:
         """The same change there; where there is no index that can be read, all of ours."""
 
         async def start() -> dict[str, object]:
@@ -403,11 +405,11 @@ def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller s
 
     payer = "requester" if request_payer else ""
 
-    def place(where: str) -> Place:
+    def place(where: str) -> CatalogLocation:
         location = Location.parse(where)
         layout = Layout.of(location.prefix, os.environ)
         open_store = opener(location.bucket, request_payer=payer)
-        return Place(location.bucket, layout, KINDS[kind], open_store, acl, payer)
+        return CatalogLocation(location.bucket, layout, KINDS[kind], open_store, acl, payer)
 
     if not url:
         bucket = setting(os.environ, "S3_BUCKET_NAME")

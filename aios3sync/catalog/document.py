@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from aios3sync.catalog import format as document
 from aios3sync.catalog.format import CorruptError, Head, Shard, ShardRef
-from aios3sync.catalog.orphans import ASIDE, Leftovers, shard_key
+from aios3sync.catalog.orphans import ASIDE, OrphanedShards, shard_key
 from aios3sync.catalog.parallel import in_parallel
 from aios3sync.errors import (
     AccessDeniedError,
@@ -32,7 +32,7 @@ from aios3sync.errors import (
 )
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 
-__all__ = ("Conditions", "Damaged", "Shelf", "Snapshot")
+__all__ = ("CatalogDocument", "ConditionalWrites", "CorruptDocument", "Snapshot")
 
 _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 30
@@ -42,7 +42,7 @@ _MOST_BLANKS: Final = 4096
 _NOBODY: Final = "0" * 32
 
 
-class Conditions:
+class ConditionalWrites:
     """Whether an endpoint honours conditional writes; asked once, with one request that writes nothing.
 
     AWS, SeaweedFS, Ceph, MinIO and moto refuse to overwrite what is not there under an ETag (404 or 412).
@@ -78,7 +78,7 @@ class Conditions:
         return False
 
 
-class Damaged(Exception):  # noqa: N818 - an answer of the document, not a failure of the request
+class CorruptDocument(Exception):  # noqa: N818 - an answer of the document, not a failure of the request
     """The document is there and cannot be read; ``etag`` is of what was found."""
 
     def __init__(self, reason: str, etag: str) -> None:
@@ -109,7 +109,7 @@ class Snapshot:
     unchanged: bool = False
 
 
-class Shelf:
+class CatalogDocument:
     """One document.
 
     Args:
@@ -129,7 +129,7 @@ class Shelf:
         store: ObjectStore,
         key: str,
         folder: str,
-        conditions: Conditions,
+        conditions: ConditionalWrites,
         acl: str = "",
         request_payer: str = "",
     ) -> None:
@@ -141,14 +141,14 @@ class Shelf:
         self._payer = request_payer
         self._known: Snapshot | None = None
         self._shards: dict[str, Shard] = {}
-        self._leftovers = Leftovers(store, key, folder)
+        self._leftovers = OrphanedShards(store, key, folder)
 
     async def read(self) -> Snapshot:
         """Read it; a repeat costs one conditional request where nothing has changed.
 
         Raises:
             ObjectNotFoundError: there is none.
-            Damaged: it cannot be read.
+            CorruptDocument: it cannot be read.
             StoreError: it could not be fetched.
         """
         gone = ""
@@ -158,7 +158,7 @@ class Shelf:
             except _ShardGoneError as error:
                 # Somebody replaced the document meanwhile; or it is the same one, and the shard is lost.
                 if error.etag == gone or attempt == _ATTEMPTS:
-                    raise Damaged(str(error), error.etag) from None
+                    raise CorruptDocument(str(error), error.etag) from None
                 gone = error.etag
         raise AssertionError("unreachable")
 
@@ -174,7 +174,7 @@ class Shelf:
             head = await to_thread.run_sync(document.read_head, body)
             shards = await self._load(head.shards, facts.etag)
         except CorruptError as error:
-            raise Damaged(str(error), facts.etag) from error
+            raise CorruptDocument(str(error), facts.etag) from error
         entries: dict[str, Any] = {}
         for shard in shards.values():
             entries.update(shard.entries)

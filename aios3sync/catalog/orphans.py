@@ -22,7 +22,7 @@ from aios3sync.errors import StoreError
 from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import DeleteItem, ObjectStore
 
-__all__ = ("ASIDE", "GRACE", "Leftovers", "shard_key")
+__all__ = ("ASIDE", "GRACE", "OrphanedShards", "shard_key")
 
 ASIDE: Final = ".corrupt-"
 """Between the key of a document and the time, in the key of its copy."""
@@ -38,7 +38,7 @@ def shard_key(folder: str, number: int, token: str) -> str:
     return f"{folder}{number:04d}-{token}.json.gz"
 
 
-class Leftovers:
+class OrphanedShards:
     """What was left behind in the folder of one document.
 
     Args:

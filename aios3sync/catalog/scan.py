@@ -15,12 +15,12 @@ from aios3sync.catalog.parallel import in_parallel
 from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("Folder", "entries_at", "look_into", "scan")
+__all__ = ("ScannedFolder", "entries_at", "look_into", "scan")
 
 _AT_ONCE: Final = 32
 
 
-class Folder(NamedTuple):
+class ScannedFolder(NamedTuple):
     """What stands directly in a folder: names of folders and of files, and the youngest file's time."""
 
     folders: list[str]
@@ -33,7 +33,7 @@ class Folder(NamedTuple):
         return not (self.folders or self.files)
 
 
-async def look_into(store: ObjectStore, prefix: str) -> Folder:
+async def look_into(store: ObjectStore, prefix: str) -> ScannedFolder:
     """List what stands directly below ``prefix``, which ends in ``/`` or is empty.
 
     Raises:
@@ -49,7 +49,7 @@ async def look_into(store: ObjectStore, prefix: str) -> Folder:
         for entry in page.entries:
             files.add(entry.key[len(prefix) :])
             modified = max(modified, entry.last_modified)
-    return Folder(folders, frozenset(files - {""}), modified)
+    return ScannedFolder(folders, frozenset(files - {""}), modified)
 
 
 async def scan(store: ObjectStore, layout: Layout, kind: Kind) -> list[Entry]:
@@ -87,12 +87,12 @@ def _may_be(name: str, layout: Layout, kind: Kind) -> bool:
     return kind is MODELS or name not in (MODELS.root.rstrip("/"), layout.zips)
 
 
-def _has_default_names(path: list[str], layout: Layout, folder: Folder) -> bool:
+def _has_default_names(path: list[str], layout: Layout, folder: ScannedFolder) -> bool:
     defaults = [layout.default_config, layout.default_revision][-len(path[1:]) :]
     return path[1:] == defaults and not folder.is_empty
 
 
-def _entry(entry: Entry, folder: Folder, bucket: str) -> Entry:
+def _entry(entry: Entry, folder: ScannedFolder, bucket: str) -> Entry:
     entry = with_facts(entry, folder.files)
     return replace(entry, s3_bucket=bucket, last_updated=str(folder.modified) if folder.modified else "")
 

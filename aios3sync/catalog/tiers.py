@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from aios3sync.catalog.document import Conditions, Damaged, Shelf, Snapshot
+from aios3sync.catalog.document import CatalogDocument, ConditionalWrites, CorruptDocument, Snapshot
 from aios3sync.catalog.entries import Entry
 from aios3sync.catalog.layout import Kind, Layout
 from aios3sync.catalog.metrics import CatalogMetrics
@@ -81,7 +81,7 @@ class CatalogListing:
 def reason_of(error: Exception) -> str:
     """One word for why a tier did not answer."""
     match error:
-        case Damaged():
+        case CorruptDocument():
             return "corrupt"
         case BucketNotFoundError():
             return "no-bucket"
@@ -181,7 +181,7 @@ class Tiers:
             began = time.perf_counter()
             try:
                 found = await (self._from_public_signed() if signed else ways[tier]())
-            except (StoreError, Damaged) as error:
+            except (StoreError, CorruptDocument) as error:
                 errors[tier] = error
                 self._metrics.fallbacks[f"{tier}:{reason_of(error)}"] += 1
                 continue
@@ -209,7 +209,7 @@ class Tiers:
         return failure
 
     async def _from_index(self) -> CatalogListing:
-        shelf: Shelf = await self._shelf()
+        shelf: CatalogDocument = await self._shelf()
         snapshot = await shelf.read()
         found = self._told(snapshot)
         self._metrics.not_modified += snapshot.unchanged
@@ -231,7 +231,7 @@ class Tiers:
         return listing
 
     async def _from_scan(self) -> CatalogListing:
-        shelf: Shelf = await self._shelf()
+        shelf: CatalogDocument = await self._shelf()
         now = time.time()
         entries = await scan(shelf.store, self._layout, self._kind)
         return CatalogListing(tuple(entries), "scan", now, 0.0)
@@ -242,7 +242,7 @@ class Tiers:
 
     async def _from_public_signed(self) -> CatalogListing:
         """With our credentials, and where these do not help without any."""
-        shelf: Shelf = await self._shelf()
+        shelf: CatalogDocument = await self._shelf()
         try:
             return await self._public_of(shelf.store)
         except (AccessDeniedError, CredentialsError):
@@ -251,12 +251,12 @@ class Tiers:
     async def _public_of(self, store: ObjectStore) -> CatalogListing:
         key = self._layout.public_key(self._kind)
         folder = self._layout.beside(self._kind, key)
-        snapshot = await Shelf(store, key, folder, Conditions(honoured=True)).read()
+        snapshot = await CatalogDocument(store, key, folder, ConditionalWrites(honoured=True)).read()
         return _listing(snapshot, self._kind, "public")
 
     async def has_public(self) -> bool:
         """Whether there is a public manifest; False where that cannot be asked."""
-        shelf: Shelf = await self._shelf()
+        shelf: CatalogDocument = await self._shelf()
         try:
             await shelf.store.head(self._layout.public_key(self._kind))
         except StoreError:

@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.catalog.document import Damaged, Shelf, Snapshot
+from aios3sync.catalog.document import CatalogDocument, CorruptDocument, Snapshot
 from aios3sync.catalog.metrics import CatalogMetrics
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 
@@ -93,7 +93,7 @@ class Written:
 
 
 async def change(
-    shelf: Shelf, apply: Apply, start: Start, metrics: CatalogMetrics, *, sweep: bool = False
+    shelf: CatalogDocument, apply: Apply, start: Start, metrics: CatalogMetrics, *, sweep: bool = False
 ) -> Written:
     """Apply a change to a document.
 
@@ -153,13 +153,13 @@ class _Found:
         return self.snapshot.etag
 
 
-async def _found(shelf: Shelf, start: Start, done: Written) -> _Found:
+async def _found(shelf: CatalogDocument, start: Start, done: Written) -> _Found:
     try:
         snapshot = await shelf.read()
     except ObjectNotFoundError:
         done.rebuilt = done.rebuilt or "missing"
         return _Found(await start(), Snapshot({}), is_remade=True)
-    except Damaged as error:
+    except CorruptDocument as error:
         # Copied once: a second look at the same bytes needs no second copy.
         done.rebuilt = "corrupt"
         done.set_aside = done.set_aside or await shelf.set_aside()
@@ -167,12 +167,12 @@ async def _found(shelf: Shelf, start: Start, done: Written) -> _Found:
     return _Found(snapshot.entries, snapshot)
 
 
-async def _is_settled(shelf: Shelf, apply: Apply) -> bool:
+async def _is_settled(shelf: CatalogDocument, apply: Apply) -> bool:
     """Whether the change is still there, a moment after it was written without a condition."""
     await anyio.sleep(_SETTLING)
     try:
         there = (await shelf.read()).entries
-    except (Damaged, ObjectNotFoundError):
+    except (CorruptDocument, ObjectNotFoundError):
         return False
     return await to_thread.run_sync(apply, there) == there
 

@@ -46,7 +46,7 @@ def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
 class BatchJoin:
     """An outer join of named streams, fed batch by batch.
 
-    The owner asks :meth:`hungry` which stream has run dry, feeds or ends that one, and takes the rows that
+    The owner asks :meth:`needs_input` which stream has run dry, feeds or ends that one, and takes the rows that
     became certain from :meth:`rows`. A row has one place for each stream, ``None`` where the stream lacks
     the key. Memory is the batches that were fed and not yet joined.
     """
@@ -58,7 +58,7 @@ class BatchJoin:
         self._last: list[str | None] = [None for _ in names]
         self._ended = [False for _ in names]
 
-    def hungry(self) -> int | None:
+    def needs_input(self) -> int | None:
         """The first stream that must be fed or ended before another row is certain, else ``None``."""
         for index, ended in enumerate(self._ended):
             if not ended and self._places[index] >= len(self._batches[index]):
@@ -72,14 +72,14 @@ class BatchJoin:
         return all(self._ended) and all(place >= len(batch) for place, batch in left)
 
     def feed(self, index: int, batch: Sequence[Keyed]) -> None:
-        """Hand over the next batch of a stream that is hungry; an empty batch changes nothing.
+        """Hand over the next batch of a stream that is needs_input; an empty batch changes nothing.
 
         Raises:
             OutOfOrderError: the stream does not ascend strictly.
-            ValueError: the stream was not hungry: its rows would be lost.
+            ValueError: the stream was not needs_input: its rows would be lost.
         """
         if self._places[index] < len(self._batches[index]):
-            raise ValueError(f"{self._names[index]} was fed though it is not hungry")
+            raise ValueError(f"{self._names[index]} was fed though it is not needs_input")
         if not batch:
             return
         keys = list(map(_key, batch))
@@ -90,10 +90,10 @@ class BatchJoin:
         self._batches[index] = batch
         self._places[index] = 0
 
-    def alone(self, index: int) -> Sequence[Any]:
+    def take_unmatched(self, index: int) -> Sequence[Any]:
         """Take the items of one stream that come before all that the other streams have.
 
-        Nothing is taken while another stream is hungry: what it brings might come first.
+        Nothing is taken while another stream is needs_input: what it brings might come first.
         """
         batch, place = self._batches[index], self._places[index]
         end = len(batch)
@@ -156,7 +156,7 @@ def merge_join(*streams: Iterable[Keyed], names: Sequence[str] = (), batch_size:
     join = BatchJoin(*(names or (f"stream {number}" for number in range(len(streams)))))
     iterators = [iter(stream) for stream in streams]
     while not join.finished:
-        while (index := join.hungry()) is not None:
+        while (index := join.needs_input()) is not None:
             batch = list(islice(iterators[index], batch_size))
             if batch:
                 join.feed(index, batch)

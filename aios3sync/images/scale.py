@@ -14,7 +14,7 @@ from aios3sync.local.read import Place, open_place
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ("ChangedError", "Scaled", "UnscalableError", "scaled")
+__all__ = ("ImageChangedError", "Scaled", "UnscalableError", "scaled")
 
 _MOST_PIXELS: Final = 64_000_000
 """Of an image that is decoded whole: 256 MB of memory."""
@@ -33,7 +33,7 @@ class UnscalableError(AioS3SyncError):
     """The file is no image that a thumbnail can be made of; the message says why."""
 
 
-class ChangedError(AioS3SyncError):
+class ImageChangedError(AioS3SyncError):
     """The file is not the one any more that was uploaded."""
 
 
@@ -57,14 +57,14 @@ def scaled(place: Place, side: int, stat: tuple[int, int] | None = None) -> Scal
         stat: size and mtime in nanoseconds that the file has to have.
 
     Raises:
-        ChangedError: it has others.
+        ImageChangedError: it has others.
         UnscalableError: it is no image, is broken or too large.
         OSError: it cannot be read.
     """
     with os.fdopen(open_place(place), "rb") as file:
         now = os.fstat(file.fileno())
         if stat is not None and stat != (now.st_size, now.st_mtime_ns):
-            raise ChangedError("the file has changed since it was uploaded")
+            raise ImageChangedError("the file has changed since it was uploaded")
         try:
             return _scaled(file, side)
         except UnscalableError:

@@ -14,13 +14,13 @@ from aios3sync.index.rows import Change
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
-from aios3sync.sync.setup import Request, pending_path, run_sync, single_error
+from aios3sync.sync.setup import SyncRequest, pending_path, run_sync, single_error
 
 __all__ = ("sync_with_thumbnails",)
 
 
 async def sync_with_thumbnails(
-    request: Request, record: Callable[[Sequence[Change]], Awaitable[object]] | None = None
+    request: SyncRequest, record: Callable[[Sequence[Change]], Awaitable[object]] | None = None
 ) -> SyncReport:
     """Run a sync, and make thumbnails of the images that it uploads.
 
@@ -40,7 +40,7 @@ async def sync_with_thumbnails(
 
 
 async def _sync(
-    request: Request, record: Callable[[Sequence[Change]], Awaitable[object]] | None
+    request: SyncRequest, record: Callable[[Sequence[Change]], Awaitable[object]] | None
 ) -> SyncReport:
     heard: list[str] = []
 
@@ -74,7 +74,7 @@ async def _sync(
     )
 
 
-def _put_options(request: Request) -> PutOptions:
+def _put_options(request: SyncRequest) -> PutOptions:
     """Who may read an image may read its thumbnail; nothing of its other headers fits."""
     options = request.options
     return PutOptions(
@@ -87,6 +87,6 @@ def _put_options(request: Request) -> PutOptions:
     )
 
 
-def _pending_path(request: Request) -> str:
+def _pending_path(request: SyncRequest) -> str:
     """Empty where the run is to leave no state."""
     return "" if request.options.manifest is False else pending_path(request)

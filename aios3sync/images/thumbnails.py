@@ -20,7 +20,7 @@ from anyio import to_thread
 from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.events import Adopted, Deleted, Uploaded
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
-from aios3sync.images.scale import ChangedError, Scaled, UnscalableError, scaled
+from aios3sync.images.scale import ImageChangedError, Scaled, UnscalableError, scaled
 from aios3sync.images.size import is_image_name
 from aios3sync.index.follow.report import Stopping
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
@@ -233,7 +233,7 @@ class Thumbnails:
                 stat = (task.size, task.mtime_ns)
                 made = await to_thread.run_sync(scaled, plan.locate(task.key), plan.side, stat)
                 put = await _put(store, key, made, plan.put)
-            except (ChangedError, FileNotFoundError):
+            except (ImageChangedError, FileNotFoundError):
                 done.append(task)  # the run that uploads the new file, or misses the old one, sees to it
             except (UnscalableError, OSError) as error:
                 await self._unscalable(task, error, done, changes)

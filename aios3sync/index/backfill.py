@@ -22,17 +22,17 @@ from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
-from aios3sync.listing.resumable import Level, PartsPlan, read_parts
+from aios3sync.listing.resumable import PartsPlan, ResumableLevel, read_parts
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
     "BackfillReport",
     "IndexProgress",
     "IndexSink",
+    "discard_progress",
     "row_of_entry",
     "run_backfill",
     "sweep_all",
-    "unheard",
 )
 
 
@@ -62,7 +62,7 @@ class IndexSink(Protocol):
         ...
 
 
-def unheard(event: IndexProgress, /) -> None:
+def discard_progress(event: IndexProgress, /) -> None:
     """The sink for callers who do not listen."""
 
 
@@ -138,7 +138,7 @@ class _Progress:
     def of(cls, text: str) -> _Progress:
         values = orjson.loads(text)
         plan = values.pop("plan")
-        levels = [Level(**level) for level in plan["waiting"]]
+        levels = [ResumableLevel(**level) for level in plan["waiting"]]
         return cls(**values, plan=PartsPlan(levels, plan["parts"]))
 
 
@@ -162,7 +162,7 @@ async def run_backfill(
     if progress is None or not resumed:
         old: dict[str, str | None] = dict.fromkeys(await backend.state(done_items))
         await backend.save_state(old)
-        progress = _Progress(now, plan=PartsPlan([Level(location.prefix)]))
+        progress = _Progress(now, plan=PartsPlan([ResumableLevel(location.prefix)]))
     healed = await covered(backend, location)
     await backend.begin_loading()
     work = _Backfill(backend, store, location, progress, on_event)

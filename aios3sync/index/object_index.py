@@ -16,7 +16,7 @@ import anyio
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
-from aios3sync.index.backfill import BackfillReport, IndexSink, run_backfill, unheard
+from aios3sync.index.backfill import BackfillReport, IndexSink, discard_progress, run_backfill
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
@@ -25,7 +25,7 @@ from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
-from aios3sync.index.staleness import Behind, known_listed, marks
+from aios3sync.index.staleness import Stale, known_listed, marks
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
@@ -215,7 +215,7 @@ class ObjectIndex:
     # Filling
 
     async def backfill(
-        self, target: str, *, on_event: IndexSink = unheard, fresh: bool = False, inventory: str = ""
+        self, target: str, *, on_event: IndexSink = discard_progress, fresh: bool = False, inventory: str = ""
     ) -> BackfillReport:
         """List ``s3://bucket/prefix`` into the index, and drop the rows that are not there any more.
 
@@ -244,7 +244,7 @@ class ObjectIndex:
         return await run_backfill(self.backend, store, location, on_event, fresh=fresh)
 
     async def reconcile(
-        self, target: str, *, repair: bool = True, on_event: IndexSink = unheard
+        self, target: str, *, repair: bool = True, on_event: IndexSink = discard_progress
     ) -> ReconcileReport:
         """Compare the index with a listing of ``s3://bucket/prefix``, and repair it.
 
@@ -304,7 +304,7 @@ class ObjectIndex:
         async with feed(self.backend, Location.parse(target)) as sink:
             yield sink
 
-    async def behind(self) -> list[Behind]:
+    async def stale(self) -> list[Stale]:
         """Where syncs could not tell the index what they did, so that :meth:`reconcile` is needed."""
         return await marks(self.backend)
 

@@ -125,7 +125,7 @@ async def run_reconcile(
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
     with single_error():
         # The streams end after the tasks: a listing that failed must not look like one that ended.
-        async with _spool() as spool, send, receive, anyio.create_task_group() as tasks:
+        async with _sorter() as spool, send, receive, anyio.create_task_group() as tasks:
             tasks.start_soon(_list, store, location.prefix, spool, marker, send)
             async for _ in _joined(backend, location, receive, difference):
                 if repair and len(difference.changes) >= _BATCH:
@@ -138,7 +138,7 @@ async def run_reconcile(
 
 
 @asynccontextmanager
-async def _spool() -> AsyncIterator[Spool]:
+async def _sorter() -> AsyncIterator[Spool]:
     spool = Spool()
     try:
         yield spool
@@ -175,17 +175,17 @@ async def _joined(
     join = BatchJoin("listing", "index")
     after = ""
     while not join.finished:
-        while (hungry := join.hungry()) is not None:
+        while (needs_input := join.needs_input()) is not None:
             batch: Sequence[Any]
-            if hungry == 0:
+            if needs_input == 0:
                 batch = await _next(receive)
             else:
                 batch = await backend.scan(location.bucket, location.prefix, after, _SCAN)
                 after = batch[-1].key if batch else after
             if batch:
-                join.feed(hungry, batch)
+                join.feed(needs_input, batch)
             else:
-                join.end(hungry)
+                join.end(needs_input)
         for entry, row in join.rows():
             out.look(entry, row)
         yield

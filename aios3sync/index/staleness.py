@@ -22,14 +22,14 @@ import orjson
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 
-__all__ = ("Behind", "Mark", "covered", "known_listed", "listed", "marks", "new_mark", "saved")
+__all__ = ("FeedMark", "Stale", "covered", "known_listed", "listed", "marks", "new_mark", "saved")
 
 _ITEM: Final = "feeding:"
 _LISTED: Final = "listed:"
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class Stale:
     """A prefix of which the index may lack something.
 
     Attributes:
@@ -44,7 +44,7 @@ class Behind:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class FeedMark:
     """One sync that feeds the index, or did; ``reason`` is empty as long as nothing went wrong."""
 
     number: str
@@ -72,25 +72,25 @@ class Mark:
         return "" if self.host != socket.gethostname() or _alive(self.process) else "the sync was killed"
 
 
-def new_mark(location: Location, since: float) -> Mark:
+def new_mark(location: Location, since: float) -> FeedMark:
     """The mark of a sync of this process."""
     number = uuid.uuid4().hex
-    return Mark(number, location.bucket, location.prefix, since, socket.gethostname(), os.getpid())
+    return FeedMark(number, location.bucket, location.prefix, since, socket.gethostname(), os.getpid())
 
 
-def saved(mark: Mark, reason: str) -> dict[str, str | None]:
+def saved(mark: FeedMark, reason: str) -> dict[str, str | None]:
     """The state that says what became of a sync: nothing is left where all was told."""
     return {mark.item: replace(mark, reason=reason).text() if reason else None}
 
 
-async def _all(backend: IndexBackend) -> list[Mark]:
-    return [Mark(**orjson.loads(value)) for value in (await backend.state(_ITEM)).values()]
+async def _all(backend: IndexBackend) -> list[FeedMark]:
+    return [FeedMark(**orjson.loads(value)) for value in (await backend.state(_ITEM)).values()]
 
 
-async def marks(backend: IndexBackend) -> list[Behind]:
+async def marks(backend: IndexBackend) -> list[Stale]:
     """Where the index is behind."""
     return [
-        Behind(str(Location(mark.bucket, mark.prefix)), mark.since, mark.trouble)
+        Stale(str(Location(mark.bucket, mark.prefix)), mark.since, mark.trouble)
         for mark in await _all(backend)
         if mark.trouble
     ]

@@ -1,7 +1,7 @@
 """Delivers in order what is produced at the same time, and bounds how far it may run ahead; it makes nothing.
 
 A node is one producer. What it yields, pages and further nodes, is in the order in which the reader wants it.
-Room is counted in pages: what comes first in the order gets it first, and the nodes that the reader is in
+PageWindow is counted in pages: what comes first in the order gets it first, and the nodes that the reader is in
 have some of their own, so that pages which wait far ahead leave it to the nearer ones to be had at once.
 
 The invariant on which it hangs that a listing ends: *the producer that the reader waits for is never
@@ -21,13 +21,13 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from anyio import Event
 from anyio.abc import ObjectSendStream
 
-__all__ = ("Node", "Room", "deliver")
+__all__ = ("OrderedProducer", "PageWindow", "deliver")
 
 T = TypeVar("T")
 _GIVE_BACK: Final = None
 
 
-class Node(Generic[T]):
+class OrderedProducer(Generic[T]):
     """One producer's place in the order; its producer is one task, which ends it.
 
     Args:
@@ -39,10 +39,10 @@ class Node(Generic[T]):
         items: pages, nodes, and ``None`` where the room of one page is to be given back.
     """
 
-    def __init__(self, parent: Node[T] | None = None) -> None:
+    def __init__(self, parent: OrderedProducer[T] | None = None) -> None:
         self.path: tuple[int, ...] = parent.place if parent else ()
         self.ended = False
-        self.items: deque[list[T] | Node[T] | None] = deque()
+        self.items: deque[list[T] | OrderedProducer[T] | None] = deque()
         self._parent = parent
         self._beyond: int | None = None
         self._children = 0
@@ -65,9 +65,9 @@ class Node(Generic[T]):
         """Where its next item is in the order."""
         return (*self.path, self._children)
 
-    def child(self) -> Node[T]:
+    def child(self) -> OrderedProducer[T]:
         """A producer whose pages come after all that is here already."""
-        node = Node(self)
+        node = OrderedProducer(self)
         self._children += 1
         self._put(node)
         return node
@@ -94,7 +94,7 @@ class Node(Generic[T]):
         self._arrived = Event()
         return self._arrived
 
-    def _put(self, item: list[T] | Node[T] | None) -> None:
+    def _put(self, item: list[T] | OrderedProducer[T] | None) -> None:
         self.items.append(item)
         self._wake()
 
@@ -109,11 +109,11 @@ class _Turn(NamedTuple):
 
     place: tuple[int, ...]
     serial: int
-    node: Node[Any]
+    node: OrderedProducer[Any]
     admitted: Event
 
 
-class Room:
+class PageWindow:
     """How many pages may be in memory or under way.
 
     Args:
@@ -128,7 +128,7 @@ class Room:
         self._waiting: list[_Turn] = []
         self._serial = 0
 
-    async def enter(self, node: Node[Any]) -> None:
+    async def enter(self, node: OrderedProducer[Any]) -> None:
         """Wait until there is room for one more page of a node, or of its next child."""
         if self._admits(node):
             self._free -= 1
@@ -143,19 +143,19 @@ class Room:
         self._free += 1
         self._admit()
 
-    def reach(self, node: Node[Any]) -> None:
+    def reach(self, node: OrderedProducer[Any]) -> None:
         """The reader is in this node now."""
         # The deeper one is always the nearer one: what it may have, no node above it can take.
         node.reached(self._beyond * max(0, len(node.path) - 1))
         self._admit()
 
-    async def item(self, node: Node[Any]) -> None:
+    async def item(self, node: OrderedProducer[Any]) -> None:
         """Wait until a node has an item or has ended; its producer is not bounded meanwhile."""
         arrived = node.want()
         self._admit()
         await arrived.wait()
 
-    def _admits(self, node: Node[Any]) -> bool:
+    def _admits(self, node: OrderedProducer[Any]) -> bool:
         return self._free > -node.beyond or node.wanted
 
     def _admit(self) -> None:
@@ -166,7 +166,7 @@ class Room:
                 turn.admitted.set()
 
 
-async def deliver(root: Node[T], room: Room, out: ObjectSendStream[list[T]]) -> None:
+async def deliver(root: OrderedProducer[T], room: PageWindow, out: ObjectSendStream[list[T]]) -> None:
     """Send the pages of a node and of all below it, in order, until it has ended."""
     stack = [root]
     while stack:
@@ -180,7 +180,7 @@ async def deliver(root: Node[T], room: Room, out: ObjectSendStream[list[T]]) -> 
         item = node.items.popleft()
         if item is None:
             room.leave()
-        elif isinstance(item, Node):
+        elif isinstance(item, OrderedProducer):
             stack.append(item)
             room.reach(item)
         else:

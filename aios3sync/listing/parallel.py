@@ -20,15 +20,15 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import OutOfOrderError
-from aios3sync.listing.ordered import Node, Room, deliver
+from aios3sync.listing.ordered import OrderedProducer, PageWindow, deliver
 from aios3sync.listing.pages import PageReader
 from aios3sync.listing.partition import (
     DELIMITER,
-    Density,
-    Level,
-    Part,
+    KeyDensity,
+    KeyRange,
+    PrefixLevel,
     child_of,
-    past,
+    skip_marker,
     worth_splitting,
 )
 from aios3sync.store.protocol import ListPage, ObjectStore
@@ -133,22 +133,22 @@ class _Listing:
         self._plan = plan
         self._tasks = tasks
         self._slots = anyio.CapacityLimiter(plan.workers)
-        self._room = Room(_AHEAD * plan.workers, beyond=plan.workers)
+        self._room = PageWindow(_AHEAD * plan.workers, beyond=plan.workers)
         self.ascending = True
         self._may_group = not is_directory_bucket(
             store.bucket
         )  # lists only prefixes that end in the delimiter
 
     async def begin(self) -> None:
-        root: Node[TargetEntry] = Node()
-        whole = Part(self._prefix)
+        root: OrderedProducer[TargetEntry] = OrderedProducer()
+        whole = KeyRange(self._prefix)
         self._tasks.start_soon(self._ranges, whole, root)
         if self._plan.ordered:
             await deliver(root, self._room, self._out)
 
     # What is handed on. In order it waits in its node; otherwise it goes out at once.
 
-    async def _hand_on(self, node: Node[TargetEntry], entries: list[TargetEntry]) -> None:
+    async def _hand_on(self, node: OrderedProducer[TargetEntry], entries: list[TargetEntry]) -> None:
         if not entries:
             return
         if self._plan.ordered:
@@ -156,19 +156,19 @@ class _Listing:
         else:
             await self._out.send(entries)
 
-    def _give_back(self, node: Node[TargetEntry]) -> None:
+    def _give_back(self, node: OrderedProducer[TargetEntry]) -> None:
         if self._plan.ordered:
             node.give_back()
         else:
             self._room.leave()
 
-    async def _spawn(self, part: Part, node: Node[TargetEntry], density: Density) -> None:
+    async def _spawn(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> None:
         """Start a part below ``node`` as soon as there is room for its first page."""
         await self._enter(node)
         child = node.child() if self._plan.ordered else node
         self._tasks.start_soon(self._list, part, child, density)
 
-    async def _enter(self, node: Node[TargetEntry]) -> None:
+    async def _enter(self, node: OrderedProducer[TargetEntry]) -> None:
         await self._room.enter(node)
 
     async def _next(self, reader: PageReader) -> ListPage:
@@ -182,9 +182,9 @@ class _Listing:
 
     # Parts. Each task has room for one page when it begins.
 
-    async def _ranges(self, whole: Part, node: Node[TargetEntry]) -> None:
+    async def _ranges(self, whole: KeyRange, node: OrderedProducer[TargetEntry]) -> None:
         """Cut where the manifest says, if the endpoint allows it; else all is one part."""
-        density = Density("", ())
+        density = KeyDensity("", ())
         after = ""
         if self._plan.byte_order and (key_after := self._plan.key_after) is not None:
             while (key := await key_after(after, _RANGE_ROWS)) is not None:
@@ -194,7 +194,7 @@ class _Listing:
         await self._spawn(whole._replace(after=after and whole.prefix + after), node, density)
         node.end()
 
-    async def _list(self, part: Part, node: Node[TargetEntry], density: Density) -> None:
+    async def _list(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> None:
         """List a part, or split it when its first pages show that this is worth it."""
         reader = PageReader(self._store, part.prefix, start_after=part.after)
         pages = [await self._next(reader)]
@@ -202,7 +202,7 @@ class _Listing:
         while not (reader.ended or self._plan.byte_order) and reader.pages < few:
             pages.append(await self._next(reader))
         if not (reader.ended or part.after or part.until) and reader.pages >= few:
-            seen = Density(part.prefix, (entry.key for page in pages for entry in page.entries))
+            seen = KeyDensity(part.prefix, (entry.key for page in pages for entry in page.entries))
             if worth_splitting(part, seen) and await self._split(part, node, seen):
                 density.add(seen.keys, 1)
                 return
@@ -211,7 +211,9 @@ class _Listing:
         if await self._list_on(part, node, reader, pages[-1]):
             density.add(reader.keys, part.names or 1)
 
-    async def _list_on(self, part: Part, node: Node[TargetEntry], reader: PageReader, page: ListPage) -> bool:
+    async def _list_on(
+        self, part: KeyRange, node: OrderedProducer[TargetEntry], reader: PageReader, page: ListPage
+    ) -> bool:
         """Hand on the first page of a part and get all others; False if its rest was split."""
         while True:
             entries, ended = page.entries, reader.ended
@@ -223,7 +225,7 @@ class _Listing:
             if ended:
                 break
             if self._may_split_rest(reader.pages):
-                seen = Density(part.prefix, (entry.key for entry in entries))
+                seen = KeyDensity(part.prefix, (entry.key for entry in entries))
                 rest = part._replace(names=0)
                 if seen.children and worth_splitting(rest, seen) and await self._split(rest, node, seen):
                     return False
@@ -239,13 +241,13 @@ class _Listing:
 
     # A level: what stands directly below a prefix.
 
-    async def _split(self, part: Part, node: Node[TargetEntry], density: Density) -> bool:
+    async def _split(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> bool:
         """List the direct keys of a part, and start a part for what is below; False where that cannot be."""
-        start = past(part.prefix, part.after)
+        start = skip_marker(part.prefix, part.after)
         reader = PageReader(self._store, part.prefix, start_after=start, delimiter=DELIMITER)
-        level = Level(part, density, ordered=self._plan.ordered, groups=self._may_group)
+        level = PrefixLevel(part, density, ordered=self._plan.ordered, groups=self._may_group)
         page = await self._next(reader)
-        if not level.can_be(page.entries, page.prefixes):
+        if not level.is_consistent(page.entries, page.prefixes):
             return False
         if (first := level.first()) is not None:
             self._give_back(node)
@@ -257,12 +259,14 @@ class _Listing:
                 break
             await self._enter(node)
             page = await self._next(reader)
-            if not level.can_be(page.entries, page.prefixes):
+            if not level.is_consistent(page.entries, page.prefixes):
                 raise reader.broken("a page with delimiter shows what is not directly below the prefix")
         node.end()
         return True
 
-    async def _list_level(self, level: Level, node: Node[TargetEntry], page: ListPage) -> None:
+    async def _list_level(
+        self, level: PrefixLevel, node: OrderedProducer[TargetEntry], page: ListPage
+    ) -> None:
         """Hand on the direct keys of a page and start its parts: in order, or the direct keys first."""
         direct, names = level.direct(page.entries), level.names(page.prefixes)
         if not self._plan.ordered:
@@ -289,7 +293,7 @@ class _Listing:
             self._give_back(node)
 
 
-def _own(part: Part, entries: list[TargetEntry]) -> list[TargetEntry]:
+def _own(part: KeyRange, entries: list[TargetEntry]) -> list[TargetEntry]:
     """The entries without those that the level above lists."""
     if not part.deep:
         return entries

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "DELIMITER",
-    "Cover",
-    "Density",
-    "Level",
-    "Part",
+    "KeyDensity",
+    "KeyRange",
+    "PrefixLevel",
+    "PrefixSet",
     "child_of",
-    "past",
+    "skip_marker",
     "worth_splitting",
 )
 
@@ -34,7 +34,7 @@ _LEAST_PER_CHILD: Final = 2
 _ENOUGH_PAGES: Final = 8
 
 
-class Part(NamedTuple):
+class KeyRange(NamedTuple):
     """The keys below ``prefix`` that are greater than ``after`` and not greater than ``until``; full keys.
 
     Attributes:
@@ -50,11 +50,11 @@ class Part(NamedTuple):
     names: int = 0
     deep: bool = False
 
-    def below(self, lead: str, names: int, *, deep: bool) -> Part:
+    def below(self, lead: str, names: int, *, deep: bool) -> KeyRange:
         """The keys of this part that begin with ``lead``."""
         after = self.after if self.after.startswith(lead) else ""
         until = self.until if self.until.startswith(lead) else ""
-        return Part(lead, after, until, names, deep)
+        return KeyRange(lead, after, until, names, deep)
 
     def bounds(self, key: str) -> bool:
         """Whether the key is within ``after`` and ``until``."""
@@ -72,13 +72,13 @@ def child_of(prefix: str, key: str) -> str:
     return key[: cut + 1] if cut >= 0 else ""
 
 
-def past(prefix: str, after: str) -> str:
+def skip_marker(prefix: str, after: str) -> str:
     """What to start a listing with delimiter after, so that it shows nothing of what stands at ``after``."""
     child = after and child_of(prefix, after)
     return child + _LAST if child else after
 
 
-class Density:
+class KeyDensity:
     """How many keys stand below a CommonPrefix, as far as was seen."""
 
     def __init__(self, prefix: str, keys: Iterable[str]) -> None:
@@ -101,7 +101,7 @@ class Density:
         return max(1, int(_PART_KEYS / self.per_child)) if self.keys else 1
 
 
-def worth_splitting(part: Part, seen: Density, pages: int = 1) -> bool:
+def worth_splitting(part: KeyRange, seen: KeyDensity, pages: int = 1) -> bool:
     """Whether a part of which some pages were seen, and not its end, should be split.
 
     Args:
@@ -116,7 +116,7 @@ def worth_splitting(part: Part, seen: Density, pages: int = 1) -> bool:
     return part.names <= 1 or part.names * pages / seen.children > _ENOUGH_PAGES
 
 
-class Cover:
+class PrefixSet:
     """Texts of which none begins with another: what the parts of one level begin with."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class Cover:
         return following or self.covers(lead)
 
 
-class Level:
+class PrefixLevel:
     """What stands directly below the prefix of a part, page by page, and how it is shared out.
 
     Args:
@@ -149,15 +149,15 @@ class Level:
         groups: whether CommonPrefixes may be put together.
     """
 
-    def __init__(self, part: Part, density: Density, *, ordered: bool, groups: bool) -> None:
+    def __init__(self, part: KeyRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
         self.part = part
         self.density = density
         self._ordered = ordered
         self._groups = groups
-        self._cover = Cover()
+        self._cover = PrefixSet()
         self._last = ""
 
-    def can_be(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
+    def is_consistent(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
         """Whether an answer shows what is directly below: an endpoint may not know delimiters."""
         prefix, cut = self.part.prefix, len(self.part.prefix)
         return all(DELIMITER not in entry[0][cut:] for entry in entries) and all(
@@ -165,7 +165,7 @@ class Level:
             for name in common_prefixes
         )
 
-    def first(self) -> Part | None:
+    def first(self) -> KeyRange | None:
         """The part that begins in the middle of a CommonPrefix, which the listing then need not show."""
         name = child_of(self.part.prefix, self.part.after) if self.part.after else ""
         return self._taken(name, 1) if name else None
@@ -185,7 +185,7 @@ class Level:
         reaches, covers = self.part.reaches, self._cover.covers
         return sorted({name for name in common_prefixes if reaches(name) and not covers(name)})
 
-    def take(self, names: Sequence[str], place: int) -> tuple[Part, int]:
+    def take(self, names: Sequence[str], place: int) -> tuple[KeyRange, int]:
         """The part for the name at ``place`` and as many of the following ones as belong together.
 
         Args:
@@ -215,6 +215,6 @@ class Level:
             return False
         return any(names[-1] > until for names in shown if names)
 
-    def _taken(self, lead: str, names: int) -> Part:
+    def _taken(self, lead: str, names: int) -> KeyRange:
         self._cover.add(lead)
         return self.part.below(lead, names, deep=names > 1 and not self._ordered)

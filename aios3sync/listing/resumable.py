@@ -17,7 +17,7 @@ from aios3sync.listing.pages import PageReader
 from aios3sync.listing.partition import DELIMITER
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("Level", "PartsPlan", "Taker", "read_parts")
+__all__ = ("PartsPlan", "ResumableLevel", "Taker", "read_parts")
 
 _ENOUGH: Final = 16
 """Parts that are worth being done at once; with fewer, the next level is read."""
@@ -30,7 +30,7 @@ Taker = Callable[[list[TargetEntry]], Awaitable[None]]
 
 
 @dataclass(slots=True)
-class Level:
+class ResumableLevel:
     """How far the reading of one folder has come.
 
     Attributes:
@@ -63,7 +63,7 @@ class Level:
 class PartsPlan:
     """The parts that are known, and the folders that are still to be read for more of them."""
 
-    waiting: list[Level]
+    waiting: list[ResumableLevel]
     parts: list[str] = field(default_factory=list)
 
 
@@ -89,7 +89,7 @@ async def read_parts(
         if level.cut or is_directory_bucket(store.bucket):  # lists only prefixes that end in the delimiter
             plan.parts += level.names
         else:
-            plan.waiting += [Level(name) for name in level.names]
+            plan.waiting += [ResumableLevel(name) for name in level.names]
         read += 1
         await save(plan)
     parts = [*plan.parts, *(level.prefix for level in plan.waiting)]
@@ -99,7 +99,7 @@ async def read_parts(
 
 
 async def _read_level(
-    store: ObjectStore, level: Level, take: Taker, save: Callable[[], Awaitable[None]]
+    store: ObjectStore, level: ResumableLevel, take: Taker, save: Callable[[], Awaitable[None]]
 ) -> None:
     reader = PageReader(store, level.prefix, start_after=level.after, delimiter=DELIMITER)
     # Only in byte order is it certain that what comes after a key is all that is left; S3 Express knows no

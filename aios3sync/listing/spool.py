@@ -19,7 +19,7 @@ from anyio import to_thread
 from aios3sync.core.entries import TargetEntry
 from aios3sync.local.temporary import no_space
 
-__all__ = ("HeldAction", "Spool")
+__all__ = ("DeferredAction", "Spool")
 
 _SCHEMA: Final = """
 CREATE TABLE pages (number INTEGER PRIMARY KEY, first TEXT, last TEXT, entries BLOB);
@@ -46,7 +46,7 @@ _entry: Final[Callable[[Any], TargetEntry]] = partial(tuple.__new__, TargetEntry
 """A third of the time of ``_make``, which is a function of Python."""
 
 
-class HeldAction(NamedTuple):
+class DeferredAction(NamedTuple):
     """A decision about a key that is absent in the source; carried out when both walks have ended.
 
     ``kind`` is ``delete``, ``forget`` or ``conflict``.
@@ -60,7 +60,7 @@ class HeldAction(NamedTuple):
     reason: str = ""
 
 
-_action: Final[Callable[[Any], HeldAction]] = partial(tuple.__new__, HeldAction)
+_action: Final[Callable[[Any], DeferredAction]] = partial(tuple.__new__, DeferredAction)
 
 
 class Spool:
@@ -68,7 +68,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._lock = threading.RLock()  # noted() is asked while sift() has it
+        self._lock = threading.RLock()  # noted() is asked while filter_out() has it
         self._notes = False
 
     async def add_pages(self, pages: Sequence[Sequence[TargetEntry]], cut: int = 0) -> None:
@@ -107,16 +107,16 @@ class Spool:
             after = page[-1][0]
         await self._run(lambda connection: connection.execute("DELETE FROM listing"))
 
-    async def hold(self, actions: Sequence[HeldAction]) -> None:
+    async def hold(self, actions: Sequence[DeferredAction]) -> None:
         """Keep actions, ascending in their keys as all that were held before."""
         kinds = sorted({action.kind for action in actions})
         rows = [(kind, _held([action for action in actions if action.kind == kind])) for kind in kinds]
         sql = "INSERT INTO held (kind, actions) VALUES (?, ?)"
         await self._run(lambda connection: connection.executemany(sql, rows))
 
-    async def held(self, kind: str) -> AsyncIterator[list[HeldAction]]:
+    async def held(self, kind: str) -> AsyncIterator[list[DeferredAction]]:
         """The held actions of one kind, in key order, in full pages but for the last."""
-        rest: list[HeldAction] = []
+        rest: list[DeferredAction] = []
         for number in await self._numbers(kind):
             rest += await self._run(partial(_actions, number=number))
             whole = len(rest) - len(rest) % PAGE
@@ -126,7 +126,9 @@ class Spool:
         if rest:
             yield rest
 
-    async def sift(self, kind: str, dropped: Callable[[list[HeldAction]], set[str]]) -> tuple[int, int]:
+    async def filter_out(
+        self, kind: str, dropped: Callable[[list[DeferredAction]], set[str]]
+    ) -> tuple[int, int]:
         """Drop held actions of one kind; how many stay held, and how many do not.
 
         Args:
@@ -135,7 +137,7 @@ class Spool:
         """
         kept = gone = 0
         for number in await self._numbers(kind):
-            before, after = await self._run(partial(_sift, number=number, dropped=dropped))
+            before, after = await self._run(partial(_filter_out, number=number, dropped=dropped))
             kept, gone = kept + after, gone + before - after
         return kept, gone
 
@@ -148,7 +150,7 @@ class Spool:
         self._notes = True
 
     def noted(self, names: Sequence[str]) -> set[str]:
-        """Those of the names that were noted. Blocks; :meth:`sift` may ask it."""
+        """Those of the names that were noted. Blocks; :meth:`filter_out` may ask it."""
         found: set[str] = set()
         if not self._notes or self._connection is None:
             return found
@@ -208,18 +210,18 @@ class Spool:
         return self._connection
 
 
-def _held(actions: Sequence[HeldAction]) -> bytes:
+def _held(actions: Sequence[DeferredAction]) -> bytes:
     return marshal.dumps([*zip(*actions, strict=True)])
 
 
-def _actions(connection: sqlite3.Connection, number: int) -> list[HeldAction]:
+def _actions(connection: sqlite3.Connection, number: int) -> list[DeferredAction]:
     (packed,) = connection.execute("SELECT actions FROM held WHERE number = ?", (number,)).fetchone()
     columns = marshal.loads(packed)  # noqa: S302 - of this very process
     return list(map(_action, zip(*columns, strict=True)))
 
 
-def _sift(
-    connection: sqlite3.Connection, number: int, dropped: Callable[[list[HeldAction]], set[str]]
+def _filter_out(
+    connection: sqlite3.Connection, number: int, dropped: Callable[[list[DeferredAction]], set[str]]
 ) -> tuple[int, int]:
     """How many actions a row held before, and holds now."""
     actions = _actions(connection, number)

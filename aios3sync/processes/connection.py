@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from aios3sync.core.etag import bare_etag
 
-__all__ = ("Line", "LostError", "Stored", "connect", "status_of", "stored")
+__all__ = ("LostError", "StoredReply", "WorkerConnection", "connect", "status_of", "stored")
 
 _MAX_HEAD: Final = 16 * 1024
 _BLOCKED: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
@@ -32,7 +32,7 @@ class LostError(Exception):
         self.stale = stale
 
 
-class Stored(NamedTuple):
+class StoredReply(NamedTuple):
     """What an endpoint says of an object that it stored; ``reusable`` tells of the connection."""
 
     etag: str
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     reusable: bool
 
 
-class Line:
+class WorkerConnection:
     """One connection.
 
     Attributes:
@@ -109,7 +109,7 @@ class Line:
         self._socket.close()
 
 
-def stored(head: bytes) -> Stored | None:
+def stored(head: bytes) -> StoredReply | None:
     """The answer of an endpoint that stored the object; ``None`` for every other one."""
     if not head.startswith(b"HTTP/1.1 200") or not head.endswith(b"\r\n\r\n"):
         return None
@@ -119,7 +119,7 @@ def stored(head: bytes) -> Stored | None:
         return None
     if not etag.strip(b' "') or not head.isascii():
         return None
-    return Stored(
+    return StoredReply(
         bare_etag(etag.decode("ascii")),
         facts.get(b"x-amz-server-side-encryption", b"").decode("ascii").strip(),
         facts.get(b"x-amz-version-id", b"").decode("ascii").strip(),
@@ -133,7 +133,7 @@ def status_of(head: bytes) -> int:
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 
 
-def connect(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> Line:
+def connect(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> WorkerConnection:
     """Open a connection. Blocks: call it in a thread. Raises OSError."""
     plain = socket.create_connection((host, port), timeout)
     try:
@@ -143,4 +143,4 @@ def connect(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) ->
         plain.close()
         raise
     connected.setblocking(False)
-    return Line(connected)
+    return WorkerConnection(connected)

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
-from aios3sync.processes.connection import Line, LostError, connect, status_of, stored
+from aios3sync.processes.connection import LostError, WorkerConnection, connect, status_of, stored
 from aios3sync.processes.messages import (
     KIND,
     OTHER_CHARSET,
@@ -28,20 +28,20 @@ from aios3sync.processes.messages import (
     ROUTE,
     SLOW,
     UNSENT,
-    KindMessage,
+    HeaderTemplateMessage,
     RouteMessage,
     Told,
     Undone,
     receive,
     send,
 )
-from aios3sync.processes.protocol import Parcel
-from aios3sync.store.wire.requests import MAX_XML, Request, Shape, object_path
+from aios3sync.processes.protocol import UploadJob
+from aios3sync.store.wire.requests import MAX_XML, HttpRequest, Shape, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wire.tls import Trust, context_of
 
-__all__ = ("Program", "main")
+__all__ = ("UploadProcess", "main")
 
 _OPENERS: Final = 32
 _BATCH: Final = 64
@@ -71,20 +71,20 @@ class _Sent(NamedTuple):
     """What a line is busy with."""
 
     number: int
-    parcel: Parcel
+    job: UploadJob
     md5: bytes
     started: int
 
 
-class _Kind:
-    def __init__(self, message: KindMessage) -> None:
+class _HeaderTemplate:
+    def __init__(self, message: HeaderTemplateMessage) -> None:
         self.shape = Shape(message.constant, message.varying)
         self.metadata, self.mtime, self.md5 = [*message.metadata], message.mtime, message.md5
         self.utf8 = message.utf8
 
 
-class Program:
-    """Sends parcels until its standard input is closed.
+class UploadProcess:
+    """Sends jobs until its standard input is closed.
 
     Args:
         asks, answers: descriptors of the pipes to and from the session.
@@ -97,13 +97,13 @@ class Program:
         self._woken, self._wake = os.pipe()
         self._poll.register(self._woken, select.EPOLLIN)
         self._routes: list[_Route] = []
-        self._kinds: dict[int, _Kind] = {}
+        self._kinds: dict[int, _HeaderTemplate] = {}
         self._slots = 0
         self._skew = 0.0
-        self._waiting: deque[tuple[int, Parcel]] = deque()
-        self._lines: dict[int, Line] = {}
-        self._idle: list[Line] = []
-        self._opened: deque[tuple[_Route, Line | Exception]] = deque()
+        self._waiting: deque[tuple[int, UploadJob]] = deque()
+        self._lines: dict[int, WorkerConnection] = {}
+        self._idle: list[WorkerConnection] = []
+        self._opened: deque[tuple[_Route, WorkerConnection | Exception]] = deque()
         self._opening = 0
         self._told: list[Told | Undone] = []
         self._sent_back = 0.0
@@ -132,13 +132,13 @@ class Program:
         if topic == ROUTE:
             self._reroute(_Route(RouteMessage(*rest)))
         elif topic == KIND:
-            kind = KindMessage(*rest)
-            self._kinds[kind.number] = _Kind(kind)
+            kind = HeaderTemplateMessage(*rest)
+            self._kinds[kind.number] = _HeaderTemplate(kind)
         elif topic == RECALL:
             self._give_up(RECALLED)
         else:
-            self._slots, self._skew, first, parcels = rest
-            self._waiting.extend(enumerate(map(Parcel._make, parcels), first))
+            self._slots, self._skew, first, jobs = rest
+            self._waiting.extend(enumerate(map(UploadJob._make, jobs), first))
 
     def _reroute(self, route: _Route) -> None:
         old, self._routes = self._routes, [route]
@@ -163,10 +163,10 @@ class Program:
             self._send(self._idle.pop(), *self._waiting.popleft())
             busy = len(self._lines) - len(self._idle)
 
-    def _send(self, line: Line, number: int, parcel: Parcel) -> None:
+    def _send(self, line: WorkerConnection, number: int, job: UploadJob) -> None:
         began = time.monotonic()
         try:
-            found = read_same(parcel.place, parcel[3:])
+            found = read_same(job.place, job[3:])
         except Exception:  # noqa: BLE001 - the session says what is wrong with this file
             found = None
         self._reading += time.monotonic() - began
@@ -176,40 +176,40 @@ class Program:
             self._told.append((number, UNSENT, "the file is not as it was"))
             return
         body, started = found
-        if self._kinds[parcel.kind].utf8 and not is_utf8(body):
+        if self._kinds[job.kind].utf8 and not is_utf8(body):
             self._idle.append(line)
             self._told.append((number, UNSENT, OTHER_CHARSET))
             return
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         try:
-            head = self._head(parcel, body, md5)
+            head = self._head(job, body, md5)
         except Exception:  # noqa: BLE001 - the session says what is wrong with this file
             self._idle.append(line)
             self._told.append((number, UNSENT, "the request cannot be written"))
             return
         try:
-            if not line.request(_Sent(number, parcel, md5, started), head + body):
+            if not line.request(_Sent(number, job, md5, started), head + body):
                 self._poll.modify(line.number, _READABLE | select.EPOLLOUT)
         except LostError as error:
             self._lose(line, error)
 
-    def _head(self, parcel: Parcel, body: bytes, md5: bytes) -> bytes:
-        kind = self._kinds[parcel.kind]
+    def _head(self, job: UploadJob, body: bytes, md5: bytes) -> bytes:
+        kind = self._kinds[job.kind]
         sha256 = hashlib.sha256(body).hexdigest()
         digest, metadata = b64encode(md5).decode("ascii"), kind.metadata
-        metadata[kind.mtime] = rclone_mtime(parcel.mtime_ns)
+        metadata[kind.mtime] = rclone_mtime(job.mtime_ns)
         if kind.md5 >= 0:
             metadata[kind.md5] = digest
         values = (digest, sha256, *metadata)
-        path = object_path(parcel.key)
-        request = Request(
-            "PutObject", parcel.key, "PUT", path, "", kind.shape, values, sha256, body, True, MAX_XML
+        path = object_path(job.key)
+        request = HttpRequest(
+            "PutObject", job.key, "PUT", path, "", kind.shape, values, sha256, body, True, MAX_XML
         )
         return self._route.heads.head(request, moment(int(time.time() + self._skew)))
 
     # What connections bring
 
-    def _attend(self, line: Line) -> None:
+    def _attend(self, line: WorkerConnection) -> None:
         try:
             if line.writing and line.write():
                 self._poll.modify(line.number, _READABLE)
@@ -220,7 +220,7 @@ class Program:
         if head:
             self._judge(line, head)
 
-    def _judge(self, line: Line, head: bytes) -> None:
+    def _judge(self, line: WorkerConnection, head: bytes) -> None:
         sent = line.load
         line.load = None
         if not isinstance(sent, _Sent):
@@ -238,16 +238,16 @@ class Program:
         else:
             self._drop(line)
 
-    def _lose(self, line: Line, error: LostError) -> None:
-        """The connection is gone; what was closed while nobody used it is no failure of the parcel."""
+    def _lose(self, line: WorkerConnection, error: LostError) -> None:
+        """The connection is gone; what was closed while nobody used it is no failure of the job."""
         self._drop(line)
         if isinstance(sent := line.load, _Sent):
             if error.stale:
-                self._waiting.appendleft((sent.number, sent.parcel))
+                self._waiting.appendleft((sent.number, sent.job))
             else:
                 self._told.append((sent.number, 0, "the connection broke"))
 
-    def _drop(self, line: Line) -> None:
+    def _drop(self, line: WorkerConnection) -> None:
         self._lines.pop(line.number, None)
         if line in self._idle:
             self._idle.remove(line)
@@ -269,7 +269,7 @@ class Program:
             threading.Thread(target=self._connect, args=(self._route,), daemon=True).start()
 
     def _connect(self, route: _Route) -> None:
-        opened: Line | Exception
+        opened: WorkerConnection | Exception
         try:
             opened = connect(route.host, route.port, route.tls, route.connect_timeout)
         except Exception as error:  # noqa: BLE001 - one that never ends would be waited for for ever
@@ -318,6 +318,6 @@ def main() -> None:
     """Serve standard input until it is closed."""
     gc.set_threshold(50_000, 20, 50)  # what is made for a request forms no circles
     try:
-        Program(0, 1).run()
+        UploadProcess(0, 1).run()
     except (EOFError, BrokenPipeError):
         os._exit(0)  # nothing is left to be tidied up, and the interpreter takes its time for that

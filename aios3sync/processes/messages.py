@@ -16,7 +16,7 @@ __all__ = (
     "ROUTE",
     "SLOW",
     "UNSENT",
-    "KindMessage",
+    "HeaderTemplateMessage",
     "RouteMessage",
     "Told",
     "Undone",
@@ -30,22 +30,22 @@ __all__ = (
 ROUTE: Final = "route"
 """``(ROUTE, *RouteMessage)``: how the bucket is reached from now on."""
 KIND: Final = "kind"
-"""``(KIND, *KindMessage)``: headers that many parcels share."""
-PARCELS: Final = "parcels"
-"""``(PARCELS, slots, skew, first, [Parcel, ...])``: what to send, numbered from ``first`` on, and how much at
+"""``(KIND, *HeaderTemplateMessage)``: headers that many jobs share."""
+PARCELS: Final = "jobs"
+"""``(PARCELS, slots, skew, first, [UploadJob, ...])``: what to send, numbered from ``first`` on, and how much at
 once from now on."""
 
-RECALL: Final = "recall"
+RECALL: Final = "cancel_pending"
 """``(RECALL,)``: what was not begun comes back."""
 
 UNSENT: Final = -1
-"""The status of a parcel that no request was made for."""
+"""The status of a job that no request was made for."""
 RECALLED: Final = "recalled"
-"""The reason that comes back with parcels that were asked back."""
+"""The reason that comes back with jobs that were asked back."""
 OTHER_CHARSET: Final = "the body is not UTF-8"
-"""The reason that comes back with parcels whose headers would be wrong."""
+"""The reason that comes back with jobs whose headers would be wrong."""
 SLOW: Final = "the storage is slow"
-"""The reason that comes back with parcels whose files more readers should bring."""
+"""The reason that comes back with jobs whose files more readers should bring."""
 
 
 class RouteMessage(NamedTuple):
@@ -74,7 +74,7 @@ class RouteMessage(NamedTuple):
     read: float
 
 
-class KindMessage(NamedTuple):
+class HeaderTemplateMessage(NamedTuple):
     """Headers that files share, and where their own values belong.
 
     Attributes:
@@ -97,9 +97,9 @@ class KindMessage(NamedTuple):
 
 
 Told = tuple[int, bytes, int, str, str, str]
-"""A parcel that was stored: number, MD5, start of the reading (ns), ETag, encryption, version id."""
+"""A job that was stored: number, MD5, start of the reading (ns), ETag, encryption, version id."""
 Undone = tuple[int, int, str]
-"""A parcel that has to go the usual way: number, HTTP status (0 without an answer, UNSENT), reason."""
+"""A job that has to go the usual way: number, HTTP status (0 without an answer, UNSENT), reason."""
 
 
 LENGTH: Final = 8

@@ -16,23 +16,23 @@ from aios3sync.processes.messages import (
     ROUTE,
     SLOW,
     UNSENT,
-    KindMessage,
+    HeaderTemplateMessage,
     RouteMessage,
     Told,
     Undone,
 )
-from aios3sync.processes.protocol import Delivered, Parcel, Receipt
-from aios3sync.processes.worker import Link
+from aios3sync.processes.protocol import Delivered, UploadJob, UploadResult
+from aios3sync.processes.worker import WorkerProcess
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
 from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_shape
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wire.tls import Trust
-from aios3sync.store.wire.transport import Route
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wire.transport import BucketRoute
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 
-__all__ = ("Couriers",)
+__all__ = ("ProcessPool",)
 
 _LOG: Final = logging.getLogger(__name__)
 _WORTH: Final = 2048
@@ -43,7 +43,7 @@ _USELESS: Final = 0.2
 _REFUSED: Final = frozenset({400, 401, 403})
 
 
-class Couriers:
+class ProcessPool:
     """Sends small files in processes of their own.
 
     Args:
@@ -53,23 +53,25 @@ class Couriers:
         most: how many processes.
     """
 
-    def __init__(self, store: WireStore, limiter: Limiter, counts: RequestCounts, most: int) -> None:
+    def __init__(
+        self, store: WireStore, limiter: ConcurrencyLimiter, counts: RequestCounts, most: int
+    ) -> None:
         self._store = store
         self._limiter = limiter
         self._counts = counts
         self._most = self._ceiling = most
         self._until_rerouted = False
-        self._links: list[Link] = []
+        self._links: list[WorkerProcess] = []
         self._starting = anyio.Lock()
-        self._kinds: list[KindMessage] = []
-        self._route: Route | None = None
+        self._kinds: list[HeaderTemplateMessage] = []
+        self._route: BucketRoute | None = None
         self._trust: Trust | None = None
         self._handed = self._back = 0
 
     def kind(
         self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
     ) -> int | None:
-        """See :meth:`~aios3sync.processes.protocol.Courier.kind`."""
+        """See :meth:`~aios3sync.processes.protocol.Offloader.kind`."""
         if options.checksum or options.if_match or options.if_none_match:
             return None
         try:
@@ -81,15 +83,15 @@ class Couriers:
         number = len(self._kinds)
         constant = dict(shape.constant)
         values = metadata_values(options.metadata)
-        kind = KindMessage(number, constant, shape.varying, values, mtime, md5, utf8)
+        kind = HeaderTemplateMessage(number, constant, shape.varying, values, mtime, md5, utf8)
         self._kinds.append(kind)
         for link in self._links:
             link.tell((KIND, *kind))
         return number
 
-    async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
-        """See :meth:`~aios3sync.processes.protocol.Courier.deliver`."""
-        everything = [*range(len(parcels))]
+    async def deliver(self, jobs: Sequence[UploadJob], delivered: Delivered) -> list[int]:
+        """See :meth:`~aios3sync.processes.protocol.Offloader.deliver`."""
+        everything = [*range(len(jobs))]
         route = await self._store.route("PutObject")
         if route is not self._route:
             self._route = route
@@ -103,19 +105,19 @@ class Couriers:
         back: list[int] = []
 
         def settle(place: int, told: Told | Undone) -> None:
-            if not self._arrived(parcels[place], told, place, delivered):
+            if not self._arrived(jobs[place], told, place, delivered):
                 back.append(place)
 
-        self._handed += len(parcels)
-        if not await link.hand_over(parcels, self._store.lane.skew, settle):
-            self._handed -= len(parcels)
+        self._handed += len(jobs)
+        if not await link.hand_over(jobs, self._store.lane.skew, settle):
+            self._handed -= len(jobs)
             return everything
         return back
 
-    def recall(self) -> None:
-        """See :meth:`~aios3sync.processes.protocol.Courier.recall`."""
+    def cancel_pending(self) -> None:
+        """See :meth:`~aios3sync.processes.protocol.Offloader.cancel_pending`."""
         for link in self._links:
-            link.recall()
+            link.cancel_pending()
 
     async def aclose(self) -> None:
         """End the processes."""
@@ -125,15 +127,15 @@ class Couriers:
             for link in links:
                 closing.start_soon(link.aclose)
 
-    def _arrived(self, parcel: Parcel, told: Told | Undone, place: int, delivered: Delivered) -> bool:
-        """Count a parcel, and hand its receipt on if it is stored as it was sent."""
+    def _arrived(self, job: UploadJob, told: Told | Undone, place: int, delivered: Delivered) -> bool:
+        """Count a job, and hand its receipt on if it is stored as it was sent."""
         if len(told) == 6:
             _, md5, started, etag, encryption, version = told
             result = PutResult(etag, encryption, version)
             self._counts.requests["PutObject"] += 1
-            self._counts.bytes_sent += parcel.size
+            self._counts.bytes_sent += job.size
             if not other_bytes(result, md5, opaque=self._store.capabilities.opaque_etags):
-                delivered(place, Receipt(md5, started, result))
+                delivered(place, UploadResult(md5, started, result))
                 return True
             status, reason, sent = 200, "other bytes", True
         else:
@@ -156,9 +158,9 @@ class Couriers:
             _LOG.debug("no more files are sent by processes of their own: %s", reason)
             self._most = 0
             self._until_rerouted = refused and reason != SLOW
-            self.recall()
+            self.cancel_pending()
 
-    async def _link(self, route: Route) -> Link | None:
+    async def _link(self, route: BucketRoute) -> WorkerProcess | None:
         """The courier that has least to do; a new one where that is worth it."""
         if len(self._links) < self._wanted and (not self._links or not self._starting.locked()):
             async with self._starting:  # who has none to go to yet waits for the first
@@ -171,11 +173,11 @@ class Couriers:
     def _wanted(self) -> int:
         return min(self._most, 1 + self._handed // _WORTH)
 
-    async def _start(self, route: Route) -> None:
+    async def _start(self, route: BucketRoute) -> None:
         if route.address.secure and self._trust is None:
             self._trust = await to_thread.run_sync(self._store.lane.trust)
         try:
-            link = await Link.start(self._limiter, self._share)
+            link = await WorkerProcess.start(self._limiter, self._share)
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
             _LOG.debug("files are not sent by processes of their own: %s", error)
             self._most = 0
@@ -189,7 +191,7 @@ class Couriers:
         """How many requests each courier may have under way."""
         return -(-self._limiter.limit // max(1, len(self._links)))
 
-    def _route_message(self, route: Route) -> tuple[object, ...]:
+    def _route_message(self, route: BucketRoute) -> tuple[object, ...]:
         address, signer, limits = route.address, route.heads.signer, self._store.lane.limits
         credentials = signer.credentials
         message = RouteMessage(

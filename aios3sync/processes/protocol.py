@@ -8,19 +8,19 @@ from typing import NamedTuple, Protocol
 from aios3sync.local.read import Place
 from aios3sync.store.protocol import PutOptions, PutResult
 
-__all__ = ("LARGEST", "Courier", "CourierOpener", "Delivered", "Parcel", "Receipt")
+__all__ = ("LARGEST", "Delivered", "Offloader", "OffloaderOpener", "UploadJob", "UploadResult")
 
 LARGEST = 64 * 1024
 """Bytes of a file, above which the session itself is as fast: digests of more need no interpreter."""
 
 
-class Parcel(NamedTuple):
+class UploadJob(NamedTuple):
     """A file to send.
 
     Attributes:
         place: where it is.
         key: the full key that it gets.
-        kind: of its headers, see :meth:`Courier.kind`.
+        kind: of its headers, see :meth:`Offloader.kind`.
         size, mtime_ns, ctime_ns, inode: the stat that it must have; one that has another is not sent.
     """
 
@@ -33,8 +33,8 @@ class Parcel(NamedTuple):
     inode: int
 
 
-class Receipt(NamedTuple):
-    """What came of a parcel that was stored.
+class UploadResult(NamedTuple):
+    """What came of a job that was stored.
 
     Attributes:
         md5: digest of what was sent, 16 bytes.
@@ -47,11 +47,11 @@ class Receipt(NamedTuple):
     result: PutResult
 
 
-Delivered = Callable[[int, Receipt], None]
-"""Called in the event loop with the place of a parcel in its list, as soon as it is known to be stored."""
+Delivered = Callable[[int, UploadResult], None]
+"""Called in the event loop with the place of a job in its list, as soon as it is known to be stored."""
 
 
-class Courier(Protocol):
+class Offloader(Protocol):
     """Sends small files. It knows the way on which all is well; everything else it gives back."""
 
     def kind(
@@ -66,14 +66,14 @@ class Courier(Protocol):
         """
         ...
 
-    async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+    async def deliver(self, jobs: Sequence[UploadJob], delivered: Delivered) -> list[int]:
         """Send, and answer with the places of those that have to go the usual way.
 
         Some of these may be stored all the same, if the answer was lost. Raises CredentialsError.
         """
         ...
 
-    def recall(self) -> None:
+    def cancel_pending(self) -> None:
         """Have everything given back that was not begun."""
         ...
 
@@ -82,5 +82,5 @@ class Courier(Protocol):
         ...
 
 
-CourierOpener = Callable[[], Awaitable[Courier | None]]
+OffloaderOpener = Callable[[], Awaitable[Offloader | None]]
 """Opens the couriers of one run; ``None`` where there can be none."""

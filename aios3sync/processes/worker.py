@@ -15,13 +15,13 @@ from typing import Any, Final, Self
 from aios3sync.errors import ThrottledError
 from aios3sync.processes import messages as frames
 from aios3sync.processes.messages import PARCELS, RECALL, Told, Undone
-from aios3sync.processes.protocol import Parcel
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.processes.protocol import UploadJob
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("Link", "Settle", "can_spawn")
+__all__ = ("Settle", "WorkerProcess", "can_spawn")
 
 Settle = Callable[[int, Told | Undone], None]
-"""Called with the place of a parcel in its list, and what came of it."""
+"""Called with the place of a job in its list, and what came of it."""
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRAM: Final = (
@@ -45,18 +45,18 @@ class _Bundle:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settle(self, place: int, told: Told | Undone) -> None:
-        """End one parcel; what the listener raises is raised to who waits for the bundle."""
+        """End one job; what the listener raises is raised to who waits for the bundle."""
         self._left -= 1
         try:
             self._settle(place, told)
-        except Exception as error:  # noqa: BLE001 - the parcels of others still have to be settled
+        except Exception as error:  # noqa: BLE001 - the jobs of others still have to be settled
             if not self.ended.done():
                 self.ended.set_exception(error)
         if not self._left and not self.ended.done():
             self.ended.set_result(None)
 
 
-class Link:
+class WorkerProcess:
     """One courier.
 
     Its requests are in flight like any others: for each that may be under way it holds a slot of the
@@ -72,7 +72,7 @@ class Link:
         self,
         process: Process,
         pipes: tuple[asyncio.StreamWriter, asyncio.StreamReader],
-        limiter: Limiter,
+        limiter: ConcurrencyLimiter,
         share: Callable[[], int],
     ) -> None:
         self._process = process
@@ -87,7 +87,7 @@ class Link:
         self.alive = True
 
     @classmethod
-    async def start(cls, limiter: Limiter, share: Callable[[], int]) -> Self:
+    async def start(cls, limiter: ConcurrencyLimiter, share: Callable[[], int]) -> Self:
         """Start a process; raises OSError where that cannot be."""
         options = ["-I", "-S", *(["-X", "utf8"] if sys.flags.utf8_mode else [])]
         process = await asyncio.create_subprocess_exec(
@@ -103,7 +103,7 @@ class Link:
 
     @property
     def load(self) -> int:
-        """How many parcels are with it."""
+        """How many jobs are with it."""
         return len(self._parcels)
 
     def tell(self, message: tuple[Any, ...]) -> None:
@@ -115,26 +115,26 @@ class Link:
         except (OSError, RuntimeError) as error:  # the latter is uvloop's word for a closed pipe
             self._lose(error)
 
-    async def hand_over(self, parcels: Sequence[Parcel], skew: float, settle: Settle) -> bool:
-        """Have parcels sent; False if that cannot be, or if there is no slot, but a pace to keep."""
+    async def hand_over(self, jobs: Sequence[UploadJob], skew: float, settle: Settle) -> bool:
+        """Have jobs sent; False if that cannot be, or if there is no slot, but a pace to keep."""
         self._skew = skew
-        if not self._slots and self._limiter.pace == float("inf"):
+        if not self._slots and self._limiter.start_rate == float("inf"):
             self._slots.append(await self._limiter.enter())
-        self._borrow(len(self._parcels) + len(parcels))
+        self._borrow(len(self._parcels) + len(jobs))
         if not (self._slots and self.alive):
             self._return_all()
             return False
-        if not parcels:
+        if not jobs:
             return True
-        bundle = _Bundle(settle, len(parcels))
-        first, self._next = self._next, self._next + len(parcels)
-        for place, parcel in enumerate(parcels):
-            self._parcels[first + place] = (bundle, place, parcel.size)
-        self.tell((PARCELS, len(self._slots), skew, first, [(*parcel,) for parcel in parcels]))
+        bundle = _Bundle(settle, len(jobs))
+        first, self._next = self._next, self._next + len(jobs)
+        for place, job in enumerate(jobs):
+            self._parcels[first + place] = (bundle, place, job.size)
+        self.tell((PARCELS, len(self._slots), skew, first, [(*job,) for job in jobs]))
         await bundle.ended
         return True
 
-    def recall(self) -> None:
+    def cancel_pending(self) -> None:
         """Have everything given back that was not begun."""
         if self._parcels and self.alive:
             self.tell((RECALL,))
@@ -193,13 +193,13 @@ class Link:
         self._borrow(len(self._parcels))
         if self._slots:
             self.tell((PARCELS, len(self._slots), self._skew, self._next, []))
-        elif times >= _LOOKS or self._limiter.pace < float("inf"):
-            self.recall()
+        elif times >= _LOOKS or self._limiter.start_rate < float("inf"):
+            self.cancel_pending()
         else:
             asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._wait_for_slots, times + 1)
 
     def _give_back(self, item: Told | Undone, size: int) -> None:
-        """Return the slot of a parcel that has ended, and take one for the next."""
+        """Return the slot of a job that has ended, and take one for the next."""
         if not self._slots:
             return
         throttled = len(item) == 3 and item[1] in _SLOW_DOWN
@@ -212,8 +212,8 @@ class Link:
         """Nothing comes any more: everything goes the usual way."""
         self.alive = False
         self._return_all()
-        parcels, self._parcels = self._parcels, {}
-        for bundle, place, _ in parcels.values():
+        jobs, self._parcels = self._parcels, {}
+        for bundle, place, _ in jobs.values():
             bundle.settle(place, (place, 0, _LOST))
 
     def _return_all(self) -> None:

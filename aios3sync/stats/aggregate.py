@@ -8,9 +8,9 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.stats.model import Bin, Breakdown, Folder, Group, Histogram, ObjectRow
+from aios3sync.stats.model import Bin, Breakdown, FolderTotals, GroupTotals, Histogram, ListedObject
 
-__all__ = ("Census", "Folders", "Tally", "extension_of")
+__all__ = ("Folders", "ListingAggregate", "TopGroups", "extension_of")
 
 SHOWN_GROUPS: Final = 100
 SHOWN_OBJECTS: Final = 20
@@ -34,7 +34,7 @@ _Path = tuple[list[str], int, int]
 """The names of a path, with the objects and bytes that are counted for it."""
 
 
-class Tally:
+class TopGroups:
     """Objects and stored bytes of a bounded number of groups, by name."""
 
     def __init__(self, most: int = MOST_GROUPS) -> None:
@@ -73,11 +73,11 @@ class Tally:
     def breakdown(self) -> Breakdown:
         """The largest groups and what is in none of them."""
         ranked = sorted(self.groups.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
-        shown = tuple(Group(name, *group) for name, group in ranked[:SHOWN_GROUPS])
+        shown = tuple(GroupTotals(name, *group) for name, group in ranked[:SHOWN_GROUPS])
         rest = [group for _, group in ranked[SHOWN_GROUPS:]]
         objects = self._other[0] + sum(group[0] for group in rest)
         size = self._other[1] + sum(group[1] for group in rest)
-        return Breakdown(shown, Group("", objects, size) if objects else None, self._exact)
+        return Breakdown(shown, GroupTotals("", objects, size) if objects else None, self._exact)
 
 
 class _Bins:
@@ -114,12 +114,14 @@ class _First:
         if len(self._rows) == SHOWN_OBJECTS:
             self.threshold = self._value(self._rows[-1])
 
-    def rows(self) -> tuple[ObjectRow, ...]:
+    def rows(self) -> tuple[ListedObject, ...]:
         self._cut()
-        return tuple(ObjectRow(row.key, row.size, row.last_modified, row.storage_class) for row in self._rows)
+        return tuple(
+            ListedObject(row.key, row.size, row.last_modified, row.storage_class) for row in self._rows
+        )
 
 
-class Census:
+class ListingAggregate:
     """Adds up pages of a listing, in any order.
 
     Attributes:
@@ -135,8 +137,8 @@ class Census:
         self.objects = self.stored_bytes = 0
         self._prefix = prefix
         self._now = now
-        self._storage = Tally()
-        self._extensions = Tally()
+        self._storage = TopGroups()
+        self._extensions = TopGroups()
         self.folders = Folders(prefix)
         self._sizes, self._ages = _Bins(_SIZES), _Bins(_AGES)
         self._largest, self._newest = _First("size"), _First("last_modified")
@@ -191,11 +193,11 @@ class Census:
         """By age, in seconds."""
         return self._ages.histogram("seconds")
 
-    def largest(self) -> tuple[ObjectRow, ...]:
+    def largest(self) -> tuple[ListedObject, ...]:
         """The largest objects."""
         return self._largest.rows()
 
-    def newest(self) -> tuple[ObjectRow, ...]:
+    def newest(self) -> tuple[ListedObject, ...]:
         """The objects that were changed last."""
         return self._newest.rows()
 
@@ -216,7 +218,7 @@ class Folders:
         self._prefix = prefix
         self._depth = DEPTH
         self._paths: dict[str, list[int]] = {}
-        self._flat: Tally | None = None
+        self._flat: TopGroups | None = None
 
     def add(self, page: list[TargetEntry]) -> None:
         """Add one page of full keys."""
@@ -249,7 +251,7 @@ class Folders:
         """Give up the deepest level; where one level is too much already, count only the largest."""
         paths, self._paths = self._paths, {}
         if self._depth == 1:
-            self._flat = Tally(MOST_FOLDERS)
+            self._flat = TopGroups(MOST_FOLDERS)
         else:
             self._depth -= 1
         for path, (objects, size) in paths.items():
@@ -259,12 +261,12 @@ class Folders:
         """The folders directly below the prefix; the empty name stands for the objects there."""
         if self._flat is not None:
             return self._flat.breakdown()
-        tally = Tally(MOST_FOLDERS + 1)
+        tally = TopGroups(MOST_FOLDERS + 1)
         for path, (objects, size) in self._paths.items():
             tally.add(_upper(path, 1), objects, size)
         return tally.breakdown()
 
-    def tree(self) -> Folder:
+    def tree(self) -> FolderTotals:
         """All of it as a tree, each folder with its largest children."""
         paths = self._paths if self._flat is None else self._flat.groups
         found = [(path.split("/")[:-1], objects, size) for path, (objects, size) in paths.items()]
@@ -288,7 +290,7 @@ class _Shown(NamedTuple):
     lost: tuple[int, int] = (0, 0)
 
 
-def _folder(name: str, prefix: str, found: list[_Path], shown: _Shown) -> Folder:
+def _folder(name: str, prefix: str, found: list[_Path], shown: _Shown) -> FolderTotals:
     below: dict[str, list[_Path]] = {}
     for item in found:
         if len(item[0]) > shown.level:
@@ -305,4 +307,4 @@ def _folder(name: str, prefix: str, found: list[_Path], shown: _Shown) -> Folder
     size = shown.lost[1] + sum(item[2] for item in found)
     rest = objects - sum(child.objects for child in children)
     rest_size = size - sum(child.stored_bytes for child in children)
-    return Folder(name, prefix, objects, size, children, rest, rest_size)
+    return FolderTotals(name, prefix, objects, size, children, rest, rest_size)

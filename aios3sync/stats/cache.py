@@ -26,7 +26,7 @@ from aios3sync.errors import (
     StoreError,
 )
 from aios3sync.local.state import state_directory
-from aios3sync.stats.codec import Kept, kept, read_kept
+from aios3sync.stats.codec import CachedStats, kept, read_kept
 from aios3sync.stats.deltaglider import (
     ENVELOPE_OPTIONS,
     LISTED,
@@ -111,7 +111,7 @@ class Found:
         readable: whether the endpoint answered at all; if not, nothing is written either.
     """
 
-    content: Kept | None = None
+    content: CachedStats | None = None
     etag: str = ""
     size: int | None = None
     problem: str = ""
@@ -188,7 +188,7 @@ class Cache:
         except ValueError:
             return FoundEnvelope(None, etag, foreign=_is_other_version(body), size=len(body))
 
-    async def write(self, content: Kept, found: Found) -> tuple[bool, str]:
+    async def write(self, content: CachedStats, found: Found) -> tuple[bool, str]:
         """Write both files over what was found.
 
         Returns:
@@ -208,7 +208,7 @@ class Cache:
             return True, f"DeltaGlider's cache could not be written: {error}"
         return written, ""
 
-    async def _write_envelope(self, content: Kept, found: Found, size: int) -> None:
+    async def _write_envelope(self, content: CachedStats, found: Found, size: int) -> None:
         """Write the file beside ours, which has ``size`` bytes now, if DeltaGlider can find it current."""
         there = await self.read_envelope()
         if there.foreign or not there.readable:

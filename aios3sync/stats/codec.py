@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import BucketStats, CacheFacts
 
-__all__ = ("Kept", "Validation", "kept", "read_kept")
+__all__ = ("CachedStats", "Validation", "kept", "read_kept")
 
 _FORMAT: Final = "aios3sync-stats"
 _VERSION: Final = 1
@@ -38,7 +38,7 @@ class Validation:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedStats:
     """What our own cache file holds.
 
     Attributes:
@@ -56,7 +56,7 @@ class Kept:
     hidden: tuple[int, int] = (0, 0)
 
 
-def kept(content: Kept) -> bytes:
+def kept(content: CachedStats) -> bytes:
     """The file."""
     stats = asdict(replace(content.stats, cache=CacheFacts(), requests={}, elapsed_s=0.0))
     document = {
@@ -71,7 +71,7 @@ def kept(content: Kept) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
-def read_kept(body: bytes) -> Kept:
+def read_kept(body: bytes) -> CachedStats:
     """Read a file of ours.
 
     Raises:
@@ -86,7 +86,7 @@ def read_kept(body: bytes) -> Kept:
     if document.get("version") != _VERSION:
         raise ValueError("it is of another version")
     try:
-        return Kept(
+        return CachedStats(
             _read(Validation, document["validation"]),
             _read(BucketStats, document["stats"]),
             _read(tuple[str, ...], document["gzip"]),

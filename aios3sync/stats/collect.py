@@ -12,8 +12,8 @@ from anyio.abc import ObjectReceiveStream
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_error
-from aios3sync.stats.aggregate import Census
-from aios3sync.stats.codec import Kept, Validation
+from aios3sync.stats.aggregate import ListingAggregate
+from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.deltaglider import Envelope, computed
 from aios3sync.stats.estimates import (
     Sample,
@@ -25,10 +25,10 @@ from aios3sync.stats.estimates import (
     trusted_kinds,
 )
 from aios3sync.stats.fingerprint import Fingerprint
-from aios3sync.stats.head_requests import Asker, asking
-from aios3sync.stats.hidden_storage import Extras, count_extras, no_extras
-from aios3sync.stats.model import BucketStats, DeltaGliderStats, Heads, Mode, ObjectKind, exact
-from aios3sync.stats.original_sizes import Kinds, facts_of
+from aios3sync.stats.head_requests import HeadRequester, asking
+from aios3sync.stats.hidden_storage import HiddenStorage, count_extras, no_extras
+from aios3sync.stats.model import BucketStats, DeltaGliderStats, HeadCounts, Mode, ObjectKind, exact
+from aios3sync.stats.original_sizes import KindTotals, facts_of
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("Count", "Page", "count", "listed")
@@ -91,7 +91,7 @@ class Count:
     extras: bool = True
 
 
-async def count(what: Count, pages: AsyncIterable[Page]) -> Kept:
+async def count(what: Count, pages: AsyncIterable[Page]) -> CachedStats:
     """Count everything that the pages hold.
 
     Args:
@@ -114,13 +114,13 @@ class _Counting:
         self._what = what
         self._asks = what.mode != "quick" and what.trusted is None
         self._seen = Fingerprint()
-        self._census = Census(what.prefix, what.now)
-        self._kinds = Kinds(what.gzip if self._asks else (), every=what.every and self._asks)
+        self._census = ListingAggregate(what.prefix, what.now)
+        self._kinds = KindTotals(what.gzip if self._asks else (), every=what.every and self._asks)
         self._sample = Sample()
         self._values: dict[str, float] = {}
         self._deltas: dict[str, int] = {}
-        self._extras: Extras | None = None
-        self._asker: Asker | None = None
+        self._extras: HiddenStorage | None = None
+        self._asker: HeadRequester | None = None
 
     async def count_extras(self) -> None:
         if not self._what.extras:
@@ -163,7 +163,7 @@ class _Counting:
         if facts.kind == "gzip":
             self._kinds.note_gzip(entry.key)
 
-    def kept(self) -> Kept:
+    def kept(self) -> CachedStats:
         """All of it together."""
         what, seen = self._what, self._seen
         assert self._extras is not None  # noqa: S101 - the group has ended
@@ -194,13 +194,13 @@ class _Counting:
             newest=self._census.newest(),
             uploads=self._extras.uploads,
             versions=self._extras.versions,
-            heads=self._asker.heads if self._asker else Heads(),
+            heads=self._asker.heads if self._asker else HeadCounts(),
             deltaglider=self._deltaglider(),
             warnings=warnings,
         )
         found = tuple(sorted(self._kinds.gzip_extensions))
         hidden = (seen.hidden_objects, seen.hidden_bytes)
-        return Kept(Validation.of(seen), stats, what.gzip, found, hidden)
+        return CachedStats(Validation.of(seen), stats, what.gzip, found, hidden)
 
     def _by_kind(self) -> tuple[ObjectKind, ...]:
         if self._what.trusted is not None:

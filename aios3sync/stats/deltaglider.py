@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from aios3sync.stats.model import DeltaGliderStats, Mode
-from aios3sync.stats.original_sizes import Kinds
+from aios3sync.stats.original_sizes import KindTotals
 from aios3sync.store.protocol import PutOptions
 
 __all__ = ("ENVELOPE_OPTIONS", "LISTED", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")
@@ -39,7 +39,7 @@ def envelope_path(mode: Mode) -> str:
     return f".deltaglider/stats_{mode}.json"
 
 
-def computed(bucket: str, kinds: Kinds, deltas_told: int) -> DeltaGliderStats:
+def computed(bucket: str, kinds: KindTotals, deltas_told: int) -> DeltaGliderStats:
     """The numbers as DeltaGlider computes them.
 
     Args:

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Known, Number, ObjectKind, exact, unknown
-from aios3sync.stats.original_sizes import Kinds, Sum
+from aios3sync.stats.original_sizes import KindTotals, Sum
 
 __all__ = (
     "Estimate",
@@ -200,7 +200,7 @@ def compared(original: Number, stored: int) -> tuple[Number, Number]:
     return mapped(lambda size: size - stored), mapped(lambda size: 1 - stored / size if size > 0 else 0.0)
 
 
-def quick_kinds(kinds: Kinds) -> tuple[ObjectKind, ...]:
+def quick_kinds(kinds: KindTotals) -> tuple[ObjectKind, ...]:
     """By the names alone."""
     deltas = kinds.listed["delta"]
     note = "deltas do not show their size in a listing: ask in the mode 'sampled' or 'detailed'"
@@ -211,7 +211,7 @@ def quick_kinds(kinds: Kinds) -> tuple[ObjectKind, ...]:
     )
 
 
-def sampled_kinds(kinds: Kinds, sample: Sample, told: Mapping[str, float]) -> tuple[ObjectKind, ...]:
+def sampled_kinds(kinds: KindTotals, sample: Sample, told: Mapping[str, float]) -> tuple[ObjectKind, ...]:
     """From one object of each group; ``told`` as in :meth:`~aios3sync.stats.estimates.Sample.estimate`."""
     deltas, candidates = kinds.listed["delta"], kinds.listed["candidate"]
     original = _sampled(sample.estimate("delta", told))
@@ -238,7 +238,7 @@ def _sampled(estimate: Estimate) -> Number:
     return Number(value, "sampled", max(value - half, 0.0), value + half, fraction, note)
 
 
-def detailed_kinds(kinds: Kinds, *, every: bool) -> tuple[ObjectKind, ...]:
+def detailed_kinds(kinds: KindTotals, *, every: bool) -> tuple[ObjectKind, ...]:
     """From all objects that may be compressed; those that did not answer are taken to be like the others."""
     told, silent = kinds.told, kinds.silent
     lost = {place: _minus(kinds.listed[place], kinds.answered[place]) for place in ("delta", "candidate")}
@@ -271,7 +271,7 @@ def detailed_kinds(kinds: Kinds, *, every: bool) -> tuple[ObjectKind, ...]:
     )
 
 
-def _direct(kinds: Kinds, lost: Sum, *, every: bool) -> ObjectKind:
+def _direct(kinds: KindTotals, lost: Sum, *, every: bool) -> ObjectKind:
     """What is stored as it is, with the candidates that did not answer: by the ratio of those that did."""
     answered, told, listed = kinds.answered["candidate"], kinds.told["direct"], kinds.listed["direct"]
     ratio = answered.original / answered.stored if answered.stored else 1.0
@@ -285,7 +285,7 @@ def _direct(kinds: Kinds, lost: Sum, *, every: bool) -> ObjectKind:
     return ObjectKind("direct", _as_lost(objects, lost.objects), _as_lost(stored, lost.objects), original)
 
 
-def trusted_kinds(kinds: Kinds, total_size: int, note: str) -> tuple[ObjectKind, ...]:
+def trusted_kinds(kinds: KindTotals, total_size: int, note: str) -> tuple[ObjectKind, ...]:
     """With the original bytes that a cache file of DeltaGlider's form tells.
 
     Args:
@@ -314,7 +314,7 @@ def _untold(*sums: Sum) -> ObjectKind:
     )
 
 
-def _reference(kinds: Kinds) -> ObjectKind:
+def _reference(kinds: KindTotals) -> ObjectKind:
     references = kinds.listed["reference"]
     return ObjectKind("reference", exact(references.objects), exact(references.stored), exact(0))
 

@@ -14,7 +14,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.stats.collect import Count, Page, count
 from aios3sync.stats.model import BucketStats, Number
-from aios3sync.stats.service import Question, answer
+from aios3sync.stats.service import StatsRequest, answer
 
 if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex
@@ -26,7 +26,7 @@ _UNFINISHED: Final = "backfill:"
 _NOTE: Final = "as the object index knows it; S3 was not listed"
 
 
-async def answer_with_index(question: Question, index: ObjectIndex) -> BucketStats:
+async def answer_with_index(question: StatsRequest, index: ObjectIndex) -> BucketStats:
     """The statistics without a listing; with one, and a warning, where the index cannot be relied on.
 
     Raises:
@@ -48,7 +48,7 @@ async def _gap(index: ObjectIndex, location: Location) -> str:
     """Why the index may lack something of a location; empty where it does not, as far as it knows."""
     if location.bucket not in await index.buckets():
         return f"it holds nothing of the bucket {location.bucket}; fill it with backfill"
-    for behind in await index.behind():
+    for behind in await index.stale():
         if _overlap(behind.target, str(location)):
             return f"it is behind at {behind.target} ({behind.reason}); reconcile it"
     for item in await index.backend.state(_UNFINISHED):
@@ -63,7 +63,7 @@ def _overlap(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-async def _counted(question: Question, index: ObjectIndex) -> BucketStats:
+async def _counted(question: StatsRequest, index: ObjectIndex) -> BucketStats:
     options, began = question.options, question.now()
     what = Count(
         store=question.store,
@@ -86,7 +86,7 @@ async def _counted(question: Question, index: ObjectIndex) -> BucketStats:
     )
 
 
-async def _pages(question: Question, index: ObjectIndex) -> AsyncIterator[Page]:
+async def _pages(question: StatsRequest, index: ObjectIndex) -> AsyncIterator[Page]:
     bucket, after = question.store.bucket, ""
     while rows := await index.backend.scan(bucket, question.prefix, after, _ROWS):
         after = rows[-1].key

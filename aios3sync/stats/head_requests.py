@@ -15,10 +15,10 @@ from anyio.abc import ObjectReceiveStream, ObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import BucketNotFoundError, CredentialsError, ObjectNotFoundError, StoreError
-from aios3sync.stats.model import Heads
+from aios3sync.stats.model import HeadCounts
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
-__all__ = ("Asker", "asking")
+__all__ = ("HeadRequester", "asking")
 
 Told = Callable[[str, TargetEntry, HeadResult], None]
 
@@ -28,7 +28,7 @@ _HOPELESS: Final = 100
 """Refusals without one answer, after which nobody is asked any more."""
 
 
-class Asker:
+class HeadRequester:
     """What :func:`asking` hands out.
 
     Attributes:
@@ -45,10 +45,10 @@ class Asker:
         self._sending = sending
 
     @property
-    def heads(self) -> Heads:
+    def heads(self) -> HeadCounts:
         """The counts."""
         asked = self.answered + self.vanished + self.failed
-        return Heads(asked, self.answered, self.vanished, self.failed)
+        return HeadCounts(asked, self.answered, self.vanished, self.failed)
 
     async def ask(self, objects: list[tuple[str, TargetEntry]]) -> None:
         """Have objects asked, each with its place in :class:`~aios3sync.stats.original_sizes.Kinds`."""
@@ -86,7 +86,7 @@ _Question = tuple[str, TargetEntry]
 
 
 @asynccontextmanager
-async def asking(store: ObjectStore, told: Told, workers: int) -> AsyncIterator[Asker]:
+async def asking(store: ObjectStore, told: Told, workers: int) -> AsyncIterator[HeadRequester]:
     """Ask for objects while the block lists them; at its end all have been asked.
 
     Args:
@@ -95,7 +95,7 @@ async def asking(store: ObjectStore, told: Told, workers: int) -> AsyncIterator[
         workers: requests at once; the store limits them further.
     """
     sending, receiving = anyio.create_memory_object_stream[_Question](_WAITING)
-    asker = Asker(store, told, sending)
+    asker = HeadRequester(store, told, sending)
     async with anyio.create_task_group() as tasks:
         with receiving:
             for _ in range(workers):

@@ -25,7 +25,7 @@ from aios3sync.stats.fingerprint import is_hidden
 from aios3sync.stats.model import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
 
-__all__ = ("Extras", "count_extras", "no_extras")
+__all__ = ("HiddenStorage", "count_extras", "no_extras")
 
 _ASKED_UPLOADS: Final = {"quick": 100, "sampled": 100, "detailed": 10_000}
 _AT_ONCE: Final = 16
@@ -34,7 +34,7 @@ _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "405", "5
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
+class HiddenStorage:
     """The totals, and what went wrong: one sentence each; ``complete`` as the mode promises it."""
 
     uploads: UploadTotals
@@ -43,7 +43,7 @@ class Extras:
     complete: bool = True
 
 
-async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> Extras:
+async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> HiddenStorage:
     """Count uploads in every mode, versions in the mode ``detailed``."""
     warnings: list[str] = []
     complete = True
@@ -55,19 +55,19 @@ async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> Extras:
         complete = _is_known_gap(error, mode, warnings, reason)
     if mode != "detailed":
         note = "only the mode 'detailed' counts versions"
-        return Extras(uploads, _unknown_versions(note), tuple(warnings), complete)
+        return HiddenStorage(uploads, _unknown_versions(note), tuple(warnings), complete)
     try:
         versions = await _versions(store, prefix)
     except StoreError as error:
         reason = _reason(error, "versions")
         versions = _unknown_versions(reason)
         complete = _is_known_gap(error, mode, warnings, reason) and complete
-    return Extras(uploads, versions, tuple(warnings), complete)
+    return HiddenStorage(uploads, versions, tuple(warnings), complete)
 
 
-def no_extras(note: str) -> Extras:
+def no_extras(note: str) -> HiddenStorage:
     """Nothing was asked, and why."""
-    return Extras(UploadTotals(unknown(note), unknown(note)), _unknown_versions(note))
+    return HiddenStorage(UploadTotals(unknown(note), unknown(note)), _unknown_versions(note))
 
 
 def _reason(error: StoreError, what: str) -> str:

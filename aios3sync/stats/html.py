@@ -20,7 +20,15 @@ from typing import Any, Final
 
 from aios3sync.core.text import count, duration, printable, size_text
 from aios3sync.errors import UsageError
-from aios3sync.stats.model import Breakdown, BucketStats, Folder, Histogram, Number, ObjectKind, ObjectRow
+from aios3sync.stats.model import (
+    Breakdown,
+    BucketStats,
+    FolderTotals,
+    Histogram,
+    ListedObject,
+    Number,
+    ObjectKind,
+)
 from aios3sync.stats.text import (
     Wording,
     bin_text,
@@ -163,7 +171,7 @@ def breakdown(values: Breakdown) -> str:
     return bars(rows, caption=known, keys=True)
 
 
-def objects(rows: Sequence[ObjectRow]) -> str:
+def objects(rows: Sequence[ListedObject]) -> str:
     """Objects, one a row."""
     if not rows:
         return '<p class="soft">No objects.</p>'
@@ -174,7 +182,7 @@ def objects(rows: Sequence[ObjectRow]) -> str:
     return table(("=key", "#size", "last modified", "-class"), lines)
 
 
-def tree(folder: Folder, label: str) -> dict[str, Any]:
+def tree(folder: FolderTotals, label: str) -> dict[str, Any]:
     """The folders as the script of the page reads them; all names printable."""
     return {
         "name": printable(label),
@@ -261,7 +269,7 @@ def _section(title: str, content: str) -> str:
 
 def _pictures(stats: BucketStats) -> tuple[str, ...]:
     treemap = (
-        '<nav id="where" aria-label="Folder shown"></nav><div id="map" role="group" aria-label="Treemap of '
+        '<nav id="where" aria-label="FolderTotals shown"></nav><div id="map" role="group" aria-label="Treemap of '
         'folders: areas are stored bytes"></div><p id="told" role="status"></p>'
         '<p class="soft"><small>Areas are stored bytes. Click a folder to open it; with the keyboard: Tab or '
         "arrows to go about, Enter to open, Escape to go up.</small></p>"

@@ -14,15 +14,15 @@ __all__ = (
     "BucketStats",
     "CacheFacts",
     "DeltaGliderStats",
-    "Folder",
-    "Group",
-    "Heads",
+    "FolderTotals",
+    "GroupTotals",
+    "HeadCounts",
     "Histogram",
     "Known",
+    "ListedObject",
     "Mode",
     "Number",
     "ObjectKind",
-    "ObjectRow",
     "Origin",
     "UploadTotals",
     "VersionTotals",
@@ -76,7 +76,7 @@ def unknown(note: str) -> Number:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupTotals:
     """Objects that have something in common; ``stored_bytes`` as they are stored.
 
     Attributes:
@@ -100,13 +100,13 @@ class Breakdown:
             were counted: then a group may be larger than it says, by at most what ``other`` holds.
     """
 
-    groups: tuple[Group, ...] = ()
-    other: Group | None = None
+    groups: tuple[GroupTotals, ...] = ()
+    other: GroupTotals | None = None
     exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
+class FolderTotals:
     """One folder, with everything below it, for a treemap.
 
     Attributes:
@@ -122,7 +122,7 @@ class Folder:
     prefix: str
     objects: int
     stored_bytes: int
-    children: tuple[Folder, ...] = ()
+    children: tuple[FolderTotals, ...] = ()
     rest_objects: int = 0
     rest_stored_bytes: int = 0
 
@@ -151,7 +151,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRow:
+class ListedObject:
     """One object; its full ``key`` may hold anything, ``last_modified`` is in seconds since the epoch."""
 
     key: str
@@ -209,7 +209,7 @@ class VersionTotals:
 
 
 @dataclass(frozen=True, slots=True)
-class Heads:
+class HeadCounts:
     """HEAD requests for single objects: ``asked`` = ``answered`` + ``vanished`` + ``failed``."""
 
     asked: int = 0
@@ -320,14 +320,14 @@ class BucketStats:
     storage_classes: Breakdown = field(default_factory=Breakdown)
     extensions: Breakdown = field(default_factory=Breakdown)
     top_folders: Breakdown = field(default_factory=Breakdown)
-    folders: Folder = field(default_factory=lambda: Folder("", "", 0, 0))
+    folders: FolderTotals = field(default_factory=lambda: FolderTotals("", "", 0, 0))
     sizes: Histogram = field(default_factory=lambda: Histogram("bytes"))
     ages: Histogram = field(default_factory=lambda: Histogram("seconds"))
-    largest: tuple[ObjectRow, ...] = ()
-    newest: tuple[ObjectRow, ...] = ()
+    largest: tuple[ListedObject, ...] = ()
+    newest: tuple[ListedObject, ...] = ()
     uploads: UploadTotals
     versions: VersionTotals
-    heads: Heads = field(default_factory=Heads)
+    heads: HeadCounts = field(default_factory=HeadCounts)
     cache: CacheFacts = field(default_factory=CacheFacts)
     deltaglider: DeltaGliderStats
     warnings: tuple[str, ...] = ()

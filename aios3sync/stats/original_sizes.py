@@ -16,7 +16,7 @@ from aios3sync.core.etag import META_ORIGINAL_SIZE
 from aios3sync.stats.aggregate import extension_of
 from aios3sync.store.protocol import HeadResult
 
-__all__ = ("Facts", "Kinds", "Sum", "delta_size", "facts_of", "is_delta", "is_reference")
+__all__ = ("Facts", "KindTotals", "Sum", "delta_size", "facts_of", "is_delta", "is_reference")
 
 # The names in the order in which DeltaGlider 6 looks for them; an empty value is none.
 _DELTA_SIZES: Final = ("dg-file-size", "dg_file_size", "file_size", "file-size", "deltaglider-original-size")
@@ -93,7 +93,7 @@ class Sum:
         self.original += original
 
 
-class Kinds:
+class KindTotals:
     """Adds up objects by kind: first by their keys, then by what they tell.
 
     Args:

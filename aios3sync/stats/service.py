@@ -22,7 +22,7 @@ from anyio.abc import ObjectReceiveStream
 
 from aios3sync.errors import AioS3SyncError, UsageError
 from aios3sync.stats.cache import Cache, Found, count_call
-from aios3sync.stats.codec import Kept, Validation
+from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.collect import Count, Page, count, listed
 from aios3sync.stats.deltaglider import Envelope
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
@@ -31,8 +31,8 @@ from aios3sync.stats.options import StatsOptions
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
-    "Question",
     "Refreshes",
+    "StatsRequest",
     "answer",
 )
 
@@ -49,7 +49,7 @@ class Refreshes:
     def __init__(self) -> None:
         self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
 
-    def start(self, question: Question) -> None:
+    def start(self, question: StatsRequest) -> None:
         """Answer a question anew, unless that is under way."""
         key = (question.store.bucket, question.prefix, question.options.mode)
         if key in self._tasks:
@@ -74,7 +74,7 @@ class Refreshes:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _refresh(question: Question) -> None:
+async def _refresh(question: StatsRequest) -> None:
     try:
         await answer(question)
     except AioS3SyncError as error:
@@ -91,7 +91,7 @@ Validated = Literal["", "fingerprint", "totals", "age", "later"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class StatsRequest:
     """What is asked.
 
     Attributes:
@@ -113,11 +113,11 @@ class Question:
     workers: int = 256
     cache_store: ObjectStore | None = None
     requests: Mapping[str, int] = field(default_factory=dict)
-    refresh_later: Callable[[Question], None] | None = None
+    refresh_later: Callable[[StatsRequest], None] | None = None
     now: Callable[[], float] = time.time
 
 
-async def answer(question: Question) -> BucketStats:
+async def answer(question: StatsRequest) -> BucketStats:
     """The statistics.
 
     Raises:
@@ -130,7 +130,7 @@ async def answer(question: Question) -> BucketStats:
 
 
 class _Answering:
-    def __init__(self, question: Question) -> None:
+    def __init__(self, question: StatsRequest) -> None:
         self._ask = question
         self._options = question.options
         self._started = question.now()
@@ -198,7 +198,7 @@ class _Answering:
         if not self._read:
             self._found, self._read = await self._cache.read(), True
 
-    def _usable(self) -> Kept | None:
+    def _usable(self) -> CachedStats | None:
         """The cached numbers, if they tell all that is asked for."""
         content = self._found.content
         if content is None or content.stats.every or self._options.mode == "quick":
@@ -206,7 +206,7 @@ class _Answering:
         enough = not self._options.every and set(self._options.gzip) <= set(content.gzip)
         return content if enough else None
 
-    async def _envelope(self, content: Kept | None) -> Envelope | None:
+    async def _envelope(self, content: CachedStats | None) -> Envelope | None:
         """A file in DeltaGlider's form, where ours is missing and the questions could be spared."""
         options = self._options
         asks = options.mode == "quick" or options.every or options.gzip
@@ -226,7 +226,9 @@ class _Answering:
         same = told in (everything, (seen.objects, seen.stored_bytes))
         return (envelope, _SUCH) if same else None
 
-    async def _count(self, pages: AsyncIterable[Page], trusted: tuple[Envelope, str] | None = None) -> Kept:
+    async def _count(
+        self, pages: AsyncIterable[Page], trusted: tuple[Envelope, str] | None = None
+    ) -> CachedStats:
         known = self._found.content.gzip_found if self._found.content is not None else ()
         asks = self._options.mode != "quick"
         what = Count(
@@ -243,7 +245,7 @@ class _Answering:
 
     # What comes of it
 
-    async def _computed(self, content: Kept, state: State, *, keep: bool = True) -> BucketStats:
+    async def _computed(self, content: CachedStats, state: State, *, keep: bool = True) -> BucketStats:
         """Keep new numbers, if they are complete, and answer with them."""
         written, problem = False, ""
         if keep and content.stats.complete:
@@ -261,7 +263,7 @@ class _Answering:
         )
         return self._finished(stats, facts)
 
-    async def _hit(self, content: Kept, validated: Validated) -> BucketStats:
+    async def _hit(self, content: CachedStats, validated: Validated) -> BucketStats:
         hits, misses = await self._counted(hit=True)
         facts = CacheFacts(
             state="hit",

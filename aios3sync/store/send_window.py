@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from aios3sync.store.wrappers.hill_climb import Climb
+from aios3sync.store.wrappers.hill_climb import HillClimb
 
 __all__ = ("AdaptiveWindow",)
 
@@ -41,7 +41,7 @@ class AdaptiveWindow:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._climb = Climb(_FIRST, _CEILING)
+        self._climb = HillClimb(_FIRST, _CEILING)
         self._tried = _FIRST
         self._carried = 0.0
         self._bytes = 0

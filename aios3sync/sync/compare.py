@@ -23,7 +23,7 @@ from aios3sync.core.etag import (
     recorded_md5,
 )
 from aios3sync.errors import StoreError
-from aios3sync.events import Adopted, Fault, Kept, Outcome, Touched
+from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest, digest_file, in_thread
 from aios3sync.sync.etag_conflict import settle_metadata
 from aios3sync.sync.run import Run
@@ -125,11 +125,11 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
         head = await store.head(run.full_key(compare.source.key))
     except StoreError as error:
         if error.retryable or run.is_hopeless(error):
-            run.recorder.add(run.fault_of(compare.source.key, "compare", error))
+            run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
             return
         stored = Stored("")  # nothing was told, and what is indeterminate is uploaded (P13)
     else:
-        run.answered()
+        run.note_response()
         opaque = is_opaque_encryption(head.encryption)
         stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
         run.opaque_etags |= opaque
@@ -166,7 +166,7 @@ def _finish(
             row = run.row(source, md5, target.etag, settled=digest.settled)
             outcome = Adopted(row._replace(part_size=part_size, encoding=encoding), target)
         case Conflict(key, reason):
-            outcome = Fault(key, "conflicts", "conflict", reason)
+            outcome = NotDone(key, "conflicts", "conflict", reason)
         case _:
             raise TypeError(f"{action!r} settles nothing")
     run.recorder.add(outcome)

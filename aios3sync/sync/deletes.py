@@ -17,8 +17,8 @@ from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
-from aios3sync.events import Deleted, Fault, Forgotten
-from aios3sync.listing.spool import HeldAction, Spool
+from aios3sync.events import Deleted, Forgotten, NotDone
+from aios3sync.listing.spool import DeferredAction, Spool
 from aios3sync.local.walk import shown
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.detector import Detector
@@ -76,32 +76,32 @@ class DeleteStage:
                     continue
                 run.tally.plan()
                 text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
-                run.recorder.add(Fault(action.key, "conflicts", "conflict", text, forget=True))
+                run.recorder.add(NotDone(action.key, "conflicts", "conflict", text, forget=True))
             await run.recorder.catch_up()
 
     async def approve(self) -> int:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
-        planned, stays = await self._spool.sift("delete", self._stays)
+        planned, stays = await self._spool.filter_out("delete", self._stays)
         if stays:
             self._run.tally.find("kept", stays)
         self._run.tally.plan(planned)
         self._run.events(events.Planned(deletes=planned))
         return planned
 
-    def _stays(self, page: list[HeldAction]) -> set[str]:
+    def _stays(self, page: list[DeferredAction]) -> set[str]:
         """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set()
         unknowns = self._detector.unknowns
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
-        twins = self._spool.noted([stored_form(action.key) for action in page])
+        lookalike_keys = self._spool.noted([stored_form(action.key) for action in page])
         for key in (action.key for action in page):
-            if not (unknowns or hidden or twins) and key.isascii():
+            if not (unknowns or hidden or lookalike_keys) and key.isascii():
                 continue  # nothing is in doubt
             unknown = unknowns.cover(key)
             ignored = hidden is not None and hidden.hides(key)
             if unknown or ignored:
                 stays.add(key)
-            elif stored_form(key) in twins or self._is_there_composed(key):
+            elif stored_form(key) in lookalike_keys or self._is_there_composed(key):
                 stays.add(key)
                 self._run.tally.warn(
                     f"kept {key!r}: the source has the same name in another form (Unicode, backslashes "
@@ -175,7 +175,7 @@ class DeleteStage:
         """Delete everything that was approved."""
         run = self._run
         await run.recorder.begin()
-        batches_in, batches_out = anyio.create_memory_object_stream[list[HeldAction]](_AT_ONCE)
+        batches_in, batches_out = anyio.create_memory_object_stream[list[DeferredAction]](_AT_ONCE)
         async with anyio.create_task_group() as tasks:
             with batches_out:
                 for _ in range(min(_AT_ONCE, run.workers)):
@@ -184,19 +184,19 @@ class DeleteStage:
                 async for batch in self._batches():
                     await batches_in.send(batch)
 
-    async def _batches(self) -> AsyncIterator[list[HeldAction]]:
+    async def _batches(self) -> AsyncIterator[list[DeferredAction]]:
         async for page in self._spool.held("delete"):
             for start in range(0, len(page), BATCH):
                 yield page[start : start + BATCH]
 
-    async def _worker(self, batches: MemoryObjectReceiveStream[list[HeldAction]]) -> None:
+    async def _worker(self, batches: MemoryObjectReceiveStream[list[DeferredAction]]) -> None:
         async with batches:
             async for batch in batches:
                 if not self._run.stop.signal:
                     await self._delete_batch(batch)
                     await self._run.recorder.catch_up()
 
-    async def _delete_batch(self, batch: list[HeldAction]) -> None:
+    async def _delete_batch(self, batch: list[DeferredAction]) -> None:
         run = self._run
         store = await run.open_store()
         try:
@@ -204,7 +204,7 @@ class DeleteStage:
         except Exception as error:  # noqa: BLE001 - of this batch alone
             run.recorder.add_all(run.faults_of([action.key for action in batch], "delete", error))
             return
-        run.answered()
+        run.note_response()
         if not errors:
             run.recorder.add_all([Deleted(action.key, action.size) for action in batch])
             return
@@ -214,9 +214,9 @@ class DeleteStage:
                 run.recorder.add(Deleted(action.key, action.size))
             else:
                 text = f"{failed.code}: {failed.message}"
-                run.recorder.add(Fault(action.key, "failed", "delete", text, uncertain=True))
+                run.recorder.add(NotDone(action.key, "failed", "delete", text, uncertain=True))
 
-    async def _errors_of(self, store: ObjectStore, batch: list[HeldAction]) -> dict[str, DeleteError]:
+    async def _errors_of(self, store: ObjectStore, batch: list[DeferredAction]) -> dict[str, DeleteError]:
         """Delete a batch, where possible only what still has the listed ETag; return what was not deleted.
 
         A condition takes the right to read objects, which a role that may only write has not

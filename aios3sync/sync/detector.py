@@ -29,13 +29,13 @@ from aios3sync.core.entries import UNKNOWN, SourceEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
-from aios3sync.listing.spool import HeldAction, Spool
+from aios3sync.listing.spool import DeferredAction, Spool
 from aios3sync.local.walk import Problem, ScanBatch, shown
 from aios3sync.report import Failure
-from aios3sync.sync.manifest_diff import Step
+from aios3sync.sync.manifest_diff import DiffStep
 from aios3sync.sync.run import Run
 
-__all__ = ("Detector", "ListingNeededError", "Unknowns")
+__all__ = ("Detector", "ListingNeededError", "UnreadablePaths")
 
 SOURCE, MANIFEST, TARGET = range(3)
 _HELD_HERE: Final = 4096
@@ -49,7 +49,7 @@ class ListingNeededError(Exception):
 
 
 @dataclass(slots=True)
-class Unknowns:
+class UnreadablePaths:
     """Places of the source that could not be seen: nothing at or under them may be deleted (P2).
 
     Attributes:
@@ -122,9 +122,9 @@ class Detector:
         self._uploads = uploads
         self._compares = compares
         self._updates = updates
-        self._held: list[HeldAction] = []
+        self._held: list[DeferredAction] = []
         self._twins: list[str] = []
-        self.unknowns = Unknowns()
+        self.unknowns = UnreadablePaths()
         self.target_objects = 0
         self.source_files = 0
         self.complete = False
@@ -155,19 +155,21 @@ class Detector:
         while not join.finished:
             if self._run.stop.signal:
                 return
-            while (index := join.hungry()) is not None:
+            while (index := join.needs_input()) is not None:
                 batch = await anext(streams[index], None)
                 if batch is None:
                     join.end(index)
                 else:
                     join.feed(index, self._arrived(index, batch, visible))
             if target is not None and self._run.policy.delete != "mirror":
-                join.alone(TARGET)  # a stretch of objects that are not ours: nothing is to be decided
+                join.take_unmatched(
+                    TARGET
+                )  # a stretch of objects that are not ours: nothing is to be decided
             await self._decide(join.rows(), listed=target is not None)
         await self._end()
 
     async def compare_unlisted(
-        self, steps: AsyncIterator[Step], visible: Callable[[str], bool] | None
+        self, steps: AsyncIterator[DiffStep], visible: Callable[[str], bool] | None
     ) -> None:
         """The same where the target is not listed: only what differs is looked at one by one.
 
@@ -180,7 +182,7 @@ class Detector:
             for problem in step.problems:
                 self._report(problem)
             self._count_scanned(step.files, step.size)
-            self._note_twins(step.entries)
+            self._note_lookalikes(step.entries)
             rows = step.rows if visible is None else [row for row in step.rows if visible(row.key)]
             joined = merge_join(step.entries, rows, (), names=_NAMES)
             await self._decide(joined, listed=False, kept=step.agreed)
@@ -191,7 +193,7 @@ class Detector:
             for problem in batch.problems:
                 self._report(problem)
             self._count_scanned(len(batch.entries), sum(entry.size for entry in batch.entries))
-            self._note_twins(batch.entries)
+            self._note_lookalikes(batch.entries)
             return batch.entries  # type: ignore[no-any-return]
         if visible is not None:
             batch = [entry for entry in batch if visible(entry.key)]
@@ -205,7 +207,7 @@ class Detector:
         if files:
             self._run.events(events.Scanned(files, size))
 
-    def _note_twins(self, entries: Sequence[SourceEntry]) -> None:
+    def _note_lookalikes(self, entries: Sequence[SourceEntry]) -> None:
         """Note what servers and other systems make of source keys (C15)."""
         if self._run.policy.delete == "off":
             return
@@ -249,7 +251,7 @@ class Detector:
             except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every key
                 run.tally.plan()
                 key = (source or recorded or target).key
-                run.recorder.add(run.fault_of(key, "compare", error))
+                run.recorder.add(run.outcome_of_error(key, "compare", error))
                 continue
             kind = type(action)
             if kind is Upload:
@@ -304,13 +306,13 @@ class Detector:
         self.complete = True
 
 
-def _held(action: Action) -> HeldAction:
+def _held(action: Action) -> DeferredAction:
     if type(action) is Delete:  # a pattern takes three times as long, and these may be many
         reason = action.reason.value  # held as a plain text
-        return HeldAction(action.key, "delete", action.etag, action.size, action.tracked, reason)
+        return DeferredAction(action.key, "delete", action.etag, action.size, action.tracked, reason)
     match action:
         case Forget(key):
-            return HeldAction(key, "forget")
+            return DeferredAction(key, "forget")
         case Conflict(key, reason):
-            return HeldAction(key, "conflict", reason=reason.value)
+            return DeferredAction(key, "conflict", reason=reason.value)
     raise TypeError(f"{action!r} is not held")

@@ -37,7 +37,7 @@ from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
-from aios3sync.sync.setup import Request, make_filters, make_policy, manifest_path, must_list, scope_of
+from aios3sync.sync.setup import SyncRequest, make_filters, make_policy, manifest_path, must_list, scope_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("Explanation", "run_explain")
@@ -103,7 +103,7 @@ class Explanation:
         return {**asdict(self), **named, "requests": dict(self.requests)}
 
 
-async def run_explain(request: Request, key: str) -> Explanation:
+async def run_explain(request: SyncRequest, key: str) -> Explanation:
     """Explain one key.
 
     Args:
@@ -153,7 +153,7 @@ async def run_explain(request: Request, key: str) -> Explanation:
     )
 
 
-def _relative(request: Request, key: str) -> str:
+def _relative(request: SyncRequest, key: str) -> str:
     key = key.removeprefix(str(request.location))
     if not key or key.endswith("/"):
         raise UsageError(f"{key!r} is no key; name one file, relative to {request.location}")
@@ -162,7 +162,7 @@ def _relative(request: Request, key: str) -> str:
     return key
 
 
-def _filters(request: Request, key: str) -> Filters:
+def _filters(request: SyncRequest, key: str) -> Filters:
     """The filters, with the ``.gitignore`` files on the way down to the key."""
     filters = make_filters(request)
     if filters.ignored is not None:
@@ -175,7 +175,7 @@ def _filters(request: Request, key: str) -> Filters:
     return filters
 
 
-def _local(request: Request, key: str) -> tuple[SourceEntry | None, str]:
+def _local(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
     try:
         result = os.stat(request.locator()(key))
     except OSError as error:
@@ -185,7 +185,7 @@ def _local(request: Request, key: str) -> tuple[SourceEntry | None, str]:
     return entry_of(key, result), ""
 
 
-async def _manifest_row(request: Request, key: str) -> tuple[str, ManifestState, RecordedEntry | None]:
+async def _manifest_row(request: SyncRequest, key: str) -> tuple[str, ManifestState, RecordedEntry | None]:
     """Where the manifest is, its state and the key's row."""
     if request.options.manifest is False:
         return "", ManifestState(), None
@@ -193,7 +193,7 @@ async def _manifest_row(request: Request, key: str) -> tuple[str, ManifestState,
     if not path:
         return "", ManifestState(), None
     manifest = await to_thread.run_sync(
-        lambda: open_manifest(path, request.binding, _ignore_warning, read_only=True)
+        lambda: open_manifest(path, request.binding, _discard_warning, read_only=True)
     )
     try:
         return manifest.place, await manifest.state(), await manifest.get(key)
@@ -201,7 +201,7 @@ async def _manifest_row(request: Request, key: str) -> tuple[str, ManifestState,
         await manifest.close()
 
 
-def _ignore_warning(message: str) -> None:
+def _discard_warning(message: str) -> None:
     """A manifest that cannot be used is none: that is what the explanation then shows."""
 
 
@@ -210,7 +210,7 @@ class _Seen:
 
     def __init__(
         self,
-        request: Request,
+        request: SyncRequest,
         key: str,
         source: SourceEntry | None,
         recorded: RecordedEntry | None,

@@ -16,7 +16,7 @@ from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.local.walk import Problem, Walk
 from aios3sync.manifest.protocol import Manifest
 
-__all__ = ("Agreement", "Step")
+__all__ = ("DiffStep", "ManifestDiff")
 
 _PATIENCE: Final = 0.1
 """Seconds of agreement after which a step ends all the same, so that progress shows and a stop is seen."""
@@ -24,7 +24,7 @@ _PAGE: Final = 1000
 _size = itemgetter(1)
 
 
-class Step(NamedTuple):
+class DiffStep(NamedTuple):
     """What one step found.
 
     Attributes:
@@ -43,7 +43,7 @@ class Step(NamedTuple):
     rows: list[RecordedEntry]
 
 
-class Agreement:
+class ManifestDiff:
     """One walk against one manifest. All methods block: call them in a thread, one after the other.
 
     ``headers`` are the digests that rows may have which need no new headers, ``None`` for any.
@@ -56,7 +56,7 @@ class Agreement:
         self._after = ""
         self._walked = False
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[DiffStep]:
         """The steps to the end of both.
 
         Raises:
@@ -80,10 +80,10 @@ class Agreement:
                 self._after = entries[-1].key
             if same and not problems and time.monotonic() - began < _PATIENCE:
                 continue
-            yield Step(files, size, agreed, problems, [] if same else entries, rows)
+            yield DiffStep(files, size, agreed, problems, [] if same else entries, rows)
             files = size = agreed = 0
             began = time.monotonic()
-        yield Step(files, size, agreed, [], [], [])
+        yield DiffStep(files, size, agreed, [], [], [])
         while rows := self._manifest.rows_after(self._after, _PAGE):
             self._after = rows[-1].key
-            yield Step(0, 0, 0, [], [], rows)
+            yield DiffStep(0, 0, 0, [], [], rows)

@@ -33,7 +33,7 @@ from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.sync.compare import compare_worker
 from aios3sync.sync.deletes import DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
-from aios3sync.sync.manifest_diff import Agreement, Step
+from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
 from aios3sync.sync.transfers.headers import HeaderPlan
@@ -187,7 +187,7 @@ class Pipeline:
                 return
             if again is None and not self.listed and not self._unlistable:
                 await self._settled()
-                again = ListingNeededError() if self.run.surprised else None
+                again = ListingNeededError() if self.run.target_changed else None
             if again is None or not await self._settled():
                 return
             await self._spool.forget_held()
@@ -232,7 +232,7 @@ class Pipeline:
             else:
                 asked = self.run.policy.headers
                 satisfied_by = None if asked is None else asked.satisfied_by
-                agreement = Agreement(walk, self.manifest, satisfied_by)
+                agreement = ManifestDiff(walk, self.manifest, satisfied_by)
                 await detector.compare_unlisted(_steps(agreement), self._visible)
         except ListingNeededError as error:
             return error
@@ -325,7 +325,7 @@ class Pipeline:
         found = recorded = 0
         streams: list[AsyncIterator[Any]] = [_scan(self._new_walk()), _rows(self.manifest)]
         while not join.finished:
-            while (index := join.hungry()) is not None:
+            while (index := join.needs_input()) is not None:
                 batch = await anext(streams[index], None)
                 if batch is None:
                     join.end(index)
@@ -485,7 +485,7 @@ async def _scan(walk: Walk) -> AsyncGenerator[ScanBatch, None]:
         yield batch
 
 
-async def _steps(agreement: Agreement) -> AsyncGenerator[Step, None]:
+async def _steps(agreement: ManifestDiff) -> AsyncGenerator[DiffStep, None]:
     steps = agreement.steps()
     while (step := await to_thread.run_sync(next, steps, None)) is not None:
         yield step

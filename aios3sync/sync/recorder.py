@@ -24,9 +24,9 @@ from aios3sync.events import (
     Adopted,
     Deleted,
     EventSink,
-    Fault,
     Forgotten,
     Kept,
+    NotDone,
     Outcome,
     OutcomeSink,
     Touched,
@@ -34,7 +34,7 @@ from aios3sync.events import (
     Uploaded,
 )
 from aios3sync.manifest.protocol import Manifest, ManifestState
-from aios3sync.report import Failure, Tally
+from aios3sync.report import Failure, ReportBuilder
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncBufferedIOBase
@@ -124,7 +124,7 @@ class Recorder:
         self,
         path: Callable[[str], str],
         manifest: Manifest | None,
-        tally: Tally,
+        tally: ReportBuilder,
         sink: EventSink,
         outcome_sinks: Sequence[OutcomeSink] = (),
         *,
@@ -269,7 +269,7 @@ class Recorder:
             return uploaded  # it was sent as it was; that it is gone now is the next run's affair
         if (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode):
             return uploaded
-        return Fault(row.key, "failed", "upload", "changed while it was sent", uncertain=True)
+        return NotDone(row.key, "failed", "upload", "changed while it was sent", uncertain=True)
 
     def _count(self, outcome: Outcome) -> None:
         tally, sink = self._tally, self._sink
@@ -303,10 +303,10 @@ class Recorder:
                 sink(events.Decided(1))
             case Forgotten():
                 tally.settle("forgotten")
-            case Fault():
+            case NotDone():
                 self._count_fault(outcome)
 
-    def _count_fault(self, fault: Fault) -> None:
+    def _count_fault(self, fault: NotDone) -> None:
         if self._comparing:
             self.faulted.add(fault.key)
         self.uncertain += fault.uncertain
@@ -332,13 +332,13 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
         match outcome:
             case Adopted() | Touched() | Updated():
                 rows.append(outcome.row)
-            case Forgotten() | Fault(forget=True):
+            case Forgotten() | NotDone(forget=True):
                 gone.append(outcome.key)
             case _:
                 pass
     return rows, gone
 
 
-def unforeseen(key: str, stage: str, error: Exception) -> Fault:
+def unforeseen(key: str, stage: str, error: Exception) -> NotDone:
     """The outcome of an item that failed for a reason that no rule knows: the target may have changed."""
-    return Fault(key, "failed", stage, Failure.unforeseen(key, stage, error).error, uncertain=True)
+    return NotDone(key, "failed", stage, Failure.unforeseen(key, stage, error).error, uncertain=True)

@@ -31,12 +31,12 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.events import EventSink, Fault
+from aios3sync.events import EventSink, NotDone
 from aios3sync.local.digest import ChangedError
 from aios3sync.local.read import Place, place_of
 from aios3sync.options import SyncOptions
-from aios3sync.processes.protocol import CourierOpener
-from aios3sync.report import Tally
+from aios3sync.processes.protocol import OffloaderOpener
+from aios3sync.report import ReportBuilder
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, ObjectStore
@@ -120,7 +120,7 @@ class Run:
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
         window: bytes of large bodies on their way.
-        open_couriers: opens what sends small files beside this process, ``None`` for nothing.
+        open_offloader: opens what sends small files beside this process, ``None`` for nothing.
         recorder, tally, events: where outcomes, counts and progress go.
         stop: whether to end early.
         started_ns: when it began, nanoseconds since the epoch.
@@ -130,7 +130,7 @@ class Run:
         profile: what is known of the endpoint.
         opaque_etags: learnt from answers: this bucket encrypts so that its ETags prove nothing.
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
-        surprised: an answer contradicted what the manifest said of the target.
+        target_changed: an answer contradicted what the manifest said of the target.
         refusals: uploads that were refused in a row.
     """
 
@@ -144,13 +144,13 @@ class Run:
     budget: Budget
     workers: int
     recorder: Recorder
-    tally: Tally
+    tally: ReportBuilder
     events: EventSink
     stop: Stop
     started_ns: int
     room: Callable[[], int]
     window: SendWindow = field(default_factory=Unlimited)
-    open_couriers: CourierOpener | None = None
+    open_offloader: OffloaderOpener | None = None
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
     buffers: Buffers = field(default_factory=Buffers)
@@ -159,7 +159,7 @@ class Run:
     links: str = "follow"
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False
-    surprised: bool = False
+    target_changed: bool = False
     refusals: Refusals = field(default_factory=Refusals)
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
@@ -218,14 +218,14 @@ class Run:
     def cancel(self, keys: Iterable[str]) -> None:
         """Uploads that are not tried any more; after a stop they are counted at the end of the run."""
         if not self.stop.signal:
-            self.recorder.add_all([Fault(key, "cancelled", "upload") for key in keys])
+            self.recorder.add_all([NotDone(key, "cancelled", "upload") for key in keys])
 
     def stored(self, encryption: str) -> None:
         """An upload succeeded; see :meth:`answered`."""
         self.refusals.stored()
-        self.answered(encryption)
+        self.note_response(encryption)
 
-    def answered(self, encryption: str = "") -> None:
+    def note_response(self, encryption: str = "") -> None:
         """The endpoint answered: it is reachable; and how it encrypts tells whether ETags prove anything."""
         self._silent = 0
         self.opaque_etags |= is_opaque_encryption(encryption)
@@ -242,14 +242,14 @@ class Run:
             stage: see :class:`~aios3sync.report.Failure`.
 
         Raises:
-            AioS3SyncError: see :meth:`fault_of`.
+            AioS3SyncError: see :meth:`outcome_of_error`.
         """
         try:
             yield
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run
-            self.recorder.add(self.fault_of(key, stage, error))
+            self.recorder.add(self.outcome_of_error(key, stage, error))
 
-    def fault_of(self, key: str, stage: str, error: Exception) -> Fault:
+    def outcome_of_error(self, key: str, stage: str, error: Exception) -> NotDone:
         """The outcome of an item that failed with ``error``, if the run can go on.
 
         Raises:
@@ -261,19 +261,19 @@ class Run:
             case StoreError():
                 self._raise_if_hopeless(error)
                 if stage == "upload" and self._is_refused_like_all(error):
-                    return Fault(key, "cancelled", stage)
-                self.surprised |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
-                return Fault(key, "failed", stage, str(error), uncertain=True)
+                    return NotDone(key, "cancelled", stage)
+                self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
+                return NotDone(key, "failed", stage, str(error), uncertain=True)
             case FileNotFoundError() | NotADirectoryError() if error.filename == self.path(key):
-                return Fault(key, "vanished", "read")
+                return NotDone(key, "vanished", "read")
             case OSError():
-                return Fault(key, "failed", "read", error.strerror or str(error))
+                return NotDone(key, "failed", "read", error.strerror or str(error))
             case ChangedError():
-                return Fault(key, "failed", "upload", "changed while it was read")
+                return NotDone(key, "failed", "upload", "changed while it was read")
             case ManifestError() | SourceError():
                 raise error
             case AioS3SyncError():  # such as a size or headers that no object can have
-                return Fault(key, "failed", stage, str(error))
+                return NotDone(key, "failed", stage, str(error))
             case _:
                 return unforeseen(key, stage, error)
 
@@ -287,13 +287,13 @@ class Run:
             _LOG.debug("%r: the size of the image is not known", key, exc_info=True)
             return None
 
-    def faults_of(self, keys: Sequence[str], stage: str, error: Exception) -> list[Fault]:
+    def faults_of(self, keys: Sequence[str], stage: str, error: Exception) -> list[NotDone]:
         """The outcomes of all keys of one request that failed: an answer that did not come counts once.
 
         Raises:
-            StoreError: as :meth:`fault_of`.
+            StoreError: as :meth:`outcome_of_error`.
         """
-        fault = self.fault_of(keys[0], stage, error)
+        fault = self.outcome_of_error(keys[0], stage, error)
         return [replace(fault, key=key) for key in keys]
 
     def _is_refused_like_all(self, error: StoreError) -> bool:

@@ -46,8 +46,8 @@ from aios3sync.manifest.files import (
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.options import SyncOptions
-from aios3sync.processes.protocol import CourierOpener
-from aios3sync.report import SyncReport, Tally
+from aios3sync.processes.protocol import OffloaderOpener
+from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import Budget, PutOptions
@@ -59,7 +59,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = (
     "NAMED_FILES",
-    "Request",
+    "SyncRequest",
     "first_error",
     "located",
     "make_filters",
@@ -93,7 +93,7 @@ def _endless() -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class SyncRequest:
     """One sync as it was asked for, and what the session lends it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Request:
         workers: ceiling of uploads in flight.
         room: how many more requests the session would let out at once now.
         window: bytes of large bodies on their way, all runs of the session together.
-        open_couriers: opens what sends small files beside this process, ``None`` for nothing.
+        open_offloader: opens what sends small files beside this process, ``None`` for nothing.
         on_event: progress.
         outcome_sinks: complete outcomes.
         stop: may ask to end early.
@@ -129,7 +129,7 @@ class Request:
     workers: int
     room: Callable[[], int] = _endless
     window: SendWindow = field(default_factory=Unlimited)
-    open_couriers: CourierOpener | None = None
+    open_offloader: OffloaderOpener | None = None
     on_event: EventSink = discard
     outcome_sinks: Sequence[OutcomeSink] = ()
     stop: Stop = field(default_factory=Stop)
@@ -162,7 +162,7 @@ class Request:
         return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
 
 
-async def run_sync(request: Request) -> SyncReport:
+async def run_sync(request: SyncRequest) -> SyncReport:
     """Run one sync; its last event is left to :func:`~aios3sync.events.concluded`.
 
     Raises:
@@ -180,11 +180,11 @@ async def run_sync(request: Request) -> SyncReport:
         )
 
 
-async def _run_sync(request: Request) -> SyncReport:
+async def _run_sync(request: SyncRequest) -> SyncReport:
     began = time.monotonic()
     root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
     path = await to_thread.run_sync(manifest_path, request)
-    tally, error_file = Tally(), ErrorFile(path)
+    tally, error_file = ReportBuilder(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, tally, stack)
@@ -196,7 +196,7 @@ async def _run_sync(request: Request) -> SyncReport:
             if reason is None or not manifest.place:
                 raise
             # What was sent until now is found in the target by the listing that a new manifest asks for.
-            tally = Tally()
+            tally = ReportBuilder()
             manifest = await _begin_anew(request, path, manifest, reason, tally, stack)
             report = await attempt(manifest, tally)
         elapsed = round(time.monotonic() - began, 3)
@@ -204,11 +204,11 @@ async def _run_sync(request: Request) -> SyncReport:
 
 
 async def _attempt(
-    request: Request,
+    request: SyncRequest,
     root_stat: os.stat_result | None,
     error_file: ErrorFile,
     manifest: Manifest,
-    tally: Tally,
+    tally: ReportBuilder,
 ) -> SyncReport:
     """One run from its beginning to its report, whose time is still open."""
     pipeline = await _assemble(request, manifest, tally, root_stat, error_file)
@@ -234,7 +234,12 @@ def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
 
 
 async def _begin_anew(
-    request: Request, path: str, damaged: Manifest, reason: str, tally: Tally, stack: AsyncExitStack
+    request: SyncRequest,
+    path: str,
+    damaged: Manifest,
+    reason: str,
+    tally: ReportBuilder,
+    stack: AsyncExitStack,
 ) -> Manifest:
     """Set a manifest aside that turned out to be damaged; the lock is held all the time."""
 
@@ -251,7 +256,7 @@ async def _begin_anew(
     return manifest
 
 
-def report_endpoint(request: Request) -> None:
+def report_endpoint(request: SyncRequest) -> None:
     """Send the event about the endpoint, if anything is known of it that S3 does not document."""
     if facts := tuple(request.profile.described()):
         request.on_event(EndpointKnown(request.profile.endpoint, facts))
@@ -278,7 +283,7 @@ def located(
     return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}
 
 
-def manifest_path(request: Request) -> str:
+def manifest_path(request: SyncRequest) -> str:
     """Where the manifest of a request is, or would be; empty where there is no place for one.
 
     Blocks: a relative path asks for the directory.
@@ -296,12 +301,14 @@ def manifest_path(request: Request) -> str:
     return os.path.abspath(path) if path else ""
 
 
-def pending_path(request: Request) -> str:
+def pending_path(request: SyncRequest) -> str:
     """Where it is kept which thumbnails are still to be made: beside the manifests, one for each pair."""
     return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"
 
 
-async def _open_manifest(request: Request, path: str, tally: Tally, stack: AsyncExitStack) -> Manifest:
+async def _open_manifest(
+    request: SyncRequest, path: str, tally: ReportBuilder, stack: AsyncExitStack
+) -> Manifest:
     """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
     options = request.options
     if options.manifest is False:
@@ -338,9 +345,9 @@ async def _hold_lock(path: str, stack: AsyncExitStack) -> None:
 
 
 async def _assemble(
-    request: Request,
+    request: SyncRequest,
     manifest: Manifest,
-    tally: Tally,
+    tally: ReportBuilder,
     root_stat: os.stat_result | None,
     error_file: ErrorFile,
 ) -> Pipeline:
@@ -376,7 +383,7 @@ async def _assemble(
         started_ns=time.time_ns(),
         room=request.room,
         window=request.window,
-        open_couriers=request.open_couriers,
+        open_offloader=request.open_offloader,
         inspect=request.inspect,
         inspected=request.inspected,
         profile=request.profile,
@@ -399,7 +406,7 @@ async def _assemble(
     )
 
 
-def make_policy(request: Request, state: ManifestState, headers: HeaderPlan) -> Policy:
+def make_policy(request: SyncRequest, state: ManifestState, headers: HeaderPlan) -> Policy:
     """What decisions depend on: what was asked for, and what the manifest learnt of the bucket."""
     options = request.options
     return Policy(
@@ -424,7 +431,7 @@ def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | Non
     return AskedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(request: Request) -> Filters:
+def make_filters(request: SyncRequest) -> Filters:
     """What is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Raises:
@@ -510,7 +517,7 @@ def _checked(options: SyncOptions, *, listed: bool) -> str:
     return "list" if listed else "manifest"
 
 
-def _report(request: Request, pipeline: Pipeline, tally: Tally, checked: str) -> SyncReport:
+def _report(request: SyncRequest, pipeline: Pipeline, tally: ReportBuilder, checked: str) -> SyncReport:
     listed_at = pipeline.state.known_since(pipeline.scope) or pipeline.state.listed_at
     age = round(time.time() - listed_at, 3) if listed_at else None
     if pipeline.listed and checked == "manifest":

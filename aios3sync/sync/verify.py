@@ -33,7 +33,7 @@ from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.setup import (
-    Request,
+    SyncRequest,
     make_filters,
     report_endpoint,
     single_error,
@@ -110,7 +110,7 @@ class VerifyReport:
             self.errors.append(failure)
 
 
-async def run_verify(request: Request) -> VerifyReport:
+async def run_verify(request: SyncRequest) -> VerifyReport:
     """Compare both sides of a request.
 
     Raises:
@@ -131,12 +131,12 @@ async def run_verify(request: Request) -> VerifyReport:
     return report
 
 
-def _filters(request: Request) -> Filters:
+def _filters(request: SyncRequest) -> Filters:
     return make_filters(request)
 
 
 class _Verification:
-    def __init__(self, request: Request, report: VerifyReport, filters: Filters) -> None:
+    def __init__(self, request: SyncRequest, report: VerifyReport, filters: Filters) -> None:
         self._request = request
         self._report = report
         self._filters = filters
@@ -178,7 +178,7 @@ class _Verification:
         pages = sorted_target(store, self._request.location.prefix, spool, SeenOrder(), plan)
         async with aclosing(pages):
             while not join.finished:
-                while (index := join.hungry()) is not None:
+                while (index := join.needs_input()) is not None:
                     batch: list[Any] | None
                     if index == 0:
                         batch = self._scanned(await to_thread.run_sync(next, batches, None))

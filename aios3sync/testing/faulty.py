@@ -19,7 +19,7 @@ import anyio
 
 from aios3sync.errors import StoreError, ThrottledError, UnavailableError
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = ("Fault", "FaultyStore", "throttled", "unavailable")
 
@@ -124,7 +124,7 @@ class FaultyStore(ForwardingStore):
         """Answer with another ETag than the real one."""
         return self.on(operation, change=lambda result: result._replace(etag=etag), **facts)
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Carry the request out, or let it go wrong."""
         verb = next(verb for verb, name in _OPERATIONS.items() if name == request.operation)
         self.calls[verb] += 1

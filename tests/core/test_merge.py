@@ -57,7 +57,7 @@ def fed_join(streams: list[list[Item]], cuts: list[int]) -> list[Row]:
     rows: list[Row] = []
     turn = 0
     while not join.finished:
-        while (index := join.hungry()) is not None:
+        while (index := join.needs_input()) is not None:
             size = cuts[turn % len(cuts)] if turn % 7 else 1
             turn += 1
             batch, left[index] = left[index][:size], left[index][size:]
@@ -139,7 +139,7 @@ def test_out_of_order_is_found_before_a_row_of_the_batch_is_handed_out_d11() -> 
     with pytest.raises(OutOfOrderError):
         join.feed(1, items(1, ["b", "a"]))
     assert list(join.rows()) == []
-    assert join.hungry() == 1
+    assert join.needs_input() == 1
 
 
 def test_a_key_that_repeats_across_batches_is_out_of_order_d11() -> None:
@@ -165,14 +165,14 @@ def test_rows_wait_for_the_stream_that_ran_dry() -> None:
     """A row is handed out only once no stream can still bring its key."""
     join = BatchJoin("source", "target")
     join.feed(0, items(0, ["a", "c"]))
-    assert join.hungry() == 1
+    assert join.needs_input() == 1
     assert list(join.rows()) == []
     join.feed(1, items(1, ["b"]))
     assert [[item and item.key for item in row] for row in join.rows()] == [["a", None], [None, "b"]]
-    assert join.hungry() == 1
+    assert join.needs_input() == 1
     assert not join.finished
     join.end(1)
-    assert join.hungry() is None
+    assert join.needs_input() is None
     assert [[item and item.key for item in row] for row in join.rows()] == [["c", None]]
     join.end(0)
     assert join.finished
@@ -200,7 +200,7 @@ def test_what_stands_alone_is_taken_at_once_and_nothing_is_lost(
     for index, keys in enumerate([alone, *others]):
         join.feed(index, [Item(key, index) for key in keys])
         join.end(index)
-    taken = [item.key for item in join.alone(0)]
+    taken = [item.key for item in join.take_unmatched(0)]
     least = min((keys[0] for keys in others if keys), default=None)
     assert taken == [key for key in alone if least is None or key < least]
     rest = list(join.rows())
@@ -213,9 +213,9 @@ def test_nothing_stands_alone_while_another_stream_may_still_bring_it() -> None:
     """A stream that has run dry but not ended may continue with any key."""
     join = BatchJoin("one", "two")
     join.feed(0, [Item("a", 0), Item("b", 0)])
-    assert join.alone(0) == ()
+    assert join.take_unmatched(0) == ()
     join.end(1)
-    assert [item.key for item in join.alone(0)] == ["a", "b"]
+    assert [item.key for item in join.take_unmatched(0)] == ["a", "b"]
     assert join.finished is False
     join.end(0)
     assert join.finished

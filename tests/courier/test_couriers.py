@@ -1,4 +1,4 @@
-"""Couriers on endpoints good and bad: what is stored is told, all else comes back, no slot is lost."""
+"""ProcessPool on endpoints good and bad: what is stored is told, all else comes back, no slot is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes import pool as module
-from aios3sync.processes.main import Program, _Route
+from aios3sync.processes.main import UploadProcess, _Route
 from aios3sync.processes.messages import RouteMessage, framed
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
@@ -200,7 +200,7 @@ async def test_a_courier_that_cannot_be_written_to_is_ended_and_loses_nothing(
         monkeypatch.setattr(link._asks, "write", refuse)
         assert await d.deliver([d.parcel("a"), d.parcel("b")]) == ["p/a", "p/b"]
         assert not link.alive
-        d.couriers.recall()
+        d.couriers.cancel_pending()
         assert d.couriers.kind(PutOptions("x/y", metadata={META_MTIME: ""}), META_MTIME) == 1
 
 
@@ -235,7 +235,7 @@ async def test_a_file_that_makes_the_reading_raise_comes_back_alone(desk: Desks)
 
 def test_a_connection_that_fails_oddly_is_not_waited_for_for_ever() -> None:
     asks, answers = os.pipe()
-    program = Program(asks, answers)
+    program = UploadProcess(asks, answers)
     try:
         odd = RouteMessage(*("",) * 8, "x" * 70, 80, None, 1.0, 1.0)  # a label that IDNA does not take
         program._connect(_Route(odd))
@@ -251,12 +251,12 @@ async def test_what_was_not_begun_can_be_recalled(desk: Desks) -> None:
     async with canned_server() as server, desk(server.url, slots=1, read_timeout=2.0) as d:
         server.will(hang=True)
 
-        async def recall() -> None:
+        async def cancel_pending() -> None:
             await server.hanging.wait()
-            d.couriers.recall()
+            d.couriers.cancel_pending()
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(recall)
+            tasks.start_soon(cancel_pending)
             back = await d.deliver([d.parcel(f"f{number}") for number in range(30)])
         assert len(back) == 30
         assert len(server.requests) == 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.processes.connection import Stored, status_of, stored
+from aios3sync.processes.connection import StoredReply, status_of, stored
 
 PLAIN = (b"HTTP/1.1 200 OK", b'ETag: "abc"', b"Content-Length: 0")
 
@@ -16,11 +16,11 @@ def head(*lines: bytes) -> bytes:
 
 
 def test_a_stored_object() -> None:
-    assert stored(head(*PLAIN)) == Stored("abc", "", "", True)
+    assert stored(head(*PLAIN)) == StoredReply("abc", "", "", True)
     more = (b"x-amz-server-side-encryption: AES256", b"X-Amz-Version-Id: v.1", b"Date: today")
-    assert stored(head(*PLAIN, *more)) == Stored("abc", "AES256", "v.1", True)
-    assert stored(head(*PLAIN, b"Connection: Close")) == Stored("abc", "", "", False)
-    assert stored(head(b"HTTP/1.1 200", b"etag:abc", b"content-length:0")) == Stored("abc", "", "", True)
+    assert stored(head(*PLAIN, *more)) == StoredReply("abc", "AES256", "v.1", True)
+    assert stored(head(*PLAIN, b"Connection: Close")) == StoredReply("abc", "", "", False)
+    assert stored(head(b"HTTP/1.1 200", b"etag:abc", b"content-length:0")) == StoredReply("abc", "", "", True)
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ import pytest
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
-from aios3sync.processes.protocol import CourierOpener
+from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.learn import LearningStore
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.sync.run import Inspect, Stop
-from aios3sync.sync.setup import Request, run_sync
+from aios3sync.sync.setup import SyncRequest, run_sync
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree
@@ -57,7 +57,7 @@ class Bench:
     window: SendWindow = field(default_factory=Unlimited)
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
-    open_couriers: CourierOpener | None = None
+    open_offloader: OffloaderOpener | None = None
     endpoint: str = "http://memory"
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
 
@@ -79,18 +79,18 @@ class Bench:
         async def open_store() -> ObjectStore:
             return store
 
-        request = Request(
+        request = SyncRequest(
             root=str(self.root),
             location=Location.parse(target or self.target),
             endpoint=self.endpoint,
             options=SyncOptions(**options),
             open_store=open_store,
             profile=self.profile,
-            budget=ByteBudget(64 * MIB),
+            budget=ByteSemaphore(64 * MIB),
             workers=self.workers,
             room=self.room,
             window=self.window,
-            open_couriers=self.open_couriers,
+            open_offloader=self.open_offloader,
             inspect=self.inspect,
             inspected=self.inspected,
             on_event=self.on_event or self.events.append,

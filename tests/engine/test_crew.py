@@ -72,13 +72,13 @@ async def test_more_readers_only_where_a_device_is_waited_for(
     told = iter(blocks)
     monkeypatch.setattr(smallfiles, "_blocks_read", lambda: next(told))
     tokens: list[float] = []
-    take = uploads._Crew.take
+    take = uploads._UploadPool.take
 
-    async def watched(crew: uploads._Crew, bodies: list[uploads._Body]) -> None:
+    async def watched(crew: uploads._UploadPool, bodies: list[uploads._Body]) -> None:
         tokens.append(crew.reading.total_tokens)
         await take(crew, bodies)
 
-    monkeypatch.setattr(uploads._Crew, "take", watched)
+    monkeypatch.setattr(uploads._UploadPool, "take", watched)
     bench.tree({f"f{n:03}": str(n) for n in range(120)})
     assert (await bench.sync()).uploaded == 120
     assert max(tokens) == expected

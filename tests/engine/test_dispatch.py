@@ -13,7 +13,7 @@ import pytest
 
 from aios3sync.events import ObjectUploaded
 from aios3sync.local.read import path_of
-from aios3sync.processes.protocol import LARGEST, Delivered, Parcel, Receipt
+from aios3sync.processes.protocol import LARGEST, Delivered, UploadJob, UploadResult
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.testing.faulty import unavailable
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("settle", "at_once")
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Couriers are worth it from the first file on."""
+    """ProcessPool are worth it from the first file on."""
     monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 0)
 
 
@@ -54,7 +54,7 @@ class PretendCourier:
         self.kinds.append(options)
         return len(self.kinds) - 1
 
-    async def deliver(self, parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+    async def deliver(self, parcels: Sequence[UploadJob], delivered: Delivered) -> list[int]:
         back = []
         for place, parcel in enumerate(parcels):
             if self.refuse(parcel.key):
@@ -64,10 +64,10 @@ class PretendCourier:
             digest = hashlib.md5(body, usedforsecurity=False).digest()
             result = await self.bench.memory.put(parcel.key, body, self.kinds[parcel.kind], md5=digest)
             self.delivered.append(parcel.key)
-            delivered(place, Receipt(digest, 10**19, PutResult(result.etag, self.encryption)))
+            delivered(place, UploadResult(digest, 10**19, PutResult(result.etag, self.encryption)))
         return back
 
-    def recall(self) -> None:
+    def cancel_pending(self) -> None:
         self.recalled += 1
 
     async def aclose(self) -> None:
@@ -82,7 +82,7 @@ def courier(bench: Bench) -> PretendCourier:
     async def opened() -> PretendCourier:
         return courier
 
-    bench.open_couriers = opened
+    bench.open_offloader = opened
     return courier
 
 
@@ -193,7 +193,7 @@ async def test_P8_a_file_that_changes_while_it_is_sent_is_not_recorded(
     bench.tree({"a": "1", "b": "2"})
     real = courier.deliver
 
-    async def slow(parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+    async def slow(parcels: Sequence[UploadJob], delivered: Delivered) -> list[int]:
         back = await real(parcels, delivered)
         await anyio.Path(bench.root / "a").write_text("changed meanwhile")
         return back
@@ -208,15 +208,15 @@ async def test_a_stop_recalls_what_was_not_begun(bench: Bench, courier: PretendC
     bench.tree({f"f{n}": str(n) for n in range(5)})
     asked = anyio.Event()
 
-    async def stuck(parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+    async def stuck(parcels: Sequence[UploadJob], delivered: Delivered) -> list[int]:
         bench.stop.request()
         await asked.wait()
         return [*range(len(parcels))]
 
-    def recall() -> None:
+    def cancel_pending() -> None:
         asked.set()
 
-    courier.deliver, courier.recall = stuck, recall  # type: ignore[method-assign]
+    courier.deliver, courier.cancel_pending = stuck, cancel_pending  # type: ignore[method-assign]
     report = await bench.sync()
     assert (report.uploaded, report.cancelled, report.exit_code) == (0, 5, 130)
 
@@ -230,9 +230,9 @@ async def test_what_a_courier_raises_is_not_the_end_and_each_file_ends_once(
     real = courier.deliver
     late: list[Any] = []
 
-    async def broken(parcels: Sequence[Parcel], delivered: Delivered) -> list[int]:
+    async def broken(parcels: Sequence[UploadJob], delivered: Delivered) -> list[int]:
         await real(parcels[:1], delivered)
-        late.append((delivered, Receipt(b"x" * 16, 0, PutResult("x"))))
+        late.append((delivered, UploadResult(b"x" * 16, 0, PutResult("x"))))
         raise error
 
     def told(event: object) -> None:
@@ -252,7 +252,7 @@ async def test_couriers_that_cannot_be_opened_are_done_without(bench: Bench) -> 
     async def broken() -> PretendCourier:
         raise OSError("no more processes")
 
-    bench.open_couriers = broken
+    bench.open_offloader = broken
     assert (await bench.sync()).uploaded == 5
 
 

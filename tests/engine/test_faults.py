@@ -15,7 +15,7 @@ from blockbuster import BlockBuster
 
 from aios3sync import BucketNotFoundError, LockedError, ManifestError, UnavailableError
 from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded, Uploaded
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.engine.conftest import MIB, Bench, Crash
@@ -281,14 +281,14 @@ async def test_memory_in_flight_stays_within_the_budget(
 ) -> None:
     from tests.engine import conftest
 
-    class Watched(ByteBudget):
+    class Watched(ByteSemaphore):
         peak = 0
 
         async def acquire(self, size: int) -> None:
             await super().acquire(size)
             Watched.peak = max(Watched.peak, self.in_use)
 
-    monkeypatch.setattr(conftest, "ByteBudget", Watched)
+    monkeypatch.setattr(conftest, "ByteSemaphore", Watched)
     monkeypatch.setattr(conftest, "MIB", 32 * 1024)
     bench.tree({f"f{n:02}": os.urandom(200_000) for n in range(60)})
     assert (await bench.sync()).uploaded == 60

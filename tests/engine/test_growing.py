@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aios3sync.local import read as smallfiles
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from tests.engine.conftest import MIB, Bench
 
 
@@ -33,10 +33,10 @@ def grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]
 def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes are read into memory at once, and how many the budget has lent then."""
     held: list[int] = []
-    real_read, real_acquire = smallfiles._read_all, ByteBudget.acquire
+    real_read, real_acquire = smallfiles._read_all, ByteSemaphore.acquire
     lent = 0
 
-    async def acquire(budget: ByteBudget, size: int) -> None:
+    async def acquire(budget: ByteSemaphore, size: int) -> None:
         nonlocal lent
         await real_acquire(budget, size)
         lent = budget.in_use
@@ -47,7 +47,7 @@ def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         held.append(len(body))
         return body
 
-    monkeypatch.setattr(ByteBudget, "acquire", acquire)
+    monkeypatch.setattr(ByteSemaphore, "acquire", acquire)
     monkeypatch.setattr(smallfiles, "_read_all", read)
     return held
 

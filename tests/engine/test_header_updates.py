@@ -15,11 +15,11 @@ from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import ObjectUpdated
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.sync.explain import run_explain
 from aios3sync.sync.run import Stop
-from aios3sync.sync.setup import Request
+from aios3sync.sync.setup import SyncRequest
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -309,13 +309,13 @@ async def test_explain_says_that_the_headers_would_be_updated(bench: Bench) -> N
         return bench.memory
 
     for options, action in ((SyncOptions(), "keep"), (SyncOptions(cache_control="no-cache"), "update")):
-        request = Request(
+        request = SyncRequest(
             root=str(bench.root),
             location=Location.parse(bench.target),
             endpoint=bench.endpoint,
             options=options,
             open_store=opened,
-            budget=ByteBudget(MIB),
+            budget=ByteSemaphore(MIB),
             workers=1,
             counts=RequestCounts(),
         )

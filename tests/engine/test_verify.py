@@ -13,9 +13,9 @@ from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.wrappers.limit import ByteBudget
+from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.sync.setup import Request
+from aios3sync.sync.setup import SyncRequest
 from aios3sync.sync.verify import VerifyReport, run_verify
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -31,13 +31,13 @@ async def verify(bench: Bench, **options: object) -> VerifyReport:
     async def open_store() -> ObjectStore:
         return store
 
-    request = Request(
+    request = SyncRequest(
         root=str(bench.root),
         location=Location.parse(bench.target),
         endpoint="http://memory",
         options=SyncOptions(**options),  # type: ignore[arg-type]
         open_store=open_store,
-        budget=ByteBudget(MIB),
+        budget=ByteSemaphore(MIB),
         workers=4,
         counts=counts,
     )

@@ -374,9 +374,9 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
     memory = MemoryStore(objects={f"p/{n}": b"xxx" for n in range(30)})
     index = index_of(backend, memory)
     assert (await index.reconcile("s3://bucket/p/0")).missing == 0
-    assert await index.behind() == [mark], "a part of the prefix does not heal it"
+    assert await index.stale() == [mark], "a part of the prefix does not heal it"
     assert (await index.reconcile("s3://bucket")).missing == 29
-    assert await index.behind() == []
+    assert await index.stale() == []
 
 
 async def test_an_outcome_that_the_index_does_not_understand_never_fails_the_sync(
@@ -556,11 +556,11 @@ async def test_a_killed_sync_is_found_and_repaired(
 
     assert int((await to_thread.run_sync(killed)).split()[-1]) < 600
     async with session.index(database) as index:
-        assert [mark.target for mark in await index.behind()] == [f"s3://{bucket}/p/"]
+        assert [mark.target for mark in await index.stale()] == [f"s3://{bucket}/p/"]
         found = await index.reconcile(f"s3://{bucket}/p")
         assert found.listed < 600
         assert found.extra == 0, "nothing is told before it is there"
-        assert await index.behind() == []
+        assert await index.stale() == []
         assert (await index.totals("p/", bucket=bucket)).objects == found.listed
         assert (await index.reconcile(f"s3://{bucket}", repair=False)).differences == 0
         await session.sync(root, f"s3://{bucket}/p", index=index)

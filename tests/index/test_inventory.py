@@ -31,7 +31,7 @@ from aios3sync.index.inventory.manifest import (
     read_inventory,
 )
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 
@@ -224,7 +224,7 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
     class Rewritten(ForwardingStore):
         """Somebody writes the inventory anew after its first range was read."""
 
-        async def call(self, request: Request[Any]) -> Any:
+        async def call(self, request: StoreCall[Any]) -> Any:
             answer = await super().call(request)
             if request.key == key:
                 await put(inner, key, bytes(answer.head.size))

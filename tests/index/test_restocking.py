@@ -121,12 +121,12 @@ async def test_the_index_says_that_it_is_of_the_past_until_it_was_reconciled(wor
     world.hold(inventory([["a"]]))
     for _ in range(2):
         await world.backfill()
-        (behind,) = await world.index.behind()
+        (behind,) = await world.index.stale()
         assert (behind.target, behind.since) == ("s3://source/", CREATED)
         assert "2026-02-06 01:00 UTC" in behind.reason
     world.index._stores["source"] = MemoryStore("source", {"b": b""})
     await world.index.reconcile("s3://source")
-    assert await world.index.behind() == []
+    assert await world.index.stale() == []
     assert await world.keys() == ["b"]
 
 
@@ -184,4 +184,4 @@ async def test_a_damaged_file_loads_nothing_of_it(world: World) -> None:
     with pytest.raises(InventoryError, match="MD5"):
         await world.backfill()
     assert await world.keys() == ["a"]
-    assert len(await world.index.behind()) == 1
+    assert len(await world.index.stale()) == 1

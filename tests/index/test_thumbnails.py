@@ -23,7 +23,7 @@ from aios3sync.events import Adopted, Deleted, Finished, Kept, Uploaded, Warned
 from aios3sync.images import scale as scaling
 from aios3sync.images import thumbnails
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
-from aios3sync.images.scale import ChangedError, UnscalableError, scaled
+from aios3sync.images.scale import ImageChangedError, UnscalableError, scaled
 from aios3sync.images.thumbnails import ThumbnailPlan, ThumbnailReport, making_thumbnails
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.session import connect
@@ -150,7 +150,7 @@ def test_a_file_that_has_changed_is_left_to_the_next_run(tmp_path: Path) -> None
     path = draw(tmp_path / "a.png")
     stat = path.stat()
     scaled(str(path), 64, (stat.st_size, stat.st_mtime_ns))
-    with pytest.raises(ChangedError):
+    with pytest.raises(ImageChangedError):
         scaled(str(path), 64, (stat.st_size, stat.st_mtime_ns + 1))
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import aios3sync
-from aios3sync.processes.pool import Couriers
-from aios3sync.processes.worker import Link
+from aios3sync.processes.pool import ProcessPool
+from aios3sync.processes.worker import WorkerProcess
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place
 
@@ -23,13 +23,13 @@ async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch
     monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     delivered = []
-    arrived = Couriers._arrived
+    arrived = ProcessPool._arrived
 
-    def counted(self: Couriers, *facts: object) -> bool:
+    def counted(self: ProcessPool, *facts: object) -> bool:
         delivered.append(arrived(self, *facts))  # type: ignore[arg-type]
         return delivered[-1]
 
-    monkeypatch.setattr(Couriers, "_arrived", counted)
+    monkeypatch.setattr(ProcessPool, "_arrived", counted)
     async with aios3sync.connect(processes=2) as s3:
         report = await s3.sync(root, place.url("p/"))
         assert (report.uploaded, report.failed, report.retries) == (700, 0, 0)
@@ -46,15 +46,15 @@ async def test_a_courier_that_is_killed_loses_nothing(
     monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
     root = make_tree(tmp_path / "t", TREE)
     killed: list[int] = []
-    settle = Link._settle_all
+    settle = WorkerProcess._settle_all
 
-    def kill(self: Link, told: object) -> None:
+    def kill(self: WorkerProcess, told: object) -> None:
         settle(self, told)  # type: ignore[arg-type]
         if not killed:
             killed.append(self._process.pid)
             os.kill(self._process.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(Link, "_settle_all", kill)
+    monkeypatch.setattr(WorkerProcess, "_settle_all", kill)
     async with aios3sync.connect(processes=1) as s3:
         report = await s3.sync(root, place.url("p/"))
     assert (report.uploaded, report.failed) == (700, 0)

@@ -12,7 +12,7 @@ import pytest
 from aios3sync.core.etag import META_ORIGINAL_SIZE
 from aios3sync.stats.model import BucketStats
 from aios3sync.stats.options import StatsOptions
-from aios3sync.stats.service import Question, answer
+from aios3sync.stats.service import StatsRequest, answer
 from aios3sync.store.protocol import PutOptions
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -25,7 +25,7 @@ class Bench:
     now: float = 1_800_000_000.0
     memory: MemoryStore = field(init=False)
     store: FaultyStore = field(init=False)
-    later: list[Question] = field(default_factory=list)
+    later: list[StatsRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.memory = MemoryStore(clock=lambda: self.now)
@@ -46,8 +46,8 @@ class Bench:
         metadata = {META_ORIGINAL_SIZE: str(original), "aios3sync-md5": "0" * 32}
         await self.put(key, bytes(stored), metadata=metadata, content_encoding="gzip")
 
-    def question(self, prefix: str = "", **options: Any) -> Question:
-        return Question(
+    def question(self, prefix: str = "", **options: Any) -> StatsRequest:
+        return StatsRequest(
             store=self.store,
             prefix=prefix,
             options=StatsOptions.of(options),

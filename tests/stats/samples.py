@@ -10,13 +10,13 @@ from aios3sync.stats.model import (
     BucketStats,
     CacheFacts,
     DeltaGliderStats,
-    Folder,
-    Group,
-    Heads,
+    FolderTotals,
+    GroupTotals,
+    HeadCounts,
     Histogram,
+    ListedObject,
     Number,
     ObjectKind,
-    ObjectRow,
     UploadTotals,
     VersionTotals,
     exact,
@@ -39,16 +39,16 @@ HOSTILE = (
 )
 
 
-def folder(prefix: str, name: str, stored: int, *children: Folder, rest: int = 0) -> Folder:
+def folder(prefix: str, name: str, stored: int, *children: FolderTotals, rest: int = 0) -> FolderTotals:
     below = sum(child.stored_bytes for child in children)
     stored = max(stored, below + rest)
     rest = stored - below if children else rest
     count = stored // (20 * 10**6) + 1
-    return Folder(name, prefix, count, stored, children, 3 if rest else 0, rest)
+    return FolderTotals(name, prefix, count, stored, children, 3 if rest else 0, rest)
 
 
-def _tree() -> Folder:
-    def train(split: str, size: int) -> Folder:
+def _tree() -> FolderTotals:
+    def train(split: str, size: int) -> FolderTotals:
         shards = tuple(
             folder(f"train/{split}/shard-{n:02}/", f"shard-{n:02}", size // (n + 2)) for n in range(7)
         )
@@ -113,25 +113,27 @@ def sample() -> BucketStats:
         ),
         storage_classes=Breakdown(
             (
-                Group("STANDARD", 50_000, stored * 6 // 10),
-                Group("STANDARD_IA", 9_000, stored * 3 // 10),
-                Group("GLACIER_IR", 2_000, stored // 10),
+                GroupTotals("STANDARD", 50_000, stored * 6 // 10),
+                GroupTotals("STANDARD_IA", 9_000, stored * 3 // 10),
+                GroupTotals("GLACIER_IR", 2_000, stored // 10),
             )
         ),
         extensions=Breakdown(
             tuple(
-                Group(name, 40_000 // (n + 1), stored // (2 ** (n + 1)))
+                GroupTotals(name, 40_000 // (n + 1), stored // (2 ** (n + 1)))
                 for n, name in enumerate(("safetensors", "tar", "jpg", "parquet", "webp", "txt", ""))
             ),
-            other=Group("", 812, stored // 300),
+            other=GroupTotals("", 812, stored // 300),
             exact=False,
         ),
-        top_folders=Breakdown(tuple(Group(f"{c.name}/", c.objects, c.stored_bytes) for c in root.children)),
+        top_folders=Breakdown(
+            tuple(GroupTotals(f"{c.name}/", c.objects, c.stored_bytes) for c in root.children)
+        ),
         folders=root,
         sizes=_bins(sizes, [1, 4, 9, 14, 18, 24, 30, 12, 5, 1], "bytes", stored),
         ages=_bins(ages, [1, 3, 8, 19, 30, 22, 12, 7, 2], "seconds", stored),
         largest=tuple(
-            ObjectRow(
+            ListedObject(
                 f"checkpoints/run-0/model-{n:05}-of-00012.safetensors",
                 (12 - n) * GB,
                 NOW - n * day * 9,
@@ -140,7 +142,7 @@ def sample() -> BucketStats:
             for n in range(8)
         ),
         newest=tuple(
-            ObjectRow(f"logs/2026/11/events-{n}.jsonl", 4096 * (n + 1), NOW - 600 * n, "STANDARD")
+            ListedObject(f"logs/2026/11/events-{n}.jsonl", 4096 * (n + 1), NOW - 600 * n, "STANDARD")
             for n in range(8)
         ),
         uploads=UploadTotals(exact(3), exact(2.4 * GB), NOW - 20 * day),
@@ -149,7 +151,7 @@ def sample() -> BucketStats:
             unknown("access denied to list versions"),
             unknown("access denied to list versions"),
         ),
-        heads=Heads(2600, 2590, 7, 3),
+        heads=HeadCounts(2600, 2590, 7, 3),
         cache=CacheFacts("hit", "fingerprint", ".aios3sync/stats.json", 7300.0, 91_000, False, 12, 3),
         deltaglider=DeltaGliderStats("research-datasets", 61_000, 1, 1, 0, 0.0, 21_000, 40_000),
         requests={"ListObjectsV2": 62, "GetObject": 1},
@@ -163,7 +165,7 @@ def hostile() -> BucketStats:
         folder(f"{name}/", name, (9 - n) * GB, folder(f"{name}/{name}/", name, GB))
         for n, name in enumerate(HOSTILE)
     ]
-    groups = tuple(Group(name, 3, GB) for name in HOSTILE)
+    groups = tuple(GroupTotals(name, 3, GB) for name in HOSTILE)
     return replace(
         sample(),
         prefix=f"{HOSTILE[1]}/",
@@ -172,8 +174,8 @@ def hostile() -> BucketStats:
         extensions=Breakdown(groups),
         storage_classes=Breakdown(groups),
         top_folders=Breakdown(groups),
-        largest=tuple(ObjectRow(name, GB, NOW, HOSTILE[0]) for name in HOSTILE),
-        newest=tuple(ObjectRow(name, 1, NOW, HOSTILE[1]) for name in HOSTILE),
+        largest=tuple(ListedObject(name, GB, NOW, HOSTILE[0]) for name in HOSTILE),
+        newest=tuple(ListedObject(name, 1, NOW, HOSTILE[1]) for name in HOSTILE),
         original_bytes=unknown(HOSTILE[0]),
         warnings=("3 of 2,600 objects could not be asked", HOSTILE[1]),
     )

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats import aggregate as census
 from aios3sync.stats import service as answering
-from aios3sync.stats.aggregate import Census, Tally, extension_of
+from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of
 from aios3sync.stats.collect import listed
 from aios3sync.stats.estimates import Sample, added, compared, quantile
 from aios3sync.stats.fingerprint import Fingerprint, is_hidden
-from aios3sync.stats.model import Folder, Number, exact, unknown
+from aios3sync.stats.model import FolderTotals, Number, exact, unknown
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -40,14 +40,14 @@ entries = st.builds(
 listings = st.lists(entries, max_size=40, unique_by=lambda entry: entry.key)
 
 
-def counted(listing: list[TargetEntry], prefix: str = "", page: int = 7) -> Census:
-    found = Census(prefix, NOW)
+def counted(listing: list[TargetEntry], prefix: str = "", page: int = 7) -> ListingAggregate:
+    found = ListingAggregate(prefix, NOW)
     for start in range(0, len(listing), page):
         found.add(listing[start : start + page])
     return found
 
 
-def folders(folder: Folder) -> Iterator[Folder]:
+def folders(folder: FolderTotals) -> Iterator[FolderTotals]:
     yield folder
     for child in folder.children:
         yield from folders(child)
@@ -128,7 +128,7 @@ def test_extensions(key: str, extension: str) -> None:
 
 
 def test_too_many_groups_go_into_other_and_that_is_said() -> None:
-    tally = Tally(most=10)
+    tally = TopGroups(most=10)
     for number in range(1000):
         tally.add(f"g{number}", 1, number)
         assert len(tally.groups) <= 10
@@ -157,7 +157,7 @@ def test_too_many_folders_cost_the_deepest_levels(
 
 
 def test_memory_does_not_grow_with_the_objects() -> None:
-    found = Census("", NOW)
+    found = ListingAggregate("", NOW)
     for start in range(0, 60_000, 1000):
         found.add([TargetEntry(f"f{i}/g{i}/{i}.x{i}", i, "e", float(i)) for i in range(start, start + 1000)])
     assert len(found._extensions.groups) <= census.MOST_GROUPS

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.stats.codec import Kept, Validation, kept, read_kept
+from aios3sync.stats.codec import CachedStats, Validation, kept, read_kept
 from aios3sync.stats.model import (
     BucketStats,
     DeltaGliderStats,
+    ListedObject,
     Number,
-    ObjectRow,
     UploadTotals,
     VersionTotals,
     exact,
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from tests.stats.conftest import Bench
 
 
-def example(**changes: Any) -> Kept:
+def example(**changes: Any) -> CachedStats:
     stats = BucketStats(
         bucket="bucket",
         computed_at=1_800_000_000.5,
         original_bytes=Number(12.5, "sampled", 10, 15.5, 0.1, "a note"),
-        largest=(ObjectRow("k\ud800\x00é", 5, 1.5),),
+        largest=(ListedObject("k\ud800\x00é", 5, 1.5),),
         uploads=UploadTotals(exact(1), unknown("denied"), 12.0),
         versions=VersionTotals(exact(0), exact(0), exact(0)),
         deltaglider=DeltaGliderStats("bucket", 1, 2, 3, 4, 0.5, 6, 7),
         warnings=("one",),
     )
-    return Kept(Validation(1, 2, "fp"), replace(stats, **changes), ("css",), ("js",))
+    return CachedStats(Validation(1, 2, "fp"), replace(stats, **changes), ("css",), ("js",))
 
 
 def test_what_was_written_is_read() -> None:

@@ -14,7 +14,7 @@ import pytest
 from aios3sync.core.text import printable
 from aios3sync.errors import UsageError
 from aios3sync.stats.html import check_page_place, page, write_page
-from aios3sync.stats.model import Breakdown, BucketStats, Folder, Histogram
+from aios3sync.stats.model import Breakdown, BucketStats, FolderTotals, Histogram
 from tests.stats.samples import HOSTILE, hostile, sample
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_no_name_becomes_markup_without_a_browser() -> None:
 
 def test_an_empty_bucket_has_a_page(chromium: Chrome, tmp_path: Path) -> None:
     empty = replace(
-        sample(), folders=Folder("", "", 0, 0), kinds=(), largest=(), newest=(), top_folders=Breakdown(),
+        sample(), folders=FolderTotals("", "", 0, 0), kinds=(), largest=(), newest=(), top_folders=Breakdown(),
         sizes=Histogram("bytes"), ages=Histogram("seconds"), extensions=Breakdown(),
         storage_classes=Breakdown(),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from aios3sync.errors import ThrottledError
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class Load:
         limits: the limit, sampled each 50 ms.
     """
 
-    limiter: Limiter
+    limiter: ConcurrencyLimiter
     endpoint: Endpoint
     workers: int = 256
     size: float = 1.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aios3sync.errors import UnavailableError
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from tests.store.simulation import Endpoint, Load, run
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def settled(endpoint: Endpoint, *, after: float, seconds: float, ceiling: int = 
     """Requests a second over ``seconds``, and the load, once it has worked for ``after`` seconds."""
 
     async def main() -> tuple[float, Load]:
-        load = Load(Limiter(ceiling), endpoint)
+        load = Load(ConcurrencyLimiter(ceiling), endpoint)
         await load.for_seconds(after)
         load.limits.clear()
         endpoint.refused = 0
@@ -60,7 +60,7 @@ def test_a_limit_of_requests_is_used_up(latency: float, kind: str) -> None:
 def test_the_first_overloads_cost_little() -> None:
     """With 256 in flight all the time, twelve thousand would be refused in these three seconds."""
     endpoint = Endpoint(0.05, per_second=1000)
-    run(Load(Limiter(256), endpoint).for_seconds(3))
+    run(Load(ConcurrencyLimiter(256), endpoint).for_seconds(3))
     assert endpoint.refused < 900
     assert endpoint.accepted > 2700
 
@@ -75,14 +75,14 @@ def test_a_limit_of_requests_in_flight_is_kept_to() -> None:
 def test_now_and_then_a_refusal_is_no_overload() -> None:
     endpoint = Endpoint(0.05, unlucky=0.01)
     rate, load = settled(endpoint, after=2, seconds=5)
-    assert load.limiter.pace == float("inf")
+    assert load.limiter.start_rate == float("inf")
     assert rate > 0.9 * 256 / 0.05
 
 
 def test_a_new_limit_of_requests_is_found() -> None:
     async def main() -> tuple[float, float]:
         endpoint = Endpoint(0.02, per_second=2000)
-        load = Load(Limiter(256), endpoint)
+        load = Load(ConcurrencyLimiter(256), endpoint)
         await load.for_seconds(4)
         endpoint.per_second = 400
         await load.for_seconds(4)
@@ -100,7 +100,7 @@ def test_a_new_limit_of_requests_is_found() -> None:
 def test_another_latency_is_adapted_to(before: float, after: float) -> None:
     async def main() -> tuple[float, list[int]]:
         endpoint = Endpoint(before, capacity=2000, noise=0.2)
-        load = Load(Limiter(256), endpoint)
+        load = Load(ConcurrencyLimiter(256), endpoint)
         await load.for_seconds(8)
         endpoint.latency = after
         await load.for_seconds(10)
@@ -112,7 +112,7 @@ def test_another_latency_is_adapted_to(before: float, after: float) -> None:
     assert mean(limits) < 2.5 * max(8, 2000 * after)
 
 
-async def trickle(limiter: Limiter, endpoint: Endpoint, *, at_once: int, count: int) -> None:
+async def trickle(limiter: ConcurrencyLimiter, endpoint: Endpoint, *, at_once: int, count: int) -> None:
     """A caller that never wants more than ``at_once``, with pauses."""
 
     async def one() -> None:
@@ -128,7 +128,7 @@ def test_a_slow_caller_teaches_nothing() -> None:
     """Neither that more would not help, nor that it would."""
 
     async def main() -> list[int]:
-        limiter, limits = Limiter(256), []
+        limiter, limits = ConcurrencyLimiter(256), []
         for at_once in (1, 5, 20):
             await trickle(limiter, Endpoint(0.02), at_once=at_once, count=100)
             limits.append(limiter.limit)
@@ -139,7 +139,7 @@ def test_a_slow_caller_teaches_nothing() -> None:
 
 def test_a_pause_does_not_lower_the_limit() -> None:
     async def main() -> tuple[int, int]:
-        limiter, endpoint = Limiter(256), Endpoint(0.03)
+        limiter, endpoint = ConcurrencyLimiter(256), Endpoint(0.03)
         load = Load(limiter, endpoint)
         await load.for_seconds(1)
         before = limiter.limit
@@ -155,7 +155,7 @@ def test_large_bodies_are_paid_by_the_byte() -> None:
     """On a line of 64 MiB a second a mix of sizes, small before large, does not make the limit wander."""
 
     async def main() -> list[int]:
-        limiter, endpoint, limits = Limiter(256), Endpoint(0.002, capacity=64 * 4), []
+        limiter, endpoint, limits = ConcurrencyLimiter(256), Endpoint(0.002, capacity=64 * 4), []
 
         async def work(size: int) -> None:
             while True:
@@ -183,7 +183,7 @@ def test_large_bodies_are_paid_by_the_byte() -> None:
 
 def test_failures_that_are_no_refusals_teach_nothing() -> None:
     async def main() -> tuple[int, float]:
-        limiter = Limiter(256)
+        limiter = ConcurrencyLimiter(256)
 
         async def fail() -> None:
             for _ in range(100):
@@ -192,7 +192,7 @@ def test_failures_that_are_no_refusals_teach_nothing() -> None:
                 limiter.leave(seen, UnavailableError("gone"))
 
         await asyncio.gather(*(fail() for _ in range(64)))
-        return limiter.limit, limiter.pace
+        return limiter.limit, limiter.start_rate
 
     assert run(main()) == (32, float("inf"))
 
@@ -202,7 +202,7 @@ def test_nobody_starves_while_the_pace_is_low() -> None:
 
     async def main() -> None:
         endpoint = Endpoint(0.01, per_second=20)
-        limiter = Limiter(32)
+        limiter = ConcurrencyLimiter(32)
         await Load(limiter, endpoint, workers=64).for_seconds(10)
         order: list[int] = []
 
@@ -221,7 +221,7 @@ def test_nobody_starves_while_the_pace_is_low() -> None:
 def test_two_who_share_an_endpoint_both_get_on() -> None:
     async def main() -> tuple[float, float]:
         endpoint = Endpoint(0.05, per_second=1000, noise=0.2)
-        loads = [Load(Limiter(256), endpoint) for _ in "ab"]
+        loads = [Load(ConcurrencyLimiter(256), endpoint) for _ in "ab"]
         shares = [0, 0]
 
         async def count(number: int) -> None:

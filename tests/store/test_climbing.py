@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.store.wrappers.hill_climb import CHANGE, LOWEST, Climb
+from aios3sync.store.wrappers.hill_climb import CHANGE, LOWEST, HillClimb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ class Course:
     """A climb that is told what a curve says, window after window."""
 
     def __init__(self, curve: Callable[[int], float], first: int = 32, ceiling: int = CEILING) -> None:
-        self.climb = Climb(first, ceiling)
+        self.climb = HillClimb(first, ceiling)
         self.curve = curve
         self.limit = first
         self.limits: list[int] = []
@@ -155,7 +155,7 @@ def test_an_overload_ends_a_trial() -> None:
 )
 def test_no_rate_leads_out_of_bounds(first: int, ceiling: int, rates: list[float | None]) -> None:
     first = min(first, ceiling)
-    climb = Climb(first, ceiling)
+    climb = HillClimb(first, ceiling)
     for rate in rates:
         limit = climb.fall_back() if rate is None else climb.next(rate)
         assert min(first, LOWEST) <= limit <= ceiling

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aios3sync.errors import ThrottledError
 from aios3sync.store.protocol import DeleteError, DeleteItem
-from aios3sync.store.wrappers.limit import ByteBudget, Limiter, LimitingStore
+from aios3sync.store.wrappers.limit import ByteSemaphore, ConcurrencyLimiter, LimitingStore
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 
@@ -29,7 +29,7 @@ async def settle() -> None:
         await checkpoint()
 
 
-async def hold(limiter: Limiter, entered: list[int], number: int, leave: Event) -> None:
+async def hold(limiter: ConcurrencyLimiter, entered: list[int], number: int, leave: Event) -> None:
     async with limiter.slot():
         entered.append(number)
         await leave.wait()
@@ -37,7 +37,7 @@ async def hold(limiter: Limiter, entered: list[int], number: int, leave: Event) 
 
 async def test_no_more_than_the_limit_are_in_flight() -> None:
     entered: list[int] = []
-    limiter, leave = Limiter(100, first=3), Event()
+    limiter, leave = ConcurrencyLimiter(100, first=3), Event()
     async with create_task_group() as group:
         for number in range(5):
             group.start_soon(hold, limiter, entered, number, leave)
@@ -49,20 +49,20 @@ async def test_no_more_than_the_limit_are_in_flight() -> None:
 
 
 def test_it_starts_carefully_and_below_the_ceiling() -> None:
-    assert Limiter(256).limit == 32
-    assert Limiter(4).limit == 4
+    assert ConcurrencyLimiter(256).limit == 32
+    assert ConcurrencyLimiter(4).limit == 4
     with pytest.raises(ValueError, match="at least one"):
-        Limiter(0)
+        ConcurrencyLimiter(0)
 
 
-async def fail(limiter: Limiter, error: StoreError) -> None:
+async def fail(limiter: ConcurrencyLimiter, error: StoreError) -> None:
     with pytest.raises(type(error)):
         async with limiter.slot():
             raise error
 
 
 async def test_slow_down_halves_and_other_failures_do_not() -> None:
-    limiter = Limiter(100, first=8)
+    limiter = ConcurrencyLimiter(100, first=8)
     await fail(limiter, unavailable())
     assert limiter.limit == 8
     await fail(limiter, throttled())
@@ -73,7 +73,7 @@ async def test_slow_down_halves_and_other_failures_do_not() -> None:
 
 
 async def test_one_overload_halves_once() -> None:
-    limiter, all_in = Limiter(100, first=8), Event()
+    limiter, all_in = ConcurrencyLimiter(100, first=8), Event()
 
     async def fail_together() -> None:
         with suppress(ThrottledError):
@@ -91,7 +91,7 @@ async def test_one_overload_halves_once() -> None:
 
 async def test_a_lower_limit_lets_nobody_in_until_enough_have_left() -> None:
     entered: list[int] = []
-    limiter, leave = Limiter(100, first=4), Event()
+    limiter, leave = ConcurrencyLimiter(100, first=4), Event()
     async with create_task_group() as group:
         for number in range(4):
             group.start_soon(hold, limiter, entered, number, leave)
@@ -109,7 +109,7 @@ async def test_a_lower_limit_lets_nobody_in_until_enough_have_left() -> None:
 
 async def test_who_is_cancelled_while_waiting_takes_no_slot() -> None:
     entered: list[int] = []
-    limiter, leave = Limiter(1), Event()
+    limiter, leave = ConcurrencyLimiter(1), Event()
     async with create_task_group() as group:
         group.start_soon(hold, limiter, entered, 0, leave)
         await settle()
@@ -125,7 +125,7 @@ async def test_who_is_cancelled_while_waiting_takes_no_slot() -> None:
 
 async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
     entered: list[int] = []
-    limiter, leave = Limiter(1), Event()
+    limiter, leave = ConcurrencyLimiter(1), Event()
     async with create_task_group() as group:
         group.start_soon(hold, limiter, entered, 0, leave)
         await settle()
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
 
 
 async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
-    limiter = Limiter(1)
+    limiter = ConcurrencyLimiter(1)
     seen = await limiter.enter()
     task = asyncio.create_task(limiter.enter())
     await settle()
@@ -158,7 +158,7 @@ async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
 
 
 async def test_who_is_cancelled_after_the_bytes_came_gives_them_back() -> None:
-    budget = ByteBudget(10)
+    budget = ByteSemaphore(10)
     await budget.acquire(8)
     task = asyncio.create_task(budget.acquire(5))
     await settle()
@@ -170,14 +170,14 @@ async def test_who_is_cancelled_after_the_bytes_came_gives_them_back() -> None:
     assert budget.in_use == 0
 
 
-async def take(budget: ByteBudget, size: int, order: list[int]) -> None:
+async def take(budget: ByteSemaphore, size: int, order: list[int]) -> None:
     await budget.acquire(size)
     order.append(size)
 
 
 async def test_bytes_are_given_in_order_of_asking() -> None:
     order: list[int] = []
-    budget = ByteBudget(10)
+    budget = ByteSemaphore(10)
     await budget.acquire(8)
     async with create_task_group() as group:
         for size in (5, 1, 2):
@@ -192,7 +192,7 @@ async def test_bytes_are_given_in_order_of_asking() -> None:
 
 async def test_a_body_over_the_whole_budget_is_alone() -> None:
     order: list[int] = []
-    budget = ByteBudget(10)
+    budget = ByteSemaphore(10)
     await budget.acquire(1)
     async with create_task_group() as group:
         group.start_soon(take, budget, 1000, order)
@@ -205,19 +205,19 @@ async def test_a_body_over_the_whole_budget_is_alone() -> None:
 
 
 async def test_nothing_costs_nothing() -> None:
-    budget = ByteBudget(1)
+    budget = ByteSemaphore(1)
     await budget.acquire(1)
     await budget.acquire(0)
     budget.release(0)
     budget.release(1)
     assert budget.in_use == 0
     with pytest.raises(ValueError, match="at least one byte"):
-        ByteBudget(0)
+        ByteSemaphore(0)
 
 
 async def test_who_is_cancelled_while_waiting_for_bytes_lets_the_next_in() -> None:
     order: list[int] = []
-    budget = ByteBudget(10)
+    budget = ByteSemaphore(10)
     await budget.acquire(5)
 
     async def start(group: TaskGroup, size: int) -> None:
@@ -241,7 +241,7 @@ async def test_who_is_cancelled_while_waiting_for_bytes_lets_the_next_in() -> No
 async def test_bytes_in_use_never_exceed_the_budget_and_all_come_back(
     total: int, sizes: list[int], cancelled: set[int]
 ) -> None:
-    budget = ByteBudget(total)
+    budget = ByteSemaphore(total)
 
     async def use(number: int, size: int) -> None:
         with CancelScope() as scope:
@@ -262,7 +262,7 @@ async def test_bytes_in_use_never_exceed_the_budget_and_all_come_back(
 
 async def test_the_store_learns_from_single_keys_too() -> None:
     faults = FaultyStore(MemoryStore(objects={"a": b""}))
-    store = LimitingStore(faults, Limiter(100, first=8))
+    store = LimitingStore(faults, ConcurrencyLimiter(100, first=8))
     faults.on("delete_many", delete_errors=[DeleteError("a", "SlowDown", "later", True)])
     assert len(await store.delete_many([DeleteItem("a")])) == 1
     assert store.limiter.limit == 4

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.store.wrappers.cubic_rate import CUT, Pace
+from aios3sync.store.wrappers.cubic_rate import CUT, CubicRate
 
 
 class Line:
     """A pace, a clock, and requests that always want to start."""
 
     def __init__(self) -> None:
-        self.pace = Pace()
+        self.pace = CubicRate()
         self.now = 1000.0
         self.successes = 0
 
@@ -49,7 +49,7 @@ def paced(rate: float = 1000.0) -> Line:
 
 
 def test_there_is_none_before_somebody_refuses() -> None:
-    assert Pace().rate == math.inf
+    assert CubicRate().rate == math.inf
 
 
 def test_a_cut_goes_below_what_was_accepted() -> None:

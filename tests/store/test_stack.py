@@ -1,4 +1,4 @@
-"""Bandwidth, counts, and the order of the wrappers."""
+"""BandwidthLimit, counts, and the order of the wrappers."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from anyio.lowlevel import checkpoint
 
 from aios3sync.errors import StoreError
 from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
-from aios3sync.store.wrappers.bandwidth import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.base import ForwardingStore
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import Backoff, RetryingStore
 from aios3sync.store.wrappers.stack import stack
@@ -35,7 +35,7 @@ class TestStackedStore(ObjectStoreContract):
 
     @pytest.fixture
     def store(self) -> ObjectStore:
-        return stack(MemoryStore(), max_attempts=3, workers=4, bandwidth=Bandwidth(1e12))
+        return stack(MemoryStore(), max_attempts=3, workers=4, bandwidth=BandwidthLimit(1e12))
 
     @pytest.fixture
     def absent(self) -> ObjectStore:
@@ -62,7 +62,7 @@ class Clock:
 
 async def test_bodies_keep_to_the_bandwidth() -> None:
     clock = Clock()
-    store = ThrottlingStore(MemoryStore(), Bandwidth(10, clock=clock, sleep=clock.sleep))
+    store = BandwidthStore(MemoryStore(), BandwidthLimit(10, clock=clock, sleep=clock.sleep))
     for number in range(5):
         await put(store, f"{number}", bytes(20))
     # A hundred bytes at ten a second: the last one starts after eight seconds.
@@ -71,7 +71,7 @@ async def test_bodies_keep_to_the_bandwidth() -> None:
 
 async def test_bodies_of_many_tasks_share_one_line() -> None:
     clock = Clock()
-    bandwidth = Bandwidth(10, clock=clock, sleep=clock.sleep)
+    bandwidth = BandwidthLimit(10, clock=clock, sleep=clock.sleep)
     async with create_task_group() as group:
         for _ in range(4):
             group.start_soon(bandwidth.book, 10)
@@ -80,7 +80,7 @@ async def test_bodies_of_many_tasks_share_one_line() -> None:
 
 async def test_a_pause_saves_nothing_up() -> None:
     clock = Clock()
-    bandwidth = Bandwidth(10, clock=clock, sleep=clock.sleep)
+    bandwidth = BandwidthLimit(10, clock=clock, sleep=clock.sleep)
     await bandwidth.book(10)
     clock.now += 1000
     await bandwidth.book(10)
@@ -90,14 +90,14 @@ async def test_a_pause_saves_nothing_up() -> None:
 
 async def test_requests_without_a_body_do_not_wait() -> None:
     clock = Clock()
-    store = ThrottlingStore(MemoryStore(), Bandwidth(1, clock=clock, sleep=clock.sleep))
+    store = BandwidthStore(MemoryStore(), BandwidthLimit(1, clock=clock, sleep=clock.sleep))
     await put(store, "key", b"body")
     await store.head("key")
     await store.list_page("")
     await put(store, "empty", b"")
     assert clock.slept == []
     with pytest.raises(ValueError, match="above zero"):
-        Bandwidth(0)
+        BandwidthLimit(0)
 
 
 async def test_every_verb_is_counted_by_its_name() -> None:
@@ -144,7 +144,7 @@ async def test_every_attempt_counts() -> None:
 
 
 async def test_a_retry_that_sleeps_holds_no_slot() -> None:
-    limiter = Limiter(1)
+    limiter = ConcurrencyLimiter(1)
     faults = FaultyStore(MemoryStore())
     faults.on("put", times=1, error=unavailable())
     stacked = stack(faults, max_attempts=2, workers=1, limiter=limiter)
@@ -164,14 +164,14 @@ async def test_a_retry_that_sleeps_holds_no_slot() -> None:
 
 
 async def test_a_body_that_waits_for_the_line_holds_no_slot() -> None:
-    limiter = Limiter(1)
+    limiter = ConcurrencyLimiter(1)
     in_flight: list[int] = []
 
     async def sleep(_: float) -> None:
         in_flight.append(limiter.in_flight)
         await checkpoint()
 
-    bandwidth = Bandwidth(1, clock=lambda: 0.0, sleep=sleep)
+    bandwidth = BandwidthLimit(1, clock=lambda: 0.0, sleep=sleep)
     store = stack(MemoryStore(), max_attempts=2, workers=1, limiter=limiter, bandwidth=bandwidth)
     await put(store, "a", b"body")
     await put(store, "b", b"body")
@@ -179,7 +179,7 @@ async def test_a_body_that_waits_for_the_line_holds_no_slot() -> None:
 
 
 def test_stacks_may_share_what_a_session_shares() -> None:
-    counts, limiter = RequestCounts(), Limiter(8)
+    counts, limiter = RequestCounts(), ConcurrencyLimiter(8)
     stores = [stack(MemoryStore(), max_attempts=1, workers=8, counts=counts, limiter=limiter) for _ in "ab"]
     assert all(isinstance(store, ObjectStore) for store in stores)
     assert [store.bucket for store in stores] == ["bucket", "bucket"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from aios3sync.errors import ThrottledError, UnavailableError
-from aios3sync.store.wrappers.limit import Limiter
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from tests.store.simulation import VirtualLoop
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Turns(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
-        self.limiter = Limiter(12, first=4)
+        self.limiter = ConcurrencyLimiter(12, first=4)
         self.tasks: dict[int, asyncio.Task[None]] = {}
         self.ends: dict[int, asyncio.Future[BaseException | None]] = {}
         self.waiting: list[int] = []
@@ -124,7 +124,7 @@ class Turns(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_nothing(self) -> None:
-        if self.waiting and self.limiter.pace == float("inf"):
+        if self.waiting and self.limiter.start_rate == float("inf"):
             assert self.limiter.in_flight >= self.limiter.limit
         assert self.limiter.room() <= max(0, self.limiter.limit - self.limiter.in_flight)
 

@@ -17,7 +17,7 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
-from aios3sync.cli.output.catalog_tables import Answer, change_answer, listing_answer, shown_answer
+from aios3sync.cli.output.catalog_tables import CommandResult, change_answer, listing_answer, shown_answer
 from aios3sync.cli.output.view import Output, choose_view
 from aios3sync.cli.values import seconds
 from aios3sync.errors import AioS3SyncError, UsageError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
 
-Work = Callable[["Catalog"], Awaitable[Answer]]
+Work = Callable[["Catalog"], Awaitable[CommandResult]]
 _SPELLED: Final = {"dataset": "ID", "model": "ID", "config": "--config", "revision": "--revision"}
 
 _url = click.argument("url", metavar="[s3://BUCKET[/PREFIX]]", default="")
@@ -78,7 +78,7 @@ def catalog_command() -> None:
 def _list(url: str, *, tier: str, **values: Any) -> int:
     """Show everything in the catalog, and which way it was found."""
 
-    async def work(catalog: Catalog) -> Answer:
+    async def work(catalog: Catalog) -> CommandResult:
         listing = await catalog.list(tier=tier)
         unread = await catalog.unread(listing) if tier == "auto" else ""
         return listing_answer(catalog, listing, unread)
@@ -95,7 +95,7 @@ def _list(url: str, *, tier: str, **values: Any) -> int:
 def _show(url: str, name: str, *, urls: bool, expires: float, **values: Any) -> int:
     """Show every version with this id, or the one with this key of the index."""
 
-    async def work(catalog: Catalog) -> Answer:
+    async def work(catalog: Catalog) -> CommandResult:
         entries = await catalog.show(name)
         if not entries:
             raise AioS3SyncError(f"{catalog.location} knows no {name!r}; catalog list shows what it knows")
@@ -116,7 +116,7 @@ def _show(url: str, name: str, *, urls: bool, expires: float, **values: Any) -> 
 def _add(url: str, name: str, **values: Any) -> int:
     """Add an entry for files that are in the bucket, or bring it up to date."""
 
-    async def work(catalog: Catalog) -> Answer:
+    async def work(catalog: Catalog) -> CommandResult:
         return change_answer("catalog add", catalog, await catalog.add(_entry(name, values)), name)
 
     return run_catalog("catalog add", url, values, work)
@@ -132,7 +132,7 @@ def _add(url: str, name: str, **values: Any) -> int:
 def _remove(url: str, name: str, **values: Any) -> int:
     """Take an entry out of the catalog; its files stay."""
 
-    async def work(catalog: Catalog) -> Answer:
+    async def work(catalog: Catalog) -> CommandResult:
         return change_answer("catalog remove", catalog, await catalog.remove(_entry(name, values)), name)
 
     return run_catalog("catalog remove", url, values, work)
@@ -145,7 +145,7 @@ def _remove(url: str, name: str, **values: Any) -> int:
 def _rebuild(url: str, **values: Any) -> int:
     """Make the index anew from what is in the bucket; what it knew and is still there is kept."""
 
-    async def work(catalog: Catalog) -> Answer:
+    async def work(catalog: Catalog) -> CommandResult:
         return change_answer("catalog rebuild", catalog, await catalog.rebuild(), "")
 
     return run_catalog("catalog rebuild", url, values, work)
@@ -172,7 +172,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     options: dict[str, Any] = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
     options["request_payer"] = bool(values["request_payer"])
 
-    async def opened(_: Stop) -> Answer:
+    async def opened(_: Stop) -> CommandResult:
         from aios3sync.session import connect
 
         async with connect(connection) as session:

@@ -19,7 +19,7 @@ from aios3sync.cli.options import (
     payer_option,
 )
 from aios3sync.cli.output.index_tables import (
-    Answer,
+    CommandResult,
     backfill_answer,
     folders_answer,
     histogram_answer,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ("index_command", "index_options", "run_index")
 
 _AGAIN = "stopped; the same command goes on where it was, or begins anew where it was not far"
-Work = Callable[["Session", "ObjectIndex"], Awaitable[Answer]]
+Work = Callable[["Session", "ObjectIndex"], Awaitable[CommandResult]]
 
 _database = click.option(
     "--database",
@@ -89,7 +89,7 @@ def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int
     An inventory is of the past: nothing is dropped, and later changes are left to follow and reconcile.
     """
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         with show_progress(output(values)) as on_event:
             report = await index.backfill(target, on_event=on_event, fresh=fresh, inventory=inventory)
         return backfill_answer(report)
@@ -104,7 +104,7 @@ def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int
 def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
     """Compare the index with a listing, and repair it: exit code 6 where differences are left."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         with show_progress(output(values)) as on_event:
             report = await index.reconcile(target, repair=not dry_run, on_event=on_event)
         return reconcile_answer(report, dry_run=dry_run)
@@ -126,7 +126,7 @@ def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
 def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
     """Show objects, a page at a time."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         page = await index.page(
             **await known(index, target, folder=folder),
             order=values["order"],
@@ -148,7 +148,7 @@ def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
 def _sample(target: str, *, folder: bool, count: int, seed: int | None, **values: Any) -> int:
     """Show random objects, each as likely as any other."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         chosen = await known(index, target, folder=folder)
         return sample_answer(await index.sample(count, **chosen, seed=seed))
 
@@ -162,10 +162,10 @@ def _sample(target: str, *, folder: bool, count: int, seed: int | None, **values
 def _totals(target: str, *, folder: bool, **values: Any) -> int:
     """Count objects and bytes."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         totals = await index.totals(**await known(index, target, folder=folder))
         listed = await index.listed(target or f"s3://{(await index.buckets())[0]}")
-        return totals_answer(totals, await index.behind(), listed)
+        return totals_answer(totals, await index.stale(), listed)
 
     return run_index("index totals", values, work, asks=True)
 
@@ -176,7 +176,7 @@ def _totals(target: str, *, folder: bool, **values: Any) -> int:
 def _folders(target: str, **values: Any) -> int:
     """Show the folders directly below a prefix, with what is in each."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         chosen = await known(index, target, folder=False)
         return folders_answer(await index.folders(chosen["prefix"], bucket=chosen["bucket"]))
 
@@ -193,7 +193,7 @@ def _folders(target: str, **values: Any) -> int:
 def _search(text: str, target: str, *, folder: bool, **values: Any) -> int:
     """Show objects whose name contains TEXT, small and capital letters alike."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         chosen = await known(index, target, folder=folder)
         page = await index.search(text, **chosen, limit=values["limit"], after=values["after"])
         return page_answer("index search", page, None)
@@ -209,7 +209,7 @@ def _search(text: str, target: str, *, folder: bool, **values: Any) -> int:
 def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
     """Count objects and bytes by extension, size or month."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         chosen = await known(index, target, folder=folder)
         return histogram_answer(by, await index.histogram(by, **chosen))
 
@@ -226,7 +226,7 @@ def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
 def _urls(target: str, *, folder: bool, expires: float, **values: Any) -> int:
     """Print presigned URLs of objects, a page at a time."""
 
-    async def work(_: Session, index: ObjectIndex) -> Answer:
+    async def work(_: Session, index: ObjectIndex) -> CommandResult:
         chosen = await known(index, target, folder=folder)
         page = await index.page(**chosen, limit=values["limit"], after=values["after"])
         return urls_answer(page, await index.urls(page, expires=expires))
@@ -300,7 +300,7 @@ def run_index(
         command, _quiet_progress(told), lambda answer: answer.conclusion, partial(stop.request, 13)
     )
 
-    async def opened(_: Stop) -> Answer:
+    async def opened(_: Stop) -> CommandResult:
         from aios3sync.index.db.open import default_database, refuse_absent
         from aios3sync.session import connect
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from aios3sync.cli.options import connect_options, output
-from aios3sync.cli.output.index_tables import Answer
+from aios3sync.cli.output.index_tables import CommandResult
 from aios3sync.cli.output.lines import count
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.output.view import Output, choose_view
@@ -46,7 +46,7 @@ def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
         view(Warned(message))
         view.close()  # it may be long until somebody prints the next line
 
-    async def work(stop: Stop) -> Answer:
+    async def work(stop: Stop) -> CommandResult:
         from aios3sync.index.db.open import default_database
         from aios3sync.session import connect
 
@@ -79,7 +79,7 @@ class _Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def _answer(report: FollowReport, warnings: list[str], stop: Stop) -> Answer:
+def _answer(report: FollowReport, warnings: list[str], stop: Stop) -> CommandResult:
     details = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.other.items()))
     code = exit_code_of_signal(stop.signal) if stop.signal else report.exit_code
     conclusion = Conclusion(
@@ -90,7 +90,9 @@ def _answer(report: FollowReport, warnings: list[str], stop: Stop) -> Answer:
         if not stop.signal
         else "stopped; every message that was received is in the index or comes again",
     )
-    return Answer({"command": "index follow", **report.as_dict(), "warnings": warnings}, conclusion, code)
+    return CommandResult(
+        {"command": "index follow", **report.as_dict(), "warnings": warnings}, conclusion, code
+    )
 
 
 def _counts(report: FollowReport) -> str:

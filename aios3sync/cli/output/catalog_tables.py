@@ -13,7 +13,7 @@ from aios3sync.cli.output.summary import Conclusion
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
 
-__all__ = ("Answer", "change_answer", "listing_answer", "shown_answer")
+__all__ = ("CommandResult", "change_answer", "listing_answer", "shown_answer")
 
 _TIERS: Final = {
     "index": "the index",
@@ -32,7 +32,7 @@ _GUESSED: Final = "* guessed: the name of a folder does not tell where an id has
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """One answer, as a document and as lines."""
 
     document: dict[str, Any]
@@ -44,7 +44,7 @@ class Answer:
         return self.document
 
 
-def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") -> Answer:
+def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") -> CommandResult:
     """All entries, and how they were found; ``unread`` is a public manifest that was not looked into."""
     document = {
         "command": "catalog list",
@@ -73,12 +73,12 @@ def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") 
     legend = (_GUESSED,) if any(map(_is_guessed, listing)) else ()
     note = f"{printable(unread)} was not read; --tier all shows its entries too" if unread else ""
     conclusion = Conclusion(summary, also=legend, warnings=tuple(warnings), differences=lines, note=note)
-    return Answer(document, conclusion)
+    return CommandResult(document, conclusion)
 
 
 def shown_answer(
     catalog: Catalog, entries: Sequence[DatasetEntry | ModelEntry], urls: Sequence[dict[str, str]] = ()
-) -> Answer:
+) -> CommandResult:
     """Everything that is known of a few entries, and the URLs of their files if they were asked for."""
     document: dict[str, Any] = {
         "command": "catalog show",
@@ -92,10 +92,10 @@ def shown_answer(
         facts = entry.as_document().items()
         lines += [f"{printable(name):<14} {printable(_text(value))}" for name, value in facts]
         lines += urls[place].values() if urls else ()
-    return Answer(document, Conclusion(count(len(entries), "version"), differences=tuple(lines)))
+    return CommandResult(document, Conclusion(count(len(entries), "version"), differences=tuple(lines)))
 
 
-def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: str) -> Answer:
+def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: str) -> CommandResult:
     """What a change did; exit code 3 where a copy was not written."""
     document = {"command": command, **asdict(change), "metrics": catalog.metrics.as_dict()}
     failed = [copy for copy in change.copies if copy.error]
@@ -114,7 +114,7 @@ def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: s
         what = f"{'added' if command == 'catalog add' else 'removed'} {printable(name)}"
     summary = f"{what}: {count(change.entries, 'entry', 'entries')} in {printable(change.location)}"
     warnings = tuple(map(printable, change.warnings))
-    return Answer(document, Conclusion(summary, warnings=warnings), 3 if failed else 0)
+    return CommandResult(document, Conclusion(summary, warnings=warnings), 3 if failed else 0)
 
 
 def _is_guessed(entry: DatasetEntry | ModelEntry) -> bool:

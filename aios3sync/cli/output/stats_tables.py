@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aios3sync.core.text import printable, size_text
-from aios3sync.stats.model import Breakdown, BucketStats, Histogram, Number, ObjectRow
+from aios3sync.stats.model import Breakdown, BucketStats, Histogram, ListedObject, Number
 from aios3sync.stats.text import (
     Wording,
     bin_text,
@@ -180,7 +180,7 @@ def _groups(rows: Sequence[GroupRow], width: int, plain: bool) -> Table:
     return table
 
 
-def _objects(objects: Sequence[ObjectRow], width: int) -> Table:
+def _objects(objects: Sequence[ListedObject], width: int) -> Table:
     roomy = width >= _ROOMY
     table = _grid("n", *("t" * roomy), "k")
     for row in objects[:_MOST_OBJECTS]:

@@ -52,7 +52,7 @@ Node = tuple[int, int, int]
 
 def sample(name: str, selection: Selection, count: int, seed: int | None) -> Steps[list[ObjectRow]]:
     """See :meth:`aios3sync.index.db.protocol.IndexBackend.sample`; the rows come as they were drawn."""
-    dice = Random(seed)  # noqa: S311 - a sample is no secret
+    random = Random(seed)  # noqa: S311 - a sample is no secret
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     folder = folder_of(selection.prefix) if selection.folder is None else selection.folder
@@ -63,28 +63,30 @@ def sample(name: str, selection: Selection, count: int, seed: int | None) -> Ste
     if not objects:
         return []
     if selection.folder is not None:
-        drawn = dice.sample(range(direct), min(count, direct))
+        drawn = random.sample(range(direct), min(count, direct))
         places = [number * SLOTS + slot for slot in drawn]
     elif selection.prefix == folder:
         (whole,) = (yield Fetch(_TOP, (scope,)))[0]
         if objects >= whole * _LARGE:
-            return (yield from _of_bucket(scope, selection, min(count, objects), (objects, int(whole)), dice))
-        drawn = dice.sample(range(objects), min(count, objects))
+            return (
+                yield from _of_bucket(scope, selection, min(count, objects), (objects, int(whole)), random)
+            )
+        drawn = random.sample(range(objects), min(count, objects))
         places = yield from _places((number, objects, direct), drawn)
     else:
-        places = yield from _of_prefix((number, objects, direct), selection.prefix, count, dice)
+        places = yield from _of_prefix((number, objects, direct), selection.prefix, count, random)
     rows = {row[11]: row_of(row, selection.bucket) for row in (yield from _at(places))}
     return [rows[place] for place in places if place in rows]
 
 
 def _of_bucket(
-    scope: int, selection: Selection, count: int, sizes: tuple[int, int], dice: Random
+    scope: int, selection: Selection, count: int, sizes: tuple[int, int], random: Random
 ) -> Steps[list[ObjectRow]]:
     """Rows of a large part of a bucket, drawn from all of it."""
     part, whole = sizes
     chosen: dict[int, ObjectRow] = {}
     # One draw is nearly always enough. Where it is not, another one adds to it: no row is favoured by that.
-    order = dice.sample(range(whole), min(whole, _enough(count, part, whole)))
+    order = random.sample(range(whole), min(whole, _enough(count, part, whole)))
     while True:
         for start in range(0, len(order), _STRETCH):
             drawn = order[start : start + _STRETCH]
@@ -94,7 +96,7 @@ def _of_bucket(
                     chosen[number] = row_of(rows[number], selection.bucket)
                     if len(chosen) == count:
                         return list(chosen.values())
-        order = dice.sample(range(whole), len(order))
+        order = random.sample(range(whole), len(order))
 
 
 def _enough(count: int, part: int, whole: int) -> int:
@@ -150,7 +152,7 @@ def _children(parents: list[int]) -> Steps[dict[int, list[Node]]]:
     return children
 
 
-def _of_prefix(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[int]]:
+def _of_prefix(top: Node, prefix: str, count: int, random: Random) -> Steps[list[int]]:
     """The places of random rows of a prefix that is no folder."""
     number = top[0]
     folder = folder_of(prefix)
@@ -159,8 +161,8 @@ def _of_prefix(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[i
     named = [int(row[0]) for row in (yield Fetch(_NAMED, (number, first, last, EXACT_UP_TO + 1)))]
     covered = [(int(a), int(b), int(c)) for a, b, c in (yield Fetch(_COVERED, (number, prefix, end)))]
     if len(named) > EXACT_UP_TO:
-        return (yield from _rejecting(top, prefix, count, dice))
-    ranks = dice.sample(range(whole := len(named) + sum(node[1] for node in covered)), min(count, whole))
+        return (yield from _rejecting(top, prefix, count, random))
+    ranks = random.sample(range(whole := len(named) + sum(node[1] for node in covered)), min(count, whole))
     places = {rank: named[rank] for rank in ranks if rank < len(named)}
     below = {rank: rank - len(named) for rank in ranks if rank >= len(named)}
     for node, share in _shared_out(covered, below):
@@ -169,12 +171,12 @@ def _of_prefix(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[i
     return [places[rank] for rank in ranks]
 
 
-def _rejecting(top: Node, prefix: str, count: int, dice: Random) -> Steps[list[int]]:
+def _rejecting(top: Node, prefix: str, count: int, random: Random) -> Steps[list[int]]:
     """Draw from the whole folder until enough rows have the prefix; there are more than enough."""
     chosen: dict[int, None] = {}
     tries = _TRIES * count
     while len(chosen) < min(count, EXACT_UP_TO):
-        drawn = yield from _places(top, dice.sample(range(top[1]), min(tries, top[1])))
+        drawn = yield from _places(top, random.sample(range(top[1]), min(tries, top[1])))
         keys = {row[11]: row[0] for row in (yield from _at(drawn))}
         for place in drawn:
             if keys[place].startswith(prefix) and len(chosen) < count:

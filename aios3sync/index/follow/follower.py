@@ -36,7 +36,7 @@ _GRACE: Final = 20.0
 _FORGET_EVERY: Final = 3600.0
 
 
-class _Told(NamedTuple):
+class _Reported(NamedTuple):
     """What one message told, and the changes that it means, each with its bucket."""
 
     message: QueuedMessage
@@ -168,8 +168,8 @@ class Follower:
                 done = [each.message for each in told if each.message not in spoilt]
                 await self._receipts.settle(done, poison + spoilt)
 
-    def _parsed(self, batch: Sequence[QueuedMessage]) -> tuple[list[_Told], list[QueuedMessage]]:
-        told: list[_Told] = []
+    def _parsed(self, batch: Sequence[QueuedMessage]) -> tuple[list[_Reported], list[QueuedMessage]]:
+        told: list[_Reported] = []
         poison: list[QueuedMessage] = []
         for message in batch:
             try:
@@ -179,10 +179,10 @@ class Follower:
                 poison.append(message)
             else:
                 self.report.other.update(other)
-                told.append(_Told(message, events, []))
+                told.append(_Reported(message, events, []))
         return told, poison
 
-    async def _commit(self, told: Sequence[_Told]) -> list[QueuedMessage]:
+    async def _commit(self, told: Sequence[_Reported]) -> list[QueuedMessage]:
         """Apply everything; returns the messages of keys that the database cannot hold.
 
         Raises:
@@ -197,7 +197,7 @@ class Follower:
             return await self._commit_singly(told)
         return []
 
-    async def _commit_singly(self, told: Sequence[_Told]) -> list[QueuedMessage]:
+    async def _commit_singly(self, told: Sequence[_Reported]) -> list[QueuedMessage]:
         await self._apply_changes([each for each in told if not _is_odd(each)])
         spoilt: list[QueuedMessage] = []
         for each in told:
@@ -209,7 +209,7 @@ class Follower:
                     spoilt.append(each.message)
         return spoilt
 
-    async def _apply_changes(self, told: Iterable[_Told]) -> None:
+    async def _apply_changes(self, told: Iterable[_Reported]) -> None:
         """Apply bucket by bucket, each in the order of its messages; repeating it does no harm."""
         by_bucket: dict[str, list[Change]] = defaultdict(list)
         for each in told:
@@ -230,7 +230,7 @@ class Follower:
             self._forget_at = now + _FORGET_EVERY
 
 
-def _share_out(told: Iterable[_Told], changes: Sequence[Change | None]) -> None:
+def _share_out(told: Iterable[_Reported], changes: Sequence[Change | None]) -> None:
     """Give each message the changes of its events."""
     rest = iter(changes)
     for each in told:
@@ -239,7 +239,7 @@ def _share_out(told: Iterable[_Told], changes: Sequence[Change | None]) -> None:
                 each.changes.append((event.bucket, change))
 
 
-def _is_odd(told: _Told) -> bool:
+def _is_odd(told: _Reported) -> bool:
     """Whether it names something that a database may be unable to hold: PostgreSQL has no NUL in a text."""
     return any("\0" in event.key or "\0" in event.bucket for event in told.events)
 

@@ -20,7 +20,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
 
-__all__ = ("MAX_HEAD", "Answer", "Connection", "ExchangeError")
+__all__ = ("MAX_HEAD", "Connection", "ExchangeError", "HttpResponse")
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of the longest head of an answer, those of ``100 Continue`` before it included."""
@@ -51,7 +51,7 @@ class ExchangeError(Exception):
         self.unanswered = unanswered
 
 
-class Answer:
+class HttpResponse:
     """One answer: header names are lower case, values and body are bytes."""
 
     __slots__ = ("body", "headers", "status")
@@ -79,7 +79,7 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._transport: asyncio.Transport | None = None
         self._parser = HttpResponseParser(self)
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[HttpResponse] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._headers: dict[bytes, bytes] = {}
         self._fields: dict[bytes, bytes] = {}
@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return self.reusable and transport is not None and not transport.is_closing()
 
-    async def exchange(self, head: bytes, body: Body, *, is_head: bool, max_body: int) -> Answer:
+    async def exchange(self, head: bytes, body: Body, *, is_head: bool, max_body: int) -> HttpResponse:
         """Send one request and wait for its answer; however it fails, the connection is closed then.
 
         Raises:
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             raise ExchangeError("ConnectionLost", "the connection is closed", unanswered=True)
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[HttpResponse] = self._loop.create_future()
         self._answer = answer
         self._size = self._received = self._status = self._left = self.quiet = self.ticks = 0
         self._max_body = max_body
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
             self._answer = self._watch = None
 
     async def _send(
-        self, transport: asyncio.Transport, head: bytes, body: Body, answer: asyncio.Future[Answer]
+        self, transport: asyncio.Transport, head: bytes, body: Body, answer: asyncio.Future[HttpResponse]
     ) -> None:
         self._sending, self._written = True, 0
         self._watch = body_watch()
@@ -295,7 +295,7 @@ class Connection(asyncio.Protocol):
         if self._sending:
             self.reusable = False  # the rest of the request will not follow
             self._resume()
-        answer.set_result(Answer(self._status, self._fields, b"".join(chunks)))
+        answer.set_result(HttpResponse(self._status, self._fields, b"".join(chunks)))
 
     # What the parser calls
 

@@ -17,7 +17,7 @@ import anyio
 
 from aios3sync.store.protocol import Body
 from aios3sync.store.s3.errors import one_line
-from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
+from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
 
 __all__ = ("Limits", "Origin", "Pool")
 
@@ -70,7 +70,7 @@ class Pool:
 
     async def exchange(
         self, head: bytes, body: Body, *, idempotent: bool, is_head: bool, max_body: int
-    ) -> Answer:
+    ) -> HttpResponse:
         """Send one request and wait for its answer.
 
         A connection that the endpoint had closed while it was idle is no failure: the request goes again

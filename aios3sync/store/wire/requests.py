@@ -29,8 +29,8 @@ from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 __all__ = (
     "MAX_OBJECT",
     "MAX_XML",
+    "HttpRequest",
     "InvalidRequestError",
-    "Request",
     "RequestBuilder",
     "Shape",
     "headers_of",
@@ -125,7 +125,7 @@ _ESCAPES: Final = str.maketrans(
 _DELETE: Final = '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """One request, ready to be signed.
 
     Attributes:
@@ -169,7 +169,7 @@ class RequestBuilder:
         self._reading = sse_customer(sse_customer_key) | self._payer
         self._shapes: dict[tuple[Any, ...], Shape] = {}
 
-    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> Request:
+    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> HttpRequest:
         """PutObject."""
         metadata = options.metadata
         common = (_COMMON(options), tuple(metadata), tuple(options.tags.items()))
@@ -185,7 +185,7 @@ class RequestBuilder:
             values = (values[0], checksum, sha256)
         if metadata:
             values += metadata_values(metadata)
-        return Request(
+        return HttpRequest(
             "PutObject",
             key,
             "PUT",
@@ -208,7 +208,7 @@ class RequestBuilder:
         *,
         md5: bytes,
         sha256: str,
-    ) -> Request:
+    ) -> HttpRequest:
         """UploadPart; ``upload`` is its id and the number of the part."""
         headers = headers_of(part_parameters(options, body))
         if md5:
@@ -218,7 +218,7 @@ class RequestBuilder:
 
     def get(
         self, key: str, start: int, length: int | None, if_match: str = "", if_none_match: str = ""
-    ) -> Request:
+    ) -> HttpRequest:
         """GetObject, of a range where one is asked for."""
         headers = headers_of(self._reading)
         if start or length is not None:
@@ -229,13 +229,13 @@ class RequestBuilder:
             headers["if-none-match"] = f'"{if_none_match}"'
         return _request("GetObject", key, "GET", "", headers, max_answer=MAX_OBJECT)
 
-    def head(self, key: str) -> Request:
+    def head(self, key: str) -> HttpRequest:
         """HeadObject."""
         return _request("HeadObject", key, "HEAD", "", headers_of(self._reading))
 
     def list_page(
         self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
-    ) -> Request:
+    ) -> HttpRequest:
         """ListObjectsV2."""
         parameters = {
             "continuation-token": token,
@@ -247,7 +247,7 @@ class RequestBuilder:
         }
         return self._listing("ListObjectsV2", prefix, parameters)
 
-    def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> Request:
+    def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> HttpRequest:
         """ListObjects."""
         parameters = {
             "delimiter": delimiter,
@@ -257,11 +257,11 @@ class RequestBuilder:
         }
         return self._listing("ListObjects", prefix, parameters)
 
-    def _listing(self, operation: str, prefix: str, parameters: Mapping[str, str | None]) -> Request:
+    def _listing(self, operation: str, prefix: str, parameters: Mapping[str, str | None]) -> HttpRequest:
         query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
         return _request(operation, None, "GET", canonical_query(query), headers_of(self._payer))
 
-    def delete_batch(self, items: Sequence[DeleteItem]) -> Request:
+    def delete_batch(self, items: Sequence[DeleteItem]) -> HttpRequest:
         """DeleteObjects."""
         body = f"{_DELETE}{''.join(map(_delete_entry, items))}<Quiet>true</Quiet></Delete>".encode()
         headers = headers_of(self._payer)
@@ -270,7 +270,7 @@ class RequestBuilder:
         digest = sha256_of(body).hexdigest()
         return _request("DeleteObjects", None, "POST", "delete=", headers, body=body, sha256=digest)
 
-    def delete_one(self, item: DeleteItem) -> Request:
+    def delete_one(self, item: DeleteItem) -> HttpRequest:
         """DeleteObject."""
         headers = headers_of(self._payer)
         if item.etag:
@@ -309,10 +309,10 @@ def _request(  # noqa: PLR0913 - the facts of a request; the constructor has mor
     body: Body = b"",
     sha256: str = EMPTY_SHA256,
     max_answer: int = MAX_XML,
-) -> Request:
+) -> HttpRequest:
     path = "" if key is None else object_path(key)
     shape = Shape(headers, ("x-amz-content-sha256",))
-    return Request(operation, key, method, path, query, shape, (sha256,), sha256, body, True, max_answer)
+    return HttpRequest(operation, key, method, path, query, shape, (sha256,), sha256, body, True, max_answer)
 
 
 def put_shape(options: PutOptions) -> Shape:

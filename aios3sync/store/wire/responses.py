@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 from aios3sync.core.etag import bare_etag
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
 from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
-from aios3sync.store.wire.http1 import Answer
+from aios3sync.store.wire.http1 import HttpResponse
 
 __all__ = (
     "InvalidAnswerError",
@@ -74,7 +74,7 @@ _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
 _LONGEST_CODE: Final = 100
 
 
-def put_result(answer: Answer) -> PutResult:
+def put_result(answer: HttpResponse) -> PutResult:
     """What a PutObject or UploadPart answered."""
     headers = answer.headers
     etag = headers.get(b"etag")
@@ -84,12 +84,12 @@ def put_result(answer: Answer) -> PutResult:
     return PutResult(bare_etag(_text(etag)), _encryption(headers), _text(version))
 
 
-def head_result(answer: Answer) -> HeadResult:
+def head_result(answer: HttpResponse) -> HeadResult:
     """The facts of an object, from HeadObject."""
     return _head(answer.headers, _number(answer.headers.get(b"content-length", b"")))
 
 
-def get_result(answer: Answer, start: int, length: int | None) -> GetResult:
+def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResult:
     """A body with its facts; a server that ignores ranges answers with the whole object, which is cut."""
     body = answer.body
     content_range = answer.headers.get(b"content-range", b"")
@@ -145,12 +145,12 @@ def _number(value: bytes) -> int:
     return int(value)
 
 
-def text_headers(answer: Answer) -> dict[str, str]:
+def text_headers(answer: HttpResponse) -> dict[str, str]:
     """The headers of an answer as text."""
     return {_text(name): _text(value) for name, value in answer.headers.items()}
 
 
-def server_time(answer: Answer) -> float:
+def server_time(answer: HttpResponse) -> float:
     """The endpoint's clock in seconds since the epoch, 0 where it tells none."""
     return _http_date(_text(answer.headers.get(b"date", b"")))
 
@@ -168,7 +168,7 @@ def _http_date(value: str) -> float:
 # Errors
 
 
-def error_answer(answer: Answer) -> ErrorAnswer:
+def error_answer(answer: HttpResponse) -> ErrorAnswer:
     """The facts of a refused request; an answer without a readable error document goes by its status."""
     status = answer.status
     try:
@@ -182,7 +182,7 @@ def error_answer(answer: Answer) -> ErrorAnswer:
     return ErrorAnswer(code, status, message, text_headers(answer), facts.get("Region", ""))
 
 
-def hidden_error(answer: Answer) -> ErrorAnswer | None:
+def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
     """The error in the body of an answer that says 200; counts as a failure of the server."""
     try:
         document(answer.body, "Error")
@@ -191,7 +191,7 @@ def hidden_error(answer: Answer) -> ErrorAnswer | None:
     return error_answer(answer)._replace(status=500)
 
 
-def delete_errors(answer: Answer) -> list[DeleteError]:
+def delete_errors(answer: HttpResponse) -> list[DeleteError]:
     """The keys that a DeleteObjects did not delete; one that was not there counts as deleted."""
     if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
         return []  # quiet, and nothing to tell
@@ -230,7 +230,7 @@ def told_region(status: int, refusal: ErrorAnswer) -> str:
     return region if _NAME.fullmatch(region) else ""
 
 
-def told_skew(answer: Answer, refusal: ErrorAnswer, now: float, skew: float) -> float:
+def told_skew(answer: HttpResponse, refusal: ErrorAnswer, now: float, skew: float) -> float:
     """Seconds that the endpoint's clock is ahead; ``skew`` as it was where the refusal has other reasons.
 
     A refused HEAD has no code, only the time of the endpoint.

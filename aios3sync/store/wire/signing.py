@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from aios3sync.store.wire.boto_config import Address
-from aios3sync.store.wire.requests import Request, Shape, object_path
+from aios3sync.store.wire.requests import HttpRequest, Shape, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
 __all__ = (
@@ -64,7 +64,7 @@ class HeadWriter:
         self._bucket = root.rstrip("/") or "/"
         self._tail = f"user-agent: {user_agent}\r\n\r\n"
 
-    def head(self, request: Request, at: Moment) -> bytes:
+    def head(self, request: HttpRequest, at: Moment) -> bytes:
         """Everything of a request but its body."""
         outline: _Outline | None = request.shape.outline
         if outline is None or outline.writer is not self:

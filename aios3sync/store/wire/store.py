@@ -39,13 +39,13 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.http1 import Answer, ExchangeError
+from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
 from aios3sync.store.wire.list_xml import list_page, marker_page
-from aios3sync.store.wire.requests import InvalidRequestError, Request, RequestBuilder
+from aios3sync.store.wire.requests import HttpRequest, InvalidRequestError, RequestBuilder
 from aios3sync.store.wire.responses import InvalidAnswerError, told_region, told_skew
 from aios3sync.store.wire.signing import UrlSigner
 from aios3sync.store.wire.sigv4 import moment
-from aios3sync.store.wire.transport import Route, WireLane
+from aios3sync.store.wire.transport import BucketRoute, WireTransport
 from aios3sync.store.wrappers.base import ForwardingStore
 
 __all__ = (
@@ -63,7 +63,7 @@ class WireStore(ForwardingStore):
 
     Args:
         lane: connections, credentials and clock.
-        route: how the bucket is reached; see :meth:`WireLane.route_to`.
+        route: how the bucket is reached; see :meth:`WireTransport.route_to`.
         boto: serves the verbs that are not hot.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
@@ -71,8 +71,8 @@ class WireStore(ForwardingStore):
 
     def __init__(
         self,
-        lane: WireLane,
-        route: Route,
+        lane: WireTransport,
+        route: BucketRoute,
         boto: BotoStore,
         *,
         sse_customer_key: bytes = b"",
@@ -228,11 +228,11 @@ class WireStore(ForwardingStore):
     # Asking
 
     @property
-    def lane(self) -> WireLane:
+    def lane(self) -> WireTransport:
         """What this store shares with others."""
         return self._lane
 
-    async def route(self, operation: str, key: str | None = None) -> Route:
+    async def route(self, operation: str, key: str | None = None) -> BucketRoute:
         """How the bucket is reached now, signed for with credentials that are good for a while.
 
         Raises:
@@ -242,7 +242,7 @@ class WireStore(ForwardingStore):
             await self._lane.renew(operation, self._bucket, key)
         return self._current_route()
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return its answer, if that is a success."""
         lane = self._lane
         route = await self.route(request.operation, request.key)
@@ -258,13 +258,13 @@ class WireStore(ForwardingStore):
             refusal = responses.error_answer(answer)
         raise error_from(request.operation, self._bucket, request.key, refusal)
 
-    def _current_route(self) -> Route:
+    def _current_route(self) -> BucketRoute:
         route = self._route
         if route.heads.signer.credentials is not self._lane.credentials:
             route = self._route = self._lane.route(route.address)
         return route
 
-    async def _exchange(self, route: Route, request: Request, skew: float) -> Answer:
+    async def _exchange(self, route: BucketRoute, request: HttpRequest, skew: float) -> HttpResponse:
         head = route.heads.head(request, moment(int(time.time() + skew)))
         try:
             return await route.pool.exchange(
@@ -277,7 +277,7 @@ class WireStore(ForwardingStore):
         except ExchangeError as error:
             raise self._unanswered(request, error) from error
 
-    def _learns_region(self, answer: Answer, refusal: ErrorAnswer, route: Route) -> bool:
+    def _learns_region(self, answer: HttpResponse, refusal: ErrorAnswer, route: BucketRoute) -> bool:
         """Whether the refusal, or that of another request meanwhile, tells where the bucket is."""
         region = told_region(answer.status, refusal)
         if not region:
@@ -286,14 +286,14 @@ class WireStore(ForwardingStore):
             self._route = self._lane.moved(self._bucket, route.address.in_region(region))
         return self._route.address != route.address
 
-    def _learns_time(self, answer: Answer, refusal: ErrorAnswer, skew: float) -> bool:
+    def _learns_time(self, answer: HttpResponse, refusal: ErrorAnswer, skew: float) -> bool:
         """Whether the refusal, or that of another request meanwhile, tells that our clock is wrong."""
         self._lane.skew = told_skew(answer, refusal, time.time(), self._lane.skew)
         return self._lane.skew != skew
 
     # Judging
 
-    def _verified(self, request: Request, answer: Answer, md5: bytes) -> PutResult:
+    def _verified(self, request: HttpRequest, answer: HttpResponse, md5: bytes) -> PutResult:
         if answer.body:
             self._refuse_hidden_error(request, answer)
         try:
@@ -305,18 +305,18 @@ class WireStore(ForwardingStore):
             raise mismatch(request.operation, self._bucket, request.key, text, result.etag)
         return result
 
-    def _refuse_hidden_error(self, request: Request, answer: Answer) -> None:
+    def _refuse_hidden_error(self, request: HttpRequest, answer: HttpResponse) -> None:
         if b"<Error" in answer.body[:2048] and (error := responses.hidden_error(answer)):
             raise error_from(request.operation, self._bucket, request.key, error)
 
     @contextmanager
-    def _whole(self, request: Request) -> Iterator[None]:
+    def _whole(self, request: HttpRequest) -> Iterator[None]:
         try:
             yield
         except (InvalidAnswerError, NoTokenError) as error:
             raise self._not_whole(request, error) from error
 
-    def _not_whole(self, request: Request, error: InvalidAnswerError | NoTokenError) -> StoreError:
+    def _not_whole(self, request: HttpRequest, error: InvalidAnswerError | NoTokenError) -> StoreError:
         kind = ListingError if request.operation.startswith("List") else UnavailableError
         text = f"the answer is not a whole answer of S3 ({one_line(str(error))})"
         code = NO_TOKEN if isinstance(error, NoTokenError) else "InvalidAnswer"
@@ -333,7 +333,7 @@ class WireStore(ForwardingStore):
         message = f"{subject(operation, self._bucket, key)}: {one_line(str(error))}"
         return StoreError(message, operation=operation, bucket=self._bucket, key=key, code="InvalidRequest")
 
-    def _unanswered(self, request: Request, error: ExchangeError) -> StoreError:
+    def _unanswered(self, request: HttpRequest, error: ExchangeError) -> StoreError:
         kind: type[StoreError] = UnavailableError
         if error.code == "Certificate":
             kind = StoreError
@@ -342,7 +342,7 @@ class WireStore(ForwardingStore):
         return self._error(kind, request, error.code, error.text, 0)
 
     def _error(
-        self, kind: type[StoreError], request: Request, code: str, text: str, status: int
+        self, kind: type[StoreError], request: HttpRequest, code: str, text: str, status: int
     ) -> StoreError:
         operation, bucket, key = request.operation, self._bucket, request.key
         message = f"{subject(operation, bucket, key)}: {text}"
@@ -350,7 +350,7 @@ class WireStore(ForwardingStore):
 
 
 async def open_wire(
-    lane: WireLane, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
+    lane: WireTransport, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
 ) -> WireStore:
     """A store for the bucket of ``boto``, which serves what is not hot.
 

@@ -1,4 +1,4 @@
-"""WireLane: what the wire stores of one client share: connections, credentials, addresses, the clock."""
+"""WireTransport: what the wire stores of one client share: connections, credentials, addresses, the clock."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
 from aios3sync.store.wire.tls import Trust
 
-__all__ = ("Route", "WireLane")
+__all__ = ("BucketRoute", "WireTransport")
 
 # A source of credentials knows itself when to renew them; it is only not asked for every request.
 _CREDENTIALS_LAST: Final = 1.0
 _MULTI_REGION: Final = (".mrap", ".mrap.alias")
 
 
-class Route(NamedTuple):
+class BucketRoute(NamedTuple):
     """How one bucket is reached at the moment."""
 
     address: Address
@@ -44,7 +44,7 @@ class Route(NamedTuple):
     pool: Pool
 
 
-class WireLane:
+class WireTransport:
     """What the stores of one client share; made by :meth:`open`, closed by :meth:`aclose`.
 
     Attributes:
@@ -125,7 +125,7 @@ class WireLane:
             self.credentials = found
         self.renew_at = time.monotonic() + _CREDENTIALS_LAST
 
-    async def route_to(self, bucket: str) -> Route:
+    async def route_to(self, bucket: str) -> BucketRoute:
         """How ``bucket`` is reached; its address is learnt once.
 
         Raises:
@@ -140,12 +140,12 @@ class WireLane:
                 self._addresses[bucket] = await learn_address(self._client, bucket)
         return self.route(self._addresses[bucket])
 
-    def moved(self, bucket: str, address: Address) -> Route:
+    def moved(self, bucket: str, address: Address) -> BucketRoute:
         """Remember that ``bucket`` is somewhere else than botocore thought."""
         self._addresses[bucket] = address
         return self.route(address)
 
-    def route(self, address: Address) -> Route:
+    def route(self, address: Address) -> BucketRoute:
         """The way to an address, with the credentials of now."""
         signer = Signer(self.credentials, address.region, address.service)
         heads = HeadWriter(signer, address.authority, address.root, address.user_agent)
@@ -154,4 +154,4 @@ class WireLane:
             raise WireUnavailableError("an address that is secure where the endpoint is not")
         if origin not in self._pools:
             self._pools[origin] = Pool(origin, self._limits)
-        return Route(address, heads, self._pools[origin])
+        return BucketRoute(address, heads, self._pools[origin])

@@ -9,14 +9,14 @@ from typing import TypeVar
 import anyio
 
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
-__all__ = ("Bandwidth", "ThrottlingStore")
+__all__ = ("BandwidthLimit", "BandwidthStore")
 
 T = TypeVar("T")
 
 
-class Bandwidth:
+class BandwidthLimit:
     """A line of ``rate`` bytes a second: each body books the next free stretch of it and waits its turn.
 
     An idle line saves nothing up, so that a pause is never followed by a burst.
@@ -50,14 +50,14 @@ class Bandwidth:
             await self._sleep(start - now)
 
 
-class ThrottlingStore(ForwardingStore):
+class BandwidthStore(ForwardingStore):
     """Delays the bodies of PutObject and UploadPart so that all together keep to ``bandwidth``."""
 
-    def __init__(self, inner: ObjectStore, bandwidth: Bandwidth) -> None:
+    def __init__(self, inner: ObjectStore, bandwidth: BandwidthLimit) -> None:
         super().__init__(inner)
         self.bandwidth = bandwidth
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Wait for the line, then send."""
         if request.size:
             await self.bandwidth.book(request.size)

@@ -26,12 +26,12 @@ from aios3sync.store.protocol import (
     VersionPage,
 )
 
-__all__ = ("ForwardingStore", "Request")
+__all__ = ("ForwardingStore", "StoreCall")
 
 T = TypeVar("T")
 
 
-class Request(NamedTuple, Generic[T]):
+class StoreCall(NamedTuple, Generic[T]):
     """One request on its way through the wrappers.
 
     Attributes:
@@ -53,7 +53,7 @@ class ForwardingStore:
     def __init__(self, inner: ObjectStore) -> None:
         self.inner = inner
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Carry out one request."""
         return await request.send()
 
@@ -72,7 +72,7 @@ class ForwardingStore:
     ) -> PutResult:
         """See :meth:`ObjectStore.put`."""
         send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
-        return await self.call(Request("PutObject", key, len(body), send))
+        return await self.call(StoreCall("PutObject", key, len(body), send))
 
     async def get(
         self,
@@ -92,11 +92,11 @@ class ForwardingStore:
             if_match=if_match,
             if_none_match=if_none_match,
         )
-        return await self.call(Request("GetObject", key, 0, send))
+        return await self.call(StoreCall("GetObject", key, 0, send))
 
     async def head(self, key: str) -> HeadResult:
         """See :meth:`ObjectStore.head`."""
-        return await self.call(Request("HeadObject", key, 0, partial(self.inner.head, key)))
+        return await self.call(StoreCall("HeadObject", key, 0, partial(self.inner.head, key)))
 
     async def list_page(
         self,
@@ -116,72 +116,72 @@ class ForwardingStore:
             delimiter=delimiter,
             max_keys=max_keys,
         )
-        return await self.call(Request("ListObjectsV2", prefix, 0, send))
+        return await self.call(StoreCall("ListObjectsV2", prefix, 0, send))
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """See :meth:`ObjectStore.delete_many`."""
         send = partial(self.inner.delete_many, items)
-        return await self.call(Request("DeleteObjects", None, 0, send))
+        return await self.call(StoreCall("DeleteObjects", None, 0, send))
 
     async def delete_one(self, item: DeleteItem) -> None:
         """See :meth:`ObjectStore.delete_one`."""
-        await self.call(Request("DeleteObject", item.key, 0, partial(self.inner.delete_one, item)))
+        await self.call(StoreCall("DeleteObject", item.key, 0, partial(self.inner.delete_one, item)))
 
     async def copy(
         self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
     ) -> PutResult:
         """See :meth:`ObjectStore.copy`."""
         send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
-        return await self.call(Request("CopyObject", key, 0, send))
+        return await self.call(StoreCall("CopyObject", key, 0, send))
 
     async def acl(self, key: str) -> str:
         """See :meth:`ObjectStore.acl`."""
-        return await self.call(Request("GetObjectAcl", key, 0, partial(self.inner.acl, key)))
+        return await self.call(StoreCall("GetObjectAcl", key, 0, partial(self.inner.acl, key)))
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """See :meth:`ObjectStore.create_multipart`."""
         send = partial(self.inner.create_multipart, key, options)
-        return await self.call(Request("CreateMultipartUpload", key, 0, send))
+        return await self.call(StoreCall("CreateMultipartUpload", key, 0, send))
 
     async def put_part(
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """See :meth:`ObjectStore.put_part`."""
         send = partial(self.inner.put_part, key, upload_id, number, body, options, md5=md5)
-        return await self.call(Request("UploadPart", key, len(body), send))
+        return await self.call(StoreCall("UploadPart", key, len(body), send))
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
         """See :meth:`ObjectStore.complete_multipart`."""
         send = partial(self.inner.complete_multipart, key, upload_id, parts, options)
-        return await self.call(Request("CompleteMultipartUpload", key, 0, send))
+        return await self.call(StoreCall("CompleteMultipartUpload", key, 0, send))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """See :meth:`ObjectStore.abort_multipart`."""
         send = partial(self.inner.abort_multipart, key, upload_id)
-        await self.call(Request("AbortMultipartUpload", key, 0, send))
+        await self.call(StoreCall("AbortMultipartUpload", key, 0, send))
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
         """See :meth:`ObjectStore.list_parts`."""
         send = partial(self.inner.list_parts, key, upload_id)
-        return await self.call(Request("ListParts", key, 0, send))
+        return await self.call(StoreCall("ListParts", key, 0, send))
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
         """See :meth:`ObjectStore.list_multiparts`."""
         send = partial(self.inner.list_multiparts, prefix)
-        return await self.call(Request("ListMultipartUploads", prefix, 0, send))
+        return await self.call(StoreCall("ListMultipartUploads", prefix, 0, send))
 
     async def versioning(self) -> str:
         """See :meth:`ObjectStore.versioning`."""
-        return await self.call(Request("GetBucketVersioning", None, 0, self.inner.versioning))
+        return await self.call(StoreCall("GetBucketVersioning", None, 0, self.inner.versioning))
 
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
         """See :meth:`ObjectStore.list_versions_page`."""
         send = partial(self.inner.list_versions_page, prefix, token=token, max_keys=max_keys)
-        return await self.call(Request("ListObjectVersions", prefix, 0, send))
+        return await self.call(StoreCall("ListObjectVersions", prefix, 0, send))
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
         """See :meth:`ObjectStore.presign`; it is no request, so it passes every wrapper by."""

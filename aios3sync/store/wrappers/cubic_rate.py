@@ -1,4 +1,4 @@
-"""Pace: how many requests a second may start once the endpoint asked to slow down. Pure: no clock of its own.
+"""CubicRate: how many requests a second may start once the endpoint asked to slow down. Pure: no clock of its own.
 
 An endpoint that refuses what is over its limit tells that limit by what it accepts meanwhile. So a cut sets
 the rate a little below the successes of the last second or so, and from there the rate follows a cubic curve
@@ -12,15 +12,15 @@ import math
 from collections import deque
 from typing import Final
 
-__all__ = ("Pace",)
+__all__ = ("CubicRate",)
 
 CUT: Final = 0.9
 """A cut leaves this share of what the endpoint was seen to accept."""
 
 _RETURN: Final = 3.0  # seconds until the rate is back where it was cut
-_DEAF: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
-_AGAIN: Final = 3.0
-_KNOWN: Final = 2.0
+_COOLDOWN: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
+_RECENT_CUT: Final = 3.0
+_TRUSTED_AFTER: Final = 2.0
 _TICK: Final = 0.5
 _GAP: Final = 2.0
 _UPDATE: Final = 0.1
@@ -28,7 +28,7 @@ _SLICE: Final = 0.004  # starts are let go in slices: a timer for each would cos
 _LATE: Final = 0.02
 
 
-class Pace:
+class CubicRate:
     """A rate of starts, without any limit until the first cut and again after a long time without one.
 
     All times are seconds of one clock that never goes back; ``successes`` counts requests since the start.
@@ -57,10 +57,10 @@ class Pace:
     def cut(self, now: float, successes: int) -> bool:
         """Slow down to what the endpoint accepts; False if that was done just now, or is not known yet."""
         self.note(now, successes)
-        if now - self._last_cut[0] < _DEAF or now - self._ticks[0][0] < _DEAF:
+        if now - self._last_cut[0] < _COOLDOWN or now - self._ticks[0][0] < _COOLDOWN:
             return False
         accepted = self._accepted(now, successes)
-        if now - self._last_cut[0] >= _KNOWN and self.rate < math.inf:
+        if now - self._last_cut[0] >= _TRUSTED_AFTER and self.rate < math.inf:
             # What was fine for a while is not far off, though less was asked for; if that has changed, then
             # the next cut, in a second, takes what it finds.
             accepted = max(accepted, self.rate * CUT)
@@ -74,7 +74,7 @@ class Pace:
     def _accepted(self, now: float, successes: int) -> float:
         """Successes a second, of late."""
         since, before = self._ticks[0]
-        if now - self._last_cut[0] >= _AGAIN:
+        if now - self._last_cut[0] >= _RECENT_CUT:
             return (successes - before) / (now - since)
         # Refused again soon. Where limits are counted by the second, whole seconds were used up between the
         # two refusals, wherever in theirs they fell. Elsewhere this is too much, and the rate is the bound.

@@ -1,4 +1,4 @@
-"""Climb: how many requests in flight are worth it, learnt from throughput. Pure: no I/O, no clock.
+"""HillClimb: how many requests in flight are worth it, learnt from throughput. Pure: no I/O, no clock.
 
 What more in flight has to bring is one number: the throughput must grow at least as the limit to the power
 of ``WORTH``. A doubled limit has to bring eleven percent. Where the latency of the endpoint is what limits,
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final
 
-__all__ = ("Climb",)
+__all__ = ("HillClimb",)
 
 WORTH: Final = 0.15
 CHANGE: Final = 1.5
@@ -26,7 +26,7 @@ _LONGEST_REST: Final = 32
 _Course = Generator[int, float, float]
 
 
-class Climb:
+class HillClimb:
     """Chooses the limit of one window of requests after the other.
 
     It doubles while that is worth it. Then it rests, and now and then tries a third more or a quarter

@@ -37,12 +37,12 @@ from typing import Final, TypeVar
 from aios3sync.errors import ThrottledError
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, PutOptions, PutResult
 from aios3sync.store.s3.errors import THROTTLED_CODES
-from aios3sync.store.wrappers.base import ForwardingStore, Request
-from aios3sync.store.wrappers.cubic_rate import Pace
-from aios3sync.store.wrappers.hill_climb import Climb
-from aios3sync.sync.transfers.memory import ByteBudget
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
+from aios3sync.store.wrappers.cubic_rate import CubicRate
+from aios3sync.store.wrappers.hill_climb import HillClimb
+from aios3sync.sync.transfers.memory import ByteSemaphore
 
-__all__ = ("ByteBudget", "Limiter", "LimitingStore")
+__all__ = ("ByteSemaphore", "ConcurrencyLimiter", "LimitingStore")
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ _FIRST_LIMIT: Final = 32
 _WINDOW: Final = 0.1
 _SHORTEST_LAP: Final = 16
 _UNIT: Final = 256 * 1024
-_BAD_LUCK: Final = 0.02
-_LUCK_KEPT: Final = 8.0
+_TOLERATED_REFUSAL_RATE: Final = 0.02
+_MAX_TOLERANCE: Final = 8.0
 
 
-class Limiter:
+class ConcurrencyLimiter:
     """How many requests may be in flight: more while that brings throughput, half when told to slow down.
 
     Throughput is measured in windows of whole laps (as many successes as the limit, so that requests that
@@ -81,14 +81,14 @@ class Limiter:
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._climb = Climb(self._limit, ceiling)
-        self._pace = Pace()
+        self._climb = HillClimb(self._limit, ceiling)
+        self._pace = CubicRate()
         self._paced = False
         self._cuts = 0
         self._recovering = False
-        self._forgiven = 0.0
+        self._tolerance = 0.0
         # The lap and the window; all of this is touched by every request, so there is no object for it.
-        self._lap = self._left = 1
+        self._window = self._left = 1
         self._successes = 0  # before this lap
         self._settled = False
         self._slack = False
@@ -109,7 +109,7 @@ class Limiter:
         return self._in_flight
 
     @property
-    def pace(self) -> float:
+    def start_rate(self) -> float:
         """How many requests may start in a second; infinite until the endpoint asked to slow down."""
         return self._pace.rate
 
@@ -204,14 +204,14 @@ class Limiter:
     def _slow_down(self, seen: int) -> None:
         if seen != self._cuts:
             return
-        if self._forgiven >= 1.0:
-            self._forgiven -= 1.0
+        if self._tolerance >= 1.0:
+            self._tolerance -= 1.0
             return
         self._cuts += 1
         self._climb.fall_back()
-        cut = self._pace.cut(asyncio.get_running_loop().time(), self._successes + self._lap - self._left)
+        cut = self._pace.cut(asyncio.get_running_loop().time(), self._successes + self._window - self._left)
         self._paced = self._pace.rate < float("inf")
-        self._successes += self._lap - self._left
+        self._successes += self._window - self._left
         self._recovering = True
         if cut or self._limit > 1:
             level = f", {self._pace.rate:.0f} a second" if cut else ""
@@ -221,8 +221,8 @@ class Limiter:
     def _end_lap(self) -> None:
         """A lap of successes: look at the clock, which not every request does."""
         now = asyncio.get_running_loop().time()
-        self._successes += self._lap
-        self._forgiven = min(self._forgiven + self._lap * _BAD_LUCK, _LUCK_KEPT)
+        self._successes += self._window
+        self._tolerance = min(self._tolerance + self._window * _TOLERATED_REFUSAL_RATE, _MAX_TOLERANCE)
         self._pace.note(now, self._successes)
         self._paced = self._pace.rate < float("inf")
         if self._recovering:
@@ -236,7 +236,7 @@ class Limiter:
 
     def _begin_lap(self) -> None:
         self._busy = self._limit * 3 // 4
-        self._lap = self._left = self._limit if self._recovering else max(self._limit, _SHORTEST_LAP)
+        self._window = self._left = self._limit if self._recovering else max(self._limit, _SHORTEST_LAP)
 
     def _begin_window(self, now: float) -> None:
         self._settled, self._slack = True, False
@@ -269,7 +269,7 @@ class Limiter:
 class LimitingStore(ForwardingStore):
     """Sends at most as many requests at once as ``limiter`` allows; stores may share one."""
 
-    def __init__(self, inner: ObjectStore, limiter: Limiter) -> None:
+    def __init__(self, inner: ObjectStore, limiter: ConcurrencyLimiter) -> None:
         super().__init__(inner)
         self.limiter = limiter
 
@@ -287,7 +287,7 @@ class LimitingStore(ForwardingStore):
         limiter.leave(seen, None, len(body))
         return result
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Wait for a slot, then send."""
         limiter = self.limiter
         seen = await limiter.enter()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = ("CountingStore", "RequestCounts")
 
@@ -53,7 +53,7 @@ class CountingStore(ForwardingStore):
         self.counts.bytes_sent += len(body)
         return result
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Count, then send."""
         self.counts.requests[request.operation] += 1
         result = await request.send()

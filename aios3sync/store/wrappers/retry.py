@@ -42,7 +42,7 @@ from aios3sync.store.protocol import (
 )
 from aios3sync.store.s3.errors import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.s3.refusals import name_option
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.store.wrappers.metrics import RequestCounts
 
 __all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
@@ -106,7 +106,7 @@ class Backoff:
             refused together, and need not be longer, because the pace of all requests was cut as well.
         cap: the most to wait at all, unless the endpoint asks for more.
         throttled_cap: the same after the endpoint asked for fewer requests.
-        longest_wish: the most that a ``Retry-After`` is honoured.
+        longest_retry_after: the most that a ``Retry-After`` is honoured.
         uniform: draws a number between two; a test injects its own.
     """
 
@@ -114,17 +114,17 @@ class Backoff:
     throttled_base: float = 0.2
     cap: float = 20.0
     throttled_cap: float = 5.0
-    longest_wish: float = 60.0
+    longest_retry_after: float = 60.0
     uniform: Callable[[float, float], float] = random.uniform
 
     def delay(self, attempt: int, error: StoreError) -> float:
-        """Seconds to wait after ``attempt`` (from 1) failed with ``error``, which may hold a wish."""
+        """Seconds to wait after ``attempt`` (from 1) failed with ``error``, which may hold a retry_after."""
         base, cap = self.base, self.cap
         if isinstance(error, ThrottledError):
             base, cap = self.throttled_base, self.throttled_cap
         drawn = self.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))
-        wish = error.retry_after
-        return drawn if wish is None else min(wish, self.longest_wish) + drawn
+        retry_after = error.retry_after
+        return drawn if retry_after is None else min(retry_after, self.longest_retry_after) + drawn
 
 
 class RetryBudget:
@@ -216,7 +216,7 @@ class RetryingStore(ForwardingStore):
         self._sleep = sleep
         self._access = access or Access()
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         """Send, and send again after a failure that may pass."""
         return await self._attempts(request.send)
 
@@ -227,7 +227,7 @@ class RetryingStore(ForwardingStore):
         send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         if not (options.if_match or options.if_none_match):
             return await self._attempts(send, options)
-        doubt = _Doubt()
+        doubt = _MaybeApplied()
         try:
             return await self._attempts(send, options, doubt)
         except PreconditionFailedError:
@@ -260,7 +260,7 @@ class RetryingStore(ForwardingStore):
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
         """Retry; an upload that is gone after a lost answer may be the finished object."""
-        doubt = _Doubt()
+        doubt = _MaybeApplied()
         try:
             return await self._attempts(
                 partial(self.inner.complete_multipart, key, upload_id, parts, options), options, doubt
@@ -294,7 +294,7 @@ class RetryingStore(ForwardingStore):
         self,
         send: Callable[[], Awaitable[T]],
         options: PutOptions | None = None,
-        doubt: _Doubt | None = None,
+        doubt: _MaybeApplied | None = None,
     ) -> T:
         """Send until it succeeds or is given up; a refusal names what of ``options`` it is about."""
         tries: _Tries | None = None
@@ -381,7 +381,7 @@ class _Tries:
         return self._throttled if isinstance(error, ThrottledError) else self._failures
 
 
-class _Doubt:
+class _MaybeApplied:
     """Whether an earlier attempt of a write may have been carried out although it failed."""
 
     exists = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aios3sync.store.access import Access
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.bandwidth import Bandwidth, ThrottlingStore
+from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.learn import LearningStore
-from aios3sync.store.wrappers.limit import Limiter, LimitingStore
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryBudget, RetryingStore
 
@@ -20,8 +20,8 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     max_attempts: int,
     workers: int,
     counts: RequestCounts | None = None,
-    limiter: Limiter | None = None,
-    bandwidth: Bandwidth | None = None,
+    limiter: ConcurrencyLimiter | None = None,
+    bandwidth: BandwidthLimit | None = None,
     budget: RetryBudget | None = None,
     profile: EndpointProfile | None = None,
     access: Access | None = None,
@@ -44,11 +44,11 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     wrapped: ObjectStore = CountingStore(store, counts)
     # Around single attempts: a slot is held while a request is in flight, and the limit learns from the
     # outcome of each attempt.
-    wrapped = LimitingStore(wrapped, limiter or Limiter(workers))
+    wrapped = LimitingStore(wrapped, limiter or ConcurrencyLimiter(workers))
     # Outside the limit, so that a body which waits for the line holds no slot; inside the retries, because
     # a body that is sent twice uses the line twice.
     if bandwidth is not None:
-        wrapped = ThrottlingStore(wrapped, bandwidth)
+        wrapped = BandwidthStore(wrapped, bandwidth)
     # Outside the limit, because what replaces a request are requests of their own; inside the retries, which
     # ask again for single keys of a batch whichever way these are deleted.
     wrapped = LearningStore(wrapped, profile or EndpointProfile())

@@ -17,7 +17,7 @@ from aios3sync import events
 from aios3sync.core.actions import Reason, UpdateHeaders, Upload
 from aios3sync.core.etag import part_count
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
-from aios3sync.events import Fault, Updated
+from aios3sync.events import NotDone, Updated
 from aios3sync.store.protocol import HeadResult, ObjectStore, PutResult
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
@@ -100,7 +100,7 @@ class _Updates:
                 tasks.start_soon(worker)
         return instead
 
-    async def _update(self, store: ObjectStore, action: UpdateHeaders) -> Updated | Fault | Upload:
+    async def _update(self, store: ObjectStore, action: UpdateHeaders) -> Updated | NotDone | Upload:
         run, headers, key = self._run, self._headers, self._run.full_key(action.source.key)
         if not self._offered:
             return Upload(action.source, Reason.HEADERS)
@@ -121,12 +121,12 @@ class _Updates:
                 run.tally.warn(_SENT_AGAIN)
                 return Upload(action.source, Reason.HEADERS)
             return _not_updated(run, action.source.key, error)
-        run.answered(result.encryption)
+        run.note_response(result.encryption)
         return _updated(run, headers, action, head, result)
 
     def _surprise(self, action: UpdateHeaders, reason: Reason) -> Upload:
         """The object is not the one that was recorded, so that the target is worth a listing."""
-        self._run.surprised = True
+        self._run.target_changed = True
         return Upload(action.source, reason)
 
 
@@ -150,6 +150,6 @@ def _updated(
     )
 
 
-def _not_updated(run: Run, key: str, error: StoreError) -> Fault:
-    fault = run.fault_of(key, "update", error)
+def _not_updated(run: Run, key: str, error: StoreError) -> NotDone:
+    fault = run.outcome_of_error(key, "update", error)
     return fault if error.retryable else replace(fault, error=f"{fault.error}; {_WAY_OUT}")

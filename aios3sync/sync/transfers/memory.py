@@ -1,14 +1,14 @@
-"""ByteBudget: bounds the bytes of bodies in memory; first come first served, and safe to cancel."""
+"""ByteSemaphore: bounds the bytes of bodies in memory; first come first served, and safe to cancel."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 
-__all__ = ("ByteBudget",)
+__all__ = ("ByteSemaphore",)
 
 
-class ByteBudget:
+class ByteSemaphore:
     """Bounds the bytes of bodies in memory: :class:`~aios3sync.store.protocol.Budget`.
 
     Args:

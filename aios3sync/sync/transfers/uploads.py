@@ -30,7 +30,7 @@ from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.flow import Transfer
 from aios3sync.sync.transfers.headers import HeaderPlan, compress, md5_of
 from aios3sync.sync.transfers.multipart import send_large
-from aios3sync.sync.transfers.offload import Dispatch
+from aios3sync.sync.transfers.offload import Offload
 
 __all__ = ("preview_stage", "upload_stage")
 
@@ -60,7 +60,7 @@ class _Body(NamedTuple):
     utf8: bool | None = None
 
 
-class _Crew:
+class _UploadPool:
     """The put workers, the bodies that wait for them, and the readers that bring more.
 
     From the page cache one reader at a time is fastest: a second one would only take turns at the
@@ -73,7 +73,7 @@ class _Crew:
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
         self.run = run
-        self.dispatch = Dispatch(run, headers)
+        self.dispatch = Offload(run, headers)
         self.reading = anyio.CapacityLimiter(1)
         self.headers = headers
         self._tasks = tasks
@@ -135,7 +135,7 @@ class _Crew:
             else:
                 run.recorder.add(await _put(run, self.headers, store, body))
         except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
-            run.recorder.add(run.fault_of(body.file.entry.key, "upload", error))
+            run.recorder.add(run.outcome_of_error(body.file.entry.key, "upload", error))
         finally:
             self._give_back(body.reserved)
 
@@ -158,21 +158,21 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
     """
     large_in, large_out = anyio.create_memory_object_stream[Upload](_LARGE_AT_ONCE)
     async with jobs, anyio.create_task_group() as workers:
-        crew = _Crew(run, headers, workers)
+        pool = _UploadPool(run, headers, workers)
         try:
             with large_out:
                 for _ in range(_LARGE_AT_ONCE):
                     workers.start_soon(_large_worker, run, headers, large_out.clone())
-            async with aclosing(crew.dispatch), anyio.create_task_group() as background:
-                background.start_soon(crew.dispatch.recall_at_stop)
+            async with aclosing(pool.dispatch), anyio.create_task_group() as background:
+                background.start_soon(pool.dispatch.cancel_pending_at_stop)
                 async with anyio.create_task_group() as readers:
                     with large_in:
                         for _ in range(_READERS):
-                            readers.start_soon(_reader, crew, jobs.clone(), large_in.clone())
+                            readers.start_soon(_reader, pool, jobs.clone(), large_in.clone())
                 background.cancel_scope.cancel()
-            crew.close()
+            pool.close()
         except BaseException:
-            crew.drop()
+            pool.drop()
             raise
 
 
@@ -189,11 +189,11 @@ async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceive
 
 
 async def _reader(
-    crew: _Crew,
+    pool: _UploadPool,
     jobs: MemoryObjectReceiveStream[list[Upload]],
     large: MemoryObjectSendStream[Upload],
 ) -> None:
-    run = crew.run
+    run = pool.run
     async with jobs, large:
         async for batch in jobs:
             await run.recorder.begin()
@@ -205,11 +205,11 @@ async def _reader(
                 else:
                     small.append(upload)
             for chunk in _chunks(small):
-                rest = chunk if run.sends_no_more else await crew.dispatch.deliver(chunk)
+                rest = chunk if run.sends_no_more else await pool.dispatch.deliver(chunk)
                 if run.sends_no_more:  # the rest is only drained, and counted as cancelled
                     run.cancel(upload.source.key for upload in rest)
                 elif rest:
-                    await _read_small(crew, rest, large)
+                    await _read_small(pool, rest, large)
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
@@ -232,18 +232,18 @@ def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
         yield chunk
 
 
-async def _read_small(crew: _Crew, chunk: list[Upload], large: MemoryObjectSendStream[Upload]) -> None:
+async def _read_small(pool: _UploadPool, chunk: list[Upload], large: MemoryObjectSendStream[Upload]) -> None:
     """Read small files and pass their bodies on; those that are not small any more go to ``large``.
 
     What counts is the size at the opening: a file that has grown since the walk is not read before the budget
     has room for what it has now. Invariant: no body is longer than its share of the budget.
     """
-    run = crew.run
+    run = pool.run
     small, chunks = chunk, [chunk]
     for _ in range(ATTEMPTS):
         grown: list[Upload] = []
         for part in chunks:
-            grown += await _read_in_turn(crew, part)
+            grown += await _read_in_turn(pool, part)
         for upload in grown:
             if upload.source.size > run.options.multipart_threshold:
                 await large.send(upload)
@@ -252,7 +252,7 @@ async def _read_small(crew: _Crew, chunk: list[Upload], large: MemoryObjectSendS
             return
         chunks = list(_chunks(list(map(_with_room, small))))
     for key in (upload.source.key for upload in small):
-        run.recorder.add(run.fault_of(key, "read", ChangedError(key)))
+        run.recorder.add(run.outcome_of_error(key, "read", ChangedError(key)))
 
 
 def _with_room(upload: Upload) -> Upload:
@@ -261,40 +261,40 @@ def _with_room(upload: Upload) -> Upload:
     return replace(upload, source=upload.source._replace(size=size + size // _GROWTH))
 
 
-async def _read_in_turn(crew: _Crew, chunk: list[Upload]) -> list[Upload]:
+async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
     """Read a chunk and pass its bodies on; a large file is not read before the line has room for it.
 
     Those are returned that have more bytes than their entry says, with the size that they have.
     """
-    window, size = crew.run.window, chunk[0].source.size
+    window, size = pool.run.window, chunk[0].source.size
     if size < LARGE_BODY:
-        async with crew.reading:
-            bodies, grown = await _read_chunk(crew, chunk)
-            await crew.take(bodies)
+        async with pool.reading:
+            bodies, grown = await _read_chunk(pool, chunk)
+            await pool.take(bodies)
         return grown
-    await window.enter(size, crew.run.next_turn())
+    await window.enter(size, pool.run.next_turn())
     bodies = []
     try:
-        async with crew.reading:
-            bodies, grown = await _read_chunk(crew, chunk)
+        async with pool.reading:
+            bodies, grown = await _read_chunk(pool, chunk)
     finally:
         if not bodies:
             window.leave(size)
-    await crew.take(bodies)
+    await pool.take(bodies)
     return grown
 
 
-async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> tuple[list[_Body], list[Upload]]:
+async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Body], list[Upload]]:
     """Read a chunk in one thread hop; its bodies, each with its share of the budget, and what has grown."""
-    run = crew.run
+    run = pool.run
     grown: list[Upload] = []
     left = sum(upload.source.size for upload in chunk)
     await run.budget.acquire(left)
     bodies: list[_Body] = []
     try:
-        read, waited = await to_thread.run_sync(_read_files, run, crew.headers, chunk)
-        if waited and crew.reading.total_tokens < _READERS:
-            crew.reading.total_tokens += 1
+        read, waited = await to_thread.run_sync(_read_files, run, pool.headers, chunk)
+        if waited and pool.reading.total_tokens < _READERS:
+            pool.reading.total_tokens += 1
         for upload, result in zip(chunk, read, strict=True):
             if isinstance(result, _Body):
                 bodies.append(result)
@@ -302,7 +302,7 @@ async def _read_chunk(crew: _Crew, chunk: list[Upload]) -> tuple[list[_Body], li
             elif isinstance(result, int):
                 grown.append(replace(upload, source=upload.source._replace(size=result)))
             else:
-                run.recorder.add(run.fault_of(upload.source.key, "read", result))
+                run.recorder.add(run.outcome_of_error(upload.source.key, "read", result))
     finally:
         # A share each: with one lump a body that is sent could not give back its own.
         run.budget.release(left)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aios3sync.catalog import Catalog, CatalogMetrics
-from aios3sync.catalog.catalog import Place
+from aios3sync.catalog.catalog import CatalogLocation
 from aios3sync.catalog.layout import KINDS, Layout
 from aios3sync.errors import AccessDeniedError
 from aios3sync.store.protocol import ObjectStore, PutOptions
@@ -44,11 +44,11 @@ class Shop:
     ) -> Catalog:
         layout = Layout.of(prefix, environ or {})
 
-        def place(store: ObjectStore, acl: str = "") -> Place:
+        def place(store: ObjectStore, acl: str = "") -> CatalogLocation:
             async def opened() -> ObjectStore:
                 return store
 
-            return Place(store.bucket, layout, KINDS[kind], opened, acl)
+            return CatalogLocation(store.bucket, layout, KINDS[kind], opened, acl)
 
         @asynccontextmanager
         async def unsigned(_: str) -> AsyncIterator[ObjectStore]:

@@ -14,7 +14,7 @@ from aios3sync.catalog import DatasetEntry
 from aios3sync.catalog import format as document
 from aios3sync.catalog import orphans as sweeping
 from aios3sync.errors import AccessDeniedError
-from aios3sync.store.wrappers.base import ForwardingStore, Request
+from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from tests.index.catalog.test_writing import INDEX, Unconditional
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Renaming(ForwardingStore):
         self._shop = shop
         self.left = left
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         key = request.key or ""
         if request.operation == "GetObject" and self.left and key in shards(self._shop):
             self.left -= 1
@@ -212,7 +212,7 @@ class Slow(ForwardingStore):
         super().__init__(inner)
         self._dice = random.Random(seed)  # noqa: S311 - delays, no secret
 
-    async def call(self, request: Request[T]) -> T:
+    async def call(self, request: StoreCall[T]) -> T:
         await anyio.sleep(self._dice.uniform(0, 0.004))
         answer = await request.send()
         await anyio.sleep(self._dice.uniform(0, 0.002))

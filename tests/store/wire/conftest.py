@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.wire.store import WireStore, open_wire
-from aios3sync.store.wire.transport import WireLane
+from aios3sync.store.wire.transport import WireTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -65,7 +65,7 @@ class Opened:
 
     store: WireStore
     boto: BotoStore
-    lane: WireLane
+    lane: WireTransport
     client: Any
 
 
@@ -85,7 +85,7 @@ def opened() -> Callable[..., Any]:
         connect = ConnectOptions(endpoint_url=url, **options)
         async with AsyncExitStack() as closing:
             client = await closing.enter_async_context(open_client(connect, source or session()))
-            lane = await WireLane.open(client, connect)
+            lane = await WireTransport.open(client, connect)
             closing.push_async_callback(lane.aclose)
             boto = BotoStore(client, bucket, **(reading or {}))
             yield Opened(await open_wire(lane, boto, **(reading or {})), boto, lane, client)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.http1 import Answer, Connection, ExchangeError
+from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
 from aios3sync.store.wire.list_xml import list_page, parsed_entries, plain_entries
 from aios3sync.store.wire.responses import InvalidAnswerError
 
@@ -107,7 +107,7 @@ def test_the_usual_form_is_read_the_quick_way() -> None:
 def test_heads_and_errors(
     status: int, headers: dict[bytes, bytes], body: bytes, start: int, length: int | None
 ) -> None:
-    answer = Answer(status, headers, body)
+    answer = HttpResponse(status, headers, body)
     facts = responses.error_answer(answer)
     assert facts.code
     assert facts.code.isprintable()
@@ -159,7 +159,7 @@ class Line:
 @example(ANSWERS[0] * 2, [], False, False)
 @example(ANSWERS[1] * 2, [1] * 8, False, True)
 def test_the_connection(received: bytes, cuts: list[int], is_head: bool, with_error: bool) -> None:
-    async def converse() -> Answer | None:
+    async def converse() -> HttpResponse | None:
         gone: list[Any] = []
         connection = Connection(lambda _: None, gone.append)
         line = Line()
@@ -180,7 +180,7 @@ def test_the_connection(received: bytes, cuts: list[int], is_head: bool, with_er
             try:
                 asking.send(None)
             except StopIteration as finished:
-                answer: Answer = finished.value
+                answer: HttpResponse = finished.value
                 return answer
             raise AssertionError("still waiting")
         return None

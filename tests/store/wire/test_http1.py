@@ -14,7 +14,7 @@ from anyio import BrokenResourceError, EndOfStream, Event, create_task_group, fa
 from anyio.lowlevel import checkpoint
 
 from aios3sync.store.body_progress import watched
-from aios3sync.store.wire.http1 import MAX_HEAD, Answer, ExchangeError
+from aios3sync.store.wire.http1 import MAX_HEAD, ExchangeError, HttpResponse
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.testing.http_server import canned_server
 
@@ -44,7 +44,7 @@ def assert_empty(pool: Pool) -> None:
     assert (pool._open, pool._idle, pool._opening, list(pool._waiting)) == (set(), [], 0, [])
 
 
-async def ask(pool: Pool, head: bytes = HEAD, body: bytes = b"", **how: Any) -> Answer:
+async def ask(pool: Pool, head: bytes = HEAD, body: bytes = b"", **how: Any) -> HttpResponse:
     usual: dict[str, Any] = {"idempotent": True, "is_head": False, "max_body": 2**20}
     return await pool.exchange(head, body, **(usual | how))
 

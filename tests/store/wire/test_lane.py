@@ -29,11 +29,11 @@ from aios3sync.store.wire.boto_config import (
     learn_address,
     refuse_customised,
 )
-from aios3sync.store.wire.http1 import Answer
+from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.responses import error_answer
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context
-from aios3sync.store.wire.transport import WireLane
+from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.http_server import canned_server, error_body
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ async def test_what_one_request_learns_all_know(opened: Any) -> None:
         server.will(400, body)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         # Another one was sent at the same time, and is refused later: it is sent again as well.
-        late = Answer(400, {}, body)
+        late = HttpResponse(400, {}, body)
         assert wire.store._learns_region(late, error_answer(late), before)
         assert not wire.store._learns_region(late, error_answer(late), wire.store._route)
 
@@ -339,7 +339,7 @@ async def test_it_serves_a_client_of_ours_and_a_plain_one_of_the_caller() -> Non
 
 async def refusal(client: Any, bucket: str = "bkt", **options: Any) -> str:
     async def attempt() -> None:
-        lane = await WireLane.open(client, ConnectOptions(**options))
+        lane = await WireTransport.open(client, ConnectOptions(**options))
         await open_wire(lane, BotoStore(client, bucket))
 
     with pytest.raises(WireUnavailableError) as caught:

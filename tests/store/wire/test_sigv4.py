@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.wire.requests import Request, RequestBuilder, Shape, object_path
+from aios3sync.store.wire.requests import HttpRequest, RequestBuilder, Shape, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import (
     EMPTY_SHA256,
@@ -33,7 +33,9 @@ HOST = "examplebucket.s3.amazonaws.com"
 WELCOME = sha256(b"Welcome to Amazon S3.").hexdigest()
 
 
-def head_of(request: Request, credentials: Credentials = EXAMPLE, root: str = "/", host: str = HOST) -> str:
+def head_of(
+    request: HttpRequest, credentials: Credentials = EXAMPLE, root: str = "/", host: str = HOST
+) -> str:
     writer = HeadWriter(Signer(credentials, "us-east-1"), host, root, "agent/1")
     return writer.head(request, moment(SECONDS)).decode()
 
@@ -49,11 +51,11 @@ def signature_of(head: str) -> str:
 
 def request_of(
     method: str, key: str | None, query: str = "", headers: dict[str, str] | None = None, body: bytes = b""
-) -> Request:
+) -> HttpRequest:
     digest = sha256(body).hexdigest()
     path = object_path(key) if key else ""
     shape = Shape(headers or {}, ("x-amz-content-sha256",))
-    return Request("Any", key, method, path, query, shape, (digest,), digest, body, True, 0)
+    return HttpRequest("Any", key, method, path, query, shape, (digest,), digest, body, True, 0)
 
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html, "Examples"
@@ -87,7 +89,7 @@ def request_of(
     ],
     ids=["get object", "put object", "get bucket lifecycle", "list objects"],
 )
-def test_the_examples_of_aws(request_: Request, signature: str) -> None:
+def test_the_examples_of_aws(request_: HttpRequest, signature: str) -> None:
     assert signature_of(head_of(request_)) == signature
 
 

@@ -15,7 +15,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import DeleteItem, ObjectStore
 from aios3sync.store.wire.store import open_wire
-from aios3sync.store.wire.transport import WireLane
+from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.contract import ObjectStoreContract
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def stores(endpoint: Endpoint, url: str = "", **options: Any) -> AsyncIter
     connect = ConnectOptions(endpoint_url=url or endpoint.url, **options)
     async with AsyncExitStack() as closing:
         client = await closing.enter_async_context(open_client(connect, session))
-        lane = await WireLane.open(client, connect)
+        lane = await WireTransport.open(client, connect)
         closing.push_async_callback(lane.aclose)
         names = [bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]]
         if "wire" not in names:

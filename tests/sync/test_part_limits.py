@@ -1,0 +1,108 @@
+"""Endpoints that take fewer parts than AWS: learnt from the refusal; the upload is made of larger ones."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from aios3sync.errors import StoreError
+from aios3sync.store.protocol import Body, ObjectStore, PutOptions, PutResult
+from aios3sync.store.wrappers.base import ForwardingStore
+from tests.sync.conftest import MIB, Bench
+
+PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB}
+
+
+class FewParts(ForwardingStore):
+    """Takes ``most`` parts; of another number it says ``text``."""
+
+    def __init__(self, inner: ObjectStore, most: int, text: str) -> None:
+        super().__init__(inner)
+        self.most = most
+        self.text = text
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        if number > self.most:
+            raise StoreError(self.text, operation="UploadPart", code="InvalidArgument", status=400)
+        return await self.inner.put_part(key, upload_id, number, body, options, md5=md5)
+
+
+def limited(bench: Bench, most: int, text: str = "Part number must be between 1 and 4") -> bytes:
+    bench.faults.inner = FewParts(bench.memory, most, text)
+    content = os.urandom(32 * MIB)
+    bench.tree({"big": content})
+    return content
+
+
+async def test_a_refused_part_is_sent_again_as_one_of_fewer_and_the_first_upload_is_aborted(
+    bench: Bench,
+) -> None:
+    content = limited(bench, 4)
+    report = await bench.sync(**PARTS)
+    assert (report.uploaded, report.failed, bench.objects()) == (1, 0, {"big": content})
+    assert bench.memory.objects["p/big"].etag.endswith("-4")
+    assert await bench.memory.list_multiparts("") == []
+    assert (report.requests["CreateMultipartUpload"], bench.profile.max_parts) == (2, 4)
+    assert bench.profile.described()[-1] == "at most 4 parts of an object"
+
+
+async def test_what_was_learnt_holds_for_the_next_file(bench: Bench) -> None:
+    limited(bench, 4)
+    await bench.sync(**PARTS)
+    bench.tree({"big": os.urandom(31 * MIB)})
+    report = await bench.sync(**PARTS)
+    assert (report.uploaded, report.requests["CreateMultipartUpload"]) == (1, 1)
+
+
+async def test_the_most_parts_can_be_given(bench: Bench) -> None:
+    content = limited(bench, 4)
+    report = await bench.sync(**PARTS, max_parts=3)
+    assert (report.requests["CreateMultipartUpload"], bench.objects()) == (1, {"big": content})
+    assert bench.memory.objects["p/big"].etag.endswith("-3")
+    fresh = await bench.sync(**PARTS, manifest=False)
+    assert (fresh.uploaded, fresh.adopted) == (0, 1), "the part size that grew is inferred"
+
+
+async def test_a_second_refusal_is_a_failure_that_names_the_way_out(bench: Bench) -> None:
+    limited(bench, 4)
+    bench.faults.on(
+        "put_part",
+        skip=8,
+        times=-1,
+        error=StoreError("no", operation="UploadPart", code="InvalidArgument", status=400),
+    )
+    report = await bench.sync(**PARTS)
+    assert (report.uploaded, report.failed, report.requests["CreateMultipartUpload"]) == (0, 1, 2)
+    assert "--part-size" in report.errors[0].error
+    assert await bench.memory.list_multiparts("") == []
+
+
+async def test_a_refusal_of_the_first_part_is_no_limit(bench: Bench) -> None:
+    limited(bench, 0, "no")
+    report = await bench.sync(**PARTS)
+    assert (report.failed, report.requests["CreateMultipartUpload"], bench.profile.lessons) == (1, 1, {})
+
+
+@pytest.mark.parametrize("most", [-1, 10_001])
+async def test_a_limit_that_cannot_be_is_refused(bench: Bench, most: int) -> None:
+    with pytest.raises(ValueError, match=f"max_parts: {most} is not between 1 and 10000"):
+        await bench.sync(max_parts=most)
+
+
+async def test_without_words_the_limit_is_what_was_taken_and_is_not_remembered(bench: Bench) -> None:
+    content = limited(bench, 4, "no")
+    report = await bench.sync(**PARTS)
+    assert (report.uploaded, bench.profile.lessons, bench.objects()) == (1, {}, {"big": content})
+
+
+async def test_parts_that_are_too_large_name_the_way_out(bench: Bench) -> None:
+    limited(bench, 10)
+    too_large = StoreError("no", operation="UploadPart", code="EntityTooLarge", status=400)
+    bench.faults.on("put_part", times=-1, error=too_large)
+    report = await bench.sync(**PARTS)
+    assert (report.failed, report.requests["CreateMultipartUpload"]) == (1, 1)
+    assert "give a smaller --part-size" in report.errors[0].error

@@ -12,8 +12,10 @@ name when it is first used: importing it costs no S3 client, no event loop and n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aios3sync._lazy import lazy_names
+from aios3sync._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from aios3sync.errors import (
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
     from aios3sync.session import Session, connect
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "aios3sync.errors": (
         "AccessDeniedError",
@@ -71,7 +71,6 @@ _HOMES = {
     "aios3sync.report": ("Failure", "SyncReport"),
     "aios3sync.session": ("Session", "connect"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = (
     "AccessDeniedError",
@@ -102,13 +101,4 @@ __all__ = (
     "connect",
 )
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted((*__all__, "__version__"))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("__version__",))

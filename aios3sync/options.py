@@ -12,7 +12,7 @@ from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.keys import unescaped
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
-from aios3sync.field_types import FilePath, Seconds, Size, conform, parse_size
+from aios3sync.field_types import FilePath, Seconds, Size, conform
 
 __all__ = (
     "CHARSETS",
@@ -31,7 +31,6 @@ __all__ = (
     "OnBadName",
     "Symlinks",
     "SyncOptions",
-    "parse_size",
 )
 
 Check = Literal["auto", "list", "content"]

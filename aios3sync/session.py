@@ -23,11 +23,11 @@ from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
 from aios3sync.sync.run import Stop
 from aios3sync.sync.setup import SyncRequest, located, manifest_path, run_sync
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Session:
         """
         self._stores.access.check()
         await load("aios3sync.store.boto")
-        from aios3sync.store.boto import open_queue
+        from aios3sync.index.follow.sqs import open_queue
 
         async with open_queue(url, self.options, self._session) as queue:
             yield queue

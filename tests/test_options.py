@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from aios3sync.core.parts import GIB, MIB
 from aios3sync.errors import UsageError
-from aios3sync.options import CHECKS, LANES, SYMLINK_MODES, ConnectOptions, SyncOptions, parse_size
+from aios3sync.field_types import parse_size
+from aios3sync.options import CHECKS, LANES, SYMLINK_MODES, ConnectOptions, SyncOptions
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from aios3sync.cli.output.lines import printable
+from aios3sync.core.text import printable
 from aios3sync.errors import AioS3SyncError, LockedError, UsageError
 
 __all__ = (

@@ -12,7 +12,8 @@ import click
 
 import aios3sync
 from aios3sync.cli.errors import tell, tell_lost, tell_usage
-from aios3sync.cli.output.lines import flush_output, lost_output, note_lost, open_missing_streams, printable
+from aios3sync.cli.output.lines import flush_output, lost_output, note_lost, open_missing_streams
+from aios3sync.core.text import printable
 
 if TYPE_CHECKING:
     import logging
@@ -33,7 +34,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f"aios3sync.cli.{cmd_name}")
+        module = import_module(f"aios3sync.cli.commands.{cmd_name}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

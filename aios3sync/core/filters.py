@@ -23,7 +23,7 @@ from aios3sync.core.gitignore import IgnoreTree
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ("Filters", "IgnoreTree", "OwnFiles", "Rule", "make_rules", "meanings", "read_rules")
+__all__ = ("Filters", "OwnFiles", "Rule", "make_rules", "meanings", "read_rules")
 
 _WILDCARDS: Final = frozenset("*?[")
 

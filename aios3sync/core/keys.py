@@ -11,6 +11,7 @@ from aios3sync.errors import UsageError
 
 __all__ = (
     "MAX_KEY_BYTES",
+    "THUMBNAIL_PREFIX",
     "Location",
     "escaped",
     "fits_xml",
@@ -18,6 +19,7 @@ __all__ = (
     "key_problem",
     "nfc",
     "stored_form",
+    "thumbnails_below",
     "unescaped",
 )
 
@@ -41,6 +43,14 @@ _ESCAPE = re.compile(f"{_QUOTE}(?:{_QUOTE}|[89A-F][0-9A-F])")
 
 
 _DIRECTORY = re.compile(r"--xa?-s3(?=$|[./?])")
+
+
+THUMBNAIL_PREFIX: Final = ".thumbnails/"
+
+
+def thumbnails_below(side: int, prefix: str, below: str = THUMBNAIL_PREFIX) -> str:
+    """What the keys of the thumbnails of a target's images begin with."""
+    return f"{below}{side}/{prefix}"
 
 
 def is_directory_bucket(bucket: str) -> bool:

@@ -46,7 +46,7 @@ def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
 class BatchJoin:
     """An outer join of named streams, fed batch by batch.
 
-    The owner asks :meth:`needs_input` which stream has run dry, feeds or ends that one, and takes the rows that
+    The owner asks :meth:`needs_input` which stream has run dry, feeds or ends it, and takes the rows that
     became certain from :meth:`rows`. A row has one place for each stream, ``None`` where the stream lacks
     the key. Memory is the batches that were fed and not yet joined.
     """
@@ -76,10 +76,10 @@ class BatchJoin:
 
         Raises:
             OutOfOrderError: the stream does not ascend strictly.
-            ValueError: the stream was not needs_input: its rows would be lost.
+            ValueError: the stream needed no input: its rows would be lost.
         """
         if self._places[index] < len(self._batches[index]):
-            raise ValueError(f"{self._names[index]} was fed though it is not needs_input")
+            raise ValueError(f"{self._names[index]} was fed though it needs no input")
         if not batch:
             return
         keys = list(map(_key, batch))

@@ -17,6 +17,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.core.keys import THUMBNAIL_PREFIX, thumbnails_below
 from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.events import Adopted, Deleted, Uploaded
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
@@ -29,15 +30,12 @@ from aios3sync.report import Failure
 from aios3sync.store.protocol import DeleteItem, HeadResult, ObjectStore, PutOptions, PutResult
 
 __all__ = (
-    "THUMBNAIL_PREFIX",
     "ThumbnailPlan",
     "ThumbnailReport",
     "Thumbnails",
     "making_thumbnails",
-    "thumbnails_below",
 )
 
-THUMBNAIL_PREFIX: Final = ".thumbnails/"
 
 _PAGE: Final = 64
 _WORKERS: Final = 4
@@ -45,11 +43,6 @@ _REMOVALS: Final = 1000
 _MOST_FAILURES: Final = 10
 """Requests in a row that fail, after which the rest waits for the next run."""
 _EXTENSION: Final = ".webp"
-
-
-def thumbnails_below(side: int, prefix: str, below: str = THUMBNAIL_PREFIX) -> str:
-    """What the keys of the thumbnails of a target's images begin with."""
-    return f"{below}{side}/{prefix}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -325,7 +325,7 @@ class ObjectIndex:
         more: dict[str, Any] = {}
         beside: list[Location] = []
         if side := request.options.thumbnails:
-            from aios3sync.images.thumbnails import thumbnails_below
+            from aios3sync.core.keys import thumbnails_below
 
             beside = [Location(request.location.bucket, thumbnails_below(side, request.location.prefix))]
 

@@ -1,8 +1,9 @@
 """Delivers in order what is produced at the same time, and bounds how far it may run ahead; it makes nothing.
 
 A node is one producer. What it yields, pages and further nodes, is in the order in which the reader wants it.
-PageWindow is counted in pages: what comes first in the order gets it first, and the nodes that the reader is in
-have some of their own, so that pages which wait far ahead leave it to the nearer ones to be had at once.
+The window is counted in pages: what comes first in the order gets it first, and the producers that the
+reader is in have some of their own, so that pages which wait far ahead leave it to the nearer ones to be
+had at once.
 
 The invariant on which it hangs that a listing ends: *the producer that the reader waits for is never
 bounded*. While the reader waits for a node, which then has no item, every page and every child that its

@@ -23,7 +23,6 @@ from aios3sync.core.etag import multipart_etag
 from aios3sync.local.read import ATTEMPTS, Place, Read, open_place, path_of, refuse_irregular
 
 __all__ = (
-    "ATTEMPTS",
     "CHUNK",
     "ChangedError",
     "FileDigest",

@@ -1,7 +1,7 @@
 """Shows, exports, imports and forgets the manifest of a pair as a whole. It asks S3 nothing.
 
-What is exported is the JSON document of :mod:`aios3sync.manifest.json_file`, which is also what is read; it is
-in memory as a whole. What changes a manifest holds its lock, so that no run is at work meanwhile.
+What is exported is the JSON document of :mod:`.json_file`, which is also what is read; it is in memory as a
+whole. What changes a manifest holds its lock, so that no run is at work meanwhile.
 """
 
 from __future__ import annotations

@@ -32,8 +32,8 @@ ROUTE: Final = "route"
 KIND: Final = "kind"
 """``(KIND, *HeaderTemplateMessage)``: headers that many jobs share."""
 PARCELS: Final = "jobs"
-"""``(PARCELS, slots, skew, first, [UploadJob, ...])``: what to send, numbered from ``first`` on, and how much at
-once from now on."""
+"""``(PARCELS, slots, skew, first, [UploadJob, ...])``: what to send, numbered from ``first`` on, and how
+much at once from now on."""
 
 RECALL: Final = "cancel_pending"
 """``(RECALL,)``: what was not begun comes back."""

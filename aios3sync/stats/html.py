@@ -269,7 +269,7 @@ def _section(title: str, content: str) -> str:
 
 def _pictures(stats: BucketStats) -> tuple[str, ...]:
     treemap = (
-        '<nav id="where" aria-label="FolderTotals shown"></nav><div id="map" role="group" aria-label="Treemap of '
+        '<nav id="where" aria-label="Folder shown"></nav><div id="map" role="group" aria-label="Treemap of '
         'folders: areas are stored bytes"></div><p id="told" role="status"></p>'
         '<p class="soft"><small>Areas are stored bytes. Click a folder to open it; with the keyboard: Tab or '
         "arrows to go about, Enter to open, Escape to go up.</small></p>"

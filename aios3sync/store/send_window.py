@@ -33,7 +33,7 @@ class AdaptiveWindow:
     after the other, in the same time. So few begin, and there are two reasons to let more go. What the line
     carries in a second may always be on its way: on a fast line that is more than there is. And where each
     connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
-    is tried as for requests in flight (:mod:`~aios3sync.store.wrappers.hill_climb`), and kept if it brings throughput.
+    is tried as for requests in flight (:class:`HillClimb`), and kept if it brings throughput.
 
     Args:
         clock: seconds, never going back.

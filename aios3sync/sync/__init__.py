@@ -1,1 +1,1 @@
-"""The sync engine: compares a source with a target, sends, deletes and records; services only subscribe to it."""
+"""The sync engine: compare a source with a target, send, delete, record; services only subscribe to it."""

@@ -20,7 +20,8 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.core.decision import AskedHeaders, Policy
-from aios3sync.core.filters import Filters, IgnoreTree, Rule, make_rules
+from aios3sync.core.filters import Filters, Rule, make_rules
+from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
 from aios3sync.errors import (

@@ -24,10 +24,10 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 import aios3sync
+from aios3sync.core.keys import THUMBNAIL_PREFIX
 from aios3sync.core.text import printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.images.size import is_image_name
-from aios3sync.images.thumbnails import THUMBNAIL_PREFIX
 from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.rows import ObjectRow, Page, Totals
 

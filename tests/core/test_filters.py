@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.filters import Filters, IgnoreTree, OwnFiles, Rule, make_rules, meanings, read_rules
+from aios3sync.core.filters import Filters, OwnFiles, Rule, make_rules, meanings, read_rules
+from aios3sync.core.gitignore import IgnoreTree
 
 laws = settings(deadline=None, derandomize=True, max_examples=400)
 

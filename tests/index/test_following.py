@@ -29,8 +29,9 @@ from aios3sync.errors import (
     UsageError,
 )
 from aios3sync.index.follow import follower as following
-from aios3sync.index.follow.follower import Follower, FollowOptions, FollowReport
+from aios3sync.index.follow.follower import Follower
 from aios3sync.index.follow.queue import QueuedMessage
+from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.follow.sqs import SqsQueue, open_queue
 from aios3sync.index.rows import Applied, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.options import ConnectOptions

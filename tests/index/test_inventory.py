@@ -20,10 +20,9 @@ from pyarrow import parquet
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import PreconditionFailedError, UsageError
 from aios3sync.index.inventory import manifest as inventory_module
-from aios3sync.index.inventory.files import batches_of_csv, batches_of_parquet
+from aios3sync.index.inventory.files import InventoryError, batches_of_csv, batches_of_parquet
 from aios3sync.index.inventory.manifest import (
     Inventory,
-    InventoryError,
     InventoryFile,
     find_manifest,
     open_inventory,

@@ -41,13 +41,16 @@ async def test_pages_are_full_whatever_was_held_at_once(spool: Spool) -> None:
 
 
 async def test_what_is_sifted_out_is_gone(spool: Spool) -> None:
-    assert await spool.sift("delete", lambda page: set()) == (0, 0)
+    assert await spool.filter_out("delete", lambda page: set()) == (0, 0)
     for start in range(0, 3000, 1500):
         await spool.hold(actions(start, start + 1500))
     odd = {action.key for action in actions(0, 3000) if action.size % 2}
-    assert await spool.sift("delete", lambda page: odd & {action.key for action in page}) == (1500, 1500)
+    assert await spool.filter_out("delete", lambda page: odd & {action.key for action in page}) == (
+        1500,
+        1500,
+    )
     assert [action.size for page in await pages(spool) for action in page] == [*range(0, 3000, 2)]
-    assert await spool.sift("delete", lambda page: {action.key for action in page}) == (0, 1500)
+    assert await spool.filter_out("delete", lambda page: {action.key for action in page}) == (0, 1500)
     assert await pages(spool) == []
 
 

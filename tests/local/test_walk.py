@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aios3sync import SourceError
-from aios3sync.core.filters import Filters, IgnoreTree, make_rules
+from aios3sync.core.filters import Filters, make_rules
+from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.local.walk import BATCH_SIZE, Problem, Walk, check_root, shown
 from aios3sync.testing.trees import make_tree
 

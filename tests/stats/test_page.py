@@ -131,7 +131,8 @@ def test_no_name_becomes_markup_without_a_browser() -> None:
 
 def test_an_empty_bucket_has_a_page(chromium: Chrome, tmp_path: Path) -> None:
     empty = replace(
-        sample(), folders=FolderTotals("", "", 0, 0), kinds=(), largest=(), newest=(), top_folders=Breakdown(),
+        sample(), folders=FolderTotals("", "", 0, 0), kinds=(), largest=(), newest=(),
+        top_folders=Breakdown(),
         sizes=Histogram("bytes"), ages=Histogram("seconds"), extensions=Breakdown(),
         storage_classes=Breakdown(),
     )  # fmt: skip

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from aios3sync.errors import ThrottledError
 from aios3sync.store.protocol import DeleteError, DeleteItem
-from aios3sync.store.wrappers.limit import ByteSemaphore, ConcurrencyLimiter, LimitingStore
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 

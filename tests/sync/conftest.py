@@ -20,11 +20,11 @@ from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.learn import LearningStore
-from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.sync.run import Inspect, Stop
 from aios3sync.sync.setup import SyncRequest, run_sync
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.trees import make_tree

@@ -15,7 +15,7 @@ from blockbuster import BlockBuster
 
 from aios3sync import BucketNotFoundError, LockedError, ManifestError, UnavailableError
 from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded, Uploaded
-from aios3sync.store.wrappers.limit import ByteSemaphore
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import MIB, Bench, Crash

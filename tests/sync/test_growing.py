@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aios3sync.local import read as smallfiles
-from aios3sync.store.wrappers.limit import ByteSemaphore
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from tests.sync.conftest import MIB, Bench
 
 

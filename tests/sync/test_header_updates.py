@@ -15,12 +15,12 @@ from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import ObjectUpdated
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.sync.explain import run_explain
 from aios3sync.sync.run import Stop
 from aios3sync.sync.setup import SyncRequest
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import MIB, Bench

@@ -13,9 +13,9 @@ from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, rclone_md5
 from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.wrappers.limit import ByteSemaphore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.sync.setup import SyncRequest
+from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore

@@ -17,8 +17,10 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
-from aios3sync.cli.output.catalog_tables import CommandResult, change_answer, listing_answer, shown_answer
-from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.output.catalog_tables import change_answer, listing_answer, shown_answer
+from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.result import CommandResult
+from aios3sync.cli.output.view import Output
 from aios3sync.cli.values import seconds
 from aios3sync.errors import AioS3SyncError, UsageError
 

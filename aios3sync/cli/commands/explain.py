@@ -20,9 +20,9 @@ from aios3sync.cli.options import (
     reading_options,
     sync_options,
 )
-from aios3sync.cli.output.lines import count, duration, printable
+from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.output.view import choose_view
+from aios3sync.core.text import count, duration, printable
 
 if TYPE_CHECKING:
     from aios3sync.sync.explain import Explanation

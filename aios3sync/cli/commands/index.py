@@ -18,8 +18,8 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
+from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.index_tables import (
-    CommandResult,
     backfill_answer,
     folders_answer,
     histogram_answer,
@@ -29,7 +29,8 @@ from aios3sync.cli.output.index_tables import (
     totals_answer,
     urls_answer,
 )
-from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.output.result import CommandResult
+from aios3sync.cli.output.view import Output
 from aios3sync.cli.values import seconds
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError

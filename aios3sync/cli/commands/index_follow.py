@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, Final
 
 from aios3sync.cli.options import connect_options, output
-from aios3sync.cli.output.index_tables import CommandResult
-from aios3sync.cli.output.lines import count
+from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.output.view import Output, choose_view
+from aios3sync.cli.output.view import Output
 from aios3sync.cli.runner import execute, exit_code_of_signal
+from aios3sync.core.text import count
 from aios3sync.events import Warned
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.sync.run import Stop

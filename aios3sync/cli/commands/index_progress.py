@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.cli.output.lines import count
+from aios3sync.core.text import count
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import Output

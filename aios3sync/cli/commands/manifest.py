@@ -17,16 +17,9 @@ from aios3sync.cli.options import (
     output,
     output_options,
 )
-from aios3sync.cli.output.lines import (
-    count,
-    duration,
-    escape_json,
-    json_bytes,
-    printable,
-    size_text,
-    standard_lines,
-)
+from aios3sync.cli.output.lines import json_bytes, standard_lines
 from aios3sync.cli.output.view import Output
+from aios3sync.core.text import count, duration, escape_json, printable, size_text
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:

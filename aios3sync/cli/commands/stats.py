@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
-from aios3sync.cli.output.lines import count, duration, printable, size_text, standard_lines
+from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.output.view import View, choose_view
+from aios3sync.cli.output.view import View
 from aios3sync.cli.values import names, read_customer_key, seconds
+from aios3sync.core.text import count, duration, printable, size_text
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:

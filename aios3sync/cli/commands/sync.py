@@ -26,8 +26,8 @@ from aios3sync.cli.options import (
     sync_options,
     upload_options,
 )
+from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_sync
-from aios3sync.cli.output.view import choose_view
 from aios3sync.events import Warned
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from aios3sync.cli.options import (
     reading_options,
     sync_options,
 )
+from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_verify
-from aios3sync.cli.output.view import choose_view
 
 __all__ = ("verify_command",)
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
-from aios3sync.cli.output.lines import count, duration, printable
+from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
+from aios3sync.core.text import count, duration, printable
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
 
-__all__ = ("CommandResult", "change_answer", "listing_answer", "shown_answer")
+__all__ = ("change_answer", "listing_answer", "shown_answer")
 
 _TIERS: Final = {
     "index": "the index",
@@ -29,19 +30,6 @@ _FACTS: Final = {
 }
 _WIDEST: Final = 48
 _GUESSED: Final = "* guessed: the name of a folder does not tell where an id has '/' and where '_'"
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """One answer, as a document and as lines."""
-
-    document: dict[str, Any]
-    conclusion: Conclusion
-    exit_code: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The document of ``--json``."""
-        return self.document
 
 
 def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") -> CommandResult:

@@ -15,8 +15,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from aios3sync.cli.output.lines import count, printable, size_text
 from aios3sync.cli.output.summary import repeated_text
+from aios3sync.core.text import count, printable, size_text
 from aios3sync.progress import Progress
 from aios3sync.report import Failure
 

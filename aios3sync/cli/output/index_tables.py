@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from aios3sync.cli.output.lines import count, duration, printable, size_text
+from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
+from aios3sync.core.text import count, duration, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.index.backfill import BackfillReport
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from aios3sync.index.staleness import Stale
 
 __all__ = (
-    "CommandResult",
     "backfill_answer",
     "folders_answer",
     "histogram_answer",
@@ -27,19 +26,6 @@ __all__ = (
     "totals_answer",
     "urls_answer",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """One answer, as a document and as lines."""
-
-    document: dict[str, Any]
-    conclusion: Conclusion
-    exit_code: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """The document of ``--json``."""
-        return self.document
 
 
 def page_answer(command: str, page: Page, urls: Sequence[str] | None) -> CommandResult:

@@ -14,20 +14,15 @@ from typing import IO, Any, TextIO
 import orjson
 
 from aios3sync.core.numbers import to_json
-from aios3sync.core.text import count, duration, escape_json, printable, size_text
+from aios3sync.core.text import escape_json, printable
 
 __all__ = (
     "Lines",
-    "count",
-    "duration",
-    "escape_json",
     "flush_output",
     "json_bytes",
     "lost_output",
     "note_lost",
     "open_missing_streams",
-    "printable",
-    "size_text",
     "standard_lines",
 )
 

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync.cli.errors import stopping_text, tell
-from aios3sync.cli.output.lines import Lines, count, printable
+from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.plain import ToldFailures, endpoint_line, event_line, print_conclusion
 from aios3sync.cli.output.view import Conclude
+from aios3sync.core.text import count, printable
 from aios3sync.events import EndpointKnown, Event, ObjectDeleted, Warned
 from aios3sync.progress import Progress
 

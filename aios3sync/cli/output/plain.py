@@ -6,9 +6,10 @@ import time
 from typing import Any, Final
 
 from aios3sync.cli.errors import tell, tell_stopping
-from aios3sync.cli.output.lines import Lines, count, printable, size_text
+from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.summary import Conclusion, failure_line, repeated_text
 from aios3sync.cli.output.view import Conclude, Output
+from aios3sync.core.text import count, printable, size_text
 from aios3sync.events import (
     BytesSent,
     EndpointKnown,

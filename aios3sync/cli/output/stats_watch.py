@@ -14,8 +14,9 @@ from rich.live import Live
 from rich.text import Text
 
 from aios3sync.cli.errors import tell
-from aios3sync.cli.output.lines import Lines, duration, printable
+from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.stats_tables import stats_lines, stats_tables
+from aios3sync.core.text import duration, printable
 from aios3sync.errors import AioS3SyncError
 from aios3sync.events import Event
 
@@ -56,7 +57,7 @@ def watched(ask: Work, view: StatsWatch, every: float) -> Work:
 
 
 class StatsWatch:
-    """A :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else one table after the other.
+    """A :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else table after table.
 
     Args:
         out: standard output.

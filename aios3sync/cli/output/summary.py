@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.cli.output.lines import count, duration, printable, size_text
+from aios3sync.core.text import count, duration, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport

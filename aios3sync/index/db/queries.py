@@ -319,7 +319,7 @@ def _selected(scope: int, selection: Selection, after: str = "") -> _Where:
 def search(
     name: str, selection: Selection, text: str, after: str, limit: int, dialect: Dialect
 ) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.db.protocol.IndexBackend.search`; there is no pattern that needs escaping."""
+    """See :meth:`.IndexBackend.search`; there is no pattern that needs escaping."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     where = _selected(scope, selection, after)

@@ -11,8 +11,8 @@ many numbers as it has rows (its maintained sum); the folder of a number is foun
 statement for each level.
 
 A prefix that is no folder covers whole folders and some names of one folder. Up to
-:data:`~aios3sync.index.db.protocol.EXACT_UP_TO` such names are read and numbered likewise; where there are more
-they are a large part of their folder, and found by rejection.
+``EXACT_UP_TO`` such names are read and numbered likewise; where there are more they are a large part of
+their folder, and found by rejection.
 """
 
 from __future__ import annotations

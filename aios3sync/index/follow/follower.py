@@ -26,7 +26,7 @@ from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
 from aios3sync.index.follow.resolve import Look, Resolver
 from aios3sync.index.rows import Applied, Change, ObjectIndexError
 
-__all__ = ("FollowOptions", "FollowReport", "Follower", "Look", "Stopping")
+__all__ = ("Follower",)
 
 _BATCH: Final = 500
 _MOST_FAILURES: Final = 10

@@ -14,7 +14,7 @@ from aiobotocore.config import AioConfig
 from anyio import move_on_after, to_thread
 from botocore.exceptions import NoRegionError
 
-import aios3sync
+from aios3sync._version import __version__
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.errors import (
     AccessDeniedError,
@@ -86,7 +86,7 @@ def _client(source: Any, options: ConnectOptions, endpoint: str, region: str | N
             # A long poll is silent for as long as it waits.
             read_timeout=max(options.read_timeout, _LONGEST_WAIT + 10.0),
             signature_version=botocore.UNSIGNED if options.anonymous else None,
-            user_agent_extra=f"aios3sync/{aios3sync.__version__}",
+            user_agent_extra=f"aios3sync/{__version__}",
         ),
     )
 

@@ -26,7 +26,6 @@ from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
     "Inventory",
-    "InventoryError",
     "InventoryFile",
     "find_manifest",
     "open_inventory",

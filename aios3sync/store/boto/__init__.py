@@ -6,7 +6,6 @@ alone: ``upload_file`` and its kin leave tasks and parts behind when they are ca
 
 from __future__ import annotations
 
-from aios3sync.index.follow.sqs import SqsQueue, open_queue
 from aios3sync.store.boto.client import adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
@@ -14,11 +13,9 @@ from aios3sync.store.boto.store import BotoStore
 
 __all__ = (
     "BotoStore",
-    "SqsQueue",
     "adopt_client",
     "capabilities_of",
     "map_errors",
     "open_client",
-    "open_queue",
     "renewable_of",
 )

@@ -21,7 +21,7 @@ from aiobotocore.session import get_session
 from anyio import move_on_after, to_thread
 from botocore.utils import get_environ_proxies, parse_timestamp
 
-import aios3sync
+from aios3sync._version import __version__
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import UsageError
@@ -172,7 +172,7 @@ def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
         signature_version=botocore.UNSIGNED if options.anonymous else "s3v4",
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
-        user_agent_extra=f"aios3sync/{aios3sync.__version__}",
+        user_agent_extra=f"aios3sync/{__version__}",
         s3={"addressing_style": options.addressing, "payload_signing_enabled": True},
     )
 

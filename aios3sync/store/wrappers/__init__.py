@@ -1,1 +1,1 @@
-"""What every store is wrapped in: counting, retries, limits, bandwidth; one file each, composed in ``stack``."""
+"""The wrappers of every store: counting, retries, limits, bandwidth; one file each, composed in ``stack``."""

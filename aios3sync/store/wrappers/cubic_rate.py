@@ -1,4 +1,4 @@
-"""CubicRate: how many requests a second may start once the endpoint asked to slow down. Pure: no clock of its own.
+"""CubicRate: how many requests a second may start once the endpoint asked to slow down. Pure: no clock.
 
 An endpoint that refuses what is over its limit tells that limit by what it accepts meanwhile. So a cut sets
 the rate a little below the successes of the last second or so, and from there the rate follows a cubic curve

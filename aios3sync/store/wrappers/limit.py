@@ -1,8 +1,8 @@
 """Limits on requests in flight, which adapt to the endpoint; waiting is first come first served.
 
-How many requests may be in flight is learnt from throughput (:mod:`~aios3sync.store.wrappers.hill_climb`), how many may
-start in a second from what an endpoint accepts while it refuses the rest
-(:mod:`~aios3sync.store.wrappers.cubic_rate`). All operations of a session share one limiter.
+How many requests may be in flight is learnt from throughput (:mod:`.hill_climb`), how many may start in a
+second from what an endpoint accepts while it refuses the rest (:mod:`.cubic_rate`). All operations of a
+session share one limiter.
 
 Measured on two shared cores with the command line and its defaults (32 in flight at first, 256 at most),
 4 KiB files, plain HTTP on loopback. The endpoint is a simulator that delays each answer, and that accepts
@@ -40,9 +40,8 @@ from aios3sync.store.s3.errors import THROTTLED_CODES
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.store.wrappers.cubic_rate import CubicRate
 from aios3sync.store.wrappers.hill_climb import HillClimb
-from aios3sync.sync.transfers.memory import ByteSemaphore
 
-__all__ = ("ByteSemaphore", "ConcurrencyLimiter", "LimitingStore")
+__all__ = ("ConcurrencyLimiter", "LimitingStore")
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)

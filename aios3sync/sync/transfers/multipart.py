@@ -22,7 +22,6 @@ from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_pa
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
 from aios3sync.local.digest import (
-    ATTEMPTS,
     CHUNK,
     ChangedError,
     FileDigest,
@@ -32,7 +31,7 @@ from aios3sync.local.digest import (
     is_settled,
     open_regular,
 )
-from aios3sync.local.read import Place
+from aios3sync.local.read import ATTEMPTS, Place
 from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_parts, settle_joined

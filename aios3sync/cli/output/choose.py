@@ -1,0 +1,53 @@
+"""Chooses the view for the output options and for what standard output is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from aios3sync.cli.output.lines import standard_lines
+from aios3sync.cli.output.view import Conclude, Output, View
+
+__all__ = ("choose_view",)
+
+
+def choose_view(
+    command: str,
+    output: Output,
+    conclude: Conclude,
+    on_lost: Callable[[], None],
+    *,
+    heading: str = "",
+    dry_run: bool = False,
+) -> View:
+    """The view for the options and for what standard output is.
+
+    Args:
+        command: its name.
+        output: the options.
+        conclude: makes the last words of a report.
+        on_lost: called when nobody reads standard output any more.
+        heading: the first line of the live view.
+        dry_run: nothing is done, so every line says that it would be; never live.
+    """
+    out, err = standard_lines(on_lost)
+    if output.json:
+        from aios3sync.cli.output.json_lines import JsonDocument
+
+        return JsonDocument(command, out, verbose=output.verbose > 1)
+    if output.events:
+        from aios3sync.cli.output.json_lines import EventLines
+
+        return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1)
+    if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
+        from aios3sync.cli.output.live import LiveView
+
+        return LiveView(out, err, conclude, heading, verbose=output.verbose)
+    from aios3sync.cli.output.plain import PlainView
+
+    return PlainView(out, err, conclude, output, dry_run=dry_run)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

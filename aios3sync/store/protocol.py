@@ -16,7 +16,6 @@ from aios3sync.errors import UsageError
 
 __all__ = (
     "Body",
-    "Budget",
     "DeleteError",
     "DeleteItem",
     "GetResult",
@@ -234,18 +233,6 @@ class VersionPage(NamedTuple):
 
     versions: list[ListedVersion]
     next_token: tuple[str, str] | None
-
-
-class Budget(Protocol):
-    """Bounds the bytes of bodies that are in memory; acquired before a body is read."""
-
-    async def acquire(self, size: int) -> None:
-        """Wait until ``size`` bytes are free. A size over the whole budget waits for all of it."""
-        ...
-
-    def release(self, size: int) -> None:
-        """Give back what was acquired, exactly once and with the same size."""
-        ...
 
 
 @runtime_checkable

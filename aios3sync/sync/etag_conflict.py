@@ -15,10 +15,10 @@ from anyio import to_thread
 from aios3sync.core.etag import META_MTIME, Proof, is_opaque_encryption, proof, recorded_md5, same_etag
 from aios3sync.core.parts import GIB, Part
 from aios3sync.errors import IntegrityError, StoreError
+from aios3sync.local.compress import md5_of
 from aios3sync.local.digest import FileDigest
 from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.run import Run
-from aios3sync.sync.transfers.headers import md5_of
 
 __all__ = ("SentPart", "check_parts", "settle_joined", "settle_metadata")
 

@@ -39,11 +39,12 @@ from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import ReportBuilder
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import Budget, ObjectStore
+from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
+from aios3sync.sync.transfers.memory import BufferPool, ByteSemaphore
 
-__all__ = ("Buffers", "Inspect", "Run", "Stop", "StoreOpener")
+__all__ = ("Inspect", "Run", "Stop", "StoreOpener")
 
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable[ObjectStore]]
@@ -79,29 +80,6 @@ class Stop:
             self._event = anyio.Event()
         if not self.signal:
             await self._event.wait()
-
-
-class Buffers:
-    """Memory that parts are read into, again and again.
-
-    What is allocated anew for every part costs the page faults of all its pages, and what threads give back
-    the allocator keeps: a run that held 256 MiB at a time came to 600 MiB.
-    """
-
-    def __init__(self) -> None:
-        self._free: list[bytearray] = []
-
-    def take(self, size: int) -> bytearray:
-        """A buffer of at least ``size`` bytes; its content is whatever it was."""
-        while self._free:
-            buffer = self._free.pop()
-            if len(buffer) >= size:
-                return buffer
-        return bytearray(size)
-
-    def give(self, buffer: bytearray) -> None:
-        """Give back what was taken, when nobody reads it any more."""
-        self._free.append(buffer)
 
 
 @dataclass(slots=True)
@@ -141,7 +119,7 @@ class Run:
     policy: Policy
     number: int
     open_store: StoreOpener
-    budget: Budget
+    budget: ByteSemaphore
     workers: int
     recorder: Recorder
     tally: ReportBuilder
@@ -153,7 +131,7 @@ class Run:
     open_offloader: OffloaderOpener | None = None
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
-    buffers: Buffers = field(default_factory=Buffers)
+    buffers: BufferPool = field(default_factory=BufferPool)
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     opaque_etags: bool = False
     links: str = "follow"

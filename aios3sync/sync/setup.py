@@ -51,12 +51,13 @@ from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import Budget, PutOptions
+from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.recorder import ErrorFile, Recorder
 from aios3sync.sync.run import Inspect, Run, Stop, StoreOpener
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = (
     "NAMED_FILES",
@@ -126,7 +127,7 @@ class SyncRequest:
     endpoint: str
     options: SyncOptions
     open_store: StoreOpener
-    budget: Budget
+    budget: ByteSemaphore
     workers: int
     room: Callable[[], int] = _endless
     window: SendWindow = field(default_factory=Unlimited)

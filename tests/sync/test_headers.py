@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from aios3sync import SyncOptions
 from aios3sync.core.entries import SourceEntry
+from aios3sync.local.compress import GzipWriter, compress
 from aios3sync.store.protocol import PutOptions
-from aios3sync.sync.transfers.headers import GzipWriter, HeaderPlan, compress
+from aios3sync.sync.transfers.headers import HeaderPlan
 
 ENTRY = SourceEntry("d/a.txt", 5, 1_700_000_000_000_000_001, 0, 1)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from aios3sync.local.compress import md5_of
 from aios3sync.store.protocol import PutOptions
-from aios3sync.sync.transfers.headers import md5_of
 from tests.sync.conftest import Bench
 
 SIDE = (

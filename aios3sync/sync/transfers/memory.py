@@ -1,15 +1,17 @@
-"""ByteSemaphore: bounds the bytes of bodies in memory; first come first served, and safe to cancel."""
+"""Memory for bodies: how many bytes they may take at once, and buffers that are used again."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 
-__all__ = ("ByteSemaphore",)
+__all__ = ("BufferPool", "ByteSemaphore")
 
 
 class ByteSemaphore:
-    """Bounds the bytes of bodies in memory: :class:`~aios3sync.store.protocol.Budget`.
+    """Bounds the bytes of bodies in memory, which are acquired before a body is read.
+
+    First come first served, and safe to cancel.
 
     Args:
         total: bytes. A body that is larger waits for all of it, and is then alone.
@@ -28,7 +30,10 @@ class ByteSemaphore:
         return self._used
 
     async def acquire(self, size: int) -> None:
-        """Wait until ``size`` bytes are free; later and smaller ones do not overtake."""
+        """Wait until ``size`` bytes are free; later and smaller requests do not overtake.
+
+        A size over the total waits for all of it.
+        """
         size = min(size, self.total)
         if not self._waiting and self._used + size <= self.total:
             self._used += size
@@ -50,7 +55,7 @@ class ByteSemaphore:
         self._admit()
 
     def _admit(self) -> None:
-        """Let in whoever fits now, without overtaking."""
+        """Admit the requests that fit now, in order: the first that does not fit holds back the rest."""
         while self._waiting:
             turn, size = self._waiting[0]
             if not turn.done():  # else cancelled, and taken out here
@@ -59,3 +64,26 @@ class ByteSemaphore:
                 self._used += size
                 turn.set_result(None)
             self._waiting.popleft()
+
+
+class BufferPool:
+    """Memory that parts are read into, again and again.
+
+    A buffer that is allocated anew for every part costs the page faults of all its pages, and memory that
+    threads free stays with the allocator: a run that held 256 MiB at a time grew to 600 MiB.
+    """
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def acquire(self, size: int) -> bytearray:
+        """Return a buffer of at least ``size`` bytes; its content is undefined."""
+        while self._free:
+            buffer = self._free.pop()
+            if len(buffer) >= size:
+                return buffer
+        return bytearray(size)
+
+    def release(self, buffer: bytearray) -> None:
+        """Give a buffer back once nothing reads it any more."""
+        self._free.append(buffer)

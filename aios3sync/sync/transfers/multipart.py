@@ -21,6 +21,7 @@ from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
+from aios3sync.local.compress import GzipWriter, md5_of
 from aios3sync.local.digest import (
     CHUNK,
     ChangedError,
@@ -37,7 +38,7 @@ from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_parts, settle_joined
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.flow import Transfer
-from aios3sync.sync.transfers.headers import GzipWriter, HeaderPlan, md5_of
+from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("send_large",)
 
@@ -304,12 +305,12 @@ class _Upload:
         await run.window.enter(part.length, self._turn)
         try:
             await run.budget.acquire(cost)
-            buffer = run.buffers.take(part.length)
+            buffer = run.buffers.acquire(part.length)
             try:
                 with memoryview(buffer)[: part.length] as body:
                     return await self._send_body(store, upload_id, part, body)
             finally:
-                run.buffers.give(buffer)
+                run.buffers.release(buffer)
                 run.budget.release(cost)
         finally:
             run.window.leave(part.length)

@@ -22,13 +22,14 @@ from aios3sync import events
 from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
 from aios3sync.events import Uploaded
+from aios3sync.local.compress import compress, md5_of
 from aios3sync.local.digest import ChangedError, SmallFile, small_file
 from aios3sync.local.read import ATTEMPTS, Answer, read_files
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.flow import Transfer
-from aios3sync.sync.transfers.headers import HeaderPlan, compress, md5_of
+from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.multipart import send_large
 from aios3sync.sync.transfers.offload import Offload
 

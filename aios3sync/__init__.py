@@ -18,6 +18,7 @@ from aios3sync._lazy import lazy_names
 from aios3sync._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from aios3sync.concurrency import Stop
     from aios3sync.errors import (
         AccessDeniedError,
         AioS3SyncError,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from aios3sync.session import Session, connect
 
 _HOMES = {
+    "aios3sync.concurrency": ("Stop",),
     "aios3sync.errors": (
         "AccessDeniedError",
         "AioS3SyncError",
@@ -91,6 +93,7 @@ __all__ = (
     "Progress",
     "Session",
     "SourceError",
+    "Stop",
     "StoreError",
     "SyncOptions",
     "SyncReport",

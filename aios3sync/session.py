@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
@@ -25,7 +26,6 @@ from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
-from aios3sync.sync.run import Stop
 from aios3sync.sync.setup import SyncRequest, located, manifest_path, run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify

@@ -37,10 +37,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "catalog index stores",
         "sync",
         "processes listing testing",
-        "store concurrency progress",
+        "store progress",
         "manifest events options",
         "local",
-        "core field_types",
+        "core field_types concurrency",
         "errors report _lazy _version",
     )
 )

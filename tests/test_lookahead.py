@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.ordered import OrderedProducer, PageWindow, deliver
-from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.store.protocol import ListPage, StoreCapabilities
 
 T = TypeVar("T")
@@ -148,7 +149,7 @@ def listed(server: Server, *, slow: bool = False, **plan: Any) -> list[str]:
             async with send:
                 await list_in_parts(server, "", send, ListPlan(**plan))  # type: ignore[arg-type]
 
-        with single_error():
+        with raise_first_error():
             async with anyio.create_task_group() as tasks, receive:
                 tasks.start_soon(produce)
                 async for page in receive:

@@ -22,7 +22,7 @@ from anyio import to_thread
 from aios3sync.catalog import format as document
 from aios3sync.catalog.format import CorruptError, Head, Shard, ShardRef
 from aios3sync.catalog.orphans import ASIDE, OrphanedShards, shard_key
-from aios3sync.catalog.parallel import in_parallel
+from aios3sync.concurrency import for_each
 from aios3sync.errors import (
     AccessDeniedError,
     NotModifiedError,
@@ -201,7 +201,7 @@ class CatalogDocument:
             else:
                 loaded[ref.key] = self._shards[ref.key]
 
-        await in_parallel(refs, load, _AT_ONCE)
+        await for_each(refs, load, _AT_ONCE)
         return loaded
 
     async def replace(
@@ -284,7 +284,7 @@ class CatalogDocument:
             await self.store.put(key, body, options, md5=_md5(body))
             fresh.append(ShardRef(number, key, len(parts[number])))
 
-        await in_parallel(parts.keys() - {ref.number for ref in kept}, write, _AT_ONCE)
+        await for_each(parts.keys() - {ref.number for ref in kept}, write, _AT_ONCE)
         return (*kept, *fresh), tuple(fresh)
 
     def _options(self, *, gzip: bool) -> PutOptions:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from aios3sync.catalog.entries import Entry, with_facts
 from aios3sync.catalog.layout import MODELS, Kind, Layout
-from aios3sync.catalog.parallel import in_parallel
+from aios3sync.concurrency import for_each
 from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 
@@ -67,7 +67,7 @@ async def scan(store: ObjectStore, layout: Layout, kind: Kind) -> list[Entry]:
             folder = await look_into(store, root + "".join(f"{name}/" for name in path))
             below.extend([*path, name] for name in folder.folders if level or _may_be(name, layout, kind))
 
-        await in_parallel(paths, list_one, _AT_ONCE)
+        await for_each(paths, list_one, _AT_ONCE)
         paths = below
     found: list[Entry] = []
 
@@ -76,7 +76,7 @@ async def scan(store: ObjectStore, layout: Layout, kind: Kind) -> list[Entry]:
         if not kind.markers.isdisjoint(folder.files) or _has_default_names(path, layout, folder):
             found.append(_entry(layout.entry_of(kind, path), folder, store.bucket))
 
-    await in_parallel(paths, look, _AT_ONCE)
+    await for_each(paths, look, _AT_ONCE)
     return sorted(found, key=lambda entry: entry.s3_prefix)
 
 
@@ -109,5 +109,5 @@ async def entries_at(store: ObjectStore, entries: list[Entry]) -> list[Entry]:
         if not folder.is_empty:
             there.append(with_facts(entry, folder.files))
 
-    await in_parallel(entries, look, _AT_ONCE)
+    await for_each(entries, look, _AT_ONCE)
     return there

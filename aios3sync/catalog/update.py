@@ -8,7 +8,6 @@ that way; of writers at the very same time, one may undo what another added afte
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from anyio import to_thread
 
 from aios3sync.catalog.document import CatalogDocument, CorruptDocument, Snapshot
 from aios3sync.catalog.metrics import CatalogMetrics
+from aios3sync.concurrency import full_jitter
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 
 __all__ = ("Apply", "CatalogChange", "CopyResult", "Start", "Written", "change")
@@ -178,10 +178,10 @@ async def _is_settled(shelf: CatalogDocument, apply: Apply) -> bool:
 
 
 async def _pause(attempt: int, spent: float) -> None:
-    """Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ .
+    """Wait before another attempt.
 
     The longest wait grows with what an attempt takes, or many writers of a large document only slow one
     another down.
     """
-    longest = min(max(_LONGEST_WAIT, _ATTEMPTS_OF_OTHERS * spent), _FIRST_WAIT * 2 ** min(attempt, 10))
-    await anyio.sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
+    longest = max(_LONGEST_WAIT, _ATTEMPTS_OF_OTHERS * spent)
+    await anyio.sleep(full_jitter(min(attempt, 10) + 1, _FIRST_WAIT, longest))

@@ -13,7 +13,7 @@ import anyio
 
 from aios3sync.cli.errors import exit_code_of
 from aios3sync.cli.output.view import View
-from aios3sync.sync.run import Stop
+from aios3sync.concurrency import Stop
 
 __all__ = (
     "execute",

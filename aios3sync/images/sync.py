@@ -8,13 +8,14 @@ from dataclasses import replace
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync.concurrency import raise_first_error
 from aios3sync.images.size import require_pillow
 from aios3sync.images.thumbnails import ThumbnailPlan, making_thumbnails
 from aios3sync.index.rows import Change
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
-from aios3sync.sync.setup import SyncRequest, pending_path, run_sync, single_error
+from aios3sync.sync.setup import SyncRequest, pending_path, run_sync
 
 __all__ = ("sync_with_thumbnails",)
 
@@ -58,7 +59,7 @@ async def _sync(
         record=record,
         warn=warn,
     )
-    with single_error():
+    with raise_first_error():
         async with making_thumbnails(plan, request.stop) as thumbnails:
             sinks = (*request.outcome_sinks, thumbnails)
             report = await run_sync(replace(request, outcome_sinks=sinks))

@@ -17,13 +17,13 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.keys import THUMBNAIL_PREFIX, thumbnails_below
 from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.events import Adopted, Deleted, Uploaded
 from aios3sync.images.pending import PendingError, PendingThumbnails, Task, Todo
 from aios3sync.images.scale import ImageChangedError, Scaled, UnscalableError, scaled
 from aios3sync.images.size import is_image_name
-from aios3sync.index.follow.report import Stopping
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.local.read import Place
 from aios3sync.report import Failure
@@ -106,7 +106,7 @@ class ThumbnailReport:
 
 
 @asynccontextmanager
-async def making_thumbnails(plan: ThumbnailPlan, stop: Stopping | None = None) -> AsyncIterator[Thumbnails]:
+async def making_thumbnails(plan: ThumbnailPlan, stop: Stop | None = None) -> AsyncIterator[Thumbnails]:
     """Make thumbnails while the block lasts, and at its end those that are left.
 
     Args:
@@ -167,7 +167,7 @@ class Thumbnails:
         self._ended = True
         self._wake.set()
 
-    async def leave_on(self, stop: Stopping) -> None:
+    async def leave_on(self, stop: Stop) -> None:
         """Stop at once when ``stop`` asks; the next run does what is left."""
         await stop.wait()
         self._leaving.cancel()

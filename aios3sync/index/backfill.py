@@ -16,12 +16,13 @@ import anyio
 import orjson
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered, listed
-from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.listing.resumable import PartsPlan, ResumableLevel, read_parts
 from aios3sync.store.protocol import ObjectStore
 
@@ -240,7 +241,7 @@ class _Backfill:
         self._parts, self._parts_done = len(progress.plan.parts), len(progress.plan.parts) - len(waiting)
         send, receive = anyio.create_memory_object_stream[Message](_PAGES)
         queue = iter(waiting)
-        with single_error():
+        with raise_first_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._write_parts, receive, done_items)
                 async with send:
@@ -282,7 +283,7 @@ class _Backfill:
             async with pages:
                 await list_in_parts(self._store, part, pages, ListPlan(workers=_WORKERS))
 
-        with single_error():
+        with raise_first_error():
             async with anyio.create_task_group() as tasks, receive:
                 tasks.start_soon(listing)
                 async for page in receive:

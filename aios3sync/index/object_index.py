@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import anyio
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
@@ -22,7 +23,7 @@ from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
 from aios3sync.index.feed import IndexFeed, fed, feed
 from aios3sync.index.follow.queue import Queue
-from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
+from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
 from aios3sync.index.staleness import Stale, known_listed, marks
@@ -260,7 +261,7 @@ class ObjectIndex:
         queue_url: str,
         *,
         options: FollowOptions | None = None,
-        stop: Stopping | None = None,
+        stop: Stop | None = None,
         warn: Callable[[str], object] = lambda _: None,
         progress: Callable[[FollowReport], object] = lambda _: None,
         **changes: Any,

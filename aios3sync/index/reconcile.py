@@ -17,6 +17,7 @@ import anyio
 from anyio.abc import ObjectReceiveStream
 from anyio.streams.memory import MemoryObjectSendStream
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
@@ -24,7 +25,7 @@ from aios3sync.index.backfill import IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import covered, listed
-from aios3sync.listing.parallel import ListPlan, single_error
+from aios3sync.listing.parallel import ListPlan
 from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_target
 from aios3sync.listing.spool import Spool
 from aios3sync.store.protocol import ObjectStore
@@ -123,7 +124,7 @@ async def run_reconcile(
     marker = await _marker(store, location.prefix)
     applied = Applied()
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
-    with single_error():
+    with raise_first_error():
         # The streams end after the tasks: a listing that failed must not look like one that ended.
         async with _sorter() as spool, send, receive, anyio.create_task_group() as tasks:
             tasks.start_soon(_list, store, location.prefix, spool, marker, send)

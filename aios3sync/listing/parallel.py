@@ -9,14 +9,14 @@ listing with the delimiter, all others from the one part that their CommonPrefix
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import OutOfOrderError
@@ -33,7 +33,7 @@ from aios3sync.listing.partition import (
 )
 from aios3sync.store.protocol import ListPage, ObjectStore
 
-__all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parts", "single_error")
+__all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parts")
 
 KeyAfter = Callable[[str, int], Awaitable[str | None]]
 """Answers the key that stands some rows after another one, ``None`` where there are fewer rows."""
@@ -90,23 +90,11 @@ async def list_in_parts(
     """
     if plan.workers == 1:
         return await _list_plainly(store, prefix, out)
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks:
             listing = _Listing(store, prefix, out, plan, tasks)
             await listing.begin()
     return listing.ascending
-
-
-@contextmanager
-def single_error() -> Iterator[None]:
-    """Raise the first error of a task group without the group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        raise error from None
 
 
 async def _list_plainly(store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]]) -> bool:

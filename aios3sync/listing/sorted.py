@@ -17,9 +17,10 @@ import anyio
 from anyio.abc import ObjectSendStream
 from anyio.streams.memory import MemoryObjectSendStream
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.pages import relative
-from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.listing.spool import Spool
 from aios3sync.store.protocol import ObjectStore
 
@@ -71,7 +72,7 @@ async def send_target(  # noqa: PLR0913 - what a listing depends on, each from a
         seen.order = known or seen.order  # disorder that was seen once may not show in the parts
         return
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_list_into, send, store, prefix, replace(plan, ordered=True), seen)
             async for page in receive:
@@ -87,7 +88,7 @@ async def sorted_target(
     collected = _Collected(spool, prefix)
     plan = replace(plan, ordered=False, byte_order=False, key_after=None)
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(_list_into, send, store, prefix, plan, seen)
             async for page in receive:

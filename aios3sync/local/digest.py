@@ -10,13 +10,10 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final, NamedTuple, TypeVar
-
-from anyio import to_thread
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
@@ -29,7 +26,6 @@ __all__ = (
     "SmallFile",
     "digest_file",
     "entry_of",
-    "in_thread",
     "is_settled",
     "open_regular",
     "small_file",
@@ -75,15 +71,6 @@ class FileDigest:
     md5: str
     settled: bool
     part_etags: dict[int, str] = field(default_factory=dict)
-
-
-async def in_thread(work: Callable[[threading.Event], T]) -> T:
-    """Run ``work`` in a thread; on cancellation its event is set and the thread left to end by itself."""
-    stop = threading.Event()
-    try:
-        return await to_thread.run_sync(partial(work, stop), abandon_on_cancel=True)
-    finally:
-        stop.set()
 
 
 def is_settled(entry: SourceEntry, started_ns: int, *, by_mtime: bool = False) -> bool:

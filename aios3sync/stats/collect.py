@@ -10,8 +10,9 @@ from typing import Final
 import anyio
 from anyio.abc import ObjectReceiveStream
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
-from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts
 from aios3sync.stats.aggregate import ListingAggregate
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.deltaglider import Envelope, computed
@@ -59,7 +60,7 @@ async def listed(store: ObjectStore, prefix: str, workers: int) -> AsyncIterator
         async with sending:
             await list_in_parts(store, prefix, sending, plan)
 
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receiving:
             tasks.start_soon(produce)
             yield receiving
@@ -102,7 +103,7 @@ async def count(what: Count, pages: AsyncIterable[Page]) -> CachedStats:
         StoreError: the bucket cannot be used.
     """
     counting = _Counting(what)
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(counting.count_extras)
             await counting.run(pages)

@@ -13,6 +13,7 @@ from typing import Final
 
 import anyio
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -20,7 +21,6 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.listing.parallel import single_error
 from aios3sync.stats.fingerprint import is_hidden
 from aios3sync.stats.model import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
@@ -115,7 +115,7 @@ async def _upload_sizes(store: ObjectStore, uploads: Sequence[ListedUpload]) -> 
                 parts = []
             sizes.append(sum(part.size for part in parts))
 
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks:
             for _ in range(min(_AT_ONCE, len(uploads))):
                 tasks.start_soon(work)

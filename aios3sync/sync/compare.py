@@ -14,6 +14,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders, Upload
 from aios3sync.core.decision import Evidence, Stored, needs_head, settle
 from aios3sync.core.etag import (
@@ -24,7 +25,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
-from aios3sync.local.digest import FileDigest, digest_file, in_thread
+from aios3sync.local.digest import FileDigest, digest_file
 from aios3sync.sync.etag_conflict import settle_metadata
 from aios3sync.sync.run import Run
 
@@ -80,7 +81,7 @@ def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
 
 
 async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
-    digests = await in_thread(lambda stop: [_digest(run, compare, stop) for compare in group])
+    digests = await run_in_thread(lambda stop: [_digest(run, compare, stop) for compare in group])
     wanted = _Wanted([], [])
     async with anyio.create_task_group() as asking:
         for compare, digest in zip(group, digests, strict=True):

@@ -16,6 +16,7 @@ from typing import Any
 
 from anyio import to_thread
 
+from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.content import is_gzip
 from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
@@ -31,7 +32,7 @@ from aios3sync.core.etag import (
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
-from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of, in_thread
+from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of
 from aios3sync.local.read import Place, place_of
 from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import open_manifest
@@ -290,7 +291,7 @@ class _Seen:
         options = self._request.options
         place = place_of(self._request.root, options.path_of(self._key), options.symlinks)
         try:
-            return await in_thread(lambda stop: self._hash(place, stop))
+            return await run_in_thread(lambda stop: self._hash(place, stop))
         except (OSError, ChangedError):
             return None
 

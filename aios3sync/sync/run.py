@@ -15,6 +15,7 @@ from typing import Final
 
 import anyio
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.etag import is_opaque_encryption
@@ -44,7 +45,7 @@ from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
 from aios3sync.sync.transfers.memory import BufferPool, ByteSemaphore
 
-__all__ = ("Inspect", "Run", "Stop", "StoreOpener")
+__all__ = ("Inspect", "Run", "StoreOpener")
 
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable[ObjectStore]]
@@ -55,31 +56,6 @@ _HOPELESS_CODES: Final = frozenset(
 )
 _UNREACHABLE_AFTER: Final = 20
 """Uploads in a row without any answer, after which the endpoint is called unreachable."""
-
-
-class Stop:
-    """A request to end early and orderly; made by a signal or by the application.
-
-    Attributes:
-        signal: the number of the signal, 0 while nothing was asked.
-    """
-
-    def __init__(self) -> None:
-        self.signal = 0
-        self._event: anyio.Event | None = None
-
-    def request(self, signal: int = 2) -> None:
-        """Ask the run to stop; may be called before it has begun. Event loop only."""
-        self.signal = self.signal or signal
-        if self._event is not None:
-            self._event.set()
-
-    async def wait(self) -> None:
-        """Wait until a stop is asked for."""
-        if self._event is None:
-            self._event = anyio.Event()
-        if not self.signal:
-            await self._event.wait()
 
 
 @dataclass(slots=True)

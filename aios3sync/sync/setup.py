@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -19,13 +19,13 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.concurrency import Stop, raise_first_error
 from aios3sync.core.decision import AskedHeaders, Policy
 from aios3sync.core.filters import Filters, Rule, make_rules
 from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
 from aios3sync.errors import (
-    AioS3SyncError,
     DamagedManifestError,
     LockedError,
     ManifestError,
@@ -55,14 +55,13 @@ from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.recorder import ErrorFile, Recorder
-from aios3sync.sync.run import Inspect, Run, Stop, StoreOpener
+from aios3sync.sync.run import Inspect, Run, StoreOpener
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = (
     "NAMED_FILES",
     "SyncRequest",
-    "first_error",
     "located",
     "make_filters",
     "make_policy",
@@ -72,7 +71,6 @@ __all__ = (
     "report_endpoint",
     "run_sync",
     "scope_of",
-    "single_error",
     "useless_rules",
 )
 
@@ -215,7 +213,7 @@ async def _attempt(
     """One run from its beginning to its report, whose time is still open."""
     pipeline = await _assemble(request, manifest, tally, root_stat, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
-    with single_error():
+    with raise_first_error():
         await pipeline.execute()
     report_endpoint(request)
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
@@ -546,25 +544,3 @@ def _report(request: SyncRequest, pipeline: Pipeline, tally: ReportBuilder, chec
         dry_run=request.options.dry_run,
         **facts,
     )
-
-
-@contextmanager
-def single_error() -> Iterator[None]:
-    """Unwrap what task groups wrap: the caller sees the one error that ended the run."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        raise first_error(group) from None
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error of a group that tells most: one of ours before any other."""
-    leaves: list[BaseException] = []
-    queue: list[BaseException] = [group]
-    while queue:
-        error = queue.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            queue.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, AioS3SyncError)), leaves[0])

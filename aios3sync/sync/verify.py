@@ -17,6 +17,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync.concurrency import raise_first_error, run_in_thread
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
@@ -27,18 +28,12 @@ from aios3sync.errors import StoreError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import SeenOrder, sorted_target
 from aios3sync.listing.spool import Spool
-from aios3sync.local.digest import ChangedError, FileDigest, digest_file, in_thread
+from aios3sync.local.digest import ChangedError, FileDigest, digest_file
 from aios3sync.local.read import place_of
 from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.sync.setup import (
-    SyncRequest,
-    make_filters,
-    report_endpoint,
-    single_error,
-    useless_rules,
-)
+from aios3sync.sync.setup import SyncRequest, make_filters, report_endpoint, useless_rules
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -121,7 +116,7 @@ async def run_verify(request: SyncRequest) -> VerifyReport:
     await to_thread.run_sync(check_root, request.root)
     filters = await to_thread.run_sync(_filters, request)
     report = VerifyReport(source=shown(request.root), target=str(request.location))
-    with single_error():
+    with raise_first_error():
         await _Verification(request, report, filters).run()
     report_endpoint(request)
     report.requests = dict(request.counts.requests)
@@ -232,7 +227,7 @@ class _Verification:
     async def _difference(
         self, store: ObjectStore, source: SourceEntry, target: TargetEntry
     ) -> Difference | None:
-        digest = await in_thread(lambda stop: self._digest(source, target, stop))
+        digest = await run_in_thread(lambda stop: self._digest(source, target, stop))
         proofs = (digest.md5, *digest.part_etags.values())
         if digest.entry.size == target.size and target.etag.lower() in proofs:
             return None

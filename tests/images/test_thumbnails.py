@@ -17,6 +17,7 @@ import pytest
 from anyio import to_thread
 from PIL import Image
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import UsageError
 from aios3sync.events import Adopted, Deleted, Finished, Kept, Uploaded, Warned
@@ -28,7 +29,6 @@ from aios3sync.images.thumbnails import ThumbnailPlan, ThumbnailReport, making_t
 from aios3sync.index.rows import Change, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.session import connect
 from aios3sync.store.protocol import DeleteError, PutOptions
-from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aios3sync.concurrency import Stop
 from aios3sync.errors import (
     AccessDeniedError,
     AioS3SyncError,
@@ -37,7 +38,6 @@ from aios3sync.index.rows import Applied, ObjectIndexError, ObjectRow, Removal, 
 from aios3sync.options import ConnectOptions
 from aios3sync.session import connect
 from aios3sync.store.protocol import HeadResult
-from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import throttled, unavailable
 
 if TYPE_CHECKING:

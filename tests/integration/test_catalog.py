@@ -16,10 +16,10 @@ from aios3sync.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, 
 from aios3sync.catalog import format as document
 from aios3sync.catalog import orphans as sweeping
 from aios3sync.catalog.entries import Entry
+from aios3sync.concurrency import Stop
 from aios3sync.errors import UsageError
 from aios3sync.events import Event, Finished, PhaseBegan, Warned
 from aios3sync.report import CatalogResult
-from aios3sync.sync.run import Stop
 
 if TYPE_CHECKING:
     from pathlib import Path

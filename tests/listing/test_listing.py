@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import ListingError, OutOfOrderError, UnavailableError
 from aios3sync.listing import parallel as fanout
@@ -76,7 +77,7 @@ async def pages_of(store: Any, prefix: str = "", **plan: Any) -> list[list[Targe
         async with send:
             await list_in_parts(store, prefix, send, ListPlan(**plan))
 
-    with fanout.single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(produce)
             pages += [page async for page in receive]
@@ -97,7 +98,7 @@ async def target_keys(store: Any, known: str, prefix: str = "", **plan: Any) -> 
         async with send:
             await send_target(store, prefix, spool, known, seen, ListPlan(**plan), send)
 
-    with fanout.single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(produce)
             async for page in receive:

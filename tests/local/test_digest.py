@@ -7,22 +7,13 @@ import os
 import threading
 from pathlib import Path
 
-import anyio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.local import digest as hashing
-from aios3sync.local.digest import (
-    ChangedError,
-    SmallFile,
-    digest_file,
-    in_thread,
-    is_settled,
-    open_regular,
-    small_file,
-)
+from aios3sync.local.digest import ChangedError, SmallFile, digest_file, is_settled, open_regular, small_file
 from aios3sync.local.read import read_files
 
 
@@ -105,21 +96,6 @@ def test_a_file_is_settled_when_its_ctime_is_two_seconds_old(age_s: float, settl
     changed = started - int(age_s * 1e9)
     assert is_settled(SourceEntry("k", 1, 0, changed, 1), started) is settled
     assert is_settled(SourceEntry("k", 1, changed, 0, 1), started, by_mtime=True) is settled
-
-
-async def test_cancelling_leaves_a_hashing_thread_that_ends_by_itself(tmp_path: Path) -> None:
-    started, ended = threading.Event(), threading.Event()
-
-    def work(stop: threading.Event) -> None:
-        started.set()
-        stop.wait(30)
-        ended.set()
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(in_thread, work)
-        await anyio.to_thread.run_sync(started.wait, 10)
-        tasks.cancel_scope.cancel()
-    assert await anyio.to_thread.run_sync(ended.wait, 10)
 
 
 def test_hashing_stops_between_two_chunks(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
@@ -22,7 +23,7 @@ from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.learn import LearningStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
-from aios3sync.sync.run import Inspect, Stop
+from aios3sync.sync.run import Inspect
 from aios3sync.sync.setup import SyncRequest, run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aios3sync.concurrency import Stop
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import AccessDeniedError, StoreError
@@ -17,7 +18,6 @@ from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.sync.explain import run_explain
-from aios3sync.sync.run import Stop
 from aios3sync.sync.setup import SyncRequest
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.memory import ByteSemaphore

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from aios3sync import AioS3SyncError
+from aios3sync.concurrency import Stop
 from aios3sync.store.protocol import StoreCapabilities
-from aios3sync.sync.run import Stop
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench, Crash

@@ -26,7 +26,7 @@ from aios3sync.errors import AioS3SyncError, UsageError
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry
-    from aios3sync.sync.run import Stop
+    from aios3sync.concurrency import Stop
 
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
 
@@ -166,7 +166,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     _take_settings_of_the_original()
     connection = connect_options(values)
     from aios3sync.cli.runner import execute
-    from aios3sync.sync.run import Stop
+    from aios3sync.concurrency import Stop
 
     stop = Stop()
     plain = Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)

@@ -47,8 +47,8 @@ def explain_command(ctx: click.Context, /, source: str, target: str, key: str, *
     """Tell what a sync with the same options would do with KEY, and why."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     from aios3sync.cli.runner import execute
+    from aios3sync.concurrency import Stop
     from aios3sync.session import connect
-    from aios3sync.sync.run import Stop
 
     stop = Stop()
     view = choose_view("explain", told, conclude_explanation, lambda: stop.request(13))

@@ -36,9 +36,9 @@ from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
+    from aios3sync.concurrency import Stop
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.session import Session
-    from aios3sync.sync.run import Stop
 
 __all__ = ("index_command", "index_options", "run_index")
 
@@ -294,7 +294,7 @@ def run_index(
     if not values["name"]:
         raise UsageError("--name: an index needs a name")
     from aios3sync.cli.runner import execute
-    from aios3sync.sync.run import Stop
+    from aios3sync.concurrency import Stop
 
     stop = Stop()
     view = choose_view(

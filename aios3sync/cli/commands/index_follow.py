@@ -14,10 +14,10 @@ from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.output.view import Output
 from aios3sync.cli.runner import execute, exit_code_of_signal
+from aios3sync.concurrency import Stop
 from aios3sync.core.text import count
 from aios3sync.events import Warned
 from aios3sync.index.follow.report import FollowOptions, FollowReport
-from aios3sync.sync.run import Stop
 
 __all__ = ("follow_index",)
 

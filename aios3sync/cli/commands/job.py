@@ -38,8 +38,8 @@ def job_command(verbose: int) -> int:
     """
     from aios3sync.cli.commands.job_document import read_job
     from aios3sync.cli.runner import execute
+    from aios3sync.concurrency import Stop
     from aios3sync.session import connect
-    from aios3sync.sync.run import Stop
 
     stop = Stop()
     out, _ = standard_lines(partial(stop.request, 13))

@@ -22,10 +22,10 @@ from aios3sync.core.text import count, duration, printable, size_text
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
+    from aios3sync.concurrency import Stop
     from aios3sync.session import Session
     from aios3sync.stats.cache import CacheEntry
     from aios3sync.stats.model import BucketStats
-    from aios3sync.sync.run import Stop
 
 __all__ = ("conclude_stats", "stats_command", "stats_options")
 
@@ -74,7 +74,7 @@ def stats_command(target: str, **values: Any) -> int:
     """
     told, connection, options = output(values), connect_options(values), stats_options(values)
     from aios3sync.cli.runner import execute
-    from aios3sync.sync.run import Stop
+    from aios3sync.concurrency import Stop
 
     stop = Stop()
     work, conclude = _work(target, values["cache"], values["index"], options)

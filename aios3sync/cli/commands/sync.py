@@ -61,8 +61,8 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     registration = registration_of_options(values)
     # Loaded here: a wrong command line should cost nothing.
     from aios3sync.cli.runner import execute
+    from aios3sync.concurrency import Stop
     from aios3sync.session import connect
-    from aios3sync.sync.run import Stop
 
     stop = Stop()
     view = choose_view(

@@ -37,8 +37,8 @@ def verify_command(ctx: click.Context, /, source: str, target: str, **values: An
     """Compare the content of SOURCE and the target: exit code 0 if all is the same, 6 if not."""
     told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     from aios3sync.cli.runner import execute
+    from aios3sync.concurrency import Stop
     from aios3sync.session import connect
-    from aios3sync.sync.run import Stop
 
     stop = Stop()
     view = choose_view(

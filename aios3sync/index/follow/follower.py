@@ -11,18 +11,18 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from random import random
 from typing import Final, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aios3sync.concurrency import Stop, full_jitter, raise_first_error
 from aios3sync.errors import StoreError
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.follow.acknowledge import Receipts
 from aios3sync.index.follow.notifications import NotificationError, ObjectEvent, parse_notification
 from aios3sync.index.follow.queue import Queue, QueuedMessage
-from aios3sync.index.follow.report import FollowOptions, FollowReport, Stopping
+from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.follow.resolve import Look, Resolver
 from aios3sync.index.rows import Applied, Change, ObjectIndexError
 
@@ -83,7 +83,7 @@ class Follower:
         self._resolver = Resolver(look, self.report, warn, clock)
         self._receipts = Receipts(queue, drop_poison=options.drop_poison, report=self.report, warn=warn)
 
-    async def run(self, stop: Stopping | None = None) -> FollowReport:
+    async def run(self, stop: Stop | None = None) -> FollowReport:
         """Follow until the queue is empty (``drain``), ``stop`` asks, or something fails for good.
 
         A batch that was received is finished in any case, also when the task is cancelled.
@@ -92,21 +92,19 @@ class Follower:
             StoreError: the queue cannot be asked: permissions, its URL, or no answer for minutes.
             ObjectIndexError: the database failed.
         """
-        try:
+        with raise_first_error():
             send, receive = anyio.create_memory_object_stream[list[QueuedMessage]](self._options.receivers)
             async with anyio.create_task_group() as group:
                 group.start_soon(self._receive_until, stop, send)
                 with receive:
                     await self._apply_all(receive)
                 group.cancel_scope.cancel()
-        except BaseExceptionGroup as errors:
-            raise _first(errors) from None
         return self.report
 
     # Receiving
 
     async def _receive_until(
-        self, stop: Stopping | None, send: MemoryObjectSendStream[list[QueuedMessage]]
+        self, stop: Stop | None, send: MemoryObjectSendStream[list[QueuedMessage]]
     ) -> None:
         with send:
             async with anyio.create_task_group() as stopping:
@@ -138,8 +136,7 @@ class Follower:
         self.report.retries += 1
         if failures == 1:
             self._warn(f"{error}; asking again")
-        longest = min(0.5 * 2**failures, _LONGEST_PAUSE)
-        await anyio.sleep(longest * (0.5 + random() / 2))  # noqa: S311 - it hides nothing
+        await anyio.sleep(full_jitter(failures, 1.0, _LONGEST_PAUSE))
 
     # Applying
 
@@ -244,14 +241,6 @@ def _is_odd(told: _Reported) -> bool:
     return any("\0" in event.key or "\0" in event.bucket for event in told.events)
 
 
-async def _cancel_on(stop: Stopping, scope: anyio.CancelScope) -> None:
+async def _cancel_on(stop: Stop, scope: anyio.CancelScope) -> None:
     await stop.wait()
     scope.cancel()
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error that matters of those that task groups wrapped."""
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

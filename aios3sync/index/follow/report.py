@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, conform
 
-__all__ = ("FollowOptions", "FollowReport", "Stopping")
-
-
-class Stopping(Protocol):
-    """What tells that work is to end, such as :class:`~aios3sync.sync.run.Stop`."""
-
-    async def wait(self) -> None:
-        """Wait until it is."""
-        ...
+__all__ = ("FollowOptions", "FollowReport")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import anyio
 
+from aios3sync.concurrency import full_jitter
 from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof, same_etag
 from aios3sync.errors import (
     ObjectNotFoundError,
@@ -122,7 +123,7 @@ class Backoff:
         base, cap = self.base, self.cap
         if isinstance(error, ThrottledError):
             base, cap = self.throttled_base, self.throttled_cap
-        drawn = self.uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, 30)))
+        drawn = full_jitter(attempt, base, cap, self.uniform)
         retry_after = error.retry_after
         return drawn if retry_after is None else min(retry_after, self.longest_retry_after) + drawn
 

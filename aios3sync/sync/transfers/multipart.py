@@ -17,6 +17,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
@@ -28,7 +29,6 @@ from aios3sync.local.digest import (
     FileDigest,
     digest_file,
     entry_of,
-    in_thread,
     is_settled,
     open_regular,
 )
@@ -145,7 +145,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     if encoding:
         copy = await to_thread.run_sync(temporary_file)
         try:
-            digest, stored_md5, size = await in_thread(
+            digest, stored_md5, size = await run_in_thread(
                 lambda stop: _compress_file(place, key, copy, stop, by_mtime=run.by_mtime)
             )
             yield _Content(digest, copy.fileno(), size, stored_md5, encoding)
@@ -160,7 +160,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
             # It was hashed after the run began, so the run's beginning is the safe side to judge from.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
-            digest = await in_thread(lambda stop: digest_file(place, key, stop, by_mtime=run.by_mtime))
+            digest = await run_in_thread(lambda stop: digest_file(place, key, stop, by_mtime=run.by_mtime))
         yield _Content(digest, descriptor, digest.entry.size, digest.md5, "")
     finally:
         os.close(descriptor)
@@ -265,7 +265,7 @@ class _Upload:
             run.events(events.BytesSent(key, -sum(part.part.length for part in self._stored)))
             with anyio.move_on_after(_ABORT_GRACE, shield=True):
                 await _abort(run, store, self._key, upload_id)
-            raise _first(error) from None
+            raise first_error(error) from None
         if not result.etag:
             result = await _with_etag(store, self._key, result)
         await settle_joined(
@@ -354,13 +354,6 @@ async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResu
         return result._replace(etag=(await store.head(key)).etag)
     except StoreError:
         return result
-
-
-def _first(error: BaseException) -> BaseException:
-    """The one failure of a task group; its siblings were only cancelled because of it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def _abort(run: Run, store: ObjectStore, key: str, upload_id: str) -> None:

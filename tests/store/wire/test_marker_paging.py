@@ -11,8 +11,9 @@ from xml.sax.saxutils import escape
 import anyio
 import pytest
 
+from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import ListingError
-from aios3sync.listing.parallel import ListPlan, list_in_parts, single_error
+from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.store.protocol import ListPage, ObjectStore
 from aios3sync.testing.http_server import error_body
 
@@ -138,7 +139,7 @@ async def keys_of(store: ObjectStore, size: int, prefix: str = "", **plan: Any) 
             small: Any = Small(store, size)
             await list_in_parts(small, prefix, send, ListPlan(**plan))
 
-    with single_error():
+    with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(produce)
             async for page in receive:

@@ -185,7 +185,7 @@ class Stores:
             boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
             if self._lane is None:
                 return boto
-            from aios3sync.store.wire.boto_config import WireUnavailableError
+            from aios3sync.store.s3.errors import WireUnavailableError
             from aios3sync.store.wire.store import open_wire
 
             try:
@@ -231,7 +231,7 @@ class Stores:
         self._opened = True
         if self._options.lane == "boto":
             return
-        from aios3sync.store.wire.boto_config import WireUnavailableError
+        from aios3sync.store.s3.errors import WireUnavailableError
         from aios3sync.store.wire.transport import WireTransport
 
         try:

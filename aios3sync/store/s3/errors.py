@@ -33,6 +33,7 @@ __all__ = (
     "RETRYABLE_CODES",
     "THROTTLED_CODES",
     "ErrorAnswer",
+    "WireUnavailableError",
     "add_reason",
     "error_from",
     "is_about_credentials",
@@ -46,6 +47,10 @@ __all__ = (
 
 
 ETAG_MISMATCH: Final = "ETagMismatch"
+
+
+class WireUnavailableError(Exception):
+    """The wire lane cannot serve this client or bucket; the text says why, and the other lane can."""
 
 
 class ErrorAnswer(NamedTuple):

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 
 from aios3sync.errors import CredentialsError, StoreError
 from aios3sync.store.boto.errors import map_errors
+from aios3sync.store.s3.errors import WireUnavailableError
+from aios3sync.store.wire.signing import Address
 
 __all__ = (
-    "Address",
     "Internals",
-    "WireUnavailableError",
     "captured",
     "internals_of",
     "learn_address",
@@ -134,48 +134,7 @@ _KNOWN_HEADERS: Final = frozenset(
         "x-amzn-trace-id",
     }
 )
-_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _PORTS: Final = {"http": 80, "https": 443}
-
-
-class WireUnavailableError(Exception):
-    """The wire lane cannot serve this client or bucket; the text says why, and the other lane can."""
-
-
-class Address(NamedTuple):
-    """The address of one bucket.
-
-    Attributes:
-        secure: over TLS.
-        host: the name to connect to.
-        port: the port to connect to.
-        authority: the value of ``Host``: without the port where that is the usual one.
-        root: the path that keys are appended to; ends in ``/``.
-        region, service: what signatures are bound to.
-        user_agent: what the client calls itself.
-    """
-
-    secure: bool
-    host: str
-    port: int
-    authority: str
-    root: str
-    region: str
-    service: str
-    user_agent: str
-
-    def in_region(self, region: str) -> Address:
-        """The same bucket in another region; only AWS's own hosts have the region in their name."""
-        host = self.host
-        if host.endswith(_AWS):
-            before, dot, domain = host.rpartition(".amazonaws.com")
-            labels = before.split(".")
-            if self.region in labels:
-                labels[len(labels) - 1 - labels[::-1].index(self.region)] = region
-            elif labels[-1] == "s3":
-                labels.append(region)
-            host = f"{'.'.join(labels)}{dot}{domain}"
-        return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
 class _PreparedError(Exception):

@@ -6,18 +6,55 @@ together once: per shape of headers, per second, per day.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-from aios3sync.store.wire.boto_config import Address
 from aios3sync.store.wire.requests import HttpRequest, Shape, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
 __all__ = (
+    "Address",
     "HeadWriter",
     "UrlSigner",
 )
 
 _WITH_LENGTH: Final = frozenset({"POST", "PUT"})
+_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+class Address(NamedTuple):
+    """The address of one bucket.
+
+    Attributes:
+        secure: over TLS.
+        host: the name to connect to.
+        port: the port to connect to.
+        authority: the value of ``Host``: without the port where that is the usual one.
+        root: the path that keys are appended to; ends in ``/``.
+        region, service: what signatures are bound to.
+        user_agent: what the client calls itself.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    root: str
+    region: str
+    service: str
+    user_agent: str
+
+    def in_region(self, region: str) -> Address:
+        """The same bucket in another region; only AWS's own hosts have the region in their name."""
+        host = self.host
+        if host.endswith(_AWS):
+            before, dot, domain = host.rpartition(".amazonaws.com")
+            labels = before.split(".")
+            if self.region in labels:
+                labels[len(labels) - 1 - labels[::-1].index(self.region)] = region
+            elif labels[-1] == "s3":
+                labels.append(region)
+            host = f"{'.'.join(labels)}{dot}{domain}"
+        return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
 class _Outline:

@@ -7,7 +7,7 @@ import ssl
 from importlib.resources import files
 from typing import NamedTuple
 
-from aios3sync.store.wire.boto_config import WireUnavailableError
+from aios3sync.store.s3.errors import WireUnavailableError
 
 __all__ = (
     "Trust",

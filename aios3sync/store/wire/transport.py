@@ -15,17 +15,10 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.confidential import keep_secret
-from aios3sync.store.s3.errors import one_line, subject
-from aios3sync.store.wire.boto_config import (
-    Address,
-    Internals,
-    WireUnavailableError,
-    internals_of,
-    learn_address,
-    refuse_customised,
-)
+from aios3sync.store.s3.errors import WireUnavailableError, one_line, subject
+from aios3sync.store.wire.boto_config import Internals, internals_of, learn_address, refuse_customised
 from aios3sync.store.wire.pool import Limits, Origin, Pool
-from aios3sync.store.wire.signing import HeadWriter
+from aios3sync.store.wire.signing import Address, HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
 from aios3sync.store.wire.tls import Trust
 

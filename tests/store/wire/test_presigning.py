@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from aios3sync.errors import StoreError
 from aios3sync.store.s3.parameters import MAX_EXPIRES
-from aios3sync.store.wire.boto_config import Address
-from aios3sync.store.wire.signing import UrlSigner
+from aios3sync.store.wire.signing import Address, UrlSigner
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.http_server import canned_server

@@ -22,15 +22,11 @@ from aios3sync.errors import CredentialsError, StoreError, UnavailableError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import DeleteItem, PutOptions
-from aios3sync.store.wire.boto_config import (
-    Address,
-    WireUnavailableError,
-    internals_of,
-    learn_address,
-    refuse_customised,
-)
+from aios3sync.store.s3.errors import WireUnavailableError
+from aios3sync.store.wire.boto_config import internals_of, learn_address, refuse_customised
 from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.responses import error_answer
+from aios3sync.store.wire.signing import Address
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context
 from aios3sync.store.wire.transport import WireTransport

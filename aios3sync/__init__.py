@@ -1,13 +1,21 @@
 """Keep S3 in step with local directories, and know what is there.
 
-The map of the package, in the direction of its arrows::
+The map of the package; each line may import the lines below it::
 
-    cli -> session -> pipeline -> detector, uploads, multipart, deletes -> scanner, hashing, manifest,
-    listing -> store.protocol -> core
+    cli                      the command line: commands, and output, which prints
+    session, stores          connect() opens a Session; everything hangs off it
+    stats, images            what is in a bucket, in numbers; sizes and thumbnails of images
+    catalog, index           datasets and models by name; a database of the objects of a bucket
+    sync                     the engine: pipeline, detector, manifest_diff, transfers/, deletes, recorder
+    processes, listing       processes that send small files; every way to list a bucket
+    store                    the S3 seam: protocol, s3/ (the API), boto/ and wire/ (clients), wrappers/
+    manifest, local, events  what was uploaded; the local filesystem; what a run reports
+    core                     the decisions: pure, without I/O
 
-``connect()`` opens a :class:`Session`; everything hangs off it. ``core`` is pure, ``store`` is the S3 seam,
-``testing`` is for tests of code that uses this package. This module only names the public API and loads a
-name when it is first used: importing it costs no S3 client, no event loop and no terminal library.
+``errors``, ``options`` and ``report`` are values for all of them, ``testing`` is for tests of code that uses
+this package. Public is what ``__all__`` lists here and in ``index``, ``catalog``, ``stats``, ``images``,
+``store``, ``manifest``, ``testing``, ``events``, ``progress`` and ``errors``; all else may change in any
+release. A name is loaded when it is first used: the import costs no S3 client and no terminal library.
 """
 
 from __future__ import annotations
@@ -18,6 +26,8 @@ from aios3sync._lazy import lazy_names
 from aios3sync._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from aios3sync.catalog.catalog import Catalog
+    from aios3sync.catalog.entries import DatasetEntry, ModelEntry, Registration
     from aios3sync.concurrency import Stop
     from aios3sync.errors import (
         AccessDeniedError,
@@ -40,59 +50,44 @@ if TYPE_CHECKING:
         UnavailableError,
         UsageError,
     )
+    from aios3sync.index.object_index import ObjectIndex
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
     from aios3sync.report import Failure, SyncReport
     from aios3sync.session import Session, connect
-
-_HOMES = {
-    "aios3sync.concurrency": ("Stop",),
-    "aios3sync.errors": (
-        "AccessDeniedError",
-        "AioS3SyncError",
-        "BucketNotFoundError",
-        "CredentialsError",
-        "DamagedManifestError",
-        "IntegrityError",
-        "ListingError",
-        "LockedError",
-        "ManifestError",
-        "NotModifiedError",
-        "ObjectNotFoundError",
-        "OutOfOrderError",
-        "PreconditionFailedError",
-        "SourceError",
-        "StoreError",
-        "TemporarySpaceError",
-        "ThrottledError",
-        "UnavailableError",
-        "UsageError",
-    ),
-    "aios3sync.options": ("ConnectOptions", "SyncOptions"),
-    "aios3sync.progress": ("Progress",),
-    "aios3sync.report": ("Failure", "SyncReport"),
-    "aios3sync.session": ("Session", "connect"),
-}
+    from aios3sync.stats.model import BucketStats
+    from aios3sync.stats.options import StatsOptions
+    from aios3sync.sync.explain import Explanation
+    from aios3sync.sync.verify import Difference, VerifyReport
 
 __all__ = (
     "AccessDeniedError",
     "AioS3SyncError",
     "BucketNotFoundError",
+    "BucketStats",
+    "Catalog",
     "ConnectOptions",
     "CredentialsError",
     "DamagedManifestError",
+    "DatasetEntry",
+    "Difference",
+    "Explanation",
     "Failure",
     "IntegrityError",
     "ListingError",
     "LockedError",
     "ManifestError",
+    "ModelEntry",
     "NotModifiedError",
+    "ObjectIndex",
     "ObjectNotFoundError",
     "OutOfOrderError",
     "PreconditionFailedError",
     "Progress",
+    "Registration",
     "Session",
     "SourceError",
+    "StatsOptions",
     "Stop",
     "StoreError",
     "SyncOptions",
@@ -101,7 +96,32 @@ __all__ = (
     "ThrottledError",
     "UnavailableError",
     "UsageError",
+    "VerifyReport",
     "connect",
 )
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("__version__",))
+if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "aios3sync.catalog.catalog": "Catalog",
+            "aios3sync.catalog.entries": "DatasetEntry ModelEntry Registration",
+            "aios3sync.concurrency": "Stop",
+            "aios3sync.errors": (
+                "AccessDeniedError AioS3SyncError BucketNotFoundError CredentialsError DamagedManifestError "
+                "IntegrityError ListingError LockedError ManifestError NotModifiedError ObjectNotFoundError "
+                "OutOfOrderError PreconditionFailedError SourceError StoreError TemporarySpaceError "
+                "ThrottledError UnavailableError UsageError"
+            ),
+            "aios3sync.index.object_index": "ObjectIndex",
+            "aios3sync.options": "ConnectOptions SyncOptions",
+            "aios3sync.progress": "Progress",
+            "aios3sync.report": "Failure SyncReport",
+            "aios3sync.session": "Session connect",
+            "aios3sync.stats.model": "BucketStats",
+            "aios3sync.stats.options": "StatsOptions",
+            "aios3sync.sync.explain": "Explanation",
+            "aios3sync.sync.verify": "Difference VerifyReport",
+        },
+        ("__version__",),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -10,16 +10,16 @@ __all__ = ("lazy_names",)
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]], eager: Sequence[str] = ()
+    package: str, homes: Mapping[str, str], eager: tuple[str, ...] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` (PEP 562) of a package.
 
     Args:
         package: the name of the package, for the message of an ``AttributeError``.
-        homes: the names of each module that defines some.
+        homes: for each module the names that it defines, separated by spaces.
         eager: names that the package defines itself.
     """
-    home_of = {name: home for home, names in homes.items() for name in names}
+    home_of = {name: home for home, names in homes.items() for name in names.split()}
 
     def get(name: str) -> Any:
         home = home_of.get(name)

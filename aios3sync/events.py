@@ -51,7 +51,6 @@ __all__ = (
     "UploadBegan",
     "Uploaded",
     "Warned",
-    "concluded",
     "discard",
 )
 

@@ -2,25 +2,33 @@
 
 ::
 
-    keys        where everything lies, and what it is called        pure
-    entries     one dataset, one model; unknown fields are kept     pure
-    derived     what the names of files tell of an entry            pure
-    document    JSON, gzip and shards                               pure
-    shelf       reads one document, and replaces it by compare-and-swap
-    sweeping    deletes shards that a writer left behind
-    scanning    finds entries without a document, by delimiter
-    tiers       answers a question: index, scan, public manifest
-    writing     changes the index, its replicas and the public manifest
-    catalog     the public face of all of it
-    registering adds what a sync brought
-    metrics     what was answered how, for people and for Prometheus
+    layout        where everything is kept, and under which names   pure
+    entries       one dataset, one model; unknown fields are kept   pure
+    format        JSON, gzip and shards                             pure
+    document      read one document, replace it by compare-and-swap
+    edits         what a change makes of a document                 pure
+    orphans       delete shards that no document names any more
+    scan          find entries without a document, by delimiter
+    tiers         answer a question: index, scan, public manifest
+    update        change the index, its replicas and the public manifest
+    catalog       the face of all of it
+    registration  add what a sync brought
+    metrics       how questions were answered, for people and for Prometheus
 """
 
-from aios3sync.catalog.catalog import Catalog
-from aios3sync.catalog.entries import DatasetEntry, ModelEntry, Registration
-from aios3sync.catalog.metrics import CatalogCollector, CatalogMetrics
-from aios3sync.catalog.tiers import CatalogListing, PassedOver
-from aios3sync.catalog.update import CatalogChange, CopyResult
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from aios3sync.catalog.catalog import Catalog
+    from aios3sync.catalog.entries import DatasetEntry, ModelEntry, Registration
+    from aios3sync.catalog.metrics import CatalogCollector, CatalogMetrics
+    from aios3sync.catalog.tiers import CatalogListing, PassedOver
+    from aios3sync.catalog.update import CatalogChange, CopyResult
+    from aios3sync.report import CatalogResult
 
 __all__ = (
     "Catalog",
@@ -28,9 +36,23 @@ __all__ = (
     "CatalogCollector",
     "CatalogListing",
     "CatalogMetrics",
+    "CatalogResult",
     "CopyResult",
     "DatasetEntry",
     "ModelEntry",
     "PassedOver",
     "Registration",
 )
+
+if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "aios3sync.catalog.catalog": "Catalog",
+            "aios3sync.catalog.entries": "DatasetEntry ModelEntry Registration",
+            "aios3sync.catalog.metrics": "CatalogCollector CatalogMetrics",
+            "aios3sync.catalog.tiers": "CatalogListing PassedOver",
+            "aios3sync.catalog.update": "CatalogChange CopyResult",
+            "aios3sync.report": "CatalogResult",
+        },
+    )

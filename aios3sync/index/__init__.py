@@ -1,1 +1,61 @@
-"""The object index and the catalog: what is in a bucket, kept in a database or in the bucket itself."""
+"""The object index: the objects of buckets in a database, fed by syncs and events; it changes no object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from aios3sync.index.backfill import BackfillReport
+    from aios3sync.index.follow.report import FollowOptions, FollowReport
+    from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.index.reconcile import ReconcileReport
+    from aios3sync.index.rows import (
+        Folder,
+        Group,
+        Grouping,
+        IndexUnavailableError,
+        ObjectIndexError,
+        ObjectRow,
+        Order,
+        Page,
+        Selection,
+        Totals,
+    )
+    from aios3sync.index.staleness import Stale
+
+__all__ = (
+    "BackfillReport",
+    "Folder",
+    "FollowOptions",
+    "FollowReport",
+    "Group",
+    "Grouping",
+    "IndexUnavailableError",
+    "ObjectIndex",
+    "ObjectIndexError",
+    "ObjectRow",
+    "Order",
+    "Page",
+    "ReconcileReport",
+    "Selection",
+    "Stale",
+    "Totals",
+)
+
+if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "aios3sync.index.backfill": "BackfillReport",
+            "aios3sync.index.follow.report": "FollowOptions FollowReport",
+            "aios3sync.index.object_index": "ObjectIndex",
+            "aios3sync.index.reconcile": "ReconcileReport",
+            "aios3sync.index.rows": (
+                "Folder Group Grouping IndexUnavailableError ObjectIndexError ObjectRow Order Page "
+                "Selection Totals"
+            ),
+            "aios3sync.index.staleness": "Stale",
+        },
+    )

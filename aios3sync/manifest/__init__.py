@@ -1,1 +1,26 @@
 """Local state: what was uploaded, from which file. One protocol, two formats; nothing here asks S3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import RecordedEntry
+    from aios3sync.manifest.admin import ManifestFacts, StoredManifest
+
+__all__ = (
+    "ManifestFacts",
+    "RecordedEntry",
+    "StoredManifest",
+)
+
+if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "aios3sync.core.entries": "RecordedEntry",
+            "aios3sync.manifest.admin": "ManifestFacts StoredManifest",
+        },
+    )

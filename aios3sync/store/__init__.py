@@ -1,1 +1,56 @@
-"""The S3 seam: one protocol, its implementations and its wrappers."""
+"""The S3 seam: one protocol, two implementations, and wrappers for what all of them need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import TargetEntry
+    from aios3sync.store.protocol import (
+        Body,
+        DeleteError,
+        DeleteItem,
+        GetResult,
+        HeadResult,
+        ListedPart,
+        ListedUpload,
+        ListedVersion,
+        ListPage,
+        ObjectStore,
+        PutOptions,
+        PutResult,
+        StoreCapabilities,
+        VersionPage,
+    )
+
+__all__ = (
+    "Body",
+    "DeleteError",
+    "DeleteItem",
+    "GetResult",
+    "HeadResult",
+    "ListPage",
+    "ListedPart",
+    "ListedUpload",
+    "ListedVersion",
+    "ObjectStore",
+    "PutOptions",
+    "PutResult",
+    "StoreCapabilities",
+    "TargetEntry",
+    "VersionPage",
+)
+
+if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "aios3sync.core.entries": "TargetEntry",
+            "aios3sync.store.protocol": (
+                "Body DeleteError DeleteItem GetResult HeadResult ListPage ListedPart ListedUpload "
+                "ListedVersion ObjectStore PutOptions PutResult StoreCapabilities VersionPage"
+            ),
+        },
+    )

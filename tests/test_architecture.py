@@ -55,7 +55,7 @@ SEAMS: dict[str, tuple[str, set[str]]] = {
         "sync",
         {"manifest.protocol", "manifest.files", "manifest.lock"},
     ),  # setup and explain open the manifest of a pair
-    "local": ("listing", {"local.scratch", "local.temporary"}),
+    "local": ("listing", {"local.scratch"}),
 }
 
 # Third-party package -> the modules that may import it; "" is everywhere (but core, which imports none).
@@ -109,7 +109,7 @@ RETIRED = frozenset(
             "pace",
             "parcel",
         ),
-        *("shelf", "sift", "surprised", "tally", "twins", "unheard", "unknowns", "wish"),
+        *("shelf", "sift", "spool", "surprised", "tally", "twins", "unheard", "unknowns", "wish"),
     )
 )
 """Private words that were names once; the field has a word for each of the things."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -26,8 +25,7 @@ from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import covered, listed
 from aios3sync.listing.parallel import ListPlan
-from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_target
-from aios3sync.listing.spool import Spool
+from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_sorted
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("ReconcileReport", "run_reconcile")
@@ -126,8 +124,8 @@ async def run_reconcile(
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
     with raise_first_error():
         # The streams end after the tasks: a listing that failed must not look like one that ended.
-        async with _sorter() as spool, send, receive, anyio.create_task_group() as tasks:
-            tasks.start_soon(_list, store, location.prefix, spool, marker, send)
+        async with send, receive, anyio.create_task_group() as tasks:
+            tasks.start_soon(_list, store, location.prefix, marker, send)
             async for _ in _joined(backend, location, receive, difference):
                 if repair and len(difference.changes) >= _BATCH:
                     applied = applied.plus(await _repair(backend, location.bucket, difference))
@@ -136,16 +134,6 @@ async def run_reconcile(
         applied = applied.plus(await _repair(backend, location.bucket, difference))
         await backend.save_state({**dict.fromkeys(healed), **listed(location, difference.observed)})
     return _report(location, difference, applied, time.monotonic() - began)
-
-
-@asynccontextmanager
-async def _sorter() -> AsyncIterator[Spool]:
-    spool = Spool()
-    try:
-        yield spool
-    finally:
-        with anyio.CancelScope(shield=True):
-            await spool.close()
 
 
 def _report(location: Location, difference: _Difference, applied: Applied, elapsed: float) -> ReconcileReport:
@@ -213,7 +201,6 @@ async def _marker(store: ObjectStore, prefix: str) -> list[TargetEntry]:
 async def _list(
     store: ObjectStore,
     prefix: str,
-    spool: Spool,
     marker: list[TargetEntry],
     out: MemoryObjectSendStream[list[TargetEntry]],
 ) -> None:
@@ -224,7 +211,7 @@ async def _list(
 
     async def listing() -> None:
         async with send:
-            await send_target(store, prefix, spool, known, SeenOrder(), plan, send)
+            await send_sorted(store, prefix, known, SeenOrder(), plan, send)
 
     async with anyio.create_task_group() as tasks, receive:
         tasks.start_soon(listing)

@@ -18,9 +18,9 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
 from aios3sync.events import Deleted, Forgotten, NotDone
-from aios3sync.listing.spool import DeferredAction, Spool
 from aios3sync.local.walk import shown
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run
 
@@ -36,7 +36,7 @@ class DeleteStage:
 
     Args:
         run: the run.
-        spool: holds the decisions about absent keys.
+        deferred: the decisions about absent keys.
         detector: the comparison that made them, ended.
         filters: ``.gitignore`` rules are known as a whole only now.
         root_stat: the source root as the run found it, ``None`` where the source is a list of files.
@@ -45,13 +45,13 @@ class DeleteStage:
     def __init__(
         self,
         run: Run,
-        spool: Spool,
+        deferred: DeferredDeletes,
         detector: Detector,
         filters: Filters,
         root_stat: os.stat_result | None,
     ) -> None:
         self._run = run
-        self._spool = spool
+        self._deferred = deferred
         self._detector = detector
         self._filters = filters
         self._root_stat = root_stat
@@ -61,7 +61,7 @@ class DeleteStage:
     async def forget_and_report(self) -> None:
         """Carry out what deletes nothing: drop rows of keys gone on both sides, report conflicts."""
         run = self._run
-        async for page in self._spool.held("forget"):
+        async for page in self._deferred.pages("forget"):
             for action in page:
                 if self._detector.unknowns.cover(action.key):
                     run.tally.find("kept")
@@ -69,7 +69,7 @@ class DeleteStage:
                     run.tally.plan()
                     run.recorder.add(Forgotten(action.key))
             await run.recorder.catch_up()
-        async for page in self._spool.held("conflict"):
+        async for page in self._deferred.pages("conflict"):
             for action in page:
                 if self._detector.unknowns.cover(action.key):
                     run.tally.find("kept")
@@ -81,7 +81,7 @@ class DeleteStage:
 
     async def approve(self) -> int:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
-        planned, stays = await self._spool.filter_out("delete", self._stays)
+        planned, stays = await self._deferred.filter_out("delete", self._stays)
         if stays:
             self._run.tally.find("kept", stays)
         self._run.tally.plan(planned)
@@ -93,7 +93,7 @@ class DeleteStage:
         stays = set()
         unknowns = self._detector.unknowns
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
-        lookalike_keys = self._spool.noted([stored_form(action.key) for action in page])
+        lookalike_keys = self._deferred.noted([stored_form(action.key) for action in page])
         for key in (action.key for action in page):
             if not (unknowns or hidden or lookalike_keys) and key.isascii():
                 continue  # nothing is in doubt
@@ -166,7 +166,7 @@ class DeleteStage:
 
     async def preview(self) -> None:
         """What :meth:`delete` is in a dry run: everything is counted and told, nothing is sent."""
-        async for page in self._spool.held("delete"):
+        async for page in self._deferred.pages("delete"):
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))
             await self._run.recorder.catch_up()
@@ -185,7 +185,7 @@ class DeleteStage:
                     await batches_in.send(batch)
 
     async def _batches(self) -> AsyncIterator[list[DeferredAction]]:
-        async for page in self._spool.held("delete"):
+        async for page in self._deferred.pages("delete"):
             for start in range(0, len(page), BATCH):
                 yield page[start : start + BATCH]
 

@@ -29,9 +29,9 @@ from aios3sync.core.entries import UNKNOWN, SourceEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
-from aios3sync.listing.spool import DeferredAction, Spool
 from aios3sync.local.walk import Problem, ScanBatch, shown
 from aios3sync.report import Failure
+from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.manifest_diff import DiffStep
 from aios3sync.sync.run import Run
 
@@ -39,7 +39,7 @@ __all__ = ("Detector", "ListingNeededError", "UnreadablePaths")
 
 SOURCE, MANIFEST, TARGET = range(3)
 _HELD_HERE: Final = 4096
-"""Decisions that wait in memory for the spool."""
+"""Decisions that wait in memory before they are written to disk."""
 _NAMES: Final = ("source", "manifest", "target")
 _UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 
@@ -97,7 +97,7 @@ class Detector:
 
     Args:
         run: the run.
-        spool: where decisions about absent keys wait.
+        deferred: where decisions about absent keys wait.
         uploads: takes batches of Upload.
         compares: takes batches of CompareDigest.
         updates: takes batches of UpdateHeaders.
@@ -112,18 +112,18 @@ class Detector:
     def __init__(
         self,
         run: Run,
-        spool: Spool,
+        deferred: DeferredDeletes,
         uploads: ObjectSendStream[list[Upload]],
         compares: ObjectSendStream[list[CompareDigest]],
         updates: ObjectSendStream[list[UpdateHeaders]],
     ) -> None:
         self._run = run
-        self._spool = spool
+        self._deferred = deferred
         self._uploads = uploads
         self._compares = compares
         self._updates = updates
         self._held: list[DeferredAction] = []
-        self._twins: list[str] = []
+        self._lookalikes: list[str] = []
         self.unknowns = UnreadablePaths()
         self.target_objects = 0
         self.source_files = 0
@@ -215,7 +215,7 @@ class Detector:
             # Spelled out, as nearly all keys are none of this.
             odd = "\\" in key or "//" in key or key[0] == "/" or key[-1] == "/" or not key.isascii()
             if odd and (form := stored_form(key)) != key:
-                self._twins.append(form)
+                self._lookalikes.append(form)
 
     def _report(self, problem: Problem) -> None:
         self.unknowns.add(problem.path, unreadable=problem.kind == "unreadable")
@@ -291,18 +291,18 @@ class Detector:
             run.events(events.Planned(updates=len(updates)))
             await self._updates.send(updates)
         if len(self._held) >= _HELD_HERE:
-            await self._spool.hold(self._held)
+            await self._deferred.add(self._held)
             self._held.clear()
-        if len(self._twins) >= _HELD_HERE:
-            await self._spool.note(self._twins)
-            self._twins.clear()
+        if len(self._lookalikes) >= _HELD_HERE:
+            await self._deferred.note_names(self._lookalikes)
+            self._lookalikes.clear()
 
     async def _end(self) -> None:
         """Both walks have ended cleanly: hand over the rest of what waits for that."""
         if self._held:
-            await self._spool.hold(self._held)
-        if self._twins:
-            await self._spool.note(self._twins)
+            await self._deferred.add(self._held)
+        if self._lookalikes:
+            await self._deferred.note_names(self._lookalikes)
         self.complete = True
 
 

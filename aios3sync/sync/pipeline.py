@@ -26,11 +26,11 @@ from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target
-from aios3sync.listing.spool import Spool
+from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted
 from aios3sync.local.walk import ScanBatch, Walk
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.sync.compare import compare_worker
+from aios3sync.sync.deferred import DeferredDeletes
 from aios3sync.sync.deletes import DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
 from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
@@ -90,7 +90,7 @@ class Pipeline:
     counts: Any = None
     scope: str = ""
     refused: Refusal | None = None
-    _spool: Spool = field(default_factory=Spool)
+    _deferred: DeferredDeletes = field(default_factory=DeferredDeletes)
     _detector: Detector | None = None
     _walks: list[Walk] = field(default_factory=list)
     _mounts: set[str] = field(default_factory=set)
@@ -128,7 +128,7 @@ class Pipeline:
                 await self._remember()
         finally:
             self.run.tally.cancel_pending()  # where recording took too long: each item has a state
-            await self._spool.close()
+            await self._deferred.close()
 
     async def _tell_repeats(self) -> None:
         """Say now and then how many requests had to be repeated; there may be thousands in a second."""
@@ -190,7 +190,7 @@ class Pipeline:
                 again = ListingNeededError() if self.run.target_changed else None
             if again is None or not await self._settled():
                 return
-            await self._spool.forget_held()
+            await self._deferred.clear()
             self.run.recorder.begin_comparison()
             self.run.events(events.PhaseBegan("compare"))
             self.listed = not isinstance(again, AccessDeniedError)
@@ -223,7 +223,7 @@ class Pipeline:
 
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """One comparison; what it needs to be repeated with, or ``None``."""
-        self._detector = detector = Detector(self.run, self._spool, *outlets)
+        self._detector = detector = Detector(self.run, self._deferred, *outlets)
         walk = self._new_walk()
         self._walks.append(walk)
         try:
@@ -276,7 +276,7 @@ class Pipeline:
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
         workers = self.run.options.list_workers or ADAPTIVE_WORKERS
         plan = ListPlan(workers, byte_order=certain, key_after=self.manifest.key_after)
-        await send_target(store, self.run.location.prefix, self._spool, known, self._seen, plan, out)
+        await send_sorted(store, self.run.location.prefix, known, self._seen, plan, out)
         if self._seen.order == UNORDERED:
             self._saw_disorder()
 
@@ -352,7 +352,7 @@ class Pipeline:
         if detector is None or not detector.complete:
             return
         self.run.recorder.compared()
-        stage = DeleteStage(self.run, self._spool, detector, self.filters, self.root_stat)
+        stage = DeleteStage(self.run, self._deferred, detector, self.filters, self.root_stat)
         await stage.forget_and_report()
         planned = await stage.approve()
         if not planned:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
@@ -26,8 +26,7 @@ from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.errors import StoreError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.listing.sorted import SeenOrder, sorted_target
-from aios3sync.listing.spool import Spool
+from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file
 from aios3sync.local.read import place_of
 from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
@@ -140,26 +139,22 @@ class _Verification:
 
     async def run(self) -> None:
         store = await self._request.open_store()
-        spool = Spool()
         extras: list[TargetEntry] = []
-        try:
-            async with anyio.create_task_group() as comparing:
-                async for source, target in self._pairs(store, spool):
-                    if source is None:
-                        extras.append(target)
-                    elif target is None:
-                        self._report.differ(Difference(source.key, "missing", "not in the target"))
-                    else:
-                        await self._slots.acquire_on_behalf_of(source.key)
-                        comparing.start_soon(self._compare, store, source, target)
-        finally:
-            await spool.close()
+        async with aclosing(self._pairs(store)) as pairs, anyio.create_task_group() as comparing:
+            async for source, target in pairs:
+                if source is None:
+                    extras.append(target)
+                elif target is None:
+                    self._report.differ(Difference(source.key, "missing", "not in the target"))
+                else:
+                    await self._slots.acquire_on_behalf_of(source.key)
+                    comparing.start_soon(self._compare, store, source, target)
         for target in extras:
             self._extra(target)
         if text := useless_rules(self._filters):
             self._request.on_event(events.Warned(text))
 
-    async def _pairs(self, store: ObjectStore, spool: Spool) -> AsyncIterator[tuple[Any, Any]]:
+    async def _pairs(self, store: ObjectStore) -> AsyncGenerator[tuple[Any, Any], None]:
         walk = Walk(
             self._request.root,
             self._filters,
@@ -170,7 +165,7 @@ class _Verification:
         join = BatchJoin("source", "target")
         batches = walk.batches()
         plan = ListPlan(self._request.options.list_workers or ADAPTIVE_WORKERS)
-        pages = sorted_target(store, self._request.location.prefix, spool, SeenOrder(), plan)
+        pages = sorted_pages(store, self._request.location.prefix, SeenOrder(), plan)
         async with aclosing(pages):
             while not join.finished:
                 while (index := join.needs_input()) is not None:

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import ListingError, OutOfOrderError, UnavailableError
-from aios3sync.listing import parallel as fanout
+from aios3sync.listing import parallel
 from aios3sync.listing.parallel import ListPlan, list_in_parts
-from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_target, sorted_target
-from aios3sync.listing.spool import Spool
+from aios3sync.listing.sorted import ASCENDING, UNORDERED, ListingSorter, SeenOrder, send_sorted, sorted_pages
 from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.store.protocol import ListPage, StoreCapabilities
@@ -91,19 +90,18 @@ async def keys_of(store: Any, prefix: str = "", **plan: Any) -> list[str]:
 async def target_keys(store: Any, known: str, prefix: str = "", **plan: Any) -> tuple[list[str], str]:
     """What the join gets, and what was seen of the order."""
     keys: list[str] = []
-    seen, spool = SeenOrder(), Spool()
+    seen = SeenOrder()
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
 
     async def produce() -> None:
         async with send:
-            await send_target(store, prefix, spool, known, seen, ListPlan(**plan), send)
+            await send_sorted(store, prefix, known, seen, ListPlan(**plan), send)
 
     with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
             tasks.start_soon(produce)
             async for page in receive:
                 keys += [entry.key for entry in page]
-    await spool.close()
     return keys, seen.order
 
 
@@ -188,7 +186,7 @@ def test_ranges_cut_where_any_manifest_says_list_every_key_once_and_in_order(
         assert await keys_of(memory(keys, size), prefix, **plan) == wanted
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fanout, "_PATIENCE", patience)
+        patch.setattr(parallel, "_PATIENCE", patience)
         anyio.run(main)
 
 
@@ -465,18 +463,18 @@ async def test_the_prefix_itself_is_no_entry() -> None:
 async def test_pages_that_overlap_are_merged_and_the_later_entry_of_a_key_counts(
     shift: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.listing.spool._MERGED_IN_MEMORY", shift)
-    spool = Spool()
+    monkeypatch.setattr("aios3sync.listing.sorted._MERGED_IN_MEMORY", shift)
+    monkeypatch.setattr("aios3sync.listing.sorted._IN_MEMORY", 1)
     pages = [[TargetEntry(f"{n:03}", page, "") for n in range(page, 100, 7)] for page in range(7)]
-    await spool.add_pages(pages)
-    await spool.add_pages([[TargetEntry("050", 99, "later")], [TargetEntry("200", 1, "")]])
-    found = [entry async for page in spool.listing() for entry in page]
+    async with ListingSorter("") as sorter:
+        for page in [*pages, [TargetEntry("050", 99, "later")], [TargetEntry("200", 1, "")]]:
+            await sorter.add(page)
+        found = [entry async for page in sorter.pages() for entry in page]
     assert [entry.key for entry in found] == [*(f"{n:03}" for n in range(100)), "200"]
     assert found[50] == TargetEntry("050", 99, "later")
-    await spool.close()
 
 
 async def test_closing_early_leaves_nothing_behind() -> None:
-    pages = sorted_target(memory(tree(50)), "", Spool(), SeenOrder(), ListPlan())
+    pages = sorted_pages(memory(tree(50)), "", SeenOrder(), ListPlan())
     assert await anext(pages)
     await pages.aclose()

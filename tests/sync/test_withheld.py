@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from aios3sync.events import Outcome
-from aios3sync.listing.spool import Spool
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.sync import detector
+from aios3sync.sync.deferred import DeferredDeletes
 from aios3sync.sync.recorder import Recorder
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench
@@ -224,13 +224,13 @@ async def test_memory_does_not_grow_with_names_that_have_another_form(
     monkeypatch.setattr(detector, "_HELD_HERE", 100)
     monkeypatch.setattr("aios3sync.local.walk.BATCH_SIZE", 50)
     noted: list[int] = []
-    real = Spool.note
+    real = DeferredDeletes.note_names
 
-    async def note(self: Spool, names: Any) -> None:
+    async def note(self: DeferredDeletes, names: Any) -> None:
         noted.append(len(names))
         await real(self, names)
 
-    monkeypatch.setattr(Spool, "note", note)
+    monkeypatch.setattr(DeferredDeletes, "note_names", note)
     names = [f"é{n:04}" for n in range(1000)]
     bench.tree({unicodedata.normalize("NFD", name): "1" for name in names})
     body = MemoryStore(objects={"x": b"foreign"}).objects["x"]

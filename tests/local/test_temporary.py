@@ -11,7 +11,7 @@ import pytest
 
 from aios3sync import TemporarySpaceError
 from aios3sync.core.entries import TargetEntry
-from aios3sync.listing.spool import Spool
+from aios3sync.listing.sorted import ListingSorter
 from aios3sync.local.temporary import no_space, temporary_file
 from aios3sync.manifest.files import temporary_manifest
 
@@ -34,12 +34,11 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_disk")
-async def test_a_full_disk_under_the_spool_names_tmpdir() -> None:
-    spool = Spool()
-    page = [TargetEntry(f"k{number:05}", 1, "e" * 32) for number in range(5000)]
-    with pytest.raises(TemporarySpaceError, match=r"full; set TMPDIR"):
-        await spool.add_pages([page])
-    await spool.close()
+async def test_a_full_disk_under_a_sorted_listing_names_tmpdir() -> None:
+    page = [TargetEntry(f"k{number:05}", 1, "e" * 32) for number in range(20_000)]
+    async with ListingSorter("") as sorter:
+        with pytest.raises(TemporarySpaceError, match=r"full; set TMPDIR"):
+            await sorter.add(page)
 
 
 @pytest.mark.usefixtures("small_disk", "no_blocking")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.commands.catalog_entry import entry_of
 from aios3sync.cli.options import (
     connect_options,
@@ -18,15 +18,16 @@ from aios3sync.cli.options import (
     payer_option,
 )
 from aios3sync.cli.output.catalog_tables import change_answer, listing_answer, shown_answer
-from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
-from aios3sync.cli.output.view import Output
 from aios3sync.cli.values import seconds
 from aios3sync.errors import AioS3SyncError, UsageError
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry
+    from aios3sync.cli.output.view import View
     from aios3sync.concurrency import Stop
+    from aios3sync.session import Session
 
 __all__ = ("catalog_command", "catalog_options", "run_catalog")
 
@@ -160,27 +161,18 @@ def _entry(name: str, values: dict[str, Any]) -> DatasetEntry | ModelEntry:
 
 def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> int:
     """Open the session and the catalog, do the work, tell what came of it."""
-    told: Output = output(values)
+    shown = output(values)
     if values.get("acl") and not values["public"]:
         raise UsageError("--acl: is of the public manifest; give --public as well")
     _take_settings_of_the_original()
     connection = connect_options(values)
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
-
-    stop = Stop()
-    plain = Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)
-    view = choose_view(command, plain, lambda answer: answer.conclusion, partial(stop.request, 13))
     options: dict[str, Any] = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
     options["request_payer"] = bool(values["request_payer"])
 
-    async def opened(_: Stop) -> CommandResult:
-        from aios3sync.session import connect
+    async def opened(session: Session, _view: View, _stop: Stop) -> CommandResult:
+        return await work(session.catalog(url, kind=values["kind"], **options))
 
-        async with connect(connection) as session:
-            return await work(session.catalog(url, kind=values["kind"], **options))
-
-    return execute(opened, view, stop)
+    return run_command(opened, connection, result_view(command, shown))
 
 
 def _take_settings_of_the_original() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     RuledCommand,
     comparison_options,
@@ -25,6 +27,9 @@ from aios3sync.cli.output.summary import Conclusion
 from aios3sync.core.text import count, duration, printable
 
 if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.session import Session
     from aios3sync.sync.explain import Explanation
 
 __all__ = ("conclude_explanation", "explain_command")
@@ -45,19 +50,12 @@ __all__ = ("conclude_explanation", "explain_command")
 @click.pass_context
 def explain_command(ctx: click.Context, /, source: str, target: str, key: str, **values: Any) -> int:
     """Tell what a sync with the same options would do with KEY, and why."""
-    told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
-    from aios3sync.session import connect
+    shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
 
-    stop = Stop()
-    view = choose_view("explain", told, conclude_explanation, lambda: stop.request(13))
+    async def work(session: Session, _view: View, _stop: Stop) -> Explanation:
+        return await session.explain(source, target, key, options=options)
 
-    async def work(_: Stop) -> Any:
-        async with connect(connection) as session:
-            return await session.explain(source, target, key, options=options)
-
-    return execute(work, view, stop)
+    return run_command(work, connection, partial(choose_view, "explain", shown, conclude_explanation))
 
 
 def conclude_explanation(found: Explanation) -> Conclusion:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from anyio import to_thread
 
-from aios3sync.cli.commands.index_progress import show_progress
+from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -18,7 +18,7 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
-from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.index_tables import (
     backfill_answer,
     folders_answer,
@@ -30,13 +30,16 @@ from aios3sync.cli.output.index_tables import (
     urls_answer,
 )
 from aios3sync.cli.output.result import CommandResult
-from aios3sync.cli.output.view import Output
+from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.values import seconds
 from aios3sync.core.keys import Location
+from aios3sync.core.text import count
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
+    from aios3sync.cli.output.view import Output, View
     from aios3sync.concurrency import Stop
+    from aios3sync.index.backfill import IndexProgress, IndexSink
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.session import Session
 
@@ -91,7 +94,7 @@ def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int
     """
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        with show_progress(output(values)) as on_event:
+        with _progress_shown(output(values)) as on_event:
             report = await index.backfill(target, on_event=on_event, fresh=fresh, inventory=inventory)
         return backfill_answer(report)
 
@@ -106,7 +109,7 @@ def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
     """Compare the index with a listing, and repair it: exit code 6 where differences are left."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        with show_progress(output(values)) as on_event:
+        with _progress_shown(output(values)) as on_event:
             report = await index.reconcile(target, repair=not dry_run, on_event=on_event)
         return reconcile_answer(report, dry_run=dry_run)
 
@@ -277,6 +280,33 @@ async def known(index: ObjectIndex, target: str, *, folder: bool) -> dict[str, A
     return chosen
 
 
+_PHASES: Final = {
+    "list": "listed",
+    "sweep": "listed, deleting the rows of what is gone:",
+    "build": "listed, building search trees",
+}
+
+
+@contextmanager
+def _progress_shown(shown: Output) -> Iterator[IndexSink]:
+    """A sink for the progress of backfill and reconcile, shown on a line of the terminal."""
+    line = StatusLine(shown)
+
+    def on_event(event: IndexProgress, /) -> None:
+        line.show(partial(_progress_text, event), at_once=event.phase == "build")
+
+    try:
+        yield on_event
+    finally:
+        line.clear()
+
+
+def _progress_text(event: IndexProgress) -> str:
+    parts = f", part {event.parts_done:,} of {event.parts:,}" if event.parts else ""
+    listed = f"{count(event.listed, 'object')} {_PHASES[event.phase]}"
+    return f"{listed}{parts}, {count(event.written, 'row')} written"
+
+
 def run_index(
     command: str, values: dict[str, Any], work: Work, *, asks: bool = False, stopped: str = ""
 ) -> int:
@@ -289,35 +319,20 @@ def run_index(
         asks: it writes nothing, so there has to be an index.
         stopped: what to tell where a signal ended it.
     """
-    told: Output = output(values)
+    shown = output(values)
     connection = connect_options(values)
     if not values["name"]:
         raise UsageError("--name: an index needs a name")
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
 
-    stop = Stop()
-    view = choose_view(
-        command, _quiet_progress(told), lambda answer: answer.conclusion, partial(stop.request, 13)
-    )
-
-    async def opened(_: Stop) -> CommandResult:
+    async def opened(session: Session, _view: View, _stop: Stop) -> CommandResult:
         from aios3sync.index.db.open import default_database, refuse_absent
-        from aios3sync.session import connect
 
         database = values["database"] or default_database()
         if asks:
             await to_thread.run_sync(refuse_absent, database)
         options = {"name": values["name"], "request_payer": bool(values["request_payer"])}
-        async with connect(connection) as session, session.index(database, **options) as index:
+        async with session.index(database, **options) as index:
             return await work(session, index)
 
-    code = execute(opened, view, stop)
-    if stop.signal and stopped and not told.quiet:
-        print(stopped, file=sys.stderr)
-    return code
-
-
-def _quiet_progress(told: Output) -> Output:
-    """Answers are lines, not a live view."""
-    return Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)
+    text = "" if shown.quiet else stopped
+    return run_command(opened, connection, result_view(command, shown), stopped=text)

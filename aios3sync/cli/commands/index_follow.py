@@ -1,99 +1,74 @@
-"""``aios3sync index follow``: keeps an index current with what a queue tells until it is stopped."""
+"""``aios3sync index follow``: keeps an index current with notifications from a queue until it is stopped."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.options import connect_options, output
-from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
+from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.output.view import Output
-from aios3sync.cli.runner import execute, exit_code_of_signal
-from aios3sync.concurrency import Stop
+from aios3sync.cli.runner import exit_code_of_signal
 from aios3sync.core.text import count
 from aios3sync.events import Warned
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 
-__all__ = ("follow_index",)
+if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.session import Session
 
-_INTERVAL_S: Final = 0.2
+__all__ = ("follow_index",)
 
 
 def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
-    """Follow until a signal comes, or the queue is empty where that was asked for; the exit code.
+    """Follow until a signal comes, or with ``--drain`` until the queue is empty; return the exit code.
 
     Raises:
-        UsageError: an option cannot be what it is.
+        UsageError: an option has a value that it cannot have.
     """
-    told, connection = output(values), connect_options(values)
+    shown, connection = output(values), connect_options(values)
     given = {name: values[name] for name in ("receivers", "drain", "drop_poison") if values[name] is not None}
     options = FollowOptions(**given, wait=1.0 if values["drain"] else 20.0)
-    stop = Stop()
-    plain = Output(json=told.json, quiet=told.quiet, verbose=told.verbose, progress=False)
-    view = choose_view(
-        "index follow", plain, lambda answer: answer.conclusion, partial(stop.request, 13), heading=queue_url
-    )
-    progress = _Progress(shown=sys.stderr.isatty() and not told.quiet and not told.json)
+    line = StatusLine(shown)
     warnings: list[str] = []
 
-    def warn(message: str) -> None:
-        warnings.append(message)
-        progress.clear()
-        view(Warned(message))
-        view.close()  # it may be long until somebody prints the next line
+    def progress(report: FollowReport) -> None:
+        line.show(partial(_counts, report))
 
-    async def work(stop: Stop) -> CommandResult:
+    async def work(session: Session, view: View, stop: Stop) -> CommandResult:
         from aios3sync.index.db.open import default_database
-        from aios3sync.session import connect
+
+        def warn(message: str) -> None:
+            warnings.append(message)
+            line.clear()
+            view(Warned(message))
+            view.close()  # flushed now: the next line may be printed much later
 
         database = values["database"] or default_database()
         opened = {"name": values["name"], "request_payer": bool(values["request_payer"])}
-        async with connect(connection) as session, session.index(database, **opened) as index:
+        async with session.index(database, **opened) as index:
             report = await index.follow(queue_url, options=options, stop=stop, warn=warn, progress=progress)
-        progress.clear()
-        return _answer(report, warnings, stop)
+        line.clear()
+        return _result(report, warnings, stop.signal)
 
-    return execute(work, view, stop, orderly=True)
-
-
-class _Progress:
-    """One line on a terminal that is written anew after each batch."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._last = 0.0
-
-    def __call__(self, report: FollowReport) -> None:
-        now = time.monotonic()
-        if self._shown and now - self._last >= _INTERVAL_S:
-            self._last = now
-            print(f"\r\x1b[K{_counts(report)}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    return run_command(work, connection, result_view("index follow", shown), orderly=True)
 
 
-def _answer(report: FollowReport, warnings: list[str], stop: Stop) -> CommandResult:
+def _result(report: FollowReport, warnings: list[str], signal: int) -> CommandResult:
     details = ", ".join(f"{number:,} {kind}" for kind, number in sorted(report.other.items()))
-    code = exit_code_of_signal(stop.signal) if stop.signal else report.exit_code
     conclusion = Conclusion(
         _counts(report),
         details=f"other events: {details}" if details else "",
         warnings=tuple(warnings),
-        note=""
-        if not stop.signal
-        else "stopped; every message that was received is in the index or comes again",
+        note="stopped; every message that was received is in the index or comes again" if signal else "",
     )
-    return CommandResult(
-        {"command": "index follow", **report.as_dict(), "warnings": warnings}, conclusion, code
-    )
+    document = {"command": "index follow", **report.as_dict(), "warnings": warnings}
+    return CommandResult(document, conclusion, exit_code_of_signal(signal) if signal else report.exit_code)
 
 
 def _counts(report: FollowReport) -> str:

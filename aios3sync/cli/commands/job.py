@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.errors import exit_code_of
 from aios3sync.cli.output.json_lines import EventLines
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from aios3sync.concurrency import Stop
+    from aios3sync.report import SyncReport
+    from aios3sync.session import Session
 
 __all__ = ("job_command",)
 
@@ -37,29 +43,25 @@ def job_command(verbose: int) -> int:
     allow.
     """
     from aios3sync.cli.commands.job_document import read_job
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
-    from aios3sync.session import connect
 
-    stop = Stop()
-    out, _ = standard_lines(partial(stop.request, 13))
-    view = EventLines(out, quiet=verbose < 2, verbose=verbose > 1)
+    def open_view(on_lost: Callable[[], None] | None) -> EventLines:
+        return EventLines(standard_lines(on_lost)[0], quiet=verbose < 2, verbose=verbose > 1)
+
     try:
         job = read_job(_read_input())
     except UsageError as error:
-        view.fail(error)
+        open_view(None).fail(error)
         return exit_code_of(error)
 
-    async def work(stop: Stop) -> Any:
-        async with connect(job.connection) as session:
-            return await session.sync(
-                job.source,
-                job.target,
-                options=job.options,
-                on_event=view,
-                stop=stop,
-                overrides=job.overrides,
-                catalog=job.catalog,
-            )
+    async def work(session: Session, view: EventLines, stop: Stop) -> SyncReport:
+        return await session.sync(
+            job.source,
+            job.target,
+            options=job.options,
+            on_event=view,
+            stop=stop,
+            overrides=job.overrides,
+            catalog=job.catalog,
+        )
 
-    return execute(work, view, stop, orderly=True)
+    return run_command(work, job.connection, open_view, orderly=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.errors import failure_document, tell
 from aios3sync.cli.options import (
     connect_options,
@@ -18,12 +20,16 @@ from aios3sync.cli.options import (
     output_options,
 )
 from aios3sync.cli.output.lines import json_bytes, standard_lines
-from aios3sync.cli.output.view import Output
 from aios3sync.core.text import count, duration, escape_json, printable, size_text
 from aios3sync.errors import UsageError
+from aios3sync.events import Event, Warned
 
 if TYPE_CHECKING:
+    from aios3sync.cli.output.view import Output, View
+    from aios3sync.concurrency import Stop
+    from aios3sync.core.entries import RecordedEntry
     from aios3sync.manifest.admin import StoredManifest
+    from aios3sync.session import Session
 
 __all__ = ("manifest_command",)
 
@@ -48,23 +54,45 @@ def manifest_command() -> None:
     """Look after the local state of a source and its target; S3 is never asked."""
 
 
+class _ManifestResult(NamedTuple):
+    """What one of these commands prints.
+
+    Attributes:
+        document: printed with ``--json``.
+        lines: printed for people.
+        is_notice: ``--quiet`` hides the lines, which only say what was done.
+        content: printed as it is in the place of both.
+    """
+
+    document: Mapping[str, Any]
+    lines: Sequence[str] = ()
+    is_notice: bool = False
+    content: bytes = b""
+
+    @property
+    def exit_code(self) -> int:
+        return 0
+
+
+def _notice(document: Mapping[str, Any], text: str) -> _ManifestResult:
+    return _ManifestResult(document, (text,), is_notice=True)
+
+
 @manifest_command.command("show")
 @_pair
 @click.option("--rows", is_flag=True, help="List all rows: size, MD5, ETag and key.")
 def _show(**values: Any) -> int:
-    """Tell what the manifest of the pair knows."""
+    """Show what the manifest of the pair holds."""
 
-    async def work(manifest: StoredManifest, out: _Out) -> None:
+    async def work(manifest: StoredManifest) -> _ManifestResult:
         facts = (await manifest.describe()).as_dict()
-        rows = [row async for page in manifest.rows() for row in page] if values["rows"] else []
-        if out.json:
-            listed = {"entries": [row._asdict() for row in rows]} if values["rows"] else {}
-            out.document({**facts, **listed})
-            return
-        for row in rows:
-            out.line(f"{row.size:>12} {row.md5:32} {row.etag:34} {row.key}")
-        for line in _facts_lines(facts):
-            out.line(line)
+        lines = _facts_lines(facts)
+        if not values["rows"]:
+            return _ManifestResult(facts, lines)
+        rows = [row async for page in manifest.rows() for row in page]
+        if values["json"]:
+            return _ManifestResult({**facts, "entries": [row._asdict() for row in rows]})
+        return _ManifestResult(facts, [*map(_row_line, rows), *lines])
 
     return _run(values, work)
 
@@ -75,13 +103,12 @@ def _show(**values: Any) -> int:
 def _export(file: str, **values: Any) -> int:
     """Write the manifest of the pair as a JSON document."""
 
-    async def work(manifest: StoredManifest, out: _Out) -> None:
+    async def work(manifest: StoredManifest) -> _ManifestResult:
         content = await manifest.export() + b"\n"
         if file == "-":
-            out.raw(escape_json(content))
-        else:
-            _write(file, content)
-            out.say({"command": "manifest export", "file": file}, f"exported to {file}")
+            return _ManifestResult({}, content=escape_json(content))
+        _write(file, content)
+        return _notice({"command": "manifest export", "file": file}, f"exported to {file}")
 
     return _run(values, work)
 
@@ -92,9 +119,9 @@ def _export(file: str, **values: Any) -> int:
 def _import(file: str, **values: Any) -> int:
     """Replace the manifest of the pair by a JSON document."""
 
-    async def work(manifest: StoredManifest, out: _Out) -> None:
+    async def work(manifest: StoredManifest) -> _ManifestResult:
         rows = await manifest.replace(_read(file))
-        out.say({"command": "manifest import", "rows": rows}, f"imported {count(rows, 'row')}")
+        return _notice({"command": "manifest import", "rows": rows}, f"imported {count(rows, 'row')}")
 
     return _run(values, work)
 
@@ -102,74 +129,76 @@ def _import(file: str, **values: Any) -> int:
 @manifest_command.command("forget")
 @_pair
 def _forget(**values: Any) -> int:
-    """Drop the manifest of the pair: the next run compares anew."""
+    """Drop the manifest of the pair: the next run compares everything."""
 
-    async def work(manifest: StoredManifest, out: _Out) -> None:
+    async def work(manifest: StoredManifest) -> _ManifestResult:
         there = await manifest.forget()
         text = f"forgot {manifest.path}" if there else "there was no manifest"
-        out.say({"command": "manifest forget", "forgotten": there, "place": manifest.path}, text)
+        return _notice({"command": "manifest forget", "forgotten": there, "place": manifest.path}, text)
 
     return _run(values, work)
 
 
-class _Out:
-    """Where one of these commands prints, and how."""
+class _ManifestView:
+    """See :class:`~aios3sync.cli.output.view.View`: a result at the end, warnings on standard error."""
 
-    def __init__(self, output: Output) -> None:
-        self.json = output.json
-        self._quiet = output.quiet
-        self._out, self._err = standard_lines()
-        self.raw = self._out.raw
+    def __init__(self, output: Output, on_lost: Callable[[], None]) -> None:
+        self._output = output
+        self._out, self._err = standard_lines(on_lost)
 
-    def line(self, text: str) -> None:
-        """Print a line."""
-        self._out.line(printable(text))
-
-    def warn(self, message: str) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Print a warning."""
-        if not self._quiet:
-            self._err.line(f"warning: {printable(message)}")
+        if isinstance(event, Warned) and not self._output.quiet:
+            self._err.line(f"warning: {printable(event.message)}")
 
-    def document(self, facts: Mapping[str, Any]) -> None:
-        """Print a JSON document."""
-        self.raw(json_bytes(facts, indent=True))
+    def tick(self) -> None:
+        """Show nothing before the end."""
 
-    def say(self, facts: Mapping[str, Any], text: str) -> None:
-        """Print what was done, for a machine or for a person."""
-        if self.json:
-            self.document(facts)
-        elif not self._quiet:
-            self.line(text)
+    def stopping(self, signal: int) -> None:
+        """Show nothing: these commands end at once."""
 
     def close(self) -> None:
-        """Hand over what was printed."""
+        """Flush what was printed."""
         self._out.flush()
         self._err.flush()
 
+    def report(self, report: _ManifestResult) -> None:
+        """Print the result for a machine or for a person."""
+        if report.content:
+            self._out.raw(report.content)
+        elif self._output.json:
+            self._out.raw(json_bytes(report.document, indent=True))
+        elif not (report.is_notice and self._output.quiet):
+            for line in report.lines:
+                self._out.line(line)
+        self.close()
 
-def _run(values: Mapping[str, Any], work: Callable[[StoredManifest, _Out], Awaitable[None]]) -> int:
-    """Find the manifest, do the work, turn what goes wrong into a line and an exit code."""
-    told, connection = output(values), connect_options(values)
-    from aios3sync.cli.runner import run_async
-    from aios3sync.session import connect
+    def fail(self, error: BaseException) -> None:
+        """Print the error."""
+        if self._output.json:
+            self._out.raw(json_bytes(failure_document(error), indent=True))
+        self.close()
+        tell(error, verbose=self._output.verbose > 1)
 
-    out = _Out(told)
 
-    async def main() -> None:
-        async with connect(connection) as session:
-            place = values["manifest"]
-            found = await session.manifest(values["source"], values["target"], path=place, warn=out.warn)
-            await work(found, out)
+def _run(values: Mapping[str, Any], work: Callable[[StoredManifest], Awaitable[_ManifestResult]]) -> int:
+    """Find the manifest of the pair and do the work with it; return the exit code."""
+    shown, connection = output(values), connect_options(values)
 
-    try:
-        run_async(main)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it becomes one line
-        if told.json:
-            out.document(failure_document(error))
-        out.close()
-        return tell(error, verbose=told.verbose > 1)
-    out.close()
-    return 0
+    async def found(session: Session, view: View, _stop: Stop) -> _ManifestResult:
+        manifest = await session.manifest(
+            values["source"],
+            values["target"],
+            path=values["manifest"],
+            warn=lambda message: view(Warned(message)),
+        )
+        return await work(manifest)
+
+    return run_command(found, connection, partial(_ManifestView, shown))
+
+
+def _row_line(row: RecordedEntry) -> str:
+    return f"{row.size:>12} {row.md5:32} {row.etag:34} {row.key}"
 
 
 def _facts_lines(facts: Mapping[str, Any]) -> list[str]:

@@ -7,22 +7,25 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.output.view import View
 from aios3sync.cli.values import names, read_customer_key, seconds
 from aios3sync.core.text import count, duration, printable, size_text
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
+    from aios3sync.cli.output.view import Output, View
     from aios3sync.concurrency import Stop
+    from aios3sync.options import ConnectOptions
     from aios3sync.session import Session
     from aios3sync.stats.cache import CacheEntry
     from aios3sync.stats.model import BucketStats
@@ -72,29 +75,31 @@ def stats_command(target: str, **values: Any) -> int:
 
     The numbers are kept in the bucket. The next call lists, and answers with them if nothing has changed.
     """
-    told, connection, options = output(values), connect_options(values), stats_options(values)
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
+    shown, connection, options = output(values), connect_options(values), stats_options(values)
+    ask, conclude = _work(target, values["cache"], values["index"], options)
+    ask = _with_page(ask, values["html"])
+    if values["watch"] is not None:
+        return _watch(ask, connection, shown, values["watch"])
 
-    stop = Stop()
-    work, conclude = _work(target, values["cache"], values["index"], options)
-    work = _with_page(work, values["html"])
-    if values["watch"] is None:
-        # The live view is one of uploads and deletes.
-        view: View = choose_view("stats", replace(told, progress=False), conclude, lambda: stop.request(13))
-    else:
-        from aios3sync.cli.output.stats_watch import StatsWatch, watched
+    async def work(session: Session, _view: View, _stop: Stop) -> Any:
+        return await ask(session)
 
-        view = StatsWatch(standard_lines(lambda: stop.request(13))[0], verbose=told.verbose > 1)
-        work = watched(work, view, values["watch"])
+    # The live view is one of uploads and deletes.
+    open_view = partial(choose_view, "stats", shown.without_progress(), conclude)
+    return run_command(work, connection, open_view)
 
-    async def connected(_: Stop) -> Any:
-        from aios3sync.session import connect
 
-        async with connect(connection) as session:
-            return await work(session)
+def _watch(ask: _Work, connection: ConnectOptions, shown: Output, every: float) -> int:
+    """Count again every so many seconds, until a signal comes; the exit code."""
+    from aios3sync.cli.output.stats_watch import StatsWatch, watched
 
-    return execute(connected, view, stop)
+    async def work(session: Session, view: StatsWatch, _stop: Stop) -> Any:
+        return await watched(ask, view, every)(session)
+
+    def open_view(on_lost: Callable[[], None]) -> StatsWatch:
+        return StatsWatch(standard_lines(on_lost)[0], verbose=shown.verbose > 1)
+
+    return run_command(work, connection, open_view)
 
 
 def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:

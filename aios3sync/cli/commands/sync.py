@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (
     RuledCommand,
@@ -31,7 +32,11 @@ from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.events import Warned
 
 if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.report import SyncReport
+    from aios3sync.session import Session
 
 __all__ = ("sync_command",)
 
@@ -57,26 +62,11 @@ __all__ = ("sync_command",)
 @click.pass_context
 def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
     """Upload what changed in SOURCE; delete only what you ask to be deleted."""
-    told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     registration = registration_of_options(values)
-    # Loaded here: a wrong command line should cost nothing.
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
-    from aios3sync.session import connect
 
-    stop = Stop()
-    view = choose_view(
-        "sync",
-        told,
-        partial(conclude_sync, verbose=told.verbose),
-        partial(stop.request, 13),
-        heading=f"{source} -> {target}",
-        dry_run=options.dry_run,
-    )
-
-    async def work(stop: Stop) -> Any:
+    async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(connect(connection))
             opened = _Opened()
             if index:
                 opened = await _index(
@@ -95,7 +85,15 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
             )
             return replace(report, warnings=(*opened.warnings, *report.warnings))
 
-    return execute(work, view, stop, orderly=True)
+    open_view = partial(
+        choose_view,
+        "sync",
+        shown,
+        partial(conclude_sync, verbose=shown.verbose),
+        heading=f"{source} -> {target}",
+        dry_run=options.dry_run,
+    )
+    return run_command(work, connection, open_view, orderly=True)
 
 
 class _Opened(NamedTuple):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     RuledCommand,
     connect_options,
@@ -20,6 +21,12 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_verify
+
+if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.session import Session
+    from aios3sync.sync.verify import VerifyReport
 
 __all__ = ("verify_command",)
 
@@ -35,22 +42,11 @@ __all__ = ("verify_command",)
 @click.pass_context
 def verify_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
     """Compare the content of SOURCE and the target: exit code 0 if all is the same, 6 if not."""
-    told, options, connection = output(values), sync_options(ctx, values), connect_options(values)
-    from aios3sync.cli.runner import execute
-    from aios3sync.concurrency import Stop
-    from aios3sync.session import connect
+    shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    conclude = partial(conclude_verify, verbose=shown.verbose)
 
-    stop = Stop()
-    view = choose_view(
-        "verify",
-        told,
-        partial(conclude_verify, verbose=told.verbose),
-        partial(stop.request, 13),
-        heading=f"{source} <> {target}",
-    )
+    async def work(session: Session, view: View, _stop: Stop) -> VerifyReport:
+        return await session.verify(source, target, options=options, on_event=view)
 
-    async def work(_: Stop) -> Any:
-        async with connect(connection) as session:
-            return await session.verify(source, target, options=options, on_event=view)
-
-    return execute(work, view, stop)
+    open_view = partial(choose_view, "verify", shown, conclude, heading=f"{source} <> {target}")
+    return run_command(work, connection, open_view)

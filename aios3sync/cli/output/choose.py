@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.view import Conclude, Output, View
 
-__all__ = ("choose_view",)
+__all__ = ("choose_view", "result_view")
 
 
 def choose_view(
@@ -47,6 +49,11 @@ def choose_view(
     from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)
+
+
+def result_view(command: str, output: Output) -> Callable[[Callable[[], None]], View]:
+    """Return what opens the view of a command that ends with a ``CommandResult``: lines, never live."""
+    return partial(choose_view, command, output.without_progress(), attrgetter("conclusion"))
 
 
 def _is_terminal() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from aios3sync.cli.output.summary import Conclusion
@@ -23,6 +23,10 @@ class Output:
     quiet: bool = False
     verbose: int = 0
     progress: bool = True
+
+    def without_progress(self) -> Output:
+        """Return the same options for a command that answers with lines: no live view."""
+        return replace(self, progress=False)
 
 
 class View(Protocol):

@@ -1,0 +1,60 @@
+"""Runs a command: its stop, its view, its session, its error and its exit code, written once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aios3sync.cli.output.view import View
+
+if TYPE_CHECKING:
+    from aios3sync.concurrency import Stop
+    from aios3sync.options import ConnectOptions
+    from aios3sync.session import Session
+
+__all__ = ("OpenView", "Work", "run_command")
+
+ViewT = TypeVar("ViewT", bound=View)
+OpenView = Callable[[Callable[[], None]], ViewT]
+"""Makes a view; takes the function to call when the reader of standard output has left."""
+Work = Callable[["Session", ViewT, "Stop"], Awaitable[Any]]
+"""The work of a command; returns a report with an ``exit_code``, which the view shows."""
+
+
+def run_command(
+    work: Work[ViewT],
+    connection: ConnectOptions,
+    open_view: OpenView[ViewT],
+    *,
+    orderly: bool = False,
+    stopped: str = "",
+) -> int:
+    """Open a session, do the work in it, show its report or its error, and return the exit code.
+
+    Args:
+        work: what the command does.
+        connection: how to reach S3.
+        open_view: makes the view; for most commands a partial of
+            :func:`~aios3sync.cli.output.choose.choose_view`.
+        orderly: the work ends by itself when a stop is requested; otherwise a signal cancels it.
+        stopped: printed on standard error after a signal ended the work.
+    """
+    # Loaded here: a wrong command line should cost nothing.
+    from aios3sync.cli.runner import execute
+    from aios3sync.concurrency import Stop
+    from aios3sync.session import connect
+
+    stop = Stop()
+    view = open_view(partial(stop.request, int(signal.SIGPIPE)))
+
+    async def connected() -> Any:
+        async with connect(connection) as session:
+            return await work(session, view, stop)
+
+    code = execute(connected, view, stop, orderly=orderly)
+    if stop.signal and stopped:
+        print(stopped, file=sys.stderr)
+    return code

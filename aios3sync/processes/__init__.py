@@ -1,5 +1,5 @@
-"""ProcessPool: processes of their own that read, sign and send small files, beside the event loop.
+"""Upload processes: they read, sign and send small files next to the event loop of the session.
 
-What runs in them starts quickly and needs the standard library alone. A courier knows only the way on which
-all is well; whatever else happens is told, and the file goes the usual way.
+What runs in them starts quickly and needs the standard library alone. An upload process handles only the case
+in which all is well; it returns every other job with a reason, and the session sends that file itself.
 """

@@ -1,6 +1,6 @@
-"""The connections of a courier: plain sockets that never block, one request at a time on each.
+"""The connections of an upload process: plain sockets that never block, one request at a time on each.
 
-Only the answer that says "stored" is understood; about any other the usual way has to find out.
+Only the response that says "stored" is understood; after any other one the session sends the file itself.
 """
 
 from __future__ import annotations
@@ -13,27 +13,39 @@ from typing import Final, NamedTuple
 
 from aios3sync.core.etag import bare_etag
 
-__all__ = ("LostError", "StoredReply", "WorkerConnection", "connect", "status_of", "stored")
+__all__ = (
+    "ConnectionLostError",
+    "StoredResponse",
+    "WorkerConnection",
+    "connect",
+    "parse_stored",
+    "status_of",
+)
 
 _MAX_HEAD: Final = 16 * 1024
-_BLOCKED: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-_FACTS: Final = re.compile(
+_WOULD_BLOCK: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_find_headers: Final = re.compile(
     rb"\r\n(etag|content-length|transfer-encoding|connection|x-amz-server-side-encryption|x-amz-version-id):"
     rb"[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 ).findall
 
 
-class LostError(Exception):
-    """The connection is of no use any more; ``stale`` if it was closed before it said anything."""
+class ConnectionLostError(Exception):
+    """Raised when a connection cannot be used any more.
+
+    Attributes:
+        stale: it had served a request before, and not one byte of a response came: the endpoint had closed it
+            while it was idle, so that the request may be sent again.
+    """
 
     def __init__(self, *, stale: bool) -> None:
         super().__init__("the connection is lost")
         self.stale = stale
 
 
-class StoredReply(NamedTuple):
-    """What an endpoint says of an object that it stored; ``reusable`` tells of the connection."""
+class StoredResponse(NamedTuple):
+    """The response of an endpoint that stored an object; ``reusable``: the connection stays open."""
 
     etag: str
     encryption: str
@@ -42,93 +54,97 @@ class StoredReply(NamedTuple):
 
 
 class WorkerConnection:
-    """One connection.
+    """One connection to the endpoint.
 
     Attributes:
-        number: of its descriptor.
-        load: what it is sending, ``None`` while it is idle.
-        began: when that began, on the monotonic clock.
-        writing: a part of the request still waits to be taken.
+        descriptor: of its socket.
+        in_flight: what the caller gave with the request that is in flight, ``None`` while it is idle.
+        started: when that request began, on the monotonic clock.
+        writing: whether a part of the request has not been taken by the socket yet.
     """
 
-    __slots__ = ("_answer", "_rest", "_socket", "_used", "began", "load", "number", "writing")
+    __slots__ = ("_response", "_socket", "_unsent", "_used", "descriptor", "in_flight", "started", "writing")
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._answer = b""
-        self._rest = memoryview(b"")
+        self._response = b""
+        self._unsent = memoryview(b"")
         self._used = False
-        self.number = connected.fileno()
-        self.load: object = None
-        self.began = 0.0
+        self.descriptor = connected.fileno()
+        self.in_flight: object = None
+        self.started = 0.0
         self.writing = False
 
-    def request(self, load: object, content: bytes) -> bool:
-        """Begin to send one request; tell whether it was taken as a whole. Raises LostError."""
-        self.load = load
-        self.began = time.monotonic()
-        self._answer = b""
-        self._rest = memoryview(content)
+    def request(self, in_flight: object, content: bytes) -> bool:
+        """Begin to send one request; return whether the socket took all of it. Raises ConnectionLostError."""
+        self.in_flight = in_flight
+        self.started = time.monotonic()
+        self._response = b""
+        self._unsent = memoryview(content)
         return self.write()
 
     def write(self) -> bool:
-        """Go on sending; tell whether all of it is taken now. Raises LostError."""
+        """Continue to send; return whether the socket took all of it. Raises ConnectionLostError."""
         try:
-            while self._rest:
-                self._rest = self._rest[self._socket.send(self._rest) :]
-        except _BLOCKED:
+            while self._unsent:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+        except _WOULD_BLOCK:
             self.writing = True
         except OSError as error:
-            raise LostError(stale=self._used and not self._answer) from error
+            raise ConnectionLostError(stale=self._used and not self._response) from error
         else:
             self.writing = False
         return not self.writing
 
     def read(self) -> bytes:
-        """The head of the answer when it is whole, else nothing yet; raises LostError."""
+        """Return the head of the response once it is whole, until then nothing.
+
+        Raises:
+            ConnectionLostError: the connection broke, or a response came that no request asked for.
+        """
         try:
             piece = self._socket.recv(_MAX_HEAD)
-        except _BLOCKED:
+        except _WOULD_BLOCK:
             return b""
         except OSError as error:
-            raise LostError(stale=self._used and not self._answer) from error
-        if not piece or self.load is None:
-            raise LostError(stale=self._used and not self._answer)
-        self._answer += piece
-        if not self._answer.endswith(b"\r\n\r\n"):
-            if b"\r\n\r\n" in self._answer or len(self._answer) > _MAX_HEAD:
-                return self._answer  # a body: not what "stored" looks like
+            raise ConnectionLostError(stale=self._used and not self._response) from error
+        if not piece or self.in_flight is None:
+            raise ConnectionLostError(stale=self._used and not self._response)
+        self._response += piece
+        if not self._response.endswith(b"\r\n\r\n"):
+            if b"\r\n\r\n" in self._response or len(self._response) > _MAX_HEAD:
+                return self._response  # it has a body, so that it does not say "stored"
             return b""
         if self.writing:
-            raise LostError(stale=False)  # answered before it was asked
+            raise ConnectionLostError(stale=False)  # the response came before the request was whole
         self._used = True
-        return self._answer
+        return self._response
 
     def close(self) -> None:
         """Close at once."""
         self._socket.close()
 
 
-def stored(head: bytes) -> StoredReply | None:
-    """The answer of an endpoint that stored the object; ``None`` for every other one."""
+def parse_stored(head: bytes) -> StoredResponse | None:
+    """Return the response of an endpoint that stored the object; ``None`` for every other response."""
     if not head.startswith(b"HTTP/1.1 200") or not head.endswith(b"\r\n\r\n"):
         return None
-    facts = {name.lower(): value for name, value in _FACTS(head)}
-    etag = facts.get(b"etag", b"")
-    if facts.get(b"content-length", b"").strip() != b"0" or b"transfer-encoding" in facts:
+    headers = {name.lower(): value for name, value in _find_headers(head)}
+    etag = headers.get(b"etag", b"")
+    if headers.get(b"content-length", b"").strip() != b"0" or b"transfer-encoding" in headers:
         return None
     if not etag.strip(b' "') or not head.isascii():
         return None
-    return StoredReply(
+    return StoredResponse(
         bare_etag(etag.decode("ascii")),
-        facts.get(b"x-amz-server-side-encryption", b"").decode("ascii").strip(),
-        facts.get(b"x-amz-version-id", b"").decode("ascii").strip(),
-        facts.get(b"connection", b"").strip().lower() != b"close",
+        headers.get(b"x-amz-server-side-encryption", b"").decode("ascii").strip(),
+        headers.get(b"x-amz-version-id", b"").decode("ascii").strip(),
+        headers.get(b"connection", b"").strip().lower() != b"close",
     )
 
 
 def status_of(head: bytes) -> int:
-    """The status of an answer, 0 where that cannot be read."""
+    """Return the status of a response, 0 where it cannot be read."""
     parts = head[:32].split(b" ", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
 

@@ -1,6 +1,6 @@
-"""The program of a courier: reads, signs and sends what it is told to; it never retries and judges nothing.
+"""The program of an upload process: reads, signs and sends the files of its jobs; it never retries.
 
-One thread waits for all connections at once, others only open them. Answers go back in batches.
+One thread waits for all connections at once, others only open them. Results go back in batches.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from typing import Any, Final, NamedTuple
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
-from aios3sync.processes.connection import LostError, WorkerConnection, connect, status_of, stored
+from aios3sync.processes.connection import (
+    ConnectionLostError,
+    WorkerConnection,
+    connect,
+    parse_stored,
+    status_of,
+)
 from aios3sync.processes.messages import (
-    KIND,
-    OTHER_CHARSET,
-    RECALL,
-    RECALLED,
+    CANCEL_PENDING,
+    CANCELLED,
+    HEADER_TEMPLATE,
+    NOT_UTF8,
     ROUTE,
-    SLOW,
+    SLOW_STORAGE,
     UNSENT,
     HeaderTemplateMessage,
+    ReturnedJob,
     RouteMessage,
-    Told,
-    Undone,
+    StoredJob,
     receive,
     send,
 )
@@ -43,14 +49,17 @@ from aios3sync.store.wire.tls import Trust, context_of
 
 __all__ = ("UploadProcess", "main")
 
-_OPENERS: Final = 32
+_MAX_OPENING: Final = 32
+"""Connections that are opened at once, each in a thread."""
 _BATCH: Final = 64
+"""Results that are sent back at once without waiting for more."""
 _LATENCY: Final = 0.005
-"""Seconds that an answer may wait for others to go back with it."""
+"""Seconds that a result may wait for others to go back with it."""
 _READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 _SLOW_FILE: Final = 0.0005
-"""Seconds for a small file, above which it takes more than one reader to keep connections busy."""
+"""Mean seconds for reading a small file, above which one reader cannot keep the connections busy."""
 _SAMPLE: Final = 64
+"""Files over which that mean is taken."""
 
 
 class _Route:
@@ -66,17 +75,23 @@ class _Route:
         if message.trust is not None:
             self.tls = context_of(Trust(*message.trust))
 
+    def is_same_address(self, other: _Route) -> bool:
+        """Whether connections of the other route lead to the same host and port."""
+        return (self.host, self.port) == (other.host, other.port)
 
-class _Sent(NamedTuple):
-    """What a line is busy with."""
+
+class _SentJob(NamedTuple):
+    """The job whose request is in flight on a connection."""
 
     number: int
     job: UploadJob
     md5: bytes
-    started: int
+    started_ns: int
 
 
 class _HeaderTemplate:
+    """A header template, ready for use."""
+
     def __init__(self, message: HeaderTemplateMessage) -> None:
         self.shape = Shape(message.constant, message.varying)
         self.metadata, self.mtime, self.md5 = [*message.metadata], message.mtime, message.md5
@@ -84,187 +99,193 @@ class _HeaderTemplate:
 
 
 class UploadProcess:
-    """Sends jobs until its standard input is closed.
+    """Sends the files of jobs until its input is closed.
 
     Args:
-        asks, answers: descriptors of the pipes to and from the session.
+        input_pipe, output_pipe: descriptors of the pipes from and to the session.
     """
 
-    def __init__(self, asks: int, answers: int) -> None:
-        self._asks, self._answers = asks, answers
+    def __init__(self, input_pipe: int, output_pipe: int) -> None:
+        self._input, self._output = input_pipe, output_pipe
         self._poll = select.epoll()
-        self._poll.register(asks, select.EPOLLIN)
-        self._woken, self._wake = os.pipe()
-        self._poll.register(self._woken, select.EPOLLIN)
+        self._poll.register(input_pipe, select.EPOLLIN)
+        self._wake_read, self._wake_write = os.pipe()
+        self._poll.register(self._wake_read, select.EPOLLIN)
         self._routes: list[_Route] = []
-        self._kinds: dict[int, _HeaderTemplate] = {}
+        self._templates: dict[int, _HeaderTemplate] = {}
         self._slots = 0
         self._skew = 0.0
-        self._waiting: deque[tuple[int, UploadJob]] = deque()
-        self._lines: dict[int, WorkerConnection] = {}
+        self._pending: deque[tuple[int, UploadJob]] = deque()
+        self._connections: dict[int, WorkerConnection] = {}
         self._idle: list[WorkerConnection] = []
         self._opened: deque[tuple[_Route, WorkerConnection | Exception]] = deque()
         self._opening = 0
-        self._told: list[Told | Undone] = []
-        self._sent_back = 0.0
-        self._reading = 0.0
-        self._read = 0
-        self._looked = 0.0
+        self._results: list[StoredJob | ReturnedJob] = []
+        self._flushed_at = 0.0
+        self._read_seconds = 0.0
+        self._files_read = 0
+        self._expired_at = 0.0
 
     def run(self) -> None:
-        """Work; raises EOFError when nobody asks any more, BrokenPipeError when nobody listens."""
+        """Work until a pipe is closed.
+
+        Raises:
+            EOFError: the session closed the input.
+            BrokenPipeError: the session closed the output.
+        """
         while True:
-            timeout = _LATENCY if self._told else 0.5
-            for number, _ in self._poll.poll(timeout):
-                if number == self._asks:
-                    self._take(receive(self._asks))
-                elif number == self._woken:
-                    self._welcome()
-                elif (line := self._lines.get(number)) is not None:
-                    self._attend(line)
-            self._start()
-            self._report()
+            timeout = _LATENCY if self._results else 0.5
+            for descriptor, _ in self._poll.poll(timeout):
+                if descriptor == self._input:
+                    self._dispatch(receive(self._input))
+                elif descriptor == self._wake_read:
+                    self._add_opened()
+                elif (connection := self._connections.get(descriptor)) is not None:
+                    self._serve(connection)
+            self._send_pending()
+            self._flush_results()
 
-    # What is asked
+    # Messages of the session
 
-    def _take(self, message: Any) -> None:
+    def _dispatch(self, message: Any) -> None:
         topic, *rest = message
         if topic == ROUTE:
-            self._reroute(_Route(RouteMessage(*rest)))
-        elif topic == KIND:
-            kind = HeaderTemplateMessage(*rest)
-            self._kinds[kind.number] = _HeaderTemplate(kind)
-        elif topic == RECALL:
-            self._give_up(RECALLED)
+            self._change_route(_Route(RouteMessage(*rest)))
+        elif topic == HEADER_TEMPLATE:
+            template = HeaderTemplateMessage(*rest)
+            self._templates[template.number] = _HeaderTemplate(template)
+        elif topic == CANCEL_PENDING:
+            self._return_pending(CANCELLED)
         else:
             self._slots, self._skew, first, jobs = rest
-            self._waiting.extend(enumerate(map(UploadJob._make, jobs), first))
+            self._pending.extend(enumerate(map(UploadJob._make, jobs), first))
 
-    def _reroute(self, route: _Route) -> None:
+    def _change_route(self, route: _Route) -> None:
         old, self._routes = self._routes, [route]
-        if old and self._moved(old[0]):
+        if old and not route.is_same_address(old[0]):
             while self._idle:
-                self._drop(self._idle.pop())
+                self._close(self._idle.pop())
 
     @property
     def _route(self) -> _Route:
-        return self._routes[0]  # the first thing that is told
+        return self._routes[0]  # there is one: it is the first message
 
-    def _moved(self, old: _Route) -> bool:
-        return (old.host, old.port) != (self._route.host, self._route.port)
+    # Requests
 
-    def _start(self) -> None:
-        """Send as much as may be under way at once."""
-        busy = len(self._lines) - len(self._idle)
-        while self._waiting and busy < self._slots:
+    def _send_pending(self) -> None:
+        """Send as many jobs as there are slots for."""
+        busy = len(self._connections) - len(self._idle)
+        while self._pending and busy < self._slots:
             if not self._idle:
-                self._open(min(self._slots - busy, len(self._waiting)))
+                self._open(min(self._slots - busy, len(self._pending)))
                 return
-            self._send(self._idle.pop(), *self._waiting.popleft())
-            busy = len(self._lines) - len(self._idle)
+            self._send(self._idle.pop(), *self._pending.popleft())
+            busy = len(self._connections) - len(self._idle)
 
-    def _send(self, line: WorkerConnection, number: int, job: UploadJob) -> None:
+    def _send(self, connection: WorkerConnection, number: int, job: UploadJob) -> None:
         began = time.monotonic()
         try:
             found = read_same(job.place, job[3:])
-        except Exception:  # noqa: BLE001 - the session says what is wrong with this file
+        except Exception:  # noqa: BLE001 - the session reports what is wrong with this file
             found = None
-        self._reading += time.monotonic() - began
-        self._read += 1
+        self._read_seconds += time.monotonic() - began
+        self._files_read += 1
         if found is None:
-            self._idle.append(line)
-            self._told.append((number, UNSENT, "the file is not as it was"))
+            self._idle.append(connection)
+            self._results.append((number, UNSENT, "the file is not as it was"))
             return
-        body, started = found
-        if self._kinds[job.kind].utf8 and not is_utf8(body):
-            self._idle.append(line)
-            self._told.append((number, UNSENT, OTHER_CHARSET))
+        body, started_ns = found
+        if self._templates[job.template].utf8 and not is_utf8(body):
+            self._idle.append(connection)
+            self._results.append((number, UNSENT, NOT_UTF8))
             return
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
         try:
             head = self._head(job, body, md5)
-        except Exception:  # noqa: BLE001 - the session says what is wrong with this file
-            self._idle.append(line)
-            self._told.append((number, UNSENT, "the request cannot be written"))
+        except Exception:  # noqa: BLE001 - the session reports what is wrong with this file
+            self._idle.append(connection)
+            self._results.append((number, UNSENT, "the request cannot be written"))
             return
         try:
-            if not line.request(_Sent(number, job, md5, started), head + body):
-                self._poll.modify(line.number, _READABLE | select.EPOLLOUT)
-        except LostError as error:
-            self._lose(line, error)
+            if not connection.request(_SentJob(number, job, md5, started_ns), head + body):
+                self._poll.modify(connection.descriptor, _READABLE | select.EPOLLOUT)
+        except ConnectionLostError as error:
+            self._on_lost(connection, error)
 
     def _head(self, job: UploadJob, body: bytes, md5: bytes) -> bytes:
-        kind = self._kinds[job.kind]
+        """Return the signed request head of a job."""
+        template = self._templates[job.template]
         sha256 = hashlib.sha256(body).hexdigest()
-        digest, metadata = b64encode(md5).decode("ascii"), kind.metadata
-        metadata[kind.mtime] = rclone_mtime(job.mtime_ns)
-        if kind.md5 >= 0:
-            metadata[kind.md5] = digest
+        digest, metadata = b64encode(md5).decode("ascii"), template.metadata
+        metadata[template.mtime] = rclone_mtime(job.mtime_ns)
+        if template.md5 >= 0:
+            metadata[template.md5] = digest
         values = (digest, sha256, *metadata)
         path = object_path(job.key)
         request = HttpRequest(
-            "PutObject", job.key, "PUT", path, "", kind.shape, values, sha256, body, True, MAX_XML
+            "PutObject", job.key, "PUT", path, "", template.shape, values, sha256, body, True, MAX_XML
         )
         return self._route.heads.head(request, moment(int(time.time() + self._skew)))
 
-    # What connections bring
+    # Responses
 
-    def _attend(self, line: WorkerConnection) -> None:
+    def _serve(self, connection: WorkerConnection) -> None:
+        """Continue to write or read on a connection that is ready for it."""
         try:
-            if line.writing and line.write():
-                self._poll.modify(line.number, _READABLE)
-            head = line.read()
-        except LostError as error:
-            self._lose(line, error)
+            if connection.writing and connection.write():
+                self._poll.modify(connection.descriptor, _READABLE)
+            head = connection.read()
+        except ConnectionLostError as error:
+            self._on_lost(connection, error)
             return
         if head:
-            self._judge(line, head)
+            self._on_response(connection, head)
 
-    def _judge(self, line: WorkerConnection, head: bytes) -> None:
-        sent = line.load
-        line.load = None
-        if not isinstance(sent, _Sent):
-            self._drop(line)
+    def _on_response(self, connection: WorkerConnection, head: bytes) -> None:
+        sent = connection.in_flight
+        connection.in_flight = None
+        if not isinstance(sent, _SentJob):
+            self._close(connection)
             return
-        answer = stored(head)
-        if answer is None:
-            self._drop(line)
-            self._told.append((sent.number, status_of(head), "refused"))
+        response = parse_stored(head)
+        if response is None:
+            self._close(connection)
+            self._results.append((sent.number, status_of(head), "refused"))
             return
-        facts = (answer.etag, answer.encryption, answer.version_id)
-        self._told.append((sent.number, sent.md5, sent.started, *facts))
-        if answer.reusable:
-            self._idle.append(line)
+        facts = (response.etag, response.encryption, response.version_id)
+        self._results.append((sent.number, sent.md5, sent.started_ns, *facts))
+        if response.reusable:
+            self._idle.append(connection)
         else:
-            self._drop(line)
+            self._close(connection)
 
-    def _lose(self, line: WorkerConnection, error: LostError) -> None:
-        """The connection is gone; what was closed while nobody used it is no failure of the job."""
-        self._drop(line)
-        if isinstance(sent := line.load, _Sent):
+    def _on_lost(self, connection: WorkerConnection, error: ConnectionLostError) -> None:
+        """Close a lost connection; a job whose connection was closed while idle is tried on another one."""
+        self._close(connection)
+        if isinstance(sent := connection.in_flight, _SentJob):
             if error.stale:
-                self._waiting.appendleft((sent.number, sent.job))
+                self._pending.appendleft((sent.number, sent.job))
             else:
-                self._told.append((sent.number, 0, "the connection broke"))
+                self._results.append((sent.number, 0, "the connection broke"))
 
-    def _drop(self, line: WorkerConnection) -> None:
-        self._lines.pop(line.number, None)
-        if line in self._idle:
-            self._idle.remove(line)
-        line.close()
+    def _close(self, connection: WorkerConnection) -> None:
+        self._connections.pop(connection.descriptor, None)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        connection.close()
 
     def _expire(self) -> None:
-        """Give up what waits for an answer for too long."""
+        """Return the jobs whose response has taken too long."""
         limit = time.monotonic() - self._route.read_timeout
-        for line in [*self._lines.values()]:
-            if line.load is not None and line.began < limit:
-                self._lose(line, LostError(stale=False))
+        for connection in [*self._connections.values()]:
+            if connection.in_flight is not None and connection.started < limit:
+                self._on_lost(connection, ConnectionLostError(stale=False))
 
     # Opening connections
 
     def _open(self, wanted: int) -> None:
-        """Have threads open connections, each of them one."""
-        for _ in range(min(wanted, _OPENERS) - self._opening):
+        """Start threads that open one connection each."""
+        for _ in range(min(wanted, _MAX_OPENING) - self._opening):
             self._opening += 1
             threading.Thread(target=self._connect, args=(self._route,), daemon=True).start()
 
@@ -272,52 +293,52 @@ class UploadProcess:
         opened: WorkerConnection | Exception
         try:
             opened = connect(route.host, route.port, route.tls, route.connect_timeout)
-        except Exception as error:  # noqa: BLE001 - one that never ends would be waited for for ever
+        except Exception as error:  # noqa: BLE001 - a thread that reported nothing would be waited for for ever
             opened = error
         self._opened.append((route, opened))
-        os.write(self._wake, b".")
+        os.write(self._wake_write, b".")
 
-    def _welcome(self) -> None:
-        os.read(self._woken, 4096)
+    def _add_opened(self) -> None:
+        os.read(self._wake_read, 4096)
         while self._opened:
             route, opened = self._opened.popleft()
             self._opening -= 1
             if isinstance(opened, Exception):
-                if not self._lines and not self._opening:
-                    self._give_up("no connection")
-            elif route is not self._route and self._moved(route):
+                if not self._connections and not self._opening:
+                    self._return_pending("no connection")
+            elif not route.is_same_address(self._route):  # the route changed while it was opened
                 opened.close()
             else:
-                self._lines[opened.number] = opened
+                self._connections[opened.descriptor] = opened
                 self._idle.append(opened)
-                self._poll.register(opened.number, _READABLE)
+                self._poll.register(opened.descriptor, _READABLE)
 
-    def _give_up(self, reason: str) -> None:
-        """What waits goes the usual way."""
-        while self._waiting:
-            self._told.append((self._waiting.popleft()[0], UNSENT, reason))
+    def _return_pending(self, reason: str) -> None:
+        """Return the jobs that have not begun."""
+        while self._pending:
+            self._results.append((self._pending.popleft()[0], UNSENT, reason))
 
-    # Telling
+    # Results
 
-    def _report(self) -> None:
+    def _flush_results(self) -> None:
         now = time.monotonic()
-        if self._read >= _SAMPLE:
-            if self._reading > _SLOW_FILE * self._read:
-                self._give_up(SLOW)
-            self._reading, self._read = 0.0, 0
-        if self._told and (len(self._told) >= _BATCH or now - self._sent_back >= _LATENCY):
-            told, self._told = self._told, []
-            send(self._answers, told)
-            self._sent_back = now
-        if now - self._looked >= 1.0 and self._routes:
-            self._looked = now
+        if self._files_read >= _SAMPLE:
+            if self._read_seconds > _SLOW_FILE * self._files_read:
+                self._return_pending(SLOW_STORAGE)
+            self._read_seconds, self._files_read = 0.0, 0
+        if self._results and (len(self._results) >= _BATCH or now - self._flushed_at >= _LATENCY):
+            results, self._results = self._results, []
+            send(self._output, results)
+            self._flushed_at = now
+        if now - self._expired_at >= 1.0 and self._routes:
+            self._expired_at = now
             self._expire()
 
 
 def main() -> None:
     """Serve standard input until it is closed."""
-    gc.set_threshold(50_000, 20, 50)  # what is made for a request forms no circles
+    gc.set_threshold(50_000, 20, 50)  # the objects of a request form no cycles
     try:
         UploadProcess(0, 1).run()
     except (EOFError, BrokenPipeError):
-        os._exit(0)  # nothing is left to be tidied up, and the interpreter takes its time for that
+        os._exit(0)  # there is nothing to clean up, and the interpreter would take its time for that

@@ -1,4 +1,4 @@
-"""What a session and its couriers tell each other: plain tuples, as they cross a pipe. No I/O."""
+"""The messages between a session and its upload processes: plain tuples, framed to cross a pipe."""
 
 from __future__ import annotations
 
@@ -7,53 +7,61 @@ import os
 from typing import Any, Final, NamedTuple
 
 __all__ = (
-    "KIND",
+    "CANCELLED",
+    "CANCEL_PENDING",
+    "HEADER_TEMPLATE",
+    "JOBS",
     "LENGTH",
-    "OTHER_CHARSET",
-    "PARCELS",
-    "RECALL",
-    "RECALLED",
+    "NOT_UTF8",
     "ROUTE",
-    "SLOW",
+    "SLOW_STORAGE",
     "UNSENT",
     "HeaderTemplateMessage",
+    "ReturnedJob",
     "RouteMessage",
-    "Told",
-    "Undone",
-    "framed",
+    "StoredJob",
+    "frame",
     "length_of",
     "receive",
     "send",
-    "unframed",
+    "unframe",
 )
 
-ROUTE: Final = "route"
-"""``(ROUTE, *RouteMessage)``: how the bucket is reached from now on."""
-KIND: Final = "kind"
-"""``(KIND, *HeaderTemplateMessage)``: headers that many jobs share."""
-PARCELS: Final = "jobs"
-"""``(PARCELS, slots, skew, first, [UploadJob, ...])``: what to send, numbered from ``first`` on, and how
-much at once from now on."""
+# From the session to a process
 
-RECALL: Final = "cancel_pending"
-"""``(RECALL,)``: what was not begun comes back."""
+ROUTE: Final = "route"
+"""``(ROUTE, *RouteMessage)``: how the bucket is reached from now on. The first message of all."""
+HEADER_TEMPLATE: Final = "header template"
+"""``(HEADER_TEMPLATE, *HeaderTemplateMessage)``: headers that many jobs share."""
+JOBS: Final = "jobs"
+"""``(JOBS, slots, skew, first, [UploadJob, ...])``: files to send, numbered from ``first`` on; the number of
+requests that may be in flight at once from now on; and the clock skew in seconds."""
+CANCEL_PENDING: Final = "cancel pending"
+"""``(CANCEL_PENDING,)``: jobs that have not begun are returned."""
+
+# From a process to the session: lists of these two
+
+StoredJob = tuple[int, bytes, int, str, str, str]
+"""A job whose object was stored: number, MD5, start of reading (ns), ETag, encryption, version id."""
+ReturnedJob = tuple[int, int, str]
+"""A job that the session has to send itself: number, HTTP status (0 without a response, UNSENT), reason."""
 
 UNSENT: Final = -1
-"""The status of a job that no request was made for."""
-RECALLED: Final = "recalled"
-"""The reason that comes back with jobs that were asked back."""
-OTHER_CHARSET: Final = "the body is not UTF-8"
-"""The reason that comes back with jobs whose headers would be wrong."""
-SLOW: Final = "the storage is slow"
-"""The reason that comes back with jobs whose files more readers should bring."""
+"""The status of a job for which no request was made."""
+CANCELLED: Final = "cancelled before it began"
+"""The reason of jobs that are returned because of CANCEL_PENDING."""
+NOT_UTF8: Final = "the body is not UTF-8"
+"""The reason of jobs whose headers would be wrong."""
+SLOW_STORAGE: Final = "the storage is slow"
+"""The reason of jobs whose files are read faster by many readers at once."""
 
 
 class RouteMessage(NamedTuple):
     """How a bucket is reached, and what requests are signed with.
 
     Attributes:
-        access_key, secret_key, token, region, service: of signatures.
-        authority, root, user_agent: of heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
+        access_key, secret_key, token, region, service: for signatures.
+        authority, root, user_agent: for request heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
         host, port: where connections lead to.
         trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.tls.Trust`.
         connect, read: time-outs in seconds.
@@ -75,16 +83,16 @@ class RouteMessage(NamedTuple):
 
 
 class HeaderTemplateMessage(NamedTuple):
-    """Headers that files share, and where their own values belong.
+    """Headers that files share, and where each file's own values belong.
 
     Attributes:
-        number: of the kind.
+        number: of the template.
         constant: headers with their values.
         varying: names of the headers that vary, see :func:`~aios3sync.store.wire.requests.put_shape`.
-        metadata: values of the metadata, whose headers are the last of these.
-        mtime: place among them of the file's mtime.
-        md5: place among them of the file's MD5 as rclone writes it, -1 where it is not written.
-        utf8: the headers are true of bodies in UTF-8 alone.
+        metadata: values of the metadata, whose headers are the last ones of ``varying``.
+        mtime: index in ``metadata`` of the file's mtime.
+        md5: index in ``metadata`` of the file's MD5 as rclone writes it, -1 where it is not written.
+        utf8: the headers are correct only for bodies in UTF-8.
     """
 
     number: int
@@ -96,50 +104,58 @@ class HeaderTemplateMessage(NamedTuple):
     utf8: bool = False
 
 
-Told = tuple[int, bytes, int, str, str, str]
-"""A job that was stored: number, MD5, start of the reading (ns), ETag, encryption, version id."""
-Undone = tuple[int, int, str]
-"""A job that has to go the usual way: number, HTTP status (0 without an answer, UNSENT), reason."""
-
+# Framing
 
 LENGTH: Final = 8
-"""Bytes in front of each frame that tell its length, little end first."""
-_MOST: Final = 256 * 1024 * 1024
-"""Bytes of a frame. A longer one is none: its end would be waited for for ever."""
+"""Bytes in front of each frame that hold its length, little-endian."""
+_MAX_FRAME: Final = 256 * 1024 * 1024
+"""Largest frame in bytes. A longer one is noise, whose end would never come."""
 
 
-def framed(message: Any) -> bytes:
-    """A message of plain values (tuples, lists, texts, bytes, numbers) as it is written."""
-    frame = marshal.dumps(message)
-    return len(frame).to_bytes(LENGTH, "little") + frame
+def frame(message: Any) -> bytes:
+    """Return a message of plain values (tuples, lists, texts, bytes, numbers) as bytes, with its length."""
+    content = marshal.dumps(message)
+    return len(content).to_bytes(LENGTH, "little") + content
 
 
-def unframed(frame: bytes) -> Any:
-    """The message of a frame, without its length."""
-    return marshal.loads(frame)  # noqa: S302 - written by the other end, which is trusted like this one
+def unframe(content: bytes) -> Any:
+    """Return the message of a frame, which is given without its length."""
+    return marshal.loads(content)  # noqa: S302 - written by the other end, which is trusted like this one
 
 
 def length_of(head: bytes) -> int:
-    """The length that the bytes in front of a frame tell. Raises ValueError if no frame is that long."""
+    """Return the length of the frame that follows these LENGTH bytes.
+
+    Raises:
+        ValueError: no frame is that long.
+    """
     length = int.from_bytes(head, "little")
-    if length > _MOST:
+    if length > _MAX_FRAME:
         raise ValueError(f"no frame has {length} bytes")
     return length
 
 
 def send(descriptor: int, message: Any) -> None:
-    """Write a message; blocks until all of it is taken. Raises BrokenPipeError when nobody reads."""
-    rest = memoryview(framed(message))
+    """Write a message; blocks until the pipe has taken all of it.
+
+    Raises:
+        BrokenPipeError: the other end is closed.
+    """
+    rest = memoryview(frame(message))
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
 def receive(descriptor: int) -> Any:
-    """Read a message; blocks until it is whole. Raises EOFError when no more come."""
-    return unframed(_exactly(descriptor, length_of(_exactly(descriptor, LENGTH))))
+    """Read a message; blocks until it is whole.
+
+    Raises:
+        EOFError: the other end is closed.
+    """
+    return unframe(_read_exactly(descriptor, length_of(_read_exactly(descriptor, LENGTH))))
 
 
-def _exactly(descriptor: int, size: int) -> bytes:
+def _read_exactly(descriptor: int, size: int) -> bytes:
     pieces = []
     while size:
         piece = os.read(descriptor, size)

@@ -1,4 +1,4 @@
-"""The couriers of one run: started when they are worth it, given up when they are of no use."""
+"""The upload processes of one run: started when they are worth it, given up when many jobs are returned."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.processes.messages import (
-    KIND,
-    OTHER_CHARSET,
-    RECALLED,
+    CANCELLED,
+    HEADER_TEMPLATE,
+    NOT_UTF8,
     ROUTE,
-    SLOW,
+    SLOW_STORAGE,
     UNSENT,
     HeaderTemplateMessage,
+    ReturnedJob,
     RouteMessage,
-    Told,
-    Undone,
+    StoredJob,
 )
-from aios3sync.processes.protocol import Delivered, UploadJob, UploadResult
+from aios3sync.processes.protocol import OnStored, UploadJob, UploadResult
 from aios3sync.processes.worker import WorkerProcess
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
@@ -35,21 +35,22 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 __all__ = ("ProcessPool",)
 
 _LOG: Final = logging.getLogger(__name__)
-_WORTH: Final = 2048
-"""Parcels that one courier gets before a further one is started."""
-_PATIENCE: Final = 64
-"""Parcels that may come back before it is asked whether couriers are of any use."""
-_USELESS: Final = 0.2
+_JOBS_PER_PROCESS: Final = 2048
+"""Jobs that are submitted before a further process is started."""
+_MIN_RETURNED: Final = 64
+"""Jobs that may be returned before the rate of returned jobs counts."""
+_MAX_RETURN_RATE: Final = 0.2
+"""The share of returned jobs, above which the processes are given up."""
 _REFUSED: Final = frozenset({400, 401, 403})
 
 
 class ProcessPool:
-    """Sends small files in processes of their own.
+    """Sends small files in upload processes: an :class:`~aios3sync.processes.protocol.Offloader`.
 
     Args:
-        store: of the bucket; tells how it is reached.
-        limiter: requests in flight, shared with everything else.
-        counts: where their requests are counted.
+        store: of the bucket; its route is that of the processes.
+        limiter: requests in flight, shared with all other requests of the session.
+        counts: where the requests of the processes are counted.
         most: how many processes.
     """
 
@@ -60,136 +61,139 @@ class ProcessPool:
         self._limiter = limiter
         self._counts = counts
         self._most = self._ceiling = most
-        self._until_rerouted = False
-        self._links: list[WorkerProcess] = []
+        self._paused_until_rerouted = False
+        self._workers: list[WorkerProcess] = []
         self._starting = anyio.Lock()
-        self._kinds: list[HeaderTemplateMessage] = []
+        self._templates: list[HeaderTemplateMessage] = []
         self._route: BucketRoute | None = None
         self._trust: Trust | None = None
-        self._handed = self._back = 0
+        self._submitted = self._returned = 0
 
-    def kind(
+    def header_template(
         self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
     ) -> int | None:
-        """See :meth:`~aios3sync.processes.protocol.Offloader.kind`."""
+        """See :meth:`~aios3sync.processes.protocol.Offloader.header_template`."""
         if options.checksum or options.if_match or options.if_none_match:
             return None
         try:
             shape = put_shape(options)
         except InvalidRequestError:
-            return None  # the usual way says of which file, and why
+            return None  # this process sends the file, and reports which one and why
         names = sorted({name.lower() for name in options.metadata})
         mtime, md5 = names.index(mtime_name), names.index(md5_name) if md5_name else -1
-        number = len(self._kinds)
+        number = len(self._templates)
         constant = dict(shape.constant)
         values = metadata_values(options.metadata)
-        kind = HeaderTemplateMessage(number, constant, shape.varying, values, mtime, md5, utf8)
-        self._kinds.append(kind)
-        for link in self._links:
-            link.tell((KIND, *kind))
+        template = HeaderTemplateMessage(number, constant, shape.varying, values, mtime, md5, utf8)
+        self._templates.append(template)
+        for worker in self._workers:
+            worker.send((HEADER_TEMPLATE, *template))
         return number
 
-    async def deliver(self, jobs: Sequence[UploadJob], delivered: Delivered) -> list[int]:
-        """See :meth:`~aios3sync.processes.protocol.Offloader.deliver`."""
+    async def upload(self, jobs: Sequence[UploadJob], on_stored: OnStored) -> list[int]:
+        """See :meth:`~aios3sync.processes.protocol.Offloader.upload`."""
         everything = [*range(len(jobs))]
         route = await self._store.route("PutObject")
         if route is not self._route:
             self._route = route
-            if self._until_rerouted:
-                self._most, self._back, self._until_rerouted = self._ceiling, 0, False
-            for each in self._links:
-                each.tell(self._route_message(route))
-        link = await self._link(route)
-        if link is None:
+            if self._paused_until_rerouted:
+                self._most, self._returned, self._paused_until_rerouted = self._ceiling, 0, False
+            for each in self._workers:
+                each.send(self._route_message(route))
+        worker = await self._least_loaded(route)
+        if worker is None:
             return everything
-        back: list[int] = []
+        returned: list[int] = []
 
-        def settle(place: int, told: Told | Undone) -> None:
-            if not self._arrived(jobs[place], told, place, delivered):
-                back.append(place)
+        def settle(position: int, result: StoredJob | ReturnedJob) -> None:
+            if not self._settle(jobs[position], result, position, on_stored):
+                returned.append(position)
 
-        self._handed += len(jobs)
-        if not await link.hand_over(jobs, self._store.lane.skew, settle):
-            self._handed -= len(jobs)
+        self._submitted += len(jobs)
+        if not await worker.submit(jobs, self._store.lane.skew, settle):
+            self._submitted -= len(jobs)
             return everything
-        return back
+        return returned
 
     def cancel_pending(self) -> None:
         """See :meth:`~aios3sync.processes.protocol.Offloader.cancel_pending`."""
-        for link in self._links:
-            link.cancel_pending()
+        for worker in self._workers:
+            worker.cancel_pending()
 
     async def aclose(self) -> None:
         """End the processes."""
-        self._most, self._until_rerouted = 0, False
-        links, self._links = self._links, []
-        async with anyio.create_task_group() as closing:  # each may have to be waited for
-            for link in links:
-                closing.start_soon(link.aclose)
+        self._most, self._paused_until_rerouted = 0, False
+        workers, self._workers = self._workers, []
+        async with anyio.create_task_group() as closing:  # each may take until its grace ends
+            for worker in workers:
+                closing.start_soon(worker.aclose)
 
-    def _arrived(self, job: UploadJob, told: Told | Undone, place: int, delivered: Delivered) -> bool:
-        """Count a job, and hand its receipt on if it is stored as it was sent."""
-        if len(told) == 6:
-            _, md5, started, etag, encryption, version = told
-            result = PutResult(etag, encryption, version)
+    def _settle(
+        self, job: UploadJob, result: StoredJob | ReturnedJob, position: int, on_stored: OnStored
+    ) -> bool:
+        """Count a job, and report it if its object is stored as it was sent; return whether it is."""
+        if len(result) == 6:
+            _, md5, started_ns, etag, encryption, version = result
+            put = PutResult(etag, encryption, version)
             self._counts.requests["PutObject"] += 1
             self._counts.bytes_sent += job.size
-            if not other_bytes(result, md5, opaque=self._store.capabilities.opaque_etags):
-                delivered(place, UploadResult(md5, started, result))
+            if not other_bytes(put, md5, opaque=self._store.capabilities.opaque_etags):
+                on_stored(position, UploadResult(md5, started_ns, put))
                 return True
             status, reason, sent = 200, "other bytes", True
         else:
-            _, status, reason = told
+            _, status, reason = result
             sent = status != UNSENT
             self._counts.requests["PutObject"] += sent
         self._counts.retries += sent
-        self._came_back(reason, refused=status in _REFUSED)
+        self._note_returned(reason, refused=status in _REFUSED)
         return False
 
-    def _came_back(self, reason: str, *, refused: bool) -> None:
-        """Where many come back, everything is done twice: no more are handed over.
+    def _note_returned(self, reason: str, *, refused: bool) -> None:
+        """Count a returned job; where many are returned all work is done twice, and no more are submitted.
 
-        What is refused may be so until the session has learnt how to ask, and with which credentials: another
-        route is tried again.
+        A refusal may end once the session knows the right region, clock or credentials: on another route the
+        processes are tried again.
         """
-        self._back += reason not in (OTHER_CHARSET, RECALLED)
-        many = self._back > _PATIENCE and self._back > _USELESS * self._handed
-        if self._most and (many or reason == SLOW):
+        self._returned += reason not in (NOT_UTF8, CANCELLED)
+        many = self._returned > _MIN_RETURNED and self._returned > _MAX_RETURN_RATE * self._submitted
+        if self._most and (many or reason == SLOW_STORAGE):
             _LOG.debug("no more files are sent by processes of their own: %s", reason)
             self._most = 0
-            self._until_rerouted = refused and reason != SLOW
+            self._paused_until_rerouted = refused and reason != SLOW_STORAGE
             self.cancel_pending()
 
-    async def _link(self, route: BucketRoute) -> WorkerProcess | None:
-        """The courier that has least to do; a new one where that is worth it."""
-        if len(self._links) < self._wanted and (not self._links or not self._starting.locked()):
-            async with self._starting:  # who has none to go to yet waits for the first
-                if len(self._links) < self._wanted:
+    async def _least_loaded(self, route: BucketRoute) -> WorkerProcess | None:
+        """Return the process that holds the fewest jobs; start one more where that is worth it."""
+        if len(self._workers) < self._wanted and (not self._workers or not self._starting.locked()):
+            async with self._starting:  # while there is no process at all, everyone waits for the first
+                if len(self._workers) < self._wanted:
                     await self._start(route)
-        alive = [link for link in self._links if link.alive] if self._most else []
-        return min(alive, key=lambda link: link.load, default=None)
+        alive = [worker for worker in self._workers if worker.alive] if self._most else []
+        return min(alive, key=lambda worker: worker.pending, default=None)
 
     @property
     def _wanted(self) -> int:
-        return min(self._most, 1 + self._handed // _WORTH)
+        """How many processes the jobs so far are worth."""
+        return min(self._most, 1 + self._submitted // _JOBS_PER_PROCESS)
 
     async def _start(self, route: BucketRoute) -> None:
         if route.address.secure and self._trust is None:
             self._trust = await to_thread.run_sync(self._store.lane.trust)
         try:
-            link = await WorkerProcess.start(self._limiter, self._share)
+            worker = await WorkerProcess.start(self._limiter, self._share)
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
             _LOG.debug("files are not sent by processes of their own: %s", error)
             self._most = 0
             return
-        link.tell(self._route_message(self._route or route))
-        for kind in self._kinds:
-            link.tell((KIND, *kind))
-        self._links.append(link)
+        worker.send(self._route_message(self._route or route))
+        for template in self._templates:
+            worker.send((HEADER_TEMPLATE, *template))
+        self._workers.append(worker)
 
     def _share(self) -> int:
-        """How many requests each courier may have under way."""
-        return -(-self._limiter.limit // max(1, len(self._links)))
+        """Return how many requests each process may have in flight."""
+        return -(-self._limiter.limit // max(1, len(self._workers)))
 
     def _route_message(self, route: BucketRoute) -> tuple[object, ...]:
         address, signer, limits = route.address, route.heads.signer, self._store.lane.limits

@@ -1,4 +1,4 @@
-"""What a stage may ask of couriers, which send small files beside the event loop. Types only, no I/O."""
+"""The seam between the engine and upload processes, which send small files. Types only, no I/O."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import NamedTuple, Protocol
 from aios3sync.local.read import Place
 from aios3sync.store.protocol import PutOptions, PutResult
 
-__all__ = ("LARGEST", "Delivered", "Offloader", "OffloaderOpener", "UploadJob", "UploadResult")
+__all__ = ("MAX_JOB_BYTES", "Offloader", "OffloaderOpener", "OnStored", "UploadJob", "UploadResult")
 
-LARGEST = 64 * 1024
-"""Bytes of a file, above which the session itself is as fast: digests of more need no interpreter."""
+MAX_JOB_BYTES = 64 * 1024
+"""Bytes of the largest file that is worth a job. Larger ones are digested without the interpreter lock: the
+session itself is as fast."""
 
 
 class UploadJob(NamedTuple):
-    """A file to send.
+    """One file to send.
 
     Attributes:
-        place: where it is.
-        key: the full key that it gets.
-        kind: of its headers, see :meth:`Offloader.kind`.
-        size, mtime_ns, ctime_ns, inode: the stat that it must have; one that has another is not sent.
+        place: where the file is.
+        key: the full key of the object.
+        template: number of its header template, see :meth:`Offloader.header_template`.
+        size, mtime_ns, ctime_ns, inode: the stat that the file must have; else it is not sent.
     """
 
     place: Place
     key: str
-    kind: int
+    template: int
     size: int
     mtime_ns: int
     ctime_ns: int
@@ -34,12 +35,12 @@ class UploadJob(NamedTuple):
 
 
 class UploadResult(NamedTuple):
-    """What came of a job that was stored.
+    """The result of a job whose object was stored.
 
     Attributes:
-        md5: digest of what was sent, 16 bytes.
-        started_ns: when its reading began, nanoseconds since the epoch.
-        result: what the endpoint answered.
+        md5: digest of the bytes that were sent, 16 bytes.
+        started_ns: when reading began, nanoseconds since the epoch.
+        result: the response of the endpoint.
     """
 
     md5: bytes
@@ -47,40 +48,44 @@ class UploadResult(NamedTuple):
     result: PutResult
 
 
-Delivered = Callable[[int, UploadResult], None]
-"""Called in the event loop with the place of a job in its list, as soon as it is known to be stored."""
+OnStored = Callable[[int, UploadResult], None]
+"""Called in the event loop with the position of a job in its list, as soon as its object is stored."""
 
 
 class Offloader(Protocol):
-    """Sends small files. It knows the way on which all is well; everything else it gives back."""
+    """Sends small files. It handles only the case in which all is well, and returns every other job."""
 
-    def kind(
+    def header_template(
         self, options: PutOptions, mtime_name: str, *, md5_name: str = "", utf8: bool = False
     ) -> int | None:
-        """A number for these headers, whose metadata ``mtime_name`` is each file's own mtime.
+        """Register headers that many files share, and return the number of the template.
 
-        The metadata ``md5_name``, where one is given, is each file's MD5 as rclone writes it.
-        With ``utf8`` they say that the body is UTF-8: a file that is none is given back.
+        Args:
+            options: the headers; the values that differ from file to file are placeholders.
+            mtime_name: the metadata that holds each file's own mtime.
+            md5_name: the metadata that holds each file's MD5 as rclone writes it; empty for none.
+            utf8: the headers say that the body is UTF-8; a file that is not UTF-8 is returned.
 
-        ``None`` where they need more than that, such as a checksum of the body.
+        Returns:
+            The number, or ``None`` where the headers need more, such as a checksum of the body.
         """
         ...
 
-    async def deliver(self, jobs: Sequence[UploadJob], delivered: Delivered) -> list[int]:
-        """Send, and answer with the places of those that have to go the usual way.
+    async def upload(self, jobs: Sequence[UploadJob], on_stored: OnStored) -> list[int]:
+        """Send jobs, and return the positions of those that have to be sent in this process.
 
-        Some of these may be stored all the same, if the answer was lost. Raises CredentialsError.
+        Some of these may be stored all the same, if the response was lost. Raises CredentialsError.
         """
         ...
 
     def cancel_pending(self) -> None:
-        """Have everything given back that was not begun."""
+        """Have all jobs returned that have not begun."""
         ...
 
     async def aclose(self) -> None:
-        """End what still runs."""
+        """End the processes."""
         ...
 
 
 OffloaderOpener = Callable[[], Awaitable[Offloader | None]]
-"""Opens the couriers of one run; ``None`` where there can be none."""
+"""Opens the offloader of one run; ``None`` where upload processes cannot be used."""

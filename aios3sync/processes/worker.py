@@ -1,4 +1,4 @@
-"""The session's end of one courier: a process, two pipes, and what is with it; it judges nothing."""
+"""The session's end of one upload process: the child process, its two pipes and the jobs that it holds."""
 
 from __future__ import annotations
 
@@ -13,43 +13,44 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from aios3sync.errors import ThrottledError
-from aios3sync.processes import messages as frames
-from aios3sync.processes.messages import PARCELS, RECALL, Told, Undone
+from aios3sync.processes import messages
+from aios3sync.processes.messages import CANCEL_PENDING, JOBS, ReturnedJob, StoredJob
 from aios3sync.processes.protocol import UploadJob
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("Settle", "WorkerProcess", "can_spawn")
+__all__ = ("OnSettled", "WorkerProcess", "can_spawn")
 
-Settle = Callable[[int, Told | Undone], None]
-"""Called with the place of a job in its list, and what came of it."""
+OnSettled = Callable[[int, StoredJob | ReturnedJob], None]
+"""Called with the position of a job in its list, and its result."""
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRAM: Final = (
     "import sys; sys.path.append(sys.argv[1]); from aios3sync.processes.main import main; main()"
 )
 _PACKAGE: Final = str(Path(__file__).parents[2])
-_ENDS_IN: Final = 1.0
-"""Seconds that the process gets to see that nobody asks any more."""
-_LOOK_AGAIN: Final = 0.01
-_LOOKS: Final = 100
+_EXIT_GRACE: Final = 1.0
+"""Seconds that the process has to end after its input is closed, before it is killed."""
+_SLOT_POLL_SECONDS: Final = 0.01
+_SLOT_POLLS: Final = 100
+"""How often a free slot is looked for while other requests hold all of them."""
 _SLOW_DOWN: Final = (429, 503)
-_LOST: Final = "the courier ended"
+_LOST: Final = "the upload process ended"
 
 
-class _Bundle:
-    """Parcels that were handed over together."""
+class _Batch:
+    """Jobs that were submitted together."""
 
-    def __init__(self, settle: Settle, count: int) -> None:
-        self._settle = settle
+    def __init__(self, on_settled: OnSettled, count: int) -> None:
+        self._on_settled = on_settled
         self._left = count
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, place: int, told: Told | Undone) -> None:
-        """End one job; what the listener raises is raised to who waits for the bundle."""
+    def settle(self, position: int, result: StoredJob | ReturnedJob) -> None:
+        """End one job; what the callback raises is raised by the wait for the batch."""
         self._left -= 1
         try:
-            self._settle(place, told)
-        except Exception as error:  # noqa: BLE001 - the jobs of others still have to be settled
+            self._on_settled(position, result)
+        except Exception as error:  # noqa: BLE001 - other batches still have to be settled
             if not self.ended.done():
                 self.ended.set_exception(error)
         if not self._left and not self.ended.done():
@@ -57,15 +58,15 @@ class _Bundle:
 
 
 class WorkerProcess:
-    """One courier.
+    """One upload process.
 
-    Its requests are in flight like any others: for each that may be under way it holds a slot of the
-    limiter, which learns from their outcomes.
+    Its requests are in flight like any others: for each one that may be in flight it holds a slot of the
+    limiter, which adapts to their outcomes.
 
     Args:
-        process, pipes: the program, and the way to it and from it.
+        process, pipes: the child process, and the pipes to it and from it.
         limiter: requests in flight.
-        share: tells how many of them may be this courier's.
+        share: returns how many of them this process may have.
     """
 
     def __init__(
@@ -76,78 +77,83 @@ class WorkerProcess:
         share: Callable[[], int],
     ) -> None:
         self._process = process
-        self._asks, self._answers = pipes
+        self._stdin, self._stdout = pipes
         self._limiter = limiter
         self._slots: deque[int] = deque()
-        self._parcels: dict[int, tuple[_Bundle, int, int]] = {}
+        self._jobs: dict[int, tuple[_Batch, int, int]] = {}
         self._next = 0
         self._skew = 0.0
         self._share = share
-        self._listening = asyncio.create_task(self._listen())
+        self._receiving = asyncio.create_task(self._receive())
         self.alive = True
 
     @classmethod
     async def start(cls, limiter: ConcurrencyLimiter, share: Callable[[], int]) -> Self:
-        """Start a process; raises OSError where that cannot be."""
+        """Start a process; raises OSError where that is not possible."""
         options = ["-I", "-S", *(["-X", "utf8"] if sys.flags.utf8_mode else [])]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *options, "-c", _PROGRAM, _PACKAGE),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
-            start_new_session=True,  # Ctrl-C is for us alone: what it sends is still wanted
+            start_new_session=True,  # Ctrl-C is for the session alone: what the process sends is still wanted
         )
         if process.stdin is None or process.stdout is None:
             raise OSError("no pipes")
         return cls(process, (process.stdin, process.stdout), limiter, share)
 
     @property
-    def load(self) -> int:
-        """How many jobs are with it."""
-        return len(self._parcels)
+    def pending(self) -> int:
+        """How many jobs the process holds."""
+        return len(self._jobs)
 
-    def tell(self, message: tuple[Any, ...]) -> None:
-        """Send a message. A process that has died meanwhile gets none, and gives everything back."""
+    def send(self, message: tuple[Any, ...]) -> None:
+        """Send a message. A process whose pipe is closed is given up, and its jobs are returned."""
         if not self.alive:
             return
         try:
-            self._asks.write(frames.framed(message))
-        except (OSError, RuntimeError) as error:  # the latter is uvloop's word for a closed pipe
-            self._lose(error)
+            self._stdin.write(messages.frame(message))
+        except (OSError, RuntimeError) as error:  # uvloop raises the latter for a closed pipe
+            self._give_up(error)
 
-    async def hand_over(self, jobs: Sequence[UploadJob], skew: float, settle: Settle) -> bool:
-        """Have jobs sent; False if that cannot be, or if there is no slot, but a pace to keep."""
+    async def submit(self, jobs: Sequence[UploadJob], skew: float, on_settled: OnSettled) -> bool:
+        """Submit jobs and wait until each of them is settled.
+
+        Returns:
+            False, with no job submitted, if the process has ended, or if it holds no slot while the limiter
+            keeps a start rate.
+        """
         self._skew = skew
         if not self._slots and self._limiter.start_rate == float("inf"):
             self._slots.append(await self._limiter.enter())
-        self._borrow(len(self._parcels) + len(jobs))
+        self._acquire_slots(len(self._jobs) + len(jobs))
         if not (self._slots and self.alive):
-            self._return_all()
+            self._release_slots()
             return False
         if not jobs:
             return True
-        bundle = _Bundle(settle, len(jobs))
+        batch = _Batch(on_settled, len(jobs))
         first, self._next = self._next, self._next + len(jobs)
-        for place, job in enumerate(jobs):
-            self._parcels[first + place] = (bundle, place, job.size)
-        self.tell((PARCELS, len(self._slots), skew, first, [(*job,) for job in jobs]))
-        await bundle.ended
+        for position, job in enumerate(jobs):
+            self._jobs[first + position] = (batch, position, job.size)
+        self.send((JOBS, len(self._slots), skew, first, [(*job,) for job in jobs]))
+        await batch.ended
         return True
 
     def cancel_pending(self) -> None:
-        """Have everything given back that was not begun."""
-        if self._parcels and self.alive:
-            self.tell((RECALL,))
+        """Have all jobs returned that have not begun."""
+        if self._jobs and self.alive:
+            self.send((CANCEL_PENDING,))
 
     async def aclose(self) -> None:
-        """End the process; what is still with it is given back."""
-        self._listening.cancel()
-        await asyncio.wait([self._listening])
-        self._end()
-        self._asks.close()
+        """End the process; the jobs that it still holds are returned."""
+        self._receiving.cancel()
+        await asyncio.wait([self._receiving])
+        self._return_all()
+        self._stdin.close()
         try:
-            await asyncio.wait_for(self._process.wait(), _ENDS_IN)
-        except TimeoutError:  # the storage does not answer
+            await asyncio.wait_for(self._process.wait(), _EXIT_GRACE)
+        except TimeoutError:  # it is blocked on the disk or on its output
             self._kill()
             await self._process.wait()
 
@@ -155,74 +161,82 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    def _borrow(self, wanted: int) -> None:
+    async def _receive(self) -> None:
+        pipe = self._stdout
+        try:
+            while True:
+                length = messages.length_of(await pipe.readexactly(messages.LENGTH))
+                self._settle_all(messages.unframe(await pipe.readexactly(length)))
+        except Exception as error:  # noqa: BLE001 - it died, or its message makes no sense
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        _LOG.debug("a process that sent files is lost, the session sends them: %r", error)
+        self._return_all()
+        self._kill()
+
+    def _settle_all(self, results: list[StoredJob | ReturnedJob]) -> None:
+        before = len(self._slots)
+        for result in results:
+            batch, position, size = self._jobs.pop(result[0])
+            self._release_slot(result, size)
+            batch.settle(position, result)
+        self._acquire_slots(len(self._jobs))  # the limit may have grown
+        if self._jobs and not self._slots:
+            self._wait_for_slots()
+        elif self._jobs and len(self._slots) != before:
+            self._send_slots()
+
+    def _return_all(self) -> None:
+        """Return all jobs that the process holds: no more results will come."""
+        self.alive = False
+        self._release_slots()
+        jobs, self._jobs = self._jobs, {}
+        for batch, position, _ in jobs.values():
+            batch.settle(position, (position, 0, _LOST))
+
+    # Slots of the limiter
+
+    def _acquire_slots(self, wanted: int) -> None:
         most = min(self._share(), wanted)
         while len(self._slots) < most and (slot := self._limiter.try_enter()) is not None:
             self._slots.append(slot)
 
-    async def _listen(self) -> None:
-        pipe = self._answers
-        try:
-            while True:
-                length = frames.length_of(await pipe.readexactly(frames.LENGTH))
-                self._settle_all(frames.unframed(await pipe.readexactly(length)))
-        except Exception as error:  # noqa: BLE001 - it died, or what it says makes no sense
-            self._lose(error)
+    def _send_slots(self) -> None:
+        self.send((JOBS, len(self._slots), self._skew, self._next, []))
 
-    def _lose(self, error: Exception) -> None:
-        _LOG.debug("a process that sent files is lost, the session sends them: %r", error)
-        self._end()
-        self._kill()
+    def _wait_for_slots(self, polls: int = 0) -> None:
+        """Look for a slot every few milliseconds while other requests hold all of them.
 
-    def _settle_all(self, told: list[Told | Undone]) -> None:
-        before = len(self._slots)
-        for item in told:
-            bundle, place, size = self._parcels.pop(item[0])
-            self._give_back(item, size)
-            bundle.settle(place, item)
-        self._borrow(len(self._parcels))  # the limit may have grown
-        if self._parcels and not self._slots:
-            self._wait_for_slots()
-        elif self._parcels and len(self._slots) != before:
-            self.tell((PARCELS, len(self._slots), self._skew, self._next, []))
-
-    def _wait_for_slots(self, times: int = 0) -> None:
-        """Others took the last slot: a moment later one may be free, unless there is a pace to keep."""
-        if not (self._parcels and self.alive):
+        After a second without one, and while the limiter keeps a start rate, the pending jobs are cancelled.
+        """
+        if not (self._jobs and self.alive):
             return
-        self._borrow(len(self._parcels))
+        self._acquire_slots(len(self._jobs))
         if self._slots:
-            self.tell((PARCELS, len(self._slots), self._skew, self._next, []))
-        elif times >= _LOOKS or self._limiter.start_rate < float("inf"):
+            self._send_slots()
+        elif polls >= _SLOT_POLLS or self._limiter.start_rate < float("inf"):
             self.cancel_pending()
         else:
-            asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._wait_for_slots, times + 1)
+            asyncio.get_running_loop().call_later(_SLOT_POLL_SECONDS, self._wait_for_slots, polls + 1)
 
-    def _give_back(self, item: Told | Undone, size: int) -> None:
-        """Return the slot of a job that has ended, and take one for the next."""
+    def _release_slot(self, result: StoredJob | ReturnedJob, size: int) -> None:
+        """Release the slot of a job that has ended, and acquire one for the next."""
         if not self._slots:
             return
-        throttled = len(item) == 3 and item[1] in _SLOW_DOWN
-        error = ThrottledError("told to slow down") if throttled else None
+        throttled = len(result) == 3 and result[1] in _SLOW_DOWN
+        error = ThrottledError("an upload process was throttled") if throttled else None
         self._limiter.leave(self._slots.popleft(), error, size)
-        if len(self._slots) < len(self._parcels) and (slot := self._limiter.try_enter()) is not None:
+        if len(self._slots) < len(self._jobs) and (slot := self._limiter.try_enter()) is not None:
             self._slots.append(slot)
 
-    def _end(self) -> None:
-        """Nothing comes any more: everything goes the usual way."""
-        self.alive = False
-        self._return_all()
-        jobs, self._parcels = self._parcels, {}
-        for bundle, place, _ in jobs.values():
-            bundle.settle(place, (place, 0, _LOST))
-
-    def _return_all(self) -> None:
-        while self._slots and not (self.alive and self._parcels):
+    def _release_slots(self) -> None:
+        while self._slots and not (self.alive and self._jobs):
             self._limiter.leave(self._slots.popleft(), asyncio.CancelledError())
 
 
 def can_spawn() -> bool:
-    """Whether there is a Python to start; a frozen program's executable is none."""
+    """Whether there is a Python to start; the executable of a frozen program is none."""
     if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.startswith("python"):
         return False
     return sys.platform == "linux"

@@ -1,4 +1,4 @@
-"""Small files by courier on servers that check signatures: all arrive, also when a courier is killed."""
+"""Upload processes on servers that check signatures: all files arrive, also when a process is killed."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ TREE = {f"d{n % 7}/ü {n:03} +%&.txt": f"body {n}" for n in range(700)}
 
 
 async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._FILES_BEFORE", 128)
     root = make_tree(tmp_path / "t", TREE)
-    delivered = []
-    arrived = ProcessPool._arrived
+    stored = []
+    settle = ProcessPool._settle
 
     def counted(self: ProcessPool, *facts: object) -> bool:
-        delivered.append(arrived(self, *facts))  # type: ignore[arg-type]
-        return delivered[-1]
+        stored.append(settle(self, *facts))  # type: ignore[arg-type]
+        return stored[-1]
 
-    monkeypatch.setattr(ProcessPool, "_arrived", counted)
+    monkeypatch.setattr(ProcessPool, "_settle", counted)
     async with aios3sync.connect(processes=2) as s3:
         report = await s3.sync(root, place.url("p/"))
         assert (report.uploaded, report.failed, report.retries) == (700, 0, 0)
         assert (await s3.sync(root, place.url("p/"), check="list")).kept == 700
         assert (await s3.verify(root, place.url("p/"))).exit_code == 0
     assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}
-    assert len(delivered) >= 500
-    assert all(delivered)
+    assert len(stored) >= 500
+    assert all(stored)
 
 
-async def test_a_courier_that_is_killed_loses_nothing(
+async def test_an_upload_process_that_is_killed_loses_no_file(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.sync.transfers.offload._WORTH", 128)
+    monkeypatch.setattr("aios3sync.sync.transfers.offload._FILES_BEFORE", 128)
     root = make_tree(tmp_path / "t", TREE)
     killed: list[int] = []
-    settle = WorkerProcess._settle_all
+    settle_all = WorkerProcess._settle_all
 
-    def kill(self: WorkerProcess, told: object) -> None:
-        settle(self, told)  # type: ignore[arg-type]
+    def kill(self: WorkerProcess, results: object) -> None:
+        settle_all(self, results)  # type: ignore[arg-type]
         if not killed:
             killed.append(self._process.pid)
             os.kill(self._process.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What the tests of couriers share: a wire store on a canned endpoint, and files to send."""
+"""Fixtures of the upload process tests: a wire store on a canned endpoint, and files to send."""
 
 from __future__ import annotations
 
@@ -23,62 +23,63 @@ __all__ = ("authority", "opened")
 
 
 @dataclass
-class Desk:
-    """Where files are handed to couriers.
+class Offloading:
+    """A process pool with everything that it needs.
 
     Attributes:
-        receipts: what was delivered, by key.
+        stored: the results of stored jobs, by key.
     """
 
-    couriers: ProcessPool
+    pool: ProcessPool
     limiter: ConcurrencyLimiter
     counts: RequestCounts
     wire: Opened
     root: Path
     options: PutOptions
-    receipts: dict[str, UploadResult] = field(default_factory=dict)
+    stored: dict[str, UploadResult] = field(default_factory=dict)
 
-    def parcel(self, name: str, body: bytes = b"", **changes: Any) -> UploadJob:
-        """A file as a scan would have seen it."""
+    def job(self, name: str, body: bytes = b"", **changes: Any) -> UploadJob:
+        """Write a file, and return its job as a scan would have made it."""
         path = self.root / name
         path.write_bytes(body or name.encode())
         found = os.stat(path)
-        kind = self.couriers.kind(self.options, META_MTIME) if not self.couriers._kinds else 0
-        assert kind == 0
+        new = not self.pool._templates
+        template = self.pool.header_template(self.options, META_MTIME) if new else 0
+        assert template == 0
         stat = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return UploadJob(str(path), f"p/{name}", kind, *stat)._replace(**changes)
+        return UploadJob(str(path), f"p/{name}", template, *stat)._replace(**changes)
 
-    async def deliver(self, parcels: list[UploadJob]) -> list[str]:
-        """Hand over; the keys that came back."""
+    async def upload(self, jobs: list[UploadJob]) -> list[str]:
+        """Upload; return the keys of the returned jobs."""
 
-        def delivered(place: int, receipt: UploadResult) -> None:
-            self.receipts[parcels[place].key] = receipt
+        def on_stored(position: int, result: UploadResult) -> None:
+            self.stored[jobs[position].key] = result
 
-        back = await self.couriers.deliver(parcels, delivered)
-        assert self.limiter.in_flight == 0, "every slot is returned"
-        return sorted(parcels[place].key for place in back)
+        returned = await self.pool.upload(jobs, on_stored)
+        assert self.limiter.in_flight == 0, "every slot is released"
+        return sorted(jobs[position].key for position in returned)
 
 
-Desks = Callable[..., AbstractAsyncContextManager[Desk]]
+OpenOffloading = Callable[..., AbstractAsyncContextManager[Offloading]]
 
 
 @pytest.fixture
-def desk(opened: Callable[..., Any], tmp_path: Path) -> Desks:
-    """Opens couriers: ``async with desk(url, **connect_options) as desk``."""
+def offloading(opened: Callable[..., Any], tmp_path: Path) -> OpenOffloading:
+    """Open a process pool: ``async with offloading(url, **connect_options) as o``."""
 
     @asynccontextmanager
-    async def desk(
+    async def open_pool(
         url: str, *, most: int = 1, slots: int = 8, headers: PutOptions | None = None, **options: Any
-    ) -> AsyncIterator[Desk]:
+    ) -> AsyncIterator[Offloading]:
         headers = headers or PutOptions("text/plain", metadata={"a": "1", META_MTIME: "", "z": "2"})
         limiter, counts = ConcurrencyLimiter(max(slots, 8), first=slots), RequestCounts()
         root = tmp_path / "source"
         root.mkdir()
         async with opened(url, **options) as wire:
-            couriers = ProcessPool(wire.store, limiter, counts, most)
+            pool = ProcessPool(wire.store, limiter, counts, most)
             try:
-                yield Desk(couriers, limiter, counts, wire, root, headers)
+                yield Offloading(pool, limiter, counts, wire, root, headers)
             finally:
-                await couriers.aclose()
+                await pool.aclose()
 
-    return desk
+    return open_pool

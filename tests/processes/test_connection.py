@@ -1,4 +1,4 @@
-"""Which answers a courier understands: only the one that says "stored", whatever else comes."""
+"""Which responses an upload process understands: only the one that says "stored"."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.processes.connection import StoredReply, status_of, stored
+from aios3sync.processes.connection import StoredResponse, parse_stored, status_of
 
 PLAIN = (b"HTTP/1.1 200 OK", b'ETag: "abc"', b"Content-Length: 0")
 
@@ -16,15 +16,17 @@ def head(*lines: bytes) -> bytes:
 
 
 def test_a_stored_object() -> None:
-    assert stored(head(*PLAIN)) == StoredReply("abc", "", "", True)
+    assert parse_stored(head(*PLAIN)) == StoredResponse("abc", "", "", True)
     more = (b"x-amz-server-side-encryption: AES256", b"X-Amz-Version-Id: v.1", b"Date: today")
-    assert stored(head(*PLAIN, *more)) == StoredReply("abc", "AES256", "v.1", True)
-    assert stored(head(*PLAIN, b"Connection: Close")) == StoredReply("abc", "", "", False)
-    assert stored(head(b"HTTP/1.1 200", b"etag:abc", b"content-length:0")) == StoredReply("abc", "", "", True)
+    assert parse_stored(head(*PLAIN, *more)) == StoredResponse("abc", "AES256", "v.1", True)
+    assert parse_stored(head(*PLAIN, b"Connection: Close")) == StoredResponse("abc", "", "", False)
+    assert parse_stored(head(b"HTTP/1.1 200", b"etag:abc", b"content-length:0")) == StoredResponse(
+        "abc", "", "", True
+    )
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         head(b"HTTP/1.1 503 Slow Down", *PLAIN[1:]),
         head(b"HTTP/1.1 100 Continue"),
@@ -42,18 +44,18 @@ def test_a_stored_object() -> None:
         b"\r\n\r\n",
     ],
 )
-def test_every_other_answer_is_left_to_the_usual_way(answer: bytes) -> None:
-    assert stored(answer) is None
+def test_every_other_response_is_left_to_the_session(response: bytes) -> None:
+    assert parse_stored(response) is None
 
 
 @given(st.binary(max_size=300))
-def test_no_answer_breaks_it(noise: bytes) -> None:
-    assert stored(noise) is None
-    stored(head(*PLAIN, noise))
+def test_no_response_breaks_the_parser(noise: bytes) -> None:
+    assert parse_stored(noise) is None
+    parse_stored(head(*PLAIN, noise))
     status_of(noise)
 
 
 @given(st.sampled_from([200, 301, 404, 503]), st.binary(max_size=20))
-def test_the_status_of_an_answer(status: int, rest: bytes) -> None:
+def test_the_status_of_a_response(status: int, rest: bytes) -> None:
     assert status_of(f"HTTP/1.1 {status} ".encode() + rest) == status
     assert status_of(b"nonsense") == status_of(b"HTTP/1.1 abc") == 0

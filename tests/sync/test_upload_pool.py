@@ -1,4 +1,4 @@
-"""How many work on uploads at once: never nobody, never more than may, more readers only for slow storage."""
+"""How many workers upload at once: at least one, no more than allowed; more readers only for slow storage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.local import read as smallfiles
+from aios3sync.local import read
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.sync.transfers import uploads
 from tests.sync.conftest import Bench
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("settle")
 
 
 class Counted:
-    """How many puts are in flight at once, at most."""
+    """Counts the puts that are in flight at once, and the most of them."""
 
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = self.most = 0
@@ -37,7 +37,7 @@ class Counted:
 async def test_a_session_that_is_busy_elsewhere_still_uploads(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without any room one worker is there all the same: it waits its turn like everyone."""
+    """Even without a free slot there is one worker, which waits for its turn."""
     bench.tree({f"f{n}": str(n) for n in range(300)})
     counted = Counted(bench, monkeypatch)
     bench.room = lambda: -3
@@ -45,7 +45,7 @@ async def test_a_session_that_is_busy_elsewhere_still_uploads(
     assert counted.most == 1
 
 
-async def test_as_many_work_as_there_is_room_for(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_there_are_as_many_workers_as_free_slots(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.tree({f"f{n}": str(n) for n in range(300)})
     counted = Counted(bench, monkeypatch)
     bench.room = lambda: 5 - counted.now
@@ -53,8 +53,8 @@ async def test_as_many_work_as_there_is_room_for(bench: Bench, monkeypatch: pyte
     assert 4 <= counted.most <= 6
 
 
-async def test_room_that_opens_later_is_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit may grow when all bodies are there already."""
+async def test_slots_that_become_free_later_are_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit may grow when all bodies are queued already."""
     bench.tree({f"f{n}": str(n) for n in range(100)})
     counted = Counted(bench, monkeypatch)
     sent: list[int] = []
@@ -65,20 +65,20 @@ async def test_room_that_opens_later_is_used(bench: Bench, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("blocks", "expected"), [([0] * 1000, 1), (range(1000), uploads._READERS)])
-async def test_more_readers_only_where_a_device_is_waited_for(
+async def test_more_readers_only_where_reading_waits_for_a_device(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, blocks: list[int], expected: int
 ) -> None:
     monkeypatch.setattr(uploads, "_CHUNK_FILES", 4)
-    told = iter(blocks)
-    monkeypatch.setattr(smallfiles, "_blocks_read", lambda: next(told))
+    counts = iter(blocks)
+    monkeypatch.setattr(read, "_blocks_read", lambda: next(counts))
     tokens: list[float] = []
-    take = uploads._UploadPool.take
+    submit = uploads._UploadPool.submit
 
-    async def watched(crew: uploads._UploadPool, bodies: list[uploads._Body]) -> None:
-        tokens.append(crew.reading.total_tokens)
-        await take(crew, bodies)
+    async def watched(pool: uploads._UploadPool, bodies: list[uploads._Body]) -> None:
+        tokens.append(pool.reading.total_tokens)
+        await submit(pool, bodies)
 
-    monkeypatch.setattr(uploads._UploadPool, "take", watched)
+    monkeypatch.setattr(uploads._UploadPool, "submit", watched)
     bench.tree({f"f{n:03}": str(n) for n in range(120)})
     assert (await bench.sync()).uploaded == 120
     assert max(tokens) == expected

@@ -37,8 +37,8 @@ from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_parts, settle_joined
 from aios3sync.sync.run import Run
-from aios3sync.sync.transfers.flow import Transfer
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.progress import BodyProgress
 
 __all__ = ("send_large",)
 
@@ -319,7 +319,7 @@ class _Upload:
         await to_thread.run_sync(_read_part, self._content, part, body)
         # Also where ETags prove nothing: the endpoint checks it, and with Object Lock it demands it.
         digest = await to_thread.run_sync(md5_of, body)
-        with Transfer(self._run, self._content.digest.entry.key, part.length).watching():
+        with BodyProgress(self._run, self._content.digest.entry.key, part.length).watching():
             result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=digest)
         return SentPart(part, digest, result)
 

@@ -1,6 +1,7 @@
-"""Sends files: readers bring small ones into memory many at a time, workers put them, large ones go on.
+"""Sends files: readers read many small files at a time, put workers send them, large files become multipart.
 
-Bodies in memory are bounded by the byte budget, which a reader takes before it reads and a worker gives back.
+Bodies in memory are bounded by the byte budget: a reader acquires bytes before it reads, a put worker
+releases them.
 """
 
 from __future__ import annotations
@@ -28,26 +29,26 @@ from aios3sync.local.read import ATTEMPTS, Answer, read_files
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.run import Run
-from aios3sync.sync.transfers.flow import Transfer
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.multipart import send_large
-from aios3sync.sync.transfers.offload import Offload
+from aios3sync.sync.transfers.offload import SmallFileOffload
+from aios3sync.sync.transfers.progress import BodyProgress
 
 __all__ = ("preview_stage", "upload_stage")
 
 _READERS: Final = 8
 _LARGE_AT_ONCE: Final = 4
 _CHUNK_FILES: Final = 128
-_WAITING_BODIES: Final = 512
+_QUEUED_BODIES: Final = 512
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _GROWTH: Final = 8
-"""What a file may have more than at the last look, as a part of its size, if it has grown before."""
+"""A file that grew before it was read is given an eighth more room than it had at the last look."""
 
 
 class _Body(NamedTuple):
     """One file, ready to be sent.
 
-    ``reserved`` bytes of the budget go back when it has left, and to the send window if it is a large body.
+    ``reserved`` bytes of the budget, and of the send window if it is large, are released once it is sent.
     """
 
     file: SmallFile
@@ -62,64 +63,64 @@ class _Body(NamedTuple):
 
 
 class _UploadPool:
-    """The put workers, the bodies that wait for them, and the readers that bring more.
+    """The put workers, the bodies that are queued for them, and the readers that read more.
 
-    From the page cache one reader at a time is fastest: a second one would only take turns at the
-    interpreter with the first. More are let in where they wait for a device.
+    From the page cache one reader at a time is fastest: a second one would only share the interpreter lock
+    with the first. More are let in where reading waits for a device.
 
-    Bodies change hands without a stream between: a hop over one costs a third of what sending a small
-    body does. There are as many workers as the session lets requests out, up to the ceiling: one that only
-    waited for its turn would have to be woken for every body.
+    Bodies are passed on without a stream: sending over one costs a third of what sending a small body does.
+    There are as many workers as the session lets requests out, up to the ceiling: one that only waited for
+    its turn would have to be woken for every body.
     """
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
         self.run = run
-        self.dispatch = Offload(run, headers)
+        self.offload = SmallFileOffload(run, headers)
         self.reading = anyio.CapacityLimiter(1)
         self.headers = headers
         self._tasks = tasks
-        self._ready: deque[_Body] = deque()
+        self._queue: deque[_Body] = deque()
         self._idle: deque[asyncio.Event] = deque()
-        self._room = anyio.Event()
-        self._size = 0
+        self._has_room = anyio.Event()
+        self._workers = 0
         self._closed = False
 
-    async def take(self, bodies: list[_Body]) -> None:
-        """Hand over bodies; waits while many are waiting already."""
-        self._ready.extend(bodies)
-        nobody = self._size == len(self._idle)
-        self._hire(min(len(bodies), max(self.run.room(), nobody)))
-        while len(self._ready) > _WAITING_BODIES:
-            if self._room.is_set():  # else another reader waits for it already
-                self._room = anyio.Event()
-            await self._room.wait()
+    async def submit(self, bodies: list[_Body]) -> None:
+        """Queue bodies; wait while too many are queued."""
+        self._queue.extend(bodies)
+        all_idle = self._workers == len(self._idle)
+        self._add_workers(min(len(bodies), max(self.run.room(), all_idle)))
+        while len(self._queue) > _QUEUED_BODIES:
+            if self._has_room.is_set():  # else another reader waits for it already
+                self._has_room = anyio.Event()
+            await self._has_room.wait()
 
-    def _hire(self, count: int) -> None:
-        """Set up to ``count`` more workers to work, those first that have been idle."""
+    def _add_workers(self, count: int) -> None:
+        """Set up to ``count`` more workers to work, first those that have been idle longest."""
         for _ in range(count):
             if self._idle:
                 self._idle.popleft().set()
-            elif self._size < self.run.workers:
-                self._size += 1
+            elif self._workers < self.run.workers:
+                self._workers += 1
                 self._tasks.start_soon(self._work)
             else:
                 return
 
     def close(self) -> None:
-        """No more bodies come: workers end when the last one is sent."""
+        """Accept no more bodies: workers end when the last one is sent."""
         self._closed = True
         for event in self._idle:
             event.set()
 
     async def _work(self) -> None:
-        ready, room = self._ready, self.run.room
+        queue, room = self._queue, self.run.room
         store = await self.run.open_store()
         while True:
-            while ready:
-                await self._send(store, ready.popleft())
-                if ready and room() > 1:  # one is our own: the limit grew, or others wait to try again
-                    self._hire(1)
-            self._room.set()
+            while queue:
+                await self._send(store, queue.popleft())
+                if queue and room() > 1:  # one is our own: the limit grew, or others wait to try again
+                    self._add_workers(1)
+            self._has_room.set()
             if self._closed:
                 return
             event = asyncio.Event()  # anyio's asks which event loop this is, at a third of a body's cost
@@ -128,31 +129,31 @@ class _UploadPool:
 
     async def _send(self, store: ObjectStore, body: _Body) -> None:
         run = self.run
-        if len(self._ready) == _WAITING_BODIES:
-            self._room.set()
+        if len(self._queue) == _QUEUED_BODIES:
+            self._has_room.set()
         try:
-            if run.sends_no_more:  # the rest is only drained, and counted as cancelled
+            if run.sends_no_more:  # the queue is only drained, and counted as cancelled
                 run.cancel([body.file.entry.key])
             else:
                 run.recorder.add(await _put(run, self.headers, store, body))
         except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
             run.recorder.add(run.outcome_of_error(body.file.entry.key, "upload", error))
         finally:
-            self._give_back(body.reserved)
+            self._release(body.reserved)
 
-    def drop(self) -> None:
-        """Give back what bodies hold that nobody will send any more."""
-        while self._ready:
-            self._give_back(self._ready.popleft().reserved)
+    def release_all(self) -> None:
+        """Release what the queued bodies hold, after a failure that ended their workers."""
+        while self._queue:
+            self._release(self._queue.popleft().reserved)
 
-    def _give_back(self, reserved: int) -> None:
+    def _release(self, reserved: int) -> None:
         self.run.budget.release(reserved)
         if reserved >= LARGE_BODY:
             self.run.window.leave(reserved)
 
 
 async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
-    """Upload batches until there are no more. Closes its streams however it is left.
+    """Upload batches until the stream ends. The streams are closed in any case.
 
     Raises:
         StoreError: the session is broken.
@@ -164,8 +165,8 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
             with large_out:
                 for _ in range(_LARGE_AT_ONCE):
                     workers.start_soon(_large_worker, run, headers, large_out.clone())
-            async with aclosing(pool.dispatch), anyio.create_task_group() as background:
-                background.start_soon(pool.dispatch.cancel_pending_at_stop)
+            async with aclosing(pool.offload), anyio.create_task_group() as background:
+                background.start_soon(pool.offload.cancel_pending_at_stop)
                 async with anyio.create_task_group() as readers:
                     with large_in:
                         for _ in range(_READERS):
@@ -173,12 +174,12 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
                 background.cancel_scope.cancel()
             pool.close()
         except BaseException:
-            pool.drop()
+            pool.release_all()
             raise
 
 
 async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
-    """What :func:`upload_stage` is in a dry run: every upload is counted and told, none is sent."""
+    """Take the place of :func:`upload_stage` in a dry run: count and report every upload, send none."""
     async with jobs:
         async for batch in jobs:
             for upload in batch:
@@ -206,8 +207,8 @@ async def _reader(
                 else:
                     small.append(upload)
             for chunk in _chunks(small):
-                rest = chunk if run.sends_no_more else await pool.dispatch.deliver(chunk)
-                if run.sends_no_more:  # the rest is only drained, and counted as cancelled
+                rest = chunk if run.sends_no_more else await pool.offload.send(chunk)
+                if run.sends_no_more:  # the stream is only drained, and counted as cancelled
                     run.cancel(upload.source.key for upload in rest)
                 elif rest:
                     await _read_small(pool, rest, large)
@@ -216,7 +217,7 @@ async def _reader(
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
     """Cut a batch so that one thread hop reads many small files, or few larger ones.
 
-    A large body is alone: two in one chunk could each wait for the window that another chunk holds.
+    A large body is a chunk of its own: two in one chunk could wait for the window that another chunk holds.
     """
     chunk: list[Upload] = []
     size = 0
@@ -234,10 +235,10 @@ def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
 
 
 async def _read_small(pool: _UploadPool, chunk: list[Upload], large: MemoryObjectSendStream[Upload]) -> None:
-    """Read small files and pass their bodies on; those that are not small any more go to ``large``.
+    """Read small files and submit their bodies; send those that are not small any more to ``large``.
 
-    What counts is the size at the opening: a file that has grown since the walk is not read before the budget
-    has room for what it has now. Invariant: no body is longer than its share of the budget.
+    The size at the opening of the file counts: a file that has grown since the walk is not read before the
+    budget has room for its size now. Invariant: no body is longer than its share of the budget.
     """
     run = pool.run
     small, chunks = chunk, [chunk]
@@ -251,27 +252,28 @@ async def _read_small(pool: _UploadPool, chunk: list[Upload], large: MemoryObjec
         small = [upload for upload in grown if upload.source.size <= run.options.multipart_threshold]
         if not small:
             return
-        chunks = list(_chunks(list(map(_with_room, small))))
+        chunks = list(_chunks(list(map(_with_margin, small))))
     for key in (upload.source.key for upload in small):
         run.recorder.add(run.outcome_of_error(key, "read", ChangedError(key)))
 
 
-def _with_room(upload: Upload) -> Upload:
-    """The upload with room for more than the file has: what has grown may grow on."""
+def _with_margin(upload: Upload) -> Upload:
+    """Return the upload with room for more than the file has: a file that has grown may grow on."""
     size = upload.source.size
     return replace(upload, source=upload.source._replace(size=size + size // _GROWTH))
 
 
 async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
-    """Read a chunk and pass its bodies on; a large file is not read before the line has room for it.
+    """Read a chunk and submit its bodies; a large file is not read before the send window has room for it.
 
-    Those are returned that have more bytes than their entry says, with the size that they have.
+    Returns:
+        The uploads whose files are larger than their entry says, with the size that they have now.
     """
     window, size = pool.run.window, chunk[0].source.size
     if size < LARGE_BODY:
         async with pool.reading:
             bodies, grown = await _read_chunk(pool, chunk)
-            await pool.take(bodies)
+            await pool.submit(bodies)
         return grown
     await window.enter(size, pool.run.next_turn())
     bodies = []
@@ -281,12 +283,15 @@ async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
     finally:
         if not bodies:
             window.leave(size)
-    await pool.take(bodies)
+    await pool.submit(bodies)
     return grown
 
 
 async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Body], list[Upload]]:
-    """Read a chunk in one thread hop; its bodies, each with its share of the budget, and what has grown."""
+    """Read a chunk in one thread hop; return its bodies and the uploads whose files have grown.
+
+    Each body has its share of the budget. A grown file has the size of now in its entry.
+    """
     run = pool.run
     grown: list[Upload] = []
     left = sum(upload.source.size for upload in chunk)
@@ -305,7 +310,7 @@ async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Bod
             else:
                 run.recorder.add(run.outcome_of_error(upload.source.key, "read", result))
     finally:
-        # A share each: with one lump a body that is sent could not give back its own.
+        # Each body keeps its own share, so that each can release it when it is sent.
         run.budget.release(left)
     return bodies, grown
 
@@ -313,14 +318,14 @@ async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Bod
 def _read_files(
     run: Run, headers: HeaderPlan, chunk: list[Upload]
 ) -> tuple[list[_Body | Exception | int], bool]:
-    """The files of a chunk, or the sizes of those that have grown; and whether the storage was waited for."""
+    """Read a chunk; return bodies, errors or sizes of grown files, and whether the storage was waited for."""
     places = [run.place(upload.source.key) for upload in chunk]
     answers, waited = read_files(places, [upload.source.size for upload in chunk])
-    return list(map(partial(_body, run, headers), chunk, answers)), waited
+    return list(map(partial(_body_or_error, run, headers), chunk, answers)), waited
 
 
-def _body(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer) -> _Body | Exception | int:
-    """The body of a file, or what its reading raised, which is the failure of that file alone."""
+def _body_or_error(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer) -> _Body | Exception | int:
+    """Return the body of a file, its size if it has grown, or the error that its reading raised."""
     if isinstance(answer, int):
         return answer
     key = upload.source.key
@@ -357,7 +362,7 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
             run.events(events.BytesSent(entry.key, entry.size))
     else:
         run.events(events.UploadBegan(entry.key, entry.size))
-        with Transfer(run, entry.key, entry.size).watching():
+        with BodyProgress(run, entry.key, entry.size).watching():
             result = await store.put(key, body.content, options, md5=body.md5, sha256=body.sha256)
     run.stored(result.encryption)
     row = run.row(

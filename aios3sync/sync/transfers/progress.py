@@ -1,4 +1,4 @@
-"""Tells how one large body leaves: the listeners of the run by events, and the send window."""
+"""Reports how much of one large body has been sent: to the event sink, and to the send window."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from aios3sync import events
 from aios3sync.store.body_progress import watched
 from aios3sync.sync.run import Run
 
-__all__ = ("Transfer",)
+__all__ = ("BodyProgress",)
 
 
-class Transfer:
-    """One body on its way, perhaps with several attempts: :class:`~aios3sync.store.body_progress.BodyWatch`.
+class BodyProgress:
+    """The progress of one body, over all its attempts: a :class:`~aios3sync.store.body_progress.BodyWatch`.
 
     Args:
-        run: whose body it is.
+        run: the run that sends the body.
         key: of the file, relative to the prefix.
-        size: bytes that the events of the body add up to once it has arrived; those of the file, where it is
-            compressed.
+        size: what the events of the body add up to once it has arrived, in bytes: the size of the file, also
+            where the body is compressed.
     """
 
     def __init__(self, run: Run, key: str, size: int) -> None:
@@ -30,7 +30,7 @@ class Transfer:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch what this task sends; what did not arrive is taken back, whatever was reported."""
+        """Watch the body that this task sends; if it does not arrive, all reported bytes are taken back."""
         try:
             with watched(self):
                 yield
@@ -38,19 +38,19 @@ class Transfer:
             self.begin()
             raise
         self._run.window.moved(max(self._size - self._sent, 0))
-        self._tell(self._size - self._sent)
+        self._report(self._size - self._sent)
 
     def begin(self) -> None:
-        """An attempt begins, or failed: what had left leaves again."""
-        self._tell(-self._sent)
+        """Take back the bytes of the attempt before: they are sent again."""
+        self._report(-self._sent)
         self._sent = 0
 
     def sent(self, size: int) -> None:
-        """``size`` more bytes have left."""
+        """Report ``size`` more bytes."""
         self._sent += size
         self._run.window.moved(size)
-        self._tell(size)
+        self._report(size)
 
-    def _tell(self, size: int) -> None:
+    def _report(self, size: int) -> None:
         if size:
             self._run.events(events.BytesSent(self._key, size))

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from aios3sync.stats.cache import StatsCache
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
-    from aios3sync.stats.service import Refreshes
-    from aios3sync.stats.single_flight import SharedAnswers
+    from aios3sync.stats.service import BackgroundRefreshes
+    from aios3sync.stats.single_flight import SingleFlight
     from aios3sync.sync.explain import Explanation
 
 __all__ = ("Session", "connect")
@@ -99,8 +99,8 @@ class Session:
         self._background = AsyncExitStack()  # ends before requests are refused and the client is closed
         self._session = session
         self._stores = Stores(options, closing, session, client)
-        self._refreshes: Refreshes | None = None
-        self._answers: SharedAnswers[BucketStats] | None = None
+        self._refreshes: BackgroundRefreshes | None = None
+        self._stats_calls: SingleFlight[BucketStats] | None = None
         self._budget = ByteSemaphore(options.memory)
         self.catalog_metrics: CatalogMetrics | None = None
 
@@ -350,7 +350,7 @@ class Session:
     async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
         """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
 
-        Who asks the same at the same moment shares one listing: see :mod:`aios3sync.stats.single_flight`.
+        Equal calls at the same moment share one listing: see :mod:`aios3sync.stats.single_flight`.
 
         Args:
             target: ``s3://bucket`` or ``s3://bucket/prefix``.
@@ -363,29 +363,29 @@ class Session:
         """
         self._stores.access.check()
         from aios3sync.stats.options import StatsOptions
-        from aios3sync.stats.single_flight import SharedAnswers
+        from aios3sync.stats.single_flight import SingleFlight
 
         location, chosen = Location.parse(target), StatsOptions.of(options)
-        if self._answers is None:
-            self._answers = SharedAnswers()
-        question = (location.bucket, location.prefix, chosen, index)
-        return await self._answers.ask(
-            question, lambda: self._counted(location, chosen, index), chosen.max_age
+        if self._stats_calls is None:
+            self._stats_calls = SingleFlight()
+        key = (location.bucket, location.prefix, chosen, index)
+        return await self._stats_calls.run(
+            key, lambda: self._counted(location, chosen, index), chosen.max_age
         )
 
     async def _counted(
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
-        """One answer to a question for statistics."""
-        from aios3sync.stats.service import Refreshes, StatsRequest, answer
+        """Compute the statistics for one call or several equal ones."""
+        from aios3sync.stats.service import BackgroundRefreshes, StatsRequest, compute
 
         counts, payer = RequestCounts(), "requester" if options.request_payer else ""
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
         store = await self._stores.opener(location.bucket, counts, request_payer=payer)()
         if self._refreshes is None:
-            self._refreshes = Refreshes()
+            self._refreshes = BackgroundRefreshes()
             self._background.push_async_exit(self._refreshes.close)
-        question = StatsRequest(
+        request = StatsRequest(
             store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
             cache_store=store,
             prefix=location.prefix,
@@ -396,10 +396,10 @@ class Session:
             refresh_later=self._refreshes.start,
         )
         if index is not None:
-            from aios3sync.stats.from_index import answer_with_index
+            from aios3sync.stats.from_index import compute_with_index
 
-            return await answer_with_index(question, index)
-        return await answer(question)
+            return await compute_with_index(request, index)
+        return await compute(request)
 
     async def stats_cache(self, target: str) -> StatsCache:
         """The kept statistics of a bucket or a prefix, to look at and to clear."""

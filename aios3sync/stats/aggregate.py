@@ -1,4 +1,4 @@
-"""Counts listed objects by what the listing tells of them; bounded, however many there are. Pure."""
+"""Counts listed objects by size, age, class, extension and folder, in bounded memory. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from typing import Final, NamedTuple
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Bin, Breakdown, FolderTotals, GroupTotals, Histogram, ListedObject
 
-__all__ = ("Folders", "ListingAggregate", "TopGroups", "extension_of")
+__all__ = ("FolderAggregate", "ListingAggregate", "TopGroups", "extension_of")
 
 SHOWN_GROUPS: Final = 100
 SHOWN_OBJECTS: Final = 20
 SHOWN_CHILDREN: Final = 40
 MOST_GROUPS: Final = 2000
-"""Groups that are counted; more of them put the smaller half into ``other``."""
+"""Groups that are counted; when there are more, the smaller half is merged into ``other``."""
 MOST_FOLDERS: Final = 20_000
 DEPTH: Final = 4
 """Levels of the tree of folders; fewer where these would be more than :data:`MOST_FOLDERS`."""
 _SHOWN_SHARES: Final = 500
-"""Below the first level, a folder with less than this part of all bytes is not shown."""
+"""Below the first level, a folder with less than one part in this many of all bytes is not shown."""
 _CANDIDATES: Final = 1000
+"""Rows that are collected before they are sorted and cut."""
 _LONGEST_EXTENSION: Final = 16
 
 _SIZES: Final = (1, 1_000, 10_000, 100_000, *(10**n for n in range(6, 13)))
@@ -48,13 +49,13 @@ class TopGroups:
         group = self.groups.get(name)
         if group is None:
             if len(self.groups) >= self._most:
-                self._shed()
+                self._merge_small_groups()
             group = self.groups[name] = [0, 0]
         group[0] += objects
         group[1] += size
 
-    def _shed(self) -> None:
-        """Put the smaller half into ``other``; what comes of it later begins anew."""
+    def _merge_small_groups(self) -> None:
+        """Merge the smaller half into ``other``; a group that appears again later starts at zero."""
         ranked = sorted(self.groups.items(), key=lambda item: (item[1][1], item[1][0]), reverse=True)
         self.groups = dict(ranked[: self._most // 2])
         self._add_to_other(group for _, group in ranked[self._most // 2 :])
@@ -67,11 +68,11 @@ class TopGroups:
 
     @property
     def other(self) -> tuple[int, int]:
-        """Objects and bytes that are in no group any more."""
+        """Objects and bytes that are no longer in a group."""
         return self._other[0], self._other[1]
 
     def breakdown(self) -> Breakdown:
-        """The largest groups and what is in none of them."""
+        """Return the largest groups, and all the rest as one."""
         ranked = sorted(self.groups.items(), key=lambda item: (-item[1][1], -item[1][0], item[0]))
         shown = tuple(GroupTotals(name, *group) for name, group in ranked[:SHOWN_GROUPS])
         rest = [group for _, group in ranked[SHOWN_GROUPS:]]
@@ -95,8 +96,12 @@ class _Bins:
         return Histogram(unit, tuple(Bin(low, high, objects, size) for low, high, objects, size in counts))
 
 
-class _First:
-    """The first rows by a number, largest first, and by key among equals."""
+class _TopRows:
+    """The rows with the largest values of a field, by key among equals.
+
+    Attributes:
+        threshold: rows with a smaller value cannot be among them.
+    """
 
     def __init__(self, field: str) -> None:
         self.threshold = float("-inf")
@@ -126,10 +131,10 @@ class ListingAggregate:
 
     Attributes:
         objects, stored_bytes: of all pages.
-        folders: where they are.
+        folders: the same by folder.
 
     Args:
-        prefix: what is counted; folders are told below it.
+        prefix: of all keys; folders are relative to it.
         now: ages are as of this time, seconds since the epoch.
     """
 
@@ -139,9 +144,9 @@ class ListingAggregate:
         self._now = now
         self._storage = TopGroups()
         self._extensions = TopGroups()
-        self.folders = Folders(prefix)
+        self.folders = FolderAggregate(prefix)
         self._sizes, self._ages = _Bins(_SIZES), _Bins(_AGES)
-        self._largest, self._newest = _First("size"), _First("last_modified")
+        self._largest, self._newest = _TopRows("size"), _TopRows("last_modified")
 
     def add(self, page: list[TargetEntry]) -> None:
         """Add one page of full keys."""
@@ -159,9 +164,9 @@ class ListingAggregate:
                     counted[1] += size
                 else:
                     groups[group] = [1, size]
-        for tally, groups in ((self._storage, storage), (self._extensions, extensions)):
+        for totals, groups in ((self._storage, storage), (self._extensions, extensions)):
             for group, (objects, total) in groups.items():
-                tally.add(group, objects, total)
+                totals.add(group, objects, total)
         least, since = self._largest.threshold, self._newest.threshold
         self._largest.offer([entry for entry in page if entry[1] >= least])
         self._newest.offer([entry for entry in page if entry[3] >= since])
@@ -178,32 +183,32 @@ class ListingAggregate:
             ages.sizes[place] += size
 
     def storage_classes(self) -> Breakdown:
-        """By storage class."""
+        """Return the objects by storage class."""
         return self._storage.breakdown()
 
     def extensions(self) -> Breakdown:
-        """By extension."""
+        """Return the objects by extension."""
         return self._extensions.breakdown()
 
     def sizes(self) -> Histogram:
-        """By size, in bytes."""
+        """Return the objects by size, in bytes."""
         return self._sizes.histogram("bytes")
 
     def ages(self) -> Histogram:
-        """By age, in seconds."""
+        """Return the objects by age, in seconds."""
         return self._ages.histogram("seconds")
 
     def largest(self) -> tuple[ListedObject, ...]:
-        """The largest objects."""
+        """Return the largest objects."""
         return self._largest.rows()
 
     def newest(self) -> tuple[ListedObject, ...]:
-        """The objects that were changed last."""
+        """Return the objects that were changed last."""
         return self._newest.rows()
 
 
 def extension_of(key: str) -> str:
-    """The text after the last dot of the name, in lower case; empty where that is no extension."""
+    """Return the text after the last dot of the name, in lower case; empty where that is no extension."""
     name = key[key.rfind("/") + 1 :]
     dot = name.rfind(".")
     if dot <= 0 or len(name) - dot - 1 > _LONGEST_EXTENSION:
@@ -211,8 +216,8 @@ def extension_of(key: str) -> str:
     return name[dot + 1 :].lower()
 
 
-class Folders:
-    """The folders down to some depth, each with what is below it."""
+class FolderAggregate:
+    """Adds up objects and bytes by folder, down to a depth that shrinks when there are too many folders."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -233,7 +238,7 @@ class Folders:
             else:
                 folders[folder] = [1, size]
         for folder, (objects, size) in folders.items():
-            self._put(_upper(folder, self._depth), objects, size)
+            self._put(_truncated(folder, self._depth), objects, size)
 
     def _put(self, path: str, objects: int, size: int) -> None:
         if self._flat is not None:
@@ -245,66 +250,66 @@ class Folders:
         counted[0] += objects
         counted[1] += size
         if len(self._paths) > MOST_FOLDERS:
-            self._coarser()
+            self._drop_deepest_level()
 
-    def _coarser(self) -> None:
-        """Give up the deepest level; where one level is too much already, count only the largest."""
+    def _drop_deepest_level(self) -> None:
+        """Drop the deepest level; where one level is too much already, count only the largest folders."""
         paths, self._paths = self._paths, {}
         if self._depth == 1:
             self._flat = TopGroups(MOST_FOLDERS)
         else:
             self._depth -= 1
         for path, (objects, size) in paths.items():
-            self._put(_upper(path, self._depth), objects, size)
+            self._put(_truncated(path, self._depth), objects, size)
 
     def top(self) -> Breakdown:
-        """The folders directly below the prefix; the empty name stands for the objects there."""
+        """Return the folders directly below the prefix; the empty name is that of the objects there."""
         if self._flat is not None:
             return self._flat.breakdown()
-        tally = TopGroups(MOST_FOLDERS + 1)
+        totals = TopGroups(MOST_FOLDERS + 1)
         for path, (objects, size) in self._paths.items():
-            tally.add(_upper(path, 1), objects, size)
-        return tally.breakdown()
+            totals.add(_truncated(path, 1), objects, size)
+        return totals.breakdown()
 
     def tree(self) -> FolderTotals:
-        """All of it as a tree, each folder with its largest children."""
+        """Return the folders as a tree, each with its largest children."""
         paths = self._paths if self._flat is None else self._flat.groups
         found = [(path.split("/")[:-1], objects, size) for path, (objects, size) in paths.items()]
-        lost = self._flat.other if self._flat is not None else (0, 0)
-        least = (sum(size for _, _, size in found) + lost[1]) / _SHOWN_SHARES
-        return _folder("", self._prefix, found, _Shown(0, least, lost))
+        uncounted = self._flat.other if self._flat is not None else (0, 0)
+        least = (sum(size for _, _, size in found) + uncounted[1]) / _SHOWN_SHARES
+        return _folder("", self._prefix, found, _TreeLevel(0, least, uncounted))
 
 
-def _upper(path: str, depth: int) -> str:
-    """A path ending in a slash, or empty, cut to so many levels."""
+def _truncated(path: str, depth: int) -> str:
+    """Return a path that is empty or ends in a slash, cut to ``depth`` levels."""
     if path.count("/") <= depth:
         return path
     return "/".join(path.split("/", depth)[:depth]) + "/"
 
 
-class _Shown(NamedTuple):
-    """How a folder is shown: its level, what its children need at least, and what is in no path."""
+class _TreeLevel(NamedTuple):
+    """One level of the tree: its depth, the bytes that a child needs to be shown, the uncounted rest."""
 
-    level: int
+    depth: int
     least: float
-    lost: tuple[int, int] = (0, 0)
+    uncounted: tuple[int, int] = (0, 0)
 
 
-def _folder(name: str, prefix: str, found: list[_Path], shown: _Shown) -> FolderTotals:
+def _folder(name: str, prefix: str, found: list[_Path], level: _TreeLevel) -> FolderTotals:
     below: dict[str, list[_Path]] = {}
     for item in found:
-        if len(item[0]) > shown.level:
-            below.setdefault(item[0][shown.level], []).append(item)
+        if len(item[0]) > level.depth:
+            below.setdefault(item[0][level.depth], []).append(item)
     weights = {child: sum(item[2] for item in items) for child, items in below.items()}
     ranked = sorted(below, key=lambda child: (-weights[child], child))[:SHOWN_CHILDREN]
-    deeper = _Shown(shown.level + 1, shown.least)
+    deeper = _TreeLevel(level.depth + 1, level.least)
     children = tuple(
         _folder(child, f"{prefix}{child}/", below[child], deeper)
         for child in ranked
-        if shown.level == 0 or weights[child] > shown.least
+        if level.depth == 0 or weights[child] > level.least
     )
-    objects = shown.lost[0] + sum(item[1] for item in found)
-    size = shown.lost[1] + sum(item[2] for item in found)
+    objects = level.uncounted[0] + sum(item[1] for item in found)
+    size = level.uncounted[1] + sum(item[2] for item in found)
     rest = objects - sum(child.objects for child in children)
     rest_size = size - sum(child.stored_bytes for child in children)
     return FolderTotals(name, prefix, objects, size, children, rest, rest_size)

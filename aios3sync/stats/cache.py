@@ -1,8 +1,9 @@
-"""The cache in the bucket: reads, writes by compare-and-swap, clears and shows it. Never fatal.
+"""The cache in the bucket: reads, writes by compare-and-swap, shows and clears it. Never fatal.
 
-Numbers are kept in a file of our own, ``PREFIX/.aios3sync/stats_MODE.json``; for a whole bucket DeltaGlider's
-file ``.deltaglider/stats_MODE.json`` is written beside it. Nobody trusts either without validation, so where
-an endpoint has no conditional writes, a plain one cannot make anybody wrong.
+Numbers are cached in our own file ``PREFIX/.aios3sync/stats_MODE.json``; for a whole bucket DeltaGlider's
+file ``.deltaglider/stats_MODE.json`` is written as well. Neither is trusted without validation, so where an
+endpoint has no conditional writes, an unconditional one cannot cause wrong numbers. How often the cache was
+current is counted in a database of the local user.
 """
 
 from __future__ import annotations
@@ -26,89 +27,50 @@ from aios3sync.errors import (
     StoreError,
 )
 from aios3sync.local.state import state_directory
-from aios3sync.stats.codec import CachedStats, kept, read_kept
+from aios3sync.stats.codec import CachedStats, decode_cached, encode_cached
 from aios3sync.stats.deltaglider import (
     ENVELOPE_OPTIONS,
-    LISTED,
+    MAX_LISTED,
     Envelope,
-    envelope,
+    decode_envelope,
+    encode_envelope,
     envelope_path,
-    read_envelope,
 )
 from aios3sync.stats.model import MODES, Mode
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 
 __all__ = (
-    "Cache",
     "CacheEntry",
-    "Found",
-    "FoundEnvelope",
+    "CacheLookup",
+    "EnvelopeLookup",
+    "ModeCache",
     "StatsCache",
     "cache_path",
-    "count_call",
-    "counted",
+    "count_lookup",
 )
 
 _LOG = logging.getLogger(__name__)
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS calls (endpoint TEXT, bucket TEXT, path TEXT, hits INTEGER, misses INTEGER, "
-    "PRIMARY KEY (endpoint, bucket, path))"
-)
-_COUNT = (
-    "INSERT INTO calls VALUES (?, ?, ?, ?, ?) ON CONFLICT (endpoint, bucket, path) "
-    "DO UPDATE SET hits = hits + excluded.hits, misses = misses + excluded.misses"
-)
-_READ = "SELECT hits, misses FROM calls WHERE endpoint = ? AND bucket = ? AND path = ?"
-
-
-def count_call(endpoint: str, bucket: str, path: str, *, hit: bool | None) -> tuple[int, int]:
-    """Count one call and return hits and misses so far; ``None`` counts nothing."""
-    here = (int(hit), int(not hit)) if hit is not None else (0, 0)
-    directory = state_directory()
-    if directory is None:
-        return here
-    place = os.path.join(directory, "stats.sqlite")
-    try:
-        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-        with closing(sqlite3.connect(place, timeout=1.0, isolation_level=None)) as database:
-            # A lost count is no loss: no fsync, which would cost more than a small listing.
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute(_SCHEMA)
-            if hit is not None:
-                database.execute(_COUNT, (endpoint, bucket, path, int(hit), int(not hit)))
-            row = database.execute(_READ, (endpoint, bucket, path)).fetchone()
-    except (OSError, sqlite3.Error) as error:
-        _LOG.debug("hits and misses are not counted: %s", error)
-        return here
-    return (row[0], row[1]) if row else (0, 0)
-
-
-def counted(endpoint: str, bucket: str, path: str) -> tuple[int, int]:
-    """Hits and misses so far."""
-    return count_call(endpoint, bucket, path, hit=None)
-
-
 _MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of a cache file; a larger one is not ours."""
+"""Size of a cache file at most; a larger one is not ours."""
 _OPTIONS: Final = PutOptions(content_type="application/json")
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
 
 
 def cache_path(prefix: str, mode: Mode) -> str:
-    """The key of our own file."""
+    """Return the key of our own file."""
     return f"{prefix}.aios3sync/stats_{mode}.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What was read.
+class CacheLookup:
+    """The result of reading our own file.
 
     Attributes:
-        content: the numbers, ``None`` where there are none that can be used.
+        content: the numbers, ``None`` where there are none or the file cannot be used.
         etag: of the file, empty where there is none.
         size: bytes of the file.
-        problem: why it cannot be used, one sentence; empty where it can or where there is none.
-        readable: whether the endpoint answered at all; if not, nothing is written either.
+        problem: why the file cannot be used, one sentence; empty where it can or where there is none.
+        readable: whether the endpoint answered; if not, nothing is written either.
     """
 
     content: CachedStats | None = None
@@ -119,8 +81,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundEnvelope:
-    """The file in DeltaGlider's form, as :class:`Found`; ``foreign`` is one that must not be overwritten."""
+class EnvelopeLookup:
+    """The result of reading DeltaGlider's file; a ``foreign`` one must not be overwritten."""
 
     content: Envelope | None = None
     etag: str = ""
@@ -129,8 +91,8 @@ class FoundEnvelope:
     size: int | None = None
 
 
-class Cache:
-    """The cache of one mode, for a bucket or a prefix.
+class ModeCache:
+    """The cache files of one mode, for a bucket or a prefix.
 
     Args:
         store: of the bucket.
@@ -147,83 +109,86 @@ class Cache:
         self._mode: Mode = mode
         self._payer = request_payer
 
-    async def read(self) -> Found:
+    async def read(self) -> CacheLookup:
         """Read our own file.
 
         Raises:
-            CredentialsError: nothing else will work either.
+            CredentialsError: no other request will work either.
         """
         try:
             body, etag = await self._get(self.path)
         except ObjectNotFoundError:
-            return Found()
+            return CacheLookup()
         except CredentialsError:
             raise
         except StoreError as error:
-            return Found(problem=f"the cache could not be read: {error}", readable=False)
+            return CacheLookup(problem=f"the cache could not be read: {error}", readable=False)
         try:
-            content = read_kept(body)
+            content = decode_cached(body)
         except ValueError as error:
             return self._unusable(body, etag, str(error))
         stats = content.stats
         if (stats.bucket, stats.prefix, stats.mode) != (self._store.bucket, self._prefix, self._mode):
             return self._unusable(body, etag, "it is of another bucket, prefix or mode")
-        return Found(content, etag, len(body))
+        return CacheLookup(content, etag, len(body))
 
-    def _unusable(self, body: bytes, etag: str, reason: str) -> Found:
-        return Found(None, etag, len(body), f"the cache {self.path} is not used: {reason}")
+    def _unusable(self, body: bytes, etag: str, reason: str) -> CacheLookup:
+        return CacheLookup(None, etag, len(body), f"the cache {self.path} is not used: {reason}")
 
-    async def read_envelope(self) -> FoundEnvelope:
-        """Read the file in DeltaGlider's form, if there is one that can be used."""
+    async def read_envelope(self) -> EnvelopeLookup:
+        """Read the file in DeltaGlider's form; there is none for prefixes."""
         if not self.envelope_path:
-            return FoundEnvelope()
+            return EnvelopeLookup()
         try:
             body, etag = await self._get(self.envelope_path)
         except ObjectNotFoundError:
-            return FoundEnvelope()
+            return EnvelopeLookup()
         except StoreError:
-            return FoundEnvelope(readable=False)
+            return EnvelopeLookup(readable=False)
         try:
-            return FoundEnvelope(read_envelope(body, self._mode), etag, size=len(body))
+            return EnvelopeLookup(decode_envelope(body, self._mode), etag, size=len(body))
         except ValueError:
-            return FoundEnvelope(None, etag, foreign=_is_other_version(body), size=len(body))
+            return EnvelopeLookup(None, etag, foreign=_is_other_version(body), size=len(body))
 
-    async def write(self, content: CachedStats, found: Found) -> tuple[bool, str]:
-        """Write both files over what was found.
+    async def write(self, content: CachedStats, lookup: CacheLookup) -> tuple[bool, str]:
+        """Replace both files, if ours is still the one that was read.
 
         Returns:
-            Whether our own was written (not where somebody else was faster), and what went wrong.
+            Whether our own file was written (not where another writer was faster), and the problem, if any.
         """
-        if not found.readable:
+        if not lookup.readable:
             return False, ""
         try:
-            body = kept(content)
-            written = await self._swap(self.path, body, found.etag, _OPTIONS)
+            body = encode_cached(content)
+            written = await self._swap(self.path, body, lookup.etag, _OPTIONS)
         except StoreError as error:
             return False, f"the cache could not be written: {error}"
         try:
             if written and self.envelope_path:
-                await self._write_envelope(content, found, len(body))
+                await self._write_envelope(content, lookup, len(body))
         except StoreError as error:
             return True, f"DeltaGlider's cache could not be written: {error}"
         return written, ""
 
-    async def _write_envelope(self, content: CachedStats, found: Found, size: int) -> None:
-        """Write the file beside ours, which has ``size`` bytes now, if DeltaGlider can find it current."""
-        there = await self.read_envelope()
-        if there.foreign or not there.readable:
-            return  # the one in Rust writes version 2.0: its file is left to it
-        before = [old for old in (found.size, there.size) if old is not None]  # the listing showed them so
+    async def _write_envelope(self, content: CachedStats, lookup: CacheLookup, size: int) -> None:
+        """Write DeltaGlider's file, if DeltaGlider can find it current; ours has ``size`` bytes now."""
+        present = await self.read_envelope()
+        if present.foreign or not present.readable:
+            return  # DeltaGlider for Rust writes version 2.0: its file stays as it is
+        # The totals in the file include both files as they are now; the listing had them as they were before.
+        before = [old for old in (lookup.size, present.size) if old is not None]
         objects = content.validation.object_count + content.hidden[0] - len(before) + 1
         stored = content.validation.compressed_size + content.hidden[1] - sum(before) + size
-        if objects >= LISTED[self._mode]:
+        if objects >= MAX_LISTED[self._mode]:
             return
         stats, fingerprint = content.stats, content.validation.fingerprint
-        body = envelope(self._mode, (objects, stored), fingerprint, stats.deltaglider, stats.computed_at)
-        await self._swap(self.envelope_path, body, there.etag, ENVELOPE_OPTIONS)
+        body = encode_envelope(
+            self._mode, (objects, stored), fingerprint, stats.deltaglider, stats.computed_at
+        )
+        await self._swap(self.envelope_path, body, present.etag, ENVELOPE_OPTIONS)
 
     async def _swap(self, key: str, body: bytes, etag: str, options: PutOptions) -> bool:
-        """Write over the version with this ETag; False where another one is there by now."""
+        """Replace the version with this ETag; return False where there is another one by now."""
         options = replace(options, request_payer=self._payer)
         condition = replace(options, if_match=etag) if etag else replace(options, if_none_match=True)
         md5 = hashlib.md5(body, usedforsecurity=False).digest()
@@ -243,7 +208,7 @@ class Cache:
 
 
 def _is_other_version(body: bytes) -> bool:
-    """Whether a file that cannot be read is one of another DeltaGlider's, and not merely damaged."""
+    """Return whether an unreadable file is of another version of DeltaGlider, and not merely damaged."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
@@ -254,17 +219,17 @@ def _is_other_version(body: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """One cache file, for people.
+    """One cache file, as the command line shows it.
 
     Attributes:
         path: its key.
         mode: of the statistics.
         writer: ``aios3sync`` or ``deltaglider``.
         size: bytes of the file.
-        computed_at: of the numbers, seconds since the epoch; ``None`` where the file cannot be used.
-        objects: that were counted then.
-        problem: why it cannot be used.
-        hits, misses: as this machine's user saw them.
+        computed_at: when the numbers were computed, seconds since the epoch; ``None`` for an unusable file.
+        objects: counted at that time.
+        problem: why the file cannot be used.
+        hits, misses: of this machine's user.
     """
 
     path: str
@@ -279,7 +244,7 @@ class CacheEntry:
 
 
 class StatsCache:
-    """All cache files of a bucket or a prefix, to look at and to clear."""
+    """Shows and clears all cache files of a bucket or a prefix."""
 
     def __init__(self, store: ObjectStore, prefix: str, endpoint: str = "") -> None:
         self._store = store
@@ -287,22 +252,21 @@ class StatsCache:
         self._endpoint = endpoint
 
     async def show(self) -> list[CacheEntry]:
-        """What is there, without validating it.
+        """Return all cache files, without validating them.
 
         Raises:
             StoreError: the endpoint did not answer.
         """
         entries: list[CacheEntry] = []
         for mode in MODES:
-            cache = Cache(self._store, self._prefix, mode)
-            found = await cache.read()
-            if not found.readable:
-                # Asked again, so that the error itself is raised.
+            cache = ModeCache(self._store, self._prefix, mode)
+            lookup = await cache.read()
+            if not lookup.readable:
+                # Read again, so that the error itself is raised.
                 await self._store.get(cache.path, length=1)
-            if found.size is not None:
-                place = (self._endpoint, self._store.bucket, cache.path)
-                hits, misses = await to_thread.run_sync(counted, *place)
-                entries.append(replace(_entry(cache.path, mode, found), hits=hits, misses=misses))
+            if lookup.size is not None:
+                hits, misses = await to_thread.run_sync(self._lookups, cache.path)
+                entries.append(replace(_entry(cache.path, mode, lookup), hits=hits, misses=misses))
             if not cache.envelope_path:
                 continue
             try:
@@ -312,22 +276,25 @@ class StatsCache:
             entries.append(_envelope_entry(cache.envelope_path, mode, size, await cache.read_envelope()))
         return entries
 
+    def _lookups(self, path: str) -> tuple[int, int]:
+        return count_lookup(self._endpoint, self._store.bucket, path, hit=None)
+
     async def clear(self, mode: Mode | None = None) -> int:
-        """Delete the cache files of a mode, or of all; how many there were.
+        """Delete the cache files of a mode, or of all modes, and return how many there were.
 
         Raises:
             StoreError: one of them could not be deleted.
         """
-        caches = [Cache(self._store, self._prefix, one) for one in MODES if mode in (None, one)]
+        caches = [ModeCache(self._store, self._prefix, one) for one in MODES if mode in (None, one)]
         keys = [path for cache in caches for path in (cache.path, cache.envelope_path) if path]
-        there = []
+        items = []
         for key in keys:
             try:
                 await self._store.head(key)
             except ObjectNotFoundError:
                 continue
-            there.append(DeleteItem(key))
-        errors = await self._store.delete_many(there) if there else []
+            items.append(DeleteItem(key))
+        errors = await self._store.delete_many(items) if items else []
         if errors:
             first = errors[0]
             raise StoreError(
@@ -337,19 +304,19 @@ class StatsCache:
                 key=first.key,
                 code=first.code,
             )
-        return len(there)
+        return len(items)
 
 
-def _entry(path: str, mode: Mode, found: Found) -> CacheEntry:
-    size = found.size or 0
-    if found.content is None:
-        return CacheEntry(path, mode, "aios3sync", size, problem=found.problem)
-    stats, validation = found.content.stats, found.content.validation
+def _entry(path: str, mode: Mode, lookup: CacheLookup) -> CacheEntry:
+    size = lookup.size or 0
+    if lookup.content is None:
+        return CacheEntry(path, mode, "aios3sync", size, problem=lookup.problem)
+    stats, validation = lookup.content.stats, lookup.content.validation
     return CacheEntry(path, mode, "aios3sync", size, stats.computed_at, validation.object_count)
 
 
-def _envelope_entry(path: str, mode: Mode, size: int, found: FoundEnvelope) -> CacheEntry:
-    content = found.content
+def _envelope_entry(path: str, mode: Mode, size: int, lookup: EnvelopeLookup) -> CacheEntry:
+    content = lookup.content
     if content is None:
         return CacheEntry(path, mode, "deltaglider", size, problem="it is not a file of DeltaGlider 1.0")
     try:
@@ -358,3 +325,39 @@ def _envelope_entry(path: str, mode: Mode, size: int, found: FoundEnvelope) -> C
         computed_at = None
     writer = "aios3sync" if content.fingerprint else "deltaglider"
     return CacheEntry(path, mode, writer, size, computed_at, content.object_count)
+
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS calls (endpoint TEXT, bucket TEXT, path TEXT, hits INTEGER, misses INTEGER, "
+    "PRIMARY KEY (endpoint, bucket, path))"
+)
+_COUNT = (
+    "INSERT INTO calls VALUES (?, ?, ?, ?, ?) ON CONFLICT (endpoint, bucket, path) "
+    "DO UPDATE SET hits = hits + excluded.hits, misses = misses + excluded.misses"
+)
+_READ = "SELECT hits, misses FROM calls WHERE endpoint = ? AND bucket = ? AND path = ?"
+
+
+def count_lookup(endpoint: str, bucket: str, path: str, *, hit: bool | None) -> tuple[int, int]:
+    """Count one lookup of this machine's user and return hits and misses so far; ``None`` counts nothing.
+
+    Blocking. Never fails: where the database cannot be used, only this lookup is in the result.
+    """
+    here = (int(hit), int(not hit)) if hit is not None else (0, 0)
+    directory = state_directory()
+    if directory is None:
+        return here
+    database_path = os.path.join(directory, "stats.sqlite")
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        with closing(sqlite3.connect(database_path, timeout=1.0, isolation_level=None)) as database:
+            # A lost count is no loss: no fsync, which would cost more than a small listing.
+            database.execute("PRAGMA synchronous = OFF")
+            database.execute(_SCHEMA)
+            if hit is not None:
+                database.execute(_COUNT, (endpoint, bucket, path, int(hit), int(not hit)))
+            row = database.execute(_READ, (endpoint, bucket, path)).fetchone()
+    except (OSError, sqlite3.Error) as error:
+        _LOG.debug("hits and misses are not counted: %s", error)
+        return here
+    return (row[0], row[1]) if row else (0, 0)

@@ -1,4 +1,4 @@
-"""The frozen values as JSON and back: strict, so that a damaged file is noticed and never believed. Pure."""
+"""Encodes cached statistics as JSON and decodes them, strictly: a damaged file is an error. Pure."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, ge
 from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import BucketStats, CacheFacts
 
-__all__ = ("CachedStats", "Validation", "kept", "read_kept")
+__all__ = ("CachedStats", "Validation", "decode_cached", "encode_cached")
 
 _FORMAT: Final = "aios3sync-stats"
 _VERSION: Final = 1
-_OF_THE_CALL: Final = ("cache", "requests", "elapsed_s")
-"""What belongs to one call and is not kept."""
+_PER_CALL: Final = ("cache", "requests", "elapsed_s")
+"""Fields that describe one call and are not cached."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What a listing has to show for kept numbers to be current."""
+    """The totals that a listing must have for cached numbers to be current."""
 
     object_count: int
     compressed_size: int
     fingerprint: str
 
     @classmethod
-    def of(cls, seen: Fingerprint) -> Validation:
-        """What a listing showed."""
-        return cls(seen.objects, seen.stored_bytes, seen.text())
+    def of(cls, listed: Fingerprint) -> Validation:
+        """Return the totals of a listing."""
+        return cls(listed.objects, listed.stored_bytes, listed.text())
 
 
 @dataclass(frozen=True, slots=True)
 class CachedStats:
-    """What our own cache file holds.
+    """The content of our own cache file.
 
     Attributes:
         validation: of the listing that the numbers come from.
         stats: the numbers, with an empty ``cache``.
-        gzip: extensions whose objects were asked for.
+        gzip: extensions whose objects got a HEAD request.
         gzip_found: extensions under which compressed objects were found.
-        hidden: how many files of tools the listing showed beside, and their bytes; not kept in the file.
+        hidden: count and bytes of the files of tools that the listing had; not written to the file.
     """
 
     validation: Validation
@@ -56,8 +56,8 @@ class CachedStats:
     hidden: tuple[int, int] = (0, 0)
 
 
-def kept(content: CachedStats) -> bytes:
-    """The file."""
+def encode_cached(content: CachedStats) -> bytes:
+    """Return the content of the file."""
     stats = asdict(replace(content.stats, cache=CacheFacts(), requests={}, elapsed_s=0.0))
     document = {
         "format": _FORMAT,
@@ -66,16 +66,16 @@ def kept(content: CachedStats) -> bytes:
         "validation": asdict(content.validation),
         "gzip": content.gzip,
         "gzip_found": content.gzip_found,
-        "stats": {name: value for name, value in stats.items() if name not in _OF_THE_CALL},
+        "stats": {name: value for name, value in stats.items() if name not in _PER_CALL},
     }
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
-def read_kept(body: bytes) -> CachedStats:
-    """Read a file of ours.
+def decode_cached(body: bytes) -> CachedStats:
+    """Read the content of the file.
 
     Raises:
-        ValueError: it is none, or one of another version; the text says which.
+        ValueError: it is no such file, a damaged one or one of another version; the text says which.
     """
     try:
         document = json.loads(body)
@@ -102,7 +102,7 @@ def _hints(kind: type) -> Mapping[str, Any]:
 
 
 def _read(kind: Any, value: Any) -> Any:
-    """A value of the annotated type, or TypeError, KeyError or ValueError."""
+    """Return a value of the annotated type, or raise TypeError, KeyError or ValueError."""
     origin, arguments = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
         return _read_fields(kind, value)
@@ -119,7 +119,7 @@ def _read(kind: Any, value: Any) -> Any:
             raise TypeError(value)
         return tuple(_read(arguments[0], one) for one in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return value  # a count is written as it is
+        return value  # a whole number is written without a point
     if type(value) is not kind:
         raise TypeError(value)
     return value
@@ -129,7 +129,7 @@ def _read_fields(kind: Any, value: Any) -> Any:
     if not isinstance(value, dict):
         raise TypeError(value)
     hints = _hints(kind)
-    names = {field.name for field in fields(kind)} - set(_OF_THE_CALL)
+    names = {field.name for field in fields(kind)} - set(_PER_CALL)
     if set(value) != names:
         raise KeyError(names ^ set(value))
     return kind(**{name: _read(hints[name], one) for name, one in value.items()})

@@ -1,9 +1,9 @@
-"""Counts a bucket: one pass over a listing, and the questions that its mode asks. It decides on no cache."""
+"""Counts a bucket: one pass over a listing, and the HEAD requests of its mode. It knows no cache."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,24 +15,24 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts
 from aios3sync.stats.aggregate import ListingAggregate
 from aios3sync.stats.codec import CachedStats, Validation
-from aios3sync.stats.deltaglider import Envelope, computed
+from aios3sync.stats.deltaglider import Envelope, deltaglider_stats
 from aios3sync.stats.estimates import (
     Sample,
-    added,
-    compared,
     detailed_kinds,
     quick_kinds,
     sampled_kinds,
+    savings,
+    total,
     trusted_kinds,
 )
 from aios3sync.stats.fingerprint import Fingerprint
-from aios3sync.stats.head_requests import HeadRequester, asking
-from aios3sync.stats.hidden_storage import HiddenStorage, count_extras, no_extras
+from aios3sync.stats.head_requests import HeadRequester, HeadSink, head_requester
+from aios3sync.stats.hidden_storage import HiddenStorage, count_hidden_storage, uncounted_storage
 from aios3sync.stats.model import BucketStats, DeltaGliderStats, HeadCounts, Mode, ObjectKind, exact
-from aios3sync.stats.original_sizes import KindTotals, facts_of
+from aios3sync.stats.original_sizes import KindTotals, classify
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
-__all__ = ("Count", "Page", "count", "listed")
+__all__ = ("CountRequest", "Page", "count_objects", "list_pages")
 
 Page = list[TargetEntry]
 
@@ -43,8 +43,10 @@ _PLAIN_PAGES: Final = 20
 
 
 @asynccontextmanager
-async def listed(store: ObjectStore, prefix: str, workers: int) -> AsyncIterator[ObjectReceiveStream[Page]]:
-    """List in parts, in any order; the pages come as the block takes them.
+async def list_pages(
+    store: ObjectStore, prefix: str, workers: int
+) -> AsyncIterator[ObjectReceiveStream[Page]]:
+    """Yield the pages of a listing in parts, in any order, no faster than the block receives them.
 
     Raises:
         ListingError, StoreError: the listing is not complete; so there are no numbers.
@@ -67,8 +69,8 @@ async def listed(store: ObjectStore, prefix: str, workers: int) -> AsyncIterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """What to count.
+class CountRequest:
+    """A request to count a bucket or the objects below a prefix.
 
     Attributes:
         store: of the bucket.
@@ -77,8 +79,8 @@ class Count:
         gzip: extensions whose objects may be compressed.
         now: ages are as of this time, seconds since the epoch.
         workers: requests at once, at most.
-        trusted: a file that tells the original bytes, so that no object is asked, and why it is believed.
-        extras: also ask for uploads and versions, which takes listings.
+        trusted: an envelope whose original bytes spare the HEAD requests, and the reason to trust it.
+        hidden_storage: also count uploads and versions, which takes listings of their own.
     """
 
     store: ObjectStore
@@ -89,151 +91,161 @@ class Count:
     now: float
     workers: int
     trusted: tuple[Envelope, str] | None = None
-    extras: bool = True
+    hidden_storage: bool = True
 
 
-async def count(what: Count, pages: AsyncIterable[Page]) -> CachedStats:
-    """Count everything that the pages hold.
+async def count_objects(request: CountRequest, pages: AsyncIterable[Page]) -> CachedStats:
+    """Count the objects on some pages.
 
     Args:
-        what: to count.
-        pages: of full keys below the prefix, in any order; every key once.
+        request: what to count, and how.
+        pages: all objects below the prefix by their full keys, in any order; every key once.
 
     Raises:
         StoreError: the bucket cannot be used.
     """
-    counting = _Counting(what)
+    counter = _Counter(request)
     with raise_first_error():
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(counting.count_extras)
-            await counting.run(pages)
-    return counting.kept()
+            tasks.start_soon(counter.count_hidden_storage)
+            await counter.run(pages)
+    return counter.result()
 
 
-class _Counting:
-    def __init__(self, what: Count) -> None:
-        self._what = what
-        self._asks = what.mode != "quick" and what.trusted is None
-        self._seen = Fingerprint()
-        self._census = ListingAggregate(what.prefix, what.now)
-        self._kinds = KindTotals(what.gzip if self._asks else (), every=what.every and self._asks)
+class _Counter:
+    """Adds up the pages, sends the HEAD requests and puts the numbers together."""
+
+    def __init__(self, request: CountRequest) -> None:
+        self._request = request
+        self._needs_heads = request.mode != "quick" and request.trusted is None
+        self._fingerprint = Fingerprint()
+        self._aggregate = ListingAggregate(request.prefix, request.now)
+        self._kinds = KindTotals(
+            request.gzip if self._needs_heads else (), every=request.every and self._needs_heads
+        )
         self._sample = Sample()
-        self._values: dict[str, float] = {}
-        self._deltas: dict[str, int] = {}
-        self._extras: HiddenStorage | None = None
-        self._asker: HeadRequester | None = None
+        self._sampled: dict[str, float] = {}
+        self._delta_bytes: dict[str, int] = {}
+        self._hidden_storage: HiddenStorage | None = None
+        self._requester: HeadRequester | None = None
 
-    async def count_extras(self) -> None:
-        if not self._what.extras:
-            self._extras = no_extras("S3 was not listed")
+    async def count_hidden_storage(self) -> None:
+        if not self._request.hidden_storage:
+            self._hidden_storage = uncounted_storage("S3 was not listed")
             return
-        self._extras = await count_extras(self._what.store, self._what.prefix, self._what.mode)
+        self._hidden_storage = await count_hidden_storage(
+            self._request.store, self._request.prefix, self._request.mode
+        )
 
     async def run(self, pages: AsyncIterable[Page]) -> None:
-        if not self._asks:
+        if not self._needs_heads:
             async for page in pages:
                 self._add(page)
-        elif self._what.mode == "detailed":
-            async with asking(self._what.store, self._told, self._what.workers) as self._asker:
+        elif self._request.mode == "detailed":
+            async with self._heads(self._add_head) as self._requester:
                 async for page in pages:
-                    await self._asker.ask(self._add(page))
+                    await self._requester.request(self._add(page))
         else:
             async for page in pages:
-                for place, entry in self._add(page):
-                    self._sample.add(place, entry)
-            async with asking(self._what.store, self._told_of_sample, self._what.workers) as self._asker:
-                await self._asker.ask(list(dict.fromkeys(self._sample.firsts() + self._sample.seconds())))
+                for category, entry in self._add(page):
+                    self._sample.add(category, entry)
+            chosen = dict.fromkeys(self._sample.representatives() + self._sample.last_objects())
+            async with self._heads(self._add_sampled) as self._requester:
+                await self._requester.request(list(chosen))
+
+    def _heads(self, sink: HeadSink) -> AbstractAsyncContextManager[HeadRequester]:
+        return head_requester(self._request.store, sink, self._request.workers)
 
     def _add(self, page: Page) -> list[tuple[str, TargetEntry]]:
-        visible = self._seen.add(page)
+        visible = self._fingerprint.add(page)
         if not visible:
             return []
-        self._census.add(visible)
+        self._aggregate.add(visible)
         return self._kinds.add_page(visible)
 
-    def _told(self, place: str, entry: TargetEntry, head: HeadResult) -> None:
-        self._kinds.add_facts(place, entry, facts_of(entry.key, head))
+    def _add_head(self, category: str, entry: TargetEntry, head: HeadResult) -> None:
+        self._kinds.add_classified(category, entry, classify(entry.key, head))
 
-    def _told_of_sample(self, place: str, entry: TargetEntry, head: HeadResult) -> None:
-        facts = facts_of(entry.key, head)
-        if facts.told is not None:
-            self._deltas[entry.key] = facts.told
-        if facts.original is not None:
-            by_size = facts.original / entry.size if entry.size else 1.0
-            self._values[entry.key] = facts.original if place == "delta" else by_size
-        if facts.kind == "gzip":
+    def _add_sampled(self, category: str, entry: TargetEntry, head: HeadResult) -> None:
+        found = classify(entry.key, head)
+        if found.delta_bytes is not None:
+            self._delta_bytes[entry.key] = found.delta_bytes
+        if found.original is not None:
+            by_size = found.original / entry.size if entry.size else 1.0
+            self._sampled[entry.key] = found.original if category == "delta" else by_size
+        if found.kind == "gzip":
             self._kinds.note_gzip(entry.key)
 
-    def kept(self) -> CachedStats:
-        """All of it together."""
-        what, seen = self._what, self._seen
-        assert self._extras is not None  # noqa: S101 - the group has ended
+    def result(self) -> CachedStats:
+        """Put all numbers together."""
+        request, listed = self._request, self._fingerprint
+        hidden_storage = self._hidden_storage
+        assert hidden_storage is not None  # noqa: S101 - the task group has ended
         kinds = self._by_kind()
-        original = added(*(kind.original_bytes for kind in kinds))
-        saved, ratio = compared(original, seen.stored_bytes)
-        warnings = (*self._warnings(), *self._extras.warnings)
+        original = total(*(kind.original_bytes for kind in kinds))
+        saved, ratio = savings(original, listed.stored_bytes)
         stats = BucketStats(
-            bucket=what.store.bucket,
-            prefix=what.prefix,
-            mode=what.mode,
-            every=what.every,
-            computed_at=what.now,
-            complete=self._extras.complete and self._heads_complete(),
-            objects=exact(seen.objects),
-            stored_bytes=exact(seen.stored_bytes),
+            bucket=request.store.bucket,
+            prefix=request.prefix,
+            mode=request.mode,
+            every=request.every,
+            computed_at=request.now,
+            complete=hidden_storage.complete and self._heads_complete(),
+            objects=exact(listed.objects),
+            stored_bytes=exact(listed.stored_bytes),
             original_bytes=original,
             saved_bytes=saved,
             ratio=ratio,
             kinds=kinds,
-            storage_classes=self._census.storage_classes(),
-            extensions=self._census.extensions(),
-            top_folders=self._census.folders.top(),
-            folders=self._census.folders.tree(),
-            sizes=self._census.sizes(),
-            ages=self._census.ages(),
-            largest=self._census.largest(),
-            newest=self._census.newest(),
-            uploads=self._extras.uploads,
-            versions=self._extras.versions,
-            heads=self._asker.heads if self._asker else HeadCounts(),
+            storage_classes=self._aggregate.storage_classes(),
+            extensions=self._aggregate.extensions(),
+            top_folders=self._aggregate.folders.top(),
+            folders=self._aggregate.folders.tree(),
+            sizes=self._aggregate.sizes(),
+            ages=self._aggregate.ages(),
+            largest=self._aggregate.largest(),
+            newest=self._aggregate.newest(),
+            uploads=hidden_storage.uploads,
+            versions=hidden_storage.versions,
+            heads=self._requester.heads if self._requester else HeadCounts(),
             deltaglider=self._deltaglider(),
-            warnings=warnings,
+            warnings=(*self._warnings(), *hidden_storage.warnings),
         )
         found = tuple(sorted(self._kinds.gzip_extensions))
-        hidden = (seen.hidden_objects, seen.hidden_bytes)
-        return CachedStats(Validation.of(seen), stats, what.gzip, found, hidden)
+        tool_files = (listed.hidden_objects, listed.hidden_bytes)
+        return CachedStats(Validation.of(listed), stats, request.gzip, found, tool_files)
 
     def _by_kind(self) -> tuple[ObjectKind, ...]:
-        if self._what.trusted is not None:
-            told, why = self._what.trusted
-            return trusted_kinds(self._kinds, told.stats.total_size, why)
+        if self._request.trusted is not None:
+            envelope, reason = self._request.trusted
+            return trusted_kinds(self._kinds, envelope.stats.total_size, reason)
         modes: dict[str, Callable[[], tuple[ObjectKind, ...]]] = {
             "quick": lambda: quick_kinds(self._kinds),
-            "sampled": lambda: sampled_kinds(self._kinds, self._sample, self._values),
-            "detailed": lambda: detailed_kinds(self._kinds, every=self._what.every),
+            "sampled": lambda: sampled_kinds(self._kinds, self._sample, self._sampled),
+            "detailed": lambda: detailed_kinds(self._kinds, every=self._request.every),
         }
-        return modes[self._what.mode]()
+        return modes[self._request.mode]()
 
     def _deltaglider(self) -> DeltaGliderStats:
-        if self._what.trusted is not None:
-            return self._what.trusted[0].stats
-        told = self._kinds.told_deltas
-        if self._what.mode == "sampled":
-            told = self._sample.deltas_told(self._deltas)
-        return computed(self._what.store.bucket, self._kinds, told)
+        if self._request.trusted is not None:
+            return self._request.trusted[0].stats
+        original = self._kinds.delta_bytes
+        if self._request.mode == "sampled":
+            original = self._sample.delta_bytes(self._delta_bytes)
+        return deltaglider_stats(self._request.store.bucket, self._kinds, original)
 
     def _heads_complete(self) -> bool:
-        asker = self._asker
-        return asker is None or not (asker.failed or asker.vanished or asker.changed)
+        requester = self._requester
+        return requester is None or not (requester.failed or requester.vanished or requester.changed)
 
     def _warnings(self) -> list[str]:
-        asker = self._asker
+        requester = self._requester
         warnings = []
-        if asker is not None and asker.failed:
-            what = "1 object" if asker.failed == 1 else f"{asker.failed} objects"
-            warnings.append(f"{what} could not be asked; the first: {asker.first_error}")
-        if asker is not None and (asker.vanished or asker.changed):
-            lost = asker.vanished + asker.changed
+        if requester is not None and requester.failed:
+            what = "1 object" if requester.failed == 1 else f"{requester.failed} objects"
+            warnings.append(f"{what} could not be asked; the first: {requester.first_error}")
+        if requester is not None and (requester.vanished or requester.changed):
+            lost = requester.vanished + requester.changed
             what = "1 object was" if lost == 1 else f"{lost} objects were"
             warnings.append(f"{what} deleted or replaced while the bucket was counted")
         if self._sample.shared:

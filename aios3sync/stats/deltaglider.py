@@ -1,11 +1,12 @@
-"""DeltaGlider's own numbers and its cache file: formulas, envelope and reader, as of its version 6. Pure.
+"""DeltaGlider's own numbers and its cache file, the envelope, as of its version 6. Pure.
 
-It takes a file for current if count and bytes of a listing are those of the file: of all objects, also of
-what tools keep for themselves, and so of the file itself. It lists only so many objects, see LISTED; of a
-larger bucket no file is written, for it would never fit. Release 6.2.0 fails to read any such file at all.
+DeltaGlider takes an envelope for current if count and bytes of a listing are those in the envelope. They
+include all objects: the files of tools too, and so the envelope itself. It lists at most MAX_LISTED
+objects; for a larger bucket no envelope is written, because it would never match. Release 6.2.0 fails to
+read any envelope.
 
-Its reader takes a file whose ``version`` is "1.0", whose ``mode`` is the wanted one, and whose ``stats`` hold
-exactly the fields that it knows; what stands beside these, it ignores. So our additions stand beside them.
+Its reader accepts a file whose ``version`` is "1.0", whose ``mode`` is the wanted one, and whose ``stats``
+hold exactly the fields that it knows. It ignores other fields at the top level, so our additions are there.
 """
 
 from __future__ import annotations
@@ -20,37 +21,45 @@ from aios3sync.stats.model import DeltaGliderStats, Mode
 from aios3sync.stats.original_sizes import KindTotals
 from aios3sync.store.protocol import PutOptions
 
-__all__ = ("ENVELOPE_OPTIONS", "LISTED", "Envelope", "computed", "envelope", "envelope_path", "read_envelope")
+__all__ = (
+    "ENVELOPE_OPTIONS",
+    "MAX_LISTED",
+    "Envelope",
+    "decode_envelope",
+    "deltaglider_stats",
+    "encode_envelope",
+    "envelope_path",
+)
 
 _VERSION: Final = "1.0"
 _OURS: Final = "aios3sync"
-LISTED: Final[Mapping[Mode, int]] = {"quick": 60_000, "sampled": 30_000, "detailed": 30_000}
+MAX_LISTED: Final[Mapping[Mode, int]] = {"quick": 60_000, "sampled": 30_000, "detailed": 30_000}
 """Objects that DeltaGlider lists at most."""
 
 ENVELOPE_OPTIONS: Final = PutOptions(
     content_type="application/json",
     metadata={"content-type": "application/json", "x-deltaglider-cache": "true"},
 )
-"""The file is sent as DeltaGlider sends it, its content type as user metadata included."""
+"""The headers that DeltaGlider sends: the content type is in the user metadata as well."""
 
 
 def envelope_path(mode: Mode) -> str:
-    """The key of the file for a whole bucket; there is none for prefixes."""
+    """Return the key of the envelope of a whole bucket; there is none for prefixes."""
     return f".deltaglider/stats_{mode}.json"
 
 
-def computed(bucket: str, kinds: KindTotals, deltas_told: int) -> DeltaGliderStats:
-    """The numbers as DeltaGlider computes them.
+def deltaglider_stats(bucket: str, kinds: KindTotals, delta_bytes: int) -> DeltaGliderStats:
+    """Return the numbers as DeltaGlider computes them.
 
     Args:
         bucket: its name.
-        kinds: what was listed.
-        deltas_told: the original bytes of all deltas, as far as these told them.
+        kinds: the totals of the listing.
+        delta_bytes: the original bytes of all deltas, as far as their metadata have them.
     """
     deltas, references = kinds.listed["delta"], kinds.listed["reference"]
     direct = kinds.listed["direct"].stored + kinds.listed["candidate"].stored
     direct_objects = kinds.listed["direct"].objects + kinds.listed["candidate"].objects
-    total = direct + deltas_told
+    total = direct + delta_bytes
     stored = direct + deltas.stored + (references.stored if deltas.objects else 0)
     saved = max(total - stored, 0) if total else 0
     return DeltaGliderStats(
@@ -67,13 +76,13 @@ def computed(bucket: str, kinds: KindTotals, deltas_told: int) -> DeltaGliderSta
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What such a file holds.
+    """The content of an envelope.
 
     Attributes:
-        computed_at: as it says, ISO 8601.
-        object_count, stored_bytes: what a listing of all objects has to show for it to be current.
+        computed_at: ISO 8601, not checked.
+        object_count, stored_bytes: the totals that a listing of all objects must have for it to be current.
         fingerprint: ours, or empty where DeltaGlider wrote the file.
-        stats: its numbers.
+        stats: DeltaGlider's numbers.
     """
 
     computed_at: str
@@ -83,20 +92,20 @@ class Envelope:
     stats: DeltaGliderStats
 
 
-def envelope(
+def encode_envelope(
     mode: Mode,
     others: tuple[int, int],
     fingerprint: str,
     stats: DeltaGliderStats,
     computed_at: float,
 ) -> bytes:
-    """The file.
+    """Return the content of the file.
 
     Args:
         mode: of the statistics.
         others: count and bytes of all objects of the bucket but this file.
-        fingerprint: of the objects that are no tool's own.
-        stats: the numbers.
+        fingerprint: of the objects that are no files of tools.
+        stats: DeltaGlider's numbers.
         computed_at: seconds since the epoch.
     """
     objects, size = others
@@ -116,11 +125,11 @@ def envelope(
     return body
 
 
-def read_envelope(body: bytes, mode: Mode) -> Envelope:
-    """Read a file as strictly as DeltaGlider does, and somewhat more.
+def decode_envelope(body: bytes, mode: Mode) -> Envelope:
+    """Read an envelope as strictly as DeltaGlider does, and somewhat more.
 
     Raises:
-        ValueError: it is not such a file, or one of another version or mode; the text says which.
+        ValueError: it is no envelope, or one of another version or mode; the text says which.
     """
     try:
         document = json.loads(body)

@@ -1,4 +1,8 @@
-"""Puts the counts together as numbers that say how they are known. Pure."""
+"""Turns totals and samples into numbers that say how they are known. Pure.
+
+A sample sends a HEAD request for one object of each group: a folder of deltas, or an extension within a
+folder. The last objects of the largest groups are asked too; their spread gives the confidence interval.
+"""
 
 from __future__ import annotations
 
@@ -10,33 +14,34 @@ from zlib import crc32
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Known, Number, ObjectKind, exact, unknown
-from aios3sync.stats.original_sizes import KindTotals, Sum
+from aios3sync.stats.original_sizes import KindTotals, SizeSum
 
 __all__ = (
     "Estimate",
     "Sample",
     "Stratum",
-    "added",
-    "compared",
     "detailed_kinds",
-    "quantile",
     "quick_kinds",
     "sampled_kinds",
+    "savings",
+    "t_quantile",
+    "total",
     "trusted_kinds",
 )
 
 MOST_GROUPS: Final = 20_000
 _SHARED: Final = 4096
-"""Groups beyond the most share these, by a hash of their names."""
+"""Groups beyond MOST_GROUPS share these, by a hash of their names."""
 _PAIRS: Final = 32
+"""Groups of which a second object is asked."""
 
 # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, and the normal one beyond.
 _T: Final = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 _T_BEYOND: Final = ((30, 2.12), (60, 2.04), (math.inf, 2.00))
 
 
-def quantile(degrees: int) -> float:
-    """Student's t for a two-sided confidence of 95 %, never smaller than the true one."""
+def t_quantile(degrees: int) -> float:
+    """Return Student's t for a two-sided confidence of 95 %, never smaller than the true one."""
     if degrees <= len(_T):
         return _T[degrees - 1]
     return next(value for limit, value in _T_BEYOND if degrees <= limit)
@@ -44,9 +49,9 @@ def quantile(degrees: int) -> float:
 
 @dataclass(slots=True)
 class Stratum:
-    """One group: its place in the listing's kinds, how much is in it, its first and last object by key."""
+    """One group: its category, its objects and their bytes, its first and last object by key."""
 
-    place: str
+    category: str
     objects: int
     stored: int
     first: TargetEntry
@@ -54,8 +59,8 @@ class Stratum:
 
     @property
     def weight(self) -> int:
-        """What the value of one object is multiplied with: deltas count alike, others by their bytes."""
-        return self.objects if self.place == "delta" else self.stored
+        """The factor for the value of one object: deltas count alike, others by their bytes."""
+        return self.objects if self.category == "delta" else self.stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +69,10 @@ class Estimate:
 
     Attributes:
         value: bytes before compression.
-        half_width: of the interval, ``None`` where nothing shows the spread.
-        objects: that it stands for.
-        asked: of these.
-        guessed: bytes as stored of groups that told nothing; they are in ``value`` by the others' ratio.
+        half_width: of the confidence interval, ``None`` where nothing shows the spread.
+        objects: all objects of the category.
+        asked: those with an answered HEAD request.
+        unanswered: bytes as stored of groups without an answer; they are in ``value`` by the others' ratio.
         all_asked: every group has one object, so nothing is estimated.
     """
 
@@ -75,32 +80,32 @@ class Estimate:
     half_width: float | None = 0.0
     objects: int = 0
     asked: int = 0
-    guessed: int = 0
+    unanswered: int = 0
     all_asked: bool = True
 
 
 class Sample:
-    """The groups of a listing that comes in any order; memory is bounded.
+    """The groups of a listing that arrives in any order; memory is bounded.
 
     Attributes:
-        shared: some groups had to be put together, because there were too many.
+        shared: some groups had to be merged, because there were too many.
     """
 
     def __init__(self) -> None:
         self.shared = False
         self._strata: dict[str, Stratum] = {}
 
-    def add(self, place: str, entry: TargetEntry) -> None:
-        """Add one object that may be asked."""
+    def add(self, category: str, entry: TargetEntry) -> None:
+        """Add one object of a category that needs HEAD requests."""
         folder, _, name = entry.key.rpartition("/")
-        group = folder if place == "delta" else f"{folder}\0{name.rpartition('.')[2].lower()}"
+        group = folder if category == "delta" else f"{folder}\0{name.rpartition('.')[2].lower()}"
         stratum = self._strata.get(group)
         if stratum is None and len(self._strata) >= MOST_GROUPS:
             self.shared = True
-            group = f"\0{place}{crc32(group.encode('utf-8', 'surrogatepass')) % _SHARED}"
+            group = f"\0{category}{crc32(group.encode('utf-8', 'surrogatepass')) % _SHARED}"
             stratum = self._strata.get(group)
         if stratum is None:
-            self._strata[group] = Stratum(place, 1, entry.size, entry, entry)
+            self._strata[group] = Stratum(category, 1, entry.size, entry, entry)
             return
         stratum.objects += 1
         stratum.stored += entry.size
@@ -109,66 +114,72 @@ class Sample:
         elif entry.key > stratum.last.key:
             stratum.last = entry
 
-    def firsts(self) -> list[tuple[str, TargetEntry]]:
-        """The objects that stand for the groups."""
-        return [(stratum.place, stratum.first) for stratum in self._strata.values()]
+    def representatives(self) -> list[tuple[str, TargetEntry]]:
+        """Return the object that represents each group, with its category."""
+        return [(stratum.category, stratum.first) for stratum in self._strata.values()]
 
-    def seconds(self) -> list[tuple[str, TargetEntry]]:
-        """The last objects of the largest groups, to see how much groups vary."""
+    def last_objects(self) -> list[tuple[str, TargetEntry]]:
+        """Return the last objects of the largest groups: they show how much a group varies."""
         several = [stratum for stratum in self._strata.values() if stratum.objects > 1]
         several.sort(key=lambda stratum: (-stratum.objects, stratum.first.key))
-        return [(stratum.place, stratum.last) for stratum in several[:_PAIRS]]
+        return [(stratum.category, stratum.last) for stratum in several[:_PAIRS]]
 
-    def deltas_told(self, told: Mapping[str, int]) -> int:
-        """What the deltas add up to in DeltaGlider's own way: groups that told nothing are nothing."""
-        return sum(s.objects * told[s.first.key] for s in self._of("delta") if s.first.key in told)
-
-    def estimate(self, place: str, told: Mapping[str, float]) -> Estimate:
-        """The original bytes of all objects of a place.
+    def delta_bytes(self, sizes: Mapping[str, int]) -> int:
+        """Return the sum of the deltas as DeltaGlider computes it: groups without an answer count as 0.
 
         Args:
-            place: ``delta`` or ``candidate``.
-            told: by key, original bytes of a delta, or original by stored bytes of another object.
+            sizes: by key, original bytes of the deltas that were asked.
         """
-        strata = self._of(place)
-        known = [(stratum, told[stratum.first.key]) for stratum in strata if stratum.first.key in told]
+        return sum(s.objects * sizes[s.first.key] for s in self._of("delta") if s.first.key in sizes)
+
+    def estimate(self, category: str, values: Mapping[str, float]) -> Estimate:
+        """Return an estimate of the original bytes of all objects of a category.
+
+        Args:
+            category: ``delta`` or ``candidate``.
+            values: by key, original bytes of a delta, or original divided by stored bytes of another object.
+        """
+        strata = self._of(category)
+        known = [(stratum, values[stratum.first.key]) for stratum in strata if stratum.first.key in values]
         value = sum(stratum.weight * one for stratum, one in known)
         stored = sum(stratum.stored for stratum, _ in known)
-        guessed = sum(stratum.stored for stratum in strata) - stored
-        value += guessed * (value / stored if stored else 1.0)
+        unanswered = sum(stratum.stored for stratum in strata) - stored
+        value += unanswered * (value / stored if stored else 1.0)
         return Estimate(
             value,
-            self._half_width(known, told),
+            self._half_width(known, values),
             sum(stratum.objects for stratum in strata),
-            len({one.key for stratum in strata for one in (stratum.first, stratum.last) if one.key in told}),
-            guessed,
+            len(
+                {one.key for stratum in strata for one in (stratum.first, stratum.last) if one.key in values}
+            ),
+            unanswered,
             all(stratum.objects == 1 for stratum in strata),
         )
 
-    def _of(self, place: str) -> list[Stratum]:
-        return [stratum for stratum in self._strata.values() if stratum.place == place]
+    def _of(self, category: str) -> list[Stratum]:
+        return [stratum for stratum in self._strata.values() if stratum.category == category]
 
-    def _half_width(self, known: list[tuple[Stratum, float]], told: Mapping[str, float]) -> float | None:
+    def _half_width(self, known: list[tuple[Stratum, float]], values: Mapping[str, float]) -> float | None:
         if all(stratum.objects == 1 for stratum, _ in known):
             return 0.0
-        pairs = [(one, told[s.last.key]) for s, one in known if s.objects > 1 and s.last.key in told]
+        pairs = [(one, values[s.last.key]) for s, one in known if s.objects > 1 and s.last.key in values]
         spreads = [2 * ((one - other) / (one + other)) ** 2 for one, other in pairs if one + other > 0]
         if not spreads:
             return None
         spread = sum(spreads) / len(spreads)
         # One of n objects was asked: the variance of n times its value, corrected for finite groups.
         variance = sum((s.weight * one) ** 2 * (1 - 1 / s.objects) * spread for s, one in known)
-        return quantile(len(spreads)) * math.sqrt(variance)
+        return t_quantile(len(spreads)) * math.sqrt(variance)
 
 
-_WORST: Final[tuple[Known, ...]] = ("exact", "estimated", "sampled", "unknown")
-_NOT_ASKED: Final = "objects that nobody asked are taken as they are stored"
-_BY_NAME: Final = "told by their names alone"
+_FROM_BEST: Final[tuple[Known, ...]] = ("exact", "estimated", "sampled", "unknown")
+_NOT_ASKED: Final = "objects that were not asked are taken as they are stored"
+_BY_NAME: Final = "known by their names alone"
 
 
-def added(*numbers: Number) -> Number:
-    """The sum. Where a part is sampled, the interval is that of the sampled parts alone."""
-    known: Known = max((number.known for number in numbers), key=_WORST.index, default="exact")
+def total(*numbers: Number) -> Number:
+    """Return the sum. Where a part is sampled, the interval is that of the sampled parts alone."""
+    known: Known = max((number.known for number in numbers), key=_FROM_BEST.index, default="exact")
     notes = dict.fromkeys(number.note for number in numbers if number.note)
     note = "; ".join(notes)
     if known == "unknown":
@@ -189,8 +200,8 @@ def added(*numbers: Number) -> Number:
     )
 
 
-def compared(original: Number, stored: int) -> tuple[Number, Number]:
-    """What is saved, and which share of the original that is."""
+def savings(original: Number, stored: int) -> tuple[Number, Number]:
+    """Return the bytes saved, and their share of the original bytes."""
 
     def mapped(change: Callable[[float], float]) -> Number:
         bounds = [None if bound is None else change(bound) for bound in (original.low, original.high)]
@@ -201,23 +212,23 @@ def compared(original: Number, stored: int) -> tuple[Number, Number]:
 
 
 def quick_kinds(kinds: KindTotals) -> tuple[ObjectKind, ...]:
-    """By the names alone."""
+    """Return the kinds by the keys alone."""
     deltas = kinds.listed["delta"]
     note = "deltas do not show their size in a listing: ask in the mode 'sampled' or 'detailed'"
     return _occurring(
-        _untold(kinds.listed["direct"], kinds.listed["candidate"]),
+        _unexamined(kinds.listed["direct"], kinds.listed["candidate"]),
         ObjectKind("delta", _by_name(deltas.objects), _by_name(deltas.stored), unknown(note)),
         _reference(kinds),
     )
 
 
-def sampled_kinds(kinds: KindTotals, sample: Sample, told: Mapping[str, float]) -> tuple[ObjectKind, ...]:
-    """From one object of each group; ``told`` as in :meth:`~aios3sync.stats.estimates.Sample.estimate`."""
+def sampled_kinds(kinds: KindTotals, sample: Sample, values: Mapping[str, float]) -> tuple[ObjectKind, ...]:
+    """Return the kinds from one object of each group; ``values`` as in :meth:`Sample.estimate`."""
     deltas, candidates = kinds.listed["delta"], kinds.listed["candidate"]
-    original = _sampled(sample.estimate("delta", told))
-    compressed = _sampled(sample.estimate("candidate", told))
+    original = _sampled(sample.estimate("delta", values))
+    compressed = _sampled(sample.estimate("candidate", values))
     return _occurring(
-        _untold(kinds.listed["direct"]),
+        _unexamined(kinds.listed["direct"]),
         ObjectKind("delta", _by_name(deltas.objects), _by_name(deltas.stored), original),
         ObjectKind("gzip", _by_name(candidates.objects), _by_name(candidates.stored), compressed),
         _reference(kinds),
@@ -225,7 +236,7 @@ def sampled_kinds(kinds: KindTotals, sample: Sample, told: Mapping[str, float]) 
 
 
 def _sampled(estimate: Estimate) -> Number:
-    if estimate.guessed:
+    if estimate.unanswered:
         note = "some groups could not be asked; they are taken to be like the others"
     elif estimate.all_asked:
         return exact(round(estimate.value))
@@ -239,18 +250,21 @@ def _sampled(estimate: Estimate) -> Number:
 
 
 def detailed_kinds(kinds: KindTotals, *, every: bool) -> tuple[ObjectKind, ...]:
-    """From all objects that may be compressed; those that did not answer are taken to be like the others."""
-    told, silent = kinds.told, kinds.silent
-    lost = {place: _minus(kinds.listed[place], kinds.answered[place]) for place in ("delta", "candidate")}
-    deltas = told["delta"]
-    guessed = silent.stored + lost["delta"].stored
+    """Return the kinds from all objects that may be compressed.
+
+    Objects whose HEAD request was not answered are taken to be like the others.
+    """
+    unsized = kinds.unsized
+    lost = {name: _difference(kinds.listed[name], kinds.answered[name]) for name in ("delta", "candidate")}
+    deltas, gzip = kinds.classified["delta"], kinds.classified["gzip"]
+    estimated = unsized.stored + lost["delta"].stored
     delta_original = Number(deltas.original)
-    if guessed:
+    if estimated:
         ratio = deltas.original / deltas.stored if deltas.stored else 1.0
-        note = "deltas that did not tell their size are taken to be like the others"
-        share = deltas.objects / (deltas.objects + silent.objects + lost["delta"].objects)
+        note = "deltas without a known size are taken to be like the others"
+        share = deltas.objects / (deltas.objects + unsized.objects + lost["delta"].objects)
         delta_original = Number(
-            round(deltas.original + guessed * ratio),
+            round(deltas.original + estimated * ratio),
             "estimated",
             low=deltas.original,
             fraction=share,
@@ -258,11 +272,10 @@ def detailed_kinds(kinds: KindTotals, *, every: bool) -> tuple[ObjectKind, ...]:
         )
     delta = ObjectKind(
         "delta",
-        _as_lost(deltas.objects + silent.objects + lost["delta"].objects, lost["delta"].objects),
-        _as_lost(deltas.stored + guessed, lost["delta"].objects),
+        _unless_lost(deltas.objects + unsized.objects + lost["delta"].objects, lost["delta"].objects),
+        _unless_lost(deltas.stored + estimated, lost["delta"].objects),
         delta_original,
     )
-    gzip = told["gzip"]
     return _occurring(
         _direct(kinds, lost["candidate"], every=every),
         delta,
@@ -271,32 +284,35 @@ def detailed_kinds(kinds: KindTotals, *, every: bool) -> tuple[ObjectKind, ...]:
     )
 
 
-def _direct(kinds: KindTotals, lost: Sum, *, every: bool) -> ObjectKind:
-    """What is stored as it is, with the candidates that did not answer: by the ratio of those that did."""
-    answered, told, listed = kinds.answered["candidate"], kinds.told["direct"], kinds.listed["direct"]
+def _direct(kinds: KindTotals, lost: SizeSum, *, every: bool) -> ObjectKind:
+    """Return the objects stored as they are, with the lost candidates: by the ratio of the answered ones."""
+    answered, plain, listed = kinds.answered["candidate"], kinds.classified["direct"], kinds.listed["direct"]
     ratio = answered.original / answered.stored if answered.stored else 1.0
-    objects, stored = listed.objects + told.objects + lost.objects, listed.stored + told.stored + lost.stored
-    original = Number(listed.stored + told.original)
+    objects = listed.objects + plain.objects + lost.objects
+    stored = listed.stored + plain.stored + lost.stored
+    original = Number(listed.stored + plain.original)
     if lost.objects:
         note = "objects that did not answer are taken to be like the others"
         original = Number(round((original.value or 0) + lost.stored * ratio), "estimated", note=note)
     elif listed.objects and not every:
         original = replace(original, known="estimated", note=_NOT_ASKED)
-    return ObjectKind("direct", _as_lost(objects, lost.objects), _as_lost(stored, lost.objects), original)
+    return ObjectKind(
+        "direct", _unless_lost(objects, lost.objects), _unless_lost(stored, lost.objects), original
+    )
 
 
 def trusted_kinds(kinds: KindTotals, total_size: int, note: str) -> tuple[ObjectKind, ...]:
-    """With the original bytes that a cache file of DeltaGlider's form tells.
+    """Return the kinds with the original bytes from a trusted envelope.
 
     Args:
-        kinds: what was listed.
-        total_size: of the file.
-        note: why that is believed.
+        kinds: the totals of the listing.
+        total_size: original bytes in the envelope.
+        note: why the envelope is trusted.
     """
     deltas = kinds.listed["delta"]
     direct = kinds.listed["direct"].stored + kinds.listed["candidate"].stored
     return _occurring(
-        _untold(kinds.listed["direct"], kinds.listed["candidate"]),
+        _unexamined(kinds.listed["direct"], kinds.listed["candidate"]),
         ObjectKind(
             "delta",
             _by_name(deltas.objects),
@@ -307,7 +323,7 @@ def trusted_kinds(kinds: KindTotals, total_size: int, note: str) -> tuple[Object
     )
 
 
-def _untold(*sums: Sum) -> ObjectKind:
+def _unexamined(*sums: SizeSum) -> ObjectKind:
     objects, stored = sum(one.objects for one in sums), sum(one.stored for one in sums)
     return ObjectKind(
         "direct", _by_name(objects), _by_name(stored), Number(stored, "estimated", note=_NOT_ASKED)
@@ -323,13 +339,13 @@ def _by_name(value: int) -> Number:
     return Number(value, "estimated", note=_BY_NAME)
 
 
-def _as_lost(value: int, lost: int) -> Number:
-    """A count in which some objects are by their names alone."""
+def _unless_lost(value: int, lost: int) -> Number:
+    """Return an exact number, or an estimate where some objects are known by their names alone."""
     return Number(value, "estimated", note=_BY_NAME) if lost else exact(value)
 
 
-def _minus(one: Sum, other: Sum) -> Sum:
-    return Sum(one.objects - other.objects, one.stored - other.stored)
+def _difference(one: SizeSum, other: SizeSum) -> SizeSum:
+    return SizeSum(one.objects - other.objects, one.stored - other.stored)
 
 
 def _occurring(*kinds: ObjectKind) -> tuple[ObjectKind, ...]:

@@ -1,12 +1,12 @@
-"""What tells whether a bucket is still the same: count, bytes, and a fingerprint of every object. Pure.
+"""Shows whether a bucket is still the same: by count, bytes, and a fingerprint over every object. Pure.
 
 The fingerprint is the sum, modulo 2**128, of one 128-bit XXH3 hash for each object, over its size, ETag and
 key, seeded with the time of its last change in milliseconds. A sum does not depend on the order in which a
-listing in parts comes. Any change of any object changes it, but for a chance of one in 2**128; XXH3 is no
-cryptographic hash, so this finds accidents and changes, not somebody who builds objects in order to deceive.
+listing in parts arrives. Any change of any object changes it, but for a chance of one in 2**128; XXH3 is no
+cryptographic hash, so this detects changes, not objects that an attacker made to collide.
 
-It is made for speed, because it is what validating a cache costs beside the listing: half a microsecond an
-object, where a hash of the standard library takes twice that.
+Speed matters, because apart from the listing it is the whole cost of validating a cache: half a microsecond
+an object, where a hash of the standard library takes twice that.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from xxhash import xxh3_128_intdigest
 
 from aios3sync.core.entries import TargetEntry
 
-__all__ = ("HIDDEN", "Fingerprint", "is_hidden")
+__all__ = ("TOOL_FOLDERS", "Fingerprint", "is_tool_file")
 
-HIDDEN: Final = (".deltaglider/", ".aios3sync/")
-"""Folders, at the top or below any other, in which tools keep files of their own."""
+TOOL_FOLDERS: Final = (".deltaglider/", ".aios3sync/")
+"""Folders, at the top or below any other, in which tools keep their own files."""
 
-_INNER: Final = tuple(f"/{folder}" for folder in HIDDEN)
+_INNER: Final = tuple(f"/{folder}" for folder in TOOL_FOLDERS)
 _MODULUS: Final = 1 << 128
 _SCHEME: Final = "xxh3-128-sum-1"
 
 
-def is_hidden(key: str) -> bool:
-    """Whether a key is a tool's own file, which is in no statistics."""
-    return key.startswith(HIDDEN) or any(folder in key for folder in _INNER)
+def is_tool_file(key: str) -> bool:
+    """Return whether a key is a tool's own file, which is in no statistics."""
+    return key.startswith(TOOL_FOLDERS) or any(folder in key for folder in _INNER)
 
 
 class Fingerprint:
     """Adds up a listing, page by page, in any order.
 
     Attributes:
-        objects, stored_bytes: what was added.
-        hidden_objects, hidden_bytes: what was left out because it is a tool's own.
+        objects, stored_bytes: of all pages, without the files of tools.
+        hidden_objects, hidden_bytes: of the files of tools, which are left out.
     """
 
     def __init__(self) -> None:
@@ -46,18 +46,18 @@ class Fingerprint:
         self._sum = 0
 
     def add(self, page: list[TargetEntry]) -> list[TargetEntry]:
-        """Add one page of full keys and return it without what is hidden."""
+        """Add one page of full keys and return it without the files of tools."""
         text = _text(page)
-        if any(folder in text for folder in HIDDEN):
-            everything, page = page, [entry for entry in page if not is_hidden(entry.key)]
+        if any(folder in text for folder in TOOL_FOLDERS):
+            everything, page = page, [entry for entry in page if not is_tool_file(entry.key)]
             self.hidden_objects += len(everything) - len(page)
             self.hidden_bytes += _size(everything) - _size(page)
             text = _text(page)
         if page:
             rows = text.encode("utf-8", "surrogatepass").split(b"\0")
-            if len(rows) != len(page):  # a key that holds what separates the rows
+            if len(rows) != len(page):  # a key has the separator in it
                 rows = [_text([entry]).encode("utf-8", "surrogatepass") for entry in page]
-            # Half a millisecond is added because the two lanes make the float of a timestamp differently.
+            # Half a millisecond is added because the two transports convert a timestamp to float differently.
             times = [int(entry[3] * 1000 + 0.5) for entry in page]
             self._sum = (self._sum + sum(map(xxh3_128_intdigest, rows, times))) % _MODULUS
             self.objects += len(page)
@@ -65,7 +65,7 @@ class Fingerprint:
         return page
 
     def text(self) -> str:
-        """The fingerprint as it is kept: its scheme, and 32 hex digits."""
+        """Return the fingerprint as it is cached: its scheme, and 32 hex digits."""
         return f"{_SCHEME}:{self._sum:032x}"
 
 

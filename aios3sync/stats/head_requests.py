@@ -1,7 +1,7 @@
-"""Asks for single objects, many at once, and counts what became of each; it changes nothing.
+"""Sends HEAD requests for single objects, many at once, and counts their outcomes; it changes nothing.
 
-The store limits and retries. One object that cannot be asked makes the numbers incomplete; it never stops
-the rest. Only when one refusal comes after the other, and nothing else, asking is given up.
+The store limits and retries. One object whose request fails makes the numbers incomplete; it never stops the
+rest. Only when there is nothing but refusals, no further requests are sent.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from aios3sync.errors import BucketNotFoundError, CredentialsError, ObjectNotFou
 from aios3sync.stats.model import HeadCounts
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
-__all__ = ("HeadRequester", "asking")
+__all__ = ("HeadRequester", "HeadSink", "head_requester")
 
-Told = Callable[[str, TargetEntry, HeadResult], None]
+HeadSink = Callable[[str, TargetEntry, HeadResult], None]
 
-_WAITING: Final = 2000
-"""Objects that wait to be asked; the listing waits when there are more."""
+_QUEUED: Final = 2000
+"""Objects that wait for their request; the listing waits when there are more."""
 _HOPELESS: Final = 100
-"""Refusals without one answer, after which nobody is asked any more."""
+"""Refusals without one success, after which no further request is sent."""
 
 
 class HeadRequester:
-    """What :func:`asking` hands out.
+    """Sends HEAD requests from a bounded queue; :func:`head_requester` makes one.
 
     Attributes:
         answered, vanished, failed: how many objects.
@@ -37,31 +37,31 @@ class HeadRequester:
         first_error: of those that failed, one line.
     """
 
-    def __init__(self, store: ObjectStore, told: Told, sending: ObjectSendStream[_Question]) -> None:
+    def __init__(self, store: ObjectStore, sink: HeadSink, queue: ObjectSendStream[_Request]) -> None:
         self.answered = self.vanished = self.failed = self.changed = 0
         self.first_error = ""
         self._store = store
-        self._told = told
-        self._sending = sending
+        self._sink = sink
+        self._queue = queue
 
     @property
     def heads(self) -> HeadCounts:
-        """The counts."""
+        """The counts so far."""
         asked = self.answered + self.vanished + self.failed
         return HeadCounts(asked, self.answered, self.vanished, self.failed)
 
-    async def ask(self, objects: list[tuple[str, TargetEntry]]) -> None:
-        """Have objects asked, each with its place in :class:`~aios3sync.stats.original_sizes.Kinds`."""
-        for question in objects:
-            await self._sending.send(question)
+    async def request(self, objects: list[tuple[str, TargetEntry]]) -> None:
+        """Queue objects, each with its category in :class:`~aios3sync.stats.original_sizes.KindTotals`."""
+        for item in objects:
+            await self._queue.send(item)
 
-    async def work(self, receiving: ObjectReceiveStream[_Question]) -> None:
-        """Ask one after the other until there are no more."""
-        async with receiving:
-            async for place, entry in receiving:
-                await self._one(place, entry)
+    async def work(self, queue: ObjectReceiveStream[_Request]) -> None:
+        """Send one request after the other until the queue is closed and empty."""
+        async with queue:
+            async for category, entry in queue:
+                await self._head(category, entry)
 
-    async def _one(self, place: str, entry: TargetEntry) -> None:
+    async def _head(self, category: str, entry: TargetEntry) -> None:
         if self.failed >= _HOPELESS and not self.answered:
             self.failed += 1
             return
@@ -76,29 +76,29 @@ class HeadRequester:
             self.first_error = self.first_error or str(error)
         else:
             self.answered += 1
-            # Some endpoints answer HEAD without an ETag; what changed since is found by the next listing.
+            # Some endpoints answer HEAD without an ETag; a change since then shows in the next listing.
             if head.etag and entry.etag and head.etag != entry.etag:
                 self.changed += 1
-            self._told(place, entry, head)
+            self._sink(category, entry, head)
 
 
-_Question = tuple[str, TargetEntry]
+_Request = tuple[str, TargetEntry]
 
 
 @asynccontextmanager
-async def asking(store: ObjectStore, told: Told, workers: int) -> AsyncIterator[HeadRequester]:
-    """Ask for objects while the block lists them; at its end all have been asked.
+async def head_requester(store: ObjectStore, sink: HeadSink, workers: int) -> AsyncIterator[HeadRequester]:
+    """Yield a requester to queue objects with; when the block has ended, all requests have been answered.
 
     Args:
         store: of the bucket.
-        told: called with the place, the listed entry and the answer of each object that answered.
+        sink: called with the category, the listed entry and the result of each successful request.
         workers: requests at once; the store limits them further.
     """
-    sending, receiving = anyio.create_memory_object_stream[_Question](_WAITING)
-    asker = HeadRequester(store, told, sending)
+    sending, receiving = anyio.create_memory_object_stream[_Request](_QUEUED)
+    requester = HeadRequester(store, sink, sending)
     async with anyio.create_task_group() as tasks:
         with receiving:
             for _ in range(workers):
-                tasks.start_soon(asker.work, receiving.clone())
+                tasks.start_soon(requester.work, receiving.clone())
         with sending:
-            yield asker
+            yield requester

@@ -1,7 +1,7 @@
-"""What costs storage and is in no plain listing: multipart uploads and noncurrent versions. Reads only.
+"""Hidden storage, which no plain listing shows: multipart uploads and noncurrent versions. Reads only.
 
-Neither is needed for the other numbers. Where an endpoint does not offer one, or does not allow it, that
-number is unknown and says why.
+The other numbers need neither. Where an endpoint does not offer one of them, or does not allow it, that
+number is unknown and its note says why.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.stats.fingerprint import is_hidden
+from aios3sync.stats.fingerprint import is_tool_file
 from aios3sync.stats.model import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
 
-__all__ = ("HiddenStorage", "count_extras", "no_extras")
+__all__ = ("HiddenStorage", "count_hidden_storage", "uncounted_storage")
 
-_ASKED_UPLOADS: Final = {"quick": 100, "sampled": 100, "detailed": 10_000}
+_MOST_UPLOADS: Final = {"quick": 100, "sampled": 100, "detailed": 10_000}
 _AT_ONCE: Final = 16
 _NORMAL: Final = 1.96
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
@@ -35,7 +35,7 @@ _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "405", "5
 
 @dataclass(frozen=True, slots=True)
 class HiddenStorage:
-    """The totals, and what went wrong: one sentence each; ``complete`` as the mode promises it."""
+    """The totals, and a sentence for each problem; ``complete`` as far as the mode promises it."""
 
     uploads: UploadTotals
     versions: VersionTotals
@@ -43,12 +43,12 @@ class HiddenStorage:
     complete: bool = True
 
 
-async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> HiddenStorage:
+async def count_hidden_storage(store: ObjectStore, prefix: str, mode: Mode) -> HiddenStorage:
     """Count uploads in every mode, versions in the mode ``detailed``."""
     warnings: list[str] = []
     complete = True
     try:
-        uploads = await _uploads(store, prefix, _ASKED_UPLOADS[mode])
+        uploads = await _uploads(store, prefix, _MOST_UPLOADS[mode])
     except StoreError as error:
         reason = _reason(error, "multipart uploads")
         uploads = UploadTotals(unknown(reason), unknown(reason))
@@ -65,13 +65,13 @@ async def count_extras(store: ObjectStore, prefix: str, mode: Mode) -> HiddenSto
     return HiddenStorage(uploads, versions, tuple(warnings), complete)
 
 
-def no_extras(note: str) -> HiddenStorage:
-    """Nothing was asked, and why."""
+def uncounted_storage(note: str) -> HiddenStorage:
+    """Return totals that are unknown because nothing was listed; the note says why."""
     return HiddenStorage(UploadTotals(unknown(note), unknown(note)), _unknown_versions(note))
 
 
 def _reason(error: StoreError, what: str) -> str:
-    """Why something cannot be counted; what makes all else impossible too is raised."""
+    """Return why something cannot be counted; an error that stops everything else too is raised."""
     if isinstance(error, BucketNotFoundError | CredentialsError):
         raise error
     if error.code in _NOT_OFFERED:
@@ -82,7 +82,7 @@ def _reason(error: StoreError, what: str) -> str:
 
 
 def _is_known_gap(error: StoreError, mode: Mode, warnings: list[str], reason: str) -> bool:
-    """Whether the numbers are complete without; where not, warn."""
+    """Return whether the numbers are complete without it; if not, add the reason to the warnings."""
     if error.code in _NOT_OFFERED or (mode != "detailed" and isinstance(error, AccessDeniedError)):
         return True
     warnings.append(reason)
@@ -94,8 +94,8 @@ def _unknown_versions(note: str) -> VersionTotals:
 
 
 async def _uploads(store: ObjectStore, prefix: str, most: int) -> UploadTotals:
-    uploads = [upload for upload in await store.list_multiparts(prefix) if not is_hidden(upload.key)]
-    # As many as that evenly over the list, so that all ages and folders are in it.
+    uploads = [upload for upload in await store.list_multiparts(prefix) if not is_tool_file(upload.key)]
+    # Evenly spread over the list, so that all ages and folders are in the sample.
     step = max(1, math.ceil(len(uploads) / most))
     sizes = await _upload_sizes(store, uploads[::step])
     begun = [upload.initiated for upload in uploads if upload.initiated > 0]
@@ -103,12 +103,12 @@ async def _uploads(store: ObjectStore, prefix: str, most: int) -> UploadTotals:
 
 
 async def _upload_sizes(store: ObjectStore, uploads: Sequence[ListedUpload]) -> list[int]:
-    """The bytes of the parts of each upload; one that ended meanwhile has none."""
+    """Return the bytes of the parts of each upload; an upload that ended meanwhile has none."""
     sizes: list[int] = []
-    left = iter(uploads)
+    remaining = iter(uploads)
 
     async def work() -> None:
-        for upload in left:
+        for upload in remaining:
             try:
                 parts = await store.list_parts(upload.key, upload.upload_id)
             except ObjectNotFoundError:
@@ -123,7 +123,7 @@ async def _upload_sizes(store: ObjectStore, uploads: Sequence[ListedUpload]) -> 
 
 
 def _extrapolated(sizes: list[int], count: int) -> Number:
-    """The sum, or an estimate of it from a part."""
+    """Return the sum, or an estimate of it where only a part of the uploads was asked."""
     asked = len(sizes)
     if asked == count:
         return exact(sum(sizes))
@@ -148,7 +148,7 @@ async def _versions(store: ObjectStore, prefix: str) -> VersionTotals:
     while True:
         page = await store.list_versions_page(prefix, token=token)
         for version in page.versions:
-            if is_hidden(version.key):
+            if is_tool_file(version.key):
                 continue
             if version.is_delete_marker:
                 markers += 1

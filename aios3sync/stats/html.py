@@ -1,7 +1,7 @@
-"""The statistics of a bucket as one self-contained page for people; it loads nothing and asks nobody.
+"""The statistics of a bucket as one self-contained HTML page, which sends no request.
 
-What the page may do is said in its content security policy: its one script and one style sheet, known by
-their digests, and no request at all. See https://www.w3.org/TR/CSP3/.
+The content security policy of the page allows its one script and one style sheet, by their digests, and no
+request at all. See https://www.w3.org/TR/CSP3/.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ __all__ = (
     "badge",
     "bars",
     "breakdown",
-    "check_page_place",
+    "check_page_path",
     "histogram",
     "key",
     "objects",
-    "page",
+    "render_page",
     "table",
     "text",
     "tile",
@@ -61,22 +61,24 @@ __all__ = (
 )
 
 _LONGEST_KEY: Final = 300
-"""Characters of a key that are shown; the whole stands in its tooltip."""
+"""Characters of a key that are shown; the whole key is in the tooltip."""
 _LONGEST_LABEL: Final = 60
 _MOST_GROUPS: Final = 12
 
 _COLUMNS: Final = {"#": "n", "=": "key", "-": "less"}
+"""CSS classes of columns by the first character of their titles, see :func:`table`."""
 
 BarRow = tuple[str, int, int]
+"""Label, objects, stored bytes."""
 
 
 def text(value: str) -> str:
-    """Any text as HTML: markup escaped, and what is no visible character (bidi controls too) spelt out."""
+    """Return any text as HTML: markup escaped, and invisible characters (bidi controls too) spelt out."""
     return escape(printable(value), quote=True)
 
 
 def key(value: str, longest: int = _LONGEST_KEY) -> str:
-    """A key in a direction of its own, shortened in the middle where it is very long."""
+    """Return a key with its own text direction, shortened in the middle where it is very long."""
     shown, tip = printable(value), ""
     if len(shown) > longest:
         half = longest // 2
@@ -85,13 +87,13 @@ def key(value: str, longest: int = _LONGEST_KEY) -> str:
 
 
 def badge(number: Number, wording: Wording) -> str:
-    """How a number is known; the reason in its tooltip."""
+    """Return how a number is known, with the reason as a tooltip."""
     tip = f' title="{text(number.note)}"' if number.note else ""
     return f'<span class="known {number.known}"{tip}>{text(how_known(number, wording))}</span>'
 
 
 def tile(label: str, number: Number, wording: Wording, exactly: str) -> str:
-    """One large number; ``exactly`` a second line below it."""
+    """Return one large number, with ``exactly`` as a second line below it."""
     return (
         f'<div class="tile"><span class="soft">{text(label)}</span><b>{text(value_text(number, wording))}</b>'
         f'<span class="exactly">{text(exactly)}</span>{badge(number, wording)}</div>'
@@ -99,7 +101,10 @@ def tile(label: str, number: Number, wording: Wording, exactly: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = "") -> str:
-    """A table of cells that are HTML; ``#`` heads numbers, ``=`` keys, ``-`` what phones leave out."""
+    """Return a table of cells that are HTML.
+
+    Titles begin with ``#`` for numbers, ``=`` for keys, ``-`` for a column that narrow screens leave out.
+    """
     kinds = [_COLUMNS.get(title[:1], "") for title in head]
     titles = "".join(
         f'<th scope="col" class="{kind}">{title.lstrip("#=-")}</th>'
@@ -117,7 +122,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, caption: str = 
 
 
 def bars(rows: Sequence[BarRow], *, caption: str, keys: bool = False) -> str:
-    """Rows of label, objects and bytes, each with two bars as long as its part of the longest."""
+    """Return rows of label, objects and bytes, each with two bars relative to the longest."""
     most_objects = max((objects for _, objects, _ in rows), default=0) or 1
     most_bytes = max((stored for _, _, stored in rows), default=0) or 1
     lines = "".join(
@@ -134,7 +139,7 @@ def bars(rows: Sequence[BarRow], *, caption: str, keys: bool = False) -> str:
 
 
 def _bar(name: str, share: float) -> str:
-    """A length is an attribute of SVG: the page allows no inline styles."""
+    """Return one bar; its length is an attribute of SVG, because the page allows no inline styles."""
     length = max(100 * share, 0.8 if share else 0.0)
     return (
         f'<svg class="bar {name}" aria-hidden="true"><rect width="{length:.2f}%" height="100%" rx="4"/></svg>'
@@ -142,7 +147,7 @@ def _bar(name: str, share: float) -> str:
 
 
 def histogram(values: Histogram) -> str:
-    """A histogram as bars; empty bins at both ends are left out."""
+    """Return a histogram as bars; empty bins at both ends are left out."""
     bins = list(values.bins)
     while bins and not bins[-1].objects:
         bins.pop()
@@ -153,7 +158,7 @@ def histogram(values: Histogram) -> str:
 
 
 def breakdown(values: Breakdown) -> str:
-    """The largest groups as bars, what is left as one more."""
+    """Return the largest groups as bars, and all the rest as one more."""
     rows: list[BarRow] = [
         (name_text(one.name), one.objects, one.stored_bytes) for one in values.groups[:_MOST_GROUPS]
     ]
@@ -172,7 +177,7 @@ def breakdown(values: Breakdown) -> str:
 
 
 def objects(rows: Sequence[ListedObject]) -> str:
-    """Objects, one a row."""
+    """Return a table of objects."""
     if not rows:
         return '<p class="soft">No objects.</p>'
     lines = (
@@ -183,7 +188,7 @@ def objects(rows: Sequence[ListedObject]) -> str:
 
 
 def tree(folder: FolderTotals, label: str) -> dict[str, Any]:
-    """The folders as the script of the page reads them; all names printable."""
+    """Return the folders as the script of the page reads them; all names are printable."""
     return {
         "name": printable(label),
         "prefix": printable(folder.prefix),
@@ -195,8 +200,8 @@ def tree(folder: FolderTotals, label: str) -> dict[str, Any]:
     }
 
 
-def page(stats: BucketStats) -> str:
-    """The page as HTML."""
+def render_page(stats: BucketStats) -> str:
+    """Return the page as HTML."""
     style, script = _asset("page.css"), _asset("page.js")
     policy = (
         f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; "
@@ -209,7 +214,7 @@ def page(stats: BucketStats) -> str:
         '<meta name="referrer" content="no-referrer"><meta name="robots" content="noindex">\n'
         f"<title>{text(stats.location)}: statistics</title>\n<style>{style}</style></head>\n<body>\n"
     )
-    body = "\n".join((*_top(stats), *_pictures(stats), *_tables(stats), _foot(stats)))
+    body = "\n".join((*_top(stats), *_charts(stats), *_tables(stats), _foot(stats)))
     folders = json.dumps(tree(stats.folders, stats.location), ensure_ascii=True)
     # In a script element only "<" could end it; as an escape of JSON it is the same text.
     safe = folders.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
@@ -245,7 +250,7 @@ def _top(stats: BucketStats) -> tuple[str, ...]:
 
 
 def _bytes(number: Number) -> str:
-    """All digits, where they mean something."""
+    """Return all digits of an exact number."""
     return f"{number.value:,.0f} bytes" if number.value is not None and number.known == "exact" else ""
 
 
@@ -255,7 +260,7 @@ def _top_folders(stats: BucketStats) -> str:
 
 
 def _alarm(stats: BucketStats) -> str:
-    """What a reader must know before any number."""
+    """Return the warnings, which a reader has to see before any number."""
     sentences = "".join(f"<li>{text(warning)}</li>" for warning in stats.warnings)
     listed = f"<ul>{sentences}</ul>" if sentences else ""
     if sentence := incomplete(stats):
@@ -267,13 +272,13 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{text(title)}</h2>{content}</section>"
 
 
-def _pictures(stats: BucketStats) -> tuple[str, ...]:
+def _charts(stats: BucketStats) -> tuple[str, ...]:
     treemap = (
         '<nav id="where" aria-label="Folder shown"></nav><div id="map" role="group" aria-label="Treemap of '
-        'folders: areas are stored bytes"></div><p id="told" role="status"></p>'
+        'folders: areas are stored bytes"></div><p id="status" role="status"></p>'
         '<p class="soft"><small>Areas are stored bytes. Click a folder to open it; with the keyboard: Tab or '
         "arrows to go about, Enter to open, Escape to go up.</small></p>"
-        "<noscript><p>The picture needs the script of this page; the folders are told below.</p></noscript>"
+        "<noscript><p>The picture needs the script of this page; the folders are listed below.</p></noscript>"
     )
     return (
         _section("Where the bytes are", treemap),
@@ -336,11 +341,11 @@ def _foot(stats: BucketStats) -> str:
     )
 
 
-def check_page_place(path: str | os.PathLike[str]) -> None:
-    """See before a long count that the page can be written.
+def check_page_path(path: str | os.PathLike[str]) -> None:
+    """Check before a long count that the page can be written.
 
     Raises:
-        UsageError: it cannot; the text names the file, the reason and a way out.
+        UsageError: it cannot; the message names the file, the reason and a remedy.
     """
     target = os.path.realpath(path)
     directory = os.path.dirname(target)
@@ -358,20 +363,20 @@ def check_page_place(path: str | os.PathLike[str]) -> None:
 
 
 def write_page(stats: BucketStats, path: str | os.PathLike[str]) -> None:
-    """Write the page in one step: whoever opens the file sees the page before or the new one, whole.
+    """Write the page atomically: readers of the file see the old page or the new one, whole.
 
-    Blocking; the new file has the permissions that the process gives to its files.
+    Blocking; the file gets the permissions that the process gives to new files.
 
     Raises:
         UsageError: it cannot be written.
     """
-    check_page_place(path)
+    check_page_path(path)
     target = os.path.realpath(path)
     temporary = f"{target}.{secrets.token_hex(4)}.part"
     try:
         try:
             with open(temporary, "xb") as file:
-                file.write(page(stats).encode())
+                file.write(render_page(stats).encode())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)

@@ -31,13 +31,14 @@ __all__ = (
 )
 
 Mode = Literal["quick", "sampled", "detailed"]
-"""``quick`` lists; ``sampled`` also asks one object of each group; ``detailed`` asks all that may differ."""
+"""``quick`` only lists; ``sampled`` also sends a HEAD request for one object of each group; ``detailed``
+sends one for each object that may be compressed."""
 
 MODES: Final = ("quick", "sampled", "detailed")
 
 Known = Literal["exact", "sampled", "estimated", "unknown"]
-"""How a number is known: everything was seen; a part was asked and stands for the rest; something was
-taken for granted (see the note); or not at all, and then the value is ``None``."""
+"""How a number is known: everything was seen; it was extrapolated from a part that was asked; something was
+assumed (see the note); or not at all, and then the value is ``None``."""
 
 Origin = Literal["listing", "cache", "index"]
 """Where the numbers come from: computed now, read from the bucket's cache, read from an object index."""
@@ -50,11 +51,11 @@ class Number:
     Attributes:
         value: ``None`` exactly where ``known`` is ``unknown``.
         known: see :data:`Known`.
-        low, high: where the true value is: with a confidence of 95 % for ``sampled``, as plain bounds for
+        low, high: bounds of the true value: with a confidence of 95 % for ``sampled``, as plain bounds for
             ``estimated``; ``None`` where there is no bound.
-        fraction: the share (0 to 1) of the objects in question that were asked; ``None`` where nothing
+        fraction: the share (0 to 1) of the objects concerned that were asked; ``None`` where no object
             had to be asked.
-        note: why it is not exact, one sentence for people; empty if it is.
+        note: why it is not exact, one sentence; empty if it is.
     """
 
     value: float | None
@@ -66,12 +67,12 @@ class Number:
 
 
 def exact(value: float) -> Number:
-    """A number of which everything was seen."""
+    """Return a number of which everything was seen."""
     return Number(value)
 
 
 def unknown(note: str) -> Number:
-    """A number that nobody knows, and why."""
+    """Return an unknown number; the note says why."""
     return Number(None, "unknown", note=note)
 
 
@@ -95,9 +96,9 @@ class Breakdown:
 
     Attributes:
         groups: by stored bytes, largest first; a bounded number of them.
-        other: what is in no group of these, ``None`` if nothing is.
-        exact: False where there were so many groups that small ones were put into ``other`` while they
-            were counted: then a group may be larger than it says, by at most what ``other`` holds.
+        other: all that is in none of these groups, ``None`` if nothing is.
+        exact: False where there were so many groups that small ones were merged into ``other`` during the
+            count: then a group may be larger than it says, by at most the size of ``other``.
     """
 
     groups: tuple[GroupTotals, ...] = ()
@@ -114,8 +115,8 @@ class FolderTotals:
         prefix: the full prefix in the bucket, with its ``/`` at the end; empty for a whole bucket.
         objects, stored_bytes: of everything below.
         children: by stored bytes, largest first; a bounded number and depth of them.
-        rest_objects, rest_stored_bytes: what is below this folder and in none of ``children``: its own
-            direct objects, and folders that are too small or too deep to be told.
+        rest_objects, rest_stored_bytes: all below this folder and in none of ``children``: its own
+            direct objects, and folders that are too small or too deep to be shown.
     """
 
     name: str
@@ -169,7 +170,7 @@ class ObjectKind:
             our uploads).
         objects: how many.
         stored_bytes: as they are stored.
-        original_bytes: before compression; 0 for references, which stand for no object of their own.
+        original_bytes: before compression; 0 for references, which are no objects of the user.
     """
 
     name: str
@@ -180,7 +181,7 @@ class ObjectKind:
 
 @dataclass(frozen=True, slots=True)
 class UploadTotals:
-    """Multipart uploads that nobody completed: they cost storage and are in no listing.
+    """Unfinished multipart uploads: they cost storage and are in no listing.
 
     Attributes:
         uploads: how many.
@@ -220,7 +221,7 @@ class HeadCounts:
 
 @dataclass(frozen=True, slots=True)
 class CacheFacts:
-    """What the cache in the bucket had to do with the answer.
+    """How the cache in the bucket was used.
 
     Attributes:
         state: ``hit`` (the numbers are the cached ones), ``miss`` (none, or none that can be used),
@@ -228,12 +229,12 @@ class CacheFacts:
         validated: how a hit was found to be current: ``fingerprint`` (one listing, compared by count, bytes
             and fingerprint), ``totals`` (one listing, compared by count and bytes alone: DeltaGlider wrote
             the cache), ``age`` (younger than asked for: S3 was not listed), ``later`` (answered at once,
-            refreshed behind); empty without a hit.
+            refreshed in the background); empty without a hit.
         path: key of the cache object.
         age_s: of the cached numbers, ``None`` without a hit.
         size: bytes of the cache object that was read, ``None`` without one.
         written: whether this call stored new numbers.
-        hits, misses: of this cache, this call included, as this machine's user saw them.
+        hits, misses: of this cache by this machine's user, this call included.
     """
 
     state: Literal["hit", "miss", "stale", "off"] = "off"
@@ -274,16 +275,16 @@ class DeltaGliderStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketStats:
-    """Everything that is known of a bucket, or of what is below a prefix in it.
+    """The statistics of a bucket, or of the objects below a prefix in it.
 
     Objects below ``.deltaglider/`` and ``.aios3sync/`` are in none of the numbers.
 
     Attributes:
         bucket, prefix: what was counted; the prefix is empty or ends in ``/``.
         mode: see :data:`Mode`.
-        every: every object was asked for, not only those that may be compressed.
+        every: every object got a HEAD request, not only those that may be compressed.
         computed_at: when the numbers were computed, seconds since the epoch.
-        complete: False if anything of what the mode promises was not seen; see ``warnings``.
+        complete: False if something that the mode promises was not seen; see ``warnings``.
         origin: see :data:`Origin`.
         objects, stored_bytes: from the listing.
         original_bytes: before DeltaGlider's deltas and our gzip.
@@ -296,10 +297,10 @@ class BucketStats:
         largest, newest: the first objects by size and by time.
         uploads: unfinished multipart uploads.
         versions: noncurrent versions; all three numbers are 0 where versioning was never on.
-        heads: what was asked of single objects.
-        cache: what the cache had to do with it.
+        heads: the HEAD requests for single objects.
+        cache: how the cache was used.
         deltaglider: the same bucket in DeltaGlider's numbers.
-        warnings: one sentence each, for people.
+        warnings: one sentence each.
         requests: S3 requests of this call by operation.
         elapsed_s: how long this call took.
     """
@@ -336,7 +337,7 @@ class BucketStats:
 
     @property
     def location(self) -> str:
-        """What was counted, as ``s3://bucket/prefix``."""
+        """The bucket and the prefix, as ``s3://bucket/prefix``."""
         return f"s3://{self.bucket}/{self.prefix}"
 
     @property
@@ -345,7 +346,7 @@ class BucketStats:
         return 0 if self.complete else 3
 
     def to_document(self) -> dict[str, Any]:
-        """The stats as a JSON document: the fields by their names, times as ISO 8601 beside the seconds."""
+        """Return the stats as a JSON document: the fields by name, the time also as ISO 8601."""
         document = {"command": "stats", "location": self.location, **asdict(self)}
         document["requests"] = dict(self.requests)
         moment = datetime.fromtimestamp(self.computed_at, UTC)
@@ -353,5 +354,5 @@ class BucketStats:
         return document
 
     def as_dict(self) -> dict[str, Any]:
-        """The same, under the name that all reports of the command line have."""
+        """Return the same, under the name that all reports of the command line have."""
         return self.to_document()

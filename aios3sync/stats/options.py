@@ -1,4 +1,4 @@
-"""What to ask of a bucket, and what its cache may be used for: checked once, then frozen."""
+"""Options of statistics: how to count, and what the cache may be used for; checked once, then frozen."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ __all__ = ("StatsOptions",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatsOptions:
-    """How to make statistics.
+    """How to compute statistics.
 
     Attributes:
-        mode: ``quick`` needs a listing alone; ``sampled`` asks for one object of each folder with deltas (or
-            compressed objects); ``detailed`` for all of them.
-        every: with ``detailed``, ask for every object: the only way to find compressed objects that nobody
-            told of.
-        gzip: extensions that were uploaded with ``gzip=``; such objects are asked for.
+        mode: ``quick`` needs a listing alone; ``sampled`` sends a HEAD request for one object of each folder
+            with deltas (or compressed objects); ``detailed`` for all of them.
+        every: with ``detailed``, send a HEAD request for every object: the only way to find compressed
+            objects whose extension is not in ``gzip``.
+        gzip: extensions that were uploaded with ``gzip=``; such objects get a HEAD request.
         use_cache: read and write the cache in the bucket.
-        refresh: compute even if the cache is current, and write it.
-        max_age: seconds; a cache younger than this is the answer without a listing. ``None`` always lists.
-        background: answer from the cache at once, however old it is, and refresh it behind.
-        deltaglider: also believe a cache that DeltaGlider wrote, which knows count and bytes alone.
-        list_workers: pages of the listing to ask for at once, 0 for as many as help.
+        refresh: count even if the cache is current, and write it.
+        max_age: seconds; a cache younger than this is returned without a listing. ``None`` always lists.
+        background: return the cached numbers at once, however old they are, and refresh the cache in the
+            background.
+        deltaglider: also trust a cache that DeltaGlider wrote, which has count and bytes alone.
+        list_workers: pages of the listing to request at once, 0 for as many as help.
         request_payer: accept to pay for the requests.
-        sse_customer_key: the 32 raw bytes of the SSE-C key of the objects that are asked; never in ``repr``.
+        sse_customer_key: the 32 raw bytes of the objects' SSE-C key, for HEAD requests; never in ``repr``.
     """
 
     mode: Mode = "quick"
@@ -69,10 +70,10 @@ class StatsOptions:
 
     @classmethod
     def of(cls, changes: dict[str, Any]) -> StatsOptions:
-        """The options with these fields.
+        """Return options with these fields.
 
         Raises:
-            UsageError: one of them is no field, or cannot be what it is.
+            UsageError: one of them is no field, or its value is not possible.
         """
         try:
             return replace(cls(), **changes)

@@ -1,10 +1,10 @@
-"""Shares one answer among all who ask the same at the same moment; what an answer is, it does not know.
+"""Single flight: concurrent calls with the same key share one computation, whatever it computes.
 
-An answer may be shared only if nothing of it was looked at before the question: a caller who has just written
-something has to find it in the numbers. So a question joins an answer that has not begun yet. One that comes
-later waits for the next answer, which begins when the one under way has ended, and is shared by all who ask
-meanwhile: however many ask, there is one listing at a time. Only a caller who accepts numbers of some age
-joins an answer that began within it.
+A result may be shared only if the computation had not begun when the call was made: a caller who has just
+written something has to find it in the numbers. So a call joins a computation that has not begun yet. While
+one is running, later calls wait for the next one, which begins when the running one has ended and is shared
+by all calls made meanwhile: however many callers there are, there is one listing at a time. Only a caller
+who accepts numbers of some age joins a running computation that began within it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Generic, TypeVar
 
 import anyio
 
-__all__ = ("SharedAnswers",)
+__all__ = ("SingleFlight",)
 
 T = TypeVar("T")
 
 
-class _Answer(Generic[T]):
-    """One answer, how many wait for it, and when it began (monotonic seconds)."""
+class _Flight(Generic[T]):
+    """One computation, how many callers wait for it, and when it began (monotonic seconds)."""
 
     def __init__(self) -> None:
         self.task: asyncio.Task[T]
@@ -30,71 +30,71 @@ class _Answer(Generic[T]):
         self.began = 0.0
 
 
-class SharedAnswers(Generic[T]):
-    """The answers of one session.
+class SingleFlight(Generic[T]):
+    """The computations of one session.
 
-    Each is a task of its own, so that a caller who is cancelled takes nothing from the others; it is
-    cancelled itself when the last one is.
+    Each is a task of its own, so that a cancelled caller takes nothing from the others; it is cancelled
+    itself when its last caller is.
     """
 
     def __init__(self) -> None:
-        self._next: dict[Hashable, _Answer[T]] = {}
-        self._current: dict[Hashable, _Answer[T]] = {}
+        self._next: dict[Hashable, _Flight[T]] = {}
+        self._running: dict[Hashable, _Flight[T]] = {}
 
-    async def ask(
-        self, question: Hashable, answer: Callable[[], Awaitable[T]], max_age: float | None = None
+    async def run(
+        self, key: Hashable, compute: Callable[[], Awaitable[T]], max_age: float | None = None
     ) -> T:
-        """The answer to a question; what it raises is raised to everyone who waits for it.
+        """Return the result for a key; an error of the computation is raised to every caller that waits.
 
         Args:
-            question: those that are equal share an answer.
-            answer: answers it; not called where another caller's answer is shared.
-            max_age: seconds; join an answer under way that is no older. ``None`` joins none.
+            key: calls with equal keys share a computation.
+            compute: computes the result; not called where another caller's computation is shared.
+            max_age: seconds; join a running computation that is no older. ``None`` joins none.
         """
-        shared = self._joinable(question, max_age) or self._start(question, answer)
-        shared.waiting += 1
+        flight = self._joinable(key, max_age) or self._start(key, compute)
+        flight.waiting += 1
         try:
-            return await asyncio.shield(shared.task)
+            return await asyncio.shield(flight.task)
         finally:
-            shared.waiting -= 1
-            if not shared.waiting and not shared.task.done():
-                await self._drop(question, shared)
+            flight.waiting -= 1
+            if not flight.waiting and not flight.task.done():
+                await self._cancel(key, flight)
 
-    def _joinable(self, question: Hashable, max_age: float | None) -> _Answer[T] | None:
-        current = self._current.get(question)
-        if current is None or not current.waiting or max_age is None:
-            return self._next.get(question)
-        young = time.monotonic() - current.began < max_age
-        return current if young else self._next.get(question)
+    def _joinable(self, key: Hashable, max_age: float | None) -> _Flight[T] | None:
+        running = self._running.get(key)
+        if running is None or not running.waiting or max_age is None:
+            return self._next.get(key)
+        young = time.monotonic() - running.began < max_age
+        return running if young else self._next.get(key)
 
-    def _start(self, question: Hashable, answer: Callable[[], Awaitable[T]]) -> _Answer[T]:
-        shared = self._next[question] = _Answer()
-        shared.task = asyncio.create_task(self._run(question, shared, answer))
-        shared.task.add_done_callback(_retrieved)
-        return shared
+    def _start(self, key: Hashable, compute: Callable[[], Awaitable[T]]) -> _Flight[T]:
+        flight = self._next[key] = _Flight()
+        flight.task = asyncio.create_task(self._run(key, flight, compute))
+        flight.task.add_done_callback(_mark_retrieved)
+        return flight
 
-    async def _run(self, question: Hashable, shared: _Answer[T], answer: Callable[[], Awaitable[T]]) -> T:
-        """Answer when the answer before this one has ended, one way or the other."""
-        while (before := self._current.get(question)) is not None:
+    async def _run(self, key: Hashable, flight: _Flight[T], compute: Callable[[], Awaitable[T]]) -> T:
+        """Compute when the computation before this one has ended, with a result or an error."""
+        while (before := self._running.get(key)) is not None:
             await asyncio.wait([before.task])
-        del self._next[question]
-        self._current[question] = shared
-        shared.began = time.monotonic()
+        del self._next[key]
+        self._running[key] = flight
+        flight.began = time.monotonic()
         try:
-            return await answer()
+            return await compute()
         finally:
-            del self._current[question]
+            del self._running[key]
 
-    async def _drop(self, question: Hashable, shared: _Answer[T]) -> None:
-        """Cancel an answer that has no caller left, and wait until it has ended."""
-        if self._next.get(question) is shared:
-            del self._next[question]
-        shared.task.cancel()
-        with anyio.CancelScope(shield=True):  # the caller is being cancelled, in a scope maybe for good
-            await asyncio.wait([shared.task])
+    async def _cancel(self, key: Hashable, flight: _Flight[T]) -> None:
+        """Cancel a computation that has no caller left, and wait until it has ended."""
+        if self._next.get(key) is flight:
+            del self._next[key]
+        flight.task.cancel()
+        with anyio.CancelScope(shield=True):  # the caller is being cancelled, maybe with its whole scope
+            await asyncio.wait([flight.task])
 
 
-def _retrieved(task: asyncio.Task[T]) -> None:
-    """Look at the error of an answer: its callers have it, if there are any."""
+def _mark_retrieved(task: asyncio.Task[T]) -> None:
+    """Read the error of a task so that asyncio does not log it: the callers, if there are any, have it."""
     if not task.cancelled():
         task.exception()

@@ -33,17 +33,17 @@ _KINDS = {
 
 
 def count_text(value: float) -> str:
-    """A count with thousands."""
+    """Return a count with thousands separators."""
     return f"{value:,.0f}"
 
 
 def share_text(value: float) -> str:
-    """A share of 1 in percent."""
+    """Return a share of 1 in percent."""
     return f"{100 * value:.1f} %"
 
 
 def value_text(number: Number, wording: Wording) -> str:
-    """The value, with a ``~`` before what is no exact one; a dash where nobody knows it."""
+    """Return the value, with a ``~`` if it is not exact, or a dash if it is unknown."""
     if number.value is None:
         return "-"
     return f"{'' if number.known == 'exact' else '~'}{_signed(number.value, wording)}"
@@ -54,7 +54,7 @@ def _signed(value: float, wording: Wording) -> str:
 
 
 def how_known(number: Number, wording: Wording) -> str:
-    """``exact``, ``sampled 12.5 %, 1.0 MB to 1.4 MB``, ``estimated, at least 2 GB``, ``unknown``."""
+    """Return ``exact``, ``sampled 12.5 %, 1.0 MB to 1.4 MB``, ``estimated, at least 2 GB``, ``unknown``."""
     words: str = number.known
     if number.known == "sampled" and number.fraction is not None:
         words += f" {share_text(number.fraction)}"
@@ -68,7 +68,7 @@ def how_known(number: Number, wording: Wording) -> str:
 
 
 def figures(stats: BucketStats) -> tuple[tuple[str, Number, Wording], ...]:
-    """The single numbers of a bucket: label, number, and how to word its value."""
+    """Return the single numbers of a bucket: label, number, and the function that formats its value."""
     return (
         ("objects", stats.objects, count_text),
         ("stored", stats.stored_bytes, size_text),
@@ -84,17 +84,17 @@ def figures(stats: BucketStats) -> tuple[tuple[str, Number, Wording], ...]:
 
 
 def kind_text(name: str) -> str:
-    """How objects of a kind are stored."""
+    """Return how objects of a kind are stored."""
     return _KINDS.get(name, name)
 
 
 def name_text(name: str) -> str:
-    """The name of a group, or a word for the empty one."""
+    """Return the name of a group, or a word for the empty one."""
     return name or "(none)"
 
 
 def bin_text(histogram: Histogram, one: Bin) -> str:
-    """The bounds of a bin: ``1 kB to 10 kB``, ``over 5 years``."""
+    """Return the bounds of a bin: ``1 kB to 10 kB``, ``over 5 years``."""
     word = _round_size if histogram.unit == "bytes" else _age_text
     if one.high is None:
         return f"over {word(one.low)}"
@@ -108,7 +108,7 @@ def _round_size(size: float) -> str:
 
 
 def _age_text(seconds: float) -> str:
-    """Ages are the bounds of bins: whole hours, days, years."""
+    """Return the bound of a bin of ages, which is a whole number of hours, days or years."""
     days = seconds / 86_400
     if days < 1:
         return f"{seconds / 3600:.0f} h"
@@ -118,7 +118,7 @@ def _age_text(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A time in UTC, to the minute; empty where there is none, or none that a calendar has."""
+    """Return a time in UTC, to the minute; empty for no time or one outside the calendar."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC" if seconds else ""
     except (OverflowError, OSError, ValueError):
@@ -126,7 +126,7 @@ def moment(seconds: float) -> str:
 
 
 def origin_text(stats: BucketStats) -> str:
-    """Where the numbers come from, and how current they are."""
+    """Return where the numbers come from, and how current they are."""
     if stats.origin == "index":
         return "from the object index; S3 was not listed"
     if stats.origin != "cache":
@@ -142,7 +142,7 @@ def origin_text(stats: BucketStats) -> str:
 
 
 def incomplete(stats: BucketStats) -> str:
-    """The loud sentence of numbers that miss something, empty for complete ones."""
+    """Return the sentence that marks incomplete numbers, empty for complete ones."""
     if stats.complete:
         return ""
     return "INCOMPLETE: not everything was seen, so these numbers may be too small"

@@ -12,7 +12,7 @@ import pytest
 from aios3sync.core.etag import META_ORIGINAL_SIZE
 from aios3sync.stats.model import BucketStats
 from aios3sync.stats.options import StatsOptions
-from aios3sync.stats.service import StatsRequest, answer
+from aios3sync.stats.service import StatsRequest, compute
 from aios3sync.store.protocol import PutOptions
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -46,7 +46,7 @@ class Bench:
         metadata = {META_ORIGINAL_SIZE: str(original), "aios3sync-md5": "0" * 32}
         await self.put(key, bytes(stored), metadata=metadata, content_encoding="gzip")
 
-    def question(self, prefix: str = "", **options: Any) -> StatsRequest:
+    def request(self, prefix: str = "", **options: Any) -> StatsRequest:
         return StatsRequest(
             store=self.store,
             prefix=prefix,
@@ -60,7 +60,7 @@ class Bench:
     async def stats(self, prefix: str = "", **options: Any) -> BucketStats:
         """Ask, and count the requests of this call alone."""
         before = Counter(self.store.calls)
-        found = await answer(self.question(prefix, **options))
+        found = await compute(self.request(prefix, **options))
         self.asked = Counter(self.store.calls) - before
         return found
 

@@ -11,7 +11,7 @@ import pytest
 
 from aios3sync.errors import AccessDeniedError, StoreError, UsageError
 from aios3sync.stats.cache import StatsCache
-from aios3sync.stats.service import answer
+from aios3sync.stats.service import compute
 from aios3sync.store.protocol import DeleteItem
 from aios3sync.testing.faulty import FaultyStore, unavailable
 
@@ -157,8 +157,8 @@ async def test_background_answers_at_once_and_refreshes_behind(cached: Bench) ->
     cached.now += 3600
     found = await cached.stats(background=True)
     assert (found.cache.validated, found.objects.value, cached.asked) == ("later", 3, {"get": 1})
-    (question,) = cached.later
-    assert (await answer(question)).cache.written
+    (request,) = cached.later
+    assert (await compute(request)).cache.written
     assert (await cached.stats(background=True)).objects.value == 4
 
 
@@ -278,7 +278,7 @@ async def test_two_processes_at_once_both_answer_and_one_writes(bench: Bench) ->
     found: list[Any] = []
 
     async def ask() -> None:
-        found.append(await answer(bench.question()))
+        found.append(await compute(bench.request()))
         turn.set()
 
     async with anyio.create_task_group() as tasks:
@@ -298,7 +298,7 @@ async def test_the_loser_of_an_overwrite_discards_its_numbers(cached: Bench) -> 
         late: list[Any] = []
 
         async def ask() -> None:
-            late.append(await answer(cached.question()))
+            late.append(await compute(cached.request()))
 
         tasks.start_soon(ask)
         await reached.wait()
@@ -324,9 +324,9 @@ async def test_a_deleted_cache_is_no_conflict(cached: Bench) -> None:
 async def test_the_cache_is_not_read_with_the_key_of_a_customer(bench: Bench) -> None:
     await bench.put("key")
     apart = FaultyStore(bench.memory)
-    question = replace(bench.question(mode="detailed", every=True), cache_store=apart)
-    assert (await answer(question)).cache.written
-    assert (await answer(question)).cache.state == "hit"
+    request = replace(bench.request(mode="detailed", every=True), cache_store=apart)
+    assert (await compute(request)).cache.written
+    assert (await compute(request)).cache.state == "hit"
     assert set(apart.calls) == {"get", "put"}
     assert not {"get", "put"} & set(bench.store.calls)
 

@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.stats import aggregate as census
-from aios3sync.stats import service as answering
+from aios3sync.stats import aggregate, service
 from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of
-from aios3sync.stats.collect import listed
-from aios3sync.stats.estimates import Sample, added, compared, quantile
-from aios3sync.stats.fingerprint import Fingerprint, is_hidden
+from aios3sync.stats.collect import list_pages
+from aios3sync.stats.estimates import Sample, savings, t_quantile, total
+from aios3sync.stats.fingerprint import Fingerprint, is_tool_file
 from aios3sync.stats.model import FolderTotals, Number, exact, unknown
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore
@@ -100,7 +99,7 @@ def test_groups_are_what_a_count_by_hand_says(listing: list[TargetEntry]) -> Non
     assert [row.key for row in found.largest()] == [entry.key for entry in ranked[:20]]
 
 
-def test_folders_are_told_below_the_prefix() -> None:
+def test_folders_are_counted_below_the_prefix() -> None:
     listing = [TargetEntry(f"p/q/{name}", 10, "e") for name in ("a/1", "a/b/2", "3")]
     found = counted(listing, "p/q/")
     assert {group.name: group.objects for group in found.folders.top().groups} == {"a/": 2, "": 1}
@@ -142,7 +141,7 @@ def test_too_many_groups_go_into_other_and_that_is_said() -> None:
 def test_too_many_folders_cost_the_deepest_levels(
     monkeypatch: pytest.MonkeyPatch, most: int, depth: int
 ) -> None:
-    monkeypatch.setattr(census, "MOST_FOLDERS", most)
+    monkeypatch.setattr(aggregate, "MOST_FOLDERS", most)
     listing = [
         TargetEntry(f"a{i % 10}/b{i % 40}/c{i % 400}/d{i % 800}/e/{i}", 1 + i, "e") for i in range(1600)
     ]
@@ -160,11 +159,11 @@ def test_memory_does_not_grow_with_the_objects() -> None:
     found = ListingAggregate("", NOW)
     for start in range(0, 60_000, 1000):
         found.add([TargetEntry(f"f{i}/g{i}/{i}.x{i}", i, "e", float(i)) for i in range(start, start + 1000)])
-    assert len(found._extensions.groups) <= census.MOST_GROUPS
+    assert len(found._extensions.groups) <= aggregate.MOST_GROUPS
     assert (
         len(found.folders._paths) + len(found.folders._flat.groups if found.folders._flat else ()) <= 20_001
     )
-    assert len(found._largest._rows) <= census._CANDIDATES + 1000
+    assert len(found._largest._rows) <= aggregate._CANDIDATES + 1000
 
 
 # The fingerprint
@@ -216,7 +215,7 @@ def test_the_fingerprint_is_the_same_in_every_version() -> None:
 def test_what_is_hidden_is_left_out_of_everything(listing: list[TargetEntry]) -> None:
     hidden = [TargetEntry(f".aios3sync/{i}", 1, "e") for i in range(3)]
     hidden += [TargetEntry(f"a/.deltaglider/{i}", 1, "e") for i in range(3)]
-    assert all(is_hidden(entry.key) for entry in hidden)
+    assert all(is_tool_file(entry.key) for entry in hidden)
     one, two = Fingerprint(), Fingerprint()
     shown = one.add(listing)
     assert two.add([*hidden, *listing]) == shown
@@ -235,29 +234,29 @@ def test_what_only_looks_like_it_is_not_hidden(key: str) -> None:
 
 
 def test_sums_know_the_least_of_their_parts() -> None:
-    assert added(exact(1), exact(2)) == exact(3)
-    assert added() == exact(0)
-    assert added(exact(1), unknown("why")) == unknown("why")
-    estimated = added(exact(1), Number(5, "estimated", note="a guess"))
+    assert total(exact(1), exact(2)) == exact(3)
+    assert total() == exact(0)
+    assert total(exact(1), unknown("why")) == unknown("why")
+    estimated = total(exact(1), Number(5, "estimated", note="a guess"))
     assert (estimated.value, estimated.known, estimated.note) == (6, "estimated", "a guess")
-    sampled = added(exact(10), Number(5, "sampled", 4, 7, 0.5), Number(1, "estimated"))
+    sampled = total(exact(10), Number(5, "sampled", 4, 7, 0.5), Number(1, "estimated"))
     assert (sampled.value, sampled.low, sampled.high, sampled.fraction) == (16, 15, 18, 0.5)
-    assert added(exact(10), Number(5, "sampled")).low is None
+    assert total(exact(10), Number(5, "sampled")).low is None
 
 
 def test_savings_keep_the_bounds() -> None:
-    saved, ratio = compared(Number(200, "sampled", 100, 400), 50)
+    saved, ratio = savings(Number(200, "sampled", 100, 400), 50)
     assert (saved.value, saved.low, saved.high) == (150, 50, 350)
     assert (ratio.value, ratio.low, ratio.high) == (0.75, 0.5, 0.875)
-    assert compared(exact(0), 0)[1].value == 0
-    assert compared(unknown("why"), 50)[0].value is None
+    assert savings(exact(0), 0)[1].value == 0
+    assert savings(unknown("why"), 50)[0].value is None
 
 
 def test_the_quantiles_of_student_never_promise_too_much() -> None:
     true = {1: 12.706, 2: 4.303, 10: 2.228, 15: 2.131, 16: 2.120, 30: 2.042, 31: 2.040, 60: 2.0, 61: 1.9996}
     for degrees, value in true.items():
-        assert quantile(degrees) >= value - 0.01
-    assert quantile(10_000) == 2.0
+        assert t_quantile(degrees) >= value - 0.01
+    assert t_quantile(10_000) == 2.0
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
@@ -265,16 +264,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     dice = random.Random(11)  # noqa: S311 - the same buckets each time
     held = 0
     for _ in range(200):
-        sample, told, truth = Sample(), {}, 0
+        sample, sizes, truth = Sample(), {}, 0
         for folder in range(40):
             base = dice.randrange(1000, 100_000)
             for number in range(dice.randrange(2, 12)):
                 entry = TargetEntry(f"f{folder}/v{number}.delta", 10, "e")
-                told[entry.key] = float(round(base * dice.gauss(1, 0.2)))
-                truth += int(told[entry.key])
+                sizes[entry.key] = float(round(base * dice.gauss(1, 0.2)))
+                truth += int(sizes[entry.key])
                 sample.add("delta", entry)
-        asked = {entry.key for _, entry in sample.firsts() + sample.seconds()}
-        found = sample.estimate("delta", {key: told[key] for key in asked})
+        asked = {entry.key for _, entry in sample.representatives() + sample.last_objects()}
+        found = sample.estimate("delta", {key: sizes[key] for key in asked})
         assert found.half_width is not None
         held += abs(found.value - truth) <= found.half_width
     assert held >= 180
@@ -288,11 +287,11 @@ def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], dice:
     for sample, order in ((one, listing), (two, other)):
         for entry in order:
             sample.add("delta", entry)
-    assert sorted(one.firsts()) == sorted(two.firsts())
-    assert one.seconds() == two.seconds()
+    assert sorted(one.representatives()) == sorted(two.representatives())
+    assert one.last_objects() == two.last_objects()
     folders = {entry.key.rpartition("/")[0] for entry in listing}
     firsts = {min(e for e in listing if e.key.rpartition("/")[0] == folder) for folder in folders}
-    assert {entry for _, entry in one.firsts()} == firsts
+    assert {entry for _, entry in one.representatives()} == firsts
 
 
 def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,8 +300,8 @@ def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pyt
     for folder in range(20_000):
         sample.add("delta", TargetEntry(f"f{folder}/x.delta", 10, "e"))
     assert sample.shared
-    assert len(sample.firsts()) <= 10 + 4096
-    found = sample.estimate("delta", {entry.key: 100.0 for _, entry in sample.firsts()})
+    assert len(sample.representatives()) <= 10 + 4096
+    found = sample.estimate("delta", {entry.key: 100.0 for _, entry in sample.representatives()})
     assert (found.value, found.objects) == (2_000_000, 20_000)
 
 
@@ -386,7 +385,7 @@ async def test_an_empty_bucket_and_an_empty_prefix(bench: Bench) -> None:
 async def test_more_objects_than_are_held_are_listed_again_when_something_changed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "_HELD", 50)
+    monkeypatch.setattr(service, "_BUFFERED_OBJECTS", 50)
     for number in range(120):
         await bench.put(f"k{number}", b"1")
     await bench.stats()
@@ -418,7 +417,7 @@ async def test_a_short_listing_costs_as_many_requests_as_it_has_pages(
     store = FaultyStore(
         MemoryStore(objects=dict.fromkeys(keys, b"x"), capabilities=StoreCapabilities(sorted_listing=known))
     )
-    async with listed(store, "", 0) as pages_of_it:
+    async with list_pages(store, "", 0) as pages_of_it:
         found = [entry.key async for page in pages_of_it for entry in page]
     assert sorted(found) == sorted(keys)
     assert store.calls["list_page"] == pages
@@ -430,7 +429,7 @@ async def test_a_long_listing_is_still_split_and_complete(*, known: bool) -> Non
     store = FaultyStore(
         MemoryStore(objects=dict.fromkeys(keys, b"x"), capabilities=StoreCapabilities(sorted_listing=known))
     )
-    async with listed(store, "", 0) as pages_of_it:
+    async with list_pages(store, "", 0) as pages_of_it:
         found = [entry.key async for page in pages_of_it for entry in page]
     assert sorted(found) == sorted(keys)
     assert len({key for verb, key in store.keys if verb == "list_page"}) > 1

@@ -19,7 +19,7 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.stats.deltaglider import LISTED, read_envelope
+from aios3sync.stats.deltaglider import MAX_LISTED, decode_envelope
 
 if TYPE_CHECKING:
     from aios3sync.testing.servers import Endpoint
@@ -86,7 +86,7 @@ async def test_the_file_is_in_deltagliders_envelope(releases: Bench, mode: str) 
     assert (document["version"], document["mode"]) == ("1.0", mode)
     assert document["stats"] == RECORDED["stats"][mode]
     assert stored.options.metadata == {"content-type": "application/json", "x-deltaglider-cache": "true"}
-    assert read_envelope(stored.body, mode).stats.bucket == "releases"  # type: ignore[arg-type]
+    assert decode_envelope(stored.body, mode).stats.bucket == "releases"  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("modes", [MODES[:1], MODES, [*MODES, "quick"]], ids=len)
@@ -105,7 +105,7 @@ async def test_the_file_is_current_by_what_deltaglider_lists(releases: Bench, mo
 async def test_a_bucket_that_deltaglider_would_not_list_whole_gets_no_file_of_it(
     releases: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(LISTED, "quick", len(RECORDED["objects"]) + 2)
+    monkeypatch.setitem(MAX_LISTED, "quick", len(RECORDED["objects"]) + 2)
     found = await releases.stats()
     assert ".deltaglider/stats_quick.json" in releases.memory.objects, "just as many as it lists"
     await releases.put("one more", b"")
@@ -203,7 +203,7 @@ async def test_a_file_that_is_not_deltagliders_is_not_believed(releases: Bench, 
     await releases.put(THEIR_KEY, body)
     found = await releases.stats(mode="detailed", deltaglider=True)
     assert found.heads.asked == 10
-    assert read_envelope(releases.memory.objects[THEIR_KEY].body, "detailed").object_count == 19
+    assert decode_envelope(releases.memory.objects[THEIR_KEY].body, "detailed").object_count == 19
 
 
 @pytest.mark.parametrize("version", ["0.9", "2.0"])

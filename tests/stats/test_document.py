@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aios3sync.stats.codec import CachedStats, Validation, kept, read_kept
+from aios3sync.stats.codec import CachedStats, Validation, decode_cached, encode_cached
 from aios3sync.stats.model import (
     BucketStats,
     DeltaGliderStats,
@@ -41,7 +41,7 @@ def example(**changes: Any) -> CachedStats:
 
 
 def test_what_was_written_is_read() -> None:
-    assert read_kept(kept(example())) == example()
+    assert decode_cached(encode_cached(example())) == example()
 
 
 async def test_real_numbers_are_read_as_they_were(bench: Bench) -> None:
@@ -66,7 +66,7 @@ async def test_real_numbers_are_read_as_they_were(bench: Bench) -> None:
 
 
 def test_the_call_is_not_kept() -> None:
-    document = json.loads(kept(example(requests={"HeadObject": 5}, elapsed_s=3.0)))
+    document = json.loads(encode_cached(example(requests={"HeadObject": 5}, elapsed_s=3.0)))
     assert not {"cache", "requests", "elapsed_s"} & set(document["stats"])
 
 
@@ -82,42 +82,42 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-DOCUMENT = json.loads(kept(example()))
+DOCUMENT = json.loads(encode_cached(example()))
 STRUCTURE = [path for path in places(DOCUMENT) if path[0] in ("stats", "validation", "gzip", "gzip_found")]
 
 
 @pytest.mark.parametrize("path", STRUCTURE, ids=str)
 def test_a_value_of_another_type_anywhere_is_noticed(path: tuple[Any, ...]) -> None:
-    document = json.loads(kept(example()))
+    document = json.loads(encode_cached(example()))
     holder = document
     for name in path[:-1]:
         holder = holder[name]
     holder[path[-1]] = {"unexpected": []}
     with pytest.raises(ValueError, match="damaged"):
-        read_kept(json.dumps(document).encode())
+        decode_cached(json.dumps(document).encode())
 
 
 @pytest.mark.parametrize("path", [path for path in STRUCTURE if isinstance(path[-1], str)], ids=str)
 def test_a_field_that_is_missing_anywhere_is_noticed(path: tuple[Any, ...]) -> None:
-    document = json.loads(kept(example()))
+    document = json.loads(encode_cached(example()))
     holder = document
     for name in path[:-1]:
         holder = holder[name]
     del holder[path[-1]]
     with pytest.raises(ValueError, match="damaged"):
-        read_kept(json.dumps(document).encode())
+        decode_cached(json.dumps(document).encode())
 
 
-@given(st.integers(0, len(kept(example())) - 1), st.integers(0, 3), st.binary(max_size=3))
+@given(st.integers(0, len(encode_cached(example())) - 1), st.integers(0, 3), st.binary(max_size=3))
 @settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_file_with_other_bytes_is_read_or_refused(place: int, length: int, put: bytes) -> None:
-    body = kept(example())
+    body = encode_cached(example())
     body = body[:place] + put + body[place + length :]
     try:
-        found = read_kept(body)
+        found = decode_cached(body)
     except ValueError:
         return
-    assert kept(found)
+    assert encode_cached(found)
     assert asdict(found.stats)["deltaglider"].keys() == asdict(example().stats)["deltaglider"].keys()
 
 
@@ -127,11 +127,11 @@ def test_a_file_with_other_bytes_is_read_or_refused(place: int, length: int, put
 )
 def test_anything_else_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match="it is"):
-        read_kept(body)
+        decode_cached(body)
 
 
 def test_a_folder_nested_without_end_is_refused() -> None:
-    document = json.loads(kept(example()))
+    document = json.loads(encode_cached(example()))
     folder = document["stats"]["folders"]
     text = json.dumps(document)
     leaf = json.dumps(folder)
@@ -139,7 +139,7 @@ def test_a_folder_nested_without_end_is_refused() -> None:
     for _ in range(300):
         deep = leaf.replace('"children": []', f'"children": [{deep}]')
     with pytest.raises(ValueError, match="it is"):
-        read_kept(text.replace(leaf, deep).encode())
+        decode_cached(text.replace(leaf, deep).encode())
 
 
 async def test_the_json_of_the_command_line_has_every_number(bench: Bench) -> None:

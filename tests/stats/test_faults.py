@@ -18,7 +18,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.stats.service import answer
+from aios3sync.stats.service import compute
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.faulty import throttled, unavailable
@@ -70,7 +70,7 @@ async def test_a_listing_that_fails_leaves_the_cache_that_was_there(bench: Bench
 async def test_the_second_listing_of_a_changed_bucket_may_fail_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.stats.service._HELD", 10)
+    monkeypatch.setattr("aios3sync.stats.service._BUFFERED_OBJECTS", 10)
     await filled(bench, 20)
     await bench.stats()
     await bench.put("new")
@@ -146,10 +146,10 @@ async def test_a_failing_sample_is_taken_to_be_like_the_others(bench: Bench) -> 
 async def test_heads_are_retried_by_the_store(bench: Bench) -> None:
     await deltas(bench)
     bench.store.on("head", times=3, error=throttled(retry_after=0.0))
-    question = bench.question(mode="detailed")
+    request = bench.request(mode="detailed")
     retrying = stack(bench.store, max_attempts=5, workers=8)
-    object.__setattr__(question, "store", retrying)
-    found = await answer(question)
+    object.__setattr__(request, "store", retrying)
+    found = await compute(request)
     assert (found.complete, found.heads.answered) == (True, 20)
     assert bench.store.calls["head"] == 23
 

@@ -13,7 +13,7 @@ import pytest
 
 from aios3sync.core.text import printable
 from aios3sync.errors import UsageError
-from aios3sync.stats.html import check_page_place, page, write_page
+from aios3sync.stats.html import check_page_path, render_page, write_page
 from aios3sync.stats.model import Breakdown, BucketStats, FolderTotals, Histogram
 from tests.stats.samples import HOSTILE, hostile, sample
 
@@ -121,11 +121,11 @@ def test_folders_open_and_close_with_the_keyboard(chromium: Chrome, tmp_path: Pa
 
 
 def test_no_name_becomes_markup_without_a_browser() -> None:
-    tags = {tag for tag, _ in Elements(page(hostile())).found}
+    tags = {tag for tag, _ in Elements(render_page(hostile())).found}
     assert tags == {
-        tag for tag, _ in Elements(page(replace(sample(), complete=False, warnings=("w",)))).found
+        tag for tag, _ in Elements(render_page(replace(sample(), complete=False, warnings=("w",)))).found
     }
-    for _, attributes in Elements(page(hostile())).found:
+    for _, attributes in Elements(render_page(hostile())).found:
         assert not any(name.startswith("on") or name in ("style", "src", "href") for name in attributes)
 
 
@@ -166,4 +166,4 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
         (Path(os.devnull), "no regular file"),
     ):
         with pytest.raises(UsageError, match=reason):
-            check_page_place(place)
+            check_page_path(place)

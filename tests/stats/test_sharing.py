@@ -11,8 +11,8 @@ import anyio.lowlevel
 import pytest
 
 from aios3sync.errors import UnavailableError
-from aios3sync.stats.service import answer
-from aios3sync.stats.single_flight import SharedAnswers
+from aios3sync.stats.service import compute
+from aios3sync.stats.single_flight import SingleFlight
 from aios3sync.testing.faulty import unavailable
 from tests.stats.conftest import Bench
 
@@ -42,8 +42,8 @@ class Gated:
 
 
 @pytest.fixture
-def shared() -> SharedAnswers[Any]:
-    return SharedAnswers()
+def shared() -> SingleFlight[Any]:
+    return SingleFlight()
 
 
 @pytest.fixture
@@ -54,13 +54,13 @@ def gated() -> Gated:
 async def test_all_who_ask_at_the_same_moment_share_one_listing(bench: Bench, shared: Any) -> None:
     for name in range(30):
         await bench.put(f"k{name}")
-    found = await asyncio.gather(*(shared.ask("q", lambda: answer(bench.question())) for _ in range(20)))
+    found = await asyncio.gather(*(shared.run("q", lambda: compute(bench.request())) for _ in range(20)))
     assert bench.store.calls["list_page"] == 1
     assert {stats.objects.value for stats in found} == {30}
 
 
 async def test_other_questions_have_answers_of_their_own(gated: Gated, shared: Any) -> None:
-    asked = [asyncio.create_task(shared.ask(question, gated)) for question in ("a", "b", "a", ("a", 1))]
+    asked = [asyncio.create_task(shared.run(question, gated)) for question in ("a", "b", "a", ("a", 1))]
     await gated.began[2].wait()
     for go in gated.go:
         go.set()
@@ -71,9 +71,9 @@ async def test_who_comes_later_gets_numbers_that_began_later_and_shares_them(
     gated: Gated, shared: Any
 ) -> None:
     """What was written before a question is in its answer; and there is one listing at a time."""
-    first = asyncio.create_task(shared.ask("q", gated))
+    first = asyncio.create_task(shared.run("q", gated))
     await gated.began[0].wait()
-    later = [asyncio.create_task(shared.ask("q", gated)) for _ in range(5)]
+    later = [asyncio.create_task(shared.run("q", gated)) for _ in range(5)]
     gated.go[0].set()
     assert await first == 0
     await gated.began[1].wait()
@@ -83,9 +83,9 @@ async def test_who_comes_later_gets_numbers_that_began_later_and_shares_them(
 
 
 async def test_who_accepts_numbers_of_some_age_joins_those_under_way(gated: Gated, shared: Any) -> None:
-    first = asyncio.create_task(shared.ask("q", gated, 60))
+    first = asyncio.create_task(shared.run("q", gated, 60))
     await gated.began[0].wait()
-    young, none = (asyncio.create_task(shared.ask("q", gated, age)) for age in (60, 0))
+    young, none = (asyncio.create_task(shared.run("q", gated, age)) for age in (60, 0))
     for go in gated.go:
         go.set()
     assert list(await asyncio.gather(first, young, none)) == [0, 0, 1]
@@ -95,7 +95,7 @@ async def test_who_accepts_numbers_of_some_age_joins_those_under_way(gated: Gate
 async def test_a_caller_who_is_cancelled_takes_nothing_from_the_others(
     gated: Gated, shared: Any, leaves: int
 ) -> None:
-    asked = [asyncio.create_task(shared.ask("q", gated)) for _ in range(3)]
+    asked = [asyncio.create_task(shared.run("q", gated)) for _ in range(3)]
     await gated.began[0].wait()
     asked[leaves].cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -106,7 +106,7 @@ async def test_a_caller_who_is_cancelled_takes_nothing_from_the_others(
 
 
 async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, shared: Any) -> None:
-    asked = [asyncio.create_task(shared.ask("q", gated)) for _ in range(3)]
+    asked = [asyncio.create_task(shared.run("q", gated)) for _ in range(3)]
     await gated.began[0].wait()
     for task in asked:
         task.cancel()
@@ -115,7 +115,7 @@ async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, sh
     ] * 3
     assert (gated.running, gated.cancelled) == (0, 1)
     gated.go[1].set()
-    assert await shared.ask("q", gated) == 1
+    assert await shared.run("q", gated) == 1
 
 
 async def test_a_scope_that_is_cancelled_is_left_when_its_answer_has_ended(gated: Gated, shared: Any) -> None:
@@ -130,28 +130,28 @@ async def test_a_scope_that_is_cancelled_is_left_when_its_answer_has_ended(gated
 
     ended: list[bool] = []
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(shared.ask, "q", slow_to_end)
+        tasks.start_soon(shared.run, "q", slow_to_end)
         await gated.began[0].wait()
         tasks.cancel_scope.cancel()
     assert ended == [True]
 
 
 async def test_callers_who_leave_before_it_begins_cost_no_answer(gated: Gated, shared: Any) -> None:
-    first = asyncio.create_task(shared.ask("q", gated))
+    first = asyncio.create_task(shared.run("q", gated))
     await gated.began[0].wait()
-    waiting = asyncio.create_task(shared.ask("q", gated))
+    waiting = asyncio.create_task(shared.run("q", gated))
     await asyncio.sleep(0)
     waiting.cancel()
     gated.go[0].set()
     await asyncio.gather(waiting, return_exceptions=True)
     assert (await first, gated.calls) == (0, 1)
     gated.go[1].set()
-    assert await shared.ask("q", gated) == 1
+    assert await shared.run("q", gated) == 1
 
 
 async def test_an_error_is_everybodys_and_is_not_kept(bench: Bench, shared: Any) -> None:
     fault = bench.store.on("list_page", error=unavailable())
-    ask: Callable[[], Awaitable[Any]] = lambda: shared.ask("q", lambda: answer(bench.question()))  # noqa: E731
+    ask: Callable[[], Awaitable[Any]] = lambda: shared.run("q", lambda: compute(bench.request()))  # noqa: E731
     found = await asyncio.gather(*(ask() for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in found] == [UnavailableError] * 3
     assert (bench.store.calls["list_page"], fault.times) == (1, 0)

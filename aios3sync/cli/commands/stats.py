@@ -142,9 +142,9 @@ def _check_shown(values: Mapping[str, Any]) -> None:
     if values["html"] is not None:
         if values["cache"]:
             raise UsageError("--html and --cache exclude each other; give one of them")
-        from aios3sync.stats.html import check_page_place
+        from aios3sync.stats.html import check_page_path
 
-        check_page_place(values["html"])
+        check_page_path(values["html"])
 
 
 _Work = Callable[["Session"], Awaitable[Any]]

@@ -4,7 +4,7 @@
   const root = JSON.parse(document.getElementById("tree").textContent);
   const map = document.getElementById("map");
   const where = document.getElementById("where");
-  const told = document.getElementById("told");
+  const status = document.getElementById("status");
   const HEAD = 38, GAP = 4, LEAST = 2;
   let path = [root];
 
@@ -83,7 +83,7 @@
       else button.addEventListener("click", () => { path = path.slice(0, depth + 1); draw(); map.querySelector(".cell")?.focus(); });
       return button;
     }));
-    told.textContent = sentence(folder);
+    status.textContent = sentence(folder);
     squarify(partsOf(folder), 0, 0, width, height).forEach((place, number) => cell(folder, place, number, 0, 0));
   };
 
@@ -103,7 +103,7 @@
     element.setAttribute("aria-label", opens ? `${text}. Opens the folder.` : text);
     element.append(make("span", "name", nameOf(one)));
     if (place.height >= HEAD) element.append(make("span", "size", sizeText(one.bytes)));
-    const tell = () => { told.textContent = text; };
+    const tell = () => { status.textContent = text; };
     element.addEventListener("focus", tell);
     element.addEventListener("mouseenter", tell);
     if (opens) element.addEventListener("click", () => {
@@ -139,7 +139,7 @@
     best?.focus();
   });
 
-  if (!root.bytes) { map.hidden = true; told.textContent = "Nothing is stored here, so there is nothing to draw."; return; }
+  if (!root.bytes) { map.hidden = true; status.textContent = "Nothing is stored here, so there is nothing to draw."; return; }
   let width = 0;
   new ResizeObserver(() => { if (map.clientWidth !== width) { width = map.clientWidth; draw(); } }).observe(map);
   width = map.clientWidth;

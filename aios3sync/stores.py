@@ -20,10 +20,10 @@ from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Offloader, OffloaderOpener
 from aios3sync.store.access import Access
-from aios3sync.store.confidential import keep_secret
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS, endpoint_name, endpoint_url
+from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
@@ -127,7 +127,7 @@ class Stores:
             reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
         """
         opened: list[ObjectStore] = []
-        keep_secret(b64encode(reading.get("sse_customer_key", b"")).decode("ascii"))
+        register_secrets(b64encode(reading.get("sse_customer_key", b"")).decode("ascii"))
 
         async def open_store() -> ObjectStore:
             self.access.check()

@@ -10,6 +10,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
+from aios3sync.store.s3.redaction import forget_secrets
 from aios3sync.testing.servers import Endpoint, start_moto, start_seaweedfs
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
     return state
+
+
+@pytest.fixture(autouse=True)
+def no_secrets() -> Iterator[None]:
+    """Forget the credentials of a test: they may be words of the messages of another one."""
+    yield
+    forget_secrets()
 
 
 @pytest.fixture(autouse=True)

@@ -87,5 +87,5 @@ async def test_where_the_object_may_not_be_looked_at_the_way_out_is_named(tmp_pa
 
 
 def test_another_word_is_refused() -> None:
-    with pytest.raises(UsageError, match="etags: 'sha1' is not one of auto, md5, opaque"):
+    with pytest.raises(UsageError, match="etags: 'sha1' is not one of unset, auto, md5, opaque"):
         aios3sync.ConnectOptions(etags="sha1")  # type: ignore[arg-type]

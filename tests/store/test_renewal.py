@@ -40,6 +40,8 @@ class Frozen(NamedTuple):
     """What botocore's credentials freeze to, as far as it matters here."""
 
     access_key: str
+    secret_key: str = "secret-of-a-test"
+    token: str | None = None
 
 
 class Held:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import aios3sync.store.boto  # noqa: F401 - loaded before the loop runs
 from aios3sync import connect
 from aios3sync.errors import StoreError
-from aios3sync.store.confidential import is_quoted_in, keep_secret
 from aios3sync.store.protocol import DeleteItem, PutOptions
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, safe_words
+from aios3sync.store.s3.redaction import quotes_secret, register_credentials, register_secrets
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
 if TYPE_CHECKING:
@@ -168,14 +168,28 @@ async def test_the_key_of_a_customer_is_not_told(lane: Any) -> None:
 
 @given(words=st.text(max_size=80), secret=st.text(min_size=8, max_size=60))
 def test_no_words_hold_a_secret(words: str, secret: str) -> None:
-    keep_secret(secret)
+    register_secrets(secret)
     assert secret not in safe_words(f"{words}{secret}{words}")
 
 
 def test_a_short_secret_is_looked_for_as_a_word() -> None:
-    keep_secret("qz7")
-    assert is_quoted_in("you sent qz7.")
-    assert not is_quoted_in("aqz7b")
+    register_secrets("qz7")
+    assert quotes_secret("you sent qz7.")
+    assert not quotes_secret("aqz7b")
+
+
+@pytest.mark.parametrize("word", ["test", "a", "1", "secret", "-"])
+def test_a_word_of_prose_is_no_secret(word: str) -> None:
+    register_secrets(word)
+    assert not quotes_secret(f"this is {word} of 3")
+
+
+def test_an_access_key_id_that_somebody_chose_is_no_secret() -> None:
+    register_credentials("minioadmin", "minio-secret", None)
+    assert not quotes_secret("the user minioadmin may not do that")
+    assert quotes_secret("the user has minio-secret")
+    register_credentials(KEY_ID, "minio-secret", None)
+    assert quotes_secret(f"the user {KEY_ID} may not do that")
 
 
 @pytest.mark.parametrize(

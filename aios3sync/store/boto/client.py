@@ -30,9 +30,9 @@ from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.loading import QuickLoader
-from aios3sync.store.confidential import keep_secret
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.store.s3.credentials import clean_credentials
+from aios3sync.store.s3.redaction import register_credentials
 
 __all__ = ("adopt_client", "capabilities_of", "open_client")
 
@@ -145,19 +145,19 @@ def adopt_client(client: Any) -> Any:
     for operation in ("PutObject", "UploadPart"):
         events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
         events.register(f"before-send.s3.{operation}", _watch_body, unique_id=f"aios3sync-send-{operation}")
-    events.register("before-sign.s3", _keep_secret, unique_id="aios3sync-before-sign")
+    events.register("before-sign.s3", _register_credentials, unique_id="aios3sync-before-sign")
     events.register_last(
         "before-call.s3.DeleteObjects", _delete_with_md5, unique_id="aios3sync-DeleteObjects"
     )
     return client
 
 
-async def _keep_secret(request_signer: Any, **_: Any) -> None:
+async def _register_credentials(request_signer: Any, **_: Any) -> None:
     """What requests are signed with is known here alone where the client is the caller's own."""
     credentials = getattr(request_signer, "_credentials", None)
     if credentials is not None:
         frozen = await credentials.get_frozen_credentials()
-        keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
+        register_credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 
 def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:

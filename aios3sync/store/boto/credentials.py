@@ -20,8 +20,8 @@ from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from aios3sync.options import ConnectOptions
-from aios3sync.store.confidential import keep_secret
 from aios3sync.store.s3.credentials import cleaned
+from aios3sync.store.s3.redaction import register_credentials
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 
@@ -72,7 +72,7 @@ class RenewableCredentials:
         except RuntimeError as error:
             provider = getattr(self._found, "method", "unknown")
             raise CredentialRetrievalError(provider=provider, error_msg=str(error)) from error
-        keep_secret(frozen.access_key, frozen.secret_key, frozen.token or "")
+        register_credentials(frozen.access_key, frozen.secret_key, frozen.token)
         return _cleaned(frozen, str(self.method))
 
     async def renew(self, generation: int) -> bool:

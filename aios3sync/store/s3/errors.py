@@ -25,8 +25,8 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aios3sync.store.confidential import is_quoted_in
 from aios3sync.store.protocol import PutResult
+from aios3sync.store.s3.redaction import quotes_secret
 
 __all__ = (
     "ETAG_MISMATCH",
@@ -284,7 +284,7 @@ def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
 
 def safe_words(message: str) -> str:
     """What the endpoint said, on one line, unless it quotes a credential; signatures are left out."""
-    if is_quoted_in(message):
+    if quotes_secret(message):
         return ""
     words = _DIGEST.sub("...", one_line(" ".join(message.split())))
     return words[:_LONGEST_MESSAGE].rstrip(". ")

@@ -14,8 +14,8 @@ from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.confidential import keep_secret
 from aios3sync.store.s3.errors import WireUnavailableError, one_line, subject
+from aios3sync.store.s3.redaction import register_credentials
 from aios3sync.store.wire.boto_config import Internals, internals_of, learn_address, refuse_customised
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.signing import Address, HeadWriter
@@ -114,7 +114,7 @@ class WireTransport:
             raise CredentialsError(text, code="Expired", **facts) from error
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
         if found != self.credentials:
-            keep_secret(found.access_key, found.secret_key, found.token)
+            register_credentials(found.access_key, found.secret_key, found.token)
             self.credentials = found
         self.renew_at = time.monotonic() + _CREDENTIALS_LAST
 

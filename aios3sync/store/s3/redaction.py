@@ -1,0 +1,64 @@
+"""Redaction: the credentials of this process, which no message may quote.
+
+They are kept for the process, not for a session: an endpoint may quote to one session what another one sent.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+__all__ = ("forget_secrets", "quotes_secret", "register_credentials", "register_secrets")
+
+_MOST: Final = 256
+"""Secrets that are kept; temporary credentials come and go."""
+_ISSUED_KEY_ID: Final = re.compile(r"AKIA|ASIA|.{16}", re.DOTALL)
+"""How an access key id begins that was issued. Any other one is a name that somebody chose ("test",
+"minioadmin"): no secret by itself, and a word that many messages hold."""
+_PREFIX_LENGTH: Final = 16
+"""Characters by which a secret is recognised that is quoted in part."""
+_SHORT: Final = 8
+"""Characters below which a secret may be part of any word, and counts only as a word of its own."""
+
+_patterns: dict[str, re.Pattern[str]] = {}
+
+
+def register_credentials(access_key: str, secret_key: str, token: str | None) -> None:
+    """Remember what requests are signed with."""
+    if _ISSUED_KEY_ID.match(access_key):
+        register_secrets(access_key)
+    register_secrets(secret_key, token or "")
+
+
+def register_secrets(*secrets: str) -> None:
+    """Remember texts that no message may quote, the oldest of too many excepted."""
+    for secret in secrets:
+        if secret in _patterns or not _is_recognisable(secret):
+            continue
+        _patterns[secret] = _pattern(secret)
+        if len(_patterns) > _MOST:
+            del _patterns[next(iter(_patterns))]
+
+
+def quotes_secret(message: str) -> bool:
+    """Return whether a message holds one of the secrets, or the beginning of one."""
+    return any(pattern.search(message) for pattern in _patterns.values())
+
+
+def forget_secrets() -> None:
+    """Forget all secrets: tests register some that are words of messages in other tests."""
+    _patterns.clear()
+
+
+def _is_recognisable(secret: str) -> bool:
+    """Return whether a secret cannot be a word of prose: it is long, or has both letters and digits."""
+    has_letter = any(map(str.isalpha, secret))
+    return len(secret) >= _SHORT or (has_letter and any(map(str.isdigit, secret)))
+
+
+def _pattern(secret: str) -> re.Pattern[str]:
+    if len(secret) < _SHORT:
+        return re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
+    forms = {secret, quote(secret, safe=""), secret[:_PREFIX_LENGTH]}
+    return re.compile("|".join(map(re.escape, sorted(forms))))

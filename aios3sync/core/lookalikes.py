@@ -40,7 +40,7 @@ class UndecodableNames:
         """Add a path, with its undecodable bytes as surrogate escapes and without a slash at its end."""
         self._paths.setdefault(_DROPPED.sub("", path), []).append(tuple(filter(None, _ODD.split(path))))
 
-    def cover(self, key: str) -> bool:
+    def covers(self, key: str) -> bool:
         """Whether the key may be that of such a path, or below it."""
         if not self._paths:
             return False

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from aios3sync.core.lookalikes import UndecodableNames
+from aios3sync.core.text import escape_undecodable
 
 __all__ = (
     "CATALOG_NAMES",
@@ -14,6 +17,7 @@ __all__ = (
     "PlanFacts",
     "Protection",
     "Refusal",
+    "UnreadablePaths",
     "check_deletes",
     "looks_swapped",
 )
@@ -63,6 +67,50 @@ class Protection:
         if tracked:
             return False
         return name == "reference.bin" or name.endswith(".delta") or bool(_THUMBNAIL.search(key))
+
+
+@dataclass(slots=True)
+class UnreadablePaths:
+    """Places of the source that could not be seen: nothing at or under them may be deleted (P2).
+
+    Attributes:
+        paths: of these places.
+        undecodable: paths among them that are not UTF-8, and so are no keys.
+        unexplained: those that are there and cannot be read, and of which no key is known so far. What was
+            moved to such a place has its only copy under its old key.
+    """
+
+    paths: set[str] = field(default_factory=set)
+    undecodable: UndecodableNames = field(default_factory=UndecodableNames)
+    unexplained: set[str] = field(default_factory=set)
+
+    def add(self, path: str, *, unreadable: bool = False) -> None:
+        """Add the path of a file or directory that could not be seen."""
+        path = path.rstrip("/")
+        if unreadable:
+            self.unexplained.add(path)
+        if escape_undecodable(path) == path:
+            self.paths.add(path)
+        else:
+            self.undecodable.add(path)
+
+    def __bool__(self) -> bool:
+        """Whether there is any such place."""
+        return bool(self.paths or self.undecodable)
+
+    def covers(self, key: str) -> bool:
+        """Whether the key is at or under such a place."""
+        if self.paths:
+            place = len(key)
+            while place > 0:
+                if key[:place] in self.paths:
+                    self.unexplained.discard(key[:place])
+                    return True
+                place = key.rfind("/", 0, place)
+            if "" in self.paths:
+                self.unexplained.discard("")
+                return True
+        return self.undecodable.covers(key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ("count", "duration", "escape_json", "printable", "size_text")
+__all__ = ("count", "duration", "escape_json", "escape_undecodable", "printable", "size_text")
 
 # As UTF-8: DEL, C1 controls, line and paragraph separators, the byte order mark, and what changes the
 # direction of text (UAX #9, https://www.unicode.org/reports/tr9/).
@@ -15,13 +15,22 @@ _OBEYED: Final = re.compile(
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that is not a visible character: file names may hold anything."""
+    """Return the text on one line, with every character escaped that is not visible."""
     if text.isprintable():
         return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode("ascii")
         for char in text
     )
+
+
+def escape_undecodable(path: str) -> str:
+    """Return a path as text that any terminal and any JSON can hold: bytes that are not UTF-8 are escaped."""
+    try:
+        content = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a text that no file system gave, such as one of JSON
+        content = path.encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def escape_json(document: bytes) -> bytes:

@@ -19,6 +19,7 @@ from typing import Final, Literal, NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError
 from aios3sync.local.mounts import mount_of, mount_points
 
@@ -30,7 +31,6 @@ __all__ = (
     "Walk",
     "check_root",
     "kind_of",
-    "shown",
 )
 
 ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
@@ -58,15 +58,6 @@ class ScanBatch(NamedTuple):
     problems: list[Problem]
 
 
-def shown(path: str) -> str:
-    """A path as text that any terminal and any JSON can hold: undecodable bytes are escaped."""
-    try:
-        content = path.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # of a text that no system gave, such as one of JSON
-        content = path.encode("utf-8", "backslashreplace")
-    return content.decode("utf-8", "backslashreplace")
-
-
 def check_root(root: str) -> os.stat_result:
     """The stat of the source root.
 
@@ -76,14 +67,14 @@ def check_root(root: str) -> os.stat_result:
     try:
         result = os.stat(root)
         if not stat.S_ISDIR(result.st_mode):
-            raise SourceError(f"{shown(root)!r} is not a directory; name the directory to sync")
+            raise SourceError(f"{escape_undecodable(root)!r} is not a directory; name the directory to sync")
         os.scandir(root).close()
     except FileNotFoundError:
-        raise SourceError(f"no such directory: {shown(root)!r}") from None
+        raise SourceError(f"no such directory: {escape_undecodable(root)!r}") from None
     except OSError as error:
-        raise SourceError(f"{shown(root)!r} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{escape_undecodable(root)!r} cannot be read: {error.strerror}") from error
     except ValueError:
-        raise SourceError(f"no directory can have the path {shown(root)!r}") from None
+        raise SourceError(f"no directory can have the path {escape_undecodable(root)!r}") from None
     return result
 
 
@@ -306,7 +297,9 @@ class Walk:
                 level.descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             if not prefix:
-                raise SourceError(f"{shown(self.root)!r} cannot be read: {error.strerror}") from error
+                raise SourceError(
+                    f"{escape_undecodable(self.root)!r} cannot be read: {error.strerror}"
+                ) from error
             self._problem(prefix, "unreadable", error)
             names.clear()
         for own in self.filters.own:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aios3sync.core.filters import OwnFiles
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
 from aios3sync.manifest.json_file import DocumentManifest
@@ -149,9 +150,8 @@ def shown(binding: Binding) -> str:
 
 
 def _storable(binding: Binding) -> Binding:
-    """The pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
-    source = binding.source.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return Binding(source, binding.endpoint, binding.bucket, binding.prefix)
+    """Return the pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
+    return Binding(escape_undecodable(binding.source), binding.endpoint, binding.bucket, binding.prefix)
 
 
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:

@@ -17,8 +17,8 @@ from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
+from aios3sync.core.text import escape_undecodable
 from aios3sync.events import Deleted, Forgotten, NotDone
-from aios3sync.local.walk import shown
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.detector import Detector
@@ -63,7 +63,7 @@ class DeleteStage:
         run = self._run
         async for page in self._deferred.pages("forget"):
             for action in page:
-                if self._detector.unknowns.cover(action.key):
+                if self._detector.unreadable.covers(action.key):
                     run.tally.find("kept")
                 else:
                     run.tally.plan()
@@ -71,7 +71,7 @@ class DeleteStage:
             await run.recorder.catch_up()
         async for page in self._deferred.pages("conflict"):
             for action in page:
-                if self._detector.unknowns.cover(action.key):
+                if self._detector.unreadable.covers(action.key):
                     run.tally.find("kept")
                     continue
                 run.tally.plan()
@@ -91,13 +91,13 @@ class DeleteStage:
     def _stays(self, page: list[DeferredAction]) -> set[str]:
         """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set()
-        unknowns = self._detector.unknowns
+        unreadable = self._detector.unreadable
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
         lookalike_keys = self._deferred.noted([stored_form(action.key) for action in page])
         for key in (action.key for action in page):
-            if not (unknowns or hidden or lookalike_keys) and key.isascii():
+            if not (unreadable or hidden or lookalike_keys) and key.isascii():
                 continue  # nothing is in doubt
-            unknown = unknowns.cover(key)
+            unknown = unreadable.covers(key)
             ignored = hidden is not None and hidden.hides(key)
             if unknown or ignored:
                 stays.add(key)
@@ -149,7 +149,7 @@ class DeleteStage:
         """What failed, so that nothing is deleted (P5); empty where deletes may begin."""
         if self._run.refusals.reason:
             return f"the uploads were given up: {self._run.refusals.reason}"
-        recorder, places = self._run.recorder, sorted(self._detector.unknowns.unexplained)
+        recorder, places = self._run.recorder, sorted(self._detector.unreadable.unexplained)
         reasons = []
         if recorder.failed_uploads:
             reasons.append(f"{recorder.failed_uploads} uploads failed")
@@ -158,7 +158,7 @@ class DeleteStage:
         if places:
             reasons.append(
                 f"{len(places)} places of which nothing is known yet could not be read or have no key, the "
-                f"first of them {shown(places[0])!r} (--exclude hides it)"
+                f"first of them {escape_undecodable(places[0])!r} (--exclude hides it)"
             )
         if not reasons or self._run.options.delete_despite_errors:
             return ""

@@ -7,7 +7,6 @@ about keys that are absent there are held until both walks have ended cleanly (P
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from anyio.abc import ObjectSendStream
@@ -27,15 +26,16 @@ from aios3sync.core.actions import (
 from aios3sync.core.decision import decide
 from aios3sync.core.entries import UNKNOWN, SourceEntry
 from aios3sync.core.keys import stored_form
-from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.merge import BatchJoin, merge_join
-from aios3sync.local.walk import Problem, ScanBatch, shown
+from aios3sync.core.safety import UnreadablePaths
+from aios3sync.core.text import escape_undecodable
+from aios3sync.local.walk import Problem, ScanBatch
 from aios3sync.report import Failure
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.manifest_diff import DiffStep
 from aios3sync.sync.run import Run
 
-__all__ = ("Detector", "ListingNeededError", "UnreadablePaths")
+__all__ = ("Detector", "ListingNeededError")
 
 SOURCE, MANIFEST, TARGET = range(3)
 _HELD_HERE: Final = 4096
@@ -46,50 +46,6 @@ _UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 
 class ListingNeededError(Exception):
     """The comparison cannot go on without a listing of the target; internal to a run."""
-
-
-@dataclass(slots=True)
-class UnreadablePaths:
-    """Places of the source that could not be seen: nothing at or under them may be deleted (P2).
-
-    Attributes:
-        paths: of these places.
-        undecodable: paths among them that are not UTF-8, and so are no keys.
-        unexplained: those that are there and cannot be read, and of which no key is known so far. What was
-            moved to such a place has its only copy under its old key.
-    """
-
-    paths: set[str] = field(default_factory=set)
-    undecodable: UndecodableNames = field(default_factory=UndecodableNames)
-    unexplained: set[str] = field(default_factory=set)
-
-    def add(self, path: str, *, unreadable: bool = False) -> None:
-        """A path that could not be seen, be it a file or a directory."""
-        path = path.rstrip("/")
-        if unreadable:
-            self.unexplained.add(path)
-        if shown(path) == path:
-            self.paths.add(path)
-        else:
-            self.undecodable.add(path)
-
-    def __bool__(self) -> bool:
-        """Whether there is any such place."""
-        return bool(self.paths or self.undecodable)
-
-    def cover(self, key: str) -> bool:
-        """Whether the key is at or under such a place."""
-        if self.paths:
-            place = len(key)
-            while place > 0:
-                if key[:place] in self.paths:
-                    self.unexplained.discard(key[:place])
-                    return True
-                place = key.rfind("/", 0, place)
-            if "" in self.paths:
-                self.unexplained.discard("")
-                return True
-        return self.undecodable.cover(key)
 
 
 class Detector:
@@ -103,7 +59,7 @@ class Detector:
         updates: takes batches of UpdateHeaders.
 
     Attributes:
-        unknowns: what the walk could not see.
+        unreadable: what the walk could not see.
         target_objects: visible objects listed.
         source_files: files seen.
         complete: both walks ended cleanly.
@@ -124,7 +80,7 @@ class Detector:
         self._updates = updates
         self._held: list[DeferredAction] = []
         self._lookalikes: list[str] = []
-        self.unknowns = UnreadablePaths()
+        self.unreadable = UnreadablePaths()
         self.target_objects = 0
         self.source_files = 0
         self.complete = False
@@ -218,12 +174,12 @@ class Detector:
                 self._lookalikes.append(form)
 
     def _report(self, problem: Problem) -> None:
-        self.unknowns.add(problem.path, unreadable=problem.kind == "unreadable")
+        self.unreadable.add(problem.path, unreadable=problem.kind == "unreadable")
         if problem.kind == "vanished":
             # It is truly gone, but so recently that only the next run may delete its object.
             self._run.tally.find("vanished")
             return
-        failure = Failure(shown(problem.path), "scan", problem.error)
+        failure = Failure(escape_undecodable(problem.path), "scan", problem.error)
         if problem.kind == "unreadable":
             self._run.tally.find("failed", failure=failure)
             self._run.events(events.Failed(failure))

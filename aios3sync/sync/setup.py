@@ -25,6 +25,7 @@ from aios3sync.core.filters import Filters, Rule, make_rules
 from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.keys import Location, escaped
 from aios3sync.core.safety import Protection
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import (
     DamagedManifestError,
     LockedError,
@@ -34,7 +35,7 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EndpointKnown, EventSink, OutcomeSink, Warned, discard
 from aios3sync.local.read import Place, place_of
-from aios3sync.local.walk import check_root, shown
+from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import (
     begin_anew,
     default_path,
@@ -486,7 +487,9 @@ def _named(path: str, roots: Sequence[str]) -> str:
             break
     parts = [part for part in below.split("/") if part not in ("", ".")]
     if below.startswith("/") or ".." in parts or not parts or "\0" in below:
-        raise UsageError(f"{shown(path)!r} in the list of files: give paths below the source, without '..'")
+        raise UsageError(
+            f"{escape_undecodable(path)!r} in the list of files: give paths below the source, without '..'"
+        )
     return "/".join(parts)
 
 
@@ -531,7 +534,7 @@ def _report(request: SyncRequest, pipeline: Pipeline, tally: ReportBuilder, chec
         **tally.counts(),
     }
     return SyncReport(
-        source=shown(request.root),
+        source=escape_undecodable(request.root),
         target=str(request.location),
         checked=checked,
         scanned=tally.scanned,

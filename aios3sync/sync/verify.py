@@ -24,12 +24,13 @@ from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_cand
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file
 from aios3sync.local.read import place_of
-from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root, shown
+from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.setup import SyncRequest, make_filters, report_endpoint, useless_rules
@@ -114,7 +115,7 @@ async def run_verify(request: SyncRequest) -> VerifyReport:
     began = time.monotonic()
     await to_thread.run_sync(check_root, request.root)
     filters = await to_thread.run_sync(_filters, request)
-    report = VerifyReport(source=shown(request.root), target=str(request.location))
+    report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
     with raise_first_error():
         await _Verification(request, report, filters).run()
     report_endpoint(request)
@@ -192,9 +193,11 @@ class _Verification:
 
     def _problem(self, problem: Problem) -> None:
         if problem.kind == "unreadable":
-            self._report.fail(Failure(shown(problem.path), "scan", problem.error))
+            self._report.fail(Failure(escape_undecodable(problem.path), "scan", problem.error))
         elif problem.kind == "skipped":
-            self._request.on_event(events.Warned(f"skipped {shown(problem.path)}: {problem.error}"))
+            self._request.on_event(
+                events.Warned(f"skipped {escape_undecodable(problem.path)}: {problem.error}")
+            )
 
     def _extra(self, target: TargetEntry) -> None:
         # Judged at the end, when all .gitignore files are known.

@@ -46,8 +46,8 @@ def test_spellings_of_an_undecodable_name_are_recognised_c16_d3(raw: bytes) -> N
         quote(raw, safe="/[]\t").lower(),
     ]
     for spelling in spellings:
-        assert names.cover(spelling), spelling
-        assert names.cover(f"{spelling}/below\n/deeper"), spelling
+        assert names.covers(spelling), spelling
+        assert names.covers(f"{spelling}/below\n/deeper"), spelling
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_spellings_of_an_undecodable_name_are_recognised_c16_d3(raw: bytes) -> N
 )
 def test_other_names_are_not_taken_for_an_undecodable_one_c16(key: str) -> None:
     """ASCII is literal: only the undecodable bytes may be spelt otherwise."""
-    assert not named("caf\udce9.txt").cover(key)
+    assert not named("caf\udce9.txt").covers(key)
 
 
 def test_decodable_letters_stand_for_themselves_c16() -> None:
     """A decodable letter is itself or its usual spellings, not any letter."""
     names = named("é\U0001f600\udcff")
-    assert names.cover("é\U0001f600\ufffd")
-    assert not names.cover("è\U0001f600\ufffd")
+    assert names.covers("é\U0001f600\ufffd")
+    assert not names.covers("è\U0001f600\ufffd")
 
 
 @laws
@@ -71,18 +71,18 @@ def test_any_bytes_are_recognised_c16(raw: bytes) -> None:
     """Any name of a POSIX system is recognised in what the usual decoders make of it."""
     names = named(raw.decode("utf-8", "surrogateescape"))
     for errors in ("replace", "ignore", "backslashreplace"):
-        assert names.cover(raw.decode("utf-8", errors))
-    assert names.cover(raw.decode("latin-1"))
+        assert names.covers(raw.decode("utf-8", errors))
+    assert names.covers(raw.decode("latin-1"))
 
 
 def test_a_name_is_recognised_among_many_c16() -> None:
     """Each path is found by its own spelling, below directories as well, and there are none at first."""
     names = named(*(f"d{number}/n\udce9{number}" for number in range(200)))
-    assert all(names.cover(f"d{number}/n\ufffd{number}/x/y") for number in range(200))
-    assert not names.cover("d1/n\ufffd2")
+    assert all(names.covers(f"d{number}/n\ufffd{number}/x/y") for number in range(200))
+    assert not names.covers("d1/n\ufffd2")
     assert names
     assert not named()
-    assert not named().cover("a")
+    assert not named().covers("a")
 
 
 @pytest.mark.parametrize(
@@ -100,5 +100,5 @@ def test_no_name_takes_long_whatever_the_key(path: str, key: str) -> None:
     """Trying every length of every gap would take longer than the age of the universe."""
     names = named(path, path + "z", "z" + path)
     began = time.process_time()
-    assert not names.cover(key)
+    assert not names.covers(key)
     assert time.process_time() - began < 5

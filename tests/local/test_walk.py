@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from aios3sync import SourceError
 from aios3sync.core.filters import Filters, make_rules
 from aios3sync.core.gitignore import IgnoreTree
-from aios3sync.local.walk import BATCH_SIZE, Problem, Walk, check_root, shown
+from aios3sync.core.text import escape_undecodable
+from aios3sync.local.walk import BATCH_SIZE, Problem, Walk, check_root
 from aios3sync.testing.trees import make_tree
 
 
@@ -122,7 +123,7 @@ def test_names_that_are_not_utf8_are_skipped_and_told(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"dir\xfe") / "f").write_text("x")
     found, problems = walked(Walk(str(tmp_path), Filters()))
     assert found == ["a"]
-    assert sorted(shown(problem.path) for problem in problems) == ["bad\\xff", "dir\\xfe"]
+    assert sorted(escape_undecodable(problem.path) for problem in problems) == ["bad\\xff", "dir\\xfe"]
 
 
 def test_a_key_that_would_be_too_long_is_skipped_and_told(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_path_that_no_file_can_have_is_a_problem_of_its_own(tmp_path: Path) ->
     files = {"a": str(tmp_path / "a"), "b": "/x\0y", "c": "/\ud800", "\ud800": str(tmp_path / "a")}
     found, problems = walked(Walk("files:", Filters(), files=files))
     assert found == ["a"]
-    assert sorted(shown(problem.path) for problem in problems) == ["\\ud800", "b", "c"]
+    assert sorted(escape_undecodable(problem.path) for problem in problems) == ["\\ud800", "b", "c"]
     found, problems = walked(Walk(str(tmp_path), Filters(files=frozenset({"a", "b\0"}))))
     assert (found, [problem.path for problem in problems]) == (["a"], ["b\0"])
     with pytest.raises(SourceError, match="no directory can have the path"):

@@ -11,6 +11,7 @@ import aiohttp
 from botocore import exceptions as boto_errors
 from botocore.parsers import ResponseParserError
 
+from aios3sync.core.text import printable
 from aios3sync.errors import (
     CredentialsError,
     IntegrityError,
@@ -18,7 +19,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.s3.errors import ErrorAnswer, error_from, one_line, subject
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, subject
 
 __all__ = ("map_errors",)
 
@@ -76,7 +77,7 @@ def _refused(error: boto_errors.ClientError, operation: str, bucket: str, key: s
     metadata = error.response.get("ResponseMetadata", {})
     code = str(details.get("Code", "Unknown"))
     if error.operation_name in _CREDENTIAL_OPERATIONS:
-        what = f"the credentials cannot be had: {error.operation_name} was refused ({one_line(code)})"
+        what = f"the credentials cannot be had: {error.operation_name} was refused ({printable(code)})"
         message = f"{subject(operation, bucket, key)}: {what}"
         return CredentialsError(message, operation=operation, bucket=bucket, key=key, code=code)
     answer = ErrorAnswer(
@@ -117,7 +118,7 @@ def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, s
                 "the certificate of the endpoint is not trusted (--ca-bundle)",
             )
         case _ if isinstance(error, _CREDENTIALS):
-            return CredentialsError, type(error).__name__, one_line(str(error)) + _way_out(error)
+            return CredentialsError, type(error).__name__, printable(str(error)) + _way_out(error)
         case _ if isinstance(error, _NO_CONNECTION) and _never_sent(error, cause):
             return UnavailableError, "NoConnection", f"cannot reach the endpoint ({_reason(cause)})"
         case boto_errors.ReadTimeoutError() | TimeoutError():
@@ -129,7 +130,7 @@ def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, s
                 f"the connection broke ({_reason(cause or error)})",
             )
         case _:
-            return StoreError, type(error).__name__, one_line(str(error))
+            return StoreError, type(error).__name__, printable(str(error))
 
 
 def _never_sent(error: Exception, cause: object) -> bool:
@@ -153,4 +154,4 @@ def _reason(cause: object) -> str:
     # asyncio words a refused connection as "Connect call failed ('127.0.0.1', 9)"; the number says it better.
     number = cause.os_error.errno or 0
     text = os.strerror(number) if number > 0 else cause.strerror or str(cause.os_error)
-    return one_line(f"{cause.host}:{cause.port}: {text}")
+    return printable(f"{cause.host}:{cause.port}: {text}")

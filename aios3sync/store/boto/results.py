@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
+from aios3sync.core.text import printable
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
 from aios3sync.store.protocol import (
@@ -26,7 +27,7 @@ from aios3sync.store.protocol import (
     PutResult,
     VersionPage,
 )
-from aios3sync.store.s3.errors import RETRYABLE_CODES, one_line, safe_words, subject
+from aios3sync.store.s3.errors import RETRYABLE_CODES, safe_words, subject
 
 __all__ = (
     "advanced",
@@ -118,7 +119,7 @@ def whole_answer(operation: str, bucket: str, key: str | None = None) -> Iterato
         yield
     except (KeyError, TypeError, ValueError) as error:
         what = "the answer is not a whole answer of S3"
-        message = f"{subject(operation, bucket, key)}: {what} ({one_line(repr(error))})"
+        message = f"{subject(operation, bucket, key)}: {what} ({printable(repr(error))})"
         kind = ListingError if operation.startswith("List") else UnavailableError
         code = NO_TOKEN if isinstance(error, NoTokenError) else "InvalidAnswer"
         raise kind(message, operation=operation, bucket=bucket, key=key, code=code, status=200) from error
@@ -228,5 +229,5 @@ def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Mar
 def delete_error(error: Answer) -> DeleteError:
     """One ``<Error>`` of a DeleteObjects answer."""
     code = str(error.get("Code", ""))
-    message = safe_words(str(error.get("Message", ""))) or one_line(code) or "refused"
+    message = safe_words(str(error.get("Message", ""))) or printable(code) or "refused"
     return DeleteError(str(error.get("Key", "")), code, message, code in RETRYABLE_CODES)

@@ -38,7 +38,6 @@ __all__ = (
     "error_from",
     "is_about_credentials",
     "mismatch",
-    "one_line",
     "other_bytes",
     "retry_after",
     "safe_words",
@@ -84,7 +83,7 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
         return ""
     if proof(result.etag, opaque=opaque or is_opaque_encryption(result.encryption)) is not Proof.MD5:
         return ""
-    return f"the endpoint stored other bytes than were sent (ETag {one_line(result.etag)}, MD5 {sent})"
+    return f"the endpoint stored other bytes than were sent (ETag {printable(result.etag)}, MD5 {sent})"
 
 
 def mismatch(operation: str, bucket: str, key: str | None, text: str, etag: str) -> IntegrityError:
@@ -228,12 +227,7 @@ def subject(operation: str, bucket: str, key: str | None) -> str:
     """How messages name a request: operation and address on one line, odd characters escaped."""
     if not bucket:
         return operation
-    return f"{operation} s3://{bucket}/{one_line(key)}" if key else f"{operation} s3://{bucket}"
-
-
-def one_line(text: str) -> str:
-    """``text`` with every unprintable character written as its Python escape."""
-    return printable(text)
+    return f"{operation} s3://{bucket}/{printable(key)}" if key else f"{operation} s3://{bucket}"
 
 
 def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
@@ -241,7 +235,7 @@ def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer
     kind = _kind(operation, answer)
     explanation = _explanation(kind, answer)
     error = kind(
-        f"{subject(operation, bucket, key)}: {explanation} ({one_line(answer.code)})",
+        f"{subject(operation, bucket, key)}: {explanation} ({printable(answer.code)})",
         operation=operation,
         bucket=bucket,
         key=key,
@@ -275,7 +269,7 @@ def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
     if answer.code in _WRONG_REGION:
         region = answer.region or answer.headers.get("x-amz-bucket-region", "")
         if region:
-            return f"the bucket is in region {one_line(region)}; connect with that region"
+            return f"the bucket is in region {printable(region)}; connect with that region"
         return "the bucket is in another region or at another endpoint; connect with that one"
     if kind is BucketNotFoundError:
         return _HINTS["NoSuchBucket"]
@@ -286,7 +280,7 @@ def safe_words(message: str) -> str:
     """What the endpoint said, on one line, unless it quotes a credential; signatures are left out."""
     if quotes_secret(message):
         return ""
-    words = _DIGEST.sub("...", one_line(" ".join(message.split())))
+    words = _DIGEST.sub("...", printable(" ".join(message.split())))
     return words[:_LONGEST_MESSAGE].rstrip(". ")
 
 

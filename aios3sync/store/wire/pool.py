@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from aios3sync.core.text import printable
 from aios3sync.store.protocol import Body
-from aios3sync.store.s3.errors import one_line
 from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
 
 __all__ = ("Limits", "Origin", "Pool")
@@ -258,4 +258,4 @@ def _is_address(host: str) -> bool:
 def _reason(error: OSError | TimeoutError) -> str:
     if isinstance(error, TimeoutError) and not error.args:
         return "no connection in time"
-    return one_line(error.strerror or type(error).__name__)
+    return printable(error.strerror or type(error).__name__)

@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 from aios3sync.core.etag import bare_etag
+from aios3sync.core.text import printable
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
-from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, one_line, safe_words
+from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, safe_words
 from aios3sync.store.wire.http1 import HttpResponse
 
 __all__ = (
@@ -175,7 +176,7 @@ def error_answer(answer: HttpResponse) -> ErrorAnswer:
         facts = children(document(answer.body, "Error"))
     except InvalidAnswerError:
         facts = {}
-    code = one_line(facts.get("Code", "").strip())[:_LONGEST_CODE]
+    code = printable(facts.get("Code", "").strip())[:_LONGEST_CODE]
     message = facts.get("Message", "")
     if not code:
         code, message = str(status), http.client.responses.get(status, "")
@@ -203,7 +204,7 @@ def delete_errors(answer: HttpResponse) -> list[DeleteError]:
 
 def _delete_error(facts: Mapping[str, str]) -> DeleteError:
     code = facts.get("Code", "")
-    message = safe_words(facts.get("Message", "")) or one_line(code) or "refused"
+    message = safe_words(facts.get("Message", "")) or printable(code) or "refused"
     return DeleteError(facts.get("Key", ""), code, message, code in RETRYABLE_CODES)
 
 

@@ -17,6 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from aios3sync.core.digests import fed
 from aios3sync.core.keys import fits_xml
+from aios3sync.core.text import printable
 from aios3sync.errors import (
     ListingError,
     ObjectNotFoundError,
@@ -36,7 +37,7 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
-from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, one_line, other_bytes, subject
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, other_bytes, subject
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
@@ -318,7 +319,7 @@ class WireStore(ForwardingStore):
 
     def _not_whole(self, request: HttpRequest, error: InvalidAnswerError | NoTokenError) -> StoreError:
         kind = ListingError if request.operation.startswith("List") else UnavailableError
-        text = f"the answer is not a whole answer of S3 ({one_line(str(error))})"
+        text = f"the answer is not a whole answer of S3 ({printable(str(error))})"
         code = NO_TOKEN if isinstance(error, NoTokenError) else "InvalidAnswer"
         return self._error(kind, request, code, text, 200)
 
@@ -330,7 +331,7 @@ class WireStore(ForwardingStore):
             raise self._invalid(operation, key, error) from None
 
     def _invalid(self, operation: str, key: str | None, error: InvalidRequestError) -> StoreError:
-        message = f"{subject(operation, self._bucket, key)}: {one_line(str(error))}"
+        message = f"{subject(operation, self._bucket, key)}: {printable(str(error))}"
         return StoreError(message, operation=operation, bucket=self._bucket, key=key, code="InvalidRequest")
 
     def _unanswered(self, request: HttpRequest, error: ExchangeError) -> StoreError:

@@ -10,11 +10,12 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.core.keys import is_directory_bucket
+from aios3sync.core.text import printable
 from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.s3.errors import WireUnavailableError, one_line, subject
+from aios3sync.store.s3.errors import WireUnavailableError, subject
 from aios3sync.store.s3.redaction import register_credentials
 from aios3sync.store.wire.boto_config import Internals, internals_of, learn_address, refuse_customised
 from aios3sync.store.wire.pool import Limits, Origin, Pool
@@ -109,7 +110,7 @@ class WireTransport:
             with map_errors(operation, bucket, key):
                 frozen = await self._internals.credentials.get_frozen_credentials()
         except RuntimeError as error:  # how botocore says that a refresh brought expired ones
-            text = f"{subject(operation, bucket, key)}: {one_line(str(error))}"
+            text = f"{subject(operation, bucket, key)}: {printable(str(error))}"
             facts: dict[str, Any] = {"operation": operation, "bucket": bucket, "key": key}
             raise CredentialsError(text, code="Expired", **facts) from error
         found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")

@@ -26,7 +26,8 @@ from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
-from aios3sync.sync.setup import SyncRequest, located, manifest_path, run_sync
+from aios3sync.sync.request import Resources, SyncRequest, locate_source, manifest_path
+from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
 
@@ -101,7 +102,7 @@ class Session:
         self._stores = Stores(options, closing, session, client)
         self._refreshes: BackgroundRefreshes | None = None
         self._stats_calls: SingleFlight[BucketStats] | None = None
-        self._budget = ByteSemaphore(options.memory)
+        self._memory = ByteSemaphore(options.memory)
         self.catalog_metrics: CatalogMetrics | None = None
 
     @property
@@ -225,29 +226,30 @@ class Session:
 
         async def run() -> SyncReport:
             self._stores.access.check()
-            request = await self._request(source, target, SyncOptions.of(options, changes), on_event)
-            request = replace(
-                request, outcome_sinks=outcome_sinks, stop=stop or Stop(), overrides=overrides or {}
+            request = await self._request(source, target, SyncOptions.of(options, changes), overrides or {})
+            resources = replace(
+                self._resources(request, on_event), outcome_sinks=outcome_sinks, stop=stop or Stop()
             )
             if catalog is None:
-                return await self._run(request, index)
-            return await self._run_registered(request, index, catalog)
+                return await self._run(request, resources, index)
+            return await self._run_registered(request, resources, index, catalog)
 
         return await concluded(on_event, run())
 
-    async def _run(self, request: SyncRequest, index: ObjectIndex | None) -> SyncReport:
+    async def _run(self, request: SyncRequest, resources: Resources, index: ObjectIndex | None) -> SyncReport:
         run = run_sync
         if index is not None:
             from aios3sync.images.size import image_size, is_image_name
 
-            request = replace(request, inspect=image_size, inspected=is_image_name)
+            resources = replace(resources, inspect=image_size, inspected=is_image_name)
         if request.options.thumbnails and not request.options.dry_run:
             from aios3sync.images.sync import sync_with_thumbnails as run
-        return await (run(request) if index is None else index.run_fed(request, run))
+        return await (run(request, resources) if index is None else index.run_fed(request, resources, run))
 
     async def _run_registered(
         self,
         request: SyncRequest,
+        resources: Resources,
         index: ObjectIndex | None,
         wanted: DatasetEntry | ModelEntry | Registration,
     ) -> SyncReport:
@@ -261,8 +263,8 @@ class Session:
             partial(self._open_catalog, counts, request_payer=request.options.request_payer),
         )
 
-        report = await self._run(request, index)
-        report = await registrar.conclude(report, request.on_event, request.stop.wait)
+        report = await self._run(request, resources, index)
+        report = await registrar.conclude(report, resources.on_event, resources.stop.wait)
         if self.catalog_metrics is not None:
             self.catalog_metrics.requests.update(counts.requests)
         return replace(
@@ -271,7 +273,7 @@ class Session:
             retries=report.retries + counts.retries,
             throttled=report.throttled + counts.throttled,
             elapsed_s=round(time.monotonic() - began, 3),
-            interrupted=request.stop.signal,
+            interrupted=resources.stop.signal,
         )
 
     async def verify(
@@ -291,9 +293,8 @@ class Session:
 
         async def run() -> VerifyReport:
             self._stores.access.check()
-            return await run_verify(
-                await self._request(source, target, SyncOptions.of(options, changes), on_event)
-            )
+            request = await self._request(source, target, SyncOptions.of(options, changes))
+            return await run_verify(request, self._resources(request, on_event))
 
         return await concluded(on_event, run())
 
@@ -315,8 +316,8 @@ class Session:
         # Loaded here: an explanation is asked for by a person, a sync must start quickly.
         from aios3sync.sync.explain import run_explain
 
-        request = await self._request(source, target, SyncOptions.of(options, changes), discard)
-        return await run_explain(request, key)
+        request = await self._request(source, target, SyncOptions.of(options, changes))
+        return await run_explain(request, self._resources(request, discard), key)
 
     async def manifest(
         self,
@@ -341,7 +342,7 @@ class Session:
         self._stores.access.check()
         from aios3sync.manifest.admin import StoredManifest
 
-        request = await self._request(source, target, SyncOptions(manifest=path), discard)
+        request = await self._request(source, target, SyncOptions(manifest=path))
         place = await to_thread.run_sync(manifest_path, request)
         if not place:
             raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
@@ -414,29 +415,35 @@ class Session:
         source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
         target: str,
         options: SyncOptions,
-        on_event: EventSink,
+        overrides: Mapping[str, PutOptions] | None = None,
     ) -> SyncRequest:
         location = Location.parse(target)
         # In a thread: what is relative is so to the working directory, which has to be asked for.
-        root, files = await to_thread.run_sync(located, source, options)
-        counts = RequestCounts()
-        payer = "requester" if options.request_payer else ""
-        opener = self._stores.opener(
-            location.bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
-        )
+        root, files = await to_thread.run_sync(locate_source, source, options)
         return SyncRequest(
             root=root,
-            files=files,
             location=location,
             endpoint=self.endpoint,
             options=options,
+            overrides=overrides or {},
+            files=files,
+        )
+
+    def _resources(self, request: SyncRequest, on_event: EventSink) -> Resources:
+        bucket, options = request.location.bucket, request.options
+        counts = RequestCounts()
+        payer = "requester" if options.request_payer else ""
+        opener = self._stores.opener(
+            bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
+        )
+        return Resources(
             open_store=opener,
-            budget=self._budget,
+            memory=self._memory,
             workers=self.options.workers,
-            room=self._stores.limiter.room,
+            free_slots=self._stores.limiter.room,
             window=self._stores.window,
-            open_offloader=self._stores.offloader(location.bucket, counts),
-            profile=self._stores.profile(location.bucket),
+            open_offloader=self._stores.offloader(bucket, counts),
+            profile=self._stores.profile(bucket),
             on_event=on_event,
             counts=counts,
         )

@@ -30,7 +30,7 @@ from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry import RetryBudget
 from aios3sync.store.wrappers.stack import stack
-from aios3sync.sync.run import StoreOpener
+from aios3sync.sync.request import StoreOpener
 
 if TYPE_CHECKING:
     from aios3sync.store.wire.transport import WireTransport

@@ -15,18 +15,22 @@ from aios3sync.index.rows import Change
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
-from aios3sync.sync.setup import SyncRequest, pending_path, run_sync
+from aios3sync.sync.request import Resources, SyncRequest, pending_path
+from aios3sync.sync.setup import run_sync
 
 __all__ = ("sync_with_thumbnails",)
 
 
 async def sync_with_thumbnails(
-    request: SyncRequest, record: Callable[[Sequence[Change]], Awaitable[object]] | None = None
+    request: SyncRequest,
+    resources: Resources,
+    record: Callable[[Sequence[Change]], Awaitable[object]] | None = None,
 ) -> SyncReport:
     """Run a sync, and make thumbnails of the images that it uploads.
 
     Args:
         request: the sync; its options say how large the thumbnails are.
+        resources: of the session.
         record: told what became of thumbnails and of their images, for an index; it is told of the uploads
             before.
 
@@ -35,24 +39,26 @@ async def sync_with_thumbnails(
         AioS3SyncError: see :meth:`Session.sync`; thumbnails themselves fail nothing.
     """
     require_pillow("thumbnails")
-    callbacks = Callbacks(request.stop.request)
+    callbacks = Callbacks(resources.stop.request)
     with callbacks.raised():
-        return await _sync(replace(request, on_event=callbacks.events(request.on_event)), record)
+        return await _sync(request, replace(resources, on_event=callbacks.events(resources.on_event)), record)
 
 
 async def _sync(
-    request: SyncRequest, record: Callable[[Sequence[Change]], Awaitable[object]] | None
+    request: SyncRequest,
+    resources: Resources,
+    record: Callable[[Sequence[Change]], Awaitable[object]] | None,
 ) -> SyncReport:
     heard: list[str] = []
 
     def warn(message: str) -> None:
         heard.append(message)
-        request.on_event(events.Warned(message))
+        resources.on_event(events.Warned(message))
 
     plan = ThumbnailPlan(
         side=request.options.thumbnails,
-        open_store=request.open_store,
-        locate=request.placer(),
+        open_store=resources.open_store,
+        locate=request.place,
         prefix=request.location.prefix,
         put=_put_options(request),
         pending=await to_thread.run_sync(_pending_path, request),
@@ -60,18 +66,18 @@ async def _sync(
         warn=warn,
     )
     with raise_first_error():
-        async with making_thumbnails(plan, request.stop) as thumbnails:
-            sinks = (*request.outcome_sinks, thumbnails)
-            report = await run_sync(replace(request, outcome_sinks=sinks))
+        async with making_thumbnails(plan, resources.stop) as thumbnails:
+            sinks = (*resources.outcome_sinks, thumbnails)
+            report = await run_sync(request, replace(resources, outcome_sinks=sinks))
     for line in thumbnails.report.warnings():
         warn(line)
     return replace(
         report,
         warnings=(*report.warnings, *(line for line in heard if line not in report.warnings)),
         # Those for the thumbnails too, which may have come after the end of the run.
-        requests=dict(request.counts.requests),
-        retries=request.counts.retries,
-        throttled=request.counts.throttled,
+        requests=dict(resources.counts.requests),
+        retries=resources.counts.retries,
+        throttled=resources.counts.throttled,
     )
 
 

@@ -316,13 +316,15 @@ class ObjectIndex:
         """
         return await known_listed(self.backend, Location.parse(target))
 
-    async def run_fed(self, request: Any, run: Callable[..., Awaitable[SyncReport]]) -> SyncReport:
+    async def run_fed(
+        self, request: Any, resources: Any, run: Callable[..., Awaitable[SyncReport]]
+    ) -> SyncReport:
         """Run a sync that tells this index what it does; for :meth:`aios3sync.session.Session.sync`.
 
         Where the sync makes thumbnails, ``run`` takes the one who is told of them, too.
         """
         if request.options.dry_run:
-            return await run(request)
+            return await run(request, resources)
         more: dict[str, Any] = {}
         beside: list[Location] = []
         if side := request.options.thumbnails:
@@ -331,12 +333,12 @@ class ObjectIndex:
             beside = [Location(request.location.bucket, thumbnails_below(side, request.location.prefix))]
 
         def with_listeners(on_event: EventSink, sink: IndexFeed) -> Awaitable[SyncReport]:
-            sinks = (*request.outcome_sinks, sink)
+            sinks = (*resources.outcome_sinks, sink)
             if beside:
                 more["record"] = sink.changes
-            return run(replace(request, on_event=on_event, outcome_sinks=sinks), **more)
+            return run(request, replace(resources, on_event=on_event, outcome_sinks=sinks), **more)
 
-        return await fed(self.backend, request.location, request.on_event, with_listeners, beside)
+        return await fed(self.backend, request.location, resources.on_event, with_listeners, beside)
 
     async def close(self) -> None:
         """Close the database."""

@@ -102,7 +102,7 @@ def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested
     key = compare.source.key
     try:
         part_sizes = _part_sizes(run, compare)
-        return digest_file(run.place(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
+        return digest_file(run.request.place(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 
@@ -121,7 +121,7 @@ async def _ask(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wa
 
 
 async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:
-    store = await run.open_store()
+    store = await run.resources.open_store()
     try:
         head = await store.head(run.full_key(compare.source.key))
     except StoreError as error:

@@ -111,7 +111,7 @@ class DeleteStage:
 
     def _is_there_composed(self, key: str) -> bool:
         composed = nfc(key)
-        return composed != key and os.path.lexists(self._run.path(composed))
+        return composed != key and os.path.lexists(self._run.request.path(composed))
 
     def refusal(self, planned: int) -> Refusal | None:
         """The guard that objects to the plan, if any. Blocks: it looks at the source root once more."""
@@ -131,12 +131,12 @@ class DeleteStage:
         if before is None:
             return None
         try:
-            now = os.stat(self._run.root)
+            now = os.stat(self._run.request.root)
         except OSError as error:
-            text = f"the source {self._run.root!r} went away during the run: {error.strerror}"
+            text = f"the source {self._run.request.root!r} went away during the run: {error.strerror}"
             return Refusal("source-gone", planned, text) if planned else None
         if planned and (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-            text = f"another directory took the place of {self._run.root!r} during the run"
+            text = f"another directory took the place of {self._run.request.root!r} during the run"
             return Refusal("source-gone", planned, text)
         return None
 
@@ -178,7 +178,7 @@ class DeleteStage:
         batches_in, batches_out = anyio.create_memory_object_stream[list[DeferredAction]](_AT_ONCE)
         async with anyio.create_task_group() as tasks:
             with batches_out:
-                for _ in range(min(_AT_ONCE, run.workers)):
+                for _ in range(min(_AT_ONCE, run.resources.workers)):
                     tasks.start_soon(self._worker, batches_out.clone())
             async with batches_in:
                 async for batch in self._batches():
@@ -198,7 +198,7 @@ class DeleteStage:
 
     async def _delete_batch(self, batch: list[DeferredAction]) -> None:
         run = self._run
-        store = await run.open_store()
+        store = await run.resources.open_store()
         try:
             errors = await self._errors_of(store, batch)
         except Exception as error:  # noqa: BLE001 - of this batch alone

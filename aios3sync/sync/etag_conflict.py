@@ -52,7 +52,7 @@ async def settle_metadata(run: Run, key: str, head: HeadResult, digest: FileDige
             return
         run.etags_settled = True
         try:
-            md5 = await _read_md5(await run.open_store(), run.full_key(key), head)
+            md5 = await _read_md5(await run.resources.open_store(), run.full_key(key), head)
         except StoreError:
             return
         if md5 == digest.md5:
@@ -146,7 +146,7 @@ def _looks_wrong(result: PutResult, stored_md5: str) -> bool:
 
 async def _read_part_back(run: Run, store: ObjectStore, key: str, sent: SentPart) -> None:
     part = sent.part
-    await run.budget.acquire(part.length)
+    await run.resources.memory.acquire(part.length)
     try:
         found = await store.get(key, start=part.offset, length=part.length)
         md5 = await to_thread.run_sync(md5_of, found.body)
@@ -154,7 +154,7 @@ async def _read_part_back(run: Run, store: ObjectStore, key: str, sent: SentPart
         text = f"its ETags are no MD5s of what was sent, and it cannot be read back ({error}); if they prove "
         raise _damaged(run, key, text + "nothing at this endpoint, give --etags opaque") from error
     finally:
-        run.budget.release(part.length)
+        run.resources.memory.release(part.length)
     if md5 != sent.md5:
         raise _damaged(run, key, f"part {part.number} has other bytes than were sent")
 

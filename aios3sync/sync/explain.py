@@ -33,12 +33,13 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of
-from aios3sync.local.read import Place, place_of
+from aios3sync.local.read import Place
 from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
-from aios3sync.sync.setup import SyncRequest, make_filters, make_policy, manifest_path, must_list, scope_of
+from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
+from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("Explanation", "run_explain")
@@ -104,11 +105,12 @@ class Explanation:
         return {**asdict(self), **named, "requests": dict(self.requests)}
 
 
-async def run_explain(request: SyncRequest, key: str) -> Explanation:
+async def run_explain(request: SyncRequest, resources: Resources, key: str) -> Explanation:
     """Explain one key.
 
     Args:
         request: the sync that is asked about.
+        resources: of the session.
         key: relative to the prefix, or as ``s3://bucket/prefix/key``.
 
     Raises:
@@ -123,12 +125,15 @@ async def run_explain(request: SyncRequest, key: str) -> Explanation:
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
     listed_at = known_since or state.listed_at
-    store = await request.open_store()
+    store = await resources.open_store()
     try:
         head = await store.head(request.location.prefix + key)
     except ObjectNotFoundError:
         head = None
-    seen = _Seen(request, key, source, recorded, head, state)
+    headers = HeaderPlan.of(request.options, request.overrides)
+    policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
+    listed = must_list(request.options, state, scope_of(request.options), time.time())
+    seen = _Seen(request, key, policy, listed, source, recorded, head)
     compared, action, reason = await seen.decision(visible=filters.visible(key))
     return Explanation(
         key=key,
@@ -146,11 +151,11 @@ async def run_explain(request: SyncRequest, key: str) -> Explanation:
         encryption=head.encryption if head else "",
         proof=seen.proof(),
         stored_md5=recorded_md5(head.metadata) if head else "",
-        listed=seen.listed,
+        listed=listed,
         compared=compared,
         action=action,
         reason=reason,
-        requests=dict(request.counts.requests),
+        requests=dict(resources.counts.requests),
     )
 
 
@@ -170,7 +175,7 @@ def _filters(request: SyncRequest, key: str) -> Filters:
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):
             directory = "".join(f"{part}/" for part in parts[:depth])
-            file = Path(request.locator()(directory), ".gitignore")
+            file = Path(request.path(directory), ".gitignore")
             if file.is_file():
                 filters.ignored.read(directory, file.read_bytes())
     return filters
@@ -178,7 +183,7 @@ def _filters(request: SyncRequest, key: str) -> Filters:
 
 def _local(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
     try:
-        result = os.stat(request.locator()(key))
+        result = os.stat(request.path(key))
     except OSError as error:
         return None, error.strerror or str(error)
     if not stat.S_ISREG(result.st_mode):
@@ -206,45 +211,42 @@ def _discard_warning(message: str) -> None:
     """A manifest that cannot be used is none: that is what the explanation then shows."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Seen:
     """The three sides of one key, and what is decided from them."""
 
-    def __init__(
-        self,
-        request: SyncRequest,
-        key: str,
-        source: SourceEntry | None,
-        recorded: RecordedEntry | None,
-        head: HeadResult | None,
-        state: ManifestState,
-    ) -> None:
-        self._request = request
-        self._key = key
-        self._source = source
-        self._recorded = recorded
-        self._head = head
-        self._policy: Policy = make_policy(request, state, HeaderPlan.of(request.options, request.overrides))
-        self.target = TargetEntry(key, head.size, head.etag, head.last_modified) if head else None
-        self.listed = must_list(request.options, state, scope_of(request.options), time.time())
+    request: SyncRequest
+    key: str
+    policy: Policy
+    listed: bool
+    source: SourceEntry | None
+    recorded: RecordedEntry | None
+    head: HeadResult | None
+
+    @property
+    def target(self) -> TargetEntry | None:
+        """The object as a listing would show it."""
+        head = self.head
+        return TargetEntry(self.key, head.size, head.etag, head.last_modified) if head else None
 
     @property
     def _opaque(self) -> bool:
-        head = self._head
-        return self._policy.opaque_etags or (head is not None and is_opaque_encryption(head.encryption))
+        head = self.head
+        return self.policy.opaque_etags or (head is not None and is_opaque_encryption(head.encryption))
 
     def proof(self) -> str:
         """What the object's ETag proves, in words."""
-        if self._head is None:
+        if self.head is None:
             return ""
-        kind = proof(self._head.etag, opaque=self._opaque)
-        body = "the compressed body" if is_gzip(self._head.content_encoding) else "the body"
+        kind = proof(self.head.etag, opaque=self._opaque)
+        body = "the compressed body" if is_gzip(self.head.content_encoding) else "the body"
         match kind:
             case Proof.MD5:
                 return f"the MD5 of {body}"
             case Proof.PARTS:
-                return f"the MD5 of the MD5s of {part_count(self._head.etag)} parts of {body}"
+                return f"the MD5 of the MD5s of {part_count(self.head.etag)} parts of {body}"
             case Proof.NOTHING:
-                if is_opaque_encryption(self._head.encryption):
+                if is_opaque_encryption(self.head.encryption):
                     return "nothing: encryption hides it"
                 return "nothing: it is no digest at this endpoint" if self._opaque else "nothing"
 
@@ -253,30 +255,30 @@ class _Seen:
         if not visible:
             return "", "keep", "hidden: a sync does not see it on either side"
         target = self.target if self.listed else UNKNOWN
-        if self._source is None and self._recorded is None and self.target is None:
+        if self.source is None and self.recorded is None and self.target is None:
             return "", "nothing", "the key is nowhere"
-        if self._source is None and self._recorded is None and not self.listed:
+        if self.source is None and self.recorded is None and not self.listed:
             return "", "nothing", "not in the source; the run would not ask S3"
-        action = decide(self._source, self._recorded, target, self._policy)
+        action = decide(self.source, self.recorded, target, self.policy)
         if not isinstance(action, CompareDigest):
             return "", *_words(action)
         digest = await self._digest()
         if digest is None:
             return self._compared(action), "nothing", "the file cannot be read, or changes all the time"
-        head = self._head
+        head = self.head
         stored = (
             Stored(recorded_md5(head.metadata), head.content_encoding, self._opaque)
             if head is not None
             else Stored("")
         )
-        settled = settle(action, Evidence(digest.md5, digest.part_etags, stored), self._policy)
+        settled = settle(action, Evidence(digest.md5, digest.part_etags, stored), self.policy)
         return f"{self._compared(action)}; the file has {digest.md5}", *_words(settled)
 
     def _compared(self, action: CompareDigest) -> str:
         if action.target is None:
-            recorded = self._recorded
+            recorded = self.recorded
             return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
-        head = self._head
+        head = self.head
         told = recorded_md5(head.metadata) if head is not None else ""
         text = f"the file with the object's ETag {action.target.etag} ({self.proof()})"
         if not told:
@@ -288,8 +290,7 @@ class _Seen:
         return f"{text}, then with the MD5 {told} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
-        options = self._request.options
-        place = place_of(self._request.root, options.path_of(self._key), options.symlinks)
+        place = self.request.place(self.key)
         try:
             return await run_in_thread(lambda stop: self._hash(place, stop))
         except (OSError, ChangedError):
@@ -297,11 +298,11 @@ class _Seen:
 
     def _hash(self, place: Place, stop: threading.Event) -> FileDigest:
         parts = part_count(self.target.etag) if self.target else 0
-        size = self._source.size if self._source else 0
-        recorded = self._recorded.part_size if self._recorded else 0
-        known = [n for n in (recorded, self._request.options.part_size) if n]
+        size = self.source.size if self.source else 0
+        recorded = self.recorded.part_size if self.recorded else 0
+        known = [n for n in (recorded, self.request.options.part_size) if n]
         sizes = part_size_candidates(size, parts, *known) if parts else ()
-        return digest_file(place, self._key, stop, part_sizes=sizes)
+        return digest_file(place, self.key, stop, part_sizes=sizes)
 
 
 def _words(action: Action) -> tuple[str, str]:

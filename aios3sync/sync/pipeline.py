@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -71,8 +71,6 @@ class Pipeline:
         headers: what uploads send.
         root_stat: the source root as the run found it, ``None`` where the source is a list of files.
         listed: whether the target is listed from the start.
-        files: the list of files, ``None`` where the source is a directory.
-        counts: requests and their repeats, see :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
         scope: a digest of what hides a part of the source, empty where all of it is seen.
 
     Attributes:
@@ -86,8 +84,6 @@ class Pipeline:
     headers: HeaderPlan
     root_stat: os.stat_result | None
     listed: bool
-    files: Mapping[str, str] | None = None
-    counts: Any = None
     scope: str = ""
     refused: Refusal | None = None
     _deferred: DeferredDeletes = field(default_factory=DeferredDeletes)
@@ -109,7 +105,7 @@ class Pipeline:
         try:
             async with anyio.create_task_group() as background:
                 background.start_soon(recorder.run)
-                if self.counts is not None:
+                if self.run.resources.counts is not None:
                     background.start_soon(self._tell_repeats)
                 with anyio.CancelScope() as work:
                     background.start_soon(self._cancel_after_grace, work)
@@ -132,7 +128,7 @@ class Pipeline:
 
     async def _tell_repeats(self) -> None:
         """Say now and then how many requests had to be repeated; there may be thousands in a second."""
-        counts = self.counts
+        counts = self.run.resources.counts
         retries, throttled = counts.retries, counts.throttled
         while True:
             await anyio.sleep(_REPEATS_S)
@@ -271,7 +267,7 @@ class Pipeline:
             raise again
 
     async def _send_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
-        store = await self.run.open_store()
+        store = await self.run.resources.open_store()
         self._listing_began = time.time()
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
         workers = self.run.options.list_workers or ADAPTIVE_WORKERS
@@ -306,12 +302,12 @@ class Pipeline:
 
     def _new_walk(self) -> Walk:
         return Walk(
-            self.run.root,
+            self.run.request.root,
             self.filters,
             self.run.options.symlinks,
             self.run.location.prefix,
             frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks)),
-            self.files,
+            self.run.request.files,
             on_bad_name=self.run.options.on_bad_name,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -34,21 +34,15 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EventSink, NotDone
 from aios3sync.local.digest import ChangedError
-from aios3sync.local.read import Place, place_of
 from aios3sync.options import SyncOptions
-from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import ReportBuilder
-from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
-from aios3sync.sync.transfers.memory import BufferPool, ByteSemaphore
+from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.transfers.memory import BufferPool
 
-__all__ = ("Inspect", "Run", "StoreOpener")
-
-Inspect = Callable[[str, bytes], tuple[int, int] | None]
-StoreOpener = Callable[[], Awaitable[ObjectStore]]
+__all__ = ("Run",)
 
 _LOG: Final = logging.getLogger(__name__)
 _HOPELESS_CODES: Final = frozenset(
@@ -63,54 +57,28 @@ class Run:
     """One run.
 
     Attributes:
-        root: the source directory, absolute; a mere name where the source is a list of files.
-        path: tells where the file of a key is.
-        links: which symbolic links are followed when files are read, see ``symlinks`` of the options.
-        location: the target.
-        options, policy: what was chosen.
+        request: what was asked for.
+        resources: what the session provides for it.
+        policy: what decisions depend on.
         number: of this run, greater than that of any row before it.
-        open_store: opens the client at the first call, answers the same store ever after.
-        budget: bytes of bodies in memory.
-        workers: ceiling of uploads in flight.
-        room: how many more requests the session would let out at once now.
-        window: bytes of large bodies on their way.
-        open_offloader: opens what sends small files beside this process, ``None`` for nothing.
-        recorder, tally, events: where outcomes, counts and progress go.
-        stop: whether to end early.
+        recorder, tally: where outcomes and counts go.
         started_ns: when it began, nanoseconds since the epoch.
-        inspect: tells the size of an image from the key and the first bytes of a file, in a thread.
-        inspected: which keys it has to look at.
         buffers: memory for the parts of large files.
-        profile: what is known of the endpoint.
-        opaque_etags: learnt from answers: this bucket encrypts so that its ETags prove nothing.
+        opaque_etags: responses showed that this bucket encrypts so that its ETags prove nothing.
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
-        target_changed: an answer contradicted what the manifest said of the target.
+        target_changed: a response contradicted what the manifest holds of the target.
         refusals: uploads that were refused in a row.
     """
 
-    root: str
-    path: Callable[[str], str]
-    location: Location
-    options: SyncOptions
+    request: SyncRequest
+    resources: Resources
     policy: Policy
     number: int
-    open_store: StoreOpener
-    budget: ByteSemaphore
-    workers: int
     recorder: Recorder
     tally: ReportBuilder
-    events: EventSink
-    stop: Stop
     started_ns: int
-    room: Callable[[], int]
-    window: SendWindow = field(default_factory=Unlimited)
-    open_offloader: OffloaderOpener | None = None
-    inspect: Inspect | None = None
-    inspected: Callable[[str], bool] = lambda _: True
     buffers: BufferPool = field(default_factory=BufferPool)
-    profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     opaque_etags: bool = False
-    links: str = "follow"
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False
     target_changed: bool = False
@@ -118,21 +86,38 @@ class Run:
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
 
+    @property
+    def options(self) -> SyncOptions:
+        """What was chosen."""
+        return self.request.options
+
+    @property
+    def location(self) -> Location:
+        """The target."""
+        return self.request.location
+
+    @property
+    def profile(self) -> EndpointProfile:
+        """What is known of the endpoint."""
+        return self.resources.profile
+
+    @property
+    def events(self) -> EventSink:
+        """Where progress goes."""
+        return self.resources.on_event
+
+    @property
+    def stop(self) -> Stop:
+        """Whether to end early."""
+        return self.resources.stop
+
     def next_turn(self) -> int:
         """The place of one more file in the order in which large files are sent."""
         return next(self._turns)
 
     def full_key(self, key: str) -> str:
         """The key in the bucket."""
-        return self.location.prefix + key
-
-    def place(self, key: str) -> Place:
-        """Where the file of a key is, for its reading."""
-        return (
-            self.path(key)
-            if self.links == "follow"
-            else place_of(self.root, self.options.path_of(key), self.links)
-        )
+        return self.request.location.prefix + key
 
     @property
     def by_mtime(self) -> bool:
@@ -218,7 +203,7 @@ class Run:
                     return NotDone(key, "cancelled", stage)
                 self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return NotDone(key, "failed", stage, str(error), uncertain=True)
-            case FileNotFoundError() | NotADirectoryError() if error.filename == self.path(key):
+            case FileNotFoundError() | NotADirectoryError() if error.filename == self.request.path(key):
                 return NotDone(key, "vanished", "read")
             case OSError():
                 return NotDone(key, "failed", "read", error.strerror or str(error))
@@ -233,10 +218,10 @@ class Run:
 
     def image(self, key: str, head: bytes) -> tuple[int, int] | None:
         """The size of the image that begins with ``head``; a file whose image cannot be read has none."""
-        if self.inspect is None:
+        if self.resources.inspect is None:
             return None
         try:
-            return self.inspect(key, head)
+            return self.resources.inspect(key, head)
         except Exception:  # noqa: BLE001 - the size is an extra: the file is synced all the same
             _LOG.debug("%r: the size of the image is not known", key, exc_info=True)
             return None

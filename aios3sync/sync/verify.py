@@ -29,11 +29,12 @@ from aios3sync.errors import StoreError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file
-from aios3sync.local.read import place_of
 from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.sync.setup import SyncRequest, make_filters, report_endpoint, useless_rules
+from aios3sync.sync.policy import make_filters, useless_rules
+from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.setup import report_endpoint
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -105,7 +106,7 @@ class VerifyReport:
             self.errors.append(failure)
 
 
-async def run_verify(request: SyncRequest) -> VerifyReport:
+async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport:
     """Compare both sides of a request.
 
     Raises:
@@ -114,32 +115,31 @@ async def run_verify(request: SyncRequest) -> VerifyReport:
     """
     began = time.monotonic()
     await to_thread.run_sync(check_root, request.root)
-    filters = await to_thread.run_sync(_filters, request)
+    filters = await to_thread.run_sync(make_filters, request)
     report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
     with raise_first_error():
-        await _Verification(request, report, filters).run()
-    report_endpoint(request)
-    report.requests = dict(request.counts.requests)
-    report.retries = request.counts.retries
-    report.throttled = request.counts.throttled
+        await _Verification(request, resources, report, filters).run()
+    report_endpoint(resources)
+    report.requests = dict(resources.counts.requests)
+    report.retries = resources.counts.retries
+    report.throttled = resources.counts.throttled
     report.elapsed_s = round(time.monotonic() - began, 3)
     return report
 
 
-def _filters(request: SyncRequest) -> Filters:
-    return make_filters(request)
-
-
 class _Verification:
-    def __init__(self, request: SyncRequest, report: VerifyReport, filters: Filters) -> None:
+    def __init__(
+        self, request: SyncRequest, resources: Resources, report: VerifyReport, filters: Filters
+    ) -> None:
         self._request = request
+        self._resources = resources
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
         self._slots = anyio.CapacityLimiter(_AT_ONCE)
 
     async def run(self) -> None:
-        store = await self._request.open_store()
+        store = await self._resources.open_store()
         extras: list[TargetEntry] = []
         async with aclosing(self._pairs(store)) as pairs, anyio.create_task_group() as comparing:
             async for source, target in pairs:
@@ -153,7 +153,7 @@ class _Verification:
         for target in extras:
             self._extra(target)
         if text := useless_rules(self._filters):
-            self._request.on_event(events.Warned(text))
+            self._resources.on_event(events.Warned(text))
 
     async def _pairs(self, store: ObjectStore) -> AsyncGenerator[tuple[Any, Any], None]:
         walk = Walk(
@@ -188,14 +188,14 @@ class _Verification:
         for problem in batch.problems:
             self._problem(problem)
         size = sum(entry.size for entry in batch.entries)
-        self._request.on_event(events.Scanned(len(batch.entries), size))
+        self._resources.on_event(events.Scanned(len(batch.entries), size))
         return batch.entries
 
     def _problem(self, problem: Problem) -> None:
         if problem.kind == "unreadable":
             self._report.fail(Failure(escape_undecodable(problem.path), "scan", problem.error))
         elif problem.kind == "skipped":
-            self._request.on_event(
+            self._resources.on_event(
                 events.Warned(f"skipped {escape_undecodable(problem.path)}: {problem.error}")
             )
 
@@ -216,7 +216,7 @@ class _Verification:
         else:
             if difference is None:
                 self._report.same += 1
-                self._request.on_event(events.Decided(1))
+                self._resources.on_event(events.Decided(1))
             else:
                 self._report.differ(difference)
         finally:
@@ -245,9 +245,7 @@ class _Verification:
         parts = part_count(target.etag)
         wanted = self._request.options.part_size
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        options = self._request.options
-        place = place_of(self._request.root, options.path_of(source.key), options.symlinks)
-        return digest_file(place, source.key, stop, part_sizes=sizes)
+        return digest_file(self._request.place(source.key), source.key, stop, part_sizes=sizes)
 
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest

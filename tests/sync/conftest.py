@@ -23,8 +23,8 @@ from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.learn import LearningStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
-from aios3sync.sync.run import Inspect
-from aios3sync.sync.setup import SyncRequest, run_sync
+from aios3sync.sync.request import Inspect, Resources, SyncRequest
+from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -54,7 +54,7 @@ class Bench:
     on_event: Callable[[Event], object] | None = None
     outcome_sinks: tuple[Any, ...] = ()
     workers: int = 16
-    room: Callable[[], int] = lambda: 1_000_000
+    free_slots: Callable[[], int] = lambda: 1_000_000
     window: SendWindow = field(default_factory=Unlimited)
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
@@ -85,11 +85,13 @@ class Bench:
             location=Location.parse(target or self.target),
             endpoint=self.endpoint,
             options=SyncOptions(**options),
+        )
+        resources = Resources(
             open_store=open_store,
             profile=self.profile,
-            budget=ByteSemaphore(64 * MIB),
+            memory=ByteSemaphore(64 * MIB),
             workers=self.workers,
-            room=self.room,
+            free_slots=self.free_slots,
             window=self.window,
             open_offloader=self.open_offloader,
             inspect=self.inspect,
@@ -99,7 +101,7 @@ class Bench:
             stop=self.stop,
             counts=counts,
         )
-        report = await concluded(request.on_event, run_sync(request))
+        report = await concluded(resources.on_event, run_sync(request, resources))
         assert report.balanced, report
         return report
 

@@ -72,9 +72,9 @@ async def test_an_endpoint_that_goes_away_ends_the_run_instead_of_failing_every_
 
 def writing_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
     """Let the file grow between the stat before and the stat after its reading."""
-    from aios3sync.local import read as smallfiles
+    from aios3sync.local import read as reading
 
-    real, left = smallfiles._read_all, [times]
+    real, left = reading._read_all, [times]
 
     def grow(descriptor: int, size: int) -> bytes:
         body = real(descriptor, size)
@@ -84,7 +84,7 @@ def writing_behind(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, tim
                 file.write(b"+")
         return body
 
-    monkeypatch.setattr(smallfiles, "_read_all", grow)
+    monkeypatch.setattr(reading, "_read_all", grow)
 
 
 async def test_C1_a_file_that_changes_while_it_is_read_is_read_again(

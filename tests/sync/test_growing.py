@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aios3sync.local import read as smallfiles
+from aios3sync.local import read as reading
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from tests.sync.conftest import MIB, Bench
 
@@ -16,16 +16,16 @@ from tests.sync.conftest import MIB, Bench
 def grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """Bytes that files have, by name, at each of their openings."""
     sizes: dict[str, list[int]] = {}
-    real = smallfiles.open_place
+    real = reading.open_place
 
-    def opened(place: smallfiles.Place) -> int:
-        path = smallfiles.path_of(place)
+    def opened(place: reading.Place) -> int:
+        path = reading.path_of(place)
         if later := sizes.get(os.path.basename(path)):
             os.truncate(path, later.pop(0))
         return real(place)
 
-    for module in ("smallfiles", "hashing"):
-        monkeypatch.setattr(f"aios3sync.{module}.open_place", opened)
+    for module in ("read", "digest"):
+        monkeypatch.setattr(f"aios3sync.local.{module}.open_place", opened)
     return sizes
 
 
@@ -33,7 +33,7 @@ def grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]
 def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many bytes are read into memory at once, and how many the budget has lent then."""
     held: list[int] = []
-    real_read, real_acquire = smallfiles._read_all, ByteSemaphore.acquire
+    real_read, real_acquire = reading._read_all, ByteSemaphore.acquire
     lent = 0
 
     async def acquire(budget: ByteSemaphore, size: int) -> None:
@@ -48,7 +48,7 @@ def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return body
 
     monkeypatch.setattr(ByteSemaphore, "acquire", acquire)
-    monkeypatch.setattr(smallfiles, "_read_all", read)
+    monkeypatch.setattr(reading, "_read_all", read)
     return held
 
 

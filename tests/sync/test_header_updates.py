@@ -18,7 +18,7 @@ from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.sync.explain import run_explain
-from aios3sync.sync.setup import SyncRequest
+from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import unavailable
@@ -314,12 +314,9 @@ async def test_explain_says_that_the_headers_would_be_updated(bench: Bench) -> N
             location=Location.parse(bench.target),
             endpoint=bench.endpoint,
             options=options,
-            open_store=opened,
-            budget=ByteSemaphore(MIB),
-            workers=1,
-            counts=RequestCounts(),
         )
-        assert (await run_explain(request, "a")).action == action
+        resources = Resources(open_store=opened, memory=ByteSemaphore(MIB), workers=1, counts=RequestCounts())
+        assert (await run_explain(request, resources, "a")).action == action
 
 
 async def test_a_stop_leaves_the_updates_that_were_not_begun(bench: Bench) -> None:

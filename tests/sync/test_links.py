@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.local import digest as hashing
-from aios3sync.local import read as smallfiles
+from aios3sync.local import read as reading
 from aios3sync.local.beneath import open_beneath
 from aios3sync.local.read import READING
 from aios3sync.testing.trees import make_tree
@@ -56,14 +56,14 @@ async def test_what_is_sent_is_what_may_be_reached(bench: Bench, symlinks: str, 
 
 def swapped_before_reading(monkeypatch: pytest.MonkeyPatch, swap: Callable[[], object]) -> None:
     """Do something between the walk and the first file that is opened."""
-    real, todo = smallfiles.open_place, [swap]
+    real, todo = reading.open_place, [swap]
 
-    def opened(place: smallfiles.Place) -> int:
+    def opened(place: reading.Place) -> int:
         while todo:
             todo.pop()()
         return real(place)
 
-    for module in (smallfiles, hashing):
+    for module in (reading, hashing):
         monkeypatch.setattr(module, "open_place", opened)
 
 

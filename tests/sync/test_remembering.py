@@ -18,7 +18,7 @@ from aios3sync import BucketNotFoundError, ManifestError, ObjectNotFoundError, P
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
 from aios3sync.events import Deleted, Event, ObjectDeleted, ObjectUploaded, Uploaded
-from aios3sync.local import read as smallfiles
+from aios3sync.local import read as reading
 from aios3sync.manifest.files import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -285,7 +285,7 @@ async def test_C1_a_small_file_that_changes_behind_an_equal_size_and_mtime_is_re
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.tree({"a": "same size"})
-    change_within(monkeypatch, smallfiles, "_read_all", lambda: same_size_change(bench.root / "a"))
+    change_within(monkeypatch, reading, "_read_all", lambda: same_size_change(bench.root / "a"))
     assert (await bench.sync()).uploaded == 1
     assert bench.objects()["a"] == (bench.root / "a").read_bytes() != b"same size"
 
@@ -296,11 +296,11 @@ def test_C1_a_file_is_the_same_only_with_every_field_of_its_stat(tmp_path: Path,
     path.write_bytes(b"12345")
     found = path.stat()
     stat = [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-    body = smallfiles.read_same(str(path), tuple(stat))  # type: ignore[arg-type]
+    body = reading.read_same(str(path), tuple(stat))  # type: ignore[arg-type]
     assert body is not None
     assert body[0] == b"12345"
     stat[field] += 1
-    assert smallfiles.read_same(str(path), tuple(stat)) is None  # type: ignore[arg-type]
+    assert reading.read_same(str(path), tuple(stat)) is None  # type: ignore[arg-type]
 
 
 async def test_P8_a_large_file_that_changes_between_its_hashing_and_its_compression_is_compressed_again(

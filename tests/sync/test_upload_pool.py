@@ -40,7 +40,7 @@ async def test_a_session_that_is_busy_elsewhere_still_uploads(
     """Even without a free slot there is one worker, which waits for its turn."""
     bench.tree({f"f{n}": str(n) for n in range(300)})
     counted = Counted(bench, monkeypatch)
-    bench.room = lambda: -3
+    bench.free_slots = lambda: -3
     assert (await bench.sync()).uploaded == 300
     assert counted.most == 1
 
@@ -48,7 +48,7 @@ async def test_a_session_that_is_busy_elsewhere_still_uploads(
 async def test_there_are_as_many_workers_as_free_slots(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.tree({f"f{n}": str(n) for n in range(300)})
     counted = Counted(bench, monkeypatch)
-    bench.room = lambda: 5 - counted.now
+    bench.free_slots = lambda: 5 - counted.now
     assert (await bench.sync()).uploaded == 300
     assert 4 <= counted.most <= 6
 
@@ -58,7 +58,7 @@ async def test_slots_that_become_free_later_are_used(bench: Bench, monkeypatch: 
     bench.tree({f"f{n}": str(n) for n in range(100)})
     counted = Counted(bench, monkeypatch)
     sent: list[int] = []
-    bench.room = lambda: (2 if len(sent) < 20 else 12) - counted.now
+    bench.free_slots = lambda: (2 if len(sent) < 20 else 12) - counted.now
     bench.on_event = sent.append  # type: ignore[assignment]
     assert (await bench.sync()).uploaded == 100
     assert counted.most > 8

@@ -14,7 +14,7 @@ from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.sync.setup import SyncRequest
+from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
 from aios3sync.testing.faulty import unavailable
@@ -36,12 +36,9 @@ async def verify(bench: Bench, **options: object) -> VerifyReport:
         location=Location.parse(bench.target),
         endpoint="http://memory",
         options=SyncOptions(**options),  # type: ignore[arg-type]
-        open_store=open_store,
-        budget=ByteSemaphore(MIB),
-        workers=4,
-        counts=counts,
     )
-    return await run_verify(request)
+    resources = Resources(open_store=open_store, memory=ByteSemaphore(MIB), workers=4, counts=counts)
+    return await run_verify(request, resources)
 
 
 async def test_equal_sides_are_equal_by_etag_alone(bench: Bench) -> None:

@@ -82,7 +82,7 @@ class _Updates:
         """Update a batch, and return what has to be uploaded instead."""
         instead: list[Upload] = []
         waiting = iter(batch)
-        store = await self._run.open_store()
+        store = await self._run.resources.open_store()
 
         async def worker() -> None:
             for action in waiting:

@@ -123,14 +123,14 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
         row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
         asked = headers.digest_of(entry.key)
         row = row._replace(part_size=part_size, encoding=content.encoding, headers=asked)
-        image = await to_thread.run_sync(_image, run, entry.key) if run.inspect else None
+        image = await to_thread.run_sync(_image, run, entry.key) if run.resources.inspect else None
         return Uploaded(row, content.size, upload.reason, options.content_type, result.encryption, image)
 
 
 def _image(run: Run, key: str) -> tuple[int, int] | None:
     """The size of a large image; what is no file any more has none."""
     try:
-        with open_regular(run.place(key)) as descriptor:
+        with open_regular(run.request.place(key)) as descriptor:
             head = os.read(descriptor, _HEAD)
     except OSError:
         return None
@@ -140,7 +140,7 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
     """Open and hash the file; where gzip applies, compress it into a temporary file that vanishes."""
-    key, place = upload.source.key, run.place(upload.source.key)
+    key, place = upload.source.key, run.request.place(upload.source.key)
     encoding = run.policy.encoding(key)
     if encoding:
         copy = await to_thread.run_sync(temporary_file)
@@ -253,7 +253,7 @@ class _Upload:
             ChangedError: the file is not what it was.
         """
         run, key = self._run, self._content.digest.entry.key
-        store = await run.open_store()
+        store = await run.resources.open_store()
         upload_id = await store.create_multipart(self._key, self._options)
         try:
             await self._send_all(store, upload_id)
@@ -302,18 +302,18 @@ class _Upload:
     async def _send_part(self, store: ObjectStore, upload_id: str, part: Part) -> SentPart:
         """Send one part. The window comes before the memory, as for smaller files: no circle of waiting."""
         run, cost = self._run, part.length + part.length // _AROUND
-        await run.window.enter(part.length, self._turn)
+        await run.resources.window.enter(part.length, self._turn)
         try:
-            await run.budget.acquire(cost)
+            await run.resources.memory.acquire(cost)
             buffer = run.buffers.acquire(part.length)
             try:
                 with memoryview(buffer)[: part.length] as body:
                     return await self._send_body(store, upload_id, part, body)
             finally:
                 run.buffers.release(buffer)
-                run.budget.release(cost)
+                run.resources.memory.release(cost)
         finally:
-            run.window.leave(part.length)
+            run.resources.window.leave(part.length)
 
     async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
         await to_thread.run_sync(_read_part, self._content, part, body)

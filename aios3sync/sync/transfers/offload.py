@@ -35,7 +35,7 @@ class SmallFileOffload:
         self._headers = headers
         self._proving_etags = not headers.opaque
         self._seen = 0
-        self._open_offloader = run.open_offloader
+        self._open_offloader = run.resources.open_offloader
         self._offloader: Offloader | None = None
         self._templates: dict[tuple[str, str, str], int | None] = {}
 
@@ -53,7 +53,7 @@ class SmallFileOffload:
             if template is None:
                 rest.append(upload)
             else:
-                place, key = self._run.place(entry.key), self._run.full_key(entry.key)
+                place, key = self._run.request.place(entry.key), self._run.full_key(entry.key)
                 offloaded.append(upload)
                 jobs.append(UploadJob(place, key, template, *entry[1:]))
         rest += await self._offload(offloader, offloaded, jobs) if jobs else ()
@@ -80,7 +80,7 @@ class SmallFileOffload:
             return self._offloader
         # Taken out first: while it opens, other readers send their files in this process.
         open_offloader, self._open_offloader = self._open_offloader, None
-        await self._run.open_store()  # raises where the bucket cannot be reached
+        await self._run.resources.open_store()  # raises where the bucket cannot be reached
         try:
             self._offloader = await open_offloader()
         except Exception:  # noqa: BLE001 - all files can be sent without it
@@ -98,7 +98,7 @@ class SmallFileOffload:
         headers = self._headers
         if self._run.policy.encoding(key) or key in headers.overrides:
             return None
-        if self._run.inspect is not None and self._run.inspected(key):
+        if self._run.resources.inspect is not None and self._run.resources.inspected(key):
             return None  # an upload process does not inspect images
         md5_name = META_MD5 if self._run.writes_md5 else ""
         same = (headers.type_of(key), headers.digest_of(key), md5_name)
@@ -130,13 +130,13 @@ class SmallFileOffload:
                 except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
                     self._run.recorder.add(self._run.outcome_of_error(upload.source.key, "upload", error))
 
-        await self._run.budget.acquire(reserved)
+        await self._run.resources.memory.acquire(reserved)
         try:
             await offloader.upload(jobs, on_stored)
         except Exception:  # noqa: BLE001 - this process sends the rest, and reports what is wrong with a file
             _LOG.debug("%d files come back from a process of their own", len(left), exc_info=True)
         finally:
-            self._run.budget.release(reserved)
+            self._run.resources.memory.release(reserved)
         rest = [*left.values()]
         left.clear()  # a late result is ignored from now on: this process sends these files
         return rest

@@ -89,7 +89,7 @@ class _UploadPool:
         """Queue bodies; wait while too many are queued."""
         self._queue.extend(bodies)
         all_idle = self._workers == len(self._idle)
-        self._add_workers(min(len(bodies), max(self.run.room(), all_idle)))
+        self._add_workers(min(len(bodies), max(self.run.resources.free_slots(), all_idle)))
         while len(self._queue) > _QUEUED_BODIES:
             if self._has_room.is_set():  # else another reader waits for it already
                 self._has_room = anyio.Event()
@@ -100,7 +100,7 @@ class _UploadPool:
         for _ in range(count):
             if self._idle:
                 self._idle.popleft().set()
-            elif self._workers < self.run.workers:
+            elif self._workers < self.run.resources.workers:
                 self._workers += 1
                 self._tasks.start_soon(self._work)
             else:
@@ -113,8 +113,8 @@ class _UploadPool:
             event.set()
 
     async def _work(self) -> None:
-        queue, room = self._queue, self.run.room
-        store = await self.run.open_store()
+        queue, room = self._queue, self.run.resources.free_slots
+        store = await self.run.resources.open_store()
         while True:
             while queue:
                 await self._send(store, queue.popleft())
@@ -147,9 +147,9 @@ class _UploadPool:
             self._release(self._queue.popleft().reserved)
 
     def _release(self, reserved: int) -> None:
-        self.run.budget.release(reserved)
+        self.run.resources.memory.release(reserved)
         if reserved >= LARGE_BODY:
-            self.run.window.leave(reserved)
+            self.run.resources.window.leave(reserved)
 
 
 async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
@@ -269,7 +269,7 @@ async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
     Returns:
         The uploads whose files are larger than their entry says, with the size that they have now.
     """
-    window, size = pool.run.window, chunk[0].source.size
+    window, size = pool.run.resources.window, chunk[0].source.size
     if size < LARGE_BODY:
         async with pool.reading:
             bodies, grown = await _read_chunk(pool, chunk)
@@ -295,7 +295,7 @@ async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Bod
     run = pool.run
     grown: list[Upload] = []
     left = sum(upload.source.size for upload in chunk)
-    await run.budget.acquire(left)
+    await run.resources.memory.acquire(left)
     bodies: list[_Body] = []
     try:
         read, waited = await to_thread.run_sync(_read_files, run, pool.headers, chunk)
@@ -311,7 +311,7 @@ async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Bod
                 run.recorder.add(run.outcome_of_error(upload.source.key, "read", result))
     finally:
         # Each body keeps its own share, so that each can release it when it is sent.
-        run.budget.release(left)
+        run.resources.memory.release(left)
     return bodies, grown
 
 
@@ -319,7 +319,7 @@ def _read_files(
     run: Run, headers: HeaderPlan, chunk: list[Upload]
 ) -> tuple[list[_Body | Exception | int], bool]:
     """Read a chunk; return bodies, errors or sizes of grown files, and whether the storage was waited for."""
-    places = [run.place(upload.source.key) for upload in chunk]
+    places = [run.request.place(upload.source.key) for upload in chunk]
     answers, waited = read_files(places, [upload.source.size for upload in chunk])
     return list(map(partial(_body_or_error, run, headers), chunk, answers)), waited
 
@@ -330,7 +330,7 @@ def _body_or_error(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer
         return answer
     key = upload.source.key
     try:
-        file = small_file(run.path(key), key, answer, by_mtime=run.by_mtime)
+        file = small_file(run.request.path(key), key, answer, by_mtime=run.by_mtime)
         return _body_of(run, headers, upload, file)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error

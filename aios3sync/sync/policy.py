@@ -1,0 +1,142 @@
+"""What a request means for decisions: policy, filters, scope, and whether the target has to be listed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from aios3sync.core.decision import AskedHeaders, Policy
+from aios3sync.core.filters import Filters, Rule, make_rules
+from aios3sync.core.gitignore import IgnoreTree
+from aios3sync.core.keys import escaped
+from aios3sync.core.safety import Protection
+from aios3sync.core.text import escape_undecodable
+from aios3sync.errors import UsageError
+from aios3sync.manifest.files import own_files
+from aios3sync.manifest.protocol import ManifestState
+from aios3sync.options import SyncOptions
+from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
+from aios3sync.sync.transfers.headers import HeaderPlan
+
+__all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
+
+_RULES_NAMED: Final = 5
+
+
+def make_policy(
+    request: SyncRequest, state: ManifestState, headers: HeaderPlan, *, opaque_etags: bool
+) -> Policy:
+    """Return what decisions depend on: the options, and what the manifest knows of the bucket.
+
+    Args:
+        request: the sync.
+        state: of its manifest.
+        headers: what uploads send.
+        opaque_etags: ETags of the endpoint prove nothing.
+    """
+    options = request.options
+    return Policy(
+        delete=options.delete,
+        content=options.check == "content",
+        accept_content=options.accept_content,
+        incremental=options.incremental,
+        stat_fields=options.stat_fields,
+        gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
+        opaque_etags=state.opaque_etags or opaque_etags,
+        protection=Protection(not options.delete_protected, options.protected_prefixes),
+        headers=_asked_headers(options, headers),
+    )
+
+
+def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | None:
+    """What headers unchanged objects are to have, ``None`` where they are left alone."""
+    update = options.metadata_update
+    if update == "off":
+        return None
+    uniform = plan.common.digest if plan.uniform else None
+    return AskedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
+
+
+def make_filters(request: SyncRequest) -> Filters:
+    """What is visible: the rules, the named files, and never the files of the run itself. Blocks.
+
+    Raises:
+        UsageError: a named file is not below the source.
+    """
+    options, root = request.options, request.root
+    own = own_files(manifest_path(request), root)
+    if options.thumbnails and options.manifest is not False:
+        own += own_files(pending_path(request), root)
+    return Filters(
+        rules=_rules(options.ordered_rules(), root),
+        files=None if options.files is None else _named_files(options, root),
+        ignored=IgnoreTree() if options.gitignore else None,
+        own=own,
+    )
+
+
+def _rules(rules: Sequence[tuple[str, ...]], root: str) -> tuple[Rule, ...]:
+    is_absolute = any(pattern.startswith("/") for _, pattern, *_ in rules)
+    return make_rules(rules, (root, os.path.realpath(root)) if is_absolute else ())
+
+
+def useless_rules(filters: Filters) -> str:
+    """A warning of the rules that matched nothing in a run that saw everything; empty if all did."""
+    rules = filters.unmatched
+    if not rules:
+        return ""
+    named = ", ".join(str(rule) for rule in rules[:_RULES_NAMED])
+    more = f" and {len(rules) - _RULES_NAMED} more" if len(rules) > _RULES_NAMED else ""
+    subject = "a filter rule" if len(rules) == 1 else f"{len(rules)} filter rules"
+    return (
+        f"{subject} matched nothing: {named}{more}; patterns are matched with whole paths below the source, "
+        "'*' matches slashes too"
+    )
+
+
+def _named_files(options: SyncOptions, root: str) -> frozenset[str]:
+    """The keys of a list of files; an absolute path begins with the source's path, or its real one."""
+    roots, paths = [root], options.files or ()
+    if any(path.startswith("/") for path in paths):
+        roots.append(os.path.realpath(root))
+    keys = (_named(path, roots) for path in paths)
+    return frozenset(map(escaped, keys) if options.on_bad_name == "escape" else keys)
+
+
+def _named(path: str, roots: Sequence[str]) -> str:
+    """A path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, and nothing leads out of the source."""
+    below = path
+    for root in roots:
+        if path.startswith(f"{root.rstrip('/')}/"):
+            below = path[len(root.rstrip("/")) :].lstrip("/")
+            break
+    parts = [part for part in below.split("/") if part not in ("", ".")]
+    if below.startswith("/") or ".." in parts or not parts or "\0" in below:
+        raise UsageError(
+            f"{escape_undecodable(path)!r} in the list of files: give paths below the source, without '..'"
+        )
+    return "/".join(parts)
+
+
+def scope_of(options: SyncOptions) -> str:
+    """A digest of what hides a part of the source; empty where all of it is seen."""
+    links = "" if options.symlinks == "follow" else options.symlinks
+    rules = [rule[:2] for rule in options.ordered_rules()]
+    if not (rules or options.gitignore or links) and options.files is None:
+        return ""
+    files = None if options.files is None else sorted(options.files)
+    text = json.dumps([rules, files, options.gitignore, links, options.delete_excluded])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def must_list(options: SyncOptions, state: ManifestState, scope: str, now: float) -> bool:
+    """Whether the run begins with a listing, see the three ways to check in the documentation."""
+    if options.no_list or (not options.incremental and options.delete == "off"):
+        return False  # it was asked for, or everything is sent whatever the target holds
+    if options.check != "auto" or options.delete == "mirror" or not options.incremental:
+        return True
+    known_since = state.known_since(scope)
+    return not (known_since and 0 <= now - known_since < options.max_manifest_age)

@@ -1,0 +1,168 @@
+"""One sync as it was asked for, a value that can be pickled; and the resources that carry it out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from aios3sync.concurrency import Stop
+from aios3sync.core.keys import Location
+from aios3sync.errors import UsageError
+from aios3sync.events import EventSink, OutcomeSink, discard
+from aios3sync.local.read import Place, place_of
+from aios3sync.manifest.files import default_path
+from aios3sync.manifest.protocol import Binding
+from aios3sync.options import SyncOptions
+from aios3sync.store.body_progress import SendWindow, Unlimited
+from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.sync.transfers.memory import ByteSemaphore
+
+if TYPE_CHECKING:
+    from aios3sync.processes.protocol import OffloaderOpener
+
+__all__ = (
+    "NAMED_FILES",
+    "Inspect",
+    "Resources",
+    "StoreOpener",
+    "SyncRequest",
+    "locate_source",
+    "manifest_path",
+    "pending_path",
+)
+
+Inspect = Callable[[str, bytes], tuple[int, int] | None]
+StoreOpener = Callable[[], Awaitable[ObjectStore]]
+
+NAMED_FILES: Final = "files:"
+"""The name of a source that is a list of files: one for each target, whatever the list holds today."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyncRequest:
+    """One sync as it was asked for; it holds no callables and can be pickled.
+
+    Attributes:
+        root: the source directory, absolute; its own symbolic links stay, they are its identity.
+            NAMED_FILES where ``files`` are given.
+        location: the target.
+        endpoint: its name, see :mod:`aios3sync.store.s3.endpoint`.
+        options: what to do.
+        overrides: headers of single keys.
+        files: keys and the absolute paths of their files, which then are the whole source: what is not named
+            is absent, not hidden.
+    """
+
+    root: str
+    location: Location
+    endpoint: str
+    options: SyncOptions
+    overrides: Mapping[str, PutOptions] = field(default_factory=dict)
+    files: Mapping[str, str] | None = None
+
+    @property
+    def binding(self) -> Binding:
+        """The pair that the manifest belongs to."""
+        return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
+
+    @property
+    def symlinks(self) -> str:
+        """Which symbolic links are followed when files are read: in a list of files all of them."""
+        return "follow" if self.files is not None else self.options.symlinks
+
+    def path(self, key: str) -> str:
+        """Return the path of the file of a key; empty where a list of files does not name it."""
+        if self.files is not None:
+            return self.files.get(key, "")
+        return f"{self.root}/{self.options.path_of(key)}"
+
+    def place(self, key: str) -> Place:
+        """Return where the file of a key is, for its reading."""
+        if self.symlinks == "follow":
+            return self.path(key)
+        return place_of(self.root, self.options.path_of(key), self.symlinks)
+
+
+def _unlimited() -> int:
+    """Where nothing limits the requests in flight but the number of workers."""
+    return sys.maxsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a session provides for one run: connections, limits, listeners.
+
+    Attributes:
+        open_store: opens the store at the first call, returns the same one ever after.
+        memory: bytes of bodies in memory.
+        workers: ceiling of uploads in flight.
+        free_slots: how many more requests the session would let out at once now.
+        window: bytes of large bodies on their way, all runs of the session together.
+        open_offloader: opens the upload processes for small files, ``None`` for none.
+        on_event: progress.
+        outcome_sinks: complete outcomes.
+        stop: may ask to end early.
+        inspect: returns the size of an image from the key and the first bytes of a file, in a thread.
+        inspected: whether ``inspect`` is called for a key.
+        profile: what is known of the endpoint, completed when its first store is opened.
+        counts: requests by operation and retries, read when the run has ended; see
+            :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
+    """
+
+    open_store: StoreOpener
+    memory: ByteSemaphore
+    workers: int
+    free_slots: Callable[[], int] = _unlimited
+    window: SendWindow = field(default_factory=Unlimited)
+    open_offloader: OffloaderOpener | None = None
+    on_event: EventSink = discard
+    outcome_sinks: Sequence[OutcomeSink] = ()
+    stop: Stop = field(default_factory=Stop)
+    inspect: Inspect | None = None
+    inspected: Callable[[str], bool] = lambda _: True
+    profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
+    counts: Any = None
+
+
+def locate_source(
+    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], options: SyncOptions
+) -> tuple[str, dict[str, str] | None]:
+    """Return the root of a directory, or the keys and absolute paths of a source that is a list of files.
+
+    Raises:
+        UsageError: the list of files has an empty key, or the options have a list of their own.
+    """
+    if not isinstance(source, Mapping):
+        return os.path.abspath(os.fspath(source)), None
+    if options.files is not None:
+        raise UsageError("files: a source that is a list of files needs no second list")
+    if "" in source:
+        raise UsageError("a source that is a list of files: a key cannot be empty")
+    return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}
+
+
+def manifest_path(request: SyncRequest) -> str:
+    """Return where the manifest of a request is, or would be; empty where there is no place for one.
+
+    Blocks: a relative path asks for the working directory.
+
+    Raises:
+        UsageError: no file can have the path that was asked for.
+    """
+    path = request.options.manifest or default_path(request.binding)
+    try:
+        impossible = b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        impossible = True
+    if impossible:
+        raise UsageError(f"manifest: no file can have the path {path!r}")
+    return os.path.abspath(path) if path else ""
+
+
+def pending_path(request: SyncRequest) -> str:
+    """Return where the thumbnails that are still missing are kept: next to the manifests, one file a pair."""
+    return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aios3sync.catalog.catalog import Catalog
     from aios3sync.catalog.entries import DatasetEntry, ModelEntry, Registration
     from aios3sync.concurrency import Stop
+    from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
     from aios3sync.errors import (
         AccessDeniedError,
         AioS3SyncError,
@@ -84,14 +85,17 @@ __all__ = (
     "OutOfOrderError",
     "PreconditionFailedError",
     "Progress",
+    "RecordedEntry",
     "Registration",
     "Session",
+    "SourceEntry",
     "SourceError",
     "StatsOptions",
     "Stop",
     "StoreError",
     "SyncOptions",
     "SyncReport",
+    "TargetEntry",
     "TemporarySpaceError",
     "ThrottledError",
     "UnavailableError",
@@ -107,6 +111,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.catalog.catalog": "Catalog",
             "aios3sync.catalog.entries": "DatasetEntry ModelEntry Registration",
             "aios3sync.concurrency": "Stop",
+            "aios3sync.core.entries": "RecordedEntry SourceEntry TargetEntry",
             "aios3sync.errors": (
                 "AccessDeniedError AioS3SyncError BucketNotFoundError CredentialsError DamagedManifestError "
                 "IntegrityError ListingError LockedError ManifestError NotModifiedError ObjectNotFoundError "

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
-from aios3sync.testing.servers import Endpoint
+from aios3sync.testing import Endpoint
 from benchmarks import machine, peers, record, report, table
 from benchmarks.cases import CASES, select_cases
 from benchmarks.contenders import OURS, Contender, filled_in, our_lanes, ours, select_contenders

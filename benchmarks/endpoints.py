@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from aios3sync.testing.servers import Endpoint, rclone_serve, start_seaweedfs
+from aios3sync.testing import Endpoint, rclone_serve, start_seaweedfs
 
 __all__ = ("BUCKET", "ROOT", "Lent", "Owned", "Server", "client_of", "open_server")
 

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import aios3sync
+from aios3sync.index import ObjectRow, Selection
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.rows import ObjectRow, Selection
-from aios3sync.testing.postgres import start_postgres
+from aios3sync.testing import start_postgres
 
 _BUCKET: Final = "index-bench"
 _BATCH: Final = 5000

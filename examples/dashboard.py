@@ -14,16 +14,19 @@ import anyio
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.core.text import printable, size_text
-from aios3sync.errors import AioS3SyncError
-from aios3sync.stats.html import write_page
-from aios3sync.stats.model import BucketStats
+from aios3sync import AioS3SyncError, BucketStats
+from aios3sync.stats import write_page
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey; a message may quote a key, and a key may hold anything."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def line(stats: BucketStats, before: BucketStats | None) -> str:
     """The numbers in a line, and what has changed."""
     objects, stored = stats.objects.value or 0, stats.stored_bytes.value or 0
-    text = f"{objects:,.0f} objects, {size_text(stored)}"
+    text = f"{objects:,.0f} objects, {stored / 1e6:,.1f} MB"
     if not stats.complete:
         text += " INCOMPLETE"
     if before is not None and (change := objects - (before.objects.value or 0)):
@@ -32,7 +35,7 @@ def line(stats: BucketStats, before: BucketStats | None) -> str:
 
 
 async def watch(target: str, file: str, every: float) -> None:
-    """Ask, write the page, wait; a later failure is told, and the page of before stays."""
+    """Ask, write the page, wait; a later failure is printed, and the last page stays."""
     before: BucketStats | None = None
     async with aios3sync.connect() as s3:
         while True:

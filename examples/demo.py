@@ -20,7 +20,7 @@ import aioboto3
 import anyio
 
 import aios3sync
-from aios3sync.testing.servers import start_seaweedfs
+from aios3sync.testing import start_seaweedfs
 
 BUCKET = "demo-bucket"
 TARGET = f"s3://{BUCKET}/dataset"

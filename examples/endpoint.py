@@ -8,7 +8,7 @@ import sys
 import aioboto3
 import anyio
 
-from aios3sync.testing.servers import Endpoint, start_seaweedfs
+from aios3sync.testing import Endpoint, start_seaweedfs
 
 
 async def make_bucket(endpoint: Endpoint, bucket: str) -> None:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from aios3sync._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from aios3sync.index.backfill import BackfillReport
+    from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink
+    from aios3sync.index.feed import IndexFeed
+    from aios3sync.index.follow.queue import Queue, QueuedMessage
     from aios3sync.index.follow.report import FollowOptions, FollowReport
+    from aios3sync.index.inventory.files import InventoryError
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.index.reconcile import ReconcileReport
     from aios3sync.index.rows import (
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
         ObjectRow,
         Order,
         Page,
+        Removal,
         Selection,
         Totals,
+        Upsert,
     )
     from aios3sync.index.staleness import Stale
 
@@ -32,29 +37,40 @@ __all__ = (
     "FollowReport",
     "Group",
     "Grouping",
+    "IndexFeed",
+    "IndexProgress",
+    "IndexSink",
     "IndexUnavailableError",
+    "InventoryError",
     "ObjectIndex",
     "ObjectIndexError",
     "ObjectRow",
     "Order",
     "Page",
+    "Queue",
+    "QueuedMessage",
     "ReconcileReport",
+    "Removal",
     "Selection",
     "Stale",
     "Totals",
+    "Upsert",
 )
 
 if not TYPE_CHECKING:  # type checkers see the imports above, and complain of any other name
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "aios3sync.index.backfill": "BackfillReport",
+            "aios3sync.index.backfill": "BackfillReport IndexProgress IndexSink",
+            "aios3sync.index.feed": "IndexFeed",
+            "aios3sync.index.follow.queue": "Queue QueuedMessage",
             "aios3sync.index.follow.report": "FollowOptions FollowReport",
+            "aios3sync.index.inventory.files": "InventoryError",
             "aios3sync.index.object_index": "ObjectIndex",
             "aios3sync.index.reconcile": "ReconcileReport",
             "aios3sync.index.rows": (
-                "Folder Group Grouping IndexUnavailableError ObjectIndexError ObjectRow Order Page "
-                "Selection Totals"
+                "Folder Group Grouping IndexUnavailableError ObjectIndexError ObjectRow Order Page Removal "
+                "Selection Totals Upsert"
             ),
             "aios3sync.index.staleness": "Stale",
         },

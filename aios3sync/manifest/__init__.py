@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from aios3sync._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from aios3sync.core.entries import RecordedEntry
     from aios3sync.manifest.admin import ManifestFacts, StoredManifest
+    from aios3sync.manifest.protocol import Binding
 
 __all__ = (
+    "Binding",
     "ManifestFacts",
-    "RecordedEntry",
     "StoredManifest",
 )
 
@@ -20,7 +20,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "aios3sync.core.entries": "RecordedEntry",
             "aios3sync.manifest.admin": "ManifestFacts StoredManifest",
+            "aios3sync.manifest.protocol": "Binding",
         },
     )

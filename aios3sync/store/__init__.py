@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from aios3sync._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from aios3sync.core.entries import TargetEntry
     from aios3sync.store.protocol import (
         Body,
         DeleteError,
@@ -24,11 +23,13 @@ if TYPE_CHECKING:
         StoreCapabilities,
         VersionPage,
     )
+    from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = (
     "Body",
     "DeleteError",
     "DeleteItem",
+    "ForwardingStore",
     "GetResult",
     "HeadResult",
     "ListPage",
@@ -38,8 +39,8 @@ __all__ = (
     "ObjectStore",
     "PutOptions",
     "PutResult",
+    "StoreCall",
     "StoreCapabilities",
-    "TargetEntry",
     "VersionPage",
 )
 
@@ -47,10 +48,10 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "aios3sync.core.entries": "TargetEntry",
             "aios3sync.store.protocol": (
                 "Body DeleteError DeleteItem GetResult HeadResult ListPage ListedPart ListedUpload "
                 "ListedVersion ObjectStore PutOptions PutResult StoreCapabilities VersionPage"
             ),
+            "aios3sync.store.wrappers.base": "ForwardingStore StoreCall",
         },
     )

@@ -24,17 +24,29 @@ from starlette.routing import Route
 from starlette.templating import Jinja2Templates
 
 import aios3sync
-from aios3sync.core.keys import THUMBNAIL_PREFIX
-from aios3sync.core.text import printable, size_text
-from aios3sync.errors import UsageError
-from aios3sync.images.size import is_image_name
-from aios3sync.index.object_index import ObjectIndex
-from aios3sync.index.rows import ObjectRow, Page, Totals
+from aios3sync import UsageError
+from aios3sync.images import THUMBNAIL_PREFIX, is_image_name
+from aios3sync.index import ObjectIndex, ObjectRow, Page, Totals
 
 PER_PAGE = 24
 MOST_ROWS = 10_000  # that an index hands out at once
 ORDERS = {"key": "name", "uploaded_at": "newest", "size": "largest"}
 EXPIRES_S = 3600
+
+
+def printable(text: str) -> str:
+    """The text without characters that would change the page around it; a key may hold anything."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def size_text(size: float) -> str:
+    """Bytes for people: ``3.4 MB``; powers of 1000."""
+    units = ["bytes", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        units.pop(0)
+    return f"{size:,.{0 if units[0] == 'bytes' or size >= 100 else 1}f} {units[0]}"
+
 
 templates = Jinja2Templates(Path(__file__).parent)
 templates.env.filters.update(printable=printable, size=size_text)

@@ -176,7 +176,7 @@ def test_programs_use_public_names(place: str, text: str) -> None:
 # What its annotations name
 
 
-def annotations(module: str, node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+def visible_annotations(module: str, node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     """The annotations that a user of a definition sees, each with the module that it is written in."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         every = [item for item in ast.walk(node.args) if isinstance(item, ast.arg)]
@@ -185,10 +185,10 @@ def annotations(module: str, node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
     elif isinstance(node, ast.ClassDef):
         for item in node.body:
             if _is_public(item):
-                yield from annotations(module, item)
+                yield from visible_annotations(module, item)
         for base in node.bases:
             if isinstance(base, ast.Name) and (found := definition(module, base.id)):
-                yield from annotations(found[0], found[2])
+                yield from visible_annotations(found[0], found[2])
     elif isinstance(node, ast.AnnAssign):
         yield module, node.annotation
     elif isinstance(node, ast.expr):
@@ -222,7 +222,7 @@ def test_what_is_returned_or_taken_has_a_public_name(named: Named) -> None:
     public = public_definitions()
     missing = {
         f"{name} in {ast.unparse(annotation)}"
-        for module, annotation in annotations(named[0], public[named])
+        for module, annotation in visible_annotations(named[0], public[named])
         for name in unnamed(module, annotation, public)
     }
     assert not missing, "; ".join(sorted(missing))

@@ -45,4 +45,4 @@ def test_misspelt_names_are_errors(wrong: str, cache: Path, tmp_path: Path) -> N
     """Faces load their names lazily, and yet are no modules in which a type checker believes anything."""
     program = tmp_path / "program.py"
     program.write_text(f"{wrong}\n")
-    assert 'maybe "' in checked(program, cache)
+    assert "[attr-defined]" in checked(program, cache)

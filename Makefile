@@ -16,7 +16,7 @@ demo: $(VENV)/.installed-server
 
 # The decisions, the engine on a store in memory, the manifest, and a sync of the command line on a real server.
 smoke: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/core tests/engine tests/test_manifest.py tests/test_scanner.py \
+	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/core tests/sync tests/manifest tests/local \
 	  tests/cli/test_sync_command.py $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev

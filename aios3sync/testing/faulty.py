@@ -1,11 +1,11 @@
-"""FaultyStore: goes wrong on purpose, as the test says; for tests only.
+"""FaultyStore: a store whose requests fail as a test asks; for tests only.
 
 ::
 
     store = FaultyStore(MemoryStore())
     store.on("put", key="x", times=2, error=unavailable())  # fails twice, nothing is stored
-    store.on("put", key="y", late=unavailable())            # stores, and then the answer is lost
-    store.on("head", wait=event)                            # answers when the event is set
+    store.on("put", key="y", late=unavailable())            # stores, and then the response is lost
+    store.on("head", wait=event)                            # responds when the event is set
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ _OPERATIONS: Final = {
 
 
 def unavailable(code: str = "InternalError") -> UnavailableError:
-    """What a 500 or a lost connection becomes."""
+    """Return the error for a 500 or a lost connection."""
     return UnavailableError("the endpoint is not available", code=code, status=500)
 
 
 def throttled(retry_after: float | None = None) -> ThrottledError:
-    """What a SlowDown becomes."""
+    """Return the error for a SlowDown."""
     return ThrottledError("slow down", code="SlowDown", status=503, retry_after=retry_after)
 
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that goes wrong, for as many requests as ``times`` says.
+    """One fault, for the next ``times`` matching requests.
 
     Attributes:
-        operation: the verb of the seam, e.g. ``"put"``.
+        operation: a method of the store, e.g. ``"put"``.
         key: only requests for this key (or prefix, of listings); ``None`` means all.
-        skip: how many matching requests go well first.
-        times: how many go wrong then, -1 for all.
+        skip: how many matching requests succeed first.
+        times: how many fail then, -1 for all.
         error: raised instead of the request.
-        late: raised after the request was carried out: a lost answer.
-        change: makes another answer of the real one.
+        late: raised after the request was carried out: a lost response.
+        change: returns another result in the place of the real one.
         delay: seconds to wait before the request.
         wait: an event to wait for before the request; one that is never set hangs.
-        reached: set as soon as a request meets this fault.
-        delete_errors: what DeleteObjects answers for these keys, which then stay.
+        reached: set as soon as a request matches this fault.
+        delete_errors: returned by DeleteObjects for these keys, whose objects then stay.
     """
 
     operation: str
@@ -85,8 +85,8 @@ class Fault:
     reached: anyio.Event | None = None
     delete_errors: Sequence[DeleteError] = ()
 
-    def meets(self, operation: str, key: str | None) -> bool:
-        """Whether this request is one that goes wrong; counts it."""
+    def matches(self, operation: str, key: str | None) -> bool:
+        """Return whether this request fails, and count it."""
         if self.operation != operation or (self.key is not None and self.key != key):
             return False
         if self.skip > 0:
@@ -99,10 +99,10 @@ class Fault:
 
 
 class FaultyStore(ForwardingStore):
-    """Hands on to ``inner``, but for the faults that a test asked for.
+    """Forwards requests to ``inner``, except for the faults that a test asked for.
 
     Attributes:
-        calls: how many requests of each verb came, the failed ones too.
+        calls: how many requests of each method were made, the failed ones too.
         keys: operation and key of every request, in order.
     """
 
@@ -113,44 +113,44 @@ class FaultyStore(ForwardingStore):
         self._faults: list[Fault] = []
 
     def on(self, operation: str, **facts: Any) -> Fault:
-        """Add a fault; the arguments are those of :class:`Fault`. Of several the first that meets counts."""
+        """Add a fault, by the arguments of :class:`Fault`; of several that match, the first one applies."""
         if operation not in _OPERATIONS:
-            raise ValueError(f"{operation!r} is not a verb of the seam: {', '.join(_OPERATIONS)}")
+            raise ValueError(f"{operation!r} is not a method of the store: {', '.join(_OPERATIONS)}")
         fault = Fault(operation, **facts)
         self._faults.append(fault)
         return fault
 
     def etag(self, operation: str, etag: str, **facts: Any) -> Fault:
-        """Answer with another ETag than the real one."""
+        """Return another ETag than the real one."""
         return self.on(operation, change=lambda result: result._replace(etag=etag), **facts)
 
     async def call(self, request: StoreCall[T]) -> T:
-        """Carry the request out, or let it go wrong."""
+        """Forward the request, or let it fail."""
         verb = next(verb for verb, name in _OPERATIONS.items() if name == request.operation)
         self.calls[verb] += 1
         self.keys.append((verb, request.key))
-        fault = next((each for each in self._faults if each.meets(verb, request.key)), None)
+        fault = next((each for each in self._faults if each.matches(verb, request.key)), None)
         if fault is None:
             return await request.send()
-        await _prelude(fault)
+        await _before_request(fault)
         result = await request.send()
         if fault.late is not None:
-            raise _fresh(fault.late)
+            raise _copy_of(fault.late)
         changed: T = result if fault.change is None else fault.change(result)
         return changed
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
-        """Delete all but the keys that a fault says fail."""
+        """Delete all keys but those for which a fault returns an error."""
         failing: dict[str, DeleteError] = {}
         for fault in self._faults:
-            if fault.delete_errors and fault.meets("delete_many", None):
+            if fault.delete_errors and fault.matches("delete_many", None):
                 failing |= {error.key: error for error in fault.delete_errors}
         rest = [item for item in items if item.key not in failing]
         errors = await super().delete_many(rest) if rest or not items else []
         return errors + [failing[item.key] for item in items if item.key in failing]
 
 
-async def _prelude(fault: Fault) -> None:
+async def _before_request(fault: Fault) -> None:
     if fault.reached is not None:
         fault.reached.set()
     if fault.delay:
@@ -158,11 +158,11 @@ async def _prelude(fault: Fault) -> None:
     if fault.wait is not None:
         await fault.wait.wait()
     if fault.error is not None:
-        raise _fresh(fault.error)
+        raise _copy_of(fault.error)
 
 
-def _fresh(error: BaseException) -> BaseException:
-    """The same failure as a new exception: one object raised twice would gather tracebacks."""
+def _copy_of(error: BaseException) -> BaseException:
+    """Return a copy of the exception: one that is raised twice would collect tracebacks."""
     if not isinstance(error, StoreError):
         return error
     kind, arguments = error.__reduce__()

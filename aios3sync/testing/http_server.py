@@ -1,4 +1,4 @@
-"""canned_server: an HTTP server that answers what the test wrote down, also what no sane server would.
+"""canned_server: an HTTP server that sends the responses of a script, also malformed ones; for tests only.
 
 ::
 
@@ -6,7 +6,7 @@
         server.will(503, error_body("SlowDown"), {"Retry-After": "7"})
         server.will(200, b"half of it", {"Content-Length": "100"}, close=True)
         server.will(hang=True)
-    server.will(drop=True)
+        server.will(drop=True)
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ _LONGEST_HEAD: Final = 65536
 
 
 def error_body(code: str, message: str = "", **more: str) -> bytes:
-    """An S3 error document."""
+    """Return an S3 error document."""
     elements = "".join(f"<{name}>{value}</{name}>" for name, value in more.items())
     return f"<Error><Code>{code}</Code><Message>{message}</Message>{elements}</Error>".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class CannedRequest:
-    """One request as it came; header names in lower case."""
+    """One request as it was received; header names in lower case."""
 
     method: str
     path: str
@@ -55,7 +55,7 @@ class CannedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _Response:
     status: int
     body: bytes
     headers: Mapping[str, str]
@@ -66,14 +66,14 @@ class _Answer:
 
 @dataclass(slots=True)
 class CannedServer:
-    """The script and what came; without a script every answer is an empty 200 with the ETag of the body.
+    """The script and the received requests; after its end every response is a 200 with the ETag of the body.
 
     Attributes:
         url: where it listens.
-        judge: looks at every request for which the script has no answer; what it returns, status and body, is
-            the answer.
-        requests: everything that came, in order.
-        hanging: set when a request waits for an answer that does not come.
+        judge: returns status and body of the response to a request for which the script has none, or ``None``
+            for the default.
+        requests: all received requests, in order.
+        hanging: set when a request waits for a response that never comes.
         hung_up: set when the client of such a request closed the connection.
     """
 
@@ -82,7 +82,7 @@ class CannedServer:
     hanging: Event = field(default_factory=Event)
     hung_up: Event = field(default_factory=Event)
     judge: Callable[[CannedRequest], tuple[int, bytes] | None] | None = None
-    _script: deque[_Answer] = field(default_factory=deque)
+    _script: deque[_Response] = field(default_factory=deque)
 
     def will(
         self,
@@ -94,43 +94,43 @@ class CannedServer:
         hang: bool = False,
         drop: bool = False,
     ) -> None:
-        """Answer the next request so; ``close`` ends the connection after it, ``hang`` never answers.
+        """Add a response to the script; ``close`` ends the connection after it, ``hang`` never responds.
 
-        ``drop`` ends the connection without an answer.
+        ``drop`` ends the connection without a response.
         """
-        self._script.append(_Answer(status, body, headers or {}, close, hang, drop))
+        self._script.append(_Response(status, body, headers or {}, close, hang, drop))
 
     async def serve(self, stream: ByteStream) -> None:
-        """Answer the requests of one connection, as the listener calls it."""
+        """Respond to the requests of one connection; called by the listener."""
         async with stream:
             try:
-                while await self._answer_one(stream, BufferedByteReceiveStream(stream)):
+                while await self._respond(stream, BufferedByteReceiveStream(stream)):
                     pass
             except (BrokenResourceError, ClosedResourceError, EndOfStream, IncompleteRead):
                 return
 
-    async def _answer_one(self, stream: ByteStream, received: BufferedByteReceiveStream) -> bool:
+    async def _respond(self, stream: ByteStream, received: BufferedByteReceiveStream) -> bool:
         request = await _read_request(stream, received)
         self.requests.append(request)
         digest = md5(request.body, usedforsecurity=False).hexdigest()
-        usual = _Answer(200, b"", {"ETag": f'"{digest}"'}, False, False, False)
+        default = _Response(200, b"", {"ETag": f'"{digest}"'}, False, False, False)
         judged = self.judge(request) if self.judge and not self._script else None
         if judged is not None:
-            usual = replace(usual, status=judged[0], body=judged[1])
-        answer = self._script.popleft() if self._script else usual
-        if answer.drop:
+            default = replace(default, status=judged[0], body=judged[1])
+        response = self._script.popleft() if self._script else default
+        if response.drop:
             return False
-        if answer.hang:
+        if response.hang:
             self.hanging.set()
             await _until_closed(stream)
             self.hung_up.set()
             return False
-        headers = {"Content-Length": str(len(answer.body)), **answer.headers}
-        lines = [f"HTTP/1.1 {answer.status} {http.client.responses.get(answer.status, 'Odd')}"]
+        headers = {"Content-Length": str(len(response.body)), **response.headers}
+        lines = [f"HTTP/1.1 {response.status} {http.client.responses.get(response.status, 'Odd')}"]
         lines += [f"{name}: {value}" for name, value in headers.items() if value]
-        body = b"" if request.method == "HEAD" else answer.body
+        body = b"" if request.method == "HEAD" else response.body
         await stream.send("\r\n".join([*lines, "", ""]).encode() + body)
-        return not answer.close
+        return not response.close
 
 
 @asynccontextmanager

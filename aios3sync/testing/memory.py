@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import md5 as md5_of
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 from anyio.lowlevel import checkpoint
@@ -35,32 +35,7 @@ from aios3sync.store.s3.parameters import lifetime
 __all__ = (
     "MemoryStore",
     "StoredObject",
-    "Unversioned",
 )
-
-
-class _Listing(Protocol):
-    async def list_page(self, prefix: str, *, start_after: str = "", max_keys: int = 1000) -> ListPage: ...
-
-
-class Unversioned:
-    """The verbs about versions, for a store that lists in byte order."""
-
-    async def versioning(self: _Listing) -> str:
-        """There are no versions."""
-        await self.list_page("", max_keys=1)
-        return ""
-
-    async def list_versions_page(
-        self: _Listing, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
-    ) -> VersionPage:
-        """Every object as its only version."""
-        page = await self.list_page(prefix, start_after=token[0] if token else "", max_keys=max_keys)
-        versions = [
-            ListedVersion(entry.key, "null", entry.size, entry.last_modified, is_latest=True)
-            for entry in page.entries
-        ]
-        return VersionPage(versions, (versions[-1].key, "null") if page.next_token else None)
 
 
 _MOST_KEYS: Final = 1000
@@ -85,7 +60,7 @@ _STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as a test may look at it; ``last_modified`` in seconds since the epoch."""
+    """One object, for a test to inspect; ``last_modified`` in seconds since the epoch."""
 
     body: bytes
     etag: str
@@ -110,28 +85,28 @@ def _byte_order(key: str) -> Any:
     return key.encode("utf-8", "surrogatepass")
 
 
-class MemoryStore(Unversioned):
-    """All verbs of :class:`~aios3sync.store.protocol.ObjectStore`, as AWS documents them.
+class MemoryStore:
+    """An :class:`~aios3sync.store.protocol.ObjectStore` that behaves as AWS documents it.
 
     Args:
         bucket: its name.
-        objects: what is there at the start.
-        capabilities: what the store says of itself.
-        page_size: how many entries a page really has, given those asked for; to imitate endpoints with
-            short or long pages.
+        objects: bodies by key at the start.
+        capabilities: reported by the store.
+        page_size: returns how many entries a page has, given the number requested; to imitate endpoints
+            with short or long pages.
         order: sort key of a listing; to imitate endpoints that do not list in byte order
             (``lambda key: key.split("/")`` is SeaweedFS).
         default_encryption: of the bucket, e.g. ``aws:kms``, which makes ETags meaningless.
         min_part_size: bytes of every part but the last.
         clock: seconds since the epoch.
-        sse_customer_key: what reading objects under SSE-C takes.
+        sse_customer_key: needed to read objects under SSE-C.
 
     Attributes:
-        objects: what is stored, by key.
+        objects: the stored objects by key.
         exists: set to False to make the bucket vanish.
     """
 
-    def __init__(  # noqa: PLR0913 - how S3 can differ; every one of them has a default
+    def __init__(  # noqa: PLR0913 - how endpoints can differ; each has a default
         self,
         bucket: str = "bucket",
         objects: Mapping[str, bytes] | None = None,
@@ -161,16 +136,16 @@ class MemoryStore(Unversioned):
 
     @property
     def bucket(self) -> str:
-        """The bucket that this store speaks for."""
+        """The name of the bucket."""
         return self._bucket
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What the test said of it."""
+        """The capabilities that the test gave."""
         return self._capabilities
 
     def bodies(self) -> dict[str, bytes]:
-        """All bodies by key, in key order."""
+        """Return all bodies by key, in key order."""
         return {key: self.objects[key].body for key in sorted(self.objects)}
 
     async def put(
@@ -178,7 +153,7 @@ class MemoryStore(Unversioned):
     ) -> PutResult:
         """Store one object; nothing is signed here."""
         del sha256
-        await self._arrive("PutObject", key)
+        await self._begin_request("PutObject", key)
         self._check_body("PutObject", key, body, md5)
         self._check_conditions("PutObject", key, options)
         return self._store(key, bytes(body), options, md5.hex())
@@ -193,7 +168,7 @@ class MemoryStore(Unversioned):
         if_none_match: str = "",
     ) -> GetResult:
         """Read one object or a range of it."""
-        await self._arrive("GetObject", key)
+        await self._begin_request("GetObject", key)
         stored = self._stored("GetObject", key)
         if if_match and if_match != stored.etag:
             _refuse("GetObject", self._bucket, key, "PreconditionFailed")
@@ -203,8 +178,8 @@ class MemoryStore(Unversioned):
         return GetResult(stored.body[start:end], self._head(stored))
 
     async def head(self, key: str) -> HeadResult:
-        """The facts of one object."""
-        await self._arrive("HeadObject", key)
+        """Return size, ETag, metadata and headers of one object."""
+        await self._begin_request("HeadObject", key)
         return self._head(self._stored("HeadObject", key))
 
     async def list_page(
@@ -216,8 +191,8 @@ class MemoryStore(Unversioned):
         delimiter: str = "",
         max_keys: int = 1000,
     ) -> ListPage:
-        """One page; its token is the key where it ended, of a CommonPrefix the first one."""
-        await self._arrive("ListObjectsV2", None)
+        """Return one page; its token is the last key on it, of a CommonPrefix the first key in it."""
+        await self._begin_request("ListObjectsV2", None)
         limit = max(1, self._page_size(min(max_keys, _MOST_KEYS)))
         entries: list[TargetEntry] = []
         prefixes: list[str] = []
@@ -236,7 +211,7 @@ class MemoryStore(Unversioned):
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete up to 1000 keys."""
-        await self._arrive("DeleteObjects", None)
+        await self._begin_request("DeleteObjects", None)
         if not 1 <= len(items) <= _MOST_KEYS:
             _refuse("DeleteObjects", self._bucket, None, "MalformedXML")
         return [
@@ -247,7 +222,7 @@ class MemoryStore(Unversioned):
 
     async def delete_one(self, item: DeleteItem) -> None:
         """Delete one key."""
-        await self._arrive("DeleteObject", item.key)
+        await self._begin_request("DeleteObject", item.key)
         if not self._deleted(item):
             _refuse("DeleteObject", self._bucket, item.key, "PreconditionFailed")
 
@@ -264,7 +239,7 @@ class MemoryStore(Unversioned):
         self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
     ) -> PutResult:
         """Copy within the bucket; the copy of a multipart object has a plain ETag."""
-        await self._arrive("CopyObject", key)
+        await self._begin_request("CopyObject", key)
         source = self._stored("CopyObject", source_key)
         if source_etag and source.etag != source_etag:
             _refuse("CopyObject", self._bucket, source_key, "PreconditionFailed")
@@ -275,14 +250,14 @@ class MemoryStore(Unversioned):
         return self._store(key, source.body, options or source.options, digest)
 
     async def acl(self, key: str) -> str:
-        """What the object was stored with."""
-        await self._arrive("GetObjectAcl", key)
+        """Return the canned ACL of the object if it lets others read."""
+        await self._begin_request("GetObjectAcl", key)
         acl = self._stored("GetObjectAcl", key).options.acl
         return acl if acl in ("public-read", "public-read-write", "authenticated-read") else ""
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
-        """Begin an upload."""
-        await self._arrive("CreateMultipartUpload", key)
+        """Begin a multipart upload."""
+        await self._begin_request("CreateMultipartUpload", key)
         self._serial += 1
         upload_id = f"upload-{self._serial}"
         self._uploads[upload_id] = _Upload(key, options, self._clock())
@@ -292,7 +267,7 @@ class MemoryStore(Unversioned):
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part."""
-        await self._arrive("UploadPart", key)
+        await self._begin_request("UploadPart", key)
         upload = self._upload("UploadPart", key, upload_id)
         md5 = md5 or md5_of(body, usedforsecurity=False).digest()
         self._check_body("UploadPart", key, body, md5)
@@ -306,7 +281,7 @@ class MemoryStore(Unversioned):
     ) -> PutResult:
         """Join the parts."""
         operation = "CompleteMultipartUpload"
-        await self._arrive(operation, key)
+        await self._begin_request(operation, key)
         upload = self._upload(operation, key, upload_id)
         bodies = self._joined(operation, key, upload, parts)
         self._check_conditions(operation, key, options)
@@ -315,39 +290,55 @@ class MemoryStore(Unversioned):
         return self._store(key, b"".join(bodies), upload.options, multipart_etag(digests))
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Drop an upload."""
-        await self._arrive("AbortMultipartUpload", key)
+        """Delete an upload and its parts."""
+        await self._begin_request("AbortMultipartUpload", key)
         self._uploads.pop(upload_id, None)
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
-        """The parts of an upload by number."""
-        await self._arrive("ListParts", key)
+        """Return the parts of an upload, by number."""
+        await self._begin_request("ListParts", key)
         parts = self._upload("ListParts", key, upload_id).parts
         return [ListedPart(n, etag, len(body)) for n, (etag, body) in sorted(parts.items())]
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """The unfinished uploads below ``prefix``."""
-        await self._arrive("ListMultipartUploads", None)
+        """Return the unfinished uploads below ``prefix``."""
+        await self._begin_request("ListMultipartUploads", None)
         return sorted(
             ListedUpload(upload.key, upload_id, upload.initiated)
             for upload_id, upload in self._uploads.items()
             if upload.key.startswith(prefix)
         )
 
+    async def versioning(self) -> str:
+        """Return the empty text: versioning is never enabled."""
+        await self.list_page("", max_keys=1)
+        return ""
+
+    async def list_versions_page(
+        self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
+    ) -> VersionPage:
+        """Return a page with every object as its only version."""
+        page = await self.list_page(prefix, start_after=token[0] if token else "", max_keys=max_keys)
+        versions = [
+            ListedVersion(entry.key, "null", entry.size, entry.last_modified, is_latest=True)
+            for entry in page.entries
+        ]
+        return VersionPage(versions, (versions[-1].key, "null") if page.next_token else None)
+
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
-        """An address that names key, method and time; nobody serves it."""
+        """Return a URL with key, method and lifetime; no server answers it."""
         return (await self.presign_many([key], expires=expires, method=method))[0]
 
     async def presign_many(
         self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """An address for each key."""
+        """Return a URL for each key."""
         seconds_valid = lifetime(expires, method)
         await checkpoint()
         origin = f"memory://{self._bucket}"
         return [f"{origin}/{quote(key)}?method={method}&X-Amz-Expires={seconds_valid}" for key in keys]
 
-    async def _arrive(self, operation: str, key: str | None) -> None:
+    async def _begin_request(self, operation: str, key: str | None) -> None:
         await checkpoint()
         if not self.exists:
             _refuse(operation, self._bucket, key, "NoSuchBucket")
@@ -371,7 +362,7 @@ class MemoryStore(Unversioned):
         return "SSE-C" if options.sse_customer_key else options.sse or self._default_encryption
 
     def _etag(self, digest: str, encryption: str) -> str:
-        """What the body says, or under KMS something that looks like it."""
+        """Return the digest of the body, or under KMS another one, which looks the same."""
         if not is_opaque_encryption(encryption):
             return digest
         self._serial += 1
@@ -436,7 +427,7 @@ class MemoryStore(Unversioned):
         return TargetEntry(key, len(stored.body), stored.etag, modified, storage_class)
 
     def _rolled_up(self, prefix: str, delimiter: str, start_after: str) -> Iterator[tuple[str, str]]:
-        """Keys with an empty CommonPrefix; of those that have one only the first, with its CommonPrefix."""
+        """Yield keys with their CommonPrefix, which may be empty; of each CommonPrefix only the first key."""
         seen: set[str] = set()
         for key in sorted((key for key in self.objects if key.startswith(prefix)), key=self._order):
             if start_after and self._order(key) <= self._order(start_after):

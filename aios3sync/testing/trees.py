@@ -1,4 +1,4 @@
-"""make_tree: a directory tree in one dictionary; for tests only."""
+"""make_tree: writes a directory tree from one dictionary; for tests only."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def make_tree(
     *,
     mtime_ns: int | None = None,
 ) -> Path:
-    """Make files and directories below ``root`` and return it.
+    """Create files and directories below ``root`` and return it.
 
     ::
 
         make_tree(tmp_path, {"a.txt": b"content", "b/c": "text", "empty/": None, "link": "-> a.txt"})
 
     Args:
-        root: made if it is missing.
+        root: created if it is missing.
         tree: path to content: bytes, text (as UTF-8), or ``None`` for a directory. A text that begins
-            with ``-> `` makes a symbolic link.
+            with ``-> `` becomes a symbolic link.
         mtime_ns: modification time of every file, nanoseconds since the epoch; now if unset.
     """
     root.mkdir(parents=True, exist_ok=True)

@@ -82,8 +82,8 @@ class TestBotoStoreOnMoto(ObjectStoreContract):
     conditional_delete = False
     refuses_long_keys = False
     groups_with_start_after = False
-    tells_initiated = False
-    knows_no_aborted_upload = False
+    reports_initiated = False
+    forgets_aborted_uploads = False
 
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, moto_client: Any) -> ObjectStore:

@@ -1,7 +1,7 @@
-"""ObjectStoreContract: every promise of the seam as a test, the same for all implementations.
+"""ObjectStoreContract: every promise of ObjectStore as a test, the same for all implementations.
 
 A test module subclasses it, gives the fixtures ``store`` (an empty bucket) and ``absent`` (a bucket that
-does not exist), and names what its endpoint does otherwise::
+does not exist), and names the deviations of its endpoint::
 
     class TestMyStore(ObjectStoreContract):
         cannot_hold = {"a//b": "folds empty path parts"}
@@ -9,7 +9,7 @@ does not exist), and names what its endpoint does otherwise::
         @pytest.fixture
         def store(self): ...
 
-A named deviation is asserted, never skipped: when the endpoint learns better, the test says so.
+A named deviation is asserted, never skipped: when the endpoint is fixed, the test fails and says so.
 """
 
 from __future__ import annotations
@@ -26,4 +26,4 @@ __all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract")
 class ObjectStoreContract(
     ObjectContract, KeyContract, ListingContract, DeleteContract, MultipartContract, VersionContract
 ):
-    """All promises together."""
+    """All parts of the contract together."""

@@ -1,4 +1,4 @@
-"""What endpoints may do otherwise, each with a name, and what all parts of the contract share."""
+"""The named deviations of endpoints from AWS, and helpers for all parts of the contract."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PLAIN: Final = PutOptions()
 
 
 async def put(store: ObjectStore, key: str, body: bytes, options: PutOptions = PLAIN) -> PutResult:
-    """Put with the right digest."""
+    """Put an object with the right digest."""
     return await store.put(key, body, options, md5=md5(body, usedforsecurity=False).digest())
 
 
@@ -25,7 +25,7 @@ async def put_all(store: ObjectStore, *keys: str) -> None:
 
 
 class Deviations:
-    """What the endpoint of a subclass does otherwise than AWS; the defaults are AWS.
+    """The deviations of an endpoint from AWS; the defaults are those of AWS.
 
     Attributes:
         cannot_hold: keys that it changes, refuses or hides, each with the reason.
@@ -33,16 +33,16 @@ class Deviations:
         refuses_wrong_md5: a body that does not fit its Content-MD5 is not stored.
         conditional_put: honours If-Match and If-None-Match.
         conditional_multipart: honours them on CompleteMultipartUpload.
-        conditional_copy: copies only an object that has the ETag which was asked for.
+        conditional_copy: copies an object only if it has the requested ETag.
         conditional_delete: honours an ETag in DeleteObjects.
-        refuses_long_keys: answers an error to a key over 1024 bytes.
-        refuses_small_parts: answers EntityTooSmall to parts under 5 MiB.
+        refuses_long_keys: returns an error for a key over 1024 bytes.
+        refuses_small_parts: returns EntityTooSmall for parts under 5 MiB.
         forgets_replaced_parts: ListParts shows a part that was sent twice once.
-        tells_initiated: ListMultipartUploads says when an upload began.
-        knows_no_aborted_upload: answers NoSuchUpload to the completion of an aborted one, and no 500.
-        keeps_acls: stores a canned ACL and tells it.
-        encrypts: echoes ``AES256``.
-        serves_urls: presigned addresses can be asked over HTTP.
+        reports_initiated: ListMultipartUploads has the time when an upload began.
+        forgets_aborted_uploads: returns NoSuchUpload, not a 500, for the completion of an aborted upload.
+        keeps_acls: stores a canned ACL and returns it.
+        encrypts: returns ``AES256``.
+        serves_urls: presigned URLs can be fetched over HTTP.
         groups_with_start_after: a CommonPrefix still shows when start_after lies inside it.
     """
 
@@ -56,13 +56,13 @@ class Deviations:
     refuses_long_keys: ClassVar[bool] = True
     refuses_small_parts: ClassVar[bool] = True
     forgets_replaced_parts: ClassVar[bool] = True
-    tells_initiated: ClassVar[bool] = True
-    knows_no_aborted_upload: ClassVar[bool] = True
+    reports_initiated: ClassVar[bool] = True
+    forgets_aborted_uploads: ClassVar[bool] = True
     keeps_acls: ClassVar[bool] = True
     encrypts: ClassVar[bool] = True
     serves_urls: ClassVar[bool] = True
     groups_with_start_after: ClassVar[bool] = True
 
     def holdable(self, *keys: str) -> list[str]:
-        """Those of ``keys`` that the endpoint can hold."""
+        """Return those of ``keys`` that the endpoint can hold."""
         return [key for key in keys if key not in self.cannot_hold]

@@ -56,7 +56,7 @@ def _name(key: str) -> str:
 
 
 class KeyContract(Deviations):
-    """What comes back under a key is what was put under it, and no other key is touched."""
+    """A key returns exactly the object that was put under it, and no other key is touched."""
 
     @pytest.mark.parametrize("key", ODD_KEYS, ids=_name)
     async def test_every_key_is_kept_as_it_is(self, store: ObjectStore, key: str) -> None:

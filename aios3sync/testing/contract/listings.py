@@ -1,4 +1,5 @@
-"""The contract of list_page: every key once, and the end is known to be the end."""
+"""The contract of list_page and list_versions_page: every key once, and a certain end."""
+# ruff: noqa: S101, D102 - tests: assertions are their point, names their docstrings
 
 from __future__ import annotations
 
@@ -14,8 +15,6 @@ __all__ = (
     "ListingContract",
     "VersionContract",
 )
-
-# ruff: noqa: S101, D102 - tests: assertions are their point, names their docstrings
 
 
 async def _pages(
@@ -37,13 +36,13 @@ async def _pages(
 
 
 class ListingContract(Deviations):
-    """Pages of a listing."""
+    """Listings and their pages."""
 
     async def test_an_empty_bucket_has_an_empty_listing(self, store: ObjectStore) -> None:
         page = await store.list_page("")
         assert (page.entries, page.prefixes, page.next_token) == ([], [], None)
 
-    async def test_a_page_tells_the_facts_of_its_objects(self, store: ObjectStore) -> None:
+    async def test_a_page_has_size_etag_and_time_of_its_objects(self, store: ObjectStore) -> None:
         etag = (await put(store, "key", b"body")).etag
         (entry,) = (await store.list_page("")).entries
         assert (entry.key, entry.size, entry.etag) == ("key", 4, etag)
@@ -100,11 +99,8 @@ class ListingContract(Deviations):
         assert prefixes == (["s/1/", "s/2/"] if self.groups_with_start_after else ["s/2/"])
 
 
-# ruff: noqa: S101, D102 - tests: assertions are their point, names their docstrings
-
-
 async def every_version(store: ObjectStore, prefix: str, max_keys: int = 1000) -> list[ListedVersion]:
-    """All pages together."""
+    """Return the versions of all pages."""
     page = await store.list_versions_page(prefix, max_keys=max_keys)
     versions = list(page.versions)
     while page.next_token is not None:

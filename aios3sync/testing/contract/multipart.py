@@ -30,14 +30,14 @@ _LAST: Final = b"last"
 async def put_part(
     store: ObjectStore, key: str, upload: str, number: int, body: bytes, options: PutOptions = PLAIN
 ) -> ListedPart:
-    """Put a part with the right digest."""
+    """Upload a part with the right digest."""
     digest = md5(body, usedforsecurity=False).digest()
     result = await store.put_part(key, upload, number, body, options, md5=digest)
     return ListedPart(number, result.etag, len(body), result.checksum)
 
 
 class MultipartContract(Deviations):
-    """Uploads in parts."""
+    """Multipart uploads."""
 
     async def test_parts_become_one_object(self, store: ObjectStore) -> None:
         options = PutOptions(content_type="text/plain", metadata={"mtime": "1.5"})
@@ -92,7 +92,7 @@ class MultipartContract(Deviations):
         found = sorted((entry.key, entry.upload_id) for entry in listed)
         assert found == [(key, uploads[key]) for key in keys]
         for entry in listed:
-            assert (abs(entry.initiated - time.time()) < 60) == self.tells_initiated
+            assert (abs(entry.initiated - time.time()) < 60) == self.reports_initiated
         for key, upload in uploads.items():
             await store.abort_multipart(key, upload)
         assert await store.list_multiparts("") == []
@@ -102,7 +102,7 @@ class MultipartContract(Deviations):
         part = await put_part(store, "key", upload, 1, _LAST)
         await store.abort_multipart("key", upload)
         await store.abort_multipart("key", upload)
-        gone = ObjectNotFoundError if self.knows_no_aborted_upload else UnavailableError
+        gone = ObjectNotFoundError if self.forgets_aborted_uploads else UnavailableError
         with pytest.raises(gone):
             await store.complete_multipart("key", upload, [part], PLAIN)
         with pytest.raises(ObjectNotFoundError):

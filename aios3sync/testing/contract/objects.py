@@ -1,4 +1,5 @@
-"""The contract of put, get, head, copy and presign."""
+"""The contract of put, get, head, copy, presign and delete."""
+# ruff: noqa: S101, S324, D102 - tests: assertions are their point, names their docstrings
 
 from __future__ import annotations
 
@@ -27,8 +28,6 @@ __all__ = (
     "DeleteContract",
     "ObjectContract",
 )
-
-# ruff: noqa: S101, S324, D102 - tests: assertions are their point, names their docstrings
 
 
 _FULL: Final = PutOptions(
@@ -88,13 +87,13 @@ class ObjectContract(Deviations):
         await put(store, "key", b"", PutOptions(metadata={"MixedCase": "KeptCase"}))
         assert dict((await store.head("key")).metadata) == {"mixedcase": "KeptCase"}
 
-    async def test_head_tells_whole_seconds(self, store: ObjectStore) -> None:
+    async def test_head_returns_whole_seconds(self, store: ObjectStore) -> None:
         await put(store, "key", b"body")
         modified = (await store.head("key")).last_modified
         assert modified == int(modified)
         assert abs(modified - time.time()) < 60
 
-    async def test_encryption_is_answered(self, store: ObjectStore) -> None:
+    async def test_encryption_is_returned(self, store: ObjectStore) -> None:
         result = await put(store, "key", b"body", PutOptions(sse="AES256"))
         assert result.encryption == ("AES256" if self.encrypts else "")
 
@@ -151,7 +150,7 @@ class ObjectContract(Deviations):
 
     async def test_get_if_none_match(self, store: ObjectStore) -> None:
         etag = (await put(store, "key", b"body")).etag
-        for _ in range(2):  # an answer without a body leaves the connection usable
+        for _ in range(2):  # a response without a body leaves the connection usable
             with pytest.raises(NotModifiedError):
                 await store.get("key", if_none_match=etag)
         assert (await store.get("key", if_none_match="0" * 32)).body == b"body"
@@ -231,7 +230,7 @@ class ObjectContract(Deviations):
         with pytest.raises(ObjectNotFoundError):
             await store.copy("missing", "target")
 
-    async def test_presigned_addresses(self, store: ObjectStore) -> None:
+    async def test_presigned_urls(self, store: ObjectStore) -> None:
         await put(store, "a b/ü", b"body")
         url = await store.presign("a b/ü", expires=60)
         if self.serves_urls:
@@ -239,7 +238,7 @@ class ObjectContract(Deviations):
         else:
             assert "a%20b" in url
 
-    async def test_many_addresses_in_the_order_of_their_keys(self, store: ObjectStore) -> None:
+    async def test_many_urls_in_the_order_of_their_keys(self, store: ObjectStore) -> None:
         keys = self.holdable("plain", "a b/ü+%41", "100% &?#=", "é/\U0001f600")
         await put_all(store, *keys)
         urls = await store.presign_many(keys, expires=60)
@@ -250,15 +249,15 @@ class ObjectContract(Deviations):
         assert await store.presign_many([]) == []
 
     @pytest.mark.parametrize("expires", [0, 0.5, -1, 7 * 86400 + 1, float("nan"), float("inf")])
-    async def test_addresses_live_from_a_second_to_seven_days(
+    async def test_urls_are_valid_from_a_second_to_seven_days(
         self, store: ObjectStore, expires: float
     ) -> None:
         with pytest.raises(UsageError, match="expires"):
             await store.presign_many(["key"], expires=expires)
-        for lasting in (1, 7 * 86400):
-            assert f"X-Amz-Expires={lasting}" in await store.presign("key", expires=lasting)
+        for seconds in (1, 7 * 86400):
+            assert f"X-Amz-Expires={seconds}" in await store.presign("key", expires=seconds)
 
-    async def test_only_requests_for_objects_have_addresses(self, store: ObjectStore) -> None:
+    async def test_only_requests_for_objects_have_urls(self, store: ObjectStore) -> None:
         with pytest.raises(UsageError, match="PATCH"):
             await store.presign("key", method="PATCH")
 
@@ -272,16 +271,13 @@ class ObjectContract(Deviations):
 
 
 def _fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - an address of the store
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - a URL of the store
         body: bytes = answer.read()
         return body
 
 
-# ruff: noqa: S101, D102 - tests: assertions are their point, names their docstrings
-
-
 class DeleteContract(Deviations):
-    """Many keys with one request."""
+    """Deletes of one key and of many keys with one request."""
 
     async def test_deleted_keys_are_gone_and_no_other(self, store: ObjectStore) -> None:
         await put_all(store, "a", "b", "c")

@@ -248,7 +248,7 @@ class OutcomeSink(Protocol):
         ...
 
 
-def discard(event: Event, /) -> None:
+def discard(event: object, /) -> None:
     """The sink for callers who do not listen."""
 
 

@@ -26,7 +26,7 @@ from aios3sync.core.etag import (
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest, digest_file
-from aios3sync.sync.etag_conflict import settle_metadata
+from aios3sync.sync.etag_conflict import settle_metadata_conflict
 from aios3sync.sync.run import Run
 
 __all__ = ("compare_worker",)
@@ -135,7 +135,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
         stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
         run.opaque_etags |= opaque
         if not run.policy.encoding(compare.source.key):
-            await settle_metadata(run, compare.source.key, head, digest)
+            await settle_metadata_conflict(run, compare.source.key, head, digest)
     evidence = Evidence(digest.md5, digest.part_etags, stored)
     _finish(run, compare, digest, evidence, wanted)
 

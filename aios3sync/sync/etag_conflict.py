@@ -1,7 +1,7 @@
-"""Finds out which is wrong where the ETag of an object contradicts what is known of its bytes.
+"""Settles conflicts between the ETag of an object and the known digest of its bytes.
 
-An endpoint whose ETags look like MD5s and are none is distinguished from a damaged object by looking at the
-object itself; what is found is learnt for all objects of the endpoint.
+Either the object is damaged, or the ETags of the endpoint look like MD5s and are none. The object itself is
+examined to find out which; the result holds for all objects of the endpoint.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from aios3sync.local.digest import FileDigest
 from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.run import Run
 
-__all__ = ("SentPart", "check_parts", "settle_joined", "settle_metadata")
+__all__ = ("SentPart", "check_part_etags", "settle_metadata_conflict", "verify_joined")
 
 _RANGE: Final = 8 * 1024 * 1024
 _LARGEST_READ: Final = GIB
-"""Bytes of an object that is read to settle a comparison; one at most, where all would be sent again."""
+"""Largest object, in bytes, that is read to settle a conflict. At most one is read in a run; without it all
+objects would be sent again."""
 
 
 class SentPart(NamedTuple):
-    """A part that was stored: where it lies, its digest, and what was answered."""
+    """A part that was stored: its range, its digest, and the response."""
 
     part: Part
     md5: bytes
@@ -36,14 +37,14 @@ class SentPart(NamedTuple):
 
     @property
     def listed(self) -> ListedPart:
-        """As it is named to the endpoint."""
+        """The part as CompleteMultipartUpload names it."""
         return ListedPart(self.part.number, self.result.etag, self.part.length, self.result.checksum)
 
 
-async def settle_metadata(run: Run, key: str, head: HeadResult, digest: FileDigest) -> None:
-    """Read an object whose metadata has the file's MD5 and whose ETag looks like another one.
+async def settle_metadata_conflict(run: Run, key: str, head: HeadResult, digest: FileDigest) -> None:
+    """Read an object whose metadata has the file's MD5 and whose ETag looks like another MD5.
 
-    It is done once in a run. What cannot be read stays as it was: the ETag counts, and the file is uploaded.
+    This is done once in a run. If the object cannot be read, its ETag counts, and the file is uploaded.
     """
     if run.profile.certain_md5 or not _contradicts(head, digest):
         return
@@ -77,8 +78,8 @@ async def _read_md5(store: ObjectStore, key: str, head: HeadResult) -> str:
     return digest.hexdigest()
 
 
-def check_parts(run: Run, key: str, sent: Sequence[SentPart]) -> None:
-    """Refuse to join parts of which some have the ETag that they must have, and others have not.
+def check_part_etags(run: Run, key: str, sent: Sequence[SentPart]) -> None:
+    """Refuse to join parts of which some have the right ETag and others do not.
 
     Raises:
         IntegrityError: a part is not what was sent.
@@ -95,7 +96,7 @@ def _is_suspect(run: Run, sent: SentPart) -> bool:
     )
 
 
-async def settle_joined(  # noqa: PLR0913 - both sides of one upload
+async def verify_joined(  # noqa: PLR0913 - both sides of one upload
     run: Run,
     store: ObjectStore,
     key: str,
@@ -104,19 +105,19 @@ async def settle_joined(  # noqa: PLR0913 - both sides of one upload
     options: PutOptions,
     result: PutResult,
 ) -> None:
-    """Look at an object that was joined of parts, where an ETag of it looks like an MD5 and is none.
+    """Verify an object that was joined from parts and has an ETag that looks like an MD5 of other bytes.
 
-    Parts with the right ETags were stored as they were sent, so that size and metadata of the whole settle
-    the rest. Where no part had the right one, the first is read back.
+    Parts with the right ETags were stored as they were sent, so that size and metadata of the whole object
+    prove the rest. Where no part has the right ETag, the first part is read back.
 
     Args:
         run: the run.
-        store: of the bucket.
+        store: the bucket.
         key: the full key.
         sent: all parts.
         stored_md5: hex digest of the whole body.
-        options: what the upload was created with.
-        result: what the endpoint answered to the last request.
+        options: those of CreateMultipartUpload.
+        result: the response to CompleteMultipartUpload.
 
     Raises:
         IntegrityError: the object is not what was sent.
@@ -129,7 +130,7 @@ async def settle_joined(  # noqa: PLR0913 - both sides of one upload
         try:
             head = await store.head(key)
         except StoreError:
-            return  # the parts are right; what the ETag proves is found out another time
+            return  # the parts are right; what the ETag proves is found out with another object
         mtime = options.metadata.get(META_MTIME, "")
         if head.size != sum(part.part.length for part in sent) or head.metadata.get(META_MTIME) != mtime:
             raise _damaged(run, key, f"the object has {head.size} bytes, or other metadata than were sent")
@@ -139,7 +140,7 @@ async def settle_joined(  # noqa: PLR0913 - both sides of one upload
 
 
 def _looks_wrong(result: PutResult, stored_md5: str) -> bool:
-    """Whether the ETag of a whole object looks like the MD5 of its body and is another one."""
+    """Whether the ETag of a whole object looks like an MD5, but is not that of its body."""
     kind = proof(result.etag, opaque=is_opaque_encryption(result.encryption))
     return kind is Proof.MD5 and not same_etag(result.etag, stored_md5)
 

@@ -1,6 +1,6 @@
-"""Explains what a sync would do with one key, and why; it only reads, and asks S3 for that one object.
+"""Explains what a sync would do with one key, and why; it only reads, and sends one HEAD to S3.
 
-The words are those of the decision table: the same filters, the same manifest, the same ``decide()``.
+It decides as a sync does: with the same filters, the same manifest and the same ``decide()``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from aios3sync.core.etag import (
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
+from aios3sync.events import discard
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of
 from aios3sync.local.read import Place
 from aios3sync.local.walk import check_root
@@ -47,23 +48,23 @@ __all__ = ("Explanation", "run_explain")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What is known of one key, and what follows from it.
+    """The facts about one key, and the action that follows from them.
 
     Attributes:
         key, full_key: relative to the prefix, and in the bucket.
-        visible, visibility: whether the filters show the key, and which rule decides.
+        visible, visibility: whether the filters show the key, and which rule decides that.
         source, source_error: the local file, or why there is none.
-        manifest: where the manifest is, empty where there is none.
-        complete: the manifest is known to tell the target's state.
-        knowledge_age_s: seconds since the target was last listed as a whole, ``None`` for never.
-        recorded: the row of the manifest.
+        manifest: path of the manifest, empty where there is none.
+        complete: the manifest is known to describe the whole target.
+        knowledge_age_s: seconds since the whole target was last listed, ``None`` for never.
+        recorded: the key's row in the manifest.
         target, encoding, encryption: the object.
         proof: what its ETag proves, in words.
-        stored_md5: the digest that its metadata tells, or empty.
-        listed: whether a sync with these options would list the target; if not it decides without it.
-        compared: what is compared by content, in words; empty where the stat decides alone.
-        action, reason: what a sync would do.
-        requests: S3 requests that were sent for this explanation.
+        stored_md5: the digest in its metadata, or empty.
+        listed: whether a sync with these options would list the target; if not, it decides without.
+        compared: what is compared by content, in words; empty where the stat alone decides.
+        action, reason: what a sync would do, and why.
+        requests: S3 requests of this explanation.
     """
 
     command: str = "explain"
@@ -90,18 +91,18 @@ class Explanation:
 
     @property
     def exit_code(self) -> int:
-        """Always 0: explaining is not judging."""
+        """Always 0: an explanation does not fail."""
         return 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The explanation as the JSON document of ``--json``."""
+        """Return the explanation as the JSON document of ``--json``."""
         named = {
             name: entry and entry._asdict()
             for name in ("source", "recorded", "target")
             for entry in (getattr(self, name),)
         }
         if self.recorded is not None:
-            named["recorded"]["settled"] = bool(self.recorded.settled)  # SQLite has no truth values
+            named["recorded"]["settled"] = bool(self.recorded.settled)  # SQLite has no booleans
         return {**asdict(self), **named, "requests": dict(self.requests)}
 
 
@@ -109,14 +110,14 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     """Explain one key.
 
     Args:
-        request: the sync that is asked about.
+        request: the sync to explain.
         resources: of the session.
         key: relative to the prefix, or as ``s3://bucket/prefix/key``.
 
     Raises:
-        UsageError: the key cannot be one of the target.
+        UsageError: the key cannot be in the target.
         SourceError: the source cannot be used.
-        StoreError: S3 cannot be asked.
+        StoreError: the request to S3 failed.
     """
     key = _relative(request, key)
     await to_thread.run_sync(check_root, request.root)
@@ -133,8 +134,8 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
     listed = must_list(request.options, state, scope_of(request.options), time.time())
-    seen = _Seen(request, key, policy, listed, source, recorded, head)
-    compared, action, reason = await seen.decision(visible=filters.visible(key))
+    key_state = _KeyState(request, key, policy, listed, source, recorded, head)
+    compared, action, reason = await key_state.decision(visible=filters.visible(key))
     return Explanation(
         key=key,
         full_key=request.location.prefix + key,
@@ -146,10 +147,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         complete=known_since > 0,
         knowledge_age_s=round(time.time() - listed_at, 3) if listed_at else None,
         recorded=recorded,
-        target=seen.target,
+        target=key_state.target,
         encoding=head.content_encoding if head else "",
         encryption=head.encryption if head else "",
-        proof=seen.proof(),
+        proof=key_state.proof(),
         stored_md5=recorded_md5(head.metadata) if head else "",
         listed=listed,
         compared=compared,
@@ -169,7 +170,7 @@ def _relative(request: SyncRequest, key: str) -> str:
 
 
 def _filters(request: SyncRequest, key: str) -> Filters:
-    """The filters, with the ``.gitignore`` files on the way down to the key."""
+    """Return the filters, with the ``.gitignore`` files of the directories above the key."""
     filters = make_filters(request)
     if filters.ignored is not None:
         parts = key.split("/")[:-1]
@@ -192,28 +193,25 @@ def _local(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
 
 
 async def _manifest_row(request: SyncRequest, key: str) -> tuple[str, ManifestState, RecordedEntry | None]:
-    """Where the manifest is, its state and the key's row."""
+    """Return the path of the manifest, its state and the key's row.
+
+    A manifest that cannot be used is shown as none; the warning that says so is discarded.
+    """
     if request.options.manifest is False:
         return "", ManifestState(), None
     path = await to_thread.run_sync(manifest_path, request)
     if not path:
         return "", ManifestState(), None
-    manifest = await to_thread.run_sync(
-        lambda: open_manifest(path, request.binding, _discard_warning, read_only=True)
-    )
+    manifest = await to_thread.run_sync(lambda: open_manifest(path, request.binding, discard, read_only=True))
     try:
         return manifest.place, await manifest.state(), await manifest.get(key)
     finally:
         await manifest.close()
 
 
-def _discard_warning(message: str) -> None:
-    """A manifest that cannot be used is none: that is what the explanation then shows."""
-
-
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """The three sides of one key, and what is decided from them."""
+class _KeyState:
+    """Source, manifest and target of one key, and the decision from them."""
 
     request: SyncRequest
     key: str
@@ -235,7 +233,7 @@ class _Seen:
         return self.policy.opaque_etags or (head is not None and is_opaque_encryption(head.encryption))
 
     def proof(self) -> str:
-        """What the object's ETag proves, in words."""
+        """Return what the object's ETag proves, in words."""
         if self.head is None:
             return ""
         kind = proof(self.head.etag, opaque=self._opaque)
@@ -251,7 +249,7 @@ class _Seen:
                 return "nothing: it is no digest at this endpoint" if self._opaque else "nothing"
 
     async def decision(self, *, visible: bool) -> tuple[str, str, str]:
-        """What is compared, the action and its reason, in words."""
+        """Return what is compared, the action and its reason, in words."""
         if not visible:
             return "", "keep", "hidden: a sync does not see it on either side"
         target = self.target if self.listed else UNKNOWN
@@ -279,15 +277,15 @@ class _Seen:
             recorded = self.recorded
             return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
         head = self.head
-        told = recorded_md5(head.metadata) if head is not None else ""
+        stored = recorded_md5(head.metadata) if head is not None else ""
         text = f"the file with the object's ETag {action.target.etag} ({self.proof()})"
-        if not told:
+        if not stored:
             return text
         of_body = proof(action.target.etag, opaque=self._opaque) is Proof.MD5
         if of_body and head is not None and not head.content_encoding:
-            denied = f"{text}; the MD5 {told} of its metadata says otherwise, and is not believed"
-            return text if told == action.target.etag else denied
-        return f"{text}, then with the MD5 {told} of its metadata"
+            denied = f"{text}; the MD5 {stored} of its metadata says otherwise, and is not believed"
+            return text if stored == action.target.etag else denied
+        return f"{text}, then with the MD5 {stored} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
         place = self.request.place(self.key)
@@ -306,7 +304,7 @@ class _Seen:
 
 
 def _words(action: Action) -> tuple[str, str]:
-    """An action and its reason for people."""
+    """Return an action and its reason in words."""
     match action:
         case Adopt():
             return "adopt", str(Reason.EQUAL)

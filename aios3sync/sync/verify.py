@@ -1,7 +1,7 @@
-"""Compares the content of both sides and tells what differs; it writes nothing, on neither side.
+"""Compares the content of source and target and reports the differences; it writes to neither side.
 
-What an ETag or the metadata proves is believed; where nothing proves anything, or one contradicts the other,
-the object is read and hashed.
+An object is read and hashed only where neither its ETag nor its metadata proves its content, or where one
+contradicts the other.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Kind = Literal["missing", "extra", "size", "content"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One key that differs: ``missing`` in the target, ``extra`` there, other ``size`` or ``content``."""
+    """One key that differs: ``missing`` or ``extra`` in the target, or of another ``size`` or ``content``."""
 
     key: str
     kind: Kind
@@ -56,15 +56,16 @@ class Difference:
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
         source, target: what was compared.
         same: keys whose content is equal on both sides.
-        differing: how many are not.
+        differing: keys that differ.
         differences: the first 1,000 of them.
-        read: objects whose content had to be read, because nothing else proved it.
-        errors: what could not be compared.
+        read: objects that had to be read, because nothing else proved their content.
+        failed: keys that could not be compared.
+        errors: the first 1,000 reasons why.
         requests, retries, throttled, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
     """
 
@@ -107,10 +108,10 @@ class VerifyReport:
 
 
 async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport:
-    """Compare both sides of a request.
+    """Compare the source and the target of a request.
 
     Raises:
-        SourceError: the source cannot be read at all.
+        SourceError: the source cannot be read.
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
@@ -128,6 +129,8 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
 
 
 class _Verification:
+    """One run: joins walk and listing, and compares the pairs, several at once."""
+
     def __init__(
         self, request: SyncRequest, resources: Resources, report: VerifyReport, filters: Filters
     ) -> None:
@@ -200,7 +203,7 @@ class _Verification:
             )
 
     def _extra(self, target: TargetEntry) -> None:
-        # Judged at the end, when all .gitignore files are known.
+        # Called at the end, when all .gitignore files are known.
         if self._filters.visible(target.key) and not self._protection.covers(
             target.key, target.size, tracked=False
         ):
@@ -211,7 +214,7 @@ class _Verification:
             difference = await self._difference(store, source, target)
         except (StoreError, OSError, ChangedError) as error:
             self._report.fail(Failure(source.key, "compare", str(error)))
-        except Exception as error:  # noqa: BLE001 - one file is never the end of all others
+        except Exception as error:  # noqa: BLE001 - the failure of one file does not end the run
             self._report.fail(Failure.unforeseen(source.key, "compare", error))
         else:
             if difference is None:
@@ -250,7 +253,7 @@ class _Verification:
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest
     ) -> Difference | None:
-        """Compare with the bytes of the object, and with what they hold where they are gzip."""
+        """Compare with the bytes of the object and, where they are gzip, with what they decompress to."""
         self._report.read += 1
         body = BodyDigest(gzip=is_gzip(head.content_encoding), most=digest.entry.size)
         for start in range(0, head.size, _RANGE):
@@ -259,6 +262,6 @@ class _Verification:
         body.end()
         if body.holds(digest.md5):
             return None
-        said = f"Content-Encoding is {head.content_encoding}, and the body {body.problem}"
-        text = said if body.problem else "the content differs"
+        detail = f"Content-Encoding is {head.content_encoding}, and the body {body.problem}"
+        text = detail if body.problem else "the content differs"
         return Difference(digest.entry.key, "content", text)

@@ -1,4 +1,4 @@
-"""A file that grows between the walk and its reading goes by the size that it has when it is opened."""
+"""A file that grows between the walk and its reading is sent by the size that it has when it is opened."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.sync.conftest import MIB, Bench
 
 @pytest.fixture
 def grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """Bytes that files have, by name, at each of their openings."""
+    """The bytes that files have, by name, each time they are opened."""
     sizes: dict[str, list[int]] = {}
     real = reading.open_place
 
@@ -31,24 +31,24 @@ def grows(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]
 
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many bytes are read into memory at once, and how many the budget has lent then."""
+    """The bytes of each body that is read into memory; none is read that the budget has not reserved."""
     held: list[int] = []
     real_read, real_acquire = reading._read_all, ByteSemaphore.acquire
-    lent = 0
+    reserved = 0
 
     async def acquire(budget: ByteSemaphore, size: int) -> None:
-        nonlocal lent
+        nonlocal reserved
         await real_acquire(budget, size)
-        lent = budget.in_use
+        reserved = budget.in_use
 
-    def read(descriptor: int, size: int) -> bytes:
+    def read_all(descriptor: int, size: int) -> bytes:
         body = real_read(descriptor, size)
-        assert len(body) <= lent, "what is in memory is reserved"
+        assert len(body) <= reserved, "bytes in memory are reserved"
         held.append(len(body))
         return body
 
     monkeypatch.setattr(ByteSemaphore, "acquire", acquire)
-    monkeypatch.setattr(reading, "_read_all", read)
+    monkeypatch.setattr(reading, "_read_all", read_all)
     return held
 
 
@@ -61,7 +61,7 @@ async def test_a_file_that_outgrows_the_threshold_is_sent_in_parts(
     assert (report.uploaded, report.failed) == (2, 0)
     assert report.requests["UploadPart"] == 3
     assert len(bench.objects()["log"]) == 12 * MIB
-    assert most == [1], "of the grown one nothing is in memory as a whole"
+    assert most == [1], "the grown file is never in memory as a whole"
 
 
 async def test_a_file_that_grew_below_the_threshold_waits_for_room_in_the_budget(
@@ -74,7 +74,7 @@ async def test_a_file_that_grew_below_the_threshold_waits_for_room_in_the_budget
     assert most == [3 * MIB] * 40
 
 
-async def test_a_file_that_goes_on_growing_is_sent_if_there_is_room_for_it(
+async def test_a_file_that_keeps_growing_is_sent_if_its_room_suffices(
     bench: Bench, grows: dict[str, list[int]]
 ) -> None:
     bench.tree({"log": "x"})
@@ -83,11 +83,9 @@ async def test_a_file_that_goes_on_growing_is_sent_if_there_is_room_for_it(
     assert len(bench.objects()["log"]) == 100_010
 
 
-async def test_a_file_that_doubles_at_each_look_fails_alone(
-    bench: Bench, grows: dict[str, list[int]]
-) -> None:
+async def test_a_file_that_doubles_each_time_fails_alone(bench: Bench, grows: dict[str, list[int]]) -> None:
     bench.tree({"log": "x", "a": "1"})
-    grows["log"] = [1000 * 2**look for look in range(9)]
+    grows["log"] = [1000 * 2**opening for opening in range(9)]
     report = await bench.sync()
     assert (report.uploaded, report.failed) == (1, 1)
     assert "changed while it was read" in report.errors[0].error

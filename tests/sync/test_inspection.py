@@ -1,4 +1,4 @@
-"""Whoever wants to know the size of images is asked with what is read anyway, in a thread."""
+"""The size of images is read from the bytes that are read anyway, in a thread."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.sync.conftest import MIB, Bench
 pytestmark = pytest.mark.usefixtures("settle")
 
 
-async def test_outcomes_tell_the_size_of_small_and_large_images(bench: Bench) -> None:
+async def test_outcomes_have_the_size_of_small_and_large_images(bench: Bench) -> None:
     seen: dict[str, bytes] = {}
-    told: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
 
     def inspect(key: str, head: bytes) -> tuple[int, int] | None:
         assert threading.current_thread() is not threading.main_thread()
@@ -24,7 +24,7 @@ async def test_outcomes_tell_the_size_of_small_and_large_images(bench: Bench) ->
 
     class Sink:
         async def outcomes(self, batch: list[Any]) -> None:
-            told.update({each.row.key: each.image for each in batch if isinstance(each, Uploaded)})
+            sizes.update({each.row.key: each.image for each in batch if isinstance(each, Uploaded)})
 
     large = bytes(range(256)) * 4 * 1024 * 12
     bench.inspect = inspect
@@ -32,7 +32,7 @@ async def test_outcomes_tell_the_size_of_small_and_large_images(bench: Bench) ->
     bench.tree({"a.jpg": b"small", "b.txt": b"text", "long.jpg": large})
     report = await bench.sync(part_size=5 * MIB, multipart_threshold=5 * MIB)
     assert report.uploaded == 3
-    assert told == {"a.jpg": (5, 7), "b.txt": None, "long.jpg": (8, 7)}
+    assert sizes == {"a.jpg": (5, 7), "b.txt": None, "long.jpg": (8, 7)}
     assert seen["a.jpg"] == b"small"
     assert seen["long.jpg"] == large[: len(seen["long.jpg"])]
     assert 4096 <= len(seen["long.jpg"]) <= MIB

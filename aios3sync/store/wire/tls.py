@@ -1,13 +1,13 @@
-"""The TLS of connections: who is trusted. It reads files, so it is called in a thread."""
+"""The TLS of connections: who is trusted. It reads files, so it is called in a thread.
+
+Upload processes load this module: it imports at the top only what they need to start.
+"""
 
 from __future__ import annotations
 
 import os
 import ssl
-from importlib.resources import files
 from typing import NamedTuple
-
-from aios3sync.store.s3.errors import WireUnavailableError
 
 __all__ = (
     "Trust",
@@ -51,6 +51,8 @@ def client_context(verify: bool | str) -> ssl.SSLContext:
     try:
         return context_of(trust_of(verify))
     except OSError as error:
+        from aios3sync.store.s3.errors import WireUnavailableError
+
         raise WireUnavailableError(f"a CA bundle that cannot be read ({type(error).__name__})") from error
 
 
@@ -59,6 +61,8 @@ def trust_of(verify: bool | str) -> Trust:
     if isinstance(verify, str):
         return Trust(capath=verify) if os.path.isdir(verify) else Trust(cafile=verify)
     if verify and not _system_has_authorities():
+        from importlib.resources import files
+
         # Images without ca-certificates; botocore brings a bundle of its own, and trusts it as well.
         return Trust(cafile=str(files("botocore").joinpath("cacert.pem")))
     return Trust(verify)

@@ -1,7 +1,7 @@
-"""Gives unchanged objects the headers that are asked for now, by a copy of each onto itself on the server.
+"""Gives unchanged objects new headers, by a server-side copy of each object onto itself.
 
-A copy replaces all headers at once, so that one HEAD before it shows what is to stay as it is. It also proves
-that the object is the recorded one; the copy is made only of that. An object that is gone or was replaced is
+A copy replaces all headers at once, so that a HEAD before it finds out what has to stay. The HEAD also proves
+that the object is the recorded one: only that is copied. If the object is gone or was replaced, the file is
 uploaded instead. In a versioned bucket the copy is a new version, as an upload is.
 """
 
@@ -25,13 +25,13 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 __all__ = ("preview_updates", "update_stage")
 
 _AT_ONCE: Final = 32
-"""Copies at once; the session bounds the requests in flight besides."""
+"""Copies at once; the session bounds the requests in flight as well."""
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 _SENT_AGAIN: Final = (
     "the endpoint offers no copy of an object onto itself: for new headers objects are sent again "
     "(--metadata-update off leaves their headers as they are)"
 )
-_WAY_OUT: Final = "--metadata-update upload sends the file again, off leaves the headers as they are"
+_HINT: Final = "--metadata-update upload sends the file again, off leaves the headers as they are"
 
 
 async def update_stage(
@@ -40,7 +40,7 @@ async def update_stage(
     jobs: MemoryObjectReceiveStream[list[UpdateHeaders]],
     uploads: MemoryObjectSendStream[list[Upload]],
 ) -> None:
-    """Update batches until there are no more; both streams are this stage's own.
+    """Update batches until the stream ends; the stage closes both streams.
 
     Raises:
         StoreError: the session is broken.
@@ -61,7 +61,7 @@ async def preview_updates(
     jobs: MemoryObjectReceiveStream[list[UpdateHeaders]],
     uploads: MemoryObjectSendStream[list[Upload]],
 ) -> None:
-    """What :func:`update_stage` is in a dry run: every update is counted and reported, none is made."""
+    """Take the place of :func:`update_stage` in a dry run: count and report every update, make none."""
     async with jobs, uploads:
         async for batch in jobs:
             for action in batch:
@@ -71,7 +71,7 @@ async def preview_updates(
 
 
 class _Updates:
-    """The copies of one run; an endpoint that offers none is asked once."""
+    """The copies of one run; an endpoint that offers no copies is asked once."""
 
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
@@ -79,7 +79,7 @@ class _Updates:
         self._offered = True
 
     async def carry_out(self, batch: list[UpdateHeaders]) -> list[Upload]:
-        """Update a batch, and return what has to be uploaded instead."""
+        """Update a batch; return what has to be uploaded instead."""
         instead: list[Upload] = []
         waiting = iter(batch)
         store = await self._run.resources.open_store()
@@ -107,14 +107,14 @@ class _Updates:
         try:
             head = await store.head(key)
             if not head.etag or head.etag != action.recorded.etag:
-                return self._surprise(action, Reason.DRIFTED)
+                return self._upload_instead(action, Reason.DRIFTED)
             result = await store.copy(key, key, headers.for_copy(action.source, head), source_etag=head.etag)
             if not result.etag:
                 result = result._replace(etag=(await store.head(key)).etag)
         except ObjectNotFoundError:
-            return self._surprise(action, Reason.MISSING)
+            return self._upload_instead(action, Reason.MISSING)
         except PreconditionFailedError:
-            return self._surprise(action, Reason.DRIFTED)
+            return self._upload_instead(action, Reason.DRIFTED)
         except StoreError as error:
             if error.code in _NOT_OFFERED:
                 self._offered = False
@@ -124,8 +124,8 @@ class _Updates:
         run.note_response(result.encryption)
         return _updated(run, headers, action, head, result)
 
-    def _surprise(self, action: UpdateHeaders, reason: Reason) -> Upload:
-        """The object is not the one that was recorded, so that the target is worth a listing."""
+    def _upload_instead(self, action: UpdateHeaders, reason: Reason) -> Upload:
+        """Return the upload of a file whose object is not the recorded one, and have the target listed."""
         self._run.target_changed = True
         return Upload(action.source, reason)
 
@@ -143,7 +143,7 @@ def _updated(
         encoding=recorded.encoding,
         headers=asked.digest,
     )
-    if part_count(result.etag):  # the copy of a multipart object may be one piece, and have a plain ETag
+    if part_count(result.etag):  # the copy of a multipart object may have one part, and a plain ETag
         row = row._replace(part_size=recorded.part_size)
     return Updated(
         row, head.size, headers.type_of(source.key), asked.base.storage_class or head.storage_class
@@ -151,5 +151,5 @@ def _updated(
 
 
 def _not_updated(run: Run, key: str, error: StoreError) -> NotDone:
-    fault = run.outcome_of_error(key, "update", error)
-    return fault if error.retryable else replace(fault, error=f"{fault.error}; {_WAY_OUT}")
+    outcome = run.outcome_of_error(key, "update", error)
+    return outcome if error.retryable else replace(outcome, error=f"{outcome.error}; {_HINT}")

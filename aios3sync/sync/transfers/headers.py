@@ -1,4 +1,4 @@
-"""What an upload sends beside the body: content type, metadata and the caller's headers. No I/O."""
+"""The headers of uploads: content type, metadata, and what the caller asked for. No I/O."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = (
 )
 
 NOTHING_ASKED: Final = "-"
-"""The digest of no headers at all; an empty one would be that of a row whose headers are not known."""
+"""The digest where no headers are asked for; an empty digest is that of a row whose headers are not known."""
 _OWN_DIGESTS: Final = (META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE)
 _CUSTOMER_ENCRYPTION: Final = "SSE-C"
 
@@ -39,7 +39,7 @@ _CHARSET: Final = "; charset=utf-8"
 
 @dataclass(frozen=True)
 class HeaderSet:
-    """The headers that are asked for some keys, all but those that depend on the single file.
+    """The headers that are asked for some keys, without those that depend on the single file.
 
     Attributes:
         base: all but the content type.
@@ -55,7 +55,7 @@ class HeaderSet:
     def digest(self) -> str:
         """A short value that differs where the headers differ; NOTHING_ASKED where there are none.
 
-        It is of what was asked for, not of what was guessed: another table of types changes no object.
+        It covers what was asked for, not what was guessed: another table of types changes no object.
         """
         base = self.base
         asked = {
@@ -79,11 +79,11 @@ class HeaderSet:
 
 @dataclass(frozen=True, slots=True)
 class HeaderPlan:
-    """Makes the :class:`PutOptions` of each upload; what is the same for many is made once.
+    """Makes the :class:`PutOptions` of each upload; headers that many keys share are made once.
 
     Attributes:
-        common: the headers for every key that no rule and no override speaks of.
-        rules: headers by pattern; of those for one header the last that matches counts.
+        common: the headers of every key that no rule and no override matches.
+        rules: headers by pattern; of several that set one header the last matching rule counts.
         overrides: content types and metadata of single keys, which count before all others.
         charset: of guessed types of text, see :class:`~aios3sync.options.SyncOptions`.
     """
@@ -96,7 +96,7 @@ class HeaderPlan:
 
     @classmethod
     def of(cls, options: SyncOptions, overrides: Mapping[str, PutOptions] | None = None) -> HeaderPlan:
-        """The plan for a run's options."""
+        """Return the plan for the options of a run."""
         base = PutOptions(
             cache_control=options.cache_control,
             content_disposition=options.content_disposition,
@@ -117,7 +117,7 @@ class HeaderPlan:
 
     @property
     def asks(self) -> bool:
-        """Whether any key is to have headers that were asked for."""
+        """Whether headers are asked for any key."""
         return not self.uniform or self.common.digest != NOTHING_ASKED
 
     @property
@@ -126,7 +126,7 @@ class HeaderPlan:
         return not (self.rules or self.overrides)
 
     def asked(self, key: str) -> HeaderSet:
-        """The headers that are asked for one key."""
+        """Return the headers that are asked for one key."""
         if not (self.rules or self.overrides):
             return self.common
         matching = tuple(rule for rule in self.rules if rule.matches(key))
@@ -142,16 +142,16 @@ class HeaderPlan:
         )
 
     def unmatched(self) -> list[HeaderRule]:
-        """The rules that matched none of the keys that were asked about so far."""
+        """Return the rules that matched none of the keys so far."""
         matched = {rule for rules in self._by_rules for rule in rules}
         return [rule for rule in self.rules if rule not in matched]
 
     def digest_of(self, key: str) -> str:
-        """The digest of the headers that are asked for one key."""
+        """Return the digest of the headers that are asked for one key."""
         return self.asked(key).digest
 
     def type_of(self, key: str, *, utf8: bool | None = None) -> str:
-        """The content type of a key; empty where none is sent.
+        """Return the content type of a key; empty where none is sent.
 
         Args:
             key: relative to the prefix.
@@ -165,19 +165,19 @@ class HeaderPlan:
         found = content_type_of(key)
         if self.charset == "none" or not is_text(found):
             return found
-        # rclone and s5cmd say UTF-8 of every text without looking, because Go's table of types does. Without
-        # a charset a browser would guess one; what is seen to be no UTF-8 is left to that guess.
+        # rclone and s5cmd name UTF-8 for every text, because Go's table of types does. Without a charset a
+        # browser guesses one, which is right for a body that is known to be no UTF-8.
         return found if utf8 is False and self.charset == "auto" else found + _CHARSET
 
     def judges_text(self, key: str) -> bool:
-        """Whether the bytes of a key's file decide which charset its type names."""
+        """Whether the content of a key's file decides which charset its type names."""
         asked = self.asked(key)
         guessed = asked.guess and not asked.content_type
         return guessed and self.charset == "auto" and is_text(content_type_of(key))
 
     @property
     def opaque(self) -> bool:
-        """Whether the chosen encryption makes ETags that prove nothing."""
+        """Whether the chosen encryption makes ETags that prove nothing about the content."""
         base = self.common.base
         return bool(base.sse_customer_key) or base.sse.startswith("aws:kms")
 
@@ -190,13 +190,13 @@ class HeaderPlan:
         stored_md5: str = "",
         utf8: bool | None = None,
     ) -> PutOptions:
-        """What to send with one file.
+        """Return what to send with one file.
 
         Args:
             entry: the file as it was read.
             encoding: ``gzip`` or empty.
-            original_md5: hex digest of the file, told in our own metadata where the body is compressed.
-            stored_md5: hex digest of the body as stored, told as rclone does where the ETag proves nothing.
+            original_md5: hex digest of the file, written to our own metadata if the body is compressed.
+            stored_md5: hex digest of the body as stored, written as rclone does if the ETag proves nothing.
             utf8: whether the file is valid UTF-8, ``None`` where that is not known.
         """
         asked = self.asked(entry.key)
@@ -209,20 +209,22 @@ class HeaderPlan:
         return _replaced(asked.base, self._type(asked, entry.key, utf8), encoding, metadata)
 
     def for_copy(self, entry: SourceEntry, head: HeadResult) -> PutOptions:
-        """What to send with a copy of an object onto itself, so that it has the headers that are asked for.
+        """Return what to send with a copy of an object onto itself that sets the headers asked for.
 
-        What nothing was asked about stays as the object has it: encoding, storage class (a copy would fall
-        back to STANDARD), encryption, the digests that our own metadata tells, and a content type that was
-        guessed, which may name the charset that was found at the upload.
+        All else stays as the object has it: encoding, storage class (a copy would fall back to STANDARD),
+        encryption, the digests in our own metadata, and a guessed content type, which may name the charset
+        that was found at the upload.
 
         Args:
-            entry: the file that the object was made of.
+            entry: the file that was uploaded as the object.
             head: the object as it is.
         """
         asked = self.asked(entry.key)
         own = {name: head.metadata[name] for name in _OWN_DIGESTS if name in head.metadata}
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns), **own}
-        content_type = self.type_of(entry.key, utf8=False)  # nothing is read, so nothing is claimed of it
+        content_type = self.type_of(
+            entry.key, utf8=False
+        )  # the content is not read, so no charset is claimed
         bare = _without_parameters(content_type)
         if not asked.content_type and _without_parameters(head.content_type) == bare:
             content_type = head.content_type
@@ -238,7 +240,7 @@ def _without_parameters(content_type: str) -> str:
 
 
 def _with_rules(common: HeaderSet, rules: tuple[HeaderRule, ...]) -> HeaderSet:
-    """The headers of keys that these rules match, and no others."""
+    """Return the headers of keys that match exactly these rules."""
     values: dict[str, Any] = {}
     metadata = dict(common.base.metadata)
     for rule in rules:
@@ -253,7 +255,7 @@ def _with_rules(common: HeaderSet, rules: tuple[HeaderRule, ...]) -> HeaderSet:
 
 
 def _replaced(base: PutOptions, content_type: str, encoding: str, metadata: dict[str, str]) -> PutOptions:
-    # Spelled out: dataclasses.replace() takes five times as long, once for every file.
+    # Spelled out, because this is done for every file: dataclasses.replace() takes five times as long.
     return PutOptions(
         content_type,
         encoding,

@@ -1,7 +1,7 @@
-"""Sends one large file as a multipart upload, its parts in parallel; aborts what it does not finish.
+"""Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
-The file is hashed once before, because metadata must be known when the upload begins, and its stat is
-compared at the end: a file that changed meanwhile is aborted, never completed (P8).
+The file is hashed first, because its metadata must be known when the upload begins. Its stat is compared at
+the end: the upload of a file that changed meanwhile is aborted, never completed (P8).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from aios3sync.local.digest import (
 from aios3sync.local.read import ATTEMPTS, Place
 from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
-from aios3sync.sync.etag_conflict import SentPart, check_parts, settle_joined
+from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.progress import BodyProgress
@@ -43,13 +43,14 @@ from aios3sync.sync.transfers.progress import BodyProgress
 __all__ = ("send_large",)
 
 PARTS_AT_ONCE: Final = 8
-_AROUND: Final = 8
-"""A part is counted with an eighth more of memory, for what sockets and TLS hold of it on its way."""
+_OVERHEAD_SHARE: Final = 8
+"""A part is counted with an eighth more of memory, for the copies of it in sockets and TLS."""
 _HEAD: Final = CHUNK
-"""Bytes of a large file that tell whether it is an image, and of which size."""
+"""Bytes at the beginning of a large file from which the size of an image is read."""
 _PARTS_EVERYWHERE: Final = 1000
 _PLAUSIBLE_LIMIT: Final = 100
-"""A limit below it that the endpoint did not put into words is not remembered: it may be another trouble."""
+"""A lower limit that the endpoint did not put into words is not remembered: the refusal may have another
+reason."""
 _PART_REFUSED: Final = frozenset(
     {"InvalidArgument", "InvalidPart", "InvalidPartNumber", "InvalidRequest", "MalformedXML", "TooManyParts"}
 )
@@ -59,13 +60,13 @@ _ABORT_GRACE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """What is sent: the file itself, or a compressed copy of it.
+    """The content that is sent: the file itself, or a compressed copy of it.
 
     Attributes:
         digest: of the file.
-        descriptor: of what is sent.
-        size: bytes of what is sent.
-        stored_md5: hex digest of what is sent.
+        descriptor: open file with the content.
+        size: bytes of the content.
+        stored_md5: hex digest of the content.
         encoding: ``gzip`` or empty.
     """
 
@@ -77,10 +78,10 @@ class _Content:
 
 
 async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
-    """Send one file; one that changes meanwhile is sent anew.
+    """Send one file; start again if it changes meanwhile.
 
-    Of several that are sent at once the parts of the first to begin go first, so that they arrive one after
-    the other.
+    Of several files that are sent at once, the parts of the file that began first go first, so that the files
+    arrive one after the other.
 
     Raises:
         StoreError: a request failed.
@@ -102,7 +103,7 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
 
 
 def _is_damaged(error: Exception) -> bool:
-    """Whether an object was joined that is not what was sent, which is worth another try."""
+    """Whether the joined object is not what was sent, which is worth another try."""
     return isinstance(error, IntegrityError) and error.operation == "CompleteMultipartUpload"
 
 
@@ -128,7 +129,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
 
 
 def _image(run: Run, key: str) -> tuple[int, int] | None:
-    """The size of a large image; what is no file any more has none."""
+    """Return the size of a large image; ``None`` if the file is gone or is no image."""
     try:
         with open_regular(run.request.place(key)) as descriptor:
             head = os.read(descriptor, _HEAD)
@@ -155,9 +156,9 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     descriptor = await to_thread.run_sync(_open, place)
     try:
         now = entry_of(key, os.fstat(descriptor))
-        plan_part_size(now.size, run.options.part_size)  # refuses what no object can hold before it is hashed
+        plan_part_size(now.size, run.options.part_size)  # raises before the hashing if no object can hold it
         if known_md5 and now == upload.source:
-            # It was hashed after the run began, so the run's beginning is the safe side to judge from.
+            # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
             digest = await run_in_thread(lambda stop: digest_file(place, key, stop, by_mtime=run.by_mtime))
@@ -174,7 +175,7 @@ def _open(place: Place) -> int:
 def _compress_file(
     place: Place, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
 ) -> tuple[FileDigest, str, int]:
-    """Compress a file into ``copy``; the digest of the file, the digest and the size of the copy."""
+    """Compress a file into ``copy``; return the digest of the file, and the MD5 and the size of the copy."""
     digest = digest_file(place, key, stop, by_mtime=by_mtime)
     with temporary_space():
         writer = GzipWriter(copy)
@@ -191,31 +192,31 @@ def _compress_file(
 
 
 async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
-    """Send what is large in parts, and once more in larger ones where the endpoint takes fewer of them.
+    """Send the content in parts, and once more in larger ones if the endpoint takes fewer parts.
 
     Returns:
-        What the endpoint answered, and the part size.
+        The response of the endpoint, and the part size.
     """
     most = run.options.max_parts or run.profile.max_parts
-    upload = _Upload(run, content, _part_size(run, content, most), options)
+    upload = _MultipartUpload(run, content, _part_size(run, content, most), options)
     try:
         return await upload.send(), upload.part_size
     except StoreError as error:
-        most, said = upload.part_limit(error)
+        most, stated = upload.part_limit(error)
         if not most:
-            raise _with_way_out(error) from None
-    upload = _Upload(run, content, _part_size(run, content, most), options)
+            raise _with_hint(error) from None
+    upload = _MultipartUpload(run, content, _part_size(run, content, most), options)
     try:
         result = await upload.send()
     except StoreError as error:
-        raise _with_way_out(error) from None
-    if said or most >= _PLAUSIBLE_LIMIT:
+        raise _with_hint(error) from None
+    if stated or most >= _PLAUSIBLE_LIMIT:
         run.profile.learn("max_parts", most)
     return result, upload.part_size
 
 
-def _with_way_out(error: StoreError) -> StoreError:
-    """``error``, with what may help where it is about the number or the size of parts."""
+def _with_hint(error: StoreError) -> StoreError:
+    """Return ``error``, with a hint if it is about the number or the size of parts."""
     if _refuses_parts(error):
         error.message += "; give a larger --part-size, or --max-parts as the endpoint documents it"
     elif error.operation == "UploadPart" and error.code == "EntityTooLarge":
@@ -227,7 +228,7 @@ def _part_size(run: Run, content: _Content, most: int) -> int:
     return plan_part_size(content.size, run.options.part_size, most)
 
 
-class _Upload:
+class _MultipartUpload:
     """One multipart upload.
 
     Attributes:
@@ -245,12 +246,12 @@ class _Upload:
         self._turn = run.next_turn()
 
     async def send(self) -> PutResult:
-        """Send all parts and join them; what goes wrong leaves nothing behind.
+        """Send all parts and join them; a failure aborts the upload, so that no parts are left behind.
 
         Raises:
             IntegrityError: the object is not what was sent.
-            StoreError: a part, or the upload as a whole, was not taken.
-            ChangedError: the file is not what it was.
+            StoreError: a request failed.
+            ChangedError: the file changed.
         """
         run, key = self._run, self._content.digest.entry.key
         store = await run.resources.open_store()
@@ -258,7 +259,7 @@ class _Upload:
         try:
             await self._send_all(store, upload_id)
             _check_unchanged(self._content)
-            check_parts(run, self._key, self._stored)
+            check_part_etags(run, self._key, self._stored)
             listed = sorted(part.listed for part in self._stored)
             result = await store.complete_multipart(self._key, upload_id, listed, self._options)
         except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
@@ -268,15 +269,15 @@ class _Upload:
             raise first_error(error) from None
         if not result.etag:
             result = await _with_etag(store, self._key, result)
-        await settle_joined(
+        await verify_joined(
             run, store, self._key, self._stored, self._content.stored_md5, self._options, result
         )
         return result
 
     async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
-        """Send the parts; one that is refused for its number ends it when those under way have ended.
+        """Send the parts; after the refusal of a part number only the parts in flight are finished.
 
-        What was taken by then shows how many the endpoint takes.
+        The parts that were stored by then show how many the endpoint takes.
         """
         parts = iter(list(plan_parts(self._content.size, self.part_size)))
 
@@ -300,8 +301,8 @@ class _Upload:
             raise self._refusals[0][1]
 
     async def _send_part(self, store: ObjectStore, upload_id: str, part: Part) -> SentPart:
-        """Send one part. The window comes before the memory, as for smaller files: no circle of waiting."""
-        run, cost = self._run, part.length + part.length // _AROUND
+        """Send one part. The window is entered before memory is acquired, as for small files: no deadlock."""
+        run, cost = self._run, part.length + part.length // _OVERHEAD_SHARE
         await run.resources.window.enter(part.length, self._turn)
         try:
             await run.resources.memory.acquire(cost)
@@ -317,20 +318,20 @@ class _Upload:
 
     async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
         await to_thread.run_sync(_read_part, self._content, part, body)
-        # Also where ETags prove nothing: the endpoint checks it, and with Object Lock it demands it.
+        # Sent also where ETags prove nothing: the endpoint checks it, and Object Lock requires it.
         digest = await to_thread.run_sync(md5_of, body)
         with BodyProgress(self._run, self._content.digest.entry.key, part.length).watching():
             result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=digest)
         return SentPart(part, digest, result)
 
     def part_limit(self, error: StoreError) -> tuple[int, bool]:
-        """How many parts the endpoint takes, where ``error`` says that they were too many, else 0.
+        """Return how many parts the endpoint takes if ``error`` says that there were too many, else 0.
 
         Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/api-cli/multipart-uploads/), and
-        refuses the number of a part. Others find out when the parts are joined: they take 1,000 at least.
+        refuses the number of a part. Others refuse when the parts are joined; they take at least 1,000.
 
         Returns:
-            The number, and whether the endpoint said it.
+            The number, and whether the endpoint stated it.
         """
         if not _refuses_parts(error):
             return 0, False
@@ -349,7 +350,7 @@ def _refuses_parts(error: StoreError) -> bool:
 
 
 async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResult:
-    """Ceph answers an empty ETag; where it cannot be asked for, the next listing tells it."""
+    """Ask for the ETag that Ceph leaves empty; if that fails, the next listing will show it."""
     try:
         return result._replace(etag=(await store.head(key)).etag)
     except StoreError:
@@ -359,13 +360,13 @@ async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResu
 async def _abort(run: Run, store: ObjectStore, key: str, upload_id: str) -> None:
     try:
         await store.abort_multipart(key, upload_id)
-    except Exception as error:  # noqa: BLE001 - what failed first is what counts
+    except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
         text = error if isinstance(error, StoreError) else type(error).__name__
         run.tally.warn(f"a multipart upload of {key!r} may be left over: {text}")
 
 
 def _check_unchanged(content: _Content) -> None:
-    """The file as it is now, before its parts become an object."""
+    """Raise ChangedError if the file is not as it was hashed; called before its parts become an object."""
     if content.encoding:
         return  # the copy cannot change, and the file was compared when the copy was made
     entry = content.digest.entry

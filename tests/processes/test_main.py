@@ -1,4 +1,4 @@
-"""The program of an upload process starts in milliseconds, because it loads only a part of the standard library."""
+"""The program of an upload process starts in milliseconds: it loads only a part of the standard library."""
 
 from __future__ import annotations
 

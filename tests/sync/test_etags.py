@@ -1,4 +1,4 @@
-"""Endpoints whose ETags are no MD5s, or are written in another way: learnt from answers, never guessed."""
+"""Endpoints whose ETags are no MD5s, or are written in another way: found out from responses, not guessed."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def digest(content: bytes) -> str:
 
 
 def hidden(etag: str) -> str:
-    """Looks like an MD5, and is none of any body."""
+    """Return an ETag that looks like an MD5, but is not that of any body."""
     return digest(b"salt" + etag.encode())
 
 
 @dataclass
 class Endpoint(ForwardingStore):
-    """A bucket whose ETags differ from AWS's, spoken to as the real stores do: what contradicts is an error.
+    """A bucket with other ETags than AWS; like a real store, it raises where an ETag contradicts the MD5.
 
     Attributes:
-        of_object, of_part: make the ETag out of the true one.
+        of_object, of_part: make the ETag from the true one.
         md5s: digests that came with parts.
     """
 
@@ -55,7 +55,7 @@ class Endpoint(ForwardingStore):
     def __post_init__(self) -> None:
         self.md5s: list[bytes] = []
 
-    def _judged(self, key: str, result: PutResult, md5: bytes) -> PutResult:
+    def _checked(self, key: str, result: PutResult, md5: bytes) -> PutResult:
         if text := other_bytes(result, md5, opaque=self.profile.etags == "opaque"):
             raise mismatch("PutObject", self.bucket, key, text, result.etag)
         return result
@@ -64,14 +64,14 @@ class Endpoint(ForwardingStore):
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
     ) -> PutResult:
         result = await self.inner.put(key, body, options, md5=md5)
-        return self._judged(key, result._replace(etag=self.of_object(result.etag)), md5)
+        return self._checked(key, result._replace(etag=self.of_object(result.etag)), md5)
 
     async def put_part(
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         self.md5s.append(md5)
         result = await self.inner.put_part(key, upload_id, number, body, options, md5=md5)
-        return self._judged(key, result._replace(etag=self.of_part(result.etag)), md5)
+        return self._checked(key, result._replace(etag=self.of_part(result.etag)), md5)
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: object, options: PutOptions
@@ -94,7 +94,7 @@ class Endpoint(ForwardingStore):
 
 
 def served(bench: Bench, **etags: Callable[[str], str]) -> Endpoint:
-    """Give the bucket other ETags; nothing is known of its endpoint."""
+    """Give the bucket other ETags; its endpoint is not known yet."""
     bench.profile = EndpointProfile("http://memory")
     bench.memory = MemoryStore(capabilities=replace(bench.memory.capabilities, conditional_delete=False))
     endpoint = Endpoint(bench.memory, bench.profile, **etags)
@@ -103,7 +103,7 @@ def served(bench: Bench, **etags: Callable[[str], str]) -> Endpoint:
 
 
 def on_a_fresh_machine(bench: Bench, *, known: EndpointProfile | None = None) -> None:
-    """Forget what was learnt, in place: the endpoint goes on to judge by the same profile."""
+    """Reset the profile in place: the endpoint continues to use the same object."""
     fresh = known or EndpointProfile("http://memory")
     for name in ("etags", "lessons", "changed"):
         setattr(bench.profile, name, getattr(fresh, name))
@@ -118,7 +118,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_nothing_is_sent_twice_whatever_an_endpoint_writes_as_etag(bench: Bench, kind: str) -> None:
+async def test_no_file_is_sent_twice_whatever_the_etags_are(bench: Bench, kind: str) -> None:
     served(bench, of_object=KINDS[kind])
     bench.tree({"a": "aaaa", "b/c": "cccc", "d": "dddd"})
     assert (await bench.sync()).uploaded == 3
@@ -127,10 +127,10 @@ async def test_nothing_is_sent_twice_whatever_an_endpoint_writes_as_etag(bench: 
     on_a_fresh_machine(bench)
     report = await bench.sync(manifest=False)
     assert (report.uploaded, report.adopted) == (0, 3)
-    assert report.requests.get("GetObject", 0) == (kind == "look-alike"), "one object settles it for all"
+    assert report.requests.get("GetObject", 0) == (kind == "look-alike"), "one object decides for all"
 
 
-async def test_a_damaged_object_is_sent_again_and_teaches_nothing(bench: Bench) -> None:
+async def test_a_damaged_object_is_sent_again_and_changes_no_profile(bench: Bench) -> None:
     endpoint = served(bench)
     bench.tree({"a": "aaaa"})
     whole, damaged = endpoint.inner.put, list[str]()
@@ -147,21 +147,21 @@ async def test_a_damaged_object_is_sent_again_and_teaches_nothing(bench: Bench) 
     assert (bench.objects(), bench.profile.etags) == ({"a": b"aaaa"}, "md5")
 
 
-async def test_metadata_never_outweigh_an_etag_that_reading_confirms(bench: Bench) -> None:
+async def test_an_etag_that_reading_confirms_counts_more_than_metadata(bench: Bench) -> None:
     """Another tool replaced the content and kept our metadata."""
     served(bench)
     bench.tree({"a": "aaaa"})
     await bench.sync()
     on_a_fresh_machine(bench)
     stored = bench.memory.objects["p/a"]
-    assert "md5chksum" in stored.options.metadata, "nothing was known of the endpoint yet"
+    assert "md5chksum" in stored.options.metadata, "the endpoint was not known yet"
     bench.memory.objects["p/a"] = replace(stored, body=b"aaab", etag=digest(b"aaab"))
     report = await bench.sync(manifest=False)
     assert (report.uploaded, bench.objects()) == (1, {"a": b"aaaa"})
     assert bench.profile.etags == "md5"
 
 
-async def test_what_is_known_to_be_an_md5_is_told_by_the_etag_alone(bench: Bench) -> None:
+async def test_no_md5_is_sent_where_etags_are_known_to_be_md5s(bench: Bench) -> None:
     bench.tree({"a": "aaaa"})
     await bench.sync()
     assert "md5chksum" not in bench.memory.objects["p/a"].options.metadata
@@ -195,7 +195,7 @@ async def test_every_part_has_its_md5_also_where_etags_prove_nothing(bench: Benc
 
 
 @pytest.mark.parametrize("of_part", [str, hidden, str.upper])
-async def test_a_joined_object_under_a_look_alike_is_looked_at_once_and_adopted_later(
+async def test_a_joined_object_with_a_look_alike_etag_is_checked_once_and_adopted_later(
     bench: Bench, of_part: Callable[[str], str]
 ) -> None:
     served(bench, of_part=of_part, of_object=hidden)
@@ -209,7 +209,7 @@ async def test_a_joined_object_under_a_look_alike_is_looked_at_once_and_adopted_
     assert (report.uploaded, report.adopted) == (0, 1)
 
 
-async def test_a_part_that_alone_contradicts_is_damage(bench: Bench) -> None:
+async def test_one_part_with_a_wrong_etag_is_damaged(bench: Bench) -> None:
     endpoint = served(bench)
     content = large(bench)
     whole, damaged = endpoint.inner.put_part, list[int]()

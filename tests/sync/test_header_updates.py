@@ -1,4 +1,4 @@
-"""Headers that are asked for reach unchanged objects: by a copy of each onto itself, seen in the report."""
+"""New headers for unchanged objects: each is copied onto itself, and the report counts it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("settle")
 
 
 def sent(bench: Bench, name: str) -> dict[str, Any]:
-    """One field of the headers of every object."""
+    """Return one field of the headers of every object."""
     return {
         key.removeprefix("p/"): getattr(stored.options, name) for key, stored in bench.memory.objects.items()
     }
@@ -80,7 +80,7 @@ async def test_changed_metadata_is_copied_and_our_own_stays(bench: Bench) -> Non
     assert sent(bench, "metadata")["a"] == {"owner": "y", "mtime": mtime}
 
 
-async def test_a_header_that_is_no_longer_asked_for_is_taken_away(bench: Bench) -> None:
+async def test_a_header_that_is_no_longer_asked_for_is_removed(bench: Bench) -> None:
     bench.tree({"a": "one"})
     await bench.sync(cache_control="no-cache")
     assert (await bench.sync()).updated == 1
@@ -88,7 +88,7 @@ async def test_a_header_that_is_no_longer_asked_for_is_taken_away(bench: Bench) 
     assert (await bench.sync()).requests == {}
 
 
-async def test_a_copy_keeps_what_was_not_asked_about(bench: Bench) -> None:
+async def test_a_copy_keeps_all_other_headers(bench: Bench) -> None:
     """A copy without a storage class would be STANDARD, one without encryption that of the bucket."""
     bench.tree({"a.json": "one"})
     kms = {"sse": "aws:kms", "sse_kms_key_id": "key"}
@@ -103,7 +103,7 @@ async def test_a_copy_keeps_what_was_not_asked_about(bench: Bench) -> None:
     assert (await bench.sync(cache_control="no-cache", gzip=("json",))).kept == 1
 
 
-async def test_a_guessed_content_type_stays_as_it_was_found(bench: Bench) -> None:
+async def test_a_guessed_content_type_keeps_its_charset(bench: Bench) -> None:
     plan = HeaderPlan.of(SyncOptions(cache_control="no-cache"))
     bench.tree({"a.html": "<p>"})
     await bench.sync()
@@ -132,7 +132,7 @@ async def test_new_headers_and_a_new_stat_are_one_update(
 
 
 async def test_the_new_etag_of_a_multipart_object_is_recorded(bench: Bench) -> None:
-    """CopyObject makes one piece of many parts: the ETag is another one, the content is not."""
+    """CopyObject makes one part of many: the ETag changes, the content does not."""
     bench.tree({"big": b"x" * (11 * MIB)})
     await bench.sync(part_size=5 * MIB, multipart_threshold=5 * MIB)
     before = bench.memory.objects["p/big"].etag
@@ -145,7 +145,7 @@ async def test_the_new_etag_of_a_multipart_object_is_recorded(bench: Bench) -> N
     assert (listed.kept, listed.requests) == (1, {"ListObjectsV2": 1})
 
 
-async def test_upload_sends_again_what_has_other_headers(bench: Bench) -> None:
+async def test_upload_sends_files_with_other_headers_again(bench: Bench) -> None:
     bench.tree({"a": "one"})
     await bench.sync()
     report = await bench.sync(cache_control="no-cache", metadata_update="upload")
@@ -170,7 +170,7 @@ async def test_a_dry_run_counts_updates_and_makes_none(bench: Bench) -> None:
     assert (await bench.sync(cache_control="no-cache")).updated == 1
 
 
-async def test_headers_by_pattern_reach_the_keys_that_match_alone(bench: Bench) -> None:
+async def test_headers_by_pattern_reach_only_matching_keys(bench: Bench) -> None:
     bench.tree({"index.html": "<p>", "d/a.html": "<p>", "a.css": "b{}"})
     await bench.sync(cache_control="max-age=60")
     rules = ("*.html:cache-control=no-cache", "d/*:x-amz-meta-part=d")
@@ -189,7 +189,7 @@ async def test_headers_by_pattern_reach_the_keys_that_match_alone(bench: Bench) 
     assert sent(bench, "cache_control")["new.html"] == "no-cache"
 
 
-async def test_a_pattern_that_matches_nothing_is_named(bench: Bench) -> None:
+async def test_a_pattern_that_matches_no_file_is_reported(bench: Bench) -> None:
     bench.tree({"a.html": "<p>", "b.css": "b{}"})
     rules = ("*.html:cache-control=no-cache", "*.htm:cache-control=no-store")
     for options in ({"dry_run": True}, {}, {}, {"check": "list"}, {"check": "content"}):
@@ -198,7 +198,7 @@ async def test_a_pattern_that_matches_nothing_is_named(bench: Bench) -> None:
     assert (await bench.sync(header_for=rules, metadata_update="off")).warnings == ()
 
 
-async def test_rows_without_a_record_of_headers_do_nothing_until_asked(bench: Bench, manifest: str) -> None:
+async def test_rows_without_recorded_headers_are_kept_until_asked(bench: Bench, manifest: str) -> None:
     bench.tree({"a": "one", "b": "two"})
     await bench.sync(manifest=manifest)
     if manifest.endswith("sqlite"):
@@ -218,7 +218,7 @@ async def test_rows_without_a_record_of_headers_do_nothing_until_asked(bench: Be
     assert (await bench.sync(manifest=manifest, cache_control="no-cache")).requests == {}
 
 
-async def test_objects_that_were_found_there_are_reported_as_unknown(bench: Bench, tmp_path: Path) -> None:
+async def test_adopted_objects_have_unknown_headers(bench: Bench, tmp_path: Path) -> None:
     bench.tree({"a": "one"})
     await bench.sync(manifest=str(tmp_path / "one"))
     report = await bench.sync(manifest=str(tmp_path / "other"), cache_control="no-cache")
@@ -254,7 +254,7 @@ async def test_an_object_that_is_gone_is_uploaded(bench: Bench) -> None:
     assert (report.uploaded, report.updated, report.failed) == (1, 0, 0)
 
 
-async def test_a_copy_that_is_refused_fails_with_the_way_out(bench: Bench) -> None:
+async def test_a_refused_copy_fails_with_a_hint(bench: Bench) -> None:
     bench.tree({"a": "one", "b": "two"})
     await bench.sync()
     bench.faults.on(
@@ -270,7 +270,7 @@ async def test_a_copy_that_is_refused_fails_with_the_way_out(bench: Bench) -> No
     assert "--metadata-update upload" in failure.error
 
 
-async def test_an_endpoint_without_copies_gets_the_files_again_and_is_asked_once(bench: Bench) -> None:
+async def test_an_endpoint_without_copies_is_asked_once_and_gets_the_files_again(bench: Bench) -> None:
     bench.tree({"a": "one", "b": "two", "c": "three"})
     await bench.sync()
     error = StoreError("no", code="NotImplemented", status=501)
@@ -282,7 +282,7 @@ async def test_an_endpoint_without_copies_gets_the_files_again_and_is_asked_once
     assert (await bench.sync(cache_control="no-cache")).requests == {}
 
 
-async def test_a_copy_whose_answer_was_lost_is_made_again(bench: Bench) -> None:
+async def test_a_copy_whose_response_was_lost_is_made_again(bench: Bench) -> None:
     bench.tree({"a": "one"})
     await bench.sync()
     bench.faults.on("copy", late=unavailable())
@@ -291,7 +291,7 @@ async def test_a_copy_whose_answer_was_lost_is_made_again(bench: Bench) -> None:
     assert (await bench.sync(cache_control="no-cache")).requests == {}
 
 
-async def test_an_encryption_that_hides_content_is_no_reason_to_send_it_again(bench: Bench) -> None:
+async def test_encryption_with_opaque_etags_is_no_reason_to_upload(bench: Bench) -> None:
     bench.memory = MemoryStore(default_encryption="aws:kms")
     bench.faults.inner = bench.memory
     bench.tree({"a": "one"})
@@ -319,7 +319,7 @@ async def test_explain_says_that_the_headers_would_be_updated(bench: Bench) -> N
         assert (await run_explain(request, resources, "a")).action == action
 
 
-async def test_a_stop_leaves_the_updates_that_were_not_begun(bench: Bench) -> None:
+async def test_a_stop_cancels_the_updates_that_have_not_begun(bench: Bench) -> None:
     bench.tree({f"f{n:03}": str(n) for n in range(100)})
     await bench.sync()
 
@@ -337,7 +337,7 @@ async def test_a_stop_leaves_the_updates_that_were_not_begun(bench: Bench) -> No
     assert (again.updated, again.kept) == (report.cancelled, report.updated)
 
 
-def test_the_digest_of_headers_differs_where_they_do() -> None:
+def test_different_headers_have_different_digests() -> None:
     digests = {
         HeaderPlan.of(SyncOptions(**{name: value})).common.digest
         for name, *values in CHANGES

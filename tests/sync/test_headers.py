@@ -1,4 +1,4 @@
-"""What uploads send: types, metadata, deterministic gzip."""
+"""The headers of uploads: types, charsets, metadata; and deterministic gzip."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_guessed_type_of_text_names_its_charset(
     assert plan.judges_text(key) == (charset == "auto" and expected.startswith("text/"))
 
 
-def test_a_type_that_was_chosen_is_sent_as_it_is() -> None:
+def test_a_given_type_is_sent_as_it_is() -> None:
     plan = HeaderPlan.of(SyncOptions(content_type="text/html"))
     assert plan.type_of("a.txt", utf8=True) == "text/html"
     assert not plan.judges_text("a.txt")
@@ -56,12 +56,12 @@ def test_a_type_that_was_chosen_is_sent_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("charset", ["auto", "utf-8", "none"])
-def test_no_charset_is_asked_for_of_objects_that_are_there(charset: Any) -> None:
+def test_a_charset_asks_for_no_update_of_existing_objects(charset: Any) -> None:
     assert not HeaderPlan.of(SyncOptions(charset=charset)).asks
 
 
 @given(st.binary(max_size=2000))
-def test_gzip_is_read_by_everyone_and_always_the_same(body: bytes) -> None:
+def test_gzip_is_valid_and_deterministic(body: bytes) -> None:
     packed = compress(body)
     assert gzip.decompress(packed) == body
     assert packed == compress(body)
@@ -69,7 +69,7 @@ def test_gzip_is_read_by_everyone_and_always_the_same(body: bytes) -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5))
-def test_compressing_in_chunks_tells_digest_and_size(chunks: list[bytes]) -> None:
+def test_compressing_in_chunks_returns_digest_and_size(chunks: list[bytes]) -> None:
     file = io.BytesIO()
     writer = GzipWriter(file)
     for chunk in chunks:
@@ -82,7 +82,7 @@ def test_compressing_in_chunks_tells_digest_and_size(chunks: list[bytes]) -> Non
     )
 
 
-def test_everything_that_was_asked_for_is_sent() -> None:
+def test_all_options_are_sent() -> None:
     options = SyncOptions(
         cache_control="max-age=60",
         content_disposition="inline",
@@ -124,7 +124,7 @@ def test_digests_go_into_metadata_where_the_etag_proves_nothing() -> None:
     assert packed.content_encoding == "gzip"
     assert packed.metadata["aios3sync-md5"] == digest.hexdigest()
     assert packed.metadata["aios3sync-size"] == "5"
-    assert "md5chksum" not in packed.metadata, "it would describe other bytes than those stored"
+    assert "md5chksum" not in packed.metadata, "it would describe other bytes than the stored ones"
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_digests_go_into_metadata_where_the_etag_proves_nothing() -> None:
         (SyncOptions(guess_content_type=False, content_type="x/y"), "x/y"),
     ],
 )
-def test_the_type_can_be_chosen_or_left_to_the_endpoint(options: SyncOptions, expected: str) -> None:
+def test_the_type_can_be_given_or_left_to_the_endpoint(options: SyncOptions, expected: str) -> None:
     assert HeaderPlan.of(options).for_upload(ENTRY).content_type == expected
 
 

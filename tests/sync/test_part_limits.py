@@ -1,4 +1,4 @@
-"""Endpoints that take fewer parts than AWS: learnt from the refusal; the upload is made of larger ones."""
+"""Endpoints that take fewer parts than AWS: the limit is read from the refusal, and larger parts are sent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB}
 
 
 class FewParts(ForwardingStore):
-    """Takes ``most`` parts; of another number it says ``text``."""
+    """Takes ``most`` parts; refuses a higher part number with ``text``."""
 
     def __init__(self, inner: ObjectStore, most: int, text: str) -> None:
         super().__init__(inner)
@@ -38,7 +38,7 @@ def limited(bench: Bench, most: int, text: str = "Part number must be between 1 
     return content
 
 
-async def test_a_refused_part_is_sent_again_as_one_of_fewer_and_the_first_upload_is_aborted(
+async def test_after_a_refused_part_the_file_is_sent_in_fewer_and_the_first_upload_is_aborted(
     bench: Bench,
 ) -> None:
     content = limited(bench, 4)
@@ -50,7 +50,7 @@ async def test_a_refused_part_is_sent_again_as_one_of_fewer_and_the_first_upload
     assert bench.profile.described()[-1] == "at most 4 parts of an object"
 
 
-async def test_what_was_learnt_holds_for_the_next_file(bench: Bench) -> None:
+async def test_the_limit_holds_for_the_next_file(bench: Bench) -> None:
     limited(bench, 4)
     await bench.sync(**PARTS)
     bench.tree({"big": os.urandom(31 * MIB)})
@@ -64,10 +64,10 @@ async def test_the_most_parts_can_be_given(bench: Bench) -> None:
     assert (report.requests["CreateMultipartUpload"], bench.objects()) == (1, {"big": content})
     assert bench.memory.objects["p/big"].etag.endswith("-3")
     fresh = await bench.sync(**PARTS, manifest=False)
-    assert (fresh.uploaded, fresh.adopted) == (0, 1), "the part size that grew is inferred"
+    assert (fresh.uploaded, fresh.adopted) == (0, 1), "the larger part size is inferred"
 
 
-async def test_a_second_refusal_is_a_failure_that_names_the_way_out(bench: Bench) -> None:
+async def test_a_second_refusal_is_a_failure_with_a_hint(bench: Bench) -> None:
     limited(bench, 4)
     bench.faults.on(
         "put_part",
@@ -88,18 +88,18 @@ async def test_a_refusal_of_the_first_part_is_no_limit(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("most", [-1, 10_001])
-async def test_a_limit_that_cannot_be_is_refused(bench: Bench, most: int) -> None:
+async def test_an_impossible_limit_is_refused(bench: Bench, most: int) -> None:
     with pytest.raises(ValueError, match=f"max_parts: {most} is not between 1 and 10000"):
         await bench.sync(max_parts=most)
 
 
-async def test_without_words_the_limit_is_what_was_taken_and_is_not_remembered(bench: Bench) -> None:
+async def test_without_a_stated_limit_that_of_the_stored_parts_is_used_once(bench: Bench) -> None:
     content = limited(bench, 4, "no")
     report = await bench.sync(**PARTS)
     assert (report.uploaded, bench.profile.lessons, bench.objects()) == (1, {}, {"big": content})
 
 
-async def test_parts_that_are_too_large_name_the_way_out(bench: Bench) -> None:
+async def test_parts_that_are_too_large_fail_with_a_hint(bench: Bench) -> None:
     limited(bench, 10)
     too_large = StoreError("no", operation="UploadPart", code="EntityTooLarge", status=400)
     bench.faults.on("put_part", times=-1, error=too_large)

@@ -1,4 +1,4 @@
-"""Verification compares contents, believes only proofs, and writes nothing."""
+"""Verification compares contents, accepts only proofs, and writes nothing."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_equal_sides_are_equal_by_etag_alone(bench: Bench) -> None:
     assert report.requests == {"ListObjectsV2": 1}
 
 
-async def test_every_kind_of_difference_is_told(bench: Bench) -> None:
+async def test_every_kind_of_difference_is_reported(bench: Bench) -> None:
     bench.tree({"same": "1", "missing": "2", "size": "3", "content": "4"})
     await bench.sync()
     other = MemoryStore(objects={"x": b"5"}).objects["x"]
@@ -78,7 +78,7 @@ async def test_gzip_is_compared_by_the_original(bench: Bench) -> None:
     assert (report.same, [each.kind for each in report.differences]) == (1, ["content"])
 
 
-async def test_where_nothing_proves_anything_the_object_is_read(bench: Bench) -> None:
+async def test_an_object_whose_content_nothing_proves_is_read(bench: Bench) -> None:
     memory = MemoryStore(default_encryption="aws:kms")
     bench.memory, bench.faults.inner = memory, memory
     bench.tree({"a": "1"})
@@ -91,7 +91,7 @@ async def test_where_nothing_proves_anything_the_object_is_read(bench: Bench) ->
     assert ([each.kind for each in report.differences], report.read) == (["content"], 1)
 
 
-async def test_what_cannot_be_compared_is_an_error_not_an_answer(bench: Bench) -> None:
+async def test_a_comparison_that_fails_is_an_error_not_a_difference(bench: Bench) -> None:
     bench.tree({"a": "1", "b": "2"})
     await bench.sync()
     bench.tree({"a": "3"})
@@ -108,7 +108,7 @@ async def test_the_manifest_inside_the_source_is_not_missing_in_the_target(bench
     assert (await verify(bench, manifest=path)).exit_code == 0
 
 
-async def test_filters_hide_on_both_sides(bench: Bench) -> None:
+async def test_filters_hide_keys_on_both_sides(bench: Bench) -> None:
     bench.tree({"a": "1", "b.tmp": "2", "c/.gitignore": "x"})
     await bench.sync()
     bench.memory.objects["p/c/x"] = bench.memory.objects["p/b.tmp"] = bench.memory.objects["p/a"]
@@ -125,27 +125,27 @@ def kinds(report: VerifyReport) -> dict[str, str]:
     return {each.key: each.kind for each in report.differences}
 
 
-async def test_metadata_of_the_file_on_another_body_is_never_the_same(bench: Bench) -> None:
+async def test_metadata_of_the_file_never_makes_another_body_equal(bench: Bench) -> None:
     """A tool that replaces a body and keeps the metadata leaves such objects."""
     bench.tree({"ours": "abc", "rclone": "abc", "right": "abc"})
-    told = md5(b"abc", usedforsecurity=False).hexdigest()
-    await put(bench, "ours", b"xyz", metadata={META_ORIGINAL_MD5: told})
-    await put(bench, "rclone", b"xyz", metadata={META_MD5: rclone_md5(told)})
+    digest = md5(b"abc", usedforsecurity=False).hexdigest()
+    await put(bench, "ours", b"xyz", metadata={META_ORIGINAL_MD5: digest})
+    await put(bench, "rclone", b"xyz", metadata={META_MD5: rclone_md5(digest)})
     await put(bench, "right", b"abc", metadata={META_MD5: rclone_md5("0" * 32)})
     report = await verify(bench)
     assert (kinds(report), report.same, report.exit_code) == ({"ours": "content", "rclone": "content"}, 1, 6)
 
 
-async def test_an_etag_that_only_looks_like_a_digest_is_settled_by_the_bytes(bench: Bench) -> None:
+async def test_an_object_whose_etag_only_looks_like_an_md5_is_read(bench: Bench) -> None:
     bench.tree({"a": "abc"})
-    told = rclone_md5(md5(b"abc", usedforsecurity=False).hexdigest())
-    await put(bench, "a", b"abc", metadata={META_MD5: told})
+    digest = rclone_md5(md5(b"abc", usedforsecurity=False).hexdigest())
+    await put(bench, "a", b"abc", metadata={META_MD5: digest})
     bench.memory.objects["p/a"] = replace(bench.memory.objects["p/a"], etag="0" * 32)
     report = await verify(bench)
     assert (report.same, report.read, report.exit_code) == (1, 1, 0)
 
 
-async def test_a_false_content_encoding_is_an_answer(bench: Bench) -> None:
+async def test_a_wrong_content_encoding_is_reported(bench: Bench) -> None:
     bench.tree({"plain": "abc", "other": "abc", "torn": "abc" * 99, "garbage": "abc"})
     stored = {
         "plain": b"abc",
@@ -177,14 +177,14 @@ async def test_gzip_of_several_members_is_read_to_its_end(bench: Bench, encoding
     assert kinds(report) == {"short": "content", "long": "content"}
 
 
-async def test_a_compressed_file_that_is_stored_as_it_is_is_the_same(bench: Bench) -> None:
+async def test_a_compressed_file_that_is_stored_as_it_is_is_equal(bench: Bench) -> None:
     body = gzip.compress(b"page")
     bench.tree({"page.html": body})
     await put(bench, "page.html", body, content_encoding="gzip")
     assert (await verify(bench)).same == 1
 
 
-async def test_what_a_request_for_one_object_raises_is_that_files_failure(bench: Bench) -> None:
+async def test_an_error_of_one_request_fails_one_file(bench: Bench) -> None:
     bench.tree({"a.txt": "1" * 99, "b.txt": "2" * 99})
     await bench.sync(gzip=("txt",))
     bench.faults.on("head", key="p/a.txt", times=-1, error=RuntimeError("?"))

@@ -119,10 +119,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         SourceError: the source cannot be used.
         StoreError: the request to S3 failed.
     """
-    key = _relative(request, key)
+    key = _relative_key(request, key)
     await to_thread.run_sync(check_root, request.root)
     filters = await to_thread.run_sync(_filters, request, key)
-    source, source_error = await to_thread.run_sync(_local, request, key)
+    source, source_error = await to_thread.run_sync(_source_entry, request, key)
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
     listed_at = known_since or state.listed_at
@@ -160,7 +160,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     )
 
 
-def _relative(request: SyncRequest, key: str) -> str:
+def _relative_key(request: SyncRequest, key: str) -> str:
     key = key.removeprefix(str(request.location))
     if not key or key.endswith("/"):
         raise UsageError(f"{key!r} is no key; name one file, relative to {request.location}")
@@ -182,7 +182,7 @@ def _filters(request: SyncRequest, key: str) -> Filters:
     return filters
 
 
-def _local(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
+def _source_entry(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
     try:
         result = os.stat(request.path(key))
     except OSError as error:
@@ -259,10 +259,10 @@ class _KeyState:
             return "", "nothing", "not in the source; the run would not ask S3"
         action = decide(self.source, self.recorded, target, self.policy)
         if not isinstance(action, CompareDigest):
-            return "", *_words(action)
+            return "", *_in_words(action)
         digest = await self._digest()
         if digest is None:
-            return self._compared(action), "nothing", "the file cannot be read, or changes all the time"
+            return self._comparison(action), "nothing", "the file cannot be read, or changes all the time"
         head = self.head
         stored = (
             Stored(recorded_md5(head.metadata), head.content_encoding, self._opaque)
@@ -270,9 +270,9 @@ class _KeyState:
             else Stored("")
         )
         settled = settle(action, Evidence(digest.md5, digest.part_etags, stored), self.policy)
-        return f"{self._compared(action)}; the file has {digest.md5}", *_words(settled)
+        return f"{self._comparison(action)}; the file has {digest.md5}", *_in_words(settled)
 
-    def _compared(self, action: CompareDigest) -> str:
+    def _comparison(self, action: CompareDigest) -> str:
         if action.target is None:
             recorded = self.recorded
             return f"the file with the recorded MD5 {recorded.md5 if recorded else ''}"
@@ -303,7 +303,7 @@ class _KeyState:
         return digest_file(place, self.key, stop, part_sizes=sizes)
 
 
-def _words(action: Action) -> tuple[str, str]:
+def _in_words(action: Action) -> tuple[str, str]:
     """Return an action and its reason in words."""
     match action:
         case Adopt():

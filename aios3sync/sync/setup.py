@@ -120,7 +120,7 @@ async def _attempt(
     if await _headers_unknown(pipeline):
         tally.warn(_HEADERS_UNKNOWN)
     elif pipeline.complete and pipeline.run.policy.headers is not None:  # else not every key was asked about
-        for rule in pipeline.headers.unmatched():
+        for rule in pipeline.headers.unmatched_rules():
             tally.warn(f"--header-for {str(rule)!r} matched no file")
     return _report(pipeline, tally, checked)
 
@@ -159,7 +159,7 @@ def report_endpoint(resources: Resources) -> None:
 async def _headers_unknown(pipeline: Pipeline) -> bool:
     """Whether headers are asked for that objects may lack, of which the manifest does not know it."""
     asked = pipeline.run.policy.headers
-    if asked is None or asked.unrecorded or not pipeline.headers.asks:
+    if asked is None or asked.unrecorded or not pipeline.headers.sets_headers:
         return False
     return await pipeline.manifest.lacks_headers()
 

@@ -42,7 +42,7 @@ _AT_ONCE: Final = 16
 _RANGE: Final = 16 * 1024 * 1024
 """Bytes of one ranged read: large enough to be fast, small enough for sixteen at once."""
 
-Kind = Literal["missing", "extra", "size", "content"]
+DifferenceKind = Literal["missing", "extra", "size", "content"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Difference:
     """One key that differs: ``missing`` or ``extra`` in the target, or of another ``size`` or ``content``."""
 
     key: str
-    kind: Kind
+    kind: DifferenceKind
     detail: str
 
 
@@ -94,13 +94,13 @@ class VerifyReport:
         """The report as the JSON document of ``--json``."""
         return asdict(self) | {"exit_code": self.exit_code}
 
-    def differ(self, difference: Difference) -> None:
+    def add_difference(self, difference: Difference) -> None:
         """Add a difference."""
         self.differing += 1
         if len(self.differences) < MAX_REPORTED_ERRORS:
             self.differences.append(difference)
 
-    def fail(self, failure: Failure) -> None:
+    def add_failure(self, failure: Failure) -> None:
         """Add something that could not be compared."""
         self.failed += 1
         if len(self.errors) < MAX_REPORTED_ERRORS:
@@ -149,7 +149,7 @@ class _Verification:
                 if source is None:
                     extras.append(target)
                 elif target is None:
-                    self._report.differ(Difference(source.key, "missing", "not in the target"))
+                    self._report.add_difference(Difference(source.key, "missing", "not in the target"))
                 else:
                     await self._slots.acquire_on_behalf_of(source.key)
                     comparing.start_soon(self._compare, store, source, target)
@@ -196,7 +196,7 @@ class _Verification:
 
     def _problem(self, problem: Problem) -> None:
         if problem.kind == "unreadable":
-            self._report.fail(Failure(escape_undecodable(problem.path), "scan", problem.error))
+            self._report.add_failure(Failure(escape_undecodable(problem.path), "scan", problem.error))
         elif problem.kind == "skipped":
             self._resources.on_event(
                 events.Warned(f"skipped {escape_undecodable(problem.path)}: {problem.error}")
@@ -207,21 +207,21 @@ class _Verification:
         if self._filters.visible(target.key) and not self._protection.covers(
             target.key, target.size, tracked=False
         ):
-            self._report.differ(Difference(target.key, "extra", "not in the source"))
+            self._report.add_difference(Difference(target.key, "extra", "not in the source"))
 
     async def _compare(self, store: ObjectStore, source: SourceEntry, target: TargetEntry) -> None:
         try:
             difference = await self._difference(store, source, target)
         except (StoreError, OSError, ChangedError) as error:
-            self._report.fail(Failure(source.key, "compare", str(error)))
+            self._report.add_failure(Failure(source.key, "compare", str(error)))
         except Exception as error:  # noqa: BLE001 - the failure of one file does not end the run
-            self._report.fail(Failure.unforeseen(source.key, "compare", error))
+            self._report.add_failure(Failure.unforeseen(source.key, "compare", error))
         else:
             if difference is None:
                 self._report.same += 1
                 self._resources.on_event(events.Decided(1))
             else:
-                self._report.differ(difference)
+                self._report.add_difference(difference)
         finally:
             self._slots.release_on_behalf_of(source.key)
 

@@ -43,21 +43,21 @@ def test_a_guessed_type_of_text_names_its_charset(
     plan = HeaderPlan.of(SyncOptions(charset=charset))
     assert plan.type_of(key, utf8=utf8) == expected
     assert plan.for_upload(ENTRY._replace(key=key), utf8=utf8).content_type == expected
-    assert plan.judges_text(key) == (charset == "auto" and expected.startswith("text/"))
+    assert plan.detects_charset(key) == (charset == "auto" and expected.startswith("text/"))
 
 
 def test_a_given_type_is_sent_as_it_is() -> None:
     plan = HeaderPlan.of(SyncOptions(content_type="text/html"))
     assert plan.type_of("a.txt", utf8=True) == "text/html"
-    assert not plan.judges_text("a.txt")
+    assert not plan.detects_charset("a.txt")
     plan = HeaderPlan.of(SyncOptions(header_for=("*.txt:content-type=text/x-log",)))
     assert plan.type_of("a.txt", utf8=True) == "text/x-log"
-    assert not plan.judges_text("a.txt")
+    assert not plan.detects_charset("a.txt")
 
 
 @pytest.mark.parametrize("charset", ["auto", "utf-8", "none"])
 def test_a_charset_asks_for_no_update_of_existing_objects(charset: Any) -> None:
-    assert not HeaderPlan.of(SyncOptions(charset=charset)).asks
+    assert not HeaderPlan.of(SyncOptions(charset=charset)).sets_headers
 
 
 @given(st.binary(max_size=2000))

@@ -49,7 +49,7 @@ async def update_stage(
     async with jobs, uploads:
         async for batch in jobs:
             await run.recorder.begin()
-            instead = await updates.carry_out(batch)
+            instead = await updates.update_all(batch)
             if instead:
                 run.events(events.Planned(len(instead), sum(upload.source.size for upload in instead)))
                 await uploads.send(instead)
@@ -78,7 +78,7 @@ class _Updates:
         self._headers = headers
         self._offered = True
 
-    async def carry_out(self, batch: list[UpdateHeaders]) -> list[Upload]:
+    async def update_all(self, batch: list[UpdateHeaders]) -> list[Upload]:
         """Update a batch; return what has to be uploaded instead."""
         instead: list[Upload] = []
         waiting = iter(batch)
@@ -134,7 +134,7 @@ def _updated(
     run: Run, headers: HeaderPlan, action: UpdateHeaders, head: HeadResult, result: PutResult
 ) -> Updated:
     source, recorded = action.source, action.recorded
-    asked = headers.asked(source.key)
+    asked = headers.header_set(source.key)
     row = run.row(
         source,
         recorded.md5,

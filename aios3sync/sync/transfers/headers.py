@@ -24,12 +24,12 @@ from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import HeadResult, PutOptions
 
 __all__ = (
-    "NOTHING_ASKED",
+    "NO_HEADERS",
     "HeaderPlan",
     "HeaderSet",
 )
 
-NOTHING_ASKED: Final = "-"
+NO_HEADERS: Final = "-"
 """The digest where no headers are asked for; an empty digest is that of a row whose headers are not known."""
 _OWN_DIGESTS: Final = (META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE)
 _CUSTOMER_ENCRYPTION: Final = "SSE-C"
@@ -53,7 +53,7 @@ class HeaderSet:
 
     @cached_property
     def digest(self) -> str:
-        """A short value that differs where the headers differ; NOTHING_ASKED where there are none.
+        """A short value that differs where the headers differ; NO_HEADERS where there are none.
 
         It covers what was asked for, not what was guessed: another table of types changes no object.
         """
@@ -72,7 +72,7 @@ class HeaderSet:
         }
         given = {name: value for name, value in asked.items() if value}
         if not given:
-            return NOTHING_ASKED
+            return NO_HEADERS
         text = json.dumps(given, sort_keys=True).encode()
         return hashlib.blake2b(text, digest_size=6).hexdigest()
 
@@ -116,16 +116,16 @@ class HeaderPlan:
         return cls(common, read_header_rules(options.header_for), overrides or {}, options.charset)
 
     @property
-    def asks(self) -> bool:
+    def sets_headers(self) -> bool:
         """Whether headers are asked for any key."""
-        return not self.uniform or self.common.digest != NOTHING_ASKED
+        return not self.uniform or self.common.digest != NO_HEADERS
 
     @property
     def uniform(self) -> bool:
         """Whether all keys have the same headers, but for guessed content types."""
         return not (self.rules or self.overrides)
 
-    def asked(self, key: str) -> HeaderSet:
+    def header_set(self, key: str) -> HeaderSet:
         """Return the headers that are asked for one key."""
         if not (self.rules or self.overrides):
             return self.common
@@ -141,14 +141,14 @@ class HeaderPlan:
             replace(found.base, metadata=metadata), override.content_type or found.content_type, found.guess
         )
 
-    def unmatched(self) -> list[HeaderRule]:
+    def unmatched_rules(self) -> list[HeaderRule]:
         """Return the rules that matched none of the keys so far."""
         matched = {rule for rules in self._by_rules for rule in rules}
         return [rule for rule in self.rules if rule not in matched]
 
     def digest_of(self, key: str) -> str:
         """Return the digest of the headers that are asked for one key."""
-        return self.asked(key).digest
+        return self.header_set(key).digest
 
     def type_of(self, key: str, *, utf8: bool | None = None) -> str:
         """Return the content type of a key; empty where none is sent.
@@ -157,7 +157,7 @@ class HeaderPlan:
             key: relative to the prefix.
             utf8: whether the body is valid UTF-8, ``None`` where that is not known.
         """
-        return self._type(self.asked(key), key, utf8)
+        return self._type(self.header_set(key), key, utf8)
 
     def _type(self, asked: HeaderSet, key: str, utf8: bool | None) -> str:
         if asked.content_type or not asked.guess:
@@ -169,14 +169,14 @@ class HeaderPlan:
         # browser guesses one, which is right for a body that is known to be no UTF-8.
         return found if utf8 is False and self.charset == "auto" else found + _CHARSET
 
-    def judges_text(self, key: str) -> bool:
+    def detects_charset(self, key: str) -> bool:
         """Whether the content of a key's file decides which charset its type names."""
-        asked = self.asked(key)
+        asked = self.header_set(key)
         guessed = asked.guess and not asked.content_type
         return guessed and self.charset == "auto" and is_text(content_type_of(key))
 
     @property
-    def opaque(self) -> bool:
+    def makes_opaque_etags(self) -> bool:
         """Whether the chosen encryption makes ETags that prove nothing about the content."""
         base = self.common.base
         return bool(base.sse_customer_key) or base.sse.startswith("aws:kms")
@@ -199,7 +199,7 @@ class HeaderPlan:
             stored_md5: hex digest of the body as stored, written as rclone does if the ETag proves nothing.
             utf8: whether the file is valid UTF-8, ``None`` where that is not known.
         """
-        asked = self.asked(entry.key)
+        asked = self.header_set(entry.key)
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns)}
         if encoding:
             metadata[META_ORIGINAL_MD5] = original_md5
@@ -219,7 +219,7 @@ class HeaderPlan:
             entry: the file that was uploaded as the object.
             head: the object as it is.
         """
-        asked = self.asked(entry.key)
+        asked = self.header_set(entry.key)
         own = {name: head.metadata[name] for name in _OWN_DIGESTS if name in head.metadata}
         metadata = {**asked.base.metadata, META_MTIME: rclone_mtime(entry.mtime_ns), **own}
         content_type = self.type_of(

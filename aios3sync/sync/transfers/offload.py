@@ -33,7 +33,7 @@ class SmallFileOffload:
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
         self._headers = headers
-        self._proving_etags = not headers.opaque
+        self._proving_etags = not headers.makes_opaque_etags
         self._seen = 0
         self._open_offloader = run.resources.open_offloader
         self._offloader: Offloader | None = None
@@ -106,7 +106,7 @@ class SmallFileOffload:
             options = headers.for_upload(
                 SourceEntry(key, 0, 0, 0, 0), stored_md5=_MD5_PLACEHOLDER if md5_name else ""
             )
-            utf8 = headers.judges_text(key)
+            utf8 = headers.detects_charset(key)
             self._templates[same] = offloader.header_template(
                 options, META_MTIME, md5_name=md5_name, utf8=utf8
             )

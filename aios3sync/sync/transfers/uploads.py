@@ -343,14 +343,14 @@ def _body_of(run: Run, headers: HeaderPlan, upload: Upload, file: SmallFile) -> 
         content = compress(content)
         md5, sha256 = md5_of(content), ""
     image = run.image(key, file.body)
-    utf8 = is_utf8(file.body) if headers.judges_text(key) else None
+    utf8 = is_utf8(file.body) if headers.detects_charset(key) else None
     return _Body(file, content, md5, sha256, encoding, upload.reason, upload.source.size, image, utf8)
 
 
 async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -> Uploaded:
     entry = body.file.entry
     original = body.file.md5.hex()
-    opaque = run.writes_md5 or headers.opaque
+    opaque = run.writes_md5 or headers.makes_opaque_etags
     stored = body.md5.hex() if opaque else ""
     options = headers.for_upload(
         entry, encoding=body.encoding, original_md5=original, stored_md5=stored, utf8=body.utf8

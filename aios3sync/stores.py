@@ -1,4 +1,4 @@
-"""Opens the stores of one session: one client, one lane, one set of limits for all of them.
+"""Opens the stores of one session: one client, one transport, one set of limits for all of them.
 
 The client is opened by the first request, and nothing here sends one.
 """
@@ -19,16 +19,16 @@ from anyio import to_thread
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Offloader, OffloaderOpener
-from aios3sync.store.access import Access
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS, endpoint_name, endpoint_url
 from aios3sync.store.s3.redaction import register_secrets
-from aios3sync.store.send_window import AdaptiveWindow
+from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry import RetryBudget
+from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import StoreOpener
 
@@ -75,15 +75,15 @@ class Stores:
         self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
     ) -> None:
         self.limiter = ConcurrencyLimiter(options.workers)
-        self.window = AdaptiveWindow()
-        self.access = Access()
+        self.window = AdaptiveSendWindow()
+        self.access = SessionState()
         self._options = options
         self._closing = closing
         self._session = session
         self._client = client
         self._is_own = client is None
         self._opened = False
-        self._lane: WireTransport | None = None
+        self._transport: WireTransport | None = None
         self._told = False
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
@@ -183,13 +183,13 @@ class Stores:
             if profile.etags == "unknown" and known.conditional_delete:
                 profile.etags = "md5"  # AWS documents it; encryption that makes others is told by answers
             boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
-            if self._lane is None:
+            if self._transport is None:
                 return boto
             from aios3sync.store.s3.errors import WireUnavailableError
             from aios3sync.store.wire.store import open_wire
 
             try:
-                return await open_wire(self._lane, boto, **reading)
+                return await open_wire(self._transport, boto, **reading)
             except WireUnavailableError as error:
                 self._without_wire(error)
                 return boto
@@ -212,7 +212,7 @@ class Stores:
         self._closing.push_async_callback(keep)
 
     async def _open(self) -> None:
-        """Open the client, or prepare the caller's, and the wire lane beside it."""
+        """Open the client, or prepare the caller's, and the wire transport next to it."""
         await load(
             "aios3sync.store.boto", "aios3sync.store.wire.transport", "aios3sync.store.wire.boto_config"
         )
@@ -235,14 +235,14 @@ class Stores:
         from aios3sync.store.wire.transport import WireTransport
 
         try:
-            self._lane = await WireTransport.open(self._client, self._options)
+            self._transport = await WireTransport.open(self._client, self._options)
         except WireUnavailableError as error:
             self._without_wire(error)
         else:
-            self._closing.push_async_callback(self._lane.aclose)
+            self._closing.push_async_callback(self._transport.aclose)
 
     def _without_wire(self, reason: Exception) -> None:
-        """Go on with BotoStore and say so once, unless the wire lane was insisted on."""
+        """Go on with BotoStore and say so once, unless the wire transport was insisted on."""
         if self._options.lane == "wire":
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
         from aios3sync.store.wire.boto_config import UNSIGNED

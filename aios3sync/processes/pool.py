@@ -110,7 +110,7 @@ class ProcessPool:
                 returned.append(position)
 
         self._submitted += len(jobs)
-        if not await worker.submit(jobs, self._store.lane.skew, settle):
+        if not await worker.submit(jobs, self._store.transport.skew, settle):
             self._submitted -= len(jobs)
             return everything
         return returned
@@ -179,7 +179,7 @@ class ProcessPool:
 
     async def _start(self, route: BucketRoute) -> None:
         if route.address.secure and self._trust is None:
-            self._trust = await to_thread.run_sync(self._store.lane.trust)
+            self._trust = await to_thread.run_sync(self._store.transport.trust)
         try:
             worker = await WorkerProcess.start(self._limiter, self._share)
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
@@ -196,7 +196,7 @@ class ProcessPool:
         return -(-self._limiter.limit // max(1, len(self._workers)))
 
     def _route_message(self, route: BucketRoute) -> tuple[object, ...]:
-        address, signer, limits = route.address, route.heads.signer, self._store.lane.limits
+        address, signer, limits = route.address, route.heads.signer, self._store.transport.limits
         credentials = signer.credentials
         message = RouteMessage(
             access_key=credentials.access_key,

@@ -1,4 +1,4 @@
-"""AdaptiveWindow: on a slow line few large bodies at once, so that one after the other arrives."""
+"""AdaptiveSendWindow: on a slow line few large bodies at once, so that one after the other arrives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from aios3sync.store.wrappers.hill_climb import HillClimb
 
-__all__ = ("AdaptiveWindow",)
+__all__ = ("AdaptiveSendWindow",)
 
 _MIB: Final = 1024 * 1024
 _FIRST: Final = 8
@@ -26,7 +26,7 @@ _WINDOW_BYTES: Final = 4 * _MIB
 """A measurement takes as long as both say: transports report in slices of 256 KiB."""
 
 
-class AdaptiveWindow:
+class AdaptiveSendWindow:
     """How many bytes of large bodies are on their way: :class:`~aios3sync.store.body_progress.SendWindow`.
 
     Thirty photos that share a slow uplink all arrive at its end, and none before it; two at a time arrive one
@@ -41,7 +41,7 @@ class AdaptiveWindow:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._climb = HillClimb(_FIRST, _CEILING)
+        self._hill_climb = HillClimb(_FIRST, _CEILING)
         self._tried = _FIRST
         self._carried = 0.0
         self._bytes = 0
@@ -98,7 +98,7 @@ class AdaptiveWindow:
         self._carried = rate
         binding = bool(self._waiting) and self.limit == self._tried * _MIB
         if binding and self._settled:
-            before, self._tried = self._tried, self._climb.next(rate)
+            before, self._tried = self._tried, self._hill_climb.next(rate)
             self._settled = self._tried == before  # else the next measurement has bodies of both
         else:
             self._settled = True

@@ -115,7 +115,7 @@ async def test_a_throttled_upload_cuts_the_limit_of_the_session(offloading: Open
 
 async def test_while_the_limiter_keeps_a_start_rate_no_job_is_submitted(offloading: OpenOffloading) -> None:
     async with canned_server() as server, offloading(server.url) as o:
-        o.limiter._paced, o.limiter._pace.rate = True, 100.0
+        o.limiter._rate_limited, o.limiter._rate.rate = True, 100.0
         assert await o.upload([o.job("f")]) == ["p/f"]
         assert server.requests == []
 
@@ -315,7 +315,7 @@ async def test_an_endpoint_with_a_wrong_certificate_gets_no_request(
 async def test_new_credentials_are_used_from_the_next_job_on(offloading: OpenOffloading) -> None:
     async with canned_server() as server, offloading(server.url) as o:
         await o.upload([o.job("f0")])
-        o.wire.lane.credentials = Credentials("AKIANEWKEY", "new", "token")
+        o.wire.transport.credentials = Credentials("AKIANEWKEY", "new", "token")
         await o.upload([o.job("f1")])
     first, second = (request.headers for request in server.requests)
     assert "Credential=AKIAEXAMPLE/" in first["authorization"]
@@ -332,7 +332,7 @@ async def test_refused_processes_are_tried_again_with_new_credentials(
             server.will(400, error_body("ExpiredToken"))
         assert len(await o.upload([o.job(f"f{number}") for number in range(count)])) == count
         assert await o.upload([o.job("with the old")]) == ["p/with the old"]
-        o.wire.lane.credentials = Credentials("AKIANEWKEY", "new", "token")
+        o.wire.transport.credentials = Credentials("AKIANEWKEY", "new", "token")
         assert await o.upload([o.job("with the new")]) == []
     assert len(server.requests) == count + 1
 

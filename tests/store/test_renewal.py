@@ -14,11 +14,11 @@ import pytest
 import aios3sync.store.boto  # noqa: F401 - loaded before the loop runs
 from aios3sync import CredentialsError, connect
 from aios3sync.errors import StoreError
-from aios3sync.store.access import Access
 from aios3sync.store.boto.credentials import RenewableCredentials
 from aios3sync.store.protocol import ListedPart, PutOptions
 from aios3sync.store.s3.errors import is_about_credentials
 from aios3sync.store.wrappers.retry import RetryingStore
+from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.http_server import CannedRequest, CannedServer, canned_server, error_body
 from aios3sync.testing.memory import MemoryStore
@@ -101,7 +101,7 @@ async def test_what_listens_is_called() -> None:
 async def test_a_request_is_given_up_when_others_are_refused_as_well() -> None:
     faults = FaultyStore(MemoryStore())
     faults.on("head", times=-1, error=CredentialsError("expired", code="ExpiredToken", status=400))
-    access = Access()
+    access = SessionState()
     now = [0.0]
 
     def clock() -> float:

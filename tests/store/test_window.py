@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from aios3sync.store.send_window import AdaptiveWindow
+from aios3sync.store.send_window import AdaptiveSendWindow
 
 MIB = 1024 * 1024
 SLICE = MIB // 4
@@ -23,9 +23,9 @@ class Line:
     arrived: list[tuple[int, float]] = field(default_factory=list)
     most: int = 0
 
-    async def carry(self, sizes: list[int], turns: list[int] | None = None) -> AdaptiveWindow:
+    async def carry(self, sizes: list[int], turns: list[int] | None = None) -> AdaptiveSendWindow:
         """Send bodies of these sizes, as many at once as the window lets go."""
-        window = AdaptiveWindow(lambda: self.now)
+        window = AdaptiveSendWindow(lambda: self.now)
         left: dict[int, int] = {}
 
         async def body(number: int) -> None:
@@ -89,7 +89,7 @@ async def test_a_body_larger_than_the_window_goes_too() -> None:
 
 @pytest.mark.parametrize("let_go", [True, False])
 async def test_a_cancelled_wait_takes_nothing(*, let_go: bool) -> None:
-    window = AdaptiveWindow()
+    window = AdaptiveSendWindow()
     for _ in range(2):
         await window.enter(8 * MIB)
     waiting = asyncio.create_task(window.enter(8 * MIB))

@@ -20,8 +20,8 @@ from aios3sync.report import SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.learn import LearningStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.quirks import QuirksStore
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.sync.request import Inspect, Resources, SyncRequest
 from aios3sync.sync.setup import run_sync
@@ -74,7 +74,7 @@ class Bench:
         """Run one sync and check that its report adds up (C4)."""
         counts = RequestCounts()
         counting = CountingStore(self.faults, counts)
-        learning = LearningStore(counting, self.profile)
+        learning = QuirksStore(counting, self.profile)
         store = RetryingStore(learning, 3, counts=counts, sleep=_at_once)
 
         async def open_store() -> ObjectStore:

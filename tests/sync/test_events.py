@@ -28,7 +28,7 @@ from aios3sync.events import (
 )
 from aios3sync.progress import Progress
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.send_window import AdaptiveWindow
+from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.testing.faulty import throttled, unavailable
 from tests.sync.conftest import MIB
 
@@ -172,7 +172,7 @@ async def test_large_files_begin_and_their_bytes_add_up_whatever_goes_wrong(benc
 async def test_large_files_are_on_their_way_as_the_window_lets_them(bench: Bench, *, in_parts: bool) -> None:
     """The window is the session's; small files pass it, and all of it is given back."""
     bench.tree({f"large{n}": os.urandom(6 * MIB) for n in range(6)} | {f"small{n}": "1" for n in range(50)})
-    window = bench.window = AdaptiveWindow(clock=lambda: 0.0)  # in no time nothing is learnt
+    window = bench.window = AdaptiveSendWindow(clock=lambda: 0.0)  # in no time nothing is learnt
     most = 0
 
     def watch(event: Event) -> None:
@@ -190,7 +190,7 @@ async def test_large_files_are_on_their_way_as_the_window_lets_them(bench: Bench
 @pytest.mark.parametrize("verb", ["put", "put_part"])
 async def test_a_cancelled_run_gives_the_window_back(bench: Bench, verb: str) -> None:
     bench.tree({f"large{n}": os.urandom(6 * MIB) for n in range(8)})
-    window = bench.window = AdaptiveWindow()
+    window = bench.window = AdaptiveSendWindow()
     sending = anyio.Event()
     bench.faults.on(verb, reached=sending, wait=anyio.Event(), times=-1)
     threshold = 5 * MIB if verb == "put_part" else 16 * MIB

@@ -1,4 +1,4 @@
-"""The complete lane: BotoStore on one shared aioboto3 client.
+"""The complete transport: BotoStore on one shared aioboto3 client.
 
 Only this folder and ``session.py`` may import aioboto3 or botocore. It calls the low-level operations
 alone: ``upload_file`` and its kin leave tasks and parts behind when they are cancelled.

@@ -16,7 +16,6 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.core.text import printable
 from aios3sync.errors import ListingError, UnavailableError
-from aios3sync.store.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, marker_after
 from aios3sync.store.protocol import (
     DeleteError,
     GetResult,
@@ -28,6 +27,7 @@ from aios3sync.store.protocol import (
     VersionPage,
 )
 from aios3sync.store.s3.errors import RETRYABLE_CODES, safe_words, subject
+from aios3sync.store.s3.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, next_marker
 
 __all__ = (
     "advanced",
@@ -167,7 +167,7 @@ def marker_page(answer: Answer, marker: str) -> ListPage:
     if not answer["IsTruncated"]:
         return page
     told = decoded(answer, answer.get("NextMarker", ""))
-    return page._replace(next_token=marker_after(page.entries, page.prefixes, told, marker))
+    return page._replace(next_token=next_marker(page.entries, page.prefixes, told, marker))
 
 
 def _page(answer: Answer) -> ListPage:

@@ -33,9 +33,7 @@ from aios3sync.store.boto.results import (
     version_page,
     whole_answer,
 )
-from aios3sync.store.deletes import deleted_alone, of_keys_asked_for
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.marker_paging import MarkerPaging
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -50,7 +48,9 @@ from aios3sync.store.protocol import (
     StoreCapabilities,
     VersionPage,
 )
+from aios3sync.store.s3.deletes import check_delete_errors, delete_single
 from aios3sync.store.s3.errors import mismatch, other_bytes
+from aios3sync.store.s3.marker_paging import MarkerPaging
 from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
@@ -221,7 +221,7 @@ class BotoStore:
         errors = await self._delete_batch(batch) if batch else []
         for item in items:
             if not fits_xml(item.key):
-                errors += await deleted_alone(self, item)
+                errors += await delete_single(self, item)
         return errors
 
     async def delete_one(self, item: DeleteItem) -> None:
@@ -395,7 +395,7 @@ class BotoStore:
             refuse_html(answer)
         errors = (delete_error(error) for error in answer.get("Errors", ()))
         failed = [error for error in errors if error.code != "NoSuchKey"]
-        return of_keys_asked_for(failed, items, self._bucket)
+        return check_delete_errors(failed, items, self._bucket)
 
     async def _listed(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str

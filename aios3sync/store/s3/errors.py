@@ -49,7 +49,7 @@ ETAG_MISMATCH: Final = "ETagMismatch"
 
 
 class WireUnavailableError(Exception):
-    """The wire lane cannot serve this client or bucket; the text says why, and the other lane can."""
+    """The wire transport cannot serve this client or bucket; the text says why, and botocore can."""
 
 
 class ErrorAnswer(NamedTuple):

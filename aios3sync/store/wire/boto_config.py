@@ -24,8 +24,8 @@ __all__ = (
     "Internals",
     "captured",
     "internals_of",
-    "learn_address",
     "refuse_customised",
+    "resolve_address",
 )
 
 _EVENTS: Final = (
@@ -53,7 +53,7 @@ class Internals(NamedTuple):
         verify: True, False or the path of a CA bundle.
         proxy: whether requests go through a proxy.
         customised: whether connections are made with certificates, resolvers or TLS of the caller's own.
-        handlers: everything that is called for one of the requests which the lane sends itself.
+        handlers: everything that is called for one of the requests which the transport sends itself.
     """
 
     credentials: Any
@@ -154,11 +154,11 @@ def _stop(request: Any, **_: Any) -> None:
         raise _PreparedError(request)
 
 
-async def learn_address(client: Any, bucket: str) -> Address:
+async def resolve_address(client: Any, bucket: str) -> Address:
     """The address of ``bucket`` and the scope of its signatures.
 
     Raises:
-        WireUnavailableError: botocore would send what the wire lane cannot.
+        WireUnavailableError: botocore would send what the wire transport cannot.
         CredentialsError: there is nothing to sign with.
     """
     request = await captured(client, bucket)

@@ -17,8 +17,8 @@ from xml.etree.ElementTree import Element
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
-from aios3sync.store.marker_paging import NoTokenError, marker_after
 from aios3sync.store.protocol import ListPage
+from aios3sync.store.s3.marker_paging import NoTokenError, next_marker
 from aios3sync.store.wire.responses import InvalidAnswerError, children, document
 
 __all__ = ("list_page", "marker_page", "parsed_entries", "plain_entries")
@@ -77,7 +77,7 @@ def marker_page(body: bytes, marker: str) -> ListPage:
         told = _name(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
     except ValueError as error:
         raise InvalidAnswerError("a marker that is none") from error
-    return page._replace(next_token=marker_after(page.entries, page.prefixes, told, marker))
+    return page._replace(next_token=next_marker(page.entries, page.prefixes, told, marker))
 
 
 def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:

@@ -24,6 +24,7 @@ from aios3sync.store.wire.http1 import HttpResponse
 __all__ = (
     "InvalidAnswerError",
     "children",
+    "clock_skew",
     "delete_errors",
     "document",
     "error_answer",
@@ -31,10 +32,9 @@ __all__ = (
     "head_result",
     "hidden_error",
     "put_result",
+    "region_from_refusal",
     "server_time",
     "text_headers",
-    "told_region",
-    "told_skew",
 )
 
 
@@ -216,7 +216,7 @@ _IN_HOST: Final = re.compile(r"(?<=s3[.-])(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-
 _TOLERATED: Final = 60.0
 
 
-def told_region(status: int, refusal: ErrorAnswer) -> str:
+def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
     """The region that a misdirected request should have gone to, empty where none is told.
 
     Another host is never taken from an answer: only the name of a region, for one of AWS's own hosts.
@@ -231,7 +231,7 @@ def told_region(status: int, refusal: ErrorAnswer) -> str:
     return region if _NAME.fullmatch(region) else ""
 
 
-def told_skew(answer: HttpResponse, refusal: ErrorAnswer, now: float, skew: float) -> float:
+def clock_skew(answer: HttpResponse, refusal: ErrorAnswer, now: float, skew: float) -> float:
     """Seconds that the endpoint's clock is ahead; ``skew`` as it was where the refusal has other reasons.
 
     A refused HEAD has no code, only the time of the endpoint.

@@ -25,8 +25,6 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.store.boto import BotoStore
-from aios3sync.store.deletes import deleted_alone, of_keys_asked_for
-from aios3sync.store.marker_paging import NO_TOKEN, MarkerPaging, NoTokenError
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -37,13 +35,15 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.s3.deletes import check_delete_errors, delete_single
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, other_bytes, subject
+from aios3sync.store.s3.marker_paging import NO_TOKEN, MarkerPaging, NoTokenError
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
 from aios3sync.store.wire.list_xml import list_page, marker_page
 from aios3sync.store.wire.requests import HttpRequest, InvalidRequestError, RequestBuilder
-from aios3sync.store.wire.responses import InvalidAnswerError, told_region, told_skew
+from aios3sync.store.wire.responses import InvalidAnswerError, clock_skew, region_from_refusal
 from aios3sync.store.wire.signing import UrlSigner
 from aios3sync.store.wire.sigv4 import moment
 from aios3sync.store.wire.transport import BucketRoute, WireTransport
@@ -63,7 +63,7 @@ class WireStore(ForwardingStore):
     """One bucket, spoken to directly.
 
     Args:
-        lane: connections, credentials and clock.
+        transport: connections, credentials and clock.
         route: how the bucket is reached; see :meth:`WireTransport.route_to`.
         boto: serves the verbs that are not hot.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
@@ -72,7 +72,7 @@ class WireStore(ForwardingStore):
 
     def __init__(
         self,
-        lane: WireTransport,
+        transport: WireTransport,
         route: BucketRoute,
         boto: BotoStore,
         *,
@@ -80,7 +80,7 @@ class WireStore(ForwardingStore):
         request_payer: str = "",
     ) -> None:
         super().__init__(boto)
-        self._lane = lane
+        self._transport = transport
         self._route = route
         self._bucket = boto.bucket
         self._profile = boto.profile
@@ -183,7 +183,7 @@ class WireStore(ForwardingStore):
         if len(batch) < len(items):
             for item in items:
                 if not fits_xml(item.key):
-                    errors += await deleted_alone(self, item)
+                    errors += await delete_single(self, item)
         return errors
 
     async def delete_one(self, item: DeleteItem) -> None:
@@ -203,7 +203,7 @@ class WireStore(ForwardingStore):
         """Sign URLs locally, some hundred at once, so that the loop goes on meanwhile."""
         seconds_valid = lifetime(expires, method)
         route = await self.route("Presign")
-        at = moment(int(time.time() + self._lane.skew))
+        at = moment(int(time.time() + self._transport.skew))
         signer = UrlSigner(
             route.heads.signer, route.address, method, seconds_valid, at, payer=self._requests.payer
         )
@@ -224,14 +224,14 @@ class WireStore(ForwardingStore):
         self._refuse_hidden_error(request, answer)
         with self._whole(request):
             errors = responses.delete_errors(answer)
-        return of_keys_asked_for(errors, items, self._bucket)
+        return check_delete_errors(errors, items, self._bucket)
 
     # Asking
 
     @property
-    def lane(self) -> WireTransport:
+    def transport(self) -> WireTransport:
         """What this store shares with others."""
-        return self._lane
+        return self._transport
 
     async def route(self, operation: str, key: str | None = None) -> BucketRoute:
         """How the bucket is reached now, signed for with credentials that are good for a while.
@@ -239,21 +239,21 @@ class WireStore(ForwardingStore):
         Raises:
             CredentialsError: they expired, and there are no others.
         """
-        if time.monotonic() >= self._lane.renew_at:
-            await self._lane.renew(operation, self._bucket, key)
+        if time.monotonic() >= self._transport.renew_at:
+            await self._transport.renew(operation, self._bucket, key)
         return self._current_route()
 
     async def _ask(self, request: HttpRequest) -> HttpResponse:
         """Send a request and return its answer, if that is a success."""
-        lane = self._lane
+        transport = self._transport
         route = await self.route(request.operation, request.key)
-        skew = lane.skew
+        skew = transport.skew
         answer = await self._exchange(route, request, skew)
         if answer.status < 300:
             return answer
         refusal = responses.error_answer(answer)
-        if self._learns_region(answer, refusal, route) or self._learns_time(answer, refusal, skew):
-            answer = await self._exchange(self._current_route(), request, lane.skew)
+        if self._follow_region(answer, refusal, route) or self._follow_clock(answer, refusal, skew):
+            answer = await self._exchange(self._current_route(), request, transport.skew)
             if answer.status < 300:
                 return answer
             refusal = responses.error_answer(answer)
@@ -261,8 +261,8 @@ class WireStore(ForwardingStore):
 
     def _current_route(self) -> BucketRoute:
         route = self._route
-        if route.heads.signer.credentials is not self._lane.credentials:
-            route = self._route = self._lane.route(route.address)
+        if route.heads.signer.credentials is not self._transport.credentials:
+            route = self._route = self._transport.route(route.address)
         return route
 
     async def _exchange(self, route: BucketRoute, request: HttpRequest, skew: float) -> HttpResponse:
@@ -278,19 +278,19 @@ class WireStore(ForwardingStore):
         except ExchangeError as error:
             raise self._unanswered(request, error) from error
 
-    def _learns_region(self, answer: HttpResponse, refusal: ErrorAnswer, route: BucketRoute) -> bool:
+    def _follow_region(self, answer: HttpResponse, refusal: ErrorAnswer, route: BucketRoute) -> bool:
         """Whether the refusal, or that of another request meanwhile, tells where the bucket is."""
-        region = told_region(answer.status, refusal)
+        region = region_from_refusal(answer.status, refusal)
         if not region:
             return False
         if region != route.address.region:
-            self._route = self._lane.moved(self._bucket, route.address.in_region(region))
+            self._route = self._transport.moved(self._bucket, route.address.in_region(region))
         return self._route.address != route.address
 
-    def _learns_time(self, answer: HttpResponse, refusal: ErrorAnswer, skew: float) -> bool:
+    def _follow_clock(self, answer: HttpResponse, refusal: ErrorAnswer, skew: float) -> bool:
         """Whether the refusal, or that of another request meanwhile, tells that our clock is wrong."""
-        self._lane.skew = told_skew(answer, refusal, time.time(), self._lane.skew)
-        return self._lane.skew != skew
+        self._transport.skew = clock_skew(answer, refusal, time.time(), self._transport.skew)
+        return self._transport.skew != skew
 
     # Judging
 
@@ -351,7 +351,7 @@ class WireStore(ForwardingStore):
 
 
 async def open_wire(
-    lane: WireTransport, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
+    transport: WireTransport, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
 ) -> WireStore:
     """A store for the bucket of ``boto``, which serves what is not hot.
 
@@ -359,5 +359,5 @@ async def open_wire(
         WireUnavailableError: the bucket cannot be served; use ``boto`` itself.
         CredentialsError: there is nothing to sign with.
     """
-    route = await lane.route_to(boto.bucket)
-    return WireStore(lane, route, boto, sse_customer_key=sse_customer_key, request_payer=request_payer)
+    route = await transport.route_to(boto.bucket)
+    return WireStore(transport, route, boto, sse_customer_key=sse_customer_key, request_payer=request_payer)

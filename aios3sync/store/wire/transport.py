@@ -17,7 +17,7 @@ from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.s3.errors import WireUnavailableError, subject
 from aios3sync.store.s3.redaction import register_credentials
-from aios3sync.store.wire.boto_config import Internals, internals_of, learn_address, refuse_customised
+from aios3sync.store.wire.boto_config import Internals, internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.signing import Address, HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
@@ -61,7 +61,7 @@ class WireTransport:
 
     @classmethod
     async def open(cls, client: Any, options: ConnectOptions) -> Self:
-        """A lane beside an open aioboto3 client, whose credentials and endpoint rules it uses.
+        """A transport beside an open aioboto3 client, whose credentials and endpoint rules it uses.
 
         Raises:
             WireUnavailableError: the requests of this client cannot be sent by anyone else.
@@ -69,16 +69,16 @@ class WireTransport:
         """
         internals = internals_of(client, client.meta.endpoint_url)
         refuse_customised(internals)
-        lane = cls(client, internals, options)
+        transport = cls(client, internals, options)
         if (renewable := renewable_of(client)) is not None:
-            renewable.listeners.append(lane.expire)
-        await lane.renew("Connect", "")
+            renewable.listeners.append(transport.expire)
+        await transport.renew("Connect", "")
         if client.meta.endpoint_url.startswith("https:"):
             # Loaded here, in a thread: a bundle of authorities has a quarter of a megabyte.
             from aios3sync.store.wire.tls import client_context
 
-            lane._tls = await to_thread.run_sync(client_context, internals.verify)
-        return lane
+            transport._tls = await to_thread.run_sync(client_context, internals.verify)
+        return transport
 
     @property
     def limits(self) -> Limits:
@@ -131,7 +131,7 @@ class WireTransport:
             raise WireUnavailableError("a multi-region access point")
         async with self._learning:
             if bucket not in self._addresses:
-                self._addresses[bucket] = await learn_address(self._client, bucket)
+                self._addresses[bucket] = await resolve_address(self._client, bucket)
         return self.route(self._addresses[bucket])
 
     def moved(self, bucket: str, address: Address) -> BucketRoute:

@@ -46,8 +46,8 @@ __all__ = ("ConcurrencyLimiter", "LimitingStore")
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _FIRST_LIMIT: Final = 32
-_WINDOW: Final = 0.1
-_SHORTEST_LAP: Final = 16
+_MEASURED_S: Final = 0.1
+_SHORTEST_WINDOW: Final = 16
 _UNIT: Final = 256 * 1024
 _TOLERATED_REFUSAL_RATE: Final = 0.02
 _MAX_TOLERANCE: Final = 8.0
@@ -80,9 +80,9 @@ class ConcurrencyLimiter:
         self._in_flight = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        self._climb = HillClimb(self._limit, ceiling)
-        self._pace = CubicRate()
-        self._paced = False
+        self._hill_climb = HillClimb(self._limit, ceiling)
+        self._rate = CubicRate()
+        self._rate_limited = False
         self._cuts = 0
         self._recovering = False
         self._tolerance = 0.0
@@ -95,7 +95,7 @@ class ConcurrencyLimiter:
         self._work = 0
         self._work_before = 0
         self._began = 0.0
-        self._begin_lap()
+        self._begin_window()
 
     @property
     def limit(self) -> int:
@@ -110,7 +110,7 @@ class ConcurrencyLimiter:
     @property
     def start_rate(self) -> float:
         """How many requests may start in a second; infinite until the endpoint asked to slow down."""
-        return self._pace.rate
+        return self._rate.rate
 
     def room(self) -> int:
         """How many more requests may ask now and need not wait for others, but perhaps for the pace."""
@@ -119,7 +119,7 @@ class ConcurrencyLimiter:
     async def enter(self) -> int:
         """Wait for a slot; what it returns goes to :meth:`leave`, which must follow however that ends."""
         free = self._in_flight < self._limit and not self._waiting
-        if free and (not self._paced or self._may_start()):
+        if free and (not self._rate_limited or self._may_start()):
             self._in_flight += 1
         else:
             await self._turn()
@@ -127,7 +127,7 @@ class ConcurrencyLimiter:
 
     def try_enter(self) -> int | None:
         """As :meth:`enter`, but only if nobody has to wait; ``None`` where that is not so."""
-        if self._in_flight >= self._limit or self._waiting or self._paced:
+        if self._in_flight >= self._limit or self._waiting or self._rate_limited:
             return None
         self._in_flight += 1
         return self._cuts
@@ -141,7 +141,7 @@ class ConcurrencyLimiter:
             self._work += size
             self._left -= 1
             if not self._left:
-                self._end_lap()
+                self._end_window()
         elif isinstance(error, ThrottledError):
             self._slow_down(entered)
         if self._waiting:
@@ -179,7 +179,7 @@ class ConcurrencyLimiter:
         waiting = self._waiting
         while waiting:
             if not waiting[0].done():  # else cancelled, and taken out here
-                if self._in_flight >= self._limit or (self._paced and not self._may_start()):
+                if self._in_flight >= self._limit or (self._rate_limited and not self._may_start()):
                     return
                 self._in_flight += 1
                 waiting[0].set_result(None)
@@ -189,7 +189,7 @@ class ConcurrencyLimiter:
         if self._timer is not None:
             return False
         loop = asyncio.get_running_loop()
-        wait = self._pace.take(loop.time())
+        wait = self._rate.take(loop.time())
         if not wait:
             return True
         self._slack = True
@@ -207,61 +207,61 @@ class ConcurrencyLimiter:
             self._tolerance -= 1.0
             return
         self._cuts += 1
-        self._climb.fall_back()
-        cut = self._pace.cut(asyncio.get_running_loop().time(), self._successes + self._window - self._left)
-        self._paced = self._pace.rate < float("inf")
+        self._hill_climb.fall_back()
+        cut = self._rate.cut(asyncio.get_running_loop().time(), self._successes + self._window - self._left)
+        self._rate_limited = self._rate.rate < float("inf")
         self._successes += self._window - self._left
         self._recovering = True
         if cut or self._limit > 1:
-            level = f", {self._pace.rate:.0f} a second" if cut else ""
+            level = f", {self._rate.rate:.0f} a second" if cut else ""
             _LOG.debug("told to slow down: %d requests in flight%s", max(1, self._limit // 2), level)
         self._set_limit(max(1, self._limit // 2))
 
-    def _end_lap(self) -> None:
+    def _end_window(self) -> None:
         """A lap of successes: look at the clock, which not every request does."""
         now = asyncio.get_running_loop().time()
         self._successes += self._window
         self._tolerance = min(self._tolerance + self._window * _TOLERATED_REFUSAL_RATE, _MAX_TOLERANCE)
-        self._pace.note(now, self._successes)
-        self._paced = self._pace.rate < float("inf")
+        self._rate.note(now, self._successes)
+        self._rate_limited = self._rate.rate < float("inf")
         if self._recovering:
             self._recover()
         elif self._slack or not self._settled:
-            self._begin_window(now)
-        elif now - self._began >= _WINDOW:
-            self._end_window(now)
+            self._begin_measurement(now)
+        elif now - self._began >= _MEASURED_S:
+            self._end_measurement(now)
         else:
-            self._begin_lap()
+            self._begin_window()
 
-    def _begin_lap(self) -> None:
+    def _begin_window(self) -> None:
         self._busy = self._limit * 3 // 4
-        self._window = self._left = self._limit if self._recovering else max(self._limit, _SHORTEST_LAP)
+        self._window = self._left = self._limit if self._recovering else max(self._limit, _SHORTEST_WINDOW)
 
-    def _begin_window(self, now: float) -> None:
+    def _begin_measurement(self, now: float) -> None:
         self._settled, self._slack = True, False
         self._began, self._work, self._work_before = now, 0, self._successes
-        self._begin_lap()
+        self._begin_window()
 
-    def _end_window(self, now: float) -> None:
+    def _end_measurement(self, now: float) -> None:
         rate = (self._successes - self._work_before + self._work / _UNIT) / (now - self._began)
         before = self._limit
-        limit = self._climb.next(rate)
+        limit = self._hill_climb.next(rate)
         if limit == before:
-            self._begin_window(now)
+            self._begin_measurement(now)
             return
         _LOG.debug("%d requests in flight after %d with %.0f a second", limit, before, rate)
         self._set_limit(limit)
 
     def _recover(self) -> None:
-        limit = min(2 * self._limit, self._climb.base)
-        self._recovering = limit < self._climb.base
+        limit = min(2 * self._limit, self._hill_climb.base)
+        self._recovering = limit < self._hill_climb.base
         self._set_limit(limit)
 
     def _set_limit(self, limit: int) -> None:
         """Change the limit; nothing is measured before a lap of requests has gone under the new one."""
         self._limit = limit
         self._settled = False
-        self._begin_lap()
+        self._begin_window()
         self._admit()
 
 

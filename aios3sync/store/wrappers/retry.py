@@ -30,7 +30,6 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aios3sync.store.access import Access
 from aios3sync.store.protocol import (
     Body,
     DeleteError,
@@ -45,6 +44,7 @@ from aios3sync.store.s3.errors import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.s3.refusals import name_option
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.session_state import SessionState
 
 __all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
 
@@ -207,7 +207,7 @@ class RetryingStore(ForwardingStore):
         backoff: Backoff | None = None,
         budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
-        access: Access | None = None,
+        access: SessionState | None = None,
     ) -> None:
         super().__init__(inner)
         self._max_attempts = max_attempts
@@ -215,7 +215,7 @@ class RetryingStore(ForwardingStore):
         self._backoff = backoff or Backoff()
         self._budget = budget or RetryBudget()
         self._sleep = sleep
-        self._access = access or Access()
+        self._access = access or SessionState()
 
     async def call(self, request: StoreCall[T]) -> T:
         """Send, and send again after a failure that may pass."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from aios3sync.store.access import Access
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
-from aios3sync.store.wrappers.learn import LearningStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.quirks import QuirksStore
 from aios3sync.store.wrappers.retry import RetryBudget, RetryingStore
+from aios3sync.store.wrappers.session_state import SessionState
 
 __all__ = ("stack",)
 
@@ -24,7 +24,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     bandwidth: BandwidthLimit | None = None,
     budget: RetryBudget | None = None,
     profile: EndpointProfile | None = None,
-    access: Access | None = None,
+    access: SessionState | None = None,
 ) -> ObjectStore:
     """Wrap ``store``, from the inside out: counting, limiting, throttling, learning, retrying.
 
@@ -51,6 +51,6 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         wrapped = BandwidthStore(wrapped, bandwidth)
     # Outside the limit, because what replaces a request are requests of their own; inside the retries, which
     # ask again for single keys of a batch whichever way these are deleted.
-    wrapped = LearningStore(wrapped, profile or EndpointProfile())
+    wrapped = QuirksStore(wrapped, profile or EndpointProfile())
     # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
     return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget, access=access)

@@ -1,4 +1,4 @@
-"""What the tests of the wire lane share: stores on canned endpoints, a local authority, raw servers."""
+"""What the tests of the wire transport share: stores on canned endpoints, a local authority, raw servers."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def session() -> aioboto3.Session:
 
 @dataclass
 class Opened:
-    """A store of the lane with everything below it."""
+    """A store of the transport with everything below it."""
 
     store: WireStore
     boto: BotoStore
-    lane: WireTransport
+    transport: WireTransport
     client: Any
 
 
@@ -85,10 +85,10 @@ def opened() -> Callable[..., Any]:
         connect = ConnectOptions(endpoint_url=url, **options)
         async with AsyncExitStack() as closing:
             client = await closing.enter_async_context(open_client(connect, source or session()))
-            lane = await WireTransport.open(client, connect)
-            closing.push_async_callback(lane.aclose)
+            transport = await WireTransport.open(client, connect)
+            closing.push_async_callback(transport.aclose)
             boto = BotoStore(client, bucket, **(reading or {}))
-            yield Opened(await open_wire(lane, boto, **(reading or {})), boto, lane, client)
+            yield Opened(await open_wire(transport, boto, **(reading or {})), boto, transport, client)
 
     return opened
 

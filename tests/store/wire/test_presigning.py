@@ -115,7 +115,7 @@ def source(token: str | None = None) -> aioboto3.Session:
     ids=["path", "path below a base", "virtual host"],
 )
 @pytest.mark.parametrize("token", [None, "a/temporary+token=="])
-async def test_both_lanes_make_the_same_urls(
+async def test_both_transports_make_the_same_urls(
     opened: Any, url: str, options: dict[str, Any], token: str | None
 ) -> None:
     keys = ["plain", "a b/ü+%41", "x?y=z#f&", "//", "é/\U0001f600\r\n\t"]
@@ -131,7 +131,7 @@ async def test_new_credentials_sign_the_next_urls(opened: Any) -> None:
     async with opened("http://127.0.0.1:9") as wire:
         before = await wire.store.presign("key")
         wire.client._request_signer._credentials.access_key = "AKIANEXT"
-        wire.lane.renew_at = 0.0
+        wire.transport.renew_at = 0.0
         after = await wire.store.presign("key")
     assert "AKIAEXAMPLE" in before
     assert "AKIANEXT" in after
@@ -139,7 +139,7 @@ async def test_new_credentials_sign_the_next_urls(opened: Any) -> None:
 
 async def test_a_clock_that_is_wrong_signs_with_the_time_of_the_endpoint(opened: Any) -> None:
     async with opened("http://127.0.0.1:9") as wire:
-        wire.lane.skew = -86400.0 * 365
+        wire.transport.skew = -86400.0 * 365
         url = await wire.store.presign("key")
     stamp = parse_qs(urlsplit(url).query)["X-Amz-Date"][0]
     assert int(stamp[:4]) in (datetime.now(UTC).year - 1, datetime.now(UTC).year - 2)

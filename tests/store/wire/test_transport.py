@@ -1,4 +1,4 @@
-"""What the lane learns: addresses, regions, the time, credentials; and where it says that it cannot serve."""
+"""What the transport learns: addresses, regions, the time, credentials; and where it cannot serve."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import DeleteItem, PutOptions
 from aios3sync.store.s3.errors import WireUnavailableError
-from aios3sync.store.wire.boto_config import internals_of, learn_address, refuse_customised
+from aios3sync.store.wire.boto_config import internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.responses import error_answer
 from aios3sync.store.wire.signing import Address
@@ -93,7 +93,7 @@ async def test_addresses_are_those_of_botocore(
     options: dict[str, Any], bucket: str, authority: str, root: str
 ) -> None:
     async with client_of(**options) as client:
-        address = await learn_address(client, bucket)
+        address = await resolve_address(client, bucket)
     assert (address.authority, address.root, address.service) == (authority, root, "s3")
     arn_region = "eu-west-1" if bucket.startswith("arn:") else options.get("region", "eu-central-1")
     assert address.region == arn_region
@@ -105,7 +105,7 @@ async def test_learning_an_address_sends_nothing_and_stops_nothing_else() -> Non
     async with canned_server() as server, client_of(endpoint_url=server.url) as client:
         async with create_task_group() as group:
             for _ in range(5):
-                group.start_soon(learn_address, client, "bkt")
+                group.start_soon(resolve_address, client, "bkt")
             group.start_soon(BotoStore(client, "bkt").get, "another key")
         assert [request.path for request in server.requests] == ["/bkt/another%20key"]
 
@@ -156,7 +156,7 @@ async def test_a_wrong_region_is_learnt(
         server.will(status, body, headers)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
-        again = await open_wire(wire.lane, wire.boto)
+        again = await open_wire(wire.transport, wire.boto)
         await again.put("key", BODY, PLAIN, md5=MD5)
         scopes = [scope_of(request).split("/", 2)[2] for request in server.requests]
     wrong, right = "eu-central-1/s3/aws4_request", "us-west-2/s3/aws4_request"
@@ -171,8 +171,8 @@ async def test_what_one_request_learns_all_know(opened: Any) -> None:
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         # Another one was sent at the same time, and is refused later: it is sent again as well.
         late = HttpResponse(400, {}, body)
-        assert wire.store._learns_region(late, error_answer(late), before)
-        assert not wire.store._learns_region(late, error_answer(late), wire.store._route)
+        assert wire.store._follow_region(late, error_answer(late), before)
+        assert not wire.store._follow_region(late, error_answer(late), wire.store._route)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ async def test_credentials_that_expire_in_the_middle_of_a_run_are_renewed(opened
     async with canned_server() as server, opened(server.url, source=source.session()) as wire:
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         source.now += timedelta(hours=2)
-        wire.lane.renew_at = 0.0
+        wire.transport.renew_at = 0.0
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         used = [
@@ -296,7 +296,7 @@ async def test_credentials_that_cannot_be_renewed_are_an_error(opened: Any) -> N
     async with canned_server() as server, opened(server.url, source=source.session()) as wire:
         source.broken = True
         source.now += timedelta(hours=2)
-        wire.lane.renew_at = 0.0
+        wire.transport.renew_at = 0.0
         with pytest.raises(CredentialsError) as caught:
             await wire.store.put("key", BODY, PLAIN, md5=MD5)
         assert SECRET not in str(caught.value)
@@ -310,15 +310,15 @@ async def test_nothing_secret_is_shown(opened: Any) -> None:
             await wire.store.put("key", BODY, PLAIN, md5=MD5)
         for thing in (
             wire.store._route,
-            wire.lane.credentials,
-            wire.lane,
+            wire.transport.credentials,
+            wire.transport,
             caught.value,
             caught.value.__cause__,
         ):
             assert SECRET not in repr(thing)
 
 
-# Where the lane does not apply
+# Where the transport does not apply
 
 
 def replaced(**changes: Any) -> Any:
@@ -335,8 +335,8 @@ async def test_it_serves_a_client_of_ours_and_a_plain_one_of_the_caller() -> Non
 
 async def refusal(client: Any, bucket: str = "bkt", **options: Any) -> str:
     async def attempt() -> None:
-        lane = await WireTransport.open(client, ConnectOptions(**options))
-        await open_wire(lane, BotoStore(client, bucket))
+        transport = await WireTransport.open(client, ConnectOptions(**options))
+        await open_wire(transport, BotoStore(client, bucket))
 
     with pytest.raises(WireUnavailableError) as caught:
         await attempt()
@@ -513,13 +513,13 @@ async def test_a_cancelled_request_leaves_no_task_and_no_connection(opened: Any,
             await server.hanging.wait()
             group.cancel_scope.cancel()
         await server.hung_up.wait()
-        (pool,) = wire.lane._pools.values()
+        (pool,) = wire.transport._pools.values()
         assert not pool._open
         await store.put("key", BODY, PLAIN, md5=MD5)
     assert asyncio.all_tasks() == before
 
 
-async def test_what_is_not_hot_goes_through_the_other_lane(opened: Any) -> None:
+async def test_what_is_not_hot_goes_through_the_other_transport(opened: Any) -> None:
     async with canned_server() as server, opened(server.url) as wire:
         assert wire.store.bucket == "bkt"
         assert wire.store.capabilities == wire.boto.capabilities

@@ -1,4 +1,4 @@
-"""The contract of the seam on the wire lane: moto, SeaweedFS, and SeaweedFS behind TLS."""
+"""The contract of the seam on the wire transport: moto, SeaweedFS, and SeaweedFS behind TLS."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ async def stores(endpoint: Endpoint, url: str = "", **options: Any) -> AsyncIter
     connect = ConnectOptions(endpoint_url=url or endpoint.url, **options)
     async with AsyncExitStack() as closing:
         client = await closing.enter_async_context(open_client(connect, session))
-        lane = await WireTransport.open(client, connect)
-        closing.push_async_callback(lane.aclose)
+        transport = await WireTransport.open(client, connect)
+        closing.push_async_callback(transport.aclose)
         names = [bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]]
         if "wire" not in names:
             await client.create_bucket(Bucket="wire")
 
         async def store_of(bucket: str) -> ObjectStore:
-            return await open_wire(lane, BotoStore(client, bucket))
+            return await open_wire(transport, BotoStore(client, bucket))
 
         yield store_of
 

@@ -16,11 +16,11 @@ from typing import Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError, StoreError
-from aios3sync.store.deletes import is_not_implemented
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ListPage
+from aios3sync.store.s3.deletes import is_not_implemented
 
-__all__ = ("NO_TOKEN", "NO_WAY_ON", "Marker", "MarkerPaging", "NoTokenError", "marker_after")
+__all__ = ("NO_TOKEN", "NO_WAY_ON", "Marker", "MarkerPaging", "NoTokenError", "next_marker")
 
 NO_TOKEN: Final = "NoContinuationToken"  # noqa: S105 - no password
 """The code of the ListingError that a page raises which does not lead on."""
@@ -41,7 +41,7 @@ class NoTokenError(ValueError):
         super().__init__(NO_WAY_ON)
 
 
-def marker_after(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: str, marker: str) -> Marker:
+def next_marker(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: str, marker: str) -> Marker:
     """Where the page after a truncated one of ListObjects begins.
 
     Args:

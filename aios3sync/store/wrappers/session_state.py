@@ -1,4 +1,4 @@
-"""Access: whether a session may still make requests, and what it does when its credentials are refused."""
+"""SessionState: whether a session is open, and how its credentials are replaced when they are refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from aios3sync.errors import UsageError
 
-__all__ = ("Access", "Renewable")
+__all__ = ("Renewable", "SessionState")
 
 
 class Renewable(Protocol):
@@ -22,7 +22,7 @@ class Renewable(Protocol):
         ...
 
 
-class Access:
+class SessionState:
     """What all stores of one session share of its state.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""LearningStore: learns from answers how its endpoint differs from AWS, and goes by it from then on.
+"""QuirksStore: learns from answers how its endpoint differs from AWS, and goes by it from then on.
 
 Whether ETags are MD5s is seen at the first answer. An answer that contradicts what was sent is settled by
 looking at the object: where it is stored as it was sent, it is the ETags that prove nothing; where it is not,
@@ -15,7 +15,6 @@ import anyio
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.errors import IntegrityError, StoreError
-from aios3sync.store.deletes import delete_each, is_not_implemented
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     Body,
@@ -25,10 +24,11 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
+from aios3sync.store.s3.deletes import delete_each, is_not_implemented
 from aios3sync.store.s3.errors import ETAG_MISMATCH
 from aios3sync.store.wrappers.base import ForwardingStore
 
-__all__ = ("LearningStore",)
+__all__ = ("QuirksStore",)
 
 _LOG: Final = logging.getLogger(__name__)
 _RANGE: Final = 8 * 1024 * 1024
@@ -36,7 +36,7 @@ _MD5_DIGITS: Final = 32
 _WAY_OUT: Final = "If the ETags of this endpoint are no MD5s, give --etags opaque"
 
 
-class LearningStore(ForwardingStore):
+class QuirksStore(ForwardingStore):
     """Asks ``inner`` as S3 documents it, and otherwise where ``profile`` knows better.
 
     It is placed below the retries and above the limit: requests that replace another one each have a slot of

@@ -18,7 +18,7 @@ from aios3sync.errors import (
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.store.s3.errors import ErrorAnswer, error_from
 
-__all__ = ("delete_each", "deleted_alone", "is_not_implemented", "of_keys_asked_for")
+__all__ = ("check_delete_errors", "delete_each", "delete_single", "is_not_implemented")
 
 _AT_ONCE: Final = 32
 _NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
@@ -30,7 +30,7 @@ def is_not_implemented(error: StoreError) -> bool:
     return error.code in _NOT_IMPLEMENTED or error.status in (405, 501)
 
 
-def of_keys_asked_for(
+def check_delete_errors(
     errors: Sequence[DeleteError], items: Sequence[DeleteItem], bucket: str
 ) -> list[DeleteError]:
     """The errors of a DeleteObjects answer, each of which is about one of ``items``.
@@ -47,7 +47,7 @@ def of_keys_asked_for(
     return list(errors)
 
 
-async def deleted_alone(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
+async def delete_single(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
     """Delete one key of a batch with a request of its own; what is wrong with that key alone is returned.
 
     Raises:

@@ -21,7 +21,8 @@ from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Offloader, OffloaderOpener
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.s3.endpoint import AWS, endpoint_name, endpoint_url
+from aios3sync.store.s3.endpoint import AWS
+from aios3sync.store.s3.endpoint_config import endpoint_name, endpoint_url
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit

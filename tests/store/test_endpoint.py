@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aios3sync import ConnectOptions
-from aios3sync.store.s3.endpoint import endpoint_name
+from aios3sync.store.s3.endpoint_config import endpoint_name
 
 CONFIG = """
 [default]

@@ -32,6 +32,7 @@ from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.store.s3.credentials import clean_credentials
+from aios3sync.store.s3.endpoint import capabilities_at
 from aios3sync.store.s3.redaction import register_credentials
 
 __all__ = ("adopt_client", "capabilities_of", "open_client")
@@ -45,14 +46,8 @@ _ISO_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})
 
 
 def capabilities_of(client: Any, bucket: str = "") -> StoreCapabilities:
-    """What is known of the endpoint of ``client``: AWS's own sorts and has conditional deletes.
-
-    Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
-    """
-    host = urlsplit(client.meta.endpoint_url).hostname or ""
-    aws = host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
-    special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
-    return StoreCapabilities(sorted_listing=aws and not special, conditional_delete=aws and not special)
+    """Return what the endpoint of ``client`` is known to do."""
+    return capabilities_at(client.meta.endpoint_url, bucket)
 
 
 @asynccontextmanager

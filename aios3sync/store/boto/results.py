@@ -17,7 +17,6 @@ from aios3sync.core.numbers import LARGEST
 from aios3sync.core.text import printable
 from aios3sync.errors import ListingError, UnavailableError
 from aios3sync.store.protocol import (
-    DeleteError,
     GetResult,
     HeadResult,
     ListedPart,
@@ -26,14 +25,14 @@ from aios3sync.store.protocol import (
     PutResult,
     VersionPage,
 )
-from aios3sync.store.s3.errors import RETRYABLE_CODES, safe_words, subject
+from aios3sync.store.s3.errors import subject
 from aios3sync.store.s3.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, next_marker
+from aios3sync.store.s3.objects import content_encoding, cut_range
 
 __all__ = (
     "advanced",
     "canned_acl",
     "decoded",
-    "delete_error",
     "get_result",
     "head_result",
     "list_page",
@@ -62,12 +61,6 @@ def _encryption(answer: Answer) -> str:
     return str(answer.get("ServerSideEncryption", ""))
 
 
-def _content_encoding(answer: Answer) -> str:
-    """Without ``aws-chunked``, which AWS strips and SeaweedFS, Ceph and rclone keep."""
-    encodings = (part.strip() for part in answer.get("ContentEncoding", "").split(","))
-    return ",".join(part for part in encodings if part and part != "aws-chunked")
-
-
 def put_result(answer: Answer, etag: str) -> PutResult:
     """What a write answered."""
     return PutResult(bare_etag(etag), _encryption(answer), answer.get("VersionId", ""))
@@ -81,7 +74,7 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         last_modified=seconds(answer, "LastModified"),
         metadata=dict(answer.get("Metadata", {})),
         content_type=answer.get("ContentType", ""),
-        content_encoding=_content_encoding(answer),
+        content_encoding=content_encoding(answer.get("ContentEncoding", "")),
         encryption=_encryption(answer),
         storage_class=answer.get("StorageClass", ""),
         kms_key_id=answer.get("SSEKMSKeyId", ""),
@@ -107,9 +100,7 @@ def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> G
     if content_range:
         return GetResult(body, head_result(answer, int(content_range.rpartition("/")[2])))
     size = len(body)
-    if start or length is not None:
-        body = body[start : None if length is None else start + length]
-    return GetResult(body, head_result(answer, size))
+    return GetResult(cut_range(body, start, length), head_result(answer, size))
 
 
 @contextmanager
@@ -224,10 +215,3 @@ def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Mar
     if not following or following == dict(previous):
         raise ValueError(NO_WAY_ON)
     return following
-
-
-def delete_error(error: Answer) -> DeleteError:
-    """One ``<Error>`` of a DeleteObjects answer."""
-    code = str(error.get("Code", ""))
-    message = safe_words(str(error.get("Message", ""))) or printable(code) or "refused"
-    return DeleteError(str(error.get("Key", "")), code, message, code in RETRYABLE_CODES)

@@ -10,10 +10,9 @@ from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from aios3sync.core.keys import fits_xml, is_directory_bucket
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import (
     ObjectNotFoundError,
-    StoreError,
 )
 from aios3sync.store.boto.client import capabilities_of
 from aios3sync.store.boto.errors import map_errors
@@ -21,7 +20,6 @@ from aios3sync.store.boto.results import (
     advanced,
     canned_acl,
     decoded,
-    delete_error,
     get_result,
     head_result,
     list_page,
@@ -48,9 +46,10 @@ from aios3sync.store.protocol import (
     StoreCapabilities,
     VersionPage,
 )
-from aios3sync.store.s3.deletes import check_delete_errors, delete_single
+from aios3sync.store.s3.deletes import checked_delete_errors, delete_error, delete_keys
 from aios3sync.store.s3.errors import mismatch, other_bytes
 from aios3sync.store.s3.marker_paging import MarkerPaging
+from aios3sync.store.s3.objects import get_range, range_header
 from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
@@ -151,25 +150,19 @@ class BotoStore:
         if_none_match: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
-        if length == 0:
-            return GetResult(b"", await self.head(key))
         conditions = {"IfMatch": if_match, "IfNoneMatch": if_none_match and f'"{if_none_match}"'}
         parameters = {name: value for name, value in conditions.items() if value}
-        if start or length is not None:
-            parameters["Range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
-        try:
+        if header := range_header(start, length):
+            parameters["Range"] = header
+
+        async def get() -> GetResult:
             with map_errors("GetObject", self._bucket, key):
                 answer = await self._client.get_object(**self._reading(key), **parameters)
                 async with answer["Body"] as stream:
                     body = await stream.read()
-        except StoreError as error:
-            if error.status != 416:
-                raise
-            head = await self.head(key)
-            if start < head.size:
-                raise
-            return GetResult(b"", head)
-        return get_result(answer, body, start, length)
+            return get_result(answer, body, start, length)
+
+        return await get_range(self, key, start, length, get)
 
     async def head(self, key: str) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""
@@ -217,12 +210,7 @@ class BotoStore:
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
-        batch = [item for item in items if fits_xml(item.key)]
-        errors = await self._delete_batch(batch) if batch else []
-        for item in items:
-            if not fits_xml(item.key):
-                errors += await delete_single(self, item)
-        return errors
+        return await delete_keys(self, items, self._delete_batch)
 
     async def delete_one(self, item: DeleteItem) -> None:
         """Delete one key with one DeleteObject."""
@@ -393,9 +381,11 @@ class BotoStore:
             )
         with whole_answer("DeleteObjects", self._bucket):
             refuse_html(answer)
-        errors = (delete_error(error) for error in answer.get("Errors", ()))
-        failed = [error for error in errors if error.code != "NoSuchKey"]
-        return check_delete_errors(failed, items, self._bucket)
+        errors = [
+            delete_error(*(str(error.get(member, "")) for member in ("Key", "Code", "Message")))
+            for error in answer.get("Errors", ())
+        ]
+        return checked_delete_errors(errors, items, self._bucket)
 
     async def _listed(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str

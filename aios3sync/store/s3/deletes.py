@@ -1,13 +1,15 @@
-"""What the two ways to delete have in common: DeleteObjects, and DeleteObject where that is not to be had."""
+"""How keys are deleted with any transport: DeleteObjects, and DeleteObject where that cannot serve."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
 
+from aios3sync.core.keys import fits_xml
+from aios3sync.core.text import printable
 from aios3sync.errors import (
     BucketNotFoundError,
     CredentialsError,
@@ -16,9 +18,9 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
-from aios3sync.store.s3.errors import ErrorAnswer, error_from
+from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, error_from, safe_words
 
-__all__ = ("check_delete_errors", "delete_each", "delete_single", "is_not_implemented")
+__all__ = ("checked_delete_errors", "delete_each", "delete_error", "delete_keys", "is_not_implemented")
 
 _AT_ONCE: Final = 32
 _NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
@@ -26,28 +28,56 @@ _NOT_IMPLEMENTED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501"
 
 
 def is_not_implemented(error: StoreError) -> bool:
-    """Whether the endpoint says that it does not know the request at all."""
+    """Return whether the endpoint says that it does not know the request at all."""
     return error.code in _NOT_IMPLEMENTED or error.status in (405, 501)
 
 
-def check_delete_errors(
+async def delete_keys(
+    store: ObjectStore,
+    items: Sequence[DeleteItem],
+    delete_batch: Callable[[Sequence[DeleteItem]], Awaitable[list[DeleteError]]],
+) -> list[DeleteError]:
+    """Delete with one ``delete_batch``, and with DeleteObject the keys that XML cannot name.
+
+    Returns:
+        The keys that were not deleted.
+
+    Raises:
+        StoreError: of the batch as a whole, or of all single keys.
+    """
+    batch = [item for item in items if fits_xml(item.key)]
+    errors = await delete_batch(batch) if batch else []
+    if len(batch) < len(items):
+        for item in items:
+            if not fits_xml(item.key):
+                errors += await _delete_single(store, item)
+    return errors
+
+
+def delete_error(key: str, code: str, message: str) -> DeleteError:
+    """Return one ``<Error>`` of a DeleteObjects answer."""
+    text = safe_words(message) or printable(code) or "refused"
+    return DeleteError(key, code, text, code in RETRYABLE_CODES)
+
+
+def checked_delete_errors(
     errors: Sequence[DeleteError], items: Sequence[DeleteItem], bucket: str
 ) -> list[DeleteError]:
-    """The errors of a DeleteObjects answer, each of which is about one of ``items``.
+    """Return the errors of a DeleteObjects answer; a key that was not there counts as deleted.
 
     Raises:
         StoreError: one is about another key, or about none: which of the keys are deleted is not known then,
             and a key without an error would pass for deleted.
     """
-    asked = {item.key for item in items}
+    requested = {item.key for item in items}
     for error in errors:
-        if error.key not in asked:
+        if error.key not in requested and error.code != "NoSuchKey":
             text = f"{error.message} (of the key {error.key!r}, which was not asked for)"
             raise error_from("DeleteObjects", bucket, None, ErrorAnswer(error.code, 200, text, {}))
-    return list(errors)
+    return [error for error in errors if error.code != "NoSuchKey"]
 
 
-async def delete_single(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
+async def _delete_single(store: ObjectStore, item: DeleteItem) -> list[DeleteError]:
     """Delete one key of a batch with a request of its own; what is wrong with that key alone is returned.
 
     Raises:
@@ -96,6 +126,6 @@ async def delete_each(store: ObjectStore, items: Sequence[DeleteItem]) -> list[D
 
 
 def _concerns_all(error: StoreError) -> bool:
-    """Whether every other key would meet the same: no bucket, no credentials, no answer."""
+    """Return whether every other key would fail the same way: no bucket, no credentials, no answer."""
     unanswered = isinstance(error, UnavailableError) and not error.status
     return unanswered or isinstance(error, BucketNotFoundError | CredentialsError)

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
 from aios3sync.store.protocol import Body, DeleteItem, PutOptions
+from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import (
     checksum_member,
     part_parameters,
@@ -221,8 +222,8 @@ class RequestBuilder:
     ) -> HttpRequest:
         """GetObject, of a range where one is asked for."""
         headers = headers_of(self._reading)
-        if start or length is not None:
-            headers["range"] = f"bytes={start}-{'' if length is None else start + length - 1}"
+        if span := range_header(start, length):
+            headers["range"] = span
         if if_match:
             headers["if-match"] = if_match
         if if_none_match:

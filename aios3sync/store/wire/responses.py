@@ -18,7 +18,10 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
-from aios3sync.store.s3.errors import RETRYABLE_CODES, ErrorAnswer, safe_words
+from aios3sync.store.s3.deletes import delete_error
+from aios3sync.store.s3.endpoint import is_aws_host
+from aios3sync.store.s3.errors import ErrorAnswer
+from aios3sync.store.s3.objects import content_encoding, cut_range
 from aios3sync.store.wire.http1 import HttpResponse
 
 __all__ = (
@@ -97,9 +100,7 @@ def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResul
     if content_range and answer.status == 206:
         return GetResult(body, _head(answer.headers, _number(content_range.rpartition(b"/")[2])))
     size = len(body)
-    if start or length is not None:
-        body = body[start : None if length is None else start + length]
-    return GetResult(body, _head(answer.headers, size))
+    return GetResult(cut_range(body, start, length), _head(answer.headers, size))
 
 
 def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
@@ -113,7 +114,7 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
             if name.startswith(_META)
         },
         content_type=_text(headers.get(b"content-type", b"")),
-        content_encoding=_content_encoding(_text(headers.get(b"content-encoding", b""))),
+        content_encoding=content_encoding(_text(headers.get(b"content-encoding", b""))),
         encryption=_encryption(headers),
         storage_class=_text(headers.get(b"x-amz-storage-class", b"")),
         kms_key_id=_text(headers.get(b"x-amz-server-side-encryption-aws-kms-key-id", b"")),
@@ -124,12 +125,6 @@ def _encryption(headers: Mapping[bytes, bytes]) -> str:
     if headers.get(_CUSTOMER):
         return "SSE-C"
     return _text(headers.get(b"x-amz-server-side-encryption", b""))
-
-
-def _content_encoding(value: str) -> str:
-    """Without ``aws-chunked``, which AWS strips and SeaweedFS, Ceph and rclone keep."""
-    encodings = (part.strip() for part in value.split(","))
-    return ",".join(part for part in encodings if part and part != "aws-chunked")
 
 
 def _text(value: bytes) -> str:
@@ -193,23 +188,16 @@ def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
 
 
 def delete_errors(answer: HttpResponse) -> list[DeleteError]:
-    """The keys that a DeleteObjects did not delete; one that was not there counts as deleted."""
+    """Return the errors of a DeleteObjects answer."""
     if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
         return []  # quiet, and nothing to tell
     root = document(answer.body, "DeleteResult")
     space = root.tag.removesuffix("DeleteResult")
-    errors = (_delete_error(children(element)) for element in root.iterfind(f"{space}Error"))
-    return [error for error in errors if error.code != "NoSuchKey"]
-
-
-def _delete_error(facts: Mapping[str, str]) -> DeleteError:
-    code = facts.get("Code", "")
-    message = safe_words(facts.get("Message", "")) or printable(code) or "refused"
-    return DeleteError(facts.get("Key", ""), code, message, code in RETRYABLE_CODES)
+    errors = (children(element) for element in root.iterfind(f"{space}Error"))
+    return [delete_error(*(facts.get(name, "") for name in ("Key", "Code", "Message"))) for facts in errors]
 
 
 _MISDIRECTED: Final = (301, 302, 307, 308, 400)
-_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 _NAME: Final = re.compile(r"[a-z0-9-]{2,64}")
 _IN_HOST: Final = re.compile(r"(?<=s3[.-])(?:dualstack\.)?([a-z]{2}(?:-[a-z]+)+-\d{1,2})\.amazonaws\.com")
 # S3 itself allows 15 minutes.
@@ -226,7 +214,7 @@ def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
     region = refusal.region or refusal.headers.get("x-amz-bucket-region", "")
     if not region:
         host = urlsplit(refusal.headers.get("location", "")).hostname or ""
-        found = _IN_HOST.search(host) if host.endswith(_AWS) else None
+        found = _IN_HOST.search(host) if is_aws_host(host) else None
         region = found[1] if found else ""
     return region if _NAME.fullmatch(region) else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.wire.requests import HttpRequest, Shape, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
@@ -18,7 +19,6 @@ __all__ = (
 )
 
 _WITH_LENGTH: Final = frozenset({"POST", "PUT"})
-_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 class Address(NamedTuple):
@@ -46,7 +46,7 @@ class Address(NamedTuple):
     def in_region(self, region: str) -> Address:
         """The same bucket in another region; only AWS's own hosts have the region in their name."""
         host = self.host
-        if host.endswith(_AWS):
+        if is_aws_host(host):
             before, dot, domain = host.rpartition(".amazonaws.com")
             labels = before.split(".")
             if self.region in labels:

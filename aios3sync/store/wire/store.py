@@ -16,7 +16,6 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.digests import fed
-from aios3sync.core.keys import fits_xml
 from aios3sync.core.text import printable
 from aios3sync.errors import (
     ListingError,
@@ -35,9 +34,10 @@ from aios3sync.store.protocol import (
     PutOptions,
     PutResult,
 )
-from aios3sync.store.s3.deletes import check_delete_errors, delete_single
+from aios3sync.store.s3.deletes import checked_delete_errors, delete_keys
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, mismatch, other_bytes, subject
 from aios3sync.store.s3.marker_paging import NO_TOKEN, MarkerPaging, NoTokenError
+from aios3sync.store.s3.objects import get_range
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
@@ -123,21 +123,15 @@ class WireStore(ForwardingStore):
         if_none_match: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
-        if length == 0:
-            return GetResult(b"", await self.head(key))
-        with self._valid("GetObject", key):
-            request = self._requests.get(key, start, length, if_match, if_none_match)
-        try:
+
+        async def get() -> GetResult:
+            with self._valid("GetObject", key):
+                request = self._requests.get(key, start, length, if_match, if_none_match)
             answer = await self._ask(request)
-        except StoreError as error:
-            if error.status != 416:
-                raise
-            head = await self.head(key)
-            if start < head.size:
-                raise
-            return GetResult(b"", head)
-        with self._whole(request):
-            return responses.get_result(answer, start, length)
+            with self._whole(request):
+                return responses.get_result(answer, start, length)
+
+        return await get_range(self, key, start, length, get)
 
     async def head(self, key: str) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""
@@ -178,13 +172,7 @@ class WireStore(ForwardingStore):
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete with one DeleteObjects, and with DeleteObject what XML cannot name."""
-        batch = [item for item in items if fits_xml(item.key)]
-        errors = await self._delete_batch(batch) if batch else []
-        if len(batch) < len(items):
-            for item in items:
-                if not fits_xml(item.key):
-                    errors += await delete_single(self, item)
-        return errors
+        return await delete_keys(self, items, self._delete_batch)
 
     async def delete_one(self, item: DeleteItem) -> None:
         """Delete one key with one DeleteObject."""
@@ -224,7 +212,7 @@ class WireStore(ForwardingStore):
         self._refuse_hidden_error(request, answer)
         with self._whole(request):
             errors = responses.delete_errors(answer)
-        return check_delete_errors(errors, items, self._bucket)
+        return checked_delete_errors(errors, items, self._bucket)
 
     # Asking
 

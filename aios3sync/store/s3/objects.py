@@ -1,0 +1,57 @@
+"""How objects are read with any transport: ranges, empty ones included, and content encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aios3sync.errors import StoreError
+from aios3sync.store.protocol import GetResult, ObjectStore
+
+__all__ = ("content_encoding", "cut_range", "get_range", "range_header")
+
+_UNSATISFIABLE_RANGE = 416
+
+
+def range_header(start: int, length: int | None) -> str:
+    """Return the ``Range`` of ``length`` bytes from ``start``; empty where the whole object is wanted."""
+    if not start and length is None:
+        return ""
+    return f"bytes={start}-{'' if length is None else start + length - 1}"
+
+
+def cut_range(body: bytes, start: int, length: int | None) -> bytes:
+    """Return a range of a whole object: what a server answers with that ignores ranges."""
+    return body[start : None if length is None else start + length]
+
+
+async def get_range(
+    store: ObjectStore, key: str, start: int, length: int | None, get: Callable[[], Awaitable[GetResult]]
+) -> GetResult:
+    """Read a range with ``get``, and an empty one without it.
+
+    HTTP has no header for a range of no bytes, and a range that begins at the end of the object is refused
+    with 416, which an empty object is as well: HeadObject has the facts of both.
+
+    Raises:
+        StoreError: of ``get`` and of HeadObject; a 416 where the object is longer than ``start``.
+    """
+    if length == 0:
+        return GetResult(b"", await store.head(key))
+    try:
+        return await get()
+    except StoreError as error:
+        if error.status != _UNSATISFIABLE_RANGE:
+            raise
+        head = await store.head(key)
+        if start < head.size:
+            raise
+        return GetResult(b"", head)
+
+
+def content_encoding(header: str) -> str:
+    """Return a ``Content-Encoding`` without ``aws-chunked``, which AWS strips.
+
+    SeaweedFS, Ceph and rclone keep it.
+    """
+    encodings = (part.strip() for part in header.split(","))
+    return ",".join(part for part in encodings if part and part != "aws-chunked")

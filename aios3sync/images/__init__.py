@@ -1,4 +1,4 @@
-"""Sizes and thumbnails of images: a subscriber of the sync, no part of the index."""
+"""Sizes and thumbnails of images: a subscriber of the sync, not a part of the index."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Lists a prefix into the index, in parts at the same time; goes on where it broke off; drops what is gone.
+"""Backfill: list a prefix into the index, several key ranges at once, resumable; then delete the stale rows.
 
-Every row that the listing shows is marked with the time at which the backfill began, in the same transaction
-as the part that it completes. When all parts are done, the rows of the prefix that were last observed before
-that are not in the bucket any more. What syncs and events tell meanwhile was observed later, so it stays.
+Every listed row gets the time at which the backfill began as its ``observed``, and the transaction of the
+last rows of a part also records that the part is done. When all parts are done, rows of the prefix that were
+last observed before that time belong to objects that do not exist any more, and are deleted. What syncs and
+events report meanwhile was observed later, so it stays.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
-from aios3sync.index.staleness import covered, listed
+from aios3sync.index.staleness import covered_marks, listed_state
 from aios3sync.listing.parallel import ListPlan, list_in_parts
 from aios3sync.listing.resumable import PartsPlan, ResumableLevel, read_parts
 from aios3sync.store.protocol import ObjectStore
@@ -33,18 +34,37 @@ __all__ = (
     "discard_progress",
     "row_of_entry",
     "run_backfill",
-    "sweep_all",
 )
+
+
+_ITEM: Final = "backfill:"
+_PART: Final = "backfilled:"
+_BATCH: Final = 5000
+_PARTS_AT_ONCE: Final = 16
+"""Parts that are listed at the same time; a large one sends several requests at once."""
+_WORKERS: Final = 4
+"""Requests at once within one part."""
+_PAGES: Final = 32
+"""Pages that may wait for the database."""
+_SWEEP: Final = 5000
+"""Rows of one transaction of the sweep."""
+_RESUMABLE: Final = 86_400.0
+"""Seconds after which an attempt that broke off is not resumed: what it listed may have changed."""
+_REMEMBERED: Final = 15 * 86_400.0
+"""Seconds after which no event older than a removal can arrive: a queue keeps messages for 14 days."""
+
+ListedPage = tuple[list[TargetEntry], str | None]
+"""Entries with full keys, and the part that has ended with them, if any."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexProgress:
-    """How far the work has come.
+    """The progress of a backfill or reconcile.
 
     Attributes:
         phase: ``list``, ``sweep`` or ``build``.
-        listed: objects of the listing that were taken in so far, those of an earlier attempt included.
-        written: rows that this changed.
+        listed: objects that were listed so far, those of an earlier attempt included.
+        written: rows that were changed.
         parts, parts_done: of the listing; 0 while they are not known.
     """
 
@@ -56,45 +76,28 @@ class IndexProgress:
 
 
 class IndexSink(Protocol):
-    """Takes progress; called on the event loop, must not block."""
+    """Receives progress; called on the event loop, must not block."""
 
     def __call__(self, event: IndexProgress, /) -> object:
-        """Take one event."""
+        """Receive one event."""
         ...
 
 
 def discard_progress(event: IndexProgress, /) -> None:
-    """The sink for callers who do not listen."""
-
-
-_ITEM: Final = "backfill:"
-_PART: Final = "backfilled:"
-_BATCH: Final = 5000
-_AT_ONCE: Final = 16
-"""Parts that are listed at the same time; each may ask for more pages at once where it is large."""
-_WORKERS: Final = 4
-_PAGES: Final = 32
-_SWEEP: Final = 5000
-_RESUMABLE: Final = 86_400.0
-"""Seconds after which an attempt that broke off is too old to be gone on with: what it listed may be past."""
-_REMEMBERED: Final = 15 * 86_400.0
-"""Seconds after which no event can come any more that is older than a removal: a queue keeps 14 days."""
-
-Message = tuple[list[TargetEntry], str | None]
-"""Entries, full keys; or the part that has ended."""
+    """Discard an event; the default sink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillReport:
-    """What a backfill did.
+    """The result of a backfill.
 
     Attributes:
         target: ``s3://bucket/prefix``.
-        listed: objects that were taken in, those of an earlier attempt included.
-        inserted, updated, unchanged: rows, of this attempt.
-        deleted: rows of objects that are not there any more.
-        ignored: objects of which something newer is known.
-        resumed: whether it went on where an earlier one broke off.
+        listed: objects that were listed, those of an earlier attempt included.
+        inserted, updated, unchanged: rows of this attempt.
+        deleted: rows of objects that do not exist any more.
+        ignored: objects of which the index knows a newer state.
+        resumed: whether it continued an earlier attempt.
         elapsed_s: seconds of this attempt.
     """
 
@@ -110,22 +113,22 @@ class BackfillReport:
 
     @property
     def exit_code(self) -> int:
-        """Of the command line."""
+        """The exit code of the command line."""
         return 0
 
     @property
     def note(self) -> str:
-        """What a person should know of it, or empty."""
+        """A remark for the user, or empty."""
         return ""
 
     def as_dict(self) -> dict[str, Any]:
-        """The document of ``--json``."""
+        """Return the document of ``--json``."""
         return {"command": "index backfill", **asdict(self)}
 
 
 @dataclass(slots=True)
 class _Progress:
-    """The state of a backfill, as it is saved beside the rows."""
+    """The state of a backfill, saved in the transactions of its rows."""
 
     observed: float
     listed: int = 0
@@ -144,7 +147,7 @@ class _Progress:
 
 
 def row_of_entry(entry: TargetEntry) -> ObjectRow:
-    """The row of an object as a listing with full keys shows it."""
+    """Return the row of an object from an entry of a listing with full keys."""
     key, size, etag, modified, storage = entry
     return ObjectRow(key, size, etag, "", storage, None, None, None, "", 0.0, modified)
 
@@ -164,22 +167,23 @@ async def run_backfill(
         old: dict[str, str | None] = dict.fromkeys(await backend.state(done_items))
         await backend.save_state(old)
         progress = _Progress(now, plan=PartsPlan([ResumableLevel(location.prefix)]))
-    healed = await covered(backend, location)
+    # Read before the listing begins: a sync that goes wrong meanwhile leaves a mark that is not settled.
+    settled = await covered_marks(backend, location)
     await backend.begin_loading()
-    work = _Backfill(backend, store, location, progress, on_event)
-    await work.save({})
+    attempt = _Backfill(backend, store, location, progress, on_event)
+    await attempt.save()
     try:
-        await work.list_all(await backend.state(done_items), done_items)
-        deleted = await sweep_all(backend, location, progress.observed, work.tell)
+        await attempt.list_all(await backend.state(done_items), done_items)
+        deleted = await _sweep(backend, location, progress.observed, attempt.report_progress)
     finally:
         with anyio.CancelScope(shield=True):
-            work.tell("build")
+            attempt.report_progress("build")
             await backend.end_loading()
     done = await backend.state(done_items)
-    ended: dict[str, str | None] = {item: None, **dict.fromkeys(done), **dict.fromkeys(healed)}
-    await backend.save_state(ended | listed(location, progress.observed))
+    ended: dict[str, str | None] = {item: None, **dict.fromkeys(done), **dict.fromkeys(settled)}
+    await backend.save_state(ended | listed_state(location, progress.observed))
     await backend.forget_removals(time.time() - _REMEMBERED)
-    facts = work.applied._asdict()
+    facts = attempt.applied._asdict()
     facts["deleted"] = deleted
     return BackfillReport(
         target=str(location),
@@ -190,21 +194,24 @@ async def run_backfill(
     )
 
 
-async def sweep_all(
-    backend: IndexBackend, location: Location, before: float, tell: Callable[[str, int], None]
+async def _sweep(
+    backend: IndexBackend,
+    location: Location,
+    before: float,
+    report_progress: Callable[[str, int], None],
 ) -> int:
-    """Drop all rows of a prefix that were last observed before a moment."""
+    """Delete the rows of a prefix that were last observed before a moment; return how many."""
     deleted = 0
     after: str | None = ""
     while after is not None:
         some, after = await backend.sweep(location.bucket, location.prefix, before, after, _SWEEP)
         deleted += some
-        tell("sweep", deleted)
+        report_progress("sweep", deleted)
     return deleted
 
 
 class _Backfill:
-    """One attempt: parts are listed side by side, one task writes."""
+    """One attempt: several tasks list parts, one task writes."""
 
     def __init__(
         self,
@@ -222,34 +229,34 @@ class _Backfill:
         self._on_event = on_event
         self._parts = self._parts_done = 0
 
-    def tell(self, phase: str, deleted: int = 0) -> None:
-        """Tell how far it has come."""
+    def report_progress(self, phase: str, deleted: int = 0) -> None:
+        """Send the progress to the caller."""
         written = self.applied.inserted + self.applied.updated + deleted
         event = IndexProgress(phase, self._progress.listed, written, self._parts, self._parts_done)
         self._on_event(event)
 
-    async def save(self, more: dict[str, str | None]) -> None:
-        """Save how far it has come."""
-        await self._backend.save_state({f"{_ITEM}{self._location}": self._progress.text(), **more})
+    async def save(self) -> None:
+        """Save the state, so that a later attempt can continue from here."""
+        await self._backend.save_state({f"{_ITEM}{self._location}": self._progress.text()})
 
     async def list_all(self, done: dict[str, str], done_items: str) -> None:
-        """List what is not done yet."""
+        """List the parts that are not done yet."""
         progress = self._progress
         if not progress.planned:
             await self._plan()
         waiting = [part for part in progress.plan.parts if done_items + part not in done]
         self._parts, self._parts_done = len(progress.plan.parts), len(progress.plan.parts) - len(waiting)
-        send, receive = anyio.create_memory_object_stream[Message](_PAGES)
+        send, receive = anyio.create_memory_object_stream[ListedPage](_PAGES)
         queue = iter(waiting)
         with raise_first_error():
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._write_parts, receive, done_items)
                 async with send:
-                    for _ in range(min(_AT_ONCE, len(waiting))):
+                    for _ in range(min(_PARTS_AT_ONCE, len(waiting))):
                         tasks.start_soon(self._list_parts, queue, send.clone())
 
     async def _plan(self) -> None:
-        """Read the first levels; what stands directly in them is written on the way."""
+        """List the first levels, and write the objects that are directly in them."""
         held: list[TargetEntry] = []
 
         async def take(entries: list[TargetEntry]) -> None:
@@ -270,13 +277,13 @@ class _Backfill:
         self._progress.planned = True
         await flush({f"{_ITEM}{self._location}": self._progress.text()})
 
-    async def _list_parts(self, queue: Any, send: MemoryObjectSendStream[Message]) -> None:
-        """List one part after the other, until there are no more."""
+    async def _list_parts(self, queue: Any, send: MemoryObjectSendStream[ListedPage]) -> None:
+        """List one part after the other until the queue is empty."""
         async with send:
             for part in queue:
                 await self._list_part(part, send)
 
-    async def _list_part(self, part: str, send: MemoryObjectSendStream[Message]) -> None:
+    async def _list_part(self, part: str, send: MemoryObjectSendStream[ListedPage]) -> None:
         pages, receive = anyio.create_memory_object_stream[list[TargetEntry]](2)
 
         async def listing() -> None:
@@ -288,11 +295,11 @@ class _Backfill:
                 tasks.start_soon(listing)
                 async for page in receive:
                     await send.send((page, None))
-        # Only a listing that has ended is done; an error has ended this before.
+        # The listing is complete here: an error would have left this function.
         await send.send(([], part))
 
-    async def _write_parts(self, receive: MemoryObjectReceiveStream[Message], done_items: str) -> None:
-        """Write what comes, in large batches; a part is done in the transaction of its last rows."""
+    async def _write_parts(self, receive: MemoryObjectReceiveStream[ListedPage], done_items: str) -> None:
+        """Write pages in large batches; a part is done in the transaction of its last rows."""
         entries: list[TargetEntry] = []
         ended: list[str] = []
         async with receive:
@@ -316,4 +323,4 @@ class _Backfill:
         rows = list(map(row_of_entry, entries))
         bucket, observed = self._location.bucket, self._progress.observed
         self.applied = self.applied.plus(await self._backend.load(bucket, rows, observed, state))
-        self.tell("list")
+        self.report_progress("list")

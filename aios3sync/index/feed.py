@@ -21,7 +21,7 @@ from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Up
 from aios3sync.index.db.batch import facts_of
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
-from aios3sync.index.staleness import FeedMark, new_mark, saved
+from aios3sync.index.staleness import FeedMark, final_state, new_mark
 from aios3sync.report import SyncReport
 
 __all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")
@@ -226,7 +226,7 @@ async def feed(
 async def _conclude(backend: IndexBackend, sink: IndexFeed, marks: Sequence[FeedMark]) -> None:
     state: dict[str, str | None] = {}
     for mark in marks:
-        state |= saved(mark, sink.trouble)
+        state |= final_state(mark, sink.trouble)
     try:
         await backend.save_state(state)
     except ObjectIndexError as error:

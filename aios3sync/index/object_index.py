@@ -1,7 +1,6 @@
-"""ObjectIndex: what is in the buckets, asked of a database instead of S3; the public face of the index.
+"""ObjectIndex: query the objects of buckets in a database instead of S3; the public class of the index.
 
-It checks what it is asked, and leaves the answering to its database, the filling to backfill, reconcile and
-feeding.
+It checks arguments. The database answers the queries; backfill, reconcile, feed and follow write the rows.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
-from aios3sync.index.staleness import Stale, known_listed, marks
+from aios3sync.index.staleness import Stale, last_listed, stale_prefixes
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("MOST_ROWS", "ObjectIndex", "open_index")
 
 MOST_ROWS: Final = 10_000
-"""Of one page or one sample."""
+"""Rows of one page or one sample at most."""
 _ORDERS: Final = ("key", "uploaded_at", "size", "name")
 _GROUPINGS: Final = ("extension", "size", "month")
 
@@ -44,14 +43,14 @@ QueueOpener = Callable[[str], AbstractAsyncContextManager[Queue]]
 class ObjectIndex:
     """The index of one or several buckets.
 
-    Every question takes either a ``prefix``, and is about all keys that begin with it (empty for all), or a
-    ``folder``, and is about the keys that stand directly in it. ``bucket`` may be left out where the index
-    holds one bucket only. All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` where the
-    database fails and :class:`~aios3sync.errors.UsageError` where a question cannot be one.
+    Every query takes either a ``prefix``, which selects all keys that begin with it (empty for all), or a
+    ``folder``, which selects the keys directly in it. ``bucket`` may be left out where the index holds one
+    bucket only. All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` where the database fails
+    and :class:`~aios3sync.errors.UsageError` where an argument is invalid.
 
     Args:
         backend: the database.
-        open_store: opens the store of a bucket, for what asks S3: URLs, backfill and reconcile.
+        open_store: opens the store of a bucket, for the methods that use S3: URLs, backfill and reconcile.
         open_queue: opens a queue by its URL, for :meth:`follow`.
     """
 
@@ -64,10 +63,10 @@ class ObjectIndex:
         self._stores: dict[str, ObjectStore] = {}
         self._bucket = ""
 
-    # Questions. A prefix or a folder may also be given as an address, ``s3://bucket/text``, which names the
+    # Queries. A prefix or a folder may also be given as an address, ``s3://bucket/text``, which names the
     # bucket as well; the text is as literal as a prefix.
 
-    async def page(  # noqa: PLR0913 - the whole question; all parts have defaults
+    async def page(  # noqa: PLR0913 - the whole query; all parts have defaults
         self,
         prefix: str = "",
         *,
@@ -78,17 +77,17 @@ class ObjectIndex:
         limit: int = 100,
         after: str | None = None,
     ) -> Page:
-        """The next rows in an order.
+        """Return the next rows in an order.
 
         Args:
-            prefix: what the keys begin with.
-            folder: where the keys stand directly.
+            prefix: with which the keys begin.
+            folder: that holds the keys directly.
             bucket: may be left out where the index holds one only.
             order: ``key``, ``uploaded_at``, ``size`` or ``name``; rows of one value are in the order in which
-                they came to the index.
+                they were inserted.
             desc: the greatest first.
-            limit: at most so many rows, 1 to 10,000.
-            after: the cursor of the page before, of the same question.
+            limit: the number of rows at most, 1 to 10,000.
+            after: the cursor of the page before, of the same query.
         """
         _choice("order", order, _ORDERS)
         _limit(limit)
@@ -112,28 +111,28 @@ class ObjectIndex:
         bucket: str = "",
         seed: int | None = None,
     ) -> list[ObjectRow]:
-        """Different rows, every set of ``count`` as likely as any other; all of them if there are fewer.
+        """Return random rows without repeats, every set of ``count`` equally likely; all if there are fewer.
 
         Args:
             count: 1 to 10,000.
-            prefix: what the keys begin with.
-            folder: where the keys stand directly.
+            prefix: with which the keys begin.
+            folder: that holds the keys directly.
             bucket: may be left out where the index holds one only.
-            seed: the same one picks the same rows as long as nothing was written.
+            seed: the same seed selects the same rows as long as nothing was written.
         """
         _limit(count, "count")
         selection = await self._selection(prefix, folder, bucket)
         return list(map(_dated, await self.backend.sample(selection, count, seed)))
 
     async def totals(self, prefix: str = "", *, folder: str | None = None, bucket: str = "") -> Totals:
-        """Count and bytes: from maintained sums for folders and prefixes that end in ``/``.
+        """Return count and bytes, from maintained sums for folders and prefixes that end in ``/``.
 
-        For other prefixes rows are counted up to 100,000; beyond them the answer is not ``exact``.
+        For other prefixes rows are counted up to 100,000; beyond that the result is not ``exact``.
         """
         return await self.backend.totals(await self._selection(prefix, folder, bucket))
 
     async def folders(self, folder: str = "", *, bucket: str = "") -> list[Folder]:
-        """The folders directly in a folder (empty for the top), with what is in and below each."""
+        """List the folders directly in a folder (empty for the top), with the sums of each."""
         selection = await self._selection("", folder, bucket)
         return await self.backend.folders(selection.bucket, selection.folder or "")
 
@@ -147,7 +146,7 @@ class ObjectIndex:
         limit: int = 100,
         after: str | None = None,
     ) -> Page:
-        """Rows whose name contains a text, ASCII letters of either case, ascending by key.
+        """Return rows whose name contains a text, ASCII letters of either case, ascending by key.
 
         It reads the rows of the selection until the page is full; the total is a lower bound unless this is
         the only page.
@@ -172,12 +171,12 @@ class ObjectIndex:
     async def histogram(
         self, by: Grouping = "extension", prefix: str = "", *, folder: str | None = None, bucket: str = ""
     ) -> list[Group]:
-        """Counts and bytes by ``extension``, ``size`` or ``month``; reads all rows of the selection."""
+        """Return count and bytes by ``extension``, ``size`` or ``month``; reads all selected rows."""
         _choice("by", by, _GROUPINGS)
         return await self.backend.histogram(await self._selection(prefix, folder, bucket), by)
 
     async def get(self, keys: Sequence[str], *, bucket: str = "") -> list[ObjectRow]:
-        """The rows of those keys that there are, ascending."""
+        """Return the rows of those keys that exist, ascending."""
         addresses = [_addressed("keys", key, bucket) for key in keys]
         named = {address for address, _ in addresses}
         if len(named) > 1:
@@ -189,13 +188,13 @@ class ObjectIndex:
         return list(map(_dated, found))
 
     async def buckets(self) -> list[str]:
-        """All buckets of the index, ascending."""
+        """List the buckets of the index, ascending."""
         return await self.backend.buckets()
 
     async def urls(
         self, rows: Iterable[ObjectRow], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """Presigned URLs of rows, in their order; computed locally, S3 is not asked.
+        """Return presigned URLs of rows, in their order; computed locally, without a request.
 
         Args:
             rows: a page, a sample, or any of their rows.
@@ -218,21 +217,21 @@ class ObjectIndex:
     async def backfill(
         self, target: str, *, on_event: IndexSink = discard_progress, fresh: bool = False, inventory: str = ""
     ) -> BackfillReport:
-        """List ``s3://bucket/prefix`` into the index, and drop the rows that are not there any more.
+        """List ``s3://bucket/prefix`` into the index, and delete the rows of objects that do not exist.
 
-        One that broke off goes on where it was; ``fresh`` begins anew.
+        A backfill that broke off is resumed, unless ``fresh`` is set.
 
         Args:
-            target: what is listed.
-            on_event: progress.
-            fresh: begin anew.
+            target: the prefix that is listed.
+            on_event: receives progress.
+            fresh: begin again instead of resuming.
             inventory: ``s3://bucket/key`` of the ``manifest.json`` of an S3 Inventory, or the prefix of its
-                configuration for the newest one: nothing is listed then, and nothing dropped, and what
-                changed since it was made is left to events or :meth:`reconcile`.
+                configuration for the newest one. Then nothing is listed and no row is deleted; events or
+                :meth:`reconcile` add later changes.
 
         Raises:
-            StoreError: the listing did not end; what was listed is kept, nothing is dropped.
-            InventoryError: the inventory is damaged, incomplete, or of a form that cannot be read.
+            StoreError: the listing did not end; listed rows are kept, no row is deleted.
+            InventoryError: the inventory is damaged, incomplete, or in a format that cannot be read.
         """
         location = Location.parse(target)
         if inventory:
@@ -250,7 +249,7 @@ class ObjectIndex:
         """Compare the index with a listing of ``s3://bucket/prefix``, and repair it.
 
         Raises:
-            StoreError: the listing did not end; of what is missing in it nothing is concluded.
+            StoreError: the listing did not end; the rest of the keys is not compared.
         """
         location = Location.parse(target)
         store = await self._open_store(location.bucket)
@@ -266,22 +265,22 @@ class ObjectIndex:
         progress: Callable[[FollowReport], object] = lambda _: None,
         **changes: Any,
     ) -> FollowReport:
-        """Keep the index current with the event notifications of S3 that a queue of SQS gets.
+        """Keep the index current with the S3 event notifications in an SQS queue.
 
-        It follows until ``stop`` asks, the task is cancelled, or something fails for good; a batch that was
-        received is finished in any case. A message is deleted after the index has committed it.
+        It runs until ``stop`` is set, the task is cancelled, or a permanent error occurs; a received batch is
+        finished in any case. A message is deleted after the index has committed its changes.
 
         Args:
-            queue_url: of the queue, to which S3 sends events itself, through SNS or through EventBridge.
-            options: how; ``changes`` are its fields as keyword arguments, e.g. ``drain=True``.
-            stop: ends it.
-            warn: told in one line of what a person should know.
+            queue_url: of the queue, to which S3 sends events directly, through SNS or through EventBridge.
+            options: of following; ``changes`` are its fields as keyword arguments, e.g. ``drain=True``.
+            stop: ends the call.
+            warn: called with warnings of one line.
             progress: called after each batch.
             changes: fields of :class:`~aios3sync.index.follow.report.FollowOptions`.
 
         Raises:
-            UsageError: an option, or the URL, cannot be one.
-            StoreError: the queue, or a bucket, cannot be asked.
+            UsageError: an option or the URL is invalid.
+            StoreError: a request to the queue or to a bucket failed.
         """
         from aios3sync.index.follow.follower import Follower
 
@@ -289,11 +288,11 @@ class ObjectIndex:
         if self._queue_opener is None:
             raise UsageError("queue_url: this index was opened without a session that could open queues")
 
-        async def look(bucket: str, key: str) -> HeadResult:
+        async def head_object(bucket: str, key: str) -> HeadResult:
             return await (await self._open_store(bucket)).head(key)
 
         async with self._queue_opener(queue_url) as queue:
-            follower = Follower(self.backend, queue, look, options, warn=warn, progress=progress)
+            follower = Follower(self.backend, queue, head_object, options, warn=warn, progress=progress)
             return await follower.run(stop)
 
     @asynccontextmanager
@@ -306,15 +305,15 @@ class ObjectIndex:
             yield sink
 
     async def stale(self) -> list[Stale]:
-        """Where syncs could not tell the index what they did, so that :meth:`reconcile` is needed."""
-        return await marks(self.backend)
+        """List the prefixes where the index may lack changes of syncs and needs :meth:`reconcile`."""
+        return await stale_prefixes(self.backend)
 
     async def listed(self, target: str) -> float | None:
-        """When the last :meth:`backfill` or :meth:`reconcile` of all of a target began that has ended.
+        """Return when the last complete :meth:`backfill` or :meth:`reconcile` of a target began.
 
-        Seconds since the epoch; ``None`` where there was none, so that the index may know a part only.
+        Seconds since the epoch; ``None`` where there was none, so that the index may hold only a part.
         """
-        return await known_listed(self.backend, Location.parse(target))
+        return await last_listed(self.backend, Location.parse(target))
 
     async def run_fed(
         self, request: Any, resources: Any, run: Callable[..., Awaitable[SyncReport]]
@@ -367,10 +366,10 @@ class ObjectIndex:
         return Selection(bucket or await self._only_bucket(), prefix, folder)
 
     async def _require_known(self, bucket: str) -> None:
-        """Refuse an address in a bucket of which nothing is known: that nothing is there is not known either.
+        """Refuse an address in an unknown bucket: an empty result would claim that the bucket is empty.
 
         Raises:
-            UsageError: the index holds nothing of the bucket, and nothing has shown it that it is empty.
+            UsageError: the index holds no row of the bucket, and no listing has shown that it is empty.
         """
         buckets = await self.backend.buckets()
         if bucket not in buckets and await self.listed(f"s3://{bucket}") is None:
@@ -404,18 +403,18 @@ async def open_index(
 
 
 def _dated(row: ObjectRow) -> ObjectRow:
-    """A row with a time of its last change: where the endpoint told none, that of its upload.
+    """Return the row with the time of its upload as ``last_modified`` where the endpoint reported none.
 
-    Only answers have it: what is compared with a listing has to know that the endpoint told none.
+    Only for results of queries: a comparison with a listing has to see that the endpoint reported none.
     """
     return row if row.last_modified else row._replace(last_modified=row.uploaded_at)
 
 
 def _addressed(name: str, text: str, bucket: str) -> tuple[str, str]:
-    """The bucket and the literal text of what may be given as ``s3://bucket/text``; nothing is added to it.
+    """Return the bucket and the literal text of an argument that may be given as ``s3://bucket/text``.
 
     Raises:
-        UsageError: the address cannot be one, or is of another bucket than ``bucket``.
+        UsageError: the address is invalid, or in another bucket than ``bucket``.
     """
     if not text.startswith("s3://"):
         return bucket, text

@@ -1,8 +1,8 @@
-"""Compares the index with a listing, side by side in key order, and repairs it; memory does not grow.
+"""Reconcile: merge the index with a listing in key order, and repair the differences; in constant memory.
 
-What the listing has passed without showing it is gone. A listing that comes in no order is read to its end
-before anything is concluded, and one that breaks off proves nothing of what it has not come to. Rows that
-syncs or events wrote while it was listing are newer than it, and stay.
+A row whose key the listing has passed without showing it belongs to an object that does not exist any more. A
+listing that is not sorted is sorted on disk first, and one that breaks off proves nothing about the keys that
+it has not reached. Rows that syncs or events wrote while the listing ran are newer than it, and stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aios3sync.core.merge import BatchJoin
 from aios3sync.index.backfill import IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
-from aios3sync.index.staleness import covered, listed
+from aios3sync.index.staleness import covered_marks, listed_state
 from aios3sync.listing.parallel import ListPlan
 from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_sorted
 from aios3sync.store.protocol import ObjectStore
@@ -32,22 +32,23 @@ __all__ = ("ReconcileReport", "run_reconcile")
 
 _SCAN: Final = 2000
 _BATCH: Final = 2000
-_SHOWN: Final = 100
+_MOST_KEYS: Final = 100
+"""Keys that a report names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileReport:
-    """What differed.
+    """The result of a reconcile.
 
     Attributes:
         target: ``s3://bucket/prefix``.
         listed: objects of the listing.
         missing: objects without a row.
         extra: rows without an object.
-        stale: rows that tell another size, ETag, time or storage class than the listing.
-        repaired: rows that were written or dropped; 0 where nothing was to be repaired.
+        stale: rows with another size, ETag, time or storage class than the listing.
+        repaired: rows that were written or deleted; 0 where no repair was requested.
         newer: differences that were left, because the row was written while the listing ran.
-        keys: the first keys that differ: what differs, and the key.
+        keys: the first differences: ``missing``, ``extra`` or ``stale``, and the key.
         elapsed_s: seconds.
     """
 
@@ -63,22 +64,22 @@ class ReconcileReport:
 
     @property
     def differences(self) -> int:
-        """All that differed."""
+        """The number of differences."""
         return self.missing + self.extra + self.stale
 
     @property
     def exit_code(self) -> int:
-        """Of the command line: 6, as of ``verify``, where differences are left."""
+        """The exit code of the command line: 6, as of ``verify``, where differences are left."""
         return 6 if self.differences > self.repaired + self.newer else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The document of ``--json``."""
+        """Return the document of ``--json``."""
         return {"command": "index reconcile", **asdict(self), "exit_code": self.exit_code}
 
 
 @dataclass(slots=True)
-class _Difference:
-    """The counts, and the changes that wait to be written."""
+class _Differences:
+    """The differences so far, and the changes that wait to be written."""
 
     observed: float
     listed: int = 0
@@ -87,14 +88,14 @@ class _Difference:
     changes: list[Change] = field(default_factory=list)
 
     def add(self, kind: str, change: Change) -> None:
-        """Take one difference."""
+        """Add one difference."""
         self.kinds[kind] += 1
         self.changes.append(change)
-        if len(self.keys) < _SHOWN:
+        if len(self.keys) < _MOST_KEYS:
             self.keys.append((kind, change.key))
 
-    def look(self, entry: TargetEntry | None, row: ObjectRow | None) -> None:
-        """Compare both sides of one key."""
+    def compare(self, entry: TargetEntry | None, row: ObjectRow | None) -> None:
+        """Compare both sides of one key, and add what differs."""
         self.listed += entry is not None
         if entry is None and row is not None:
             self.add("extra", Removal(row.key, self.observed))
@@ -103,7 +104,7 @@ class _Difference:
 
 
 def _differs(entry: TargetEntry, row: ObjectRow) -> bool:
-    """Whether what is known differs; times are compared in whole seconds, which is what all tell."""
+    """Whether known facts differ; times are compared in whole seconds, which every endpoint reports."""
     return (
         entry.size != row.size
         or bool(entry.etag and row.etag and entry.etag != row.etag)
@@ -117,8 +118,8 @@ async def run_reconcile(
 ) -> ReconcileReport:
     """See :meth:`aios3sync.index.object_index.ObjectIndex.reconcile`."""
     began = time.monotonic()
-    difference = _Difference(time.time())
-    healed = await covered(backend, location)
+    differences = _Differences(time.time())
+    settled = await covered_marks(backend, location)
     marker = await _marker(store, location.prefix)
     applied = Applied()
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](4)
@@ -126,31 +127,31 @@ async def run_reconcile(
         # The streams end after the tasks: a listing that failed must not look like one that ended.
         async with send, receive, anyio.create_task_group() as tasks:
             tasks.start_soon(_list, store, location.prefix, marker, send)
-            async for _ in _joined(backend, location, receive, difference):
-                if repair and len(difference.changes) >= _BATCH:
-                    applied = applied.plus(await _repair(backend, location.bucket, difference))
-                on_event(IndexProgress("list", difference.listed, applied.inserted + applied.updated))
+            async for _ in _joined(backend, location, receive, differences):
+                if repair and len(differences.changes) >= _BATCH:
+                    applied = applied.plus(await _repair(backend, location.bucket, differences))
+                on_event(IndexProgress("list", differences.listed, applied.inserted + applied.updated))
     if repair:
-        applied = applied.plus(await _repair(backend, location.bucket, difference))
-        await backend.save_state({**dict.fromkeys(healed), **listed(location, difference.observed)})
-    return _report(location, difference, applied, time.monotonic() - began)
+        applied = applied.plus(await _repair(backend, location.bucket, differences))
+        await backend.save_state({**dict.fromkeys(settled), **listed_state(location, differences.observed)})
+    return _report(location, differences, applied, time.monotonic() - began)
 
 
-def _report(location: Location, difference: _Difference, applied: Applied, elapsed: float) -> ReconcileReport:
+def _report(location: Location, differences: _Differences, applied: Applied, elapsed: float) -> ReconcileReport:
     repaired = applied.inserted + applied.updated + applied.deleted + applied.unchanged
     return ReconcileReport(
         target=str(location),
-        listed=difference.listed,
+        listed=differences.listed,
         repaired=repaired,
         newer=applied.ignored,
-        keys=tuple(difference.keys),
+        keys=tuple(differences.keys),
         elapsed_s=round(elapsed, 3),
-        **difference.kinds,
+        **differences.kinds,
     )
 
 
-async def _repair(backend: IndexBackend, bucket: str, difference: _Difference) -> Applied:
-    changes, difference.changes = difference.changes, []
+async def _repair(backend: IndexBackend, bucket: str, differences: _Differences) -> Applied:
+    changes, differences.changes = differences.changes, []
     return await backend.apply(bucket, changes) if changes else Applied()
 
 
@@ -158,9 +159,9 @@ async def _joined(
     backend: IndexBackend,
     location: Location,
     receive: ObjectReceiveStream[list[TargetEntry]],
-    out: _Difference,
+    out: _Differences,
 ) -> AsyncIterator[None]:
-    """Compare both sides, a stretch at a time."""
+    """Compare both sides; yields after each batch of keys."""
     join = BatchJoin("listing", "index")
     after = ""
     while not join.finished:
@@ -176,12 +177,12 @@ async def _joined(
             else:
                 join.end(needs_input)
         for entry, row in join.rows():
-            out.look(entry, row)
+            out.compare(entry, row)
         yield
 
 
 async def _next(receive: ObjectReceiveStream[list[TargetEntry]]) -> list[TargetEntry]:
-    """The next page with entries, empty at the end."""
+    """Return the next page with entries; empty at the end."""
     try:
         while not (page := await receive.receive()):
             pass
@@ -191,7 +192,7 @@ async def _next(receive: ObjectReceiveStream[list[TargetEntry]]) -> list[TargetE
 
 
 async def _marker(store: ObjectStore, prefix: str) -> list[TargetEntry]:
-    """The object whose key is the prefix itself, which a listing of what is below it leaves out."""
+    """Return the object whose key is the prefix itself, which a listing relative to the prefix leaves out."""
     if not prefix:
         return []
     page = await store.list_page(prefix, max_keys=1)
@@ -204,7 +205,7 @@ async def _list(
     marker: list[TargetEntry],
     out: MemoryObjectSendStream[list[TargetEntry]],
 ) -> None:
-    """Send the listing in key order, full keys. An error ends the task group before the join ends."""
+    """Send the listing in key order, with full keys; an error ends the task group before the join ends."""
     known = ASCENDING if store.capabilities.sorted_listing else ""
     plan = ListPlan(byte_order=store.capabilities.sorted_listing)
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
@@ -219,5 +220,5 @@ async def _list(
             await out.send(marker)
         async for page in receive:
             await out.send([entry._replace(key=prefix + entry.key) for entry in page] if prefix else page)
-    # Not closed before the listing has ended well: a stream that merely stops is no end.
+    # Closed only after a complete listing: the join takes the end of the stream as the end of the keys.
     await out.aclose()

@@ -1,7 +1,7 @@
-"""The values of the object index: rows, changes of rows, and the answers to queries; pure.
+"""The values of the object index: rows, changes of rows, results of queries, and paths of folders; pure.
 
-A *prefix* is any text, and means every key that begins with it. A *folder* is empty or ends in ``/``, and
-means the keys that stand directly in it. Keys are always full keys of a bucket.
+A *prefix* is any text and selects every key that begins with it. A *folder* is empty or ends in ``/`` and
+selects the keys directly in it. Keys are always full keys of a bucket.
 """
 
 from __future__ import annotations
@@ -38,35 +38,37 @@ __all__ = (
 Order = Literal["key", "uploaded_at", "size", "name"]
 Grouping = Literal["extension", "size", "month"]
 
+_LONGEST_EXTENSION: Final = 16
+
 
 class ObjectIndexError(AioS3SyncError):
-    """The index cannot be used: unreachable, foreign, of a newer version, or a key that it cannot hold."""
+    """Raised when the index cannot be used: unreachable, foreign, newer, or unable to hold a key."""
 
 
 class IndexUnavailableError(ObjectIndexError):
-    """The database cannot be opened or reached now; nothing else is known to be wrong with it."""
+    """Raised when the database cannot be opened or reached now; nothing else is known to be wrong with it."""
 
 
 class ObjectRow(NamedTuple):
     """One object, as far as it is known.
 
-    Where a change leaves a field unknown and the object is the same (size and ETag), the index keeps what it
-    knew.
+    Where a change leaves a field unknown and the object is the same (size and ETag), the index keeps the
+    known value.
 
     Attributes:
         key: the full key.
         size: bytes as stored.
         etag: without quotes; empty where it is not known.
-        content_type: empty where it is not known (no listing tells it).
+        content_type: empty where it is not known (listings do not report it).
         storage_class: empty where it is not known.
         width, height: of an image in pixels; ``None`` where it is not known or is no image.
         metadata: user metadata; ``None`` where it is not known.
         thumbnail: the full key of its thumbnail; empty where it has none.
-        uploaded_at: seconds since the epoch, when it was sent; 0 where only the listing knows the object,
+        uploaded_at: seconds since the epoch, when it was sent; 0 where only a listing reported the object,
             then the index uses ``last_modified``.
-        last_modified: seconds since the epoch, of the endpoint; 0 where it is not known, which in the answers
-            of an index is ``uploaded_at``.
-        bucket: set on the rows that queries return; ignored in changes, which name their bucket themselves.
+        last_modified: seconds since the epoch, as reported by the endpoint; 0 where it is not known. Rows
+            that an index returns have ``uploaded_at`` there.
+        bucket: set on the rows that queries return; ignored in changes, whose bucket is given with them.
     """
 
     key: str
@@ -84,22 +86,22 @@ class ObjectRow(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Everything up to the last ``/``, which is part of it; empty at the top."""
+        """The key up to and including the last ``/``; empty at the top."""
         return self.key[: self.key.rfind("/") + 1]
 
     @property
     def name(self) -> str:
-        """What follows the last ``/``; empty for a folder's marker."""
+        """The part of the key after the last ``/``; empty for the marker of a folder."""
         return self.key[self.key.rfind("/") + 1 :]
 
 
 class Upsert(NamedTuple):
-    """An object is there.
+    """An object exists.
 
     Attributes:
-        row: what is known of it.
-        observed: seconds since the epoch, when this was known to be so: the time of the event or outcome,
-            for a listing the time *before* its first request.
+        row: its known facts.
+        observed: seconds since the epoch, when this was true: the time of the event or outcome; for a listing
+            the time *before* its first request.
         sequencer: text that orders the events of one key (see ``notifications.sequence``); empty where
             there is none.
     """
@@ -110,12 +112,12 @@ class Upsert(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Of the row."""
+        """The key of the row."""
         return self.row.key
 
 
 class Removal(NamedTuple):
-    """An object is gone; ``observed`` and ``sequencer`` as in :class:`Upsert`."""
+    """An object does not exist any more; ``observed`` and ``sequencer`` as in :class:`Upsert`."""
 
     key: str
     observed: float
@@ -125,21 +127,21 @@ class Removal(NamedTuple):
 Change = Upsert | Removal
 
 Facts = tuple[Any, ...]
-"""A change as it is written: the fields of a row but its bucket, then those of its change.
+"""A change as it is written: the fields of a row except its bucket, then ``observed`` and ``sequencer``.
 
-The size of a removal is -1, and its other facts of an object are empty; metadata is JSON. It is a plain tuple
-because a sync makes millions: one is made in a third of the time of the other two, and costs the garbage
-collector nothing, which does not look into tuples of mere values twice.
+A removal has the size -1 and no other facts of an object; metadata is JSON. It is a plain tuple because a
+sync creates millions of them: creating one takes a third of the time of an Upsert or Removal, and the garbage
+collector stops tracking tuples of plain values.
 """
 
 
 class Applied(NamedTuple):
-    """What became of a batch of changes.
+    """How many changes of a batch had which effect.
 
     Attributes:
         inserted, updated, deleted: rows.
-        unchanged: changes that told nothing new (also the removal of what was not there).
-        ignored: changes that came too late: something newer is known of the key.
+        unchanged: changes without effect (the removal of an unknown key included).
+        ignored: changes that came too late: the index knows a newer one of the key.
     """
 
     inserted: int = 0
@@ -149,14 +151,14 @@ class Applied(NamedTuple):
     ignored: int = 0
 
     def plus(self, other: Applied) -> Applied:
-        """The sum of both."""
+        """Return the sum of both."""
         return Applied(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class Totals(NamedTuple):
-    """How much there is; ``exact`` is False where counting stopped early, then both are lower bounds.
+    """The number of ``objects`` and their bytes (``size``).
 
-    ``objects`` is their number, ``size`` their bytes.
+    ``exact`` is False where counting stopped early; then both are lower bounds.
     """
 
     objects: int
@@ -165,7 +167,7 @@ class Totals(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A folder: all ``objects`` below it and their ``size``, and those that stand ``direct``-ly in it.
+    """A folder: all ``objects`` below it and their ``size``, and those directly in it (``direct``).
 
     ``path`` ends in ``/``.
     """
@@ -183,7 +185,7 @@ class Group(NamedTuple):
     Attributes:
         label: the extension (lower case, empty for none), ``YYYY-MM`` (UTC), or the lower end of a range of
             sizes in bytes (0, 1, 2, 4, … powers of two), as text.
-        objects: how many.
+        objects: the number of objects.
         size: their bytes.
     """
 
@@ -194,12 +196,12 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which rows a query is about: all of a bucket, those of a prefix, or those directly in a folder.
+    """The rows that a query is about: all of a bucket, those of a prefix, or those directly in a folder.
 
     Attributes:
-        bucket: whose.
-        prefix: what their keys begin with; empty for all.
-        folder: where they stand directly; ``None`` where it is not a folder that was asked for.
+        bucket: of the rows.
+        prefix: with which their keys begin; empty for all.
+        folder: that holds them directly; ``None`` where they are selected by prefix.
     """
 
     bucket: str
@@ -209,12 +211,12 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a query, which is a sequence of its rows.
+    """One page of a query; iterates over its rows.
 
     Attributes:
-        rows: in the order that was asked for.
+        rows: in the order of the query.
         next: the cursor of the following page, ``None`` at the end.
-        total: of all pages; ``exact`` says whether it is.
+        total: of all pages; see ``exact`` of :class:`Totals`.
     """
 
     rows: tuple[ObjectRow, ...]
@@ -228,31 +230,31 @@ class Page:
         return len(self.rows)
 
 
-_LONGEST_EXTENSION: Final = 16
+# Paths of folders
 
 
 def folder_of(key: str) -> str:
-    """Where a key stands; empty at the top."""
+    """Return the folder that holds a key; empty at the top."""
     return key[: key.rfind("/") + 1]
 
 
 def parent_of(folder: str) -> str:
-    """Where a folder stands; the top has no parent."""
+    """Return the folder that holds a folder; the top has no parent."""
     return folder[: folder.rfind("/", 0, -1) + 1]
 
 
 def ancestors(folder: str) -> list[str]:
-    """The folder itself and all that it stands in, from the top (empty) down."""
-    found = [""]
-    place = folder.find("/")
-    while place >= 0:
-        found.append(folder[: place + 1])
-        place = folder.find("/", place + 1)
-    return found
+    """List a folder and all folders around it, from the top (empty) down."""
+    paths = [""]
+    slash = folder.find("/")
+    while slash >= 0:
+        paths.append(folder[: slash + 1])
+        slash = folder.find("/", slash + 1)
+    return paths
 
 
 def extension_of(name: str) -> str:
-    """What follows the last dot, in lower case; empty where that is no extension (``.bashrc``, ``a.b c``)."""
+    """Return what follows the last dot, in lower case; empty if that is no extension (``.bashrc``)."""
     dot = name.rfind(".")
     if dot < 1:
         return ""
@@ -261,9 +263,9 @@ def extension_of(name: str) -> str:
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The least text above all that begin with ``prefix``, in UTF-8 byte order; ``None`` where all are.
+    """Return the least text above every text that begins with ``prefix``, in the order of UTF-8 bytes.
 
-    Surrogates are no characters of UTF-8, so what follows U+D7FF is U+E000.
+    ``None`` where there is no such text. Surrogates are no characters of UTF-8, so U+E000 follows U+D7FF.
     """
     while prefix:
         last = ord(prefix[-1])

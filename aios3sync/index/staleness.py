@@ -1,11 +1,11 @@
-"""Marks in the index that say where it may lack what syncs did, and where a listing has shown it everything.
+"""Where the index may be stale, and which prefixes a listing has covered; both as state of the index.
 
-The first are written before a sync begins, and gone after. One whose process is gone, or that says so itself,
-is a prefix of which the index is behind. It stays until a reconcile or backfill of all of the prefix has
-ended.
+A sync saves a :class:`FeedMark` before it begins and removes it after its end. A mark whose process is gone,
+or which holds a reason, names a prefix that is stale: the index may lack changes there. It stays until a
+reconcile or a backfill of the whole prefix has ended.
 
-Those two leave the others. A sync leaves none, however complete: it tells the index what it did, and neither
-what it left as it was, nor what others put below its target, which it does not even count.
+A reconcile or a backfill saves when its listing began. A sync saves no such time, however complete it was: it
+reports what it changed, not what it left as it was, nor what others store below its target.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ import orjson
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 
-__all__ = ("FeedMark", "Stale", "covered", "known_listed", "listed", "marks", "new_mark", "saved")
+__all__ = (
+    "FeedMark",
+    "Stale",
+    "covered_marks",
+    "final_state",
+    "last_listed",
+    "listed_state",
+    "new_mark",
+    "stale_prefixes",
+)
 
 _ITEM: Final = "feeding:"
 _LISTED: Final = "listed:"
@@ -30,7 +39,7 @@ _LISTED: Final = "listed:"
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A prefix of which the index may lack something.
+    """A prefix in which the index may lack changes.
 
     Attributes:
         target: ``s3://bucket/prefix``.
@@ -45,7 +54,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class FeedMark:
-    """One sync that feeds the index, or did; ``reason`` is empty as long as nothing went wrong."""
+    """A sync that feeds the index, or fed it; ``reason`` is empty as long as nothing went wrong."""
 
     number: str
     bucket: str
@@ -57,29 +66,29 @@ class FeedMark:
 
     @property
     def item(self) -> str:
-        """Its name in the state of the index."""
+        """The name of the mark in the state of the index."""
         return _ITEM + self.number
 
     def text(self) -> str:
-        """Its value."""
+        """The value of the mark in the state of the index."""
         return orjson.dumps(asdict(self)).decode()
 
     @property
     def trouble(self) -> str:
-        """Why the index is behind; empty while the sync is at work, as far as can be told from here."""
+        """Why the prefix is stale; empty while the sync is running, as far as this host can see."""
         if self.reason:
             return self.reason
         return "" if self.host != socket.gethostname() or _alive(self.process) else "the sync was killed"
 
 
 def new_mark(location: Location, since: float) -> FeedMark:
-    """The mark of a sync of this process."""
+    """Return the mark of a sync of this process."""
     number = uuid.uuid4().hex
     return FeedMark(number, location.bucket, location.prefix, since, socket.gethostname(), os.getpid())
 
 
-def saved(mark: FeedMark, reason: str) -> dict[str, str | None]:
-    """The state that says what became of a sync: nothing is left where all was told."""
+def final_state(mark: FeedMark, reason: str) -> dict[str, str | None]:
+    """Return the state after a sync: no mark where the index has all changes, else the mark with a reason."""
     return {mark.item: replace(mark, reason=reason).text() if reason else None}
 
 
@@ -87,8 +96,8 @@ async def _all(backend: IndexBackend) -> list[FeedMark]:
     return [FeedMark(**orjson.loads(value)) for value in (await backend.state(_ITEM)).values()]
 
 
-async def marks(backend: IndexBackend) -> list[Stale]:
-    """Where the index is behind."""
+async def stale_prefixes(backend: IndexBackend) -> list[Stale]:
+    """List the prefixes in which the index may lack changes."""
     return [
         Stale(str(Location(mark.bucket, mark.prefix)), mark.since, mark.trouble)
         for mark in await _all(backend)
@@ -96,8 +105,8 @@ async def marks(backend: IndexBackend) -> list[Stale]:
     ]
 
 
-async def covered(backend: IndexBackend, location: Location) -> Sequence[str]:
-    """The items of marks that a complete listing of a location makes needless, as of before it began."""
+async def covered_marks(backend: IndexBackend, location: Location) -> Sequence[str]:
+    """List the marks that a complete listing of a location settles; call it before the listing begins."""
     return [
         mark.item
         for mark in await _all(backend)
@@ -105,13 +114,13 @@ async def covered(backend: IndexBackend, location: Location) -> Sequence[str]:
     ]
 
 
-def listed(location: Location, since: float) -> dict[str, str | None]:
-    """The state that says that a listing of a location, which began then, is in the index as a whole."""
+def listed_state(location: Location, since: float) -> dict[str, str | None]:
+    """Return the state that records a complete listing of a location, which began at ``since``."""
     return {f"{_LISTED}{location}": repr(since)}
 
 
-async def known_listed(backend: IndexBackend, location: Location) -> float | None:
-    """When the last listing began that has shown all of a location; ``None`` where there was none."""
+async def last_listed(backend: IndexBackend, location: Location) -> float | None:
+    """Return when the last complete listing of a location began; ``None`` where there was none."""
     found = await backend.state(f"{_LISTED}s3://{location.bucket}/")
     times = [
         float(since) for item, since in found.items() if str(location).startswith(item.removeprefix(_LISTED))

@@ -33,7 +33,7 @@ def test_an_import_statement_warns() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Shelf'"):
-        _ = former.Shelf  # type: ignore[attr-defined]
+        _ = former.Shelf
 
 
 def test_the_former_path_loads_nothing_by_itself() -> None:

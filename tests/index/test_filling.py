@@ -29,7 +29,7 @@ from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.feed import feed
 from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
-from aios3sync.index.staleness import marks, new_mark
+from aios3sync.index.staleness import new_mark, stale_prefixes
 from aios3sync.store.protocol import ObjectStore, StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -312,7 +312,7 @@ async def test_outcomes_become_rows_with_full_keys(backend: IndexBackend) -> Non
         "p/b", 2, "e4", "", "STANDARD_IA", uploaded_at=8.0, last_modified=8.0, bucket="bucket"
     )
     assert rows["p/b"] == adopted_row, "the bytes as stored, not those of the file"
-    assert await marks(backend) == []
+    assert await stale_prefixes(backend) == []
     assert await backend.state() == {}
 
 
@@ -369,7 +369,7 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
             await anyio.sleep(0.001)
     (warning,) = sink.warnings
     assert "reconcile s3://bucket/p/" in warning
-    (mark,) = await marks(backend)
+    (mark,) = await stale_prefixes(backend)
     assert mark.target == "s3://bucket/p/"
     memory = MemoryStore(objects={f"p/{n}": b"xxx" for n in range(30)})
     index = index_of(backend, memory)
@@ -417,9 +417,9 @@ async def test_what_a_sync_writes_beside_its_target_has_a_mark_of_its_own(backen
         await sink.outcomes([uploaded("a")])
     (warning,) = sink.warnings
     assert "reconcile s3://bucket/p/ and s3://bucket/.thumbnails/64/p/ repairs it" in warning
-    assert {mark.target for mark in await marks(backend)} == {"s3://bucket/p/", str(beside)}
+    assert {mark.target for mark in await stale_prefixes(backend)} == {"s3://bucket/p/", str(beside)}
     await index_of(backend, MemoryStore(objects={"p/a": b"xxx"})).reconcile("s3://bucket/p")
-    assert [mark.target for mark in await marks(backend)] == [str(beside)]
+    assert [mark.target for mark in await stale_prefixes(backend)] == [str(beside)]
     async with feed(backend, Location("bucket", "q/"), beside=[Location("bucket", "r/")]):
         assert len(await backend.state("feeding:")) == 3
     assert len(await backend.state("feeding:")) == 1
@@ -432,7 +432,7 @@ async def test_a_cancelled_sync_tells_what_it_did(backend: IndexBackend) -> None
             scope.cancel()
             await anyio.sleep(9)
     assert [row.key for row in await backend.scan("bucket", "", "", 9)] == ["p/a"]
-    assert await marks(backend) == []
+    assert await stale_prefixes(backend) == []
 
 
 async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
@@ -448,14 +448,14 @@ async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
 
 async def test_a_sync_at_work_is_not_behind(backend: IndexBackend) -> None:
     async with feed(backend, Location("bucket", "p/")):
-        assert await marks(backend) == []
+        assert await stale_prefixes(backend) == []
         assert len(await backend.state("feeding:")) == 1
     dead = await to_thread.run_sync(lambda: subprocess.Popen([sys.executable, "-c", ""]))
     await to_thread.run_sync(dead.wait)
     mark = new_mark(Location("bucket", "p/"), 1.0)
     document = mark.text().replace(f'"process":{os.getpid()}', f'"process":{dead.pid}')
     await backend.save_state({mark.item: document})
-    assert [one.reason for one in await marks(backend)] == ["the sync was killed"]
+    assert [one.reason for one in await stale_prefixes(backend)] == ["the sync was killed"]
 
 
 # With a server
@@ -517,21 +517,21 @@ async def test_a_sync_keeps_the_index(
 SYNCING = """
 import sys
 import anyio, aios3sync
-from aios3sync.index import feeding
+from aios3sync.index import feed
 
-feeding._LINGER = 0.0
+feed._LINGER = 0.0
 
-class Telling:
-    told = 0
+class Counting:
+    count = 0
 
     async def outcomes(self, batch):
-        self.told += len(batch)
-        if self.told > 100:
-            print(self.told, flush=True)
+        self.count += len(batch)
+        if self.count > 100:
+            print(self.count, flush=True)
 
 async def main(root, target, database):
     async with aios3sync.connect(bandwidth=100_000) as session, session.index(database) as index:
-        await session.sync(root, target, index=index, outcome_sinks=[Telling()])
+        await session.sync(root, target, index=index, outcome_sinks=[Counting()])
 
 anyio.run(main, *sys.argv[1:])
 """

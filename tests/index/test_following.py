@@ -193,7 +193,7 @@ class World:
         self.looked: list[tuple[str, str]] = []
         self.options = FollowOptions(**{"drain": True, "wait": 0, "receivers": 2, **options})
 
-    async def look(self, bucket: str, key: str) -> HeadResult:
+    async def head_object(self, bucket: str, key: str) -> HeadResult:
         self.looked.append((bucket, key))
         await anyio.lowlevel.checkpoint()
         found = self.objects.get(key)
@@ -205,7 +205,9 @@ class World:
 
     def follower(self, **more: Any) -> Follower:
         backend = cast("IndexBackend", self.rows)
-        return Follower(backend, self.queue, self.look, self.options, warn=self.warnings.append, **more)
+        return Follower(
+            backend, self.queue, self.head_object, self.options, warn=self.warnings.append, **more
+        )
 
     async def follow(self, *bodies: str) -> FollowReport:
         self.queue.send(*bodies)
@@ -556,7 +558,7 @@ async def test_s3_to_sqs_to_the_index(sqs: Any, moto: Endpoint) -> None:
         world.queue = cast("ScriptedQueue", queue)
         options = FollowOptions(drain=True, wait=1, receivers=1)
         backend = cast("IndexBackend", world.rows)
-        report = await Follower(backend, queue, world.look, options, warn=world.warnings.append).run()
+        report = await Follower(backend, queue, world.head_object, options, warn=world.warnings.append).run()
     assert world.rows.rows == {"a b": 3, "photos/ü+1.jpg": 15}
     assert (report.poison, report.removed, report.redelivered) == (1, 1, 0)
     left = await to_thread.run_sync(
@@ -679,7 +681,7 @@ async def test_both_databases_order_events_and_refuse_no_neighbour(backend: Inde
     world.queue.send(
         body("a", 1), body("n\0ul", 2), removal("a", 4), body("a", 3), body("b", 5), body("b", 5)
     )
-    follower = Follower(backend, world.queue, world.look, DRAIN, warn=world.warnings.append)
+    follower = Follower(backend, world.queue, world.head_object, DRAIN, warn=world.warnings.append)
     report = await follower.run()
     rows = {row.key: row.size for row in await backend.scan("bkt", "", "", 10)}
     holds_nul = "postgres" not in backend.place

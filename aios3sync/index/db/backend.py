@@ -1,4 +1,4 @@
-"""What both databases share: every method of the protocol as one transaction of steps; it opens nothing."""
+"""The base of both databases: every method of the protocol as one transaction of steps."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from aios3sync.core.keys import key_problem
-from aios3sync.index.db import queries as selecting
-from aios3sync.index.db import sampling
-from aios3sync.index.db import writes as writing
+from aios3sync.index.db import queries, sampling, writes
 from aios3sync.index.db.batch import facts_of
 from aios3sync.index.db.protocol import Position
 from aios3sync.index.db.steps import Dialect, Steps
@@ -34,7 +32,7 @@ T = TypeVar("T")
 
 
 class StepsBackend(ABC):
-    """See :class:`~aios3sync.index.db.protocol.IndexBackend`; a database adds how it runs steps.
+    """See :class:`~aios3sync.index.db.protocol.IndexBackend`; a subclass runs the steps in its database.
 
     Args:
         name: of the index; several may be in one database.
@@ -72,7 +70,7 @@ class StepsBackend(ABC):
     ) -> Applied:
         """See the protocol."""
         self._check(changes)
-        return await self._write(writing.apply(self._name, bucket, changes, state or {}, self._dialect))
+        return await self._write(writes.apply(self._name, bucket, changes, state or {}, self._dialect))
 
     async def load(
         self,
@@ -88,30 +86,30 @@ class StepsBackend(ABC):
         self, bucket: str, prefix: str, before: float, after: str, limit: int
     ) -> tuple[int, str | None]:
         """See the protocol."""
-        steps = writing.sweep(self._name, bucket, prefix, before, self._dialect, after=after, limit=limit)
+        steps = writes.sweep(self._name, bucket, prefix, before, self._dialect, after=after, limit=limit)
         return await self._write(steps)
 
     async def forget_removals(self, before: float) -> int:
         """See the protocol."""
-        return await self._write(writing.forget_removals(self._name, before))
+        return await self._write(writes.forget_removals(self._name, before))
 
     async def save_state(self, values: Mapping[str, str | None]) -> None:
         """See the protocol."""
-        await self._write(writing.save_state(self._name, values))
+        await self._write(writes.save_state(self._name, values))
 
     # Reading
 
     async def buckets(self) -> list[str]:
         """See the protocol."""
-        return await self._read(selecting.buckets(self._name))
+        return await self._read(queries.buckets(self._name))
 
     async def get(self, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
         """See the protocol."""
-        return await self._read(selecting.get(self._name, bucket, keys))
+        return await self._read(queries.get(self._name, bucket, keys))
 
     async def scan(self, bucket: str, prefix: str, after: str, limit: int) -> list[ObjectRow]:
         """See the protocol."""
-        return await self._read(selecting.scan(self._name, bucket, prefix, after, limit))
+        return await self._read(queries.scan(self._name, bucket, prefix, after, limit))
 
     async def page(
         self,
@@ -123,7 +121,7 @@ class StepsBackend(ABC):
         after: Position | None = None,
     ) -> tuple[list[ObjectRow], Position | None]:
         """See the protocol."""
-        steps = selecting.page(self._name, selection, order, limit, self._dialect, desc=desc, after=after)
+        steps = queries.page(self._name, selection, order, limit, self._dialect, desc=desc, after=after)
         return await self._read(steps)
 
     async def sample(self, selection: Selection, count: int, seed: int | None = None) -> list[ObjectRow]:
@@ -132,20 +130,20 @@ class StepsBackend(ABC):
 
     async def totals(self, selection: Selection) -> Totals:
         """See the protocol."""
-        return await self._read(selecting.totals(self._name, selection))
+        return await self._read(queries.totals(self._name, selection))
 
     async def folders(self, bucket: str, folder: str) -> list[Folder]:
         """See the protocol."""
-        return await self._read(selecting.folders(self._name, bucket, folder))
+        return await self._read(queries.folders(self._name, bucket, folder))
 
     async def search(self, selection: Selection, text: str, after: str, limit: int) -> list[ObjectRow]:
         """See the protocol."""
-        return await self._read(selecting.search(self._name, selection, text, after, limit, self._dialect))
+        return await self._read(queries.search(self._name, selection, text, after, limit, self._dialect))
 
     async def histogram(self, selection: Selection, by: Grouping) -> list[Group]:
         """See the protocol."""
-        return await self._read(selecting.histogram(self._name, selection, by, self._dialect))
+        return await self._read(queries.histogram(self._name, selection, by, self._dialect))
 
     async def state(self, prefix: str = "") -> dict[str, str]:
         """See the protocol."""
-        return await self._read(selecting.state(self._name, prefix))
+        return await self._read(queries.state(self._name, prefix))

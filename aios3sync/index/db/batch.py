@@ -1,7 +1,7 @@
-"""What a batch of changes does to the rows that are there; pure: it decides, and others write.
+"""Plan a batch of changes: which rows to insert, update and remove; pure.
 
-Which of two changes of a key is the later one, what an index keeps of an object it already knows, and how
-the sums of the folders move.
+It decides which of two changes of a key is the later one, which facts of a known object the index keeps, and
+how the sums of the folders change.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FACTS: Final = (
     *("key", "size", "etag", "content_type", "storage_class", "width", "height", "metadata", "thumbnail"),
     *("uploaded_at", "last_modified", "observed", "sequencer"),
 )
-"""The columns of a row that changes bring, in the order of :class:`Known`."""
+"""The columns of a row that a change sets, in the order of :class:`Known`."""
 
 _KEY: Final = itemgetter(0)
 
 
 class Known(NamedTuple):
-    """What the index knows of a key, a row or a removal: :data:`~aios3sync.index.rows.Facts` with names."""
+    """A row or a removal that the index knows: :data:`~aios3sync.index.rows.Facts` with names."""
 
     key: str
     size: int
@@ -50,7 +50,7 @@ class Known(NamedTuple):
 
 
 def facts_of(change: Change) -> Facts:
-    """A change as the facts that are written."""
+    """Return a change as facts, the form in which it is written."""
     if type(change) is not Upsert:
         return (change.key, -1, "", "", "", None, None, None, "", 0.0, 0.0, change.observed, change.sequencer)
     (*first, metadata, thumbnail, uploaded, modified, _), observed, sequencer = change
@@ -60,7 +60,7 @@ def facts_of(change: Change) -> Facts:
 
 @dataclass(slots=True)
 class Sums:
-    """How the numbers of one folder move: below it, and directly in it."""
+    """The change of the sums of one folder: below it, and directly in it."""
 
     objects: int = 0
     size: int = 0
@@ -70,15 +70,15 @@ class Sums:
 
 @dataclass(slots=True)
 class BatchPlan:
-    """What to write, each list ascending by key; a key is in one of the first three at most.
+    """What to write; each list ascends by key, and a key is in at most one of the first three.
 
     Attributes:
-        inserts: rows that were not there.
-        updates: rows that were.
-        removes: rows that were and go; as they are stored.
+        inserts: rows that do not exist yet.
+        updates: rows that exist.
+        removes: rows that exist and are to be deleted, as they are stored.
         tombstones: removals to remember.
-        revived: keys whose removal is not to be remembered any more.
-        applied: the count of each change's fate.
+        revived: keys whose tombstone is to be deleted.
+        applied: how many changes had which effect.
     """
 
     inserts: list[Facts] = field(default_factory=list)
@@ -92,34 +92,34 @@ class BatchPlan:
 def plan_batch(
     changes: Sequence[Facts], stored: Mapping[str, Known], removals: Mapping[str, Known]
 ) -> BatchPlan:
-    """Decide a batch.
+    """Return the plan of a batch.
 
     Args:
-        changes: in the order in which they came; a key may come several times.
+        changes: in the order in which they arrived; a key may occur several times.
         stored: the rows of their keys.
-        removals: what is remembered of their keys.
+        removals: the tombstones of their keys.
     """
     if not stored and not removals and (rows := _all_new(changes)) is not None:
         return BatchPlan(inserts=rows, applied=Applied(inserted=len(rows)))
     now: dict[str, Known] = {}
-    fates = [0, 0, 0, 0, 0]  # as in Applied
+    effects = [0, 0, 0, 0, 0]  # as in Applied
     for change in map(Known._make, changes):
         key = change.key
         known = now.get(key) or stored.get(key) or removals.get(key)
         if known is not None and not _supersedes(change, known):
-            fates[4] += 1
+            effects[4] += 1
             continue
         after = change if change.removed else _merged(change, known)
         now[key] = after
-        fates[_fate(known, after)] += 1
-    plan = BatchPlan(applied=Applied(*fates))
+        effects[_effect(known, after)] += 1
+    plan = BatchPlan(applied=Applied(*effects))
     for key in sorted(now):
-        _sort_in(plan, now[key], stored.get(key), removals.get(key))
+        _add_to_plan(plan, now[key], stored.get(key), removals.get(key))
     return plan
 
 
 def _all_new(changes: Sequence[Facts]) -> list[Facts] | None:
-    """The rows where all are upserts of different keys, as those of first uploads and listings are."""
+    """Return the rows if all are upserts of different keys, as of first uploads and listings; else None."""
     if any(change[1] < 0 for change in changes):
         return None
     rows = sorted(changes, key=_KEY)
@@ -133,7 +133,7 @@ def _supersedes(change: Known, known: Known) -> bool:
 
 
 def _merged(change: Known, known: Known | None) -> Known:
-    """The row of an upsert; what it does not tell of the same object stays as it is known."""
+    """Return the row after an upsert; unknown facts of the same object keep their known values."""
     uploaded = change.uploaded_at or change.last_modified or change.observed
     if known is None or known.removed or not _same_object(change, known):
         return change._replace(uploaded_at=uploaded)
@@ -161,14 +161,14 @@ def _same_object(change: Known, known: Known) -> bool:
 
 
 def _modified_since(change: Known, known: Known) -> bool:
-    """Whether the endpoint's times differ; some tell whole seconds only."""
+    """Whether the times of the endpoint differ, in whole seconds: some report no fractions."""
     return bool(
         change.last_modified and known.last_modified and int(change.last_modified) != int(known.last_modified)
     )
 
 
-def _fate(known: Known | None, after: Known) -> int:
-    """The place in Applied: inserted, updated, deleted, unchanged."""
+def _effect(known: Known | None, after: Known) -> int:
+    """Return the index of the effect in Applied: inserted, updated, deleted or unchanged."""
     if known is None or known.removed:
         return 3 if after.removed else 0
     if after.removed:
@@ -176,7 +176,7 @@ def _fate(known: Known | None, after: Known) -> int:
     return 3 if known[:11] == after[:11] else 1
 
 
-def _sort_in(plan: BatchPlan, after: Known, row: Known | None, removal: Known | None) -> None:
+def _add_to_plan(plan: BatchPlan, after: Known, row: Known | None, removal: Known | None) -> None:
     if after.removed:
         plan.tombstones.append(after)
         if row is not None:
@@ -191,7 +191,7 @@ def _sort_in(plan: BatchPlan, after: Known, row: Known | None, removal: Known | 
 
 
 def fold(plan: BatchPlan, stored: Mapping[str, Known]) -> dict[str, Sums]:
-    """How the numbers of the folders move, for every folder that a written key stands in or below."""
+    """Return the changes of the sums of all folders around the keys of a plan."""
     direct: dict[str, Sums] = {}
     for row in plan.inserts:
         _count(direct, row[0], 1, row[1])

@@ -1,6 +1,6 @@
-"""Which database a URL names; it opens it and does nothing else.
+"""Open the database that a URL names.
 
-The drivers are loaded here alone, when they are needed.
+Only this module imports the drivers, and only when they are needed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from aios3sync.local.state import NO_STATE, state_directory
 __all__ = ("MAIN", "default_database", "open_backend", "refuse_absent")
 
 MAIN: Final = "main"
-"""The name of the index where none was given."""
+"""The name of the index where none is given."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _POSTGRES: Final = frozenset({"postgres", "postgresql"})
 
 
 def default_database() -> str:
-    """The file that is used where no database was named.
+    """Return the path of the index where no database is named.
 
     Raises:
-        UsageError: there is no place for one.
+        UsageError: there is no state directory.
     """
     directory = state_directory()
     if directory is None:
@@ -42,11 +42,11 @@ async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
     Args:
         url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (a temporary one), a path,
             or ``postgresql://user@host/database``.
-        name: which of the indexes in it.
+        name: of the index; a database may hold several.
 
     Raises:
-        UsageError: the URL names no database that can be one, or its driver is not installed.
-        ObjectIndexError: the database cannot be opened, or is no index.
+        UsageError: the URL does not name a database of a known kind, or its driver is not installed.
+        ObjectIndexError: the database cannot be opened, or is not an index.
     """
     scheme = _SCHEME.match(url)
     if scheme is not None and scheme[1] in _POSTGRES:
@@ -63,7 +63,7 @@ async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
 
 
 def refuse_absent(url: str) -> None:
-    """Raise UsageError for a file that is not there: who asks does not want to make one. Blocks."""
+    """Raise UsageError for a file that does not exist, for callers that must not create one. Blocks."""
     scheme = _SCHEME.match(url)
     if scheme is not None and scheme[1] in _POSTGRES:
         return
@@ -73,7 +73,7 @@ def refuse_absent(url: str) -> None:
 
 
 def _path(url: str) -> str:
-    """The file that a URL of SQLite names; empty for a temporary one."""
+    """Return the path of an SQLite URL; empty for a temporary file."""
     scheme = _SCHEME.match(url)
     if scheme is None:
         if not url:

@@ -1,7 +1,7 @@
-"""The server database of the index: PostgreSQL, by way of asyncpg (extra ``postgres``).
+"""The server database of the index: PostgreSQL, through asyncpg (extra ``postgres``).
 
-Everything is in the schema ``aios3sync`` of the database that the URL names, so it can live beside other
-tables. Reads run on one snapshot each, writes in the order that the lock of their bucket gives them.
+All tables are in the schema ``aios3sync`` of the database that the URL names, which may hold other schemas.
+Each read uses one snapshot; the lock of a bucket puts its writes in order.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ("SCHEMA", "PostgresIndex")
 
 SCHEMA: Final = "aios3sync"
 _LOCK: Final = 0x61336978
-"""Taken while the tables are made, so that only one process does."""
+"""The advisory lock that one process holds while it creates the tables."""
 _CONNECTIONS: Final = 6
-_PATIENCE: Final = 15.0
+_CONNECT_TIMEOUT: Final = 15.0
 _DIALECT: Final = Dialect(
     lock=" FOR UPDATE",
     contains="strpos",
@@ -40,17 +40,17 @@ class PostgresIndex(StepsBackend):
     """See :class:`~aios3sync.index.db.protocol.IndexBackend`."""
 
     def __init__(self, place: str, name: str, pool: Any) -> None:
-        """For :meth:`open`."""
+        """Use :meth:`open` instead."""
         super().__init__(name, _DIALECT)
         self._place = place
         self._pool = pool
 
     @classmethod
     async def open(cls, url: str, name: str) -> PostgresIndex:
-        """Connect, and make the tables where there are none.
+        """Connect, and create the tables where there are none.
 
         Raises:
-            ObjectIndexError: the server cannot be reached or refuses, the schema is none of ours or of a
+            ObjectIndexError: the server cannot be reached or refuses, the schema is not an index, or is of a
                 newer version.
         """
         place = without_password(url)
@@ -59,11 +59,13 @@ class PostgresIndex(StepsBackend):
                 url,
                 min_size=1,
                 max_size=_CONNECTIONS,
-                timeout=_PATIENCE,
+                timeout=_CONNECT_TIMEOUT,
                 server_settings={"search_path": SCHEMA, "application_name": "aios3sync", "jit": "off"},
             )
         except (*_FAILURES, ValueError, TimeoutError) as error:
-            raise IndexUnavailableError(f"the index {place!r} cannot be reached: {_line(error)}") from error
+            raise IndexUnavailableError(
+                f"the index {place!r} cannot be reached: {_first_line(error)}"
+            ) from error
         index = cls(place, name, pool)
         try:
             await index._migrate()
@@ -97,12 +99,12 @@ class PostgresIndex(StepsBackend):
     async def end_loading(self) -> None:
         """See the protocol."""
         async with self._connection() as connection:
-            there = await connection.fetch("SELECT indexname FROM pg_indexes WHERE schemaname = $1", SCHEMA)
-            missing = set(DEFERRED) - {row[0] for row in there}
+            rows = await connection.fetch("SELECT indexname FROM pg_indexes WHERE schemaname = $1", SCHEMA)
+            missing = set(DEFERRED) - {row[0] for row in rows}
             for index in sorted(missing):
                 await connection.execute(create_index(index, with_id=True))
             if missing:
-                await connection.execute("VACUUM (ANALYZE) objects, folders")  # for reads of trees alone
+                await connection.execute("VACUUM (ANALYZE) objects, folders")  # for index-only scans
 
     async def _migrate(self) -> None:
         async with self._connection() as connection, connection.transaction():
@@ -152,7 +154,7 @@ class PostgresIndex(StepsBackend):
             async with self._pool.acquire() as connection:
                 yield connection
         except (*_FAILURES, TimeoutError) as error:
-            raise ObjectIndexError(f"the index {self._place!r} failed: {_line(error)}") from error
+            raise ObjectIndexError(f"the index {self._place!r} failed: {_first_line(error)}") from error
 
     async def close(self) -> None:
         """See the protocol."""
@@ -160,14 +162,14 @@ class PostgresIndex(StepsBackend):
 
 
 def without_password(url: str) -> str:
-    """A URL as it may be shown."""
+    """Return a URL without password and parameters, for messages."""
     parts = urlsplit(url)
     user = parts.netloc.rpartition("@")[0].partition(":")[0]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.partition("\n")[0].rstrip() if text else type(error).__name__
 

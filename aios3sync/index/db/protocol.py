@@ -1,6 +1,6 @@
-"""The seam of the object index: what its databases can do, and what may be relied on. Types only, no I/O.
+"""The interface of the databases of the object index, and its guarantees. Types only, no I/O.
 
-One backend speaks for one named index in one database; its rows are told apart by bucket and full key.
+One backend is one named index in one database; a row is identified by bucket and full key.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from aios3sync.index.rows import (
 __all__ = ("EXACT_UP_TO", "IndexBackend", "Position")
 
 EXACT_UP_TO = 100_000
-"""Rows of a prefix that is no folder which are counted before a total is given as a lower bound."""
+"""Rows of a prefix that is not a folder that are counted before the total becomes a lower bound."""
 
 Position = tuple[str | int | float, int]
-"""Where a page ended: the value of its last row in the order of the query, and the number of that row."""
+"""The end of a page: the value of its last row in the order of the query, and the number of that row."""
 
 
 @runtime_checkable
 class IndexBackend(Protocol):
     """The tables of one index, in one database.
 
-    All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` and nothing else of the database.
-    They may be called at once from many tasks; none blocks the event loop. A method that writes is one
-    transaction: all of it or nothing, also when the process dies. One that was cancelled may or may not have
-    happened.
+    All methods raise :class:`~aios3sync.index.rows.ObjectIndexError` for every failure of the database. Many
+    tasks may call them at once; none blocks the event loop. A method that writes is one transaction: it
+    happens completely or not at all, also when the process dies. A cancelled call may have happened or not.
     """
 
     @property
     def place(self) -> str:
-        """Where it is kept, for messages; without a password."""
+        """The path or URL of the database, for messages; without a password."""
         ...
 
     # Writing
@@ -50,20 +49,20 @@ class IndexBackend(Protocol):
     async def apply(
         self, bucket: str, changes: Sequence[Change], state: Mapping[str, str | None] | None = None
     ) -> Applied:
-        """Write a batch, and the state with it, in one transaction.
+        """Write a batch of changes, and state, in one transaction.
 
-        Changes may come late, twice, and out of order. Of two changes of one key the later one wins: by
-        ``sequencer`` where both have one, by ``observed`` else; of two that are equal in that the one that
-        came later. What a removal made known outlasts the row (a tombstone), so an older upsert that comes
-        after it is ignored. Several changes of one key in a batch are applied in their order.
+        Changes may arrive late, twice, and out of order. Of two changes of one key the later one wins: by
+        ``sequencer`` where both have one, else by ``observed``; of equal ones the one that arrived later. A
+        removal leaves a tombstone, so an older upsert that arrives after it is ignored. Several changes of
+        one key in a batch are applied in their order.
 
         Args:
             bucket: of all the changes.
-            changes: at most some ten thousand; memory is that of the batch.
-            state: names and values as of :meth:`save_state`.
+            changes: some ten thousand at most; the call holds the whole batch in memory.
+            state: names and values as in :meth:`save_state`.
 
         Raises:
-            ObjectIndexError: the database failed, or a key cannot be held (NUL in PostgreSQL); nothing was
+            ObjectIndexError: the database failed, or cannot hold a key (NUL in PostgreSQL); nothing was
                 written.
         """
         ...
@@ -71,7 +70,7 @@ class IndexBackend(Protocol):
     async def apply_facts(
         self, bucket: str, changes: Sequence[Facts], state: Mapping[str, str | None] | None = None
     ) -> Applied:
-        """As :meth:`apply`, of changes that already are as they are written: the quick way of a sync."""
+        """Write a batch like :meth:`apply`, of changes that are already facts: the fast path of a sync."""
         ...
 
     async def load(
@@ -81,50 +80,50 @@ class IndexBackend(Protocol):
         observed: float,
         state: Mapping[str, str | None] | None = None,
     ) -> Applied:
-        """Write rows of a listing, all ``observed`` at one time: :meth:`apply` of upserts, the quick way.
+        """Write rows of a listing, all ``observed`` at one time: a fast :meth:`apply` of upserts.
 
-        Rows that are new to the index go in by COPY where the database has it. Between :meth:`begin_loading`
-        and :meth:`end_loading` the search trees of an empty index are left for later.
+        New rows are inserted by COPY where the database has it. Between :meth:`begin_loading` and
+        :meth:`end_loading` an empty index has no secondary B-trees.
         """
         ...
 
     async def begin_loading(self) -> None:
-        """Many rows will come by :meth:`load`. Harmless where nothing follows, or the process dies."""
+        """Prepare for many calls of :meth:`load`; harmless where none follows, or the process dies."""
         ...
 
     async def end_loading(self) -> None:
-        """Build what was left for later; every backend does so when it is opened, too."""
+        """Build the deferred B-trees; every backend does this when it is opened, too."""
         ...
 
     async def sweep(
         self, bucket: str, prefix: str, before: float, after: str, limit: int
     ) -> tuple[int, str | None]:
-        """Delete rows that were last observed ``before``, the next ``limit`` ones with keys above ``after``.
+        """Delete rows last observed ``before`` a time, among the next ``limit`` keys above ``after``.
 
-        Ends a backfill: what its listing did not show is gone. A row is observed again by every change of it
-        that is not ignored.
+        The last phase of a backfill: objects that its listing did not show do not exist any more. Every
+        change that is not ignored sets when a row was observed.
 
         Returns:
-            How many were deleted, and the key to go on after; ``None`` at the end.
+            How many rows were deleted, and the key to continue after; ``None`` at the end.
         """
         ...
 
     async def forget_removals(self, before: float) -> int:
-        """Drop tombstones that were observed ``before``; events that are older must not come any more."""
+        """Delete tombstones observed before ``before``; no older event may arrive after that."""
         ...
 
     # Reading
 
     async def buckets(self) -> list[str]:
-        """All buckets that have rows or state, ascending."""
+        """List the buckets that have or had rows, ascending."""
         ...
 
     async def get(self, bucket: str, keys: Sequence[str]) -> list[ObjectRow]:
-        """The rows of those keys that there are, ascending."""
+        """Return the rows of those keys that exist, ascending."""
         ...
 
     async def scan(self, bucket: str, prefix: str, after: str, limit: int) -> list[ObjectRow]:
-        """The next rows with keys above ``after``, ascending; for a merge with a listing."""
+        """Return the next rows with keys above ``after``, ascending; for a merge with a listing."""
         ...
 
     async def page(
@@ -136,48 +135,49 @@ class IndexBackend(Protocol):
         desc: bool = False,
         after: Position | None = None,
     ) -> tuple[list[ObjectRow], Position | None]:
-        """The next rows in an order, and where they end; ``None`` where there are no more.
+        """Return the next rows in an order, and the position of their end; ``None`` at the last page.
 
-        Rows of one value are in the order in which they came to the index.
+        Rows of one value are in the order in which they were inserted.
         """
         ...
 
     async def sample(self, selection: Selection, count: int, seed: int | None = None) -> list[ObjectRow]:
-        """Different rows, every set of ``count`` rows as likely as any other; all rows if there are fewer.
+        """Return random rows without repeats, every set of ``count`` equally likely; all if there are fewer.
 
-        The same seed picks the same rows as long as nothing was written.
+        The same seed selects the same rows as long as nothing was written.
         """
         ...
 
     async def totals(self, selection: Selection) -> Totals:
-        """Count and bytes: at once for folders and for prefixes that are empty or end in ``/``.
+        """Return count and bytes.
 
-        For others it counts up to :data:`EXACT_UP_TO` rows.
+        They come from maintained sums for folders and for prefixes that are empty or end in ``/``; for other
+        prefixes up to :data:`EXACT_UP_TO` rows are counted.
         """
         ...
 
     async def folders(self, bucket: str, folder: str) -> list[Folder]:
-        """The folders directly in a folder, ascending."""
+        """List the folders directly in a folder, ascending."""
         ...
 
     async def search(self, selection: Selection, text: str, after: str, limit: int) -> list[ObjectRow]:
-        """Rows whose name contains a text, ASCII letters of either case, ascending by key."""
+        """Return rows whose name contains a text, ASCII letters of either case, ascending by key."""
         ...
 
     async def histogram(self, selection: Selection, by: Grouping) -> list[Group]:
-        """Counts and bytes by group; reads all rows of the selection."""
+        """Return counts and bytes by group; reads all rows of the selection."""
         ...
 
     # State
 
     async def state(self, prefix: str = "") -> dict[str, str]:
-        """Names that begin with ``prefix`` and their values."""
+        """Return the names that begin with ``prefix``, and their values."""
         ...
 
     async def save_state(self, values: Mapping[str, str | None]) -> None:
-        """Set values; ``None`` removes one."""
+        """Set values; ``None`` deletes one."""
         ...
 
     async def close(self) -> None:
-        """Give back what was opened; doing so twice is harmless."""
+        """Close the database; a second call does nothing."""
         ...

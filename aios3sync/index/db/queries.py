@@ -1,9 +1,9 @@
-"""How rows are selected, paged and counted, as steps; nothing is written.
+"""Select, page and count rows, as steps; nothing is written.
 
-A page in the order of a value is read from the search tree of that value where the selection is a folder or
-a whole bucket. A prefix between the two has no tree of its own: a small one is read whole and sorted, one
-with few folders is merged from their trees, and of a large one the bucket's tree is read until the page is
-full.
+A page in the order of a value is read from the B-tree of that value where the selection is a folder or a
+whole bucket. A prefix between the two has no B-tree of its own: a small one is read completely and sorted,
+one with few folders is merged from their B-trees, and for a large one the B-tree of the bucket is read until
+the page is full.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = (
 COLUMNS: Final = ", ".join(ObjectRow._fields[:11])
 _COUNT: Final = 11
 _FEW: Final = 4_000
-"""Rows that are sorted rather than searched for."""
+"""Rows up to which a selection is read completely and sorted."""
 _FEW_FOLDERS: Final = 400
 _SCOPE: Final = "SELECT id FROM scopes WHERE name = $1 AND bucket = $2"
 _BUCKETS: Final = "SELECT bucket FROM scopes WHERE name = $1 ORDER BY bucket"
@@ -67,13 +67,13 @@ _SIZES: Final = (0, *(2**power for power in range(51)))
 
 
 def row_of(values: Sequence[Any], bucket: str) -> ObjectRow:
-    """The row of a record whose columns are :data:`COLUMNS`."""
+    """Return the row of a record whose first columns are :data:`COLUMNS`."""
     row = ObjectRow._make((*values[:_COUNT], bucket))
     return row if values[7] is None else row._replace(metadata=orjson.loads(values[7]))
 
 
 def above(prefix: str, after: str) -> tuple[str, str]:
-    """Where the keys of a prefix that come after another begin: one bound, as SQLite uses only one."""
+    """Return the lower bound of the keys of a prefix above ``after``; one, as SQLite uses only one."""
     return (">", after) if after >= prefix else (">=", prefix)
 
 
@@ -82,7 +82,7 @@ def _rows(found: Sequence[Sequence[Any]], bucket: str) -> list[ObjectRow]:
 
 
 def scope_number(name: str, bucket: str) -> Steps[int | None]:
-    """The number of a bucket's rows, ``None`` where it has none."""
+    """Return the number of the scope of a bucket, ``None`` where there is none."""
     found = yield Fetch(_SCOPE, (name, bucket))
     return int(found[0][0]) if found else None
 
@@ -104,8 +104,8 @@ def scan(name: str, bucket: str, prefix: str, after: str, limit: int) -> Steps[l
     """See :meth:`aios3sync.index.db.protocol.IndexBackend.scan`."""
     if (scope := (yield from scope_number(name, bucket))) is None:
         return []
-    than, first = above(prefix, after)
-    sql = f"""SELECT {COLUMNS} FROM objects WHERE scope = $1 AND key {than} $2 AND key < $3
+    comparison, first = above(prefix, after)
+    sql = f"""SELECT {COLUMNS} FROM objects WHERE scope = $1 AND key {comparison} $2 AND key < $3
         ORDER BY key LIMIT $4"""  # noqa: S608 - constants
     return _rows((yield Fetch(sql, (scope, first, prefix_end(prefix) or LAST, limit))), bucket)
 
@@ -113,7 +113,7 @@ def scan(name: str, bucket: str, prefix: str, after: str, limit: int) -> Steps[l
 # Pages
 
 
-def page(  # noqa: PLR0913 - what the protocol says, and where
+def page(  # noqa: PLR0913 - the arguments of the protocol, the name of the index and the dialect
     name: str,
     selection: Selection,
     order: Order,
@@ -142,14 +142,14 @@ def page(  # noqa: PLR0913 - what the protocol says, and where
 def _by_key(
     scope: int, selection: Selection, limit: int, *, desc: bool, after: Position | None
 ) -> Steps[Sequence[Sequence[Any]]]:
-    way, than = ("DESC", "<") if desc else ("ASC", ">")
+    direction, comparison = ("DESC", "<") if desc else ("ASC", ">")
     if selection.folder is not None:
-        # In a folder keys are in the order of names, which the tree of the folder is in.
+        # In a folder the order of keys is that of names, which is the order of the folder's B-tree.
         edge = LAST if desc else ""
         last = edge if after is None else str(after[0])[len(selection.folder) :]
-        than = f"{than}=" if after is None else than
+        comparison = f"{comparison}=" if after is None else comparison
         sql = f"""SELECT {COLUMNS} FROM objects WHERE folder = (SELECT id FROM folders WHERE scope = $1
-            AND path = $2) AND name {than} $3 ORDER BY name {way} LIMIT $4"""  # noqa: S608 - constants
+            AND path = $2) AND name {comparison} $3 ORDER BY name {direction} LIMIT $4"""  # noqa: S608 - constants
         return (yield Fetch(sql, (scope, selection.folder, last, limit)))
     first, end, low = selection.prefix, prefix_end(selection.prefix) or LAST, ">="
     if desc:
@@ -157,12 +157,12 @@ def _by_key(
     elif after is not None:
         low, first = above(first, str(after[0]))
     sql = f"""SELECT {COLUMNS} FROM objects WHERE scope = $1 AND key {low} $2 AND key < $3
-        ORDER BY key {way} LIMIT $4"""  # noqa: S608 - constants
+        ORDER BY key {direction} LIMIT $4"""  # noqa: S608 - constants
     return (yield Fetch(sql, (scope, first, end, limit)))
 
 
 class _Where:
-    """A condition with its arguments."""
+    """A condition and its arguments."""
 
     def __init__(self, sql: str, *arguments: Any) -> None:
         self.sql = sql
@@ -176,22 +176,22 @@ def _in_folder(scope: int, folder: str) -> _Where:
 def _by_value(
     where: _Where, order: Order, limit: int, desc: bool, after: Position | None
 ) -> Steps[Sequence[Sequence[Any]]]:
-    """The next rows of a condition, ordered by a column and then by number."""
-    way, than = ("DESC", "<") if desc else ("ASC", ">")
+    """Return the next rows of a condition, ordered by a column and then by id."""
+    direction, comparison = ("DESC", "<") if desc else ("ASC", ">")
     arguments = list(where.arguments)
     condition = where.sql
     if after is not None:
-        condition += f" AND ({order}, id) {than} (${len(arguments) + 1}, ${len(arguments) + 2})"
+        condition += f" AND ({order}, id) {comparison} (${len(arguments) + 1}, ${len(arguments) + 2})"
         arguments += after
     sql = f"""SELECT {COLUMNS}, id, {order} FROM objects WHERE {condition}
-        ORDER BY {order} {way}, id {way} LIMIT ${len(arguments) + 1}"""  # noqa: S608 - constants
+        ORDER BY {order} {direction}, id {direction} LIMIT ${len(arguments) + 1}"""  # noqa: S608 - constants
     return (yield Fetch(sql, (*arguments, limit)))
 
 
-def _below(  # noqa: PLR0913 - what the protocol says, and where
+def _below(  # noqa: PLR0913 - the arguments of a page
     scope: int, prefix: str, order: Order, limit: int, dialect: Dialect, *, desc: bool, after: Position | None
 ) -> Steps[Sequence[Sequence[Any]]]:
-    """A page of a prefix, which has no tree of its own: see the module."""
+    """Return a page of a prefix, which has no B-tree of its own: see the module."""
     whole = _Where("scope = $1", scope)
     if not prefix:
         return (yield from _by_value(whole, order, limit, desc, after))
@@ -201,27 +201,27 @@ def _below(  # noqa: PLR0913 - what the protocol says, and where
     if prefix.endswith("/"):
         ((many,),) = yield Fetch(_COUNT_BELOW, (scope, prefix, end, _FEW_FOLDERS + 1))
         if many <= _FEW_FOLDERS and many * limit <= objects:
-            return (yield from _merged((scope, prefix, end), order, limit, desc, after, dialect))
+            return (yield from _merged_folders((scope, prefix, end), order, limit, desc, after, dialect))
     if objects <= _FEW:
         return (yield from _sorted(small, order, limit, desc, after))
     if prefix.endswith("/"):
-        return (yield from _passing_over((scope, prefix, end), order, limit, desc, after))
+        return (yield from _filtered_bucket((scope, prefix, end), order, limit, desc, after))
     return (yield from _by_value(small, order, limit, desc, after))
 
 
-def _passing_over(
+def _filtered_bucket(
     bounds: tuple[int, str, str], order: Order, limit: int, desc: bool, after: Position | None
 ) -> Steps[Sequence[Sequence[Any]]]:
-    """The next rows of the bucket whose folder is below a prefix, found in the tree of the bucket alone.
+    """Return the next rows of the bucket whose folder is below a prefix, from the B-tree of the bucket.
 
-    ``IS TRUE`` keeps the databases from making a join of it: the folders are read once, and looked up.
+    ``IS TRUE`` keeps the databases from planning a join: the folders are read once, then looked up.
     """
-    way, than = ("DESC", "<") if desc else ("ASC", ">")
-    beyond = f"AND ({order}, id) {than} ($4, $5)" if after is not None else ""
+    direction, comparison = ("DESC", "<") if desc else ("ASC", ">")
+    after_position = f"AND ({order}, id) {comparison} ($4, $5)" if after is not None else ""
     arguments: tuple[Any, ...] = (*bounds, *(after or ()), limit)
-    ordered = f"ORDER BY {order} {way}, id {way} LIMIT ${len(arguments)}"
+    ordered = f"ORDER BY {order} {direction}, id {direction} LIMIT ${len(arguments)}"
     found = f"""SELECT id, {order} FROM objects
-        WHERE scope = $1 AND (folder IN ({_BELOW})) IS TRUE {beyond} {ordered}"""  # noqa: S608 - constants
+        WHERE scope = $1 AND (folder IN ({_BELOW})) IS TRUE {after_position} {ordered}"""  # noqa: S608 - constants
     sql = f"""SELECT {COLUMNS}, id, {order} FROM objects
         WHERE scope = $1 AND (id, {order}) IN ({found}) {ordered}"""  # noqa: S608 - constants
     return (yield Fetch(sql, arguments))
@@ -230,7 +230,7 @@ def _passing_over(
 def _sorted(
     where: _Where, order: Order, limit: int, desc: bool, after: Position | None
 ) -> Steps[Sequence[Sequence[Any]]]:
-    """As :func:`_by_value`, of few rows: all are read, then sorted."""
+    """Return the next rows like :func:`_by_value`, of a small selection: all are read, then sorted."""
     sql = f"SELECT {COLUMNS}, id, {order} FROM objects WHERE {where.sql} ORDER BY key"  # noqa: S608
     found = [row for row in (yield Fetch(sql, where.arguments)) if after is None or _past(row, after, desc)]
     return sorted(found, key=lambda row: (row[12], row[11]), reverse=desc)[:limit]
@@ -241,7 +241,7 @@ def _past(row: Sequence[Any], after: Position, desc: bool) -> bool:
     return here < after if desc else here > after
 
 
-def _merged(
+def _merged_folders(
     bounds: tuple[int, str, str],
     order: Order,
     limit: int,
@@ -249,19 +249,19 @@ def _merged(
     after: Position | None,
     dialect: Dialect,
 ) -> Steps[Sequence[Sequence[Any]]]:
-    """The next rows of every folder below a prefix, of which the first ones are the page."""
-    way, than = ("DESC", "<") if desc else ("ASC", ">")
-    beyond = f"AND ({order}, id) {than} ($4, $5)" if after is not None else ""
+    """Return the next rows of a prefix: the first of the next rows of each folder below it."""
+    direction, comparison = ("DESC", "<") if desc else ("ASC", ">")
+    after_position = f"AND ({order}, id) {comparison} ($4, $5)" if after is not None else ""
     arguments: tuple[Any, ...] = (*bounds, *(after or ()), limit)
-    ordered = f"ORDER BY {order} {way}, id {way} LIMIT ${len(arguments)}"
+    ordered = f"ORDER BY {order} {direction}, id {direction} LIMIT ${len(arguments)}"
     if dialect.lateral:
         source = f"""LATERAL (SELECT {COLUMNS}, id, {order} AS value FROM objects
-            WHERE folder = f.number {beyond} {ordered}) AS rows"""  # noqa: S608 - constants
+            WHERE folder = f.number {after_position} {ordered}) AS rows"""  # noqa: S608 - constants
         columns, condition = "rows.*", "TRUE"
-        ordered = f"ORDER BY value {way}, id {way} LIMIT ${len(arguments)}"
+        ordered = f"ORDER BY value {direction}, id {direction} LIMIT ${len(arguments)}"
     else:
         source, columns = "objects", f"{COLUMNS}, id, {order}"
-        condition = f"id IN (SELECT id FROM objects WHERE folder = f.number {beyond} {ordered})"  # noqa: S608
+        condition = f"id IN (SELECT id FROM objects WHERE folder = f.number {after_position} {ordered})"  # noqa: S608
     sql = f"SELECT {columns} FROM ({_BELOW}) AS f CROSS JOIN {source} WHERE {condition} {ordered}"  # noqa: S608
     return (yield Fetch(sql, (*arguments,)))
 
@@ -280,7 +280,7 @@ def totals(name: str, selection: Selection) -> Steps[Totals]:
 
 
 def _objects(scope: int, prefix: str, most: int) -> Steps[Totals]:
-    """The sums of a prefix: those of the folders that it covers, and of rows that are counted."""
+    """Return the sums of a prefix: those of the folders that it covers, and of counted rows."""
     folder = folder_of(prefix)
     found = yield Fetch(_FOLDER, (scope, folder))
     if not found:
@@ -307,19 +307,19 @@ def folders(name: str, bucket: str, folder: str) -> Steps[list[Folder]]:
 
 
 def _selected(scope: int, selection: Selection, after: str = "") -> _Where:
-    """The rows of a selection with keys above another."""
+    """Return the condition of the rows of a selection with keys above ``after``."""
     if selection.folder is not None:
         where = _in_folder(scope, selection.folder)
         return _Where(f"{where.sql} AND key > $3", *where.arguments, after)
-    than, first = above(selection.prefix, after)
+    comparison, first = above(selection.prefix, after)
     end = prefix_end(selection.prefix) or LAST
-    return _Where(f"scope = $1 AND key {than} $2 AND key < $3", scope, first, end)
+    return _Where(f"scope = $1 AND key {comparison} $2 AND key < $3", scope, first, end)
 
 
 def search(
     name: str, selection: Selection, text: str, after: str, limit: int, dialect: Dialect
 ) -> Steps[list[ObjectRow]]:
-    """See :meth:`.IndexBackend.search`; there is no pattern that needs escaping."""
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.search`; no pattern that would need escaping."""
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     where = _selected(scope, selection, after)
@@ -347,7 +347,7 @@ def histogram(name: str, selection: Selection, by: Grouping, dialect: Dialect) -
 
 
 def _size_label() -> str:
-    """The lower end of the range of sizes."""
+    """Return the expression of the lower end of the range that a size is in."""
     steps = [f"WHEN size < {high} THEN {low}" for low, high in pairwise(_SIZES)]
     return f"CASE {' '.join(steps)} ELSE {_SIZES[-1]} END"
 

@@ -1,18 +1,17 @@
-"""Random rows of a selection, as steps; without sorting, and uniform by construction.
+"""Select random rows, as steps; without sorting, and uniform by construction.
 
-All rows of a bucket have numbers without gaps, and so have the rows of each folder (their slots), whatever
-was deleted. Different numbers are drawn by :meth:`random.Random.sample`, each set as likely as any other,
-and every row has exactly one number, so every set of rows is as likely as any other.
+The rows of a bucket have numbers without gaps, and so have the rows of each folder (their slots), whatever
+was deleted: see :mod:`aios3sync.index.db.writes`. :meth:`random.Random.sample` draws different numbers, every
+set equally likely, and every row has exactly one number, so every set of rows is equally likely.
 
-What is below a folder is a part of the bucket. Where that is a large part, numbers of the bucket are drawn
-until enough rows are of the part: rejection keeps uniform what was uniform. Of a small part the rows are
-numbered themselves: first the slots of the folder, then one folder below it after the other, each with as
-many numbers as it has rows (its maintained sum); the folder of a number is found by going down the sums, a
-statement for each level.
+The rows below a folder are a part of the bucket. If the part is large, numbers of the bucket are drawn until
+enough rows are in the part: rejection sampling is uniform. The rows of a small part get ranks of their own:
+first the slots of the folder, then those of one child folder after the other, each with as many ranks as it
+has rows (its maintained sum). The folder of a rank is found by descending the sums, one statement a level.
 
-A prefix that is no folder covers whole folders and some names of one folder. Up to
-``EXACT_UP_TO`` such names are read and numbered likewise; where there are more they are a large part of
-their folder, and found by rejection.
+A prefix that is not a folder covers whole folders and some names of one folder. Up to ``EXACT_UP_TO`` such
+names are read and get ranks likewise; if there are more, they are a large part of their folder, and are found
+by rejection.
 """
 
 from __future__ import annotations
@@ -40,19 +39,19 @@ _NAMED: Final = """SELECT place FROM objects WHERE folder = $1 AND name >= $2 AN
 _PLACED: Final = f"SELECT {COLUMNS}, place FROM objects WHERE place = ANY($1)"  # noqa: S608
 _NUMBERED: Final = f"SELECT {COLUMNS}, number FROM objects WHERE scope = $1 AND number = ANY($2)"  # noqa: S608
 _TOP: Final = "SELECT objects FROM folders WHERE scope = $1 AND path = ''"
-_TRIES: Final = 4
-"""Slots that are drawn for each name that is missing, at once."""
-_STRETCH: Final = 2048
+_DRAWS_PER_ROW: Final = 4
+"""Ranks that are drawn at once for each wanted row."""
+_BATCH: Final = 2048
 _LARGE: Final = 0.03
-"""The share of a bucket from which on drawing from the bucket is quicker than going down its folders."""
+"""The share of a bucket from which drawing from the bucket is faster than descending its folders."""
 
 Node = tuple[int, int, int]
-"""A folder: its number, the rows below it, and those directly in it, which come first."""
+"""A folder: its number, the rows below it, and those directly in it, which have the first ranks."""
 
 
 def sample(name: str, selection: Selection, count: int, seed: int | None) -> Steps[list[ObjectRow]]:
-    """See :meth:`aios3sync.index.db.protocol.IndexBackend.sample`; the rows come as they were drawn."""
-    random = Random(seed)  # noqa: S311 - a sample is no secret
+    """See :meth:`aios3sync.index.db.protocol.IndexBackend.sample`; the rows are in the order of the draw."""
+    random = Random(seed)  # noqa: S311 - not for cryptography
     if (scope := (yield from scope_number(name, selection.bucket))) is None:
         return []
     folder = folder_of(selection.prefix) if selection.folder is None else selection.folder
@@ -82,14 +81,14 @@ def sample(name: str, selection: Selection, count: int, seed: int | None) -> Ste
 def _of_bucket(
     scope: int, selection: Selection, count: int, sizes: tuple[int, int], random: Random
 ) -> Steps[list[ObjectRow]]:
-    """Rows of a large part of a bucket, drawn from all of it."""
+    """Return random rows of a large part of a bucket, drawn from the whole bucket."""
     part, whole = sizes
     chosen: dict[int, ObjectRow] = {}
-    # One draw is nearly always enough. Where it is not, another one adds to it: no row is favoured by that.
+    # One draw is nearly always enough. A further one only adds rows, so none becomes more likely.
     order = random.sample(range(whole), min(whole, _enough(count, part, whole)))
     while True:
-        for start in range(0, len(order), _STRETCH):
-            drawn = order[start : start + _STRETCH]
+        for start in range(0, len(order), _BATCH):
+            drawn = order[start : start + _BATCH]
             rows = {row[11]: row for row in (yield Fetch(_NUMBERED, (scope, drawn)))}
             for number in drawn:
                 if rows[number][0].startswith(selection.prefix):
@@ -100,7 +99,7 @@ def _of_bucket(
 
 
 def _enough(count: int, part: int, whole: int) -> int:
-    """How many numbers hold ``count`` rows of the part, with some to spare."""
+    """Return how many numbers to draw to find ``count`` rows of the part, with a margin."""
     return int((count + 3 * count**0.5 + 3) * whole / part) + 1
 
 
@@ -109,7 +108,7 @@ def _at(places: list[int]) -> Steps[Sequence[Sequence[Any]]]:
 
 
 def _places(top: Node, drawn: Sequence[int]) -> Steps[list[int]]:
-    """The places of numbers, in their order; goes down all folders of one level at once."""
+    """Return the places of ranks, in their order; descends all folders of one level at once."""
     places: dict[int, int] = {}
     level: list[tuple[Node, dict[int, int]]] = [(top, {rank: rank for rank in drawn})]
     while level:
@@ -118,12 +117,12 @@ def _places(top: Node, drawn: Sequence[int]) -> Steps[list[int]]:
         children = yield from _children([node[0] for node, _ in deeper])
         level = []
         for node, ranks in deeper:
-            level += _shared_out(children[node[0]], ranks)
+            level += _by_child(children[node[0]], ranks)
     return [places[rank] for rank in drawn]
 
 
 def _slots(node: Node, ranks: dict[int, int], places: dict[int, int]) -> dict[int, int]:
-    """Note the places of numbers within the folder itself; the others are counted from its first child on."""
+    """Set the places of ranks in the folder itself; return the others, relative to its first child."""
     number, _, direct = node
     left: dict[int, int] = {}
     for rank, rest in ranks.items():
@@ -134,8 +133,8 @@ def _slots(node: Node, ranks: dict[int, int], places: dict[int, int]) -> dict[in
     return left
 
 
-def _shared_out(children: Sequence[Node], ranks: dict[int, int]) -> list[tuple[Node, dict[int, int]]]:
-    """Which child each number belongs to, and which number it is there."""
+def _by_child(children: Sequence[Node], ranks: dict[int, int]) -> list[tuple[Node, dict[int, int]]]:
+    """Group ranks by the child that they belong to, and make them relative to it."""
     ends = list(accumulate(child[1] for child in children))
     shares: dict[int, dict[int, int]] = {}
     for rank, rest in ranks.items():
@@ -153,7 +152,7 @@ def _children(parents: list[int]) -> Steps[dict[int, list[Node]]]:
 
 
 def _of_prefix(top: Node, prefix: str, count: int, random: Random) -> Steps[list[int]]:
-    """The places of random rows of a prefix that is no folder."""
+    """Return the places of random rows of a prefix that is not a folder."""
     number = top[0]
     folder = folder_of(prefix)
     end = prefix_end(prefix) or LAST
@@ -161,20 +160,20 @@ def _of_prefix(top: Node, prefix: str, count: int, random: Random) -> Steps[list
     named = [int(row[0]) for row in (yield Fetch(_NAMED, (number, first, last, EXACT_UP_TO + 1)))]
     covered = [(int(a), int(b), int(c)) for a, b, c in (yield Fetch(_COVERED, (number, prefix, end)))]
     if len(named) > EXACT_UP_TO:
-        return (yield from _rejecting(top, prefix, count, random))
+        return (yield from _by_rejection(top, prefix, count, random))
     ranks = random.sample(range(whole := len(named) + sum(node[1] for node in covered)), min(count, whole))
     places = {rank: named[rank] for rank in ranks if rank < len(named)}
     below = {rank: rank - len(named) for rank in ranks if rank >= len(named)}
-    for node, share in _shared_out(covered, below):
+    for node, share in _by_child(covered, below):
         found = yield from _places(node, list(share.values()))
         places.update(zip(share, found, strict=True))
     return [places[rank] for rank in ranks]
 
 
-def _rejecting(top: Node, prefix: str, count: int, random: Random) -> Steps[list[int]]:
-    """Draw from the whole folder until enough rows have the prefix; there are more than enough."""
+def _by_rejection(top: Node, prefix: str, count: int, random: Random) -> Steps[list[int]]:
+    """Draw from the whole folder until enough rows have the prefix; more than EXACT_UP_TO rows have it."""
     chosen: dict[int, None] = {}
-    tries = _TRIES * count
+    tries = _DRAWS_PER_ROW * count
     while len(chosen) < min(count, EXACT_UP_TO):
         drawn = yield from _places(top, random.sample(range(top[1]), min(tries, top[1])))
         keys = {row[11]: row[0] for row in (yield from _at(drawn))}

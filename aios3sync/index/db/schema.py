@@ -1,8 +1,8 @@
-"""The tables of the index and the numbered steps by which they came to be; text only.
+"""The tables of the index, as numbered migrations; text only.
 
-Both databases have the same tables. Text is compared by its bytes: SQLite does so by itself, PostgreSQL with
-the collation "C", whatever the locale of its database. A step that was released is never edited: what has to
-be different is a further step.
+Both databases have the same tables. Text is compared by its bytes: SQLite does so by default, PostgreSQL with
+the collation "C", whatever the locale of its database. A released migration is never edited: a change of the
+tables is a further migration.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ DEFERRED: Final = {
     "objects_size": "scope, size, id, folder",
     "objects_uploaded": "scope, uploaded_at, id, folder",
 }
-"""Search trees that are built after many rows have been loaded; ``id`` ends every tree of SQLite by itself.
+"""B-trees that are built after many rows have been loaded; SQLite appends ``id`` to every B-tree by itself.
 
-Those of a whole bucket hold the folder, so that rows of other folders are passed over without a look at them.
+Those of a whole bucket include the folder, so that rows of other folders are skipped without reading them.
 """
 
 SQLITE_STEPS: Final = (
@@ -78,18 +78,18 @@ POSTGRES_STEPS: Final = (
 
 
 def create_index(name: str, *, with_id: bool) -> str:
-    """The statement that builds a search tree of :data:`DEFERRED`."""
+    """Return the statement that builds a B-tree of :data:`DEFERRED`."""
     columns = DEFERRED[name].format(id=", id" if with_id else "")
     return f"CREATE INDEX IF NOT EXISTS {name} ON objects ({columns})"
 
 
 def drop_index(name: str) -> str:
-    """The statement that drops it."""
+    """Return the statement that drops a B-tree of :data:`DEFERRED`."""
     return f"DROP INDEX IF EXISTS {name}"
 
 
 def refuse_newer(place: str, version: int, known: int) -> None:
-    """Raise where the tables were made by a later version of this package."""
+    """Raise where a later version of this package has created the tables."""
     if version > known:
         raise ObjectIndexError(
             f"the index {place!r} has version {version}, this package knows {known}; "

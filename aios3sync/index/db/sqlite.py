@@ -1,7 +1,7 @@
-"""The embedded database of the index: one SQLite file. It blocks only threads, never the event loop.
+"""The embedded database of the index: one SQLite file, used in threads, never on the event loop.
 
-One connection writes, one thread at a time; some others read, each on a snapshot of its own, while it does.
-The write-ahead log makes that possible, so the file has to be on a local filesystem
+One connection writes, in one thread at a time; several others read meanwhile, each from its own snapshot. The
+write-ahead log makes that possible, so the file has to be on a local filesystem
 (https://www.sqlite.org/wal.html).
 """
 
@@ -34,15 +34,15 @@ __all__ = ("APPLICATION_ID", "SqliteIndex")
 APPLICATION_ID: Final = 0x61336978  # "a3ix"
 _MAGIC: Final = b"SQLite format 3\x00"
 _READERS: Final = 4
-_PATIENCE: Final = 30.0
-"""Seconds that a writer waits for one of another process."""
+_BUSY_TIMEOUT: Final = 30.0
+"""Seconds that a writer waits for the writer of another process."""
 _LIST: Final = re.compile(r"= ANY\(\$(\d+)\)")
 _PARAMETER: Final = re.compile(r"\$(\d+)")
 _MOST_ITEMS: Final = 4096
-"""Of a list in one statement: SQLite takes 32,766 parameters."""
-_INSERTED: Final = (5000, 1000)
-"""Values of one INSERT, and of one for what is left. sqlite3 lets other threads run at every step and then
-waits for its turn, 5 ms where the event loop is busy: with few steps it keeps up."""
+"""Items of a list in one statement; SQLite takes 32,766 parameters."""
+_INSERTED_VALUES: Final = (5000, 1000)
+"""Values of one INSERT, and of one for the rest. sqlite3 releases the interpreter lock at every step and then
+waits for it, 5 ms where the event loop is busy: few large statements keep up with the engine."""
 _DIALECT: Final = Dialect(
     lock="", contains="instr", month="strftime('%Y-%m', uploaded_at, 'unixepoch')", lateral=False
 )
@@ -54,15 +54,15 @@ class SqliteIndex(StepsBackend):
     """See :class:`~aios3sync.index.db.protocol.IndexBackend`."""
 
     def __init__(self, path: str, name: str, closing: ExitStack, writer: sqlite3.Connection) -> None:
-        """For :meth:`open`."""
+        """Use :meth:`open` instead."""
         super().__init__(name, _DIALECT)
         self._path = path
         self._closing = closing
         self._writer = writer
-        self._one = CapacityLimiter(1)
+        self._writer_threads = CapacityLimiter(1)
         self._writing = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
-        self._some = CapacityLimiter(_READERS)
+        self._reader_threads = CapacityLimiter(_READERS)
         self._closed = False
 
     @classmethod
@@ -79,7 +79,7 @@ class SqliteIndex(StepsBackend):
                     directory = closing.enter_context(tempfile.TemporaryDirectory())
                 path = str(Path(directory) / "index.db")
             try:
-                _look(path)
+                _refuse_foreign(path)
                 writer = closing.enter_context(contextlib.closing(_connect(path)))
                 _migrate(writer, path)
                 for index in DEFERRED:
@@ -117,13 +117,16 @@ class SqliteIndex(StepsBackend):
         return await self._write_in_thread(partial(_transaction, self._writer, "BEGIN IMMEDIATE", steps))
 
     async def _write_in_thread(self, work: Callable[[], T]) -> T:
-        """One after the other: a task that asyncio cancels gives up its turn while its thread is at work."""
+        """Run work that writes, one at a time.
 
-        def alone() -> T:
+        The limiter alone is not enough: a cancelled task releases it while its thread still runs.
+        """
+
+        def exclusively() -> T:
             with self._writing:
                 return work()
 
-        return await self._in_thread(alone, self._one)
+        return await self._in_thread(exclusively, self._writer_threads)
 
     async def _read(self, steps: Steps[T]) -> T:
         def work() -> T:
@@ -133,7 +136,7 @@ class SqliteIndex(StepsBackend):
             finally:
                 self._readers.append(connection)
 
-        return await self._in_thread(work, self._some)
+        return await self._in_thread(work, self._reader_threads)
 
     async def _in_thread(self, work: Callable[[], T], limiter: CapacityLimiter) -> T:
         if self._closed:
@@ -158,12 +161,12 @@ class SqliteIndex(StepsBackend):
                 self._closing.close()
 
         with anyio.CancelScope(shield=True):
-            async with self._one:
+            async with self._writer_threads:
                 await to_thread.run_sync(work)
 
 
-def _look(path: str) -> None:
-    """Refuse what is there and no index, before anything is opened that might write."""
+def _refuse_foreign(path: str) -> None:
+    """Refuse a file that is not an index, before SQLite opens it and might write to it."""
     try:
         with open(path, "rb") as file:
             head = file.read(100)
@@ -176,16 +179,16 @@ def _look(path: str) -> None:
 def _connect(path: str) -> sqlite3.Connection:
     Path(path).absolute().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA cache_size = -32768")
     connection.execute("PRAGMA temp_store = FILE")
-    connection.execute("PRAGMA wal_autocheckpoint = 8000")  # 32 MB: the trees are copied back less often
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")  # 32 MB: fewer checkpoints
     return connection
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring the tables up to date; the file names its kind before it gets a log of its own."""
+    """Run the missing migrations, and mark the file as an index before it gets a write-ahead log."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -197,7 +200,7 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         connection.execute(f"PRAGMA user_version = {len(SQLITE_STEPS)}")
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # else SQLite did it itself, as it does when the disk is full
+        if connection.in_transaction:  # else SQLite has rolled back by itself, as when the disk is full
             connection.execute("ROLLBACK")
         raise
     connection.execute("PRAGMA journal_mode = WAL")
@@ -209,13 +212,13 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
 def _transaction(connection: sqlite3.Connection, begin: str, steps: Steps[T]) -> T:
     connection.execute(begin)
     try:
-        answer = _run(connection, steps)
+        result = _run(connection, steps)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return answer
+    return result
 
 
 def _run(connection: sqlite3.Connection, steps: Steps[T]) -> T:
@@ -234,7 +237,7 @@ def _execute(connection: sqlite3.Connection, statement: Statement) -> Sequence[S
         case Many(sql, many):
             connection.executemany(_PARAMETER.sub(r"?\1", sql), many)
         case Copy(table, columns, rows):
-            # A transaction that fails is rolled back whole, so no statement needs a journal of its own.
+            # A failed transaction is rolled back as a whole, so the statement needs no journal of its own.
             head = f"INSERT OR ROLLBACK INTO {table} ({', '.join(columns)}) VALUES "  # noqa: S608 - constants
             _insert(connection, head, len(columns), rows)
     return ()
@@ -248,16 +251,16 @@ def _fetch(connection: sqlite3.Connection, sql: str, arguments: tuple[Any, ...])
     found: list[Any] = []
     for start in range(0, len(items), _MOST_ITEMS):
         some = items[start : start + _MOST_ITEMS]
-        # Rounded up, so that few texts of statements are compiled: the last one comes several times.
+        # Padded to a power of two with the last item, so that few different statements are compiled.
         count = 1 << (len(some) - 1).bit_length()
         values = (*arguments[:place], None, *arguments[place + 1 :], *some, *[some[-1]] * (count - len(some)))
-        found += connection.execute(_listing(sql, len(arguments), count), values).fetchall()
+        found += connection.execute(_with_list(sql, len(arguments), count), values).fetchall()
     return found
 
 
 @lru_cache(maxsize=64)
-def _listing(sql: str, arguments: int, count: int) -> str:
-    """The text of a statement whose list has so many items, which follow the other arguments."""
+def _with_list(sql: str, arguments: int, count: int) -> str:
+    """Return the text of a statement with ``count`` list items, which follow its other arguments."""
     marks = ", ".join(f"?{number}" for number in range(arguments + 1, arguments + 1 + count))
     return _PARAMETER.sub(r"?\1", _LIST.sub(f"IN ({marks})", sql))
 
@@ -265,7 +268,7 @@ def _listing(sql: str, arguments: int, count: int) -> str:
 def _insert(connection: sqlite3.Connection, head: str, width: int, rows: Sequence[tuple[Any, ...]]) -> None:
     marks = f"({', '.join('?' * width)})"
     done = 0
-    for values in _INSERTED:
+    for values in _INSERTED_VALUES:
         group = values // width
         text = head + ", ".join([marks] * group)
         for start in range(done, len(rows) - group + 1, group):

@@ -1,8 +1,8 @@
-"""Database work as generators: they yield statements and are sent rows, so one text serves every driver.
+"""Transactions as generators: they yield statements and receive rows, so one SQL text serves every driver.
 
-A generator of steps is run in one transaction: by the SQLite driver in a thread, by the PostgreSQL driver on
-the event loop. Parameters are ``$1``, ``$2``, …; a list belongs to ``= ANY($n)``. No value is ever part of a
-statement's text.
+A generator of steps runs in one transaction: with SQLite in a thread, with PostgreSQL on the event loop.
+Parameters are ``$1``, ``$2``, …; a list is the parameter of ``= ANY($n)``. No value is ever part of the text
+of a statement.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Rows = Sequence[Sequence[Any]]
 
 
 class Fetch(NamedTuple):
-    """Run one statement and send its rows."""
+    """Run one statement; the generator receives its rows."""
 
     sql: str
     arguments: tuple[Any, ...] = ()
 
 
 class Many(NamedTuple):
-    """Run one statement once for each tuple of arguments; sends nothing."""
+    """Run one statement once for each tuple of arguments; the generator receives no rows."""
 
     sql: str
     arguments: Sequence[tuple[Any, ...]]
 
 
 class Copy(NamedTuple):
-    """Put new rows into a table as quickly as can be; sends nothing."""
+    """Insert many rows into a table in the fastest way; the generator receives no rows."""
 
     table: str
     columns: tuple[str, ...]
@@ -45,13 +45,14 @@ Steps = Generator[Statement, Rows, T]
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """Where the two databases differ.
+    """The differences between the two databases.
 
     Attributes:
-        lock: appended to a SELECT whose rows must stay as they are until the transaction ends.
-        contains: whether the first text contains the second: a function of both.
-        month: ``YYYY-MM`` in UTC of ``uploaded_at``.
-        lateral: a table after FROM may refer to those before it.
+        lock: appended to a SELECT to lock its rows until the transaction ends.
+        contains: a function of two texts: the position of the second one in the first, 0 where it is not
+            there.
+        month: an expression: ``YYYY-MM`` in UTC of ``uploaded_at``.
+        lateral: whether a table after FROM may refer to those before it.
     """
 
     lock: str

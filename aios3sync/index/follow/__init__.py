@@ -1,1 +1,1 @@
-"""Keeps an index current with the notifications of a queue."""
+"""Keep an index current with the S3 event notifications in a queue."""

@@ -1,4 +1,4 @@
-"""What becomes of messages that were received: deleted, or hidden for longer each time; it parses nothing."""
+"""Acknowledge received messages: delete those that were applied, and hide the unusable ones for a while."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from aios3sync.errors import StoreError
 from aios3sync.index.follow.queue import MAX_HIDDEN, MAX_RECEIVED, Queue, QueuedMessage
 from aios3sync.index.follow.report import FollowReport
 
-__all__ = ("Receipts",)
+__all__ = ("Acknowledger",)
 
 _DELETERS: Final = 8
-_TOLD: Final = 10_000
-"""Poison messages that are remembered, so that each is told of once."""
+_REMEMBERED: Final = 10_000
+"""Poison messages that are remembered, so that each is reported once."""
 _FIRST_HIDDEN: Final = 240
 _HIDDEN_UNKNOWN: Final = 3600
-"""Seconds where the queue does not tell how often a message came already."""
+"""Seconds where the queue does not say how often a message was received."""
 _LONGEST_HIDDEN: Final = MAX_HIDDEN - 1800
-"""Half an hour less than the most, because the time counts from the receipt."""
+"""Half an hour less than the maximum, which counts from when the message was received."""
 
 
-class Receipts:
-    """The messages of one queue, after they were read.
+class Acknowledger:
+    """Deletes and hides the received messages of one queue.
 
     Args:
-        queue: where they came from.
-        drop_poison: delete what is no notification.
-        report: counts.
-        warn: told in one line of what a person should know.
+        queue: that the messages come from.
+        drop_poison: delete messages that are no notifications.
+        report: counts them.
+        warn: called with warnings of one line.
     """
 
     def __init__(
@@ -41,24 +41,24 @@ class Receipts:
         self._drop = drop_poison
         self._report = report
         self._warn = warn
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._reported: OrderedDict[str, None] = OrderedDict()
 
-    def tell_of(self, message: QueuedMessage, reason: str) -> None:
-        """Tell of a poison message once, however often it comes."""
-        if message.id in self._known:
+    def report_poison(self, message: QueuedMessage, reason: str) -> None:
+        """Count a poison message and warn of it, once, however often it is received."""
+        if message.id in self._reported:
             return
-        self._known[message.id] = None
-        if len(self._known) > _TOLD:
-            self._known.popitem(last=False)
+        self._reported[message.id] = None
+        if len(self._reported) > _REMEMBERED:
+            self._reported.popitem(last=False)
         self._report.poison += 1
-        fate = "it is deleted" if self._drop else "it stays in the queue"
-        self._warn(f"message {message.id} cannot be used: {reason}; {fate}")
+        consequence = "it is deleted" if self._drop else "it stays in the queue"
+        self._warn(f"message {message.id} cannot be used: {reason}; {consequence}")
 
     async def settle(self, done: Iterable[QueuedMessage], poison: Sequence[QueuedMessage]) -> None:
-        """Delete what was done, and deal with the poison.
+        """Delete the messages that were applied; delete or hide the poison.
 
         Raises:
-            StoreError: nothing may be deleted.
+            StoreError: deleting is refused for good, e.g. for lack of permission.
         """
         dropped = poison if self._drop else ()
         await self._delete([message.receipt for message in (*done, *dropped)])
@@ -94,7 +94,7 @@ class Receipts:
 
 
 def _hidden_for(received: int) -> int:
-    """Seconds: four times as long after each receipt."""
+    """Return how many seconds to hide a message: four times as long each time it is received."""
     if not received:
         return _HIDDEN_UNKNOWN
     hidden = _FIRST_HIDDEN

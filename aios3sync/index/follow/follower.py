@@ -1,9 +1,10 @@
-"""Follows a queue of S3 notifications and keeps an index current; at least once, in any order, never looping.
+"""Follow a queue of S3 notifications and keep an index current.
 
-A message is deleted after the index has committed what it told, so a crash repeats work and loses none. The
-index orders the changes of a key by their sequencers, so duplicates and late ones do no harm. What is no
-notification stays in the queue, hidden for longer each time, until its owner looks or a dead-letter queue
-takes it (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
+A message is deleted after the index has committed its changes, so a crash repeats work and loses none. The
+index orders the changes of a key by their sequencers, so duplicate and late messages do no harm. A message
+that is not a notification stays in the queue, hidden for longer each time, until its owner removes it or a
+dead-letter queue takes it
+(https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync.concurrency import Stop, full_jitter, raise_first_error
 from aios3sync.errors import StoreError
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.follow.acknowledge import Receipts
+from aios3sync.index.follow.acknowledge import Acknowledger
 from aios3sync.index.follow.notifications import NotificationError, ObjectEvent, parse_notification
 from aios3sync.index.follow.queue import Queue, QueuedMessage
 from aios3sync.index.follow.report import FollowOptions, FollowReport
-from aios3sync.index.follow.resolve import Look, Resolver
+from aios3sync.index.follow.resolve import HeadObject, Resolver
 from aios3sync.index.rows import Applied, Change, ObjectIndexError
 
 __all__ = ("Follower",)
@@ -32,12 +33,12 @@ _BATCH: Final = 500
 _MOST_FAILURES: Final = 10
 _LONGEST_PAUSE: Final = 30.0
 _GRACE: Final = 20.0
-"""Seconds that a batch gets to leave the queue after a stop."""
+"""Seconds for deleting the messages of a batch after a stop."""
 _FORGET_EVERY: Final = 3600.0
 
 
-class _Reported(NamedTuple):
-    """What one message told, and the changes that it means, each with its bucket."""
+class _ParsedMessage(NamedTuple):
+    """One message, its events, and the changes that result from them, each with its bucket."""
 
     message: QueuedMessage
     events: tuple[ObjectEvent, ...]
@@ -49,22 +50,22 @@ class Follower:
 
     Args:
         backend: the index.
-        queue: where the notifications are.
-        look: asks the bucket where a notification does not tell what is there now.
-        options: how.
-        warn: told in one line of what a person should know.
+        queue: that holds the notifications.
+        head_object: requests the facts of an object where a notification does not contain them.
+        options: of following.
+        warn: called with warnings of one line.
         progress: called after each batch.
-        clock: seconds since the epoch.
+        clock: returns seconds since the epoch.
 
     Attributes:
-        report: what was done so far.
+        report: counts so far.
     """
 
-    def __init__(  # noqa: PLR0913 - who it works with; all but three have defaults
+    def __init__(  # noqa: PLR0913 - its collaborators; all but three have defaults
         self,
         backend: IndexBackend,
         queue: Queue,
-        look: Look,
+        head_object: HeadObject,
         options: FollowOptions | None = None,
         *,
         warn: Callable[[str], object] = lambda _: None,
@@ -80,16 +81,18 @@ class Follower:
         self._progress = progress
         self._clock = clock
         self._forget_at = 0.0
-        self._resolver = Resolver(look, self.report, warn, clock)
-        self._receipts = Receipts(queue, drop_poison=options.drop_poison, report=self.report, warn=warn)
+        self._resolver = Resolver(head_object, self.report, warn, clock)
+        self._acknowledger = Acknowledger(
+            queue, drop_poison=options.drop_poison, report=self.report, warn=warn
+        )
 
     async def run(self, stop: Stop | None = None) -> FollowReport:
-        """Follow until the queue is empty (``drain``), ``stop`` asks, or something fails for good.
+        """Follow until the queue is empty (``drain``), ``stop`` is set, or a permanent error occurs.
 
-        A batch that was received is finished in any case, also when the task is cancelled.
+        A received batch is finished in any case, also when the task is cancelled.
 
         Raises:
-            StoreError: the queue cannot be asked: permissions, its URL, or no answer for minutes.
+            StoreError: requests to the queue fail: permissions, its URL, or no response for minutes.
             ObjectIndexError: the database failed.
         """
         with raise_first_error():
@@ -152,64 +155,66 @@ class Follower:
             self._progress(self.report)
 
     async def _apply(self, batch: Sequence[QueuedMessage]) -> None:
-        """Bring one batch into the index, and only then out of the queue."""
+        """Commit the changes of one batch to the index, then delete its messages."""
         self.report.messages += len(batch)
-        told, poison = self._parsed(batch)
-        changes = await self._resolver.changes([event for each in told for event in each.events])
-        _share_out(told, changes)
-        # Whoever cancels, a commit is not left in the middle, and what was committed leaves the queue.
+        parsed, poison = self._parse(batch)
+        changes = await self._resolver.changes([event for each in parsed for event in each.events])
+        _assign(parsed, changes)
+        # Shielded: a cancelled task still finishes its commit, and deletes the messages that it committed.
         with anyio.CancelScope(shield=True):
-            spoilt = await self._commit(told)
+            refused = await self._commit(parsed)
             await self._forget_old_removals()
             with anyio.move_on_after(_GRACE):
-                done = [each.message for each in told if each.message not in spoilt]
-                await self._receipts.settle(done, poison + spoilt)
+                done = [each.message for each in parsed if each.message not in refused]
+                await self._acknowledger.settle(done, poison + refused)
 
-    def _parsed(self, batch: Sequence[QueuedMessage]) -> tuple[list[_Reported], list[QueuedMessage]]:
-        told: list[_Reported] = []
+    def _parse(self, batch: Sequence[QueuedMessage]) -> tuple[list[_ParsedMessage], list[QueuedMessage]]:
+        """Return the notifications of a batch, and its messages that are none."""
+        parsed: list[_ParsedMessage] = []
         poison: list[QueuedMessage] = []
         for message in batch:
             try:
                 events, other = parse_notification(message.body)
             except NotificationError as error:
-                self._receipts.tell_of(message, str(error))
+                self._acknowledger.report_poison(message, str(error))
                 poison.append(message)
             else:
                 self.report.other.update(other)
-                told.append(_Reported(message, events, []))
-        return told, poison
+                parsed.append(_ParsedMessage(message, events, []))
+        return parsed, poison
 
-    async def _commit(self, told: Sequence[_Reported]) -> list[QueuedMessage]:
-        """Apply everything; returns the messages of keys that the database cannot hold.
+    async def _commit(self, parsed: Sequence[_ParsedMessage]) -> list[QueuedMessage]:
+        """Apply the changes; return the messages with keys that the database cannot hold.
 
         Raises:
             ObjectIndexError: the database failed.
         """
         try:
-            await self._apply_changes(told)
+            await self._apply_changes(parsed)
         except ObjectIndexError:
-            # One key that a database cannot hold must not keep all others out.
-            if not any(_is_odd(each) for each in told):
+            # One key that a database cannot hold must not block all others.
+            if not any(_has_nul(each) for each in parsed):
                 raise
-            return await self._commit_singly(told)
+            return await self._commit_singly(parsed)
         return []
 
-    async def _commit_singly(self, told: Sequence[_Reported]) -> list[QueuedMessage]:
-        await self._apply_changes([each for each in told if not _is_odd(each)])
-        spoilt: list[QueuedMessage] = []
-        for each in told:
-            if _is_odd(each):
+    async def _commit_singly(self, parsed: Sequence[_ParsedMessage]) -> list[QueuedMessage]:
+        """Apply the messages with NUL characters one by one; return those that the database refuses."""
+        await self._apply_changes([each for each in parsed if not _has_nul(each)])
+        refused: list[QueuedMessage] = []
+        for each in parsed:
+            if _has_nul(each):
                 try:
                     await self._apply_changes([each])
                 except ObjectIndexError as error:
-                    self._receipts.tell_of(each.message, str(error))
-                    spoilt.append(each.message)
-        return spoilt
+                    self._acknowledger.report_poison(each.message, str(error))
+                    refused.append(each.message)
+        return refused
 
-    async def _apply_changes(self, told: Iterable[_Reported]) -> None:
+    async def _apply_changes(self, parsed: Iterable[_ParsedMessage]) -> None:
         """Apply bucket by bucket, each in the order of its messages; repeating it does no harm."""
         by_bucket: dict[str, list[Change]] = defaultdict(list)
-        for each in told:
+        for each in parsed:
             for bucket, change in each.changes:
                 by_bucket[bucket].append(change)
         for bucket, changes in by_bucket.items():
@@ -227,18 +232,18 @@ class Follower:
             self._forget_at = now + _FORGET_EVERY
 
 
-def _share_out(told: Iterable[_Reported], changes: Sequence[Change | None]) -> None:
-    """Give each message the changes of its events."""
+def _assign(parsed: Iterable[_ParsedMessage], changes: Sequence[Change | None]) -> None:
+    """Add the changes, which are in the order of the events, to the messages of their events."""
     rest = iter(changes)
-    for each in told:
+    for each in parsed:
         for event, change in zip(each.events, rest, strict=False):
             if change is not None:
                 each.changes.append((event.bucket, change))
 
 
-def _is_odd(told: _Reported) -> bool:
-    """Whether it names something that a database may be unable to hold: PostgreSQL has no NUL in a text."""
-    return any("\0" in event.key or "\0" in event.bucket for event in told.events)
+def _has_nul(parsed: _ParsedMessage) -> bool:
+    """Whether a name has a NUL character, which PostgreSQL cannot hold."""
+    return any("\0" in event.key or "\0" in event.bucket for event in parsed.events)
 
 
 async def _cancel_on(stop: Stop, scope: anyio.CancelScope) -> None:

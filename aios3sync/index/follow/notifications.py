@@ -1,9 +1,9 @@
-"""What the bodies of queued messages say of objects; pure, and afraid of no body: it raises one named error.
+"""Parse the bodies of queued messages into events of objects; pure. Every invalid body raises one error type.
 
-Notifications of S3 reach a queue on three ways: straight from S3, through an SNS topic (in an envelope, or
-bare with raw delivery), and through EventBridge. Keys are form-encoded on the first two, where ``+`` is a
-space (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html), and raw on
-the third (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html).
+S3 notifications reach a queue in three ways: directly from S3, through an SNS topic (in an envelope, or bare
+with raw delivery), and through EventBridge. Keys are form-encoded in the first two, where ``+`` is a space
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html), and raw in the
+third (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aios3sync.errors import AioS3SyncError
 __all__ = ("EventKind", "Notification", "NotificationError", "ObjectEvent", "parse_notification", "sequence")
 
 _DEEPEST: Final = 4
-"""Envelopes that may be around a notification: EventBridge to SNS to SQS makes one."""
+"""Envelopes around a notification at most; EventBridge to SNS to SQS has one."""
 _MOST_DIGITS: Final = 64
 _HEXADECIMAL: Final = re.compile(rf"[0-9a-fA-F]{{1,{_MOST_DIGITS}}}")
 _MOST_BYTES: Final = 2**63 - 1
@@ -34,18 +34,18 @@ _REMOVALS: Final = {
     "LifecycleExpiration:Delete": False,
     "LifecycleExpiration:DeleteMarkerCreated": True,
 }
-"""Removals, and whether a delete marker made them, so that the key is gone whatever the version."""
+"""Removals, and whether they created a delete marker, so that the key is removed whatever the version."""
 
 
 class NotificationError(AioS3SyncError):
-    """The body is no notification of S3; the message says in one line why not, and repeats none of it."""
+    """Raised when a body is not an S3 notification; the message is one line and repeats none of the body."""
 
 
 class EventKind(Enum):
-    """What became of a key.
+    """The effect of an event on a key.
 
-    ``VERSION_REMOVED``: one version was deleted for good. Whether it was the current one, and what is current
-    now, is not told: the bucket has to be asked.
+    ``VERSION_REMOVED``: one version was deleted permanently. The event does not say whether it was the
+    current one, nor which one is current now: that takes a HEAD request.
     """
 
     CREATED = "created"
@@ -54,17 +54,17 @@ class EventKind(Enum):
 
 
 class ObjectEvent(NamedTuple):
-    """One thing that happened to one object.
+    """One event of one object.
 
     Attributes:
-        kind: what.
-        bucket: where.
+        kind: the effect on the key.
+        bucket: of the object.
         key: the full key, decoded.
-        sequencer: as :func:`sequence` writes it, so that texts compare as the events came; empty where the
-            endpoint sent none.
+        sequencer: as returned by :func:`sequence`, so that texts sort in the order of the events; empty where
+            the endpoint sent none.
         time: seconds since the epoch.
-        size: bytes; ``None`` where it is not told (removals tell none).
-        etag: without quotes, empty where it is not told.
+        size: bytes; ``None`` where the event has none (removals have none).
+        etag: without quotes, empty where the event has none.
         version_id: in versioned buckets, else empty.
     """
 
@@ -78,21 +78,21 @@ class ObjectEvent(NamedTuple):
     version_id: str = ""
 
     def supersedes(self, other: ObjectEvent) -> bool:
-        """Whether this is the later event of the two, or the same one again; both are of one key."""
+        """Whether this is the later event of the two, or the same one; both are of one key."""
         if self.sequencer and other.sequencer:
             return self.sequencer >= other.sequencer
         return self.time >= other.time
 
 
 class Notification(NamedTuple):
-    """What one message held: the events that matter, and how many of each other kind it told of."""
+    """The content of one message: its events of objects, and the counts of all other kinds of events."""
 
     events: tuple[ObjectEvent, ...]
     ignored: Mapping[str, int]
 
 
 def sequence(sequencer: str) -> str:
-    """A sequencer as text that sorts as the events of one key came: padded on the left to one length.
+    """Return a sequencer as text that sorts in the order of the events of a key, padded on the left.
 
     Raises:
         NotificationError: it is not a hexadecimal number.
@@ -173,7 +173,7 @@ def _event(
     time: str,
     differing: tuple[str, str],
 ) -> ObjectEvent:
-    """One event; what the two forms call differently (the name of the ETag) or know is given."""
+    """Return one event; ``differing`` is the name of the ETag field and the version, which vary by format."""
     etag, version = differing
     bucket = _text(_fields(place.get("bucket"), "bucket"), "name")
     if not key or not bucket:
@@ -237,5 +237,5 @@ def _seconds(text: str) -> float:
 
 
 def _kind(name: str) -> str:
-    """The kind of an event that is counted only; what nobody knows is not repeated."""
+    """Return the kind of an event that is only counted; unprintable or long names are ``unknown``."""
     return name if len(name) <= 64 and name.isascii() and name.isprintable() else "unknown"

@@ -1,4 +1,4 @@
-"""The seam to a message queue: what those who follow a bucket may ask of it. Only types, no I/O."""
+"""The interface of a message queue, and its guarantees. Types only, no I/O."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class QueuedMessage(NamedTuple):
     """One message as it was received.
 
     Attributes:
-        id: the same whenever it is received.
-        receipt: names this one receipt of it; needed to delete or hide it.
+        id: the same every time the message is received.
+        receipt: the receipt handle of this delivery; needed to delete or hide the message.
         body: as it was sent.
-        received: how often it was received so far, this time included; 0 where the queue does not tell.
+        received: how often it was received so far, this time included; 0 where the queue does not say.
     """
 
     id: str
@@ -32,27 +32,27 @@ class QueuedMessage(NamedTuple):
 class Queue(Protocol):
     """One queue. It delivers at least once, in any order.
 
-    A message that was received is hidden from everybody for the queue's visibility timeout; whoever does not
-    delete it meanwhile gets it again. All methods raise :class:`~aios3sync.errors.StoreError` subclasses and
-    nothing else of the transport; nothing here retries.
+    A received message is hidden from all receivers for the visibility timeout of the queue; if it is not
+    deleted meanwhile, it is delivered again. All methods raise :class:`~aios3sync.errors.StoreError` or a
+    subclass for every failure of the transport. No method retries.
     """
 
     @property
     def name(self) -> str:
-        """How people call it; holds no secret."""
+        """The name for messages; contains no secret."""
         ...
 
     async def receive(self, wait: float) -> list[QueuedMessage]:
-        """Up to ten messages; waits up to ``wait`` seconds (20 at most) for the first of them.
+        """Receive up to ten messages; waits up to ``wait`` seconds (20 at most) for the first of them.
 
-        When it is cancelled, messages may have been received that nobody sees; they come again.
+        A cancelled call may have received messages that are lost with it; they are delivered again.
         """
         ...
 
     async def delete(self, receipts: Sequence[str]) -> int:
-        """Delete up to ten messages; how many of them were not deleted and will come again."""
+        """Delete up to ten messages; return how many were not deleted and will be delivered again."""
         ...
 
     async def hide(self, receipts: Sequence[str], seconds: int) -> None:
-        """Let up to ten messages stay hidden for so many seconds from now on; what cannot be is let be."""
+        """Hide up to ten messages for so many seconds from now; skip those that cannot be hidden."""
         ...

@@ -1,4 +1,4 @@
-"""What may be chosen of the following of a queue, and what it counts; no I/O."""
+"""The options of following a queue, and its report; no I/O."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ("FollowOptions", "FollowReport")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowOptions:
-    """How to follow.
+    """The options of following a queue.
 
     Attributes:
         receivers: requests that wait for messages at once.
-        wait: seconds that each of them waits at most, up to 20; a longer wait costs fewer requests.
-        drain: end when the queue has nothing more, instead of waiting for what comes.
-        drop_poison: delete what is no notification.
-        remember_removals: seconds after which it is forgotten that a key was removed; no event that is older
-            may come after that. A queue keeps messages for 14 days at most.
+        wait: seconds that each request waits at most, up to 20; a longer wait costs fewer requests.
+        drain: end when the queue is empty, instead of waiting for messages.
+        drop_poison: delete messages that are no notifications.
+        remember_removals: seconds after which the tombstone of a removed key is deleted; no older event may
+            arrive after that. A queue keeps messages for 14 days at most.
     """
 
     receivers: int = 4
@@ -34,10 +34,10 @@ class FollowOptions:
 
     @classmethod
     def of(cls, options: FollowOptions | None, changes: Mapping[str, Any]) -> FollowOptions:
-        """The options with ``changes`` applied.
+        """Return the options with ``changes`` applied.
 
         Raises:
-            UsageError: an unknown name, or a value that cannot be.
+            UsageError: a name is unknown, or a value is invalid.
         """
         known = [item.name for item in fields(cls)]
         for name in changes:
@@ -57,17 +57,18 @@ class FollowOptions:
 
 @dataclass(slots=True)
 class FollowReport:
-    """What was done so far.
+    """The counts of following a queue so far.
 
     Attributes:
         messages: received, duplicates and poison included.
-        upserted, removed: changes of rows.
-        ignored: events that came too late, or told nothing new.
-        other: events that are no change of an object, by their kind.
+        upserted, removed: rows.
+        ignored: events that came too late, or changed nothing.
+        other: events that do not change an object, by their kind.
         poison: messages that are no notifications; each counts once.
-        looked: objects whose facts had to be asked for.
-        unresolved: events whose object could not be asked for; ``reconcile`` repairs them.
-        redelivered: messages that could not be deleted and will come again.
+        looked: HEAD requests for objects that an event did not describe.
+        unresolved: events whose HEAD request was denied, or whose bucket is missing; ``reconcile`` repairs
+            the rows.
+        redelivered: messages that could not be deleted and will be delivered again.
         retries: requests for messages that failed and were repeated.
     """
 
@@ -83,10 +84,10 @@ class FollowReport:
     retries: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it for JSON."""
+        """Return the counts as a JSON object."""
         return {**asdict(self), "other": dict(self.other)}
 
     @property
     def exit_code(self) -> int:
-        """3 where something was left undone, else 0."""
+        """The exit code of the command line: 3 where messages or events could not be used, else 0."""
         return 3 if self.poison or self.unresolved else 0

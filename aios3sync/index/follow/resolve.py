@@ -1,4 +1,4 @@
-"""Events of objects as changes of rows; asks the bucket where an event does not tell what is there now."""
+"""Turn events into changes of rows, with a HEAD request where an event does not describe the object."""
 
 from __future__ import annotations
 
@@ -13,67 +13,67 @@ from aios3sync.index.follow.report import FollowReport
 from aios3sync.index.rows import Change, ObjectRow, Removal, Upsert
 from aios3sync.store.protocol import HeadResult
 
-__all__ = ("Look", "Resolver")
+__all__ = ("HeadObject", "Resolver")
 
-Look = Callable[[str, str], Awaitable[HeadResult]]
-"""Asks for the facts of one object, by bucket and key; raises what a store raises."""
+HeadObject = Callable[[str, str], Awaitable[HeadResult]]
+"""Requests the facts of one object, by bucket and key; raises the errors of a store."""
 
-_LOOKERS: Final = 16
+_REQUESTS: Final = 16
 
 
 class Resolver:
     """Turns events into changes.
 
     Args:
-        look: asks the bucket.
-        report: counts.
-        warn: told in one line of what a person should know.
-        clock: seconds since the epoch.
+        head_object: requests the facts of an object.
+        report: counts requests and failures.
+        warn: called with warnings of one line.
+        clock: returns seconds since the epoch.
     """
 
     def __init__(
         self,
-        look: Look,
+        head_object: HeadObject,
         report: FollowReport,
         warn: Callable[[str], object],
         clock: Callable[[], float],
     ) -> None:
-        self._look = look
+        self._head_object = head_object
         self._report = report
         self._warn = warn
         self._clock = clock
 
     async def changes(self, events: Sequence[ObjectEvent]) -> list[Change | None]:
-        """The change that each event is; ``None`` where the bucket may not be asked.
+        """Return the change of each event; ``None`` where access is denied or the bucket is missing.
 
         Raises:
-            StoreError: a bucket cannot be asked at the moment.
+            StoreError: a request failed for another reason.
         """
-        changes = [None if _is_unclear(event) else _change(event) for event in events]
-        limiter = anyio.CapacityLimiter(_LOOKERS)
+        changes = [None if _is_incomplete(event) else _change(event) for event in events]
+        limiter = anyio.CapacityLimiter(_REQUESTS)
 
-        async def look(number: int) -> None:
+        async def resolve(number: int) -> None:
             async with limiter:
-                changes[number] = await self._looked(events[number])
+                changes[number] = await self._resolved(events[number])
 
-        async with anyio.create_task_group() as lookers:
+        async with anyio.create_task_group() as requests:
             for number, event in enumerate(events):
-                if _is_unclear(event):
-                    lookers.start_soon(look, number)
+                if _is_incomplete(event):
+                    requests.start_soon(resolve, number)
         return changes
 
-    async def _looked(self, event: ObjectEvent) -> Change | None:
-        """What the bucket says; later events of the key win over it as they do over the event itself."""
+    async def _resolved(self, event: ObjectEvent) -> Change | None:
+        """Return the current state of the object; it has the sequencer of the event, so later events win."""
         before = self._clock()
         self._report.looked += 1
         try:
-            head = await self._look(event.bucket, event.key)
+            head = await self._head_object(event.bucket, event.key)
         except ObjectNotFoundError:
             return Removal(event.key, before, event.sequencer)
         except (AccessDeniedError, BucketNotFoundError) as error:
             self._report.unresolved += 1
             if self._report.unresolved == 1:
-                self._warn(f"{error}; 'aios3sync index reconcile' finds out what became of such objects")
+                self._warn(f"{error}; 'aios3sync index reconcile' finds the changes of such objects")
             return None
         row = ObjectRow(
             event.key,
@@ -87,8 +87,8 @@ class Resolver:
         return Upsert(row, before, event.sequencer)
 
 
-def _is_unclear(event: ObjectEvent) -> bool:
-    """Whether it does not tell what is there now: a version is gone, or an object came without its size."""
+def _is_incomplete(event: ObjectEvent) -> bool:
+    """Whether an event does not describe the current object: a version was deleted, or there is no size."""
     return event.kind is EventKind.VERSION_REMOVED or (event.kind is EventKind.CREATED and event.size is None)
 
 

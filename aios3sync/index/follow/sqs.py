@@ -1,4 +1,4 @@
-"""SqsQueue: a queue of SQS through a client of the session's aioboto3; it never retries."""
+"""SqsQueue: an SQS queue, through a client of the aioboto3 session; it never retries."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _THROTTLED: Final = ("OverLimit", "ThrottlingException", "RequestThrottled", "Th
 async def open_queue(
     url: str, options: ConnectOptions, session: aioboto3.Session | None = None
 ) -> AsyncIterator[SqsQueue]:
-    """Open a queue by its URL, where that URL says that it is, whatever the endpoint of S3 is.
+    """Open a queue at the host of its URL, whatever the endpoint of S3 is.
 
     Raises:
-        UsageError: the URL cannot be one of a queue.
-        CredentialsError: there is nothing to sign with.
+        UsageError: the URL is not the URL of a queue.
+        CredentialsError: no credentials were found.
     """
     endpoint, region = _endpoint(url)
     with _named("opening the queue", url):
@@ -55,7 +55,7 @@ async def open_queue(
         try:
             context = _client(source, options, endpoint, region)
             client = await context.__aenter__()
-        except NoRegionError:  # a queue of another maker, where the region means nothing
+        except NoRegionError:  # a compatible service, where the region has no meaning
             context = _client(source, options, endpoint, "us-east-1")
             client = await context.__aenter__()
     try:
@@ -66,7 +66,7 @@ async def open_queue(
 
 
 def _session(options: ConnectOptions) -> aioboto3.Session:
-    """Runs in a thread: it reads the AWS configuration, and botocore its own data."""
+    """Create a session. Runs in a thread: it reads the AWS configuration, and botocore its data files."""
     session = aioboto3.Session(profile_name=options.profile)
     loader = session._session.get_component("data_loader")  # noqa: SLF001 - the only way to it
     loader.load_service_model("sqs", "service-2")
@@ -83,7 +83,7 @@ def _client(source: Any, options: ConnectOptions, endpoint: str, region: str | N
         config=AioConfig(
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=options.connect_timeout,
-            # A long poll is silent for as long as it waits.
+            # A long poll receives no bytes while it waits.
             read_timeout=max(options.read_timeout, _LONGEST_WAIT + 10.0),
             signature_version=botocore.UNSIGNED if options.anonymous else None,
             user_agent_extra=f"aios3sync/{__version__}",
@@ -92,7 +92,7 @@ def _client(source: Any, options: ConnectOptions, endpoint: str, region: str | N
 
 
 def _endpoint(url: str) -> tuple[str, str | None]:
-    """The endpoint of the queue and the region that its host names."""
+    """Return the endpoint of a queue, and the region in the name of its host."""
     if "@" in url:
         checked_endpoint(url, "queue_url")  # refuses credentials, and does not repeat them
     parts = urlsplit(url)
@@ -107,7 +107,7 @@ def _endpoint(url: str) -> tuple[str, str | None]:
 
 
 class SqsQueue:
-    """One queue; its methods are those of :class:`~aios3sync.index.follow.queue.Queue`."""
+    """One SQS queue; implements :class:`~aios3sync.index.follow.queue.Queue`."""
 
     def __init__(self, client: Any, url: str) -> None:
         self._client = client
@@ -115,13 +115,13 @@ class SqsQueue:
 
     @property
     def name(self) -> str:
-        """The last part of its URL."""
+        """The last part of the URL."""
         return _name(self._url)
 
     async def receive(self, wait: float) -> list[QueuedMessage]:
         """Receive with one ReceiveMessage, a long poll."""
         with _named("ReceiveMessage", self._url):
-            answer = await self._client.receive_message(
+            response = await self._client.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=10,
                 WaitTimeSeconds=min(max(int(wait), 0), _LONGEST_WAIT),
@@ -129,15 +129,15 @@ class SqsQueue:
             )
         return [
             QueuedMessage(item["MessageId"], item["ReceiptHandle"], item.get("Body", ""), _received(item))
-            for item in answer.get("Messages", ())
+            for item in response.get("Messages", ())
         ]
 
     async def delete(self, receipts: Sequence[str]) -> int:
         """Delete with one DeleteMessageBatch."""
         entries = [{"Id": str(number), "ReceiptHandle": each} for number, each in enumerate(receipts)]
         with _named("DeleteMessage", self._url):
-            answer = await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
-        return len(answer.get("Failed", ()))
+            response = await self._client.delete_message_batch(QueueUrl=self._url, Entries=entries)
+        return len(response.get("Failed", ()))
 
     async def hide(self, receipts: Sequence[str], seconds: int) -> None:
         """Hide with one ChangeMessageVisibilityBatch."""
@@ -160,7 +160,7 @@ def _name(url: str) -> str:
 
 @contextmanager
 def _named(operation: str, url: str) -> Iterator[None]:
-    """Name the queue in errors, and the way out of those that an operator can do something about."""
+    """Add the name of the queue to errors, and a remedy where an operator can apply one."""
     try:
         with map_errors(operation, ""):
             yield

@@ -1,1 +1,1 @@
-"""Loads an S3 Inventory into the index."""
+"""Load an S3 Inventory into the index."""

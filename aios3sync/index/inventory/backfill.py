@@ -1,8 +1,8 @@
-"""Loads an S3 Inventory into the index, file by file; goes on where it broke off.
+"""Inventory backfill: load an S3 Inventory into the index, file by file; resumable.
 
-An inventory is of the past, and S3 may leave out what changed shortly before it was made. So its rows count
-as observed when its making began: what syncs and events told since then stays. Nothing is dropped, and the
-index says that it is behind until a reconcile or a backfill by listing has ended
+An inventory shows the past, and S3 may leave out changes shortly before its creation. So its rows count as
+observed when its creation began, and what syncs and events have reported since then stays. No row is deleted,
+and the prefix counts as stale until a reconcile or a backfill by listing has ended
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
 """
 
@@ -24,24 +24,24 @@ from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink, r
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.inventory.manifest import Inventory, find_manifest, open_inventory, read_inventory
 from aios3sync.index.rows import Applied
-from aios3sync.index.staleness import new_mark, saved
+from aios3sync.index.staleness import final_state, new_mark
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("InventoryReport", "run_inventory_backfill")
 
 _ITEM: Final = "inventory:"
 _HELD: Final = 50_000
-"""Entries that are sorted before they are written: some 15 MB, and as much again as rows."""
+"""Entries that are sorted before they are written: some 15 MB, and as many bytes again as rows."""
 _BATCH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryReport(BackfillReport):
-    """What a backfill from an inventory did.
+    """The result of a backfill from an inventory.
 
     Attributes:
         inventory: ``s3://bucket/key`` of the manifest.
-        created: when its making began, seconds since the epoch; later changes are not in it.
+        created: when its creation began, seconds since the epoch; it does not contain later changes.
     """
 
     inventory: str
@@ -49,18 +49,18 @@ class InventoryReport(BackfillReport):
 
     @property
     def note(self) -> str:
-        """From when it is."""
+        """A remark for the user: the date of the inventory."""
         when = _date(self.created)
         return f"the inventory is of {when}; 'index follow' and 'index reconcile' add what came later"
 
 
 @dataclass(slots=True)
 class _Progress:
-    """How far it has come, as it is saved beside the rows.
+    """The state of an inventory backfill, saved in the transactions of its rows.
 
     Attributes:
-        inventory, created: which one it is.
-        file: the first one that is not done.
+        inventory, created: identify the inventory.
+        file: the number of the first file that is not done.
         listed: objects of the files before it.
     """
 
@@ -87,14 +87,14 @@ async def run_inventory_backfill(
     Args:
         backend: the index.
         store: of the bucket that holds the inventory.
-        path: of its ``manifest.json`` in there, or the prefix of its configuration for the newest one.
-        location: whose objects are taken from it.
-        on_event: progress.
-        fresh: begin anew.
+        path: of its ``manifest.json`` in that bucket, or the prefix of its configuration for the newest one.
+        location: whose objects are loaded.
+        on_event: receives progress.
+        fresh: begin again instead of resuming.
 
     Raises:
-        InventoryError: it cannot be read, or is damaged. What was loaded before stays.
-        UsageError: it is of another bucket.
+        InventoryError: the inventory cannot be read, or is damaged. Rows that were loaded before stay.
+        UsageError: the inventory is of another bucket.
     """
     began = time.monotonic()
     key = await find_manifest(store, path)
@@ -105,9 +105,9 @@ async def run_inventory_backfill(
     progress = await _progress(backend, location, where, inventory, fresh=fresh)
     resumed = progress.file > 0
     reason = f"filled from the inventory of {_date(inventory.created)}, later changes are not in it"
-    # One for each target: that of an older inventory is overwritten.
+    # One mark for each target: a newer inventory replaces the mark of an older one.
     mark = replace(new_mark(location, inventory.created), number=f"inventory {location}")
-    await backend.save_state(saved(mark, reason))
+    await backend.save_state(final_state(mark, reason))
     await backend.begin_loading()
     try:
         applied = await _load(backend, store, inventory, location, progress, on_event)
@@ -130,7 +130,7 @@ async def run_inventory_backfill(
 async def _progress(
     backend: IndexBackend, location: Location, where: str, inventory: Inventory, *, fresh: bool
 ) -> _Progress:
-    """Where an earlier attempt with this very inventory broke off, else the beginning."""
+    """Return the state of an earlier attempt with the same inventory, else that of the beginning."""
     item = _ITEM + str(location)
     saved_text = (await backend.state(item)).get(item)
     if saved_text is not None and not fresh:
@@ -153,7 +153,7 @@ async def _load(
     held: list[TargetEntry] = []
 
     async def flush() -> None:
-        """Write in the order of the keys, which files do not have: it takes half the time in a database."""
+        """Write the held entries in key order, which takes a database half the time; files are unsorted."""
         nonlocal applied
         held.sort()
         rows = list(map(row_of_entry, held))
@@ -169,7 +169,7 @@ async def _load(
     try:
         async with aclosing(reading) as batches:
             async for number, batch in batches:
-                if number > progress.file:  # all files before this one are in as soon as this is written
+                if number > progress.file:  # the files before this one are complete once this is written
                     await flush()
                     progress.file, progress.listed, listed = number, progress.listed + listed, 0
                 listed += len(batch)
@@ -177,7 +177,7 @@ async def _load(
                 if len(held) >= _HELD:
                     await flush()
     except AioS3SyncError:
-        await flush()  # what was read is so, whatever comes after it
+        await flush()  # the entries that were read are valid, whatever follows them
         raise
     await flush()
     progress.listed += listed

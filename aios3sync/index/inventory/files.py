@@ -1,7 +1,7 @@
-"""The files of an S3 Inventory as batches of entries: CSV and Parquet; blocking, so it belongs into a thread.
+"""Read the files of an S3 Inventory as batches of entries: CSV and Parquet; blocking, for use in a thread.
 
-Keys are form-encoded in CSV, where ``+`` is a space, and as they are in Parquet. Only the current versions
-count; delete markers are no objects
+Keys are form-encoded in CSV, where ``+`` is a space, and not encoded in Parquet. Only current versions are
+read; delete markers are not objects
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
 """
 
@@ -26,7 +26,7 @@ from aios3sync.errors import AioS3SyncError, UsageError
 __all__ = ("InventoryError", "batches_of_csv", "batches_of_parquet")
 
 _BATCH: Final = 5000
-# What the columns are called in CSV and in Parquet.
+# The names of the columns in CSV and in Parquet.
 _NAMES: Final = {
     "Bucket": "bucket",
     "Key": "key",
@@ -42,21 +42,21 @@ _TRUE: Final = frozenset({"true", "True", "TRUE", "1"})
 
 
 class InventoryError(AioS3SyncError):
-    """An inventory cannot be read: damaged, incomplete or of an unknown form, and where it is."""
+    """Raised when an inventory is damaged, incomplete or in an unknown format; the message says where."""
 
 
 def batches_of_csv(file: IO[bytes], columns: Sequence[str], bucket: str) -> Iterator[list[TargetEntry]]:
-    """The current objects of a CSV file under gzip, which has no line of names.
+    """Yield the current objects of a gzipped CSV file, which has no header line.
 
     Args:
-        file: from its beginning.
-        columns: what the manifest says of them.
-        bucket: the one whose objects are expected.
+        file: at its beginning.
+        columns: their names, from the manifest.
+        bucket: whose objects are expected.
 
     Raises:
-        InventoryError: the file is not as the manifest says.
+        InventoryError: the file does not match the manifest.
     """
-    entry = _entries(columns, bucket)
+    entry = _line_parser(columns, bucket)
     try:
         with gzip.open(file) as unpacked, TextIOWrapper(unpacked, "utf-8", newline="") as text:
             rows = csv.reader(text, strict=True)
@@ -68,16 +68,16 @@ def batches_of_csv(file: IO[bytes], columns: Sequence[str], bucket: str) -> Iter
         raise InventoryError(f"no CSV under gzip ({type(error).__name__}: {error})") from error
 
 
-def _entries(columns: Sequence[str], bucket: str) -> Callable[[list[str]], TargetEntry | None]:
-    """What makes an entry of a line, or ``None`` of one that is no current object."""
+def _line_parser(columns: Sequence[str], bucket: str) -> Callable[[list[str]], TargetEntry | None]:
+    """Return a function that turns a line into an entry, or into ``None`` if it is no current object."""
     for name in _NEEDED:
         if name not in columns:
             raise InventoryError(f"there is no column {name}; add it to the inventory's fields")
     width = len(columns)
-    # A column that was not chosen stands behind the line, where there is an empty text.
-    place = {name: columns.index(name) if name in columns else width for name in _NAMES}
-    facts = itemgetter(*(place[name] for name in ("Key", "Size", "ETag", "LastModifiedDate", "StorageClass")))
-    told, latest, marker = place["Bucket"], place["IsLatest"], place["IsDeleteMarker"]
+    # A column that the inventory does not have is read from an empty text after the line.
+    at = {name: columns.index(name) if name in columns else width for name in _NAMES}
+    facts = itemgetter(*(at[name] for name in ("Key", "Size", "ETag", "LastModifiedDate", "StorageClass")))
+    bucket_at, latest, marker = at["Bucket"], at["IsLatest"], at["IsDeleteMarker"]
 
     def entry(line: list[str]) -> TargetEntry | None:
         if len(line) != width:
@@ -85,8 +85,8 @@ def _entries(columns: Sequence[str], bucket: str) -> Callable[[list[str]], Targe
         line.append("")
         if line[marker] in _TRUE or (latest < width and line[latest] not in _TRUE):
             return None
-        if line[told] != bucket:
-            raise InventoryError(f"an object of another bucket, {line[told]!r}")
+        if line[bucket_at] != bucket:
+            raise InventoryError(f"an object of another bucket, {line[bucket_at]!r}")
         key, size, etag, modified, storage = facts(line)
         if "%" in key or "+" in key:
             key = unquote_plus(key, errors="strict")
@@ -102,10 +102,10 @@ def _seconds(text: str) -> float:
 
 
 def batches_of_parquet(file: IO[bytes], bucket: str) -> Iterator[list[TargetEntry]]:
-    """The current objects of a Parquet file, read by blocks.
+    """Yield the current objects of a Parquet file, which is read in blocks.
 
     Raises:
-        InventoryError: the file is not what it should be.
+        InventoryError: the file is not the Parquet file of an inventory.
         UsageError: pyarrow is not installed.
     """
     try:
@@ -117,11 +117,11 @@ def batches_of_parquet(file: IO[bytes], bucket: str) -> Iterator[list[TargetEntr
         ) from error
     try:
         with ParquetFile(file) as parquet:
-            there = parquet.schema_arrow.names
-            missing = [_NAMES[name] for name in _NEEDED if _NAMES[name] not in there]
+            present = parquet.schema_arrow.names
+            missing = [_NAMES[name] for name in _NEEDED if _NAMES[name] not in present]
             if missing:
                 raise InventoryError(f"there is no column {missing[0]}; add it to the inventory's fields")
-            wanted = [name for name in _NAMES.values() if name in there]
+            wanted = [name for name in _NAMES.values() if name in present]
             for block in parquet.iter_batches(_BATCH, columns=wanted, use_threads=False):
                 if batch := list(_current(block, bucket)):
                     yield batch
@@ -130,7 +130,7 @@ def batches_of_parquet(file: IO[bytes], bucket: str) -> Iterator[list[TargetEntr
 
 
 def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
-    """The entries of one block of rows; a column that was not chosen is empty."""
+    """Yield the entries of one block of rows; a column that the inventory does not have is empty."""
     import pyarrow as pa
 
     def values(name: str, kind: Any, default: Any) -> list[Any]:
@@ -156,11 +156,11 @@ def _current(block: Any, bucket: str) -> Iterator[TargetEntry]:
         values("IsDeleteMarker", pa.bool_(), False),
         strict=True,
     )
-    for there, (latest, marker), (key, size, etag, modified, storage) in zip(
+    for found, (latest, marker), (key, size, etag, modified, storage) in zip(
         buckets, current, rows, strict=True
     ):
         if not latest or marker:
             continue
-        if there != bucket:
-            raise InventoryError(f"an object of another bucket, {there!r}")
+        if found != bucket:
+            raise InventoryError(f"an object of another bucket, {found!r}")
         yield TargetEntry(key, size, bare_etag(etag), modified / 1000, storage)

@@ -1,9 +1,9 @@
-"""Reads an S3 Inventory: its manifest, then its files, in batches of bounded size; it writes nothing.
+"""Read an S3 Inventory: its manifest, then its files, in batches of bounded size; nothing is written.
 
-An inventory is a snapshot of the past, and not of one moment: whoever loads it says when it was begun
-(``Inventory.created``) and has later events or a listing correct it
+An inventory shows the past, and not one moment of it: its rows are observed when its creation began
+(``Inventory.created``), and later events or a listing correct them
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html). Files are fetched in ranges
-into a temporary file, so that memory does not grow with them.
+into a temporary file, so that memory does not grow with their size.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class InventoryFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a manifest says.
+    """The content of a manifest.
 
     Attributes:
         bucket: whose objects are listed.
         destination: the bucket that holds the files.
-        created: when its making began, seconds since the epoch: later changes are not in it.
+        created: when its creation began, seconds since the epoch; it does not contain later changes.
         format: ``CSV`` or ``Parquet``.
-        columns: of a CSV file, in their order; empty for Parquet, whose files say so themselves.
-        files: what has to be read.
+        columns: of a CSV file, in their order; empty for Parquet, whose files name their columns.
+        files: the files of the inventory.
     """
 
     bucket: str
@@ -73,10 +73,10 @@ class Inventory:
 
 
 def parse_manifest(content: bytes) -> Inventory:
-    """Read a ``manifest.json``; pure.
+    """Parse a ``manifest.json``; pure.
 
     Raises:
-        InventoryError: it is none, or of a format that cannot be read here.
+        InventoryError: the content is not a manifest, or names a format that is not supported.
     """
     try:
         document = orjson.loads(content)
@@ -100,7 +100,7 @@ def parse_manifest(content: bytes) -> Inventory:
 
 
 async def find_manifest(store: ObjectStore, path: str) -> str:
-    """The key of the manifest that ``path`` names: itself, or the newest complete one below it.
+    """Return the key of the manifest that ``path`` names: itself, or the newest complete one below it.
 
     Args:
         store: of the destination bucket.
@@ -131,14 +131,14 @@ async def find_manifest(store: ObjectStore, path: str) -> str:
 
 
 async def open_inventory(store: ObjectStore, key: str) -> Inventory:
-    """Fetch a manifest, compare it with its checksum, and read it.
+    """Fetch a manifest, verify its checksum, and parse it.
 
     Args:
         store: of the destination bucket.
         key: of ``manifest.json``.
 
     Raises:
-        InventoryError: the manifest is damaged, or not written to its end.
+        InventoryError: the manifest is damaged, or not complete yet.
         StoreError: it cannot be fetched.
     """
     where = f"s3://{store.bucket}/{key}"
@@ -146,11 +146,11 @@ async def open_inventory(store: ObjectStore, key: str) -> Inventory:
     if len(content) > _MOST_MANIFEST:
         raise InventoryError(f"{where}: a manifest of more than {_MOST_MANIFEST} bytes")
     try:
-        answer = await store.get(key.removesuffix(_MANIFEST) + _CHECKSUM, length=64)
+        checksum = await store.get(key.removesuffix(_MANIFEST) + _CHECKSUM, length=64)
     except ObjectNotFoundError:
-        text = f"{where}: no {_CHECKSUM} beside it, so it is not complete yet, or copied without it"
+        text = f"{where}: no {_CHECKSUM} next to it, so it is not complete yet, or copied without it"
         raise InventoryError(text) from None
-    if answer.body.decode("ascii", "replace").strip().strip('"').lower() != _md5(content):
+    if checksum.body.decode("ascii", "replace").strip().strip('"').lower() != _md5(content):
         raise InventoryError(f"{where}: does not match its {_CHECKSUM}")
     with _naming(where):
         return parse_manifest(content)
@@ -159,21 +159,21 @@ async def open_inventory(store: ObjectStore, key: str) -> Inventory:
 async def read_inventory(
     store: ObjectStore, inventory: Inventory, *, prefix: str = "", first: int = 0
 ) -> AsyncGenerator[tuple[int, list[TargetEntry]], None]:
-    """The current objects in batches, each with the number of the file that it came from.
+    """Yield the current objects in batches, each with the number of its file.
 
-    A batch whose number is greater than that of the one before says that everything of the files before has
-    been handed out, so a load that broke off goes on with ``first``. Keys are full keys, in the order of the
-    files, which is none across them.
+    When the number of a batch is greater than that of the batch before, all objects of the earlier files have
+    been yielded: a load that broke off passes the number as ``first``. Keys are full keys, in the order of
+    the files; across files there is no order.
 
     Args:
         store: of the destination bucket.
-        inventory: what :func:`open_inventory` told.
-        prefix: only keys below it.
-        first: the number of the first file to be read, from 0.
+        inventory: from :func:`open_inventory`.
+        prefix: only keys that begin with it are yielded.
+        first: the number of the first file to read, from 0.
 
     Raises:
-        InventoryError: a file is damaged, or not as the manifest says.
-        StoreError: it cannot be fetched.
+        InventoryError: a file is damaged, or does not match the manifest.
+        StoreError: a file cannot be fetched.
     """
     for number, file in enumerate(inventory.files[first:], first):
         async with aclosing(read_file(store, inventory, file)) as batches:
@@ -186,21 +186,21 @@ async def read_inventory(
 async def read_file(
     store: ObjectStore, inventory: Inventory, file: InventoryFile
 ) -> AsyncGenerator[list[TargetEntry], None]:
-    """The current objects of one file; nothing is handed out before its MD5 has been compared.
+    """Yield the current objects of one file, after its MD5 has been verified.
 
     Raises:
         InventoryError, StoreError: see :func:`read_inventory`.
     """
     where = f"s3://{store.bucket}/{file.key}"
-    spooled: IO[bytes] = await to_thread.run_sync(temporary_file)
+    local: IO[bytes] = await to_thread.run_sync(temporary_file)
     try:
-        await _fetch(store, file, spooled, where)
+        await _fetch(store, file, local, where)
         with _naming(where):
-            batches = await to_thread.run_sync(_batches(inventory), spooled)
+            batches = await to_thread.run_sync(_batches(inventory), local)
             while (batch := await to_thread.run_sync(next, batches, None)) is not None:
                 yield batch
     finally:
-        await to_thread.run_sync(drop, spooled)
+        await to_thread.run_sync(drop, local)
 
 
 def _batches(inventory: Inventory) -> Callable[[IO[bytes]], Iterator[list[TargetEntry]]]:
@@ -209,21 +209,21 @@ def _batches(inventory: Inventory) -> Callable[[IO[bytes]], Iterator[list[Target
     return lambda file: batches_of_csv(file, inventory.columns, inventory.bucket)
 
 
-async def _fetch(store: ObjectStore, file: InventoryFile, spooled: IO[bytes], where: str) -> None:
-    """Copy one object into a file, range by range, all of them of one and the same object."""
+async def _fetch(store: ObjectStore, file: InventoryFile, local: IO[bytes], where: str) -> None:
+    """Copy one object into a local file, range by range, each with the ETag of the first as condition."""
     digest = md5(usedforsecurity=False)
     at, etag = 0, ""
 
     def take(body: bytes) -> None:
         digest.update(body)
         with temporary_space():
-            spooled.write(body)
+            local.write(body)
 
     while at < file.size:
         try:
             body, head = await store.get(file.key, start=at, length=_RANGE, if_match=etag)
         except ObjectNotFoundError:
-            # Seen where the prefix of the destination ends in a slash: the manifest folds the two into one.
+            # Happens where the prefix of the destination ends in a slash: the manifest joins two slashes.
             text = f"{where}: named by the manifest, and not there; was it deleted or moved?"
             raise InventoryError(text) from None
         if head.size != file.size:
@@ -232,7 +232,7 @@ async def _fetch(store: ObjectStore, file: InventoryFile, spooled: IO[bytes], wh
         at, etag = at + len(body), head.etag
     if digest.hexdigest() != file.md5:
         raise InventoryError(f"{where}: its MD5 is not that of the manifest")
-    await to_thread.run_sync(spooled.seek, 0)
+    await to_thread.run_sync(local.seek, 0)
 
 
 async def _exists(store: ObjectStore, key: str) -> bool:
@@ -245,6 +245,7 @@ async def _exists(store: ObjectStore, key: str) -> bool:
 
 @contextmanager
 def _naming(where: str) -> Iterator[None]:
+    """Add the address of a file to errors."""
     try:
         yield
     except InventoryError as error:

@@ -137,7 +137,9 @@ async def run_reconcile(
     return _report(location, differences, applied, time.monotonic() - began)
 
 
-def _report(location: Location, differences: _Differences, applied: Applied, elapsed: float) -> ReconcileReport:
+def _report(
+    location: Location, differences: _Differences, applied: Applied, elapsed: float
+) -> ReconcileReport:
     repaired = applied.inserted + applied.updated + applied.deleted + applied.unchanged
     return ReconcileReport(
         target=str(location),

@@ -23,7 +23,7 @@ from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered_marks, listed_state
-from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.listing.resumable import PartsPlan, ResumableLevel, read_parts
 from aios3sync.store.protocol import ObjectStore
 
@@ -288,7 +288,7 @@ class _Backfill:
 
         async def listing() -> None:
             async with pages:
-                await list_in_parts(self._store, part, pages, ListPlan(workers=_WORKERS))
+                await list_in_parallel(self._store, part, pages, ListPlan(workers=_WORKERS))
 
         with raise_first_error():
             async with anyio.create_task_group() as tasks, receive:

@@ -1,16 +1,23 @@
-"""Delivers in order what is produced at the same time, and bounds how far it may run ahead; it makes nothing.
+"""Delivers in order what is produced in parallel, and bounds how far the producers may run ahead.
 
-A node is one producer. What it yields, pages and further nodes, is in the order in which the reader wants it.
-The window is counted in pages: what comes first in the order gets it first, and the producers that the
-reader is in have some of their own, so that pages which wait far ahead leave it to the nearer ones to be
-had at once.
+A producer is one task. What it yields, pages and further producers, is in the order in which the reader
+wants it. The window is counted in pages: the producer that comes first in the order gets a page first. The
+producers that the reader is in have some extra pages, so that pages which wait far ahead leave enough for the
+nearer ones to be listed in parallel.
 
-The invariant on which it hangs that a listing ends: *the producer that the reader waits for is never
-bounded*. While the reader waits for a node, which then has no item, every page and every child that its
-producer asks room for is admitted, however many they are and whichever nodes hold the room. So the reader
-always waits for a producer that runs or has a request under way; neither pages that wait far ahead nor a
-producer that holds a page while it asks for room can stop it. The node is unbounded until it has an item, so
-that what exceeds the room is one item of each node on the way to the reader.
+Invariants:
+
+1. A listing always ends, because *the producer that the reader waits for is never bounded*. While the reader
+   waits for a producer, which then has no item, every page that it acquires is granted, however many they are
+   and whichever producers hold the window. So the reader always waits for a producer that runs or has a
+   request under way; neither pages that wait far ahead nor a producer that holds a page while it acquires
+   another can stop it.
+2. A producer is unbounded only until it has an item. So memory exceeds the window by at most one item of each
+   producer on the way from the root to the reader.
+3. Each acquired page is released exactly once: at once, or when the reader comes to where
+   :meth:`OrderedProducer.release_here` was called.
+4. A producer is in the order from the moment it is made: its items come after all that its parent had until
+   then, and before all that its parent gets later.
 """
 
 from __future__ import annotations
@@ -25,164 +32,168 @@ from anyio.abc import ObjectSendStream
 __all__ = ("OrderedProducer", "PageWindow", "deliver")
 
 T = TypeVar("T")
-_GIVE_BACK: Final = None
+_RELEASE: Final = None
 
 
 class OrderedProducer(Generic[T]):
-    """One producer's place in the order; its producer is one task, which ends it.
+    """The place of one producer in the order.
 
     Args:
-        parent: the node that it is an item of.
+        parent: the producer that it is an item of.
 
     Attributes:
         path: its number below its parent, after the parent's own path.
         ended: nothing comes after its items.
-        items: pages, nodes, and ``None`` where the room of one page is to be given back.
+        items: pages, producers, and ``None`` where one page of the window is released.
     """
 
     def __init__(self, parent: OrderedProducer[T] | None = None) -> None:
-        self.path: tuple[int, ...] = parent.place if parent else ()
+        self.path: tuple[int, ...] = parent.position if parent else ()
         self.ended = False
         self.items: deque[list[T] | OrderedProducer[T] | None] = deque()
         self._parent = parent
-        self._beyond: int | None = None
+        self._extra: int | None = None
         self._children = 0
         self._arrived: Event | None = None
 
     @property
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether the reader waits for it."""
         return self._arrived is not None
 
     @property
-    def beyond(self) -> int:
-        """How many pages it may have beyond the room: those below a node share what that may have."""
-        if self._beyond is None:
-            return self._parent.beyond if self._parent else 0
-        return self._beyond
+    def extra(self) -> int:
+        """How many pages it may have beyond the window; those below it share what it may have."""
+        if self._extra is None:
+            return self._parent.extra if self._parent else 0
+        return self._extra
 
     @property
-    def place(self) -> tuple[int, ...]:
+    def position(self) -> tuple[int, ...]:
         """Where its next item is in the order."""
         return (*self.path, self._children)
 
-    def child(self) -> OrderedProducer[T]:
-        """A producer whose pages come after all that is here already."""
-        node = OrderedProducer(self)
+    def add_child(self) -> OrderedProducer[T]:
+        """Return a new producer whose pages come after all that is here already."""
+        child = OrderedProducer(self)
         self._children += 1
-        self._put(node)
-        return node
+        self._add(child)
+        return child
 
-    def page(self, items: list[T]) -> None:
+    def add_page(self, entries: list[T]) -> None:
         """Hand on a page."""
-        self._put(items)
+        self._add(entries)
 
-    def give_back(self) -> None:
-        """Give back the room of one page as soon as the reader has come to here."""
-        self._put(_GIVE_BACK)
+    def release_here(self) -> None:
+        """Let one page of the window be released as soon as the reader has come to here."""
+        self._add(_RELEASE)
 
     def end(self) -> None:
-        """There is nothing more."""
+        """Mark the end: no item comes any more."""
         self.ended = True
         self._wake()
 
-    def reached(self, beyond: int) -> None:
-        """The reader is in it now: it may have so many pages beyond the room."""
-        self._beyond = beyond
+    def allow(self, extra: int) -> None:
+        """Let it have so many pages beyond the window, for the reader is in it now."""
+        self._extra = extra
 
-    def want(self) -> Event:
-        """What is set as soon as it has an item or has ended; until then it is wanted."""
+    def arrival(self) -> Event:
+        """Return an event that is set at its next item or its end; it is awaited until then."""
         self._arrived = Event()
         return self._arrived
 
-    def _put(self, item: list[T] | OrderedProducer[T] | None) -> None:
+    def _add(self, item: list[T] | OrderedProducer[T] | None) -> None:
         self.items.append(item)
         self._wake()
 
     def _wake(self) -> None:
+        # Not awaited any more: from here on its pages are bounded again (invariant 2).
         if self._arrived is not None:
             self._arrived.set()
             self._arrived = None
 
 
-class _Turn(NamedTuple):
-    """A producer that waits for room; the first one in the order is the least."""
+class _Waiter(NamedTuple):
+    """A producer that waits for a page; the first one in the order is the least."""
 
-    place: tuple[int, ...]
+    position: tuple[int, ...]
     serial: int
-    node: OrderedProducer[Any]
-    admitted: Event
+    producer: OrderedProducer[Any]
+    granted: Event
 
 
 class PageWindow:
-    """How many pages may be in memory or under way.
+    """Bounds how many pages are in memory or under way.
 
     Args:
         pages: how many.
-        beyond: how many more for each level that the reader is in; a node that the reader waits for has
+        extra: how many more for each level that the reader is in; a producer that the reader waits for has
             no bound.
     """
 
-    def __init__(self, pages: int, beyond: int = 0) -> None:
+    def __init__(self, pages: int, extra: int = 0) -> None:
         self._free = pages
-        self._beyond = beyond
-        self._waiting: list[_Turn] = []
+        self._extra = extra
+        self._waiting: list[_Waiter] = []
         self._serial = 0
 
-    async def enter(self, node: OrderedProducer[Any]) -> None:
-        """Wait until there is room for one more page of a node, or of its next child."""
-        if self._admits(node):
-            self._free -= 1
+    async def acquire(self, producer: OrderedProducer[Any]) -> None:
+        """Wait until a producer may have one more page, for itself or for its next child."""
+        if self._may_have_one(producer):
+            self._free -= 1  # below zero while extra pages, or pages without a bound, are out
             return
-        turn = _Turn(node.place, self._serial, node, Event())
+        waiter = _Waiter(producer.position, self._serial, producer, Event())
         self._serial += 1
-        insort(self._waiting, turn)
-        await turn.admitted.wait()
+        insort(self._waiting, waiter)
+        await waiter.granted.wait()
 
-    def leave(self) -> None:
-        """Give back the room of one page."""
+    def release(self) -> None:
+        """Release one page."""
         self._free += 1
-        self._admit()
+        self._grant()
 
-    def reach(self, node: OrderedProducer[Any]) -> None:
-        """The reader is in this node now."""
-        # The deeper one is always the nearer one: what it may have, no node above it can take.
-        node.reached(self._beyond * max(0, len(node.path) - 1))
-        self._admit()
+    def enter(self, producer: OrderedProducer[Any]) -> None:
+        """Give a producer its extra pages, for the reader is in it now."""
+        # The deeper one is always the nearer one: no producer above it can take what it may have.
+        producer.allow(self._extra * max(0, len(producer.path) - 1))
+        self._grant()
 
-    async def item(self, node: OrderedProducer[Any]) -> None:
-        """Wait until a node has an item or has ended; its producer is not bounded meanwhile."""
-        arrived = node.want()
-        self._admit()
+    async def wait_for_item(self, producer: OrderedProducer[Any]) -> None:
+        """Wait until a producer has an item or has ended; it is not bounded meanwhile."""
+        arrived = producer.arrival()
+        self._grant()  # it may be waiting for a page: invariant 1
         await arrived.wait()
 
-    def _admits(self, node: OrderedProducer[Any]) -> bool:
-        return self._free > -node.beyond or node.wanted
+    def _may_have_one(self, producer: OrderedProducer[Any]) -> bool:
+        return self._free > -producer.extra or producer.is_awaited
 
-    def _admit(self) -> None:
-        for turn in self._waiting.copy():
-            if self._admits(turn.node):
-                self._waiting.remove(turn)
+    def _grant(self) -> None:
+        # In order, so that the nearest producers come first; one that may not is passed over, for a later one
+        # may be awaited or have extra pages.
+        for waiter in self._waiting.copy():
+            if self._may_have_one(waiter.producer):
+                self._waiting.remove(waiter)
                 self._free -= 1
-                turn.admitted.set()
+                waiter.granted.set()
 
 
-async def deliver(root: OrderedProducer[T], room: PageWindow, out: ObjectSendStream[list[T]]) -> None:
-    """Send the pages of a node and of all below it, in order, until it has ended."""
+async def deliver(root: OrderedProducer[T], window: PageWindow, out: ObjectSendStream[list[T]]) -> None:
+    """Send the pages of a producer and of all below it, in order, until it has ended."""
     stack = [root]
     while stack:
-        node = stack[-1]
-        if not node.items:
-            if node.ended:
+        producer = stack[-1]
+        if not producer.items:
+            # Only here does the reader wait, and only for a producer without an item.
+            if producer.ended:
                 stack.pop()
             else:
-                await room.item(node)
+                await window.wait_for_item(producer)
             continue
-        item = node.items.popleft()
+        item = producer.items.popleft()
         if item is None:
-            room.leave()
+            window.release()
         elif isinstance(item, OrderedProducer):
             stack.append(item)
-            room.reach(item)
+            window.enter(item)
         else:
             await out.send(item)

@@ -1,7 +1,7 @@
-"""Lists the target one page after the other, complete or an error. It only reads.
+"""Lists a bucket one page after the other, complete or an error. It only reads.
 
 A listing that merely stops is indistinguishable from one that ended, so everything odd is a ListingError:
-a truncated page without a token, a token that comes again, a key outside of what was asked for (D1, D6).
+a truncated page without a token, a token that comes again, a key that is not below the prefix (D1, D6).
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class PageReader:
         self._last = start_after
 
     async def next(self) -> ListPage:
-        """The next page; not to be asked for once it has ended.
+        """Read the next page; not allowed once the listing has ended.
 
         Raises:
             ListingError: the end of the listing is not known to be its end.
-            StoreError: the page could not be had.
+            StoreError: the page could not be read.
         """
         page = await self._store.list_page(
             self._prefix, token=self._token, start_after=self._start_after, delimiter=self._delimiter
@@ -67,7 +67,7 @@ class PageReader:
         return page
 
     def _check(self, keys: list[str]) -> None:
-        # What lies between two texts that begin with a prefix begins with it as well.
+        # All texts between two that begin with a prefix begin with it as well.
         for key in (min(keys), max(keys)) if keys else ():
             if not key.startswith(self._prefix):
                 raise self.broken(f"the endpoint listed {key!r}, which is not below the prefix")
@@ -90,7 +90,7 @@ class PageReader:
         self._token = token
 
     def broken(self, what: str) -> ListingError:
-        """The error that this listing cannot be trusted."""
+        """Return the error that this listing cannot be trusted."""
         return ListingError(
             f"listing s3://{self._store.bucket}/{self._prefix} broke off: {what}; nothing is deleted",
             operation="ListObjectsV2",
@@ -100,7 +100,7 @@ class PageReader:
 
 
 def relative(entries: list[TargetEntry], prefix: str) -> list[TargetEntry]:
-    """The entries with keys relative to the prefix; the prefix as an object has none, and is left out."""
+    """Return the entries with keys relative to the prefix; an object whose key is the prefix is left out."""
     cut = len(prefix)
     if not cut:
         return entries

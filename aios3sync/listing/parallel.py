@@ -1,9 +1,26 @@
-"""Lists the target in many parts at once, complete or an error; it decides nothing and changes nothing.
+"""Lists a bucket with many requests at once, complete or an error; it changes nothing.
 
-A listing begins with one plain page. Only where that is not all, one page with the delimiter tells what
-stands below; then the CommonPrefixes are parts of their own, split further where they turn out to be large,
-and put together where they are small. Every key belongs to exactly one part: direct keys come from the
-listing with the delimiter, all others from the one part that their CommonPrefix begins with.
+A listing begins with one plain page. Only where that is not all, one page with the delimiter shows which
+CommonPrefixes there are; then each is a key range of its own, which is split further where it turns out to be
+large, and put together with others where they are small. Every key belongs to exactly one range: direct keys
+come from the listing with the delimiter, all others from the one range that their CommonPrefix begins with.
+
+Invariants: who holds a page of the window, and when.
+
+1. The page is acquired *before* the task of a range is started (``_start``), so a task begins with one page:
+   that of its first request. ``_cut_by_rows`` has none; it only starts others.
+2. From then on a task holds one page, or none after its last direct key. The page is passed along with the
+   range: from ``_list`` to ``_list_rest`` or ``_split``, from ``_split`` to ``_list_level`` for one page of
+   the listing. The function that has received it releases it, once; ``_split`` returns it untouched where it
+   returns False. Only the ``plain_pages`` of ``_list`` are kept in memory on one page of the window.
+3. Before a further request the task releases its page and acquires another (``_list_rest``, ``_split``). In
+   an ordered listing the release is an item of the producer: the page is free when the reader has come to it.
+   Without order it is free at once, as its entries were sent.
+4. ``_list_level`` may hold its page, with direct keys that come after a range, while it acquires one for that
+   range. That cannot end in a deadlock: the producer that the reader waits for is never bounded
+   (:mod:`~aios3sync.listing.ordered`, invariant 1).
+5. Each producer is ended by the one task that was started with it, after its last item. After an error none
+   is: the task group cancels everything, the reader with it, and the window is not used again.
 """
 
 from __future__ import annotations
@@ -33,17 +50,18 @@ from aios3sync.listing.partition import (
 )
 from aios3sync.store.protocol import ListPage, ObjectStore
 
-__all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parts")
+__all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parallel")
 
 KeyAfter = Callable[[str, int], Awaitable[str | None]]
-"""Answers the key that stands some rows after another one, ``None`` where there are fewer rows."""
+"""Returns the key that comes some rows after another one, ``None`` where there are fewer rows."""
 
 ADAPTIVE_WORKERS: Final = 32
-_AHEAD: Final = 2
+_PAGES_A_WORKER: Final = 2
 """Pages in memory for each request that may be under way."""
 _RANGE_ROWS: Final = 2000
+"""Rows of the manifest that make one range."""
 _PATIENCE: Final = 8
-"""Pages after which a part in byte order is looked at again: its rest may still be split."""
+"""Pages after which a range in byte order is looked at again: its rest may still be split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +69,14 @@ class ListPlan:
     """How to list.
 
     Attributes:
-        workers: requests at once; they are also bounded by the store, and by how many parts there are.
+        workers: requests at once; they are also bounded by the store, and by how many ranges there are.
         ordered: hand pages on in byte order, as far as the endpoint lists a single prefix so.
         byte_order: the endpoint is known to list in UTF-8 byte order, so that StartAfter may be used.
         key_after: rows of the manifest, relative keys: where a listing in byte order can be cut.
-        plain_pages: pages to ask for one after the other before parts are begun; for callers to whom
+        plain_pages: pages to read one after the other before ranges are begun; for callers to whom
             requests matter more than time, as splitting a short listing costs more of them than it has pages.
-            Where the byte order is not known that many pages are held until it is clear that they are not
-            listed again in parts.
+            Where the byte order is not known, that many pages are kept until it is clear that they are not
+            listed again in ranges.
     """
 
     workers: int = ADAPTIVE_WORKERS
@@ -68,7 +86,7 @@ class ListPlan:
     plain_pages: int = 1
 
 
-async def list_in_parts(
+async def list_in_parallel(
     store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]], plan: ListPlan
 ) -> bool:
     """Send all objects below ``prefix``, full keys, in pages.
@@ -77,16 +95,16 @@ async def list_in_parts(
         store: of the bucket.
         prefix: of the target.
         out: the receiver; it is left open.
-        plan: how.
+        plan: how to list.
 
     Returns:
-        Whether every part was seen to ascend. That is not byte order as ``ListPlan`` means it: whether
-        a server lists all of a tree so cannot be told from its parts.
+        Whether the keys of every range ascended. That is not byte order as ``ListPlan`` means it: the ranges
+        do not show whether a server lists a whole tree so.
 
     Raises:
         ListingError: the end of the listing is not known to be its end.
         OutOfOrderError: the endpoint was said to list in byte order, and does not.
-        StoreError: a page could not be had.
+        StoreError: a page could not be read.
     """
     if plan.workers == 1:
         return await _list_plainly(store, prefix, out)
@@ -107,6 +125,12 @@ async def _list_plainly(store: ObjectStore, prefix: str, out: ObjectSendStream[l
 
 
 class _Listing:
+    """One listing: its tasks, one for each range, and what they share.
+
+    Attributes:
+        ascending: no page showed that the endpoint lists in another order.
+    """
+
     def __init__(
         self,
         store: ObjectStore,
@@ -121,43 +145,46 @@ class _Listing:
         self._plan = plan
         self._tasks = tasks
         self._slots = anyio.CapacityLimiter(plan.workers)
-        self._room = PageWindow(_AHEAD * plan.workers, beyond=plan.workers)
+        self._window = PageWindow(_PAGES_A_WORKER * plan.workers, extra=plan.workers)
         self.ascending = True
-        self._may_group = not is_directory_bucket(
-            store.bucket
-        )  # lists only prefixes that end in the delimiter
+        # A directory bucket lists only prefixes that end in the delimiter.
+        self._may_group = not is_directory_bucket(store.bucket)
 
     async def begin(self) -> None:
+        """Start the first task; of an ordered listing deliver the pages until its end."""
         root: OrderedProducer[TargetEntry] = OrderedProducer()
         whole = KeyRange(self._prefix)
-        self._tasks.start_soon(self._ranges, whole, root)
+        self._tasks.start_soon(self._cut_by_rows, whole, root)
         if self._plan.ordered:
-            await deliver(root, self._room, self._out)
+            await deliver(root, self._window, self._out)
 
-    # What is handed on. In order it waits in its node; otherwise it goes out at once.
+    # Handing on. In an ordered listing a page waits in its producer; otherwise it is sent at once.
 
-    async def _hand_on(self, node: OrderedProducer[TargetEntry], entries: list[TargetEntry]) -> None:
+    async def _hand_on(self, producer: OrderedProducer[TargetEntry], entries: list[TargetEntry]) -> None:
         if not entries:
             return
         if self._plan.ordered:
-            node.page(entries)
+            producer.add_page(entries)
         else:
             await self._out.send(entries)
 
-    def _give_back(self, node: OrderedProducer[TargetEntry]) -> None:
+    def _release(self, producer: OrderedProducer[TargetEntry]) -> None:
         if self._plan.ordered:
-            node.give_back()
+            producer.release_here()  # its entries are in memory until the reader has come to here
         else:
-            self._room.leave()
+            self._window.release()
 
-    async def _spawn(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> None:
-        """Start a part below ``node`` as soon as there is room for its first page."""
-        await self._enter(node)
-        child = node.child() if self._plan.ordered else node
-        self._tasks.start_soon(self._list, part, child, density)
+    async def _acquire(self, producer: OrderedProducer[TargetEntry]) -> None:
+        await self._window.acquire(producer)
 
-    async def _enter(self, node: OrderedProducer[TargetEntry]) -> None:
-        await self._room.enter(node)
+    async def _start(
+        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+    ) -> None:
+        """Start the task of a range below ``producer`` as soon as the window has a page for it."""
+        await self._acquire(producer)
+        # The child is made here, not in its task: its place in the order is this one (ordered, invariant 4).
+        child = producer.add_child() if self._plan.ordered else producer
+        self._tasks.start_soon(self._list, key_range, child, density)
 
     async def _next(self, reader: PageReader) -> ListPage:
         async with self._slots:
@@ -168,126 +195,138 @@ class _Listing:
                 raise OutOfOrderError("target", *reader.disorder)
         return page
 
-    # Parts. Each task has room for one page when it begins.
+    # Ranges. Each task holds one page of the window when it begins.
 
-    async def _ranges(self, whole: KeyRange, node: OrderedProducer[TargetEntry]) -> None:
-        """Cut where the manifest says, if the endpoint allows it; else all is one part."""
+    async def _cut_by_rows(self, whole: KeyRange, producer: OrderedProducer[TargetEntry]) -> None:
+        """Cut a range where the manifest says, if the endpoint allows it; else all is one range."""
         density = KeyDensity("", ())
         after = ""
         if self._plan.byte_order and (key_after := self._plan.key_after) is not None:
             while (key := await key_after(after, _RANGE_ROWS)) is not None:
-                part = whole._replace(after=after and whole.prefix + after, until=whole.prefix + key)
-                await self._spawn(part, node, density)
+                key_range = whole._replace(after=after and whole.prefix + after, until=whole.prefix + key)
+                await self._start(key_range, producer, density)
                 after = key
-        await self._spawn(whole._replace(after=after and whole.prefix + after), node, density)
-        node.end()
+        await self._start(whole._replace(after=after and whole.prefix + after), producer, density)
+        producer.end()
 
-    async def _list(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> None:
-        """List a part, or split it when its first pages show that this is worth it."""
-        reader = PageReader(self._store, part.prefix, start_after=part.after)
+    async def _list(
+        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+    ) -> None:
+        """List a range, or split it when its first pages show that this is worth it."""
+        reader = PageReader(self._store, key_range.prefix, start_after=key_range.after)
         pages = [await self._next(reader)]
-        few = 1 if part.names else self._plan.plain_pages
+        few = 1 if key_range.names else self._plan.plain_pages
         while not (reader.ended or self._plan.byte_order) and reader.pages < few:
             pages.append(await self._next(reader))
-        if not (reader.ended or part.after or part.until) and reader.pages >= few:
-            seen = KeyDensity(part.prefix, (entry.key for page in pages for entry in page.entries))
-            if worth_splitting(part, seen) and await self._split(part, node, seen):
+        if not (reader.ended or key_range.after or key_range.until) and reader.pages >= few:
+            seen = KeyDensity(key_range.prefix, (entry.key for page in pages for entry in page.entries))
+            # Nothing was handed on so far: the ranges below list these keys again.
+            if worth_splitting(key_range, seen) and await self._split(key_range, producer, seen):
                 density.add(seen.keys, 1)
                 return
         for page in pages[:-1]:
-            await self._hand_on(node, _own(part, page.entries))
-        if await self._list_on(part, node, reader, pages[-1]):
-            density.add(reader.keys, part.names or 1)
+            await self._hand_on(producer, _own(key_range, page.entries))
+        if await self._list_rest(key_range, producer, reader, pages[-1]):
+            density.add(reader.keys, key_range.names or 1)
 
-    async def _list_on(
-        self, part: KeyRange, node: OrderedProducer[TargetEntry], reader: PageReader, page: ListPage
+    async def _list_rest(
+        self,
+        key_range: KeyRange,
+        producer: OrderedProducer[TargetEntry],
+        reader: PageReader,
+        page: ListPage,
     ) -> bool:
-        """Hand on the first page of a part and get all others; False if its rest was split."""
+        """Hand on a page of a range and read all that follow; False if the rest was split."""
         while True:
             entries, ended = page.entries, reader.ended
             if self._plan.byte_order and entries:
-                part = part._replace(after=entries[-1].key)
-                if part.until and part.after >= part.until:
-                    entries, ended = _through(entries, part.until), True
-            await self._hand_on(node, _own(part, entries))
+                key_range = key_range._replace(after=entries[-1].key)
+                if key_range.until and key_range.after >= key_range.until:
+                    entries, ended = _through(entries, key_range.until), True
+            await self._hand_on(producer, _own(key_range, entries))
             if ended:
                 break
             if self._may_split_rest(reader.pages):
-                seen = KeyDensity(part.prefix, (entry.key for entry in entries))
-                rest = part._replace(names=0)
-                if seen.children and worth_splitting(rest, seen) and await self._split(rest, node, seen):
+                seen = KeyDensity(key_range.prefix, (entry.key for entry in entries))
+                rest = key_range._replace(names=0)
+                # The page of the window goes to _split, or stays here where that returns False.
+                if seen.children and worth_splitting(rest, seen) and await self._split(rest, producer, seen):
                     return False
-            self._give_back(node)
-            await self._enter(node)
+            self._release(producer)
+            await self._acquire(producer)
             page = await self._next(reader)
-        self._give_back(node)
-        node.end()
+        self._release(producer)
+        producer.end()
         return True
 
     def _may_split_rest(self, pages: int) -> bool:
         return self._plan.byte_order and pages >= self._plan.plain_pages and pages % _PATIENCE == 0
 
-    # A level: what stands directly below a prefix.
+    # A level: the keys and CommonPrefixes directly below a prefix.
 
-    async def _split(self, part: KeyRange, node: OrderedProducer[TargetEntry], density: KeyDensity) -> bool:
-        """List the direct keys of a part, and start a part for what is below; False where that cannot be."""
-        start = skip_marker(part.prefix, part.after)
-        reader = PageReader(self._store, part.prefix, start_after=start, delimiter=DELIMITER)
-        level = PrefixLevel(part, density, ordered=self._plan.ordered, groups=self._may_group)
+    async def _split(
+        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+    ) -> bool:
+        """List the direct keys of a range, and start ranges for all below; False if it cannot be split."""
+        start = skip_marker(key_range.prefix, key_range.after)
+        reader = PageReader(self._store, key_range.prefix, start_after=start, delimiter=DELIMITER)
+        level = PrefixLevel(key_range, density, ordered=self._plan.ordered, groups=self._may_group)
         page = await self._next(reader)
         if not level.is_consistent(page.entries, page.prefixes):
-            return False
+            return False  # nothing was handed on or started, and the page of the window is still the caller's
         if (first := level.first()) is not None:
-            self._give_back(node)
-            await self._spawn(first, node, density)
-            await self._enter(node)
+            # Its keys come before this page, so this task lets go of its own while it waits for one for them.
+            self._release(producer)
+            await self._start(first, producer, density)
+            await self._acquire(producer)
         while True:
-            await self._list_level(level, node, page)
+            await self._list_level(level, producer, page)
             if reader.ended or level.passed(page.entries, page.prefixes):
                 break
-            await self._enter(node)
+            await self._acquire(producer)  # _list_level released the one before
             page = await self._next(reader)
             if not level.is_consistent(page.entries, page.prefixes):
                 raise reader.broken("a page with delimiter shows what is not directly below the prefix")
-        node.end()
+        producer.end()
         return True
 
     async def _list_level(
-        self, level: PrefixLevel, node: OrderedProducer[TargetEntry], page: ListPage
+        self, level: PrefixLevel, producer: OrderedProducer[TargetEntry], page: ListPage
     ) -> None:
-        """Hand on the direct keys of a page and start its parts: in order, or the direct keys first."""
+        """Hand on the direct keys of a page and start its ranges: in order, or the direct keys first."""
         direct, names = level.direct(page.entries), level.names(page.prefixes)
         if not self._plan.ordered:
-            await self._hand_on(node, direct)
+            await self._hand_on(producer, direct)
             direct = []
         keys = [entry.key for entry in direct]
         done = place = 0
-        room = True
+        held = True
         while place < len(names):
-            part, count = level.take(names, place)
+            key_range, count = level.take(names, place)
             place += count
-            begin = bisect_left(keys, part.prefix, done)
-            await self._hand_on(node, direct[done:begin])
+            begin = bisect_left(keys, key_range.prefix, done)
+            await self._hand_on(producer, direct[done:begin])
             done = begin
-            while done < len(keys) and keys[done].startswith(part.prefix):
-                done += 1  # the part lists them
-            if room and done == len(keys):
-                self._give_back(node)
-                room = False
-            await self._spawn(part, node, level.density)
-        await self._hand_on(node, direct[done:])
+            while done < len(keys) and keys[done].startswith(key_range.prefix):
+                done += 1  # the task of the range lists them
+            if held and done == len(keys):
+                # No direct key is left in memory, so the ranges that follow may have this page.
+                self._release(producer)
+                held = False
+            await self._start(key_range, producer, level.density)
+        await self._hand_on(producer, direct[done:])
         level.page_ended(page.entries)
-        if room:
-            self._give_back(node)
+        if held:
+            self._release(producer)
 
 
-def _own(part: KeyRange, entries: list[TargetEntry]) -> list[TargetEntry]:
-    """The entries without those that the level above lists."""
-    if not part.deep:
+def _own(key_range: KeyRange, entries: list[TargetEntry]) -> list[TargetEntry]:
+    """Return the entries without those that the level above lists."""
+    if not key_range.deep:
         return entries
-    return [entry for entry in entries if child_of(part.prefix, entry.key)]
+    return [entry for entry in entries if child_of(key_range.prefix, entry.key)]
 
 
 def _through(entries: list[TargetEntry], until: str) -> list[TargetEntry]:
-    """The entries, ascending, up to and with the key ``until``."""
+    """Return the entries, ascending, up to and with the key ``until``."""
     return entries[: bisect_right([entry.key for entry in entries], until)]

@@ -1,6 +1,6 @@
-"""Where a listing can be cut into parts that are listed at the same time; pure text work, it asks nobody.
+"""Decides where a listing can be cut into key ranges that are listed in parallel. Pure.
 
-A part is all keys that begin with one prefix: that is right on every server, whatever its order. Bounds
+A range is all keys that begin with one prefix: that is right on every server, whatever its order. Bounds
 within a prefix (``after``, ``until``) are for endpoints that are known to list in UTF-8 byte order.
 """
 
@@ -27,11 +27,12 @@ __all__ = (
 
 DELIMITER: Final = "/"
 _LAST: Final = "\U0010ffff"
-_PART_KEYS: Final = 5000
-"""Keys that a part made of several CommonPrefixes should have: few requests, and few that wait in memory."""
+_RANGE_KEYS: Final = 5000
+"""Keys that a range of several CommonPrefixes should have: few requests, and few keys that wait in memory."""
 _LEAST_PER_CHILD: Final = 2
-"""Fewer keys below a CommonPrefix than this, and finding them costs as much as listing all keys."""
+"""With fewer keys below a CommonPrefix, finding the CommonPrefixes costs as much as listing all keys."""
 _ENOUGH_PAGES: Final = 8
+"""Pages that a range of several CommonPrefixes should have at least, to be split."""
 
 
 class KeyRange(NamedTuple):
@@ -40,8 +41,8 @@ class KeyRange(NamedTuple):
     Attributes:
         prefix: need not end in the delimiter.
         after, until: empty for no bound.
-        names: how many CommonPrefixes the part was made of, 0 for the part that is a whole listing.
-        deep: keys without a delimiter after ``prefix`` belong to another part.
+        names: how many CommonPrefixes the range was made of, 0 for the range that is a whole listing.
+        deep: keys without a delimiter after ``prefix`` belong to another range.
     """
 
     prefix: str
@@ -51,7 +52,7 @@ class KeyRange(NamedTuple):
     deep: bool = False
 
     def below(self, lead: str, names: int, *, deep: bool) -> KeyRange:
-        """The keys of this part that begin with ``lead``."""
+        """Return the keys of this range that begin with ``lead``."""
         after = self.after if self.after.startswith(lead) else ""
         until = self.until if self.until.startswith(lead) else ""
         return KeyRange(lead, after, until, names, deep)
@@ -67,19 +68,19 @@ class KeyRange(NamedTuple):
 
 
 def child_of(prefix: str, key: str) -> str:
-    """The CommonPrefix that stands for ``key`` in a listing below ``prefix``; empty for a direct key."""
+    """Return the CommonPrefix that ``key`` is rolled up into below ``prefix``; empty for a direct key."""
     cut = key.find(DELIMITER, len(prefix))
     return key[: cut + 1] if cut >= 0 else ""
 
 
 def skip_marker(prefix: str, after: str) -> str:
-    """What to start a listing with delimiter after, so that it shows nothing of what stands at ``after``."""
+    """Return the StartAfter with which a listing with delimiter leaves out the CommonPrefix of ``after``."""
     child = after and child_of(prefix, after)
     return child + _LAST if child else after
 
 
 class KeyDensity:
-    """How many keys stand below a CommonPrefix, as far as was seen."""
+    """How many keys are below a CommonPrefix on average, as far as was seen."""
 
     def __init__(self, prefix: str, keys: Iterable[str]) -> None:
         children = [child for child in (child_of(prefix, key) for key in keys) if child]
@@ -87,43 +88,43 @@ class KeyDensity:
         self.children = len(set(children))
 
     def add(self, keys: int, children: int) -> None:
-        """Learn from a part that was listed."""
+        """Add what a range that was listed showed."""
         self.keys += keys
         self.children += children
 
     @property
     def per_child(self) -> float:
-        """Keys below a CommonPrefix; 0 where none was seen."""
+        """The keys below a CommonPrefix; 0 where none was seen."""
         return self.keys / self.children if self.children else 0.0
 
-    def children_per_part(self) -> int:
-        """How many CommonPrefixes one part should cover."""
-        return max(1, int(_PART_KEYS / self.per_child)) if self.keys else 1
+    def children_per_range(self) -> int:
+        """Return how many CommonPrefixes one range should cover."""
+        return max(1, int(_RANGE_KEYS / self.per_child)) if self.keys else 1
 
 
-def worth_splitting(part: KeyRange, seen: KeyDensity, pages: int = 1) -> bool:
-    """Whether a part of which some pages were seen, and not its end, should be split.
+def worth_splitting(key_range: KeyRange, seen: KeyDensity, pages: int = 1) -> bool:
+    """Whether a range of which some pages were seen, and not its end, should be split.
 
     Args:
-        part: the part.
+        key_range: the range.
         seen: of the keys of these pages.
         pages: how many they were.
     """
     if not seen.children:
-        return not part.names  # the CommonPrefixes of a whole listing may come later
+        return not key_range.names  # the CommonPrefixes of a whole listing may come later
     if seen.per_child < _LEAST_PER_CHILD:
         return False
-    return part.names <= 1 or part.names * pages / seen.children > _ENOUGH_PAGES
+    return key_range.names <= 1 or key_range.names * pages / seen.children > _ENOUGH_PAGES
 
 
 class PrefixSet:
-    """Texts of which none begins with another: what the parts of one level begin with."""
+    """Texts of which none begins with another: what the ranges of one level begin with."""
 
     def __init__(self) -> None:
         self._leads: list[str] = []
 
     def add(self, lead: str) -> None:
-        """Add one; it must not overlap."""
+        """Add a text that overlaps with none of them."""
         self._leads.insert(bisect_left(self._leads, lead), lead)
 
     def covers(self, name: str) -> bool:
@@ -139,82 +140,82 @@ class PrefixSet:
 
 
 class PrefixLevel:
-    """What stands directly below the prefix of a part, page by page, and how it is shared out.
+    """The keys and CommonPrefixes directly below the prefix of a range, cut into smaller ranges page by page.
 
     Args:
-        part: whose direct keys and CommonPrefixes these are.
-        density: of what is below.
-        ordered: the pages ascend, and parts list all keys that begin as they do; else parts that are made of
-            several CommonPrefixes leave the direct keys to the level, which may show them at any time.
+        key_range: whose direct keys and CommonPrefixes these are.
+        density: of the keys below.
+        ordered: the pages ascend, and ranges list all keys that begin as they do; else ranges that are made
+            of several CommonPrefixes leave the direct keys to the level, which may show them at any time.
         groups: whether CommonPrefixes may be put together.
     """
 
-    def __init__(self, part: KeyRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
-        self.part = part
+    def __init__(self, key_range: KeyRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
+        self.key_range = key_range
         self.density = density
         self._ordered = ordered
         self._groups = groups
-        self._cover = PrefixSet()
+        self._taken = PrefixSet()
         self._last = ""
 
     def is_consistent(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
-        """Whether an answer shows what is directly below: an endpoint may not know delimiters."""
-        prefix, cut = self.part.prefix, len(self.part.prefix)
+        """Whether a page shows only what is directly below: an endpoint may not know delimiters."""
+        prefix, cut = self.key_range.prefix, len(self.key_range.prefix)
         return all(DELIMITER not in entry[0][cut:] for entry in entries) and all(
             name.startswith(prefix) and cut < len(name) == name.find(DELIMITER, cut) + 1
             for name in common_prefixes
         )
 
     def first(self) -> KeyRange | None:
-        """The part that begins in the middle of a CommonPrefix, which the listing then need not show."""
-        name = child_of(self.part.prefix, self.part.after) if self.part.after else ""
-        return self._taken(name, 1) if name else None
+        """Return the range that begins inside a CommonPrefix, which the listing may leave out then."""
+        name = child_of(self.key_range.prefix, self.key_range.after) if self.key_range.after else ""
+        return self._range(name, 1) if name else None
 
     def direct(self, entries: list[TargetEntry]) -> list[TargetEntry]:
-        """The direct keys of a page that no part lists."""
-        if self.part.deep:
+        """Return the direct keys of a page that no range lists."""
+        if self.key_range.deep:
             return []
-        if self.part.after or self.part.until:
-            entries = [entry for entry in entries if self.part.bounds(entry.key)]
+        if self.key_range.after or self.key_range.until:
+            entries = [entry for entry in entries if self.key_range.bounds(entry.key)]
         if not self._ordered:
             return entries
-        return [entry for entry in entries if not self._cover.covers(entry.key)]
+        return [entry for entry in entries if not self._taken.covers(entry.key)]
 
     def names(self, common_prefixes: Iterable[str]) -> list[str]:
-        """The CommonPrefixes of a page that no part lists; servers may show one again on the next page."""
-        reaches, covers = self.part.reaches, self._cover.covers
+        """Return the CommonPrefixes of a page that no range lists; a server may show one on two pages."""
+        reaches, covers = self.key_range.reaches, self._taken.covers
         return sorted({name for name in common_prefixes if reaches(name) and not covers(name)})
 
     def take(self, names: Sequence[str], place: int) -> tuple[KeyRange, int]:
-        """The part for the name at ``place`` and as many of the following ones as belong together.
+        """Return a range for the name at ``place`` and as many of the following ones as belong together.
 
         Args:
             names: of one page, ascending; those before ``place`` were taken.
             place: the first one that was not.
         """
-        name, most, shortest = names[place], self.density.children_per_part(), len(self.part.prefix)
+        name, most, shortest = names[place], self.density.children_per_range(), len(self.key_range.prefix)
         for length in range(shortest + 1, len(name) if most > 1 and self._groups else 0):
             lead = name[:length]
             # Servers that store files may take a name of dots for a directory.
-            if not lead[shortest:].strip(".") or self._last.startswith(lead) or self._cover.overlaps(lead):
+            if not lead[shortest:].strip(".") or self._last.startswith(lead) or self._taken.overlaps(lead):
                 continue
             count = bisect_left(names, lead + _LAST, place) - place
             if 1 < count <= most:
-                return self._taken(lead, count), count
-        return self._taken(name, 1), 1
+                return self._range(lead, count), count
+        return self._range(name, 1), 1
 
     def page_ended(self, entries: Sequence[TargetEntry]) -> None:
-        """All of a page was taken."""
+        """Note the last key of a page of which all was taken."""
         if entries:
             self._last = entries[-1].key
 
     def passed(self, entries: Sequence[TargetEntry], common_prefixes: Sequence[str]) -> bool:
-        """Whether an ascending page shows that all that comes later is beyond the part."""
-        until, shown = self.part.until, ([entry.key for entry in entries], list(common_prefixes))
+        """Whether an ascending page shows that all that comes later is beyond the range."""
+        until, shown = self.key_range.until, ([entry.key for entry in entries], list(common_prefixes))
         if not until or any(names != sorted(names) for names in shown):
             return False
         return any(names[-1] > until for names in shown if names)
 
-    def _taken(self, lead: str, names: int) -> KeyRange:
-        self._cover.add(lead)
-        return self.part.below(lead, names, deep=names > 1 and not self._ordered)
+    def _range(self, lead: str, names: int) -> KeyRange:
+        self._taken.add(lead)
+        return self.key_range.below(lead, names, deep=names > 1 and not self._ordered)

@@ -1,8 +1,8 @@
-"""Cuts a listing into parts that can be done one by one, so that one which broke off goes on; it only reads.
+"""Cuts a listing into parts that can be done one by one, so that a later run can resume it; it only reads.
 
-The folders of the first levels are read with the delimiter until there are enough of them: the keys that
-stand directly in them are handed on, what is below is a part each. Parts are prefixes, so they are right on
-every server, whatever its order. Where a level has very many folders, those that begin alike are one part.
+The folders of the first levels are read with the delimiter until there are enough of them: the keys directly
+in them are handed on, and each folder below is a part. Parts are prefixes, so they are right on every server,
+whatever its order. Where a level has very many folders, those that begin alike are one part.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aios3sync.store.protocol import ObjectStore
 __all__ = ("PartsPlan", "ResumableLevel", "Taker", "read_parts")
 
 _ENOUGH: Final = 16
-"""Parts that are worth being done at once; with fewer, the next level is read."""
+"""Parts that are worth listing in parallel; with fewer, the next level is read."""
 _MOST: Final = 1024
 """Parts that are remembered one by one."""
 _READ: Final = 64
@@ -31,12 +31,12 @@ Taker = Callable[[list[TargetEntry]], Awaitable[None]]
 
 @dataclass(slots=True)
 class ResumableLevel:
-    """How far the reading of one folder has come.
+    """How far one folder has been read.
 
     Attributes:
         prefix: the folder.
         after: the last key that was handed on, empty at the beginning.
-        names: the prefixes of what is below, of which some may stand for many folders.
+        names: the prefixes of the parts below; one may cover many folders.
         cut: characters of a name that a part of several folders has, 0 while each is a part.
     """
 
@@ -46,7 +46,7 @@ class ResumableLevel:
     cut: int = 0
 
     def add(self, prefixes: Iterable[str]) -> None:
-        """Take the CommonPrefixes of a page; what is too many is put together by how it begins."""
+        """Add the CommonPrefixes of a page; if they are too many, those that begin alike are one part."""
         names = dict.fromkeys(self.names)
         names.update(dict.fromkeys(map(self._part, prefixes)))
         while len(names) > _MOST:
@@ -75,8 +75,8 @@ async def read_parts(
     Args:
         store: of the bucket.
         plan: where to begin, or to go on; it is changed on the way.
-        take: awaited with the entries that stand in no part, full keys.
-        save: awaited when what was taken until then need not be taken again.
+        take: awaited with the entries that are in no part, full keys.
+        save: awaited when the entries taken until then need not be taken again.
 
     Returns:
         The parts, prefixes of full keys.

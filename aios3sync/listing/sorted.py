@@ -24,7 +24,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.pages import relative
-from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.local.scratch import ScratchDatabase
 from aios3sync.store.protocol import ObjectStore
 
@@ -129,7 +129,7 @@ async def _list_into(
     seen: SeenOrder,
 ) -> None:
     async with send:
-        ascending = await list_in_parts(store, prefix, send, plan)
+        ascending = await list_in_parallel(store, prefix, send, plan)
         seen.order = ASCENDING if ascending else UNORDERED
 
 

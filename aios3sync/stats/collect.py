@@ -12,7 +12,7 @@ from anyio.abc import ObjectReceiveStream
 
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
-from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parts
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parallel
 from aios3sync.stats.aggregate import ListingAggregate
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.deltaglider import Envelope, deltaglider_stats
@@ -60,7 +60,7 @@ async def list_pages(
 
     async def produce() -> None:
         async with sending:
-            await list_in_parts(store, prefix, sending, plan)
+            await list_in_parallel(store, prefix, sending, plan)
 
     with raise_first_error():
         async with anyio.create_task_group() as tasks, receiving:

@@ -1,4 +1,4 @@
-"""Listing in parts: the same entries as one plain stream, on every server, or an error."""
+"""A parallel listing: the same entries as one plain stream, on every server, or an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import ListingError, OutOfOrderError, UnavailableError
 from aios3sync.listing import parallel
-from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, ListingSorter, SeenOrder, send_sorted, sorted_pages
 from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -68,13 +68,13 @@ ORDERS: dict[str, Callable[[str], Any]] = {
 
 
 async def pages_of(store: Any, prefix: str = "", **plan: Any) -> list[list[TargetEntry]]:
-    """What list_in_parts sends."""
+    """Return the pages that list_in_parallel sends."""
     pages: list[list[TargetEntry]] = []
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
 
     async def produce() -> None:
         async with send:
-            await list_in_parts(store, prefix, send, ListPlan(**plan))
+            await list_in_parallel(store, prefix, send, ListPlan(**plan))
 
     with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:
@@ -88,7 +88,7 @@ async def keys_of(store: Any, prefix: str = "", **plan: Any) -> list[str]:
 
 
 async def target_keys(store: Any, known: str, prefix: str = "", **plan: Any) -> tuple[list[str], str]:
-    """What the join gets, and what was seen of the order."""
+    """Return the keys that the join gets, and the order that was seen."""
     keys: list[str] = []
     seen = SeenOrder()
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](1)
@@ -112,7 +112,7 @@ def memory(keys: Any, size: int = 1000, order: str = "bytes", **facts: Any) -> M
 
 
 def tree(*widths: int) -> list[str]:
-    """Keys of a tree with so many names at each level."""
+    """Return the keys of a tree with so many names at each level."""
     return ["/".join(f"{name:03}" for name in path) for path in product(*(range(width) for width in widths))]
 
 
@@ -131,7 +131,7 @@ async def test_odd_names_are_listed_once_on_every_server(order: str, size: int, 
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-async def test_parts_come_in_byte_order_where_the_server_lists_in_order(size: int) -> None:
+async def test_ranges_come_in_byte_order_where_the_server_lists_in_order(size: int) -> None:
     keys = sorted({*ODD, *tree(3, 5, 4), *(f"{n:03}!" for n in range(9)), *(f"{n:03}" for n in range(9))})
     assert await keys_of(memory(keys, size), ordered=True) == keys
     assert await keys_of(memory(keys, size), ordered=True, workers=2) == keys
@@ -201,7 +201,7 @@ def cuts(rows: Any, every: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", [SqliteManifest, DocumentManifest])
-async def test_a_manifest_tells_where_to_cut(kind: Any, tmp_path: Any) -> None:
+async def test_a_manifest_says_where_to_cut(kind: Any, tmp_path: Any) -> None:
     manifest = await anyio.to_thread.run_sync(kind.open, str(tmp_path / "m"))
     rows = [RecordedEntry(f"k{n:02}", 1, 1, 1, 1, "", "") for n in range(10)]
     await manifest.record(rows, [])
@@ -238,7 +238,7 @@ async def test_splitting_costs_a_handful_of_requests(keys: list[str], most: int,
 
 
 async def test_tiny_common_prefixes_after_large_ones_are_put_together() -> None:
-    """The first page says little of what comes: what was listed since then counts as well."""
+    """The first page says little of the later ones: the ranges listed since then count as well."""
     keys = [f"a{n:03}/{name:03}" for n in range(3) for name in range(1000)] + [
         f"b{n:03}/x{name}" for n in range(900) for name in range(3)
     ]
@@ -248,7 +248,7 @@ async def test_tiny_common_prefixes_after_large_ones_are_put_together() -> None:
         assert listings(store) < 120
 
 
-async def test_directory_buckets_are_asked_only_for_whole_names() -> None:
+async def test_of_directory_buckets_only_whole_names_are_listed() -> None:
     store = FaultyStore(memory(tree(200, 20), bucket="b--use1-az4--x-s3"))
     assert sorted(await keys_of(store)) == tree(200, 20)
     assert all(not key or key.endswith("/") for _, key in store.keys)
@@ -271,7 +271,7 @@ async def test_the_first_page_costs_no_wait_for_a_server_without_delimiters() ->
 
 
 class Watched(FaultyStore):
-    """Counts requests in flight, and pages that were asked for."""
+    """Counts requests in flight."""
 
     now = most = 0
 
@@ -297,7 +297,7 @@ async def test_nothing_runs_far_ahead_of_a_slow_reader(*, ordered: bool) -> None
     store = Watched(memory(tree(30, 1000)))
     send, receive = anyio.create_memory_object_stream[list[TargetEntry]](0)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(list_in_parts, store, "", send, ListPlan(workers=4, ordered=ordered))
+        tasks.start_soon(list_in_parallel, store, "", send, ListPlan(workers=4, ordered=ordered))
         for _ in range(3):
             await receive.receive()
         await anyio.wait_all_tasks_blocked()
@@ -307,7 +307,7 @@ async def test_nothing_runs_far_ahead_of_a_slow_reader(*, ordered: bool) -> None
     receive.close()
 
 
-async def test_large_parts_far_ahead_never_lock_out_the_one_that_is_wanted() -> None:
+async def test_large_ranges_far_ahead_never_lock_out_the_one_that_is_awaited() -> None:
     keys = [*tree(2, 30, 30), *(f"x{key}" for key in tree(9, 300)), *(f"y{key}" for key in tree(40, 3, 20))]
     for workers in (2, 3, 8):
         assert await keys_of(memory(keys, 10), ordered=True, workers=workers) == sorted(keys)
@@ -319,7 +319,7 @@ async def test_large_parts_far_ahead_never_lock_out_the_one_that_is_wanted() -> 
 
 @pytest.mark.parametrize("ordered", [False, True])
 @pytest.mark.parametrize("key", ["005/", "000/", "019/", ""])
-async def test_a_part_that_fails_fails_the_listing(key: str, *, ordered: bool) -> None:
+async def test_a_range_that_fails_fails_the_listing(key: str, *, ordered: bool) -> None:
     store = FaultyStore(memory(tree(20, 200), 200))
     store.on("list_page", key=key, skip=1 if key == "" else 0, error=unavailable())
     with pytest.raises(UnavailableError):
@@ -327,7 +327,7 @@ async def test_a_part_that_fails_fails_the_listing(key: str, *, ordered: bool) -
 
 
 @pytest.mark.parametrize("skip", range(4))
-async def test_a_failing_range_fails_the_listing(skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failing_range_of_rows_fails_the_listing(skip: int, monkeypatch: pytest.MonkeyPatch) -> None:
     store = FaultyStore(memory(tree(20, 20), 20))
     store.on("list_page", skip=skip, error=unavailable())
     rows = cuts(tree(20, 20), 50)
@@ -336,7 +336,7 @@ async def test_a_failing_range_fails_the_listing(skip: int, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("stray", ["004/zzz", "006/", "other", "", "005"])
-async def test_a_key_outside_its_part_is_an_error(stray: str) -> None:
+async def test_a_key_outside_its_range_is_an_error(stray: str) -> None:
     store = FaultyStore(memory(tree(20, 200), 200))
     entry = TargetEntry(stray, 1, "")
     store.on("list_page", key="005/", change=lambda page: page._replace(entries=[*page.entries, entry]))
@@ -346,7 +346,7 @@ async def test_a_key_outside_its_part_is_an_error(stray: str) -> None:
         store.on("list_page", key="005/", change=lambda page: page._replace(entries=[entry, *page.entries]))
 
 
-async def test_a_key_of_a_part_that_is_listed_as_a_direct_key_too_is_an_error() -> None:
+async def test_a_key_of_a_range_that_is_listed_as_a_direct_key_too_is_an_error() -> None:
     """It would be listed twice; on the first page with delimiter it says that there are no levels here."""
     keys = [*tree(3, 50), *(f"n{n:02}" for n in range(90))]
     store = FaultyStore(memory(keys, 30))
@@ -400,7 +400,7 @@ async def test_a_server_that_was_said_to_list_in_byte_order_and_does_not_is_foun
     store = memory(keys, 3, "SeaweedFS")
     with pytest.raises(OutOfOrderError):
         await keys_of(store, ordered=True, byte_order=True, key_after=cuts(keys, 4))
-    found = await keys_of(store, ordered=True, byte_order=True)  # no rows, so no ranges: parts by prefix
+    found = await keys_of(store, ordered=True, byte_order=True)  # no rows: ranges by prefix alone
     assert found == sorted(keys)
 
 
@@ -430,10 +430,10 @@ async def test_start_after_is_used_only_where_byte_order_is_known() -> None:
     assert len(set(asked)) == 5
 
 
-# Order, and what is remembered of it
+# Order, and how it is remembered
 
 
-async def test_what_is_not_known_to_be_ordered_is_sorted_and_its_order_told(
+async def test_a_listing_that_is_not_known_to_be_ordered_is_sorted_and_its_order_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keys = [*ODD, *tree(20, 30)]

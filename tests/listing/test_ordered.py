@@ -1,4 +1,4 @@
-"""A listing in parts always comes to its end: the producer that the reader waits for is never bounded."""
+"""A parallel listing always comes to its end: the producer that the reader waits for is never bounded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.ordered import OrderedProducer, PageWindow, deliver
-from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.store.protocol import ListPage, StoreCapabilities
 
 T = TypeVar("T")
@@ -30,11 +30,11 @@ ORDERS: dict[str, Callable[[str], Any]] = {
 
 
 class StalledError(AssertionError):
-    """Every task waits, and no request is under way: nothing will ever happen again."""
+    """Every task waits and no request is under way: nothing will ever happen again."""
 
 
 class Server:
-    """Answers one request whenever all tasks wait, in an order that the seed decides; no clock is involved.
+    """A server without a clock: answers one request when all tasks wait, in an order that the seed decides.
 
     Attributes:
         requests: how many were answered.
@@ -65,15 +65,15 @@ class Server:
         self._lists: dict[tuple[str, str], tuple[list[str], list[Any]]] = {}
 
     async def turn(self) -> None:
-        """Wait until nothing else can happen, and this is chosen."""
+        """Wait until all tasks wait and this request is chosen."""
         turn = asyncio.get_running_loop().create_future()
         self._turns.append(turn)
         await turn
 
     def idle(self) -> None:
-        """Let one of those go on that wait for their turn."""
+        """Answer one of the requests that wait."""
         if not self._turns:
-            raise StalledError(f"nothing happens any more after {self.requests} requests")
+            raise StalledError(f"all tasks wait after {self.requests} requests")
         self.rounds += 1
         self._choice.shuffle(self._turns)
         for turn in self._turns[:] if self._at_once else self._turns[-1:]:
@@ -112,7 +112,7 @@ class Server:
 
 
 class IdleSelector(selectors.DefaultSelector):
-    """Tells when a loop would sleep for ever: no task is ready, and none waits for a time."""
+    """Calls ``idle`` when a loop would sleep for ever: no task is ready, and none waits for a time."""
 
     def __init__(self, idle: Callable[[], None]) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def run(server: Server, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def listed(server: Server, *, slow: bool = False, **plan: Any) -> list[str]:
-    """The keys of a listing in parts, as the reader gets them; StalledError if it stops before its end.
+    """Return the keys of a parallel listing, as the reader gets them; StalledError if it stops too early.
 
     With ``slow`` the reader waits for its turn before it takes a page, as a request does for its answer.
     """
@@ -147,7 +147,7 @@ def listed(server: Server, *, slow: bool = False, **plan: Any) -> list[str]:
 
         async def produce() -> None:
             async with send:
-                await list_in_parts(server, "", send, ListPlan(**plan))  # type: ignore[arg-type]
+                await list_in_parallel(server, "", send, ListPlan(**plan))  # type: ignore[arg-type]
 
         with raise_first_error():
             async with anyio.create_task_group() as tasks, receive:
@@ -171,7 +171,7 @@ def rows(keys: list[str]) -> Callable[[str, int], Coroutine[Any, Any, str | None
     return key_after
 
 
-def files_beside_directories() -> list[str]:
+def files_between_directories() -> list[str]:
     """600 directories of 100 objects with 600 files among them, and 100 directories of 10 after that."""
     return [
         *(f"p/a/{n:05}/{name:03}" for n in range(600) for name in range(100)),
@@ -189,13 +189,13 @@ def a_wide_directory_before_flat_ones() -> list[str]:
     ]
 
 
-SHAPES = [files_beside_directories, a_wide_directory_before_flat_ones]
+SHAPES = [files_between_directories, a_wide_directory_before_flat_ones]
 
 
 @pytest.mark.parametrize("tree", SHAPES)
 @pytest.mark.parametrize("workers", [2, 8, 32])
 @pytest.mark.parametrize("known", ["", "byte order", "rows"])
-def test_a_wide_level_before_many_parts_is_listed_to_its_end(
+def test_a_wide_level_before_many_ranges_is_listed_to_its_end(
     tree: Callable[[], list[str]], workers: int, known: str
 ) -> None:
     keys = sorted(tree())
@@ -204,10 +204,10 @@ def test_a_wide_level_before_many_parts_is_listed_to_its_end(
 
 
 @pytest.mark.parametrize("tree", SHAPES)
-def test_parts_far_ahead_leave_room_for_the_nearer_ones_to_be_listed_at_once(
+def test_ranges_far_ahead_leave_pages_for_the_nearer_ones_to_be_listed_in_parallel(
     tree: Callable[[], list[str]],
 ) -> None:
-    """One request after the other would take as many rounds as the wide level has parts: over a hundred."""
+    """One request after the other would take as many rounds as the wide level has ranges: over a hundred."""
     keys = sorted(tree())
     server = Server(keys, at_once=True)
     assert listed(server, workers=32, ordered=True) == keys
@@ -257,31 +257,31 @@ def test_any_tree_on_any_server_with_any_workers_is_listed_to_its_end(
         assert (found if ordered else sorted(found)) == keys
 
 
-@pytest.mark.parametrize("asks", [1, 2, 1000])
-def test_a_producer_may_ask_for_room_as_often_as_it_likes_while_the_reader_waits_for_it(asks: int) -> None:
-    """Another one, which comes later, holds all the room until the reader has come to it."""
+@pytest.mark.parametrize("pages", [1, 2, 1000])
+def test_a_producer_that_the_reader_waits_for_is_not_bounded(pages: int) -> None:
+    """Another producer, which comes later, holds the whole window until the reader has come to it."""
 
     found: list[str] = []
 
     async def main() -> None:
         root: OrderedProducer[str] = OrderedProducer()
-        first, later, room = root.child(), root.child(), PageWindow(1)
+        first, later, window = root.add_child(), root.add_child(), PageWindow(1)
         send, receive = anyio.create_memory_object_stream[list[str]](9)
 
         async def produce() -> None:
-            for _ in range(asks):
-                await room.enter(first)
+            for _ in range(pages):
+                await window.acquire(first)
                 await anyio.lowlevel.checkpoint()
-            first.page(["a"])
+            first.add_page(["a"])
             first.end()
 
-        await room.enter(later)
-        later.page(["b"])
+        await window.acquire(later)
+        later.add_page(["b"])
         later.end()
         root.end()
         async with anyio.create_task_group() as tasks, send, receive:
             tasks.start_soon(produce)
-            await deliver(root, room, send)
+            await deliver(root, window, send)
             found.extend([*receive.receive_nowait(), *receive.receive_nowait()])
 
     run(Server([]), main)
@@ -293,9 +293,9 @@ def test_a_producer_that_is_not_waited_for_is_bounded() -> None:
 
     async def main() -> None:
         root: OrderedProducer[str] = OrderedProducer()
-        child, room = root.child(), PageWindow(3)
+        child, window = root.add_child(), PageWindow(3)
         while True:
-            await room.enter(child)
+            await window.acquire(child)
             asked.append(len(asked))
 
     with pytest.raises(StalledError):

@@ -13,7 +13,7 @@ import pytest
 
 from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import ListingError
-from aios3sync.listing.parallel import ListPlan, list_in_parts
+from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.store.protocol import ListPage, ObjectStore
 from aios3sync.testing.http_server import error_body
 
@@ -137,7 +137,7 @@ async def keys_of(store: ObjectStore, size: int, prefix: str = "", **plan: Any) 
     async def produce() -> None:
         async with send:
             small: Any = Small(store, size)
-            await list_in_parts(small, prefix, send, ListPlan(**plan))
+            await list_in_parallel(small, prefix, send, ListPlan(**plan))
 
     with raise_first_error():
         async with anyio.create_task_group() as tasks, receive:

@@ -16,8 +16,8 @@ __all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "re
 
 _FINDINGS: Final = {
     "updated": "updated the headers of {}",
-    "touched": "refreshed {}",
-    "adopted": "found {} there already",
+    "touched": "touched {}",
+    "adopted": "adopted {} (there already)",
     "forgotten": "forgot {}",
     "skipped": "skipped {}",
     "vanished": "{} vanished",

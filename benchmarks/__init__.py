@@ -1,4 +1,4 @@
-"""Measures aios3sync beside its peers on one endpoint; nothing of the package may import this.
+"""Benchmarks: aios3sync and its peers, measured on one endpoint; the package never imports this.
 
 ``python -m benchmarks`` runs, ``python -m benchmarks report results.json`` writes RESULTS.md::
 

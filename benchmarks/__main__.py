@@ -22,7 +22,7 @@ from benchmarks import machine, peers, record, report, table
 from benchmarks.cases import CASES, select_cases
 from benchmarks.contenders import OURS, Contender, filled_in, our_lanes, ours, select_contenders
 from benchmarks.contenders import PEERS as PEER_ROWS
-from benchmarks.endpoints import Lent, Server, open_server
+from benchmarks.endpoints import ExistingBucket, Server, open_server
 from benchmarks.running import Bench
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ _SETTLE_S = 2.2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; the exit code."""
+    """Run the command line and return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["report"]:
         return _report(_report_arguments().parse_args(words[1:]))
@@ -67,10 +67,10 @@ def _run_arguments() -> argparse.ArgumentParser:
     add("--scale", type=float, default=1.0, help="share of the files, objects and large sizes (1)")
     add("--quick", action="store_true", help=f"a toy: --scale {_QUICK} and no pauses")
     add("--limit", type=float, default=1800.0, metavar="SECONDS", help="how long one run may take (1800)")
-    add("--patient", action="store_true", help="also those who would take minutes for a case")
-    add("--work", type=Path, help="where trees and data lie; in memory if there is such a place")
-    add("--output", type=Path, help="the JSON (benchmarks/results/SERVER.json); the chart goes beside it")
-    add("--no-install", action="store_true", help="use the peers that are there")
+    add("--patient", action="store_true", help="also contenders that take minutes for a case")
+    add("--work", type=Path, help="directory for trees and data; in memory if possible")
+    add("--output", type=Path, help="the JSON (benchmarks/results/SERVER.json); the chart goes next to it")
+    add("--no-install", action="store_true", help="use the peers that are installed")
     add("--no-chart", action="store_true", help="draw nothing")
     return parser
 
@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     tools = _install(rows, may_install=not options.no_install)
     missing = peers.unavailable(tools)
     rows = [row for row in rows if row.tool not in missing]
-    with _interruptible(), _workplace(options.work) as place, closing(_server(options, place)) as server:
+    with _interruptible(), _work_directory(options.work) as place, closing(_server(options, place)) as server:
         result = _new_record(options, server, scale, tools, rows)
         result.settings["lanes"] = list(lanes)
         if "wire" not in lanes:
@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace) -> int:
             0.0 if options.quick else _SETTLE_S,
             options.limit,
             options.patient,
-            _say,
+            _print,
             lambda: record.save(result, path),
         )
         try:
@@ -143,7 +143,7 @@ def _install(rows: Sequence[Contender], *, may_install: bool) -> list[record.Too
     for peer in peers.PEERS:
         if peer.name in wanted:
             tools.append(peers.install(peer, ENVIRONMENTS, may_install=may_install))
-            _say(f"{peer.name}: {tools[-1].problem or tools[-1].version}")
+            _print(f"{peer.name}: {tools[-1].problem or tools[-1].version}")
     return tools
 
 
@@ -161,7 +161,7 @@ def _server(options: argparse.Namespace, place: Path) -> Server:
     if not all(keys):
         raise ValueError("--endpoint-url needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-    return Lent(Endpoint(options.endpoint_url, keys[0], keys[1], region))
+    return ExistingBucket(Endpoint(options.endpoint_url, keys[0], keys[1], region))
 
 
 def _new_record(
@@ -183,7 +183,7 @@ def _new_record(
 
 
 def _shown(row: Contender) -> record.ContenderRow:
-    """A contender for the record: its commands with names in the place of this machine's paths."""
+    """Return a contender for the record, with placeholders instead of this machine's paths."""
     names = ("python", "find", "s5cmd", "rclone", "aws", "boto3-s3")
     upper = ("tree", "empty", "target", "bucket", "prefix", "endpoint")
     places = {name: name for name in names} | {name: name.upper() for name in upper}
@@ -203,14 +203,14 @@ def _shown(row: Contender) -> record.ContenderRow:
 def _conclude(result: record.Record, path: Path) -> None:
     record.save(result, path)
     for case in result.cases:
-        _say(f"\n{case.title}" + (f": skipped, {case.skipped}" if case.skipped else ""))
+        _print(f"\n{case.title}" + (f": skipped, {case.skipped}" if case.skipped else ""))
         if rows := table.rows_of(result, case):
-            _say("\n".join(table.aligned(table.HEADINGS, rows)))
-    _say("")
+            _print("\n".join(table.aligned(table.HEADINGS, rows)))
+    _print("")
     for tool in result.tools:
         if tool.problem:
-            _say(f"missing: {tool.name}: {tool.problem}")
-    _say(f"wrote {path}")
+            _print(f"missing: {tool.name}: {tool.problem}")
+    _print(f"wrote {path}")
 
 
 def _draw(path: Path, *, may_install: bool) -> None:
@@ -218,15 +218,15 @@ def _draw(path: Path, *, may_install: bool) -> None:
     tool = peers.install(peers.CHART, ENVIRONMENTS, may_install=may_install)
     program = peers.programs([peers.CHART], ENVIRONMENTS).get("chart")
     if tool.problem or program is None:
-        _say(f"no chart: {tool.problem}")
+        _print(f"no chart: {tool.problem}")
         return
     subprocess.run([str(program), str(HERE / "chart.py"), str(path), str(chart)], check=True)
-    _say(f"wrote {chart}")
+    _print(f"wrote {chart}")
 
 
 @contextmanager
-def _workplace(chosen: Path | None) -> Iterator[Path]:
-    """A directory in memory, gone at the end whatever happens."""
+def _work_directory(chosen: Path | None) -> Iterator[Path]:
+    """Yield a directory, in memory if possible, that is removed at the end in any case."""
     memory = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
     parent = chosen or (memory if os.access(memory, os.W_OK) else None)
     place = Path(tempfile.mkdtemp(prefix="aios3sync-bench-", dir=parent))
@@ -238,7 +238,7 @@ def _workplace(chosen: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP are as orderly as Ctrl-C: servers stop, and what was made is removed."""
+    """Treat SIGTERM and SIGHUP like Ctrl-C: servers stop, and temporary files are removed."""
 
     def stop(*_: object) -> NoReturn:
         raise KeyboardInterrupt
@@ -259,7 +259,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What is measured, and in which order: the table of cases and the plan of runs; pure."""
+"""The table of cases and the order of runs; pure."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Case:
     """One table of the results.
 
     Attributes:
-        name: as ``--cases`` has it.
-        title: as the report has it.
-        verb: what every contender does; each has a command for it, or stays away.
-        tree: what lies in the source.
-        objects: how many objects of 100 bytes lie in the bucket before a ``delete`` or a ``list``.
+        name: for ``--cases``.
+        title: for the report.
+        verb: the operation that is measured; a contender without a command for it does not take part.
+        tree: the source.
+        objects: how many objects of 100 bytes are in the bucket before a ``delete`` or a ``list``.
         memory: bytes of free memory that the case needs, source and endpoint together.
-        at_wish: runs only where it is named: it needs an endpoint that takes a million objects.
+        on_request: runs only if it is named: it needs an endpoint that can hold a million objects.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Case:
     tree: TreePlan
     objects: int = 0
     memory: int = _GIB
-    at_wish: bool = False
+    on_request: bool = False
 
     @property
     def items(self) -> int:
-        """How many files or objects a run deals with."""
+        """How many files or objects a run handles."""
         return self.objects or self.tree.count
 
 
@@ -59,19 +59,19 @@ CASES = (
         "walk",
         TreePlan("empty", 1_000_000),
         memory=4 * _GIB,
-        at_wish=True,
+        on_request=True,
     ),
     Case("changed", "A tenth of {items:,} files changed", "changed", _SMALL_10K, memory=3 * _GIB),
     Case("mixed", "Fresh sync of {items:,} images and captions", "fresh", TreePlan("mixed", 271)),
     Case("large", "Fresh sync of {items:,} x 1 GiB", "fresh", TreePlan("large", 4, _GIB), memory=14 * _GIB),
     Case("delete", "Delete of all {items:,} objects", "delete", _NOTHING, 100_000, 2 * _GIB),
     Case("list", "Listing of {items:,} objects", "list", _NOTHING, 100_000, 2 * _GIB),
-    Case("list-1m", "Listing of {items:,} objects", "list", _NOTHING, 1_000_000, 4 * _GIB, at_wish=True),
+    Case("list-1m", "Listing of {items:,} objects", "list", _NOTHING, 1_000_000, 4 * _GIB, on_request=True),
 )
 
 
 def select_cases(names: Sequence[str], scale: float = 1.0) -> list[Case]:
-    """The named cases (without names all but those at wish) in the order of the table.
+    """Return the named cases (without names all but those on request) in the order of the table.
 
     Raises:
         ValueError: a name is not in the table.
@@ -79,11 +79,11 @@ def select_cases(names: Sequence[str], scale: float = 1.0) -> list[Case]:
     known = {case.name for case in CASES}
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no such case: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return [scaled(case, scale) for case in CASES if case.name in names or not (names or case.at_wish)]
+    return [scaled(case, scale) for case in CASES if case.name in names or not (names or case.on_request)]
 
 
 def scaled(case: Case, scale: float) -> Case:
-    """The case with fewer files and objects; of large files there are as many, but smaller ones."""
+    """Return the case with fewer files and objects; large files are as many, but smaller."""
     tree = case.tree
     if tree.kind == "large":
         smaller = TreePlan(tree.kind, tree.count, max(1, round(tree.size * scale)))
@@ -94,7 +94,7 @@ def scaled(case: Case, scale: float) -> Case:
     if scale != 1.0 and tree.kind == "large":
         title = title.replace("1 GiB", f"{smaller.size / 1024**2:.0f} MiB")
     memory = round(case.memory * min(scale, 1.0))
-    return Case(case.name, title, case.verb, smaller, objects, memory, case.at_wish)
+    return Case(case.name, title, case.verb, smaller, objects, memory, case.on_request)
 
 
 def _share(count: int, scale: float) -> int:
@@ -102,9 +102,9 @@ def _share(count: int, scale: float) -> int:
 
 
 def rounds(names: Sequence[str], count: int) -> Iterator[tuple[int, list[str]]]:
-    """Interleaved runs: everybody once a round, each round beginning with somebody else.
+    """Yield interleaved rounds: each contender once a round, each round beginning with another one.
 
-    What the machine does meanwhile then falls on all alike, and nobody always follows the same one.
+    Other load of the machine then affects all alike, and no contender always follows the same one.
     """
     for number in range(count):
         start = number % len(names) if names else 0

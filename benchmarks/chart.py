@@ -23,7 +23,7 @@ _OURS, _THEIRS = "#1f6fb4", "#b0b7bf"
 
 
 def draw(record: Record, path: Path) -> None:
-    """Draw all cases below one another."""
+    """Draw all cases, one below the other."""
     cases = [(case, _drawable(record, case)) for case in record.cases]
     cases = [(case, figures) for case, figures in cases if figures]
     if not cases:

@@ -1,4 +1,4 @@
-"""Looks at what a run left in the bucket; only reads, and only after the clock has stopped."""
+"""Checks the bucket after a run; only reads, and only after the clock has stopped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from benchmarks.trees import Content
 
-__all__ = ("Finding", "compare", "count_listed", "look")
+__all__ = ("Finding", "compare", "count_listed", "list_contents")
 
 
 class Finding(NamedTuple):
-    """What is wrong in the bucket: objects that are missing, too many, or not what the file holds."""
+    """The wrong objects of a bucket: missing ones, surplus ones, and those that differ from their file."""
 
     lost: int = 0
     surplus: int = 0
@@ -29,8 +29,8 @@ class Finding(NamedTuple):
         return ", ".join(f"{count:,} {word}" for word, count in words if count)
 
 
-def look(client: Any, bucket: str, prefix: str) -> dict[str, Content]:
-    """What is below ``prefix``: sizes and ETags by relative key."""
+def list_contents(client: Any, bucket: str, prefix: str) -> dict[str, Content]:
+    """Return the objects below ``prefix``: sizes and ETags by relative key."""
     found: dict[str, Content] = {}
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
     for page in pages:
@@ -41,7 +41,7 @@ def look(client: Any, bucket: str, prefix: str) -> dict[str, Content]:
 
 
 def compare(expected: Mapping[str, Content], found: Mapping[str, Content], *, etags: bool) -> Finding:
-    """The bucket against the tree: sizes always, MD5s where the ETag is one."""
+    """Compare the bucket with the tree: sizes always, MD5s where the ETag is one."""
     common = expected.keys() & found.keys()
     differing = sum(not _equal(expected[key], found[key], etags=etags) for key in common)
     return Finding(len(expected) - len(common), len(found) - len(common), differing)
@@ -55,7 +55,7 @@ def _equal(expected: Content, found: Content, *, etags: bool) -> bool:
 
 
 def count_listed(output: Path, *, is_ours: bool) -> int:
-    """How many objects a listing saw: a line each, or our own count of pages of 1000."""
+    """Return how many objects a listing had: one a line, or our own count of pages of 1000."""
     if is_ours:
         requests = json.loads(output.read_text()).get("requests", {})
         return 1000 * int(requests.get("ListObjectsV2", 0))

@@ -1,4 +1,4 @@
-"""Who is measured with which commands: tables of command templates; runs nothing but one ``--help``.
+"""The contenders and their commands: tables of command templates; runs nothing but one ``--help``.
 
 Placeholders: ``{tree}`` and ``{empty}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``, and
 ``{python}``, ``{library}``, ``{find}``, ``{s5cmd}``, ``{rclone}``, ``{aws}``, ``{boto3-s3}`` are programs.
@@ -31,14 +31,14 @@ class Contender:
         name: unique.
         tool: which program.
         setting: ``best``, ``default`` or what makes it special.
-        verifies: it makes sure that what arrived is what it sent.
-        commands: for each verb; ``setup`` uploads the tree before ``unchanged`` and ``changed`` (``fresh``
-            does where there is none).
-        configuration: the AWS configuration file that it gets.
-        environment: variables that it gets.
-        forgetful: its local state is thrown away before each run.
-        most: how many items it deals with, where more would take it minutes; 0 for any number.
-        uploads: it moves objects at all; what does not is a yardstick, and its bucket is not looked at.
+        verifies: it checks that the stored object is what it sent.
+        commands: for each verb; ``setup`` uploads the tree before ``unchanged`` and ``changed`` (if there is
+            none, ``fresh`` does).
+        configuration: its AWS configuration file.
+        environment: its environment variables.
+        stateless: its local state is removed before each run.
+        max_items: the largest case that does not take it minutes; 0 for any.
+        uploads: it moves objects; a contender that does not is a yardstick, and its bucket is not checked.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Contender:
     commands: Mapping[Slot, str]
     configuration: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    forgetful: bool = False
-    most: int = 0
+    stateless: bool = False
+    max_items: int = 0
     uploads: bool = True
 
     @property
     def is_peer(self) -> bool:
-        """Whether it is somebody else's tool."""
+        """Whether it is another project's tool."""
         return self.tool != OURS
 
     @property
@@ -69,7 +69,7 @@ _LIST = "{python} -m aios3sync sync {empty} {target} --check list --json"
 
 
 def our_lanes() -> tuple[str, ...]:
-    """The lanes that this version of our command line accepts, ``auto`` left out."""
+    """Return the lanes that this version of our command line accepts, without ``auto``."""
     asked = [sys.executable, "-m", "aios3sync", "sync", "--help"]
     text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     found = re.search(r"--lane\s+\[([a-z|\s]+)\]", text)
@@ -78,7 +78,7 @@ def our_lanes() -> tuple[str, ...]:
 
 
 def ours(lanes: Sequence[str]) -> list[Contender]:
-    """Our own rows: as installed, each lane by itself, and the library without uvloop."""
+    """Return our own rows: as installed, each lane by itself, and the library without uvloop."""
     verb_commands: dict[Slot, str] = {
         "fresh": _SYNC,
         "unchanged": _SYNC,
@@ -95,7 +95,7 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
     rows = [
         Contender(OURS, OURS, "default, with its manifest", True, verb_commands),
         Contender(f"{OURS} listing", OURS, "--check list", True, listing),
-        Contender(f"{OURS} manifest lost", OURS, "default, without its manifest", True, lost, forgetful=True),
+        Contender(f"{OURS} manifest lost", OURS, "default, without its manifest", True, lost, stateless=True),
         Contender(f"{OURS} one process", OURS, "--processes 0", True, alone),
         Contender(f"{OURS} library", OURS, "the library on plain asyncio, no uvloop", True, library),
     ]
@@ -105,8 +105,8 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
             "delete": f"{_CLEAR} --lane {lane}",
             "list": f"{_LIST} --lane {lane}",
         }
-        most = _FEW if lane == "boto" else 0
-        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one, most=most))
+        max_items = _FEW if lane == "boto" else 0
+        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one, max_items=max_items))
     return rows
 
 
@@ -183,7 +183,7 @@ _CRT = f"{_TUNED}    preferred_transfer_client = crt\n"
 
 
 def _aws_like(tool: str, program: str) -> list[Contender]:
-    """``aws s3`` and its library twin have the same commands and the same configuration file."""
+    """Return the rows of ``aws s3`` or boto3-s3, which have the same commands and configuration file."""
     sync = f"{program} sync {{tree}} {{target}}"
     quiet = f"{sync} --only-show-errors"
     best: dict[Slot, str] = {
@@ -201,17 +201,25 @@ def _aws_like(tool: str, program: str) -> list[Contender]:
     }
     return [
         Contender(
-            f"{tool} best", tool, "32 requests at once, no added checksums", False, best, _TUNED, most=_FEW
+            f"{tool} best",
+            tool,
+            "32 requests at once, no added checksums",
+            False,
+            best,
+            _TUNED,
+            max_items=_FEW,
         ),
-        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default, most=_FEW),
+        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default, max_items=_FEW),
     ]
 
 
 def _boto3_s3() -> list[Contender]:
-    """As ``aws``, and with the client in C, which ``aws`` can use from version 2 on."""
+    """Return the rows of ``aws``, and one with the client in C, which ``aws`` can use from version 2 on."""
     tool = "boto3-s3"
     quiet: dict[Slot, str] = {"fresh": "{boto3-s3} sync {tree} {target} --only-show-errors"}
-    native = Contender(f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT, most=_FEW)
+    native = Contender(
+        f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT, max_items=_FEW
+    )
     return [*_aws_like(tool, "{boto3-s3}"), native]
 
 
@@ -223,18 +231,18 @@ def _find() -> list[Contender]:
 PEERS = (*_s5cmd(), *_rclone(), *_aws_like("aws", "{aws} s3"), *_boto3_s3(), *_find())
 
 
-def select_contenders(all_of_them: Sequence[Contender], wanted: Sequence[str]) -> list[Contender]:
-    """Those whose tool or name is wanted; all of them if nothing is.
+def select_contenders(contenders: Sequence[Contender], wanted: Sequence[str]) -> list[Contender]:
+    """Return those whose tool or name is wanted; all of them if nothing is.
 
     Raises:
-        ValueError: nobody has that name.
+        ValueError: there is no contender of that name.
     """
-    known = {name for each in all_of_them for name in (each.tool, each.name)}
+    known = {name for each in contenders for name in (each.tool, each.name)}
     if unknown := [name for name in wanted if name not in known]:
         raise ValueError(f"no such tool: {', '.join(unknown)}; there are {'; '.join(sorted(known))}")
-    return [each for each in all_of_them if not wanted or each.tool in wanted or each.name in wanted]
+    return [each for each in contenders if not wanted or each.tool in wanted or each.name in wanted]
 
 
 def filled_in(template: str, places: Mapping[str, str]) -> list[str]:
-    """The words of a command with its placeholders filled in; a filled-in blank splits nothing."""
+    """Return the words of a command with its placeholders filled in; values are never split at blanks."""
     return [re.sub(r"\{([\w-]+)\}", lambda found: places[found[1]], word) for word in shlex.split(template)]

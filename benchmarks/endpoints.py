@@ -1,7 +1,7 @@
 """The endpoints to measure on: they start empty, can be emptied and filled, and leave nothing behind.
 
 Measures nothing. A server of our own is emptied by starting a new one on an empty directory, which also
-forgets its caches; a bucket that is only lent to us is emptied below ``ROOT`` alone.
+empties its caches; a bucket of an existing endpoint is emptied below ``ROOT`` alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from botocore.config import Config
 
 from aios3sync.testing import Endpoint, rclone_serve, start_seaweedfs
 
-__all__ = ("BUCKET", "ROOT", "Lent", "Owned", "Server", "client_of", "open_server")
+__all__ = ("BUCKET", "ROOT", "ExistingBucket", "OwnServer", "Server", "client_of", "open_server")
 
 BUCKET: Final = "aios3sync-bench"
 ROOT: Final = "bench"
@@ -33,31 +33,35 @@ _PATIENCE_S: Final = 10.0
 
 
 class Server(Protocol):
-    """An endpoint while the program runs."""
+    """An endpoint that can be emptied and filled."""
 
     label: str
     etags: bool
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where it is now; another place after each ``reset``."""
+        """URL and credentials; the URL changes with each ``reset``."""
         ...
 
     def reset(self) -> None:
-        """Be empty, but for the bucket."""
+        """Remove all but the bucket."""
         ...
 
     def fill(self, prefix: str, count: int) -> bool:
-        """Be empty but for ``count`` objects of 100 bytes; False where only an upload could do that."""
+        """Remove all but the bucket and create ``count`` objects of 100 bytes.
+
+        Returns:
+            False where only an upload can do that.
+        """
         ...
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Stop the server, or remove the objects and the bucket that this program made."""
         ...
 
 
 def client_of(endpoint: Endpoint) -> Any:
-    """A boto3 client, to look after a run and never while one is measured."""
+    """Return a boto3 client, for checks after a run and never while one is measured."""
     return boto3.client(
         "s3",
         endpoint_url=endpoint.url,
@@ -68,16 +72,16 @@ def client_of(endpoint: Endpoint) -> Any:
     )
 
 
-class Owned:
-    """A server that this program starts anew for every reset.
+class OwnServer:
+    """A server that this program starts again for every reset.
 
     Args:
         label: its name, and its options if they matter.
-        start: runs it on a directory, or on none that it needs.
+        start: runs it, with a directory for its data.
         place: an empty directory in memory.
         etags: the ETag of a single PUT is the MD5 of its body.
-        fills: ``files`` if every file below its directory is an object, ``request`` if it makes objects
-            when asked, empty if neither.
+        fills: ``files`` if every file below its directory is an object, ``request`` if it has a request that
+            creates objects, empty if neither.
     """
 
     def __init__(
@@ -134,14 +138,15 @@ class Owned:
         client = client_of(self._endpoint)
         if not (self._place / BUCKET).exists():
             client.create_bucket(Bucket=BUCKET)
-        # The first object of a bucket can take a second (SeaweedFS makes its volumes then): nobody's fault.
+        # The first object of a bucket can take a second, in which SeaweedFS makes its volumes; it is not to
+        # be in the time of a contender.
         client.put_object(Bucket=BUCKET, Key="first", Body=b"first")
         client.delete_object(Bucket=BUCKET, Key="first")
         client.close()
 
 
-class Lent:
-    """A bucket of an endpoint that somebody else runs; made if it is missing, and then removed."""
+class ExistingBucket:
+    """A bucket of an endpoint that runs already; created if it is missing, and then removed."""
 
     def __init__(self, endpoint: Endpoint, bucket: str = BUCKET) -> None:
         self.label = f"an endpoint of its own ({urlsplit(endpoint.url).hostname})"
@@ -188,16 +193,16 @@ def _ask_to_fill(endpoint: Endpoint, prefix: str, count: int) -> None:
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
     try:
         connection.request("POST", f"/_s3sim/fill?bucket={BUCKET}&prefix={prefix}/&n={count}&size=100")
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise RuntimeError(f"s3sim did not fill its bucket: {answer.status}")
+        response = connection.getresponse()
+        if response.status != 200:
+            raise RuntimeError(f"s3sim did not fill its bucket: {response.status}")
     finally:
         connection.close()
 
 
 @contextmanager
 def open_s3sim(program: Path, options: Sequence[str]) -> Iterator[Endpoint]:
-    """Run s3sim, which keeps everything in its memory, until the block ends."""
+    """Run s3sim, which keeps all objects in memory, until the block ends."""
     port = _free_port()
     process = subprocess.Popen(
         [str(program), "--port", str(port), *options],
@@ -234,18 +239,18 @@ def _await_s3sim(process: subprocess.Popen[bytes], port: int) -> None:
             return
         finally:
             connection.close()
-    raise RuntimeError("s3sim did not come up")
+    raise RuntimeError("s3sim did not start")
 
 
-def open_server(kind: str, place: Path, program: Path | None, options: Sequence[str]) -> Owned:
-    """The server that ``--server`` names, not started yet."""
+def open_server(kind: str, place: Path, program: Path | None, options: Sequence[str]) -> OwnServer:
+    """Return the server that ``--server`` names, not started yet."""
     data = place / "server"
     if kind == "seaweedfs":
-        return Owned("SeaweedFS", start_seaweedfs, data)
+        return OwnServer("SeaweedFS", start_seaweedfs, data)
     if kind == "s3sim":
         if program is None:
             raise ValueError("--server s3sim needs --s3sim PATH, the compiled simulator")
         label = " ".join(("s3sim", *options))
         etags = "--no-md5" not in options
-        return Owned(label, lambda _: open_s3sim(program, options), data, etags=etags, fills="request")
-    return Owned("rclone serve s3", rclone_serve, data, fills="files")
+        return OwnServer(label, lambda _: open_s3sim(program, options), data, etags=etags, fills="request")
+    return OwnServer("rclone serve s3", rclone_serve, data, fills="files")

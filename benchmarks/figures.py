@@ -13,14 +13,14 @@ __all__ = ("Figure", "fastest", "figures_of", "ratio")
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The runs of one contender in one case, summed up; the times are those of its good runs.
+    """Summary of the runs of one contender in one case; the times are those of its good runs.
 
     Attributes:
         wall, least, most: median, minimum and maximum of the wall time in seconds; 0 without a good run.
         cpu: median of user and system time together.
         peak_kib: the largest of all runs.
         good, runs: how many runs were good, and how many there were.
-        problems: what was wrong with the others, each text once.
+        problems: of the other runs, each text once.
     """
 
     contender: ContenderRow
@@ -35,7 +35,7 @@ class Figure:
 
 
 def figures_of(record: Record, case: CaseRow) -> list[Figure]:
-    """One figure for each contender that took part, in the order of the record."""
+    """Return one figure for each contender that took part, in the order of the record."""
     runs = [run for run in record.runs if run.case == case.name]
     by_name = {row.name: [run for run in runs if run.contender == row.name] for row in record.contenders}
     return [_figure(row, by_name[row.name]) for row in record.contenders if by_name[row.name]]
@@ -58,7 +58,7 @@ def _figure(contender: ContenderRow, runs: Sequence[Run]) -> Figure:
 
 
 def fastest(figures: Iterable[Figure], *, verifying: bool = False) -> Figure | None:
-    """The peer with the least median among those with a good run; ``verifying`` asks for care."""
+    """Return the peer with the least median among those with a good run, or among those that verify."""
     peers = [
         figure
         for figure in figures
@@ -68,7 +68,7 @@ def fastest(figures: Iterable[Figure], *, verifying: bool = False) -> Figure | N
 
 
 def ratio(figure: Figure, other: Figure | None) -> float | None:
-    """How many times as fast as ``other``; ``None`` where one of them has no good run."""
+    """Return how many times as fast as ``other``; ``None`` where one of them has no good run."""
     if other is None or not figure.good or not figure.wall:
         return None
     return other.wall / figure.wall

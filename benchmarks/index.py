@@ -1,4 +1,4 @@
-"""How quickly the object index answers, fills, and what it costs a sync; prints a table.
+"""Measures the object index: queries, loading, and the cost for a sync; prints a table.
 
 ::
 
@@ -35,7 +35,7 @@ _IMAGES: Final = 1725
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line asks for."""
+    """Run the measurement that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.index", description=__doc__)
     parser.add_argument("what", choices=["queries", "sync", "images"])
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -67,24 +67,22 @@ async def _queries(options: Any, url: str) -> None:
     began, worked = time.perf_counter(), time.process_time()
     await _fill(backend, options.rows)
     spent = f"{time.perf_counter() - began:.1f} s ({time.process_time() - worked:.1f} s of our CPU)"
-    _tell("load", f"{spent} for {options.rows:,} rows")
-    dice = random.Random(1)  # noqa: S311 - for folders to ask for
-    for name, ask in _questions(backend, dice).items():
+    _show("load", f"{spent} for {options.rows:,} rows")
+    rng = random.Random(1)  # noqa: S311 - for the folders of the queries
+    for name, ask in _queries_by_name(backend, rng).items():
         await _measure(name, ask, options.rounds)
     await backend.close()
-    _tell("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
+    _show("memory", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
 
 
 async def _fill(backend: IndexBackend, rows: int) -> None:
-    """Folders from a few rows to a fifth of all, in two levels; in key order, as a listing brings them."""
+    """Load folders from a few rows to a fifth of all, in two levels; in key order, like a listing."""
     await backend.begin_loading()
-    dice = random.Random(0)  # noqa: S311 - for sizes and times
+    rng = random.Random(0)  # noqa: S311 - for sizes and times
     keys = sorted(map(_key, range(rows)))
     for start in range(0, rows, _BATCH):
         batch = [
-            ObjectRow(
-                key, dice.randrange(10**6), f"{dice.getrandbits(128):032x}", last_modified=_moment(dice)
-            )
+            ObjectRow(key, rng.randrange(10**6), f"{rng.getrandbits(128):032x}", last_modified=_moment(rng))
             for key in keys[start : start + _BATCH]
         ]
         await backend.load(_BUCKET, batch, 1.0)
@@ -97,36 +95,36 @@ def _key(number: int) -> str:
     return f"{folder}img{number:08}.jpg"
 
 
-def _moment(dice: random.Random) -> float:
-    return 1.7e9 + dice.random() * 1e7
+def _moment(rng: random.Random) -> float:
+    return 1.7e9 + rng.random() * 1e7
 
 
-def _questions(backend: IndexBackend, dice: random.Random) -> dict[str, Callable[[], Awaitable[Any]]]:
+def _queries_by_name(backend: IndexBackend, rng: random.Random) -> dict[str, Callable[[], Awaitable[Any]]]:
     every = Selection(_BUCKET)
 
-    def some_set() -> str:
-        return f"set{dice.randrange(40):02}/"
+    def random_set() -> str:
+        return f"set{rng.randrange(40):02}/"
 
-    def somewhere() -> str:
-        return f"{some_set()}class{dice.randrange(1000):04}/img{dice.randrange(10**6):08}"
+    def random_key() -> str:
+        return f"{random_set()}class{rng.randrange(1000):04}/img{rng.randrange(10**6):08}"
 
     return {
-        "page by key, anywhere": lambda: backend.page(every, "key", 50, after=(somewhere(), 0)),
-        "page by key, prefix": lambda: backend.page(Selection(_BUCKET, some_set()), "key", 50),
+        "page by key, anywhere": lambda: backend.page(every, "key", 50, after=(random_key(), 0)),
+        "page by key, prefix": lambda: backend.page(Selection(_BUCKET, random_set()), "key", 50),
         "page by size, all, descending": lambda: backend.page(
-            every, "size", 50, desc=True, after=(dice.randrange(10**6), 0)
+            every, "size", 50, desc=True, after=(rng.randrange(10**6), 0)
         ),
         "page by time, big folder": lambda: backend.page(
             Selection(_BUCKET, folder="big/"), "uploaded_at", 50, desc=True
         ),
         "page by time, prefix": lambda: backend.page(
-            Selection(_BUCKET, some_set()), "uploaded_at", 50, desc=True
+            Selection(_BUCKET, random_set()), "uploaded_at", 50, desc=True
         ),
-        "totals, folder": lambda: backend.totals(Selection(_BUCKET, some_set())),
+        "totals, folder": lambda: backend.totals(Selection(_BUCKET, random_set())),
         "totals, other prefix": lambda: backend.totals(Selection(_BUCKET, "set0")),
-        "folders": lambda: backend.folders(_BUCKET, some_set()),
+        "folders": lambda: backend.folders(_BUCKET, random_set()),
         "sample 100, all": lambda: backend.sample(every, 100),
-        "sample 100, set": lambda: backend.sample(Selection(_BUCKET, some_set()), 100),
+        "sample 100, set": lambda: backend.sample(Selection(_BUCKET, random_set()), 100),
         "sample 100, big folder": lambda: backend.sample(Selection(_BUCKET, folder="big/"), 100),
     }
 
@@ -139,16 +137,16 @@ async def _measure(name: str, ask: Callable[[], Awaitable[Any]], rounds: int) ->
         await ask()
         times.append((time.perf_counter() - began) * 1000)
     times.sort()
-    _tell(name, f"median {statistics.median(times):7.2f} ms   p95 {times[int(len(times) * 0.95)]:7.2f} ms")
+    _show(name, f"median {statistics.median(times):7.2f} ms   p95 {times[int(len(times) * 0.95)]:7.2f} ms")
 
 
-# A sync with and without
+# A sync with and without the index
 
 
 async def _sync(options: Any, url: str) -> None:
     """The same fresh upload of 10,000 files of 4 KiB, in turns without and with the index.
 
-    Pairs of neighbours are compared: a machine that others use is as busy for the one as for the other.
+    Neighbouring runs are compared in pairs: other load of the machine affects both alike.
     """
     count = min(options.rows, 10_000)
     with tempfile.TemporaryDirectory() as text:
@@ -167,18 +165,20 @@ async def _sync(options: Any, url: str) -> None:
                 report = await session.sync(root, target, manifest=False, index=index if fed else None)
                 if turn > 1:
                     times[fed].append(time.perf_counter() - began)
-                    worked[fed].append(sum(os.times()[:4]) - busy)  # couriers are processes that have ended
+                    worked[fed].append(
+                        sum(os.times()[:4]) - busy
+                    )  # with the upload processes, which have ended
                 if report.uploaded != count or report.warnings:
                     sys.exit(f"only {report.uploaded} were uploaded: {report.warnings}")
             rows = (await index.totals(bucket=_BUCKET)).objects
     without, fed_time = statistics.median(times[False]), statistics.median(times[True])
-    _tell("without", f"{without:.3f} s, {count / without:,.0f} files/s (least {min(times[False]):.3f} s)")
-    _tell("with index", f"{fed_time:.3f} s, {count / fed_time:,.0f} files/s (least {min(times[True]):.3f} s)")
-    _tell("slower by", f"{(fed_time / without - 1) * 100:.1f} %; {rows:,} rows")
+    _show("without", f"{without:.3f} s, {count / without:,.0f} files/s (least {min(times[False]):.3f} s)")
+    _show("with index", f"{fed_time:.3f} s, {count / fed_time:,.0f} files/s (least {min(times[True]):.3f} s)")
+    _show("slower by", f"{(fed_time / without - 1) * 100:.1f} %; {rows:,} rows")
     cpu = statistics.median(worked[False]) / count * 1e6
     more = [(b - a) / count * 1e6 for a, b in zip(worked[False], worked[True], strict=True)]
-    _tell("CPU of a file", f"{cpu:.0f} us, with index {statistics.median(more):+.1f} us")
-    _tell("more CPU by", f"{statistics.median(more) / cpu * 100:.1f} % (medians of {len(more)} pairs)")
+    _show("CPU of a file", f"{cpu:.0f} us, with index {statistics.median(more):+.1f} us")
+    _show("more CPU by", f"{statistics.median(more) / cpu * 100:.1f} % (medians of {len(more)} pairs)")
 
 
 @asynccontextmanager
@@ -193,7 +193,7 @@ async def _opened(options: Any, url: str) -> AsyncIterator[tuple[Any, Any]]:
 
 
 async def _images(options: Any, url: str) -> None:
-    """1,725 images: the first page with URLs from the index, against what two sequential LISTs take."""
+    """Compare the first page of 1,725 images from the index with two sequential LISTs."""
     async with _opened(options, url) as (session, index):
         with tempfile.TemporaryDirectory() as text:
             for number in range(_IMAGES):
@@ -222,7 +222,7 @@ async def _images(options: Any, url: str) -> None:
         await _measure("first page from 2 LISTs", from_listing, options.rounds)
 
 
-def _tell(name: str, text: str) -> None:
+def _show(name: str, text: str) -> None:
     print(f"{name:<32}{text}", flush=True)
 
 

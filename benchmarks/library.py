@@ -12,7 +12,7 @@ import aios3sync
 
 
 async def main(source: str, target: str) -> int:
-    """Sync and tell."""
+    """Sync, print how many files were uploaded, and return the exit code."""
     async with aios3sync.connect() as s3:
         report = await s3.sync(source, target)
     print(f"uploaded {report.uploaded:,}")

@@ -1,4 +1,4 @@
-"""What the machine is that results were had on; reads, changes nothing, names no host and no path."""
+"""Describes the machine of a run: hardware and versions, without host names and paths; only reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIB = 1024**2
 
 
 def describe() -> dict[str, Any]:
-    """The environment of a run, for the JSON."""
+    """Return the environment of a run, for the JSON."""
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
@@ -29,7 +29,7 @@ def describe() -> dict[str, Any]:
 
 
 def free_memory() -> int:
-    """Bytes that can be used without swapping."""
+    """Return the bytes that can be used without swapping."""
     return _meminfo("MemAvailable")
 
 
@@ -50,11 +50,11 @@ def _cpu_model() -> str:
 
 
 def _commit() -> str:
-    """The commit of the checkout, marked if files differ from it; empty where there is none to ask."""
+    """Return the commit of the checkout, marked if files differ from it; empty outside a checkout."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     place = Path(__file__).parent
     try:
-        asked = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
+        ran = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
-    return f" ({asked.stdout.strip()})"
+    return f" ({ran.stdout.strip()})"

@@ -1,4 +1,4 @@
-"""Measures one process from outside: wall, CPU, peak memory, exit code; it never looks at a bucket."""
+"""Measures one process from outside: wall time, CPU, peak memory and exit code."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ("Measurement", "last_words", "measure")
+__all__ = ("Measurement", "last_line", "measure")
 
 _STOPWATCH = Path(__file__).with_name("stopwatch.py")
 _TIMED_OUT = 124
-"""The exit code of a command that was ended, as timeout(1) has it."""
+"""The exit code for a command that took too long, as of timeout(1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What one run of one command cost.
+    """The cost of one run of one command.
 
     Attributes:
         wall_s: from the start of the process to its end.
-        user_s, system_s: CPU time, with that of children it waited for.
+        user_s, system_s: CPU time, with that of its children.
         peak_kib: the largest resident set.
-        exit_code: negative for a signal, 124 if it was ended for taking too long.
-        output, errors: the files that hold what it printed.
+        exit_code: negative for a signal, 124 if it took too long.
+        output, errors: the files with its standard output and standard error.
     """
 
     wall_s: float
@@ -43,7 +43,7 @@ def measure(
 ) -> Measurement:
     """Run ``command`` in the directory ``place``, which also takes its output, for at most ``limit_s``.
 
-    Whatever ends this function early, Ctrl-C included, ends the command as well.
+    If this function ends early, also by Ctrl-C, the command is killed.
     """
     place.mkdir(parents=True, exist_ok=True)
     result, output, errors = place / "usage", place / "output", place / "errors"
@@ -72,16 +72,16 @@ def measure(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the command and of all it started."""
+    """Kill the command and all processes that it started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def last_words(measurement: Measurement) -> str:
-    """The last line that the command wrote, on standard error if it wrote any there."""
+def last_line(measurement: Measurement) -> str:
+    """Return the last line that the command wrote, of standard error if there is any."""
     for path in (measurement.errors, measurement.output):
         lines = path.read_text(errors="replace").replace("\r", "\n").split("\n")
-        if said := [line.strip() for line in lines if line.strip()]:
-            return said[-1][:300]
+        if texts := [line.strip() for line in lines if line.strip()]:
+            return texts[-1][:300]
     return ""

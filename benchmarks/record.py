@@ -1,4 +1,4 @@
-"""The results as they are kept: plain values, and the JSON file of them; computes nothing."""
+"""The record of a benchmark: plain values and their JSON file; computes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that was asked to take part; ``problem`` says why it could not."""
+    """A program that was to take part; ``problem`` says why it could not."""
 
     name: str
     requirement: str
@@ -24,7 +24,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ContenderRow:
-    """A tool at one setting, with the commands it was run with."""
+    """A tool at one setting, with its commands."""
 
     name: str
     tool: str
@@ -38,7 +38,7 @@ class ContenderRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case as it was run; ``skipped`` says why it was not."""
+    """A case of the record; ``skipped`` says why it was not run."""
 
     name: str
     title: str
@@ -51,7 +51,7 @@ class CaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one contender; ``problem`` is empty where everything is as it should be."""
+    """One run of one contender; ``problem`` is empty for a good run."""
 
     case: str
     contender: str
@@ -65,13 +65,13 @@ class Run:
 
     @property
     def is_good(self) -> bool:
-        """It ended well, and the bucket holds what it should."""
+        """Whether it exited with 0 and the bucket was right."""
         return not self.problem
 
 
 @dataclass(slots=True)
 class Record:
-    """All of one run of the program on one endpoint."""
+    """All results of one run of this program on one endpoint."""
 
     server: str
     environment: dict[str, Any]
@@ -87,18 +87,18 @@ class Record:
 
 
 def save(record: Record, path: Path) -> None:
-    """Write it, whole or not at all."""
+    """Write the record atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    beside.replace(path)
+    new = path.with_name(path.name + ".new")
+    new.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    new.replace(path)
 
 
 def load(path: Path) -> Record:
-    """Read it back.
+    """Read a record.
 
     Raises:
-        ValueError: it is of another version of this program.
+        ValueError: another version of this program wrote it.
     """
     values = json.loads(path.read_text())
     if values.get("schema") != SCHEMA:

@@ -1,4 +1,4 @@
-"""Writes RESULTS.md from records: all in it is computed here; it measures nothing."""
+"""Renders RESULTS.md from records; measures nothing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 Written by `python -m benchmarks report` from the JSON of the runs; not by hand.
 
 Each contender is a process of its own, measured from its start to its end: wall time, CPU (user and system,
-with its children), peak memory. Runs are interleaved, each round begins with somebody else; the server and
-the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
+with its children), peak memory. Runs are interleaved, each round begins with another contender; the server
+and the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
 bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size and,
 where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint keeps
 are in memory; the large files are sparse.
@@ -38,7 +38,7 @@ _SUMMARY_HEADINGS = (
 
 
 def render(records: Sequence[Record], charts: Sequence[str]) -> str:
-    """The whole document; ``charts`` has a link, or nothing, for each record."""
+    """Return the whole document; ``charts`` has a link, or an empty text, for each record."""
     lines = [_INTRODUCTION]
     for record, chart in zip(records, charts, strict=True):
         lines += ["", *_section(record, chart)]
@@ -77,7 +77,7 @@ def _about(record: Record) -> Iterator[str]:
 
 
 def summary_rows(record: Record) -> list[tuple[str, ...]]:
-    """Each of our rows against the fastest peers, case by case."""
+    """Return each of our rows compared with the fastest peers, case by case."""
     rows = []
     for case in record.cases:
         figures = figures_of(record, case)
@@ -150,5 +150,5 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterato
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Return text that Markdown shows as it is."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")

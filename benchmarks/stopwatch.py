@@ -1,7 +1,7 @@
 """Runs one command and writes its wall time, CPU and peak memory to a file; imports next to nothing.
 
-It is a process of its own because Linux counts the memory of the parent in ``ru_maxrss`` of a child: what
-this one needs is the least that can be measured. Usage: ``stopwatch.py RESULT PROGRAM ARGUMENT...``.
+It is a process of its own because Linux counts the memory of the parent in ``ru_maxrss`` of a child: the
+memory of this process is the least that can be measured. Usage: ``stopwatch.py RESULT PROGRAM ARGUMENT...``.
 """
 
 import os
@@ -10,7 +10,7 @@ import time
 
 
 def main(result: str, command: list[str]) -> int:
-    """Run the command and wait for it; its exit code is in the result, negative for a signal."""
+    """Run the command and write its cost; its exit code is in the result file, negative for a signal."""
     began = time.perf_counter()
     process = os.posix_spawn(command[0], command, os.environ)
     _, status, usage = os.wait4(process, 0)

@@ -22,11 +22,11 @@ HEADINGS = (
 )
 _MIB = 1024**2
 _LARGE = 1024 * _MIB
-"""Above so many bytes an item the speed is told in bytes."""
+"""The unit in which the CPU of large files is counted, 1 GiB."""
 
 
 def rows_of(record: Record, case: CaseRow) -> list[tuple[str, ...]]:
-    """One row for each contender, the quickest first; those without a good run last."""
+    """Return one row for each contender, the fastest first; those without a good run last."""
     figures = figures_of(record, case)
     best = fastest(figures)
     ordered = sorted(figures, key=lambda figure: (not figure.good, figure.wall))
@@ -58,7 +58,7 @@ def _speed(figure: Figure, case: CaseRow) -> str:
 
 
 def _each(figure: Figure, case: CaseRow) -> str:
-    """CPU of one item: microseconds of a file, milliseconds of a GiB."""
+    """Return the CPU time of one item: microseconds of a file, milliseconds of a GiB."""
     if _is_large(case):
         return f"{1000 * figure.cpu / (case.total_bytes / _LARGE):,.0f} ms/GiB"
     return f"{1e6 * figure.cpu / case.items:,.0f} µs"
@@ -69,7 +69,7 @@ def _is_large(case: CaseRow) -> bool:
 
 
 def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns for a terminal: the first to the left, the others to the right."""
+    """Return lines for a terminal: the first column aligned to the left, the others to the right."""
     widths = [max(len(row[place]) for row in (headings, *rows)) for place in range(len(headings))]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""Grows the directory trees that are synced, and knows what every file holds; the same bytes at each run."""
+"""Builds the directory trees to sync, with the content of every file known; the same bytes at each run."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-__all__ = ("Content", "Tree", "TreePlan", "change", "grow")
+__all__ = ("Content", "Tree", "TreePlan", "build_tree", "change")
 
 _AGE_S = 7200.0
-"""Files are older than any upload, and their times are whole seconds: some tools compare no finer ones."""
+"""Files are older than any upload, and their times are whole seconds: some tools compare only these."""
 
 _PER_FOLDER = 1000
 
 
 class Content(NamedTuple):
-    """What a file holds; the MD5 is empty where no single PUT can have sent it."""
+    """Size and MD5 of a file; the MD5 is empty for a file too large for a single PUT."""
 
     size: int
     md5: str
@@ -28,7 +28,7 @@ class Content(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TreePlan:
-    """What to grow.
+    """The plan of a tree.
 
     Attributes:
         kind: ``small``: ``count`` random files of ``size`` bytes, 1000 to a folder; ``mixed``: images of
@@ -43,7 +43,7 @@ class TreePlan:
 
 @dataclass(slots=True)
 class Tree:
-    """A tree on disk and what is in it, by key."""
+    """A tree on disk, and the contents of its files by key."""
 
     root: Path
     contents: dict[str, Content] = field(default_factory=dict)
@@ -54,14 +54,14 @@ class Tree:
         return sum(content.size for content in self.contents.values())
 
 
-def grow(plan: TreePlan, root: Path) -> Tree:
+def build_tree(plan: TreePlan, root: Path) -> Tree:
     """Write the tree below ``root``, which must not exist yet."""
     tree = Tree(root)
     root.mkdir(parents=True)
     old = float(int(time.time() - _AGE_S))
     writers = {"small": _small, "empty": _small, "mixed": _mixed}
     if plan.kind == "large":
-        _grow_large(tree, plan, old)
+        _build_large(tree, plan, old)
         return tree
     for key, body in writers[plan.kind](plan):
         _write(tree, key, body, old)
@@ -69,7 +69,10 @@ def grow(plan: TreePlan, root: Path) -> Tree:
 
 
 def change(tree: Tree, share: int, generation: int) -> int:
-    """Rewrite every ``share``-th file with other bytes of the same size, other ones each time; how many."""
+    """Rewrite every ``share``-th file with other bytes of the same size, and return how many.
+
+    Each ``generation`` rewrites other files.
+    """
     chosen = [key for place, key in enumerate(sorted(tree.contents)) if place % share == generation % share]
     for key in chosen:
         body = _noise(f"{key} {generation}", tree.contents[key].size)
@@ -105,7 +108,7 @@ def _mixed(plan: TreePlan) -> Iterator[tuple[str, bytes]]:
             yield f"images/{stem:04}.jpg", _noise(f"image {stem}", sizes.randint(50_000, 500_000))
 
 
-def _grow_large(tree: Tree, plan: TreePlan, old: float) -> None:
+def _build_large(tree: Tree, plan: TreePlan, old: float) -> None:
     for number in range(plan.count):
         key = f"weights-{number}.bin"
         path = tree.root / key

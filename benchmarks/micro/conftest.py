@@ -1,4 +1,4 @@
-"""How large the microbenchmarks are; measures nothing.
+"""The sizes and the data of the microbenchmarks.
 
 ``python -m pytest benchmarks/micro`` measures, ``--benchmark-disable`` runs each once at toy size.
 """
@@ -16,7 +16,7 @@ _FULL, _TOY = 10_000, 50
 
 @pytest.fixture(scope="session")
 def size(pytestconfig: pytest.Config) -> int:
-    """How many items a measured function works on; figures divided by it are those of one item."""
+    """The number of items that a measured function handles; divide a figure by it for one item."""
     return _TOY if pytestconfig.getoption("benchmark_disable") else _FULL
 
 
@@ -28,18 +28,18 @@ def keys(size: int) -> list[str]:
 
 @pytest.fixture(scope="session")
 def sources(keys: list[str]) -> list[SourceEntry]:
-    """Files as a walk sees them."""
+    """Files as a walk returns them."""
     return [SourceEntry(key, 4096, 10**18, 10**18, inode) for inode, key in enumerate(keys)]
 
 
 @pytest.fixture(scope="session")
 def recorded(sources: list[SourceEntry]) -> list[RecordedEntry]:
-    """The same files as a manifest remembers them."""
+    """The same files as rows of a manifest."""
     digests = [hashlib.md5(entry.key.encode(), usedforsecurity=False).hexdigest() for entry in sources]
     return [RecordedEntry(*entry, digest, digest) for entry, digest in zip(sources, digests, strict=True)]
 
 
 @pytest.fixture(scope="session")
 def targets(recorded: list[RecordedEntry]) -> list[TargetEntry]:
-    """The same files as a listing shows them."""
+    """The same files as objects of a listing."""
     return [TargetEntry(row.key, row.size, row.etag, 1e9) for row in recorded]

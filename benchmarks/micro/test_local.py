@@ -1,4 +1,4 @@
-"""Microbenchmarks of what is on this side: walking a tree, writing and reading the manifest."""
+"""Microbenchmarks of the local side: walking a tree, writing and reading the manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from aios3sync.core.filters import Filters
 from aios3sync.local.walk import Walk
 from aios3sync.manifest.sqlite import SqliteManifest
-from benchmarks.trees import TreePlan, grow
+from benchmarks.trees import TreePlan, build_tree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ _BATCH, _PAGE = 256, 1024
 
 def test_scan(benchmark: BenchmarkFixture, tmp_path: Path, size: int) -> None:
     """Walk a tree of small files."""
-    root = grow(TreePlan("small", size, 16), tmp_path / "tree").root
+    root = build_tree(TreePlan("small", size, 16), tmp_path / "tree").root
 
     def work() -> int:
         return sum(len(batch.entries) for batch in Walk(str(root), Filters()).batches())

@@ -1,4 +1,4 @@
-"""Microbenchmarks of what is said to S3: signatures, and pages of a listing; no sockets."""
+"""Microbenchmarks of the S3 side: signatures, and parsing pages of a listing; no sockets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_listing_boto(benchmark: BenchmarkFixture, page: bytes, keys: list[str])
 
 
 def test_listing_wire(benchmark: BenchmarkFixture, page: bytes, keys: list[str]) -> None:
-    """One page through our own."""
+    """One page through our own parser."""
     listings = pytest.importorskip("aios3sync.store.wire.list_xml")
     assert [entry.key for entry in benchmark(listings.list_page, page, None).entries] == keys[:1000]
 

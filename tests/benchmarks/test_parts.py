@@ -1,4 +1,4 @@
-"""The parts of a run: trees, the stopwatch, the look into the bucket, the installation of peers."""
+"""The parts of a run: trees, the stopwatch, the check of the bucket, the installation of peers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 
 from benchmarks import machine, peers
 from benchmarks.checking import Finding, compare, count_listed
-from benchmarks.measuring import last_words, measure
+from benchmarks.measuring import last_line, measure
 from benchmarks.record import Tool
-from benchmarks.trees import Content, TreePlan, change, grow
+from benchmarks.trees import Content, TreePlan, build_tree, change
 
 PLANS = [TreePlan("small", 12, 40), TreePlan("mixed", 5), TreePlan("large", 2, 10_000)]
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: plan.kind)
 def test_a_tree_is_known_and_the_same_each_time(plan: TreePlan, tmp_path: Path) -> None:
-    """What is on disk is what the run is checked against."""
-    first, second = grow(plan, tmp_path / "a"), grow(plan, tmp_path / "b")
+    """The contents of a tree are those on disk."""
+    first, second = build_tree(plan, tmp_path / "a"), build_tree(plan, tmp_path / "b")
     assert first.contents == second.contents
     assert len(first.contents) == plan.count
     for key, content in first.contents.items():
@@ -36,8 +36,8 @@ def test_a_tree_is_known_and_the_same_each_time(plan: TreePlan, tmp_path: Path) 
 
 
 def test_a_change_is_of_other_files_each_time(tmp_path: Path) -> None:
-    """As many bytes, other ones, and a newer time."""
-    tree = grow(TreePlan("small", 20, 30), tmp_path / "tree")
+    """Files keep their size, and get other bytes and a newer time."""
+    tree = build_tree(TreePlan("small", 20, 30), tmp_path / "tree")
     before = dict(tree.contents)
     assert change(tree, 10, 0) == 2
     first = {key for key in before if tree.contents[key] != before[key]}
@@ -48,14 +48,14 @@ def test_a_change_is_of_other_files_each_time(tmp_path: Path) -> None:
     assert tree.total == 600
 
 
-def test_the_stopwatch_sees_what_a_command_cost(tmp_path: Path) -> None:
-    """Exit code, CPU, memory of the child alone, and its last words."""
+def test_the_stopwatch_measures_the_cost_of_a_command(tmp_path: Path) -> None:
+    """It has exit code, CPU and memory of the child alone, and its last line."""
     script = "import sys; x = b'x' * 30_000_000; sum(range(10**6)); print('said'); sys.exit('why\\n')"
     done = measure([sys.executable, "-I", "-S", "-c", script], {}, tmp_path / "at", 30)
     assert done.exit_code == 1
     assert done.wall_s >= done.user_s > 0
     assert 30_000 < done.peak_kib < 100_000
-    assert last_words(done) == "why"
+    assert last_line(done) == "why"
     assert done.output.read_text() == "said\n"
 
 
@@ -66,12 +66,12 @@ def is_running(process: str) -> bool:
         return False
 
 
-def test_a_command_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Path) -> None:
-    """Nothing goes on behind our back."""
+def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
+    """No process is left."""
     script = "echo $$ > pid; sleep 60 & wait"
     done = measure(["/bin/sh", "-c", script], {"PATH": os.environ["PATH"]}, tmp_path, 0.5)
     assert done.exit_code == 124
-    assert last_words(done) == ""
+    assert last_line(done) == ""
     deadline = time.monotonic() + 240
     while is_running((tmp_path / "pid").read_text().strip()) and time.monotonic() < deadline:
         time.sleep(0.01)  # a killed process takes a moment to be gone
@@ -90,7 +90,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Pa
     ],
 )
 def test_the_bucket_against_the_tree(found: dict[str, Content], finding: Finding, words: str) -> None:
-    """Sizes count, and MD5s where the ETag is one."""
+    """Sizes are compared, and MD5s where the ETag is one."""
     expected = {"a": Content(1, "m"), "b": Content(2, "n")}
     assert compare(expected, found, etags=True) == finding
     assert str(finding) == words
@@ -98,12 +98,12 @@ def test_the_bucket_against_the_tree(found: dict[str, Content], finding: Finding
 
 
 def test_etags_that_are_no_md5_prove_nothing() -> None:
-    """As of a server that makes them up."""
+    """A server may make them up."""
     assert compare({"a": Content(1, "m")}, {"a": Content(1, "x")}, etags=False).is_good
 
 
 def test_listings_are_counted(tmp_path: Path) -> None:
-    """A line an object, or the pages that we asked for."""
+    """Output has a line for each object, or our count of pages."""
     output = tmp_path / "output"
     output.write_text("a\nb\nc\n")
     assert count_listed(output, is_ours=False) == 3
@@ -114,7 +114,7 @@ def test_listings_are_counted(tmp_path: Path) -> None:
 ODD = peers.Peer("odd", ("odd-tool",), "bin/odd", ("--version",))
 
 
-def pip_says(monkeypatch: pytest.MonkeyPatch, code: int, errors: str) -> None:
+def fake_pip(monkeypatch: pytest.MonkeyPatch, code: int, errors: str) -> None:
     def ran(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, code, "odd 1.0\nmore\n", errors)
 
@@ -122,8 +122,8 @@ def pip_says(monkeypatch: pytest.MonkeyPatch, code: int, errors: str) -> None:
 
 
 def test_a_peer_that_cannot_be_installed_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """With what pip said, and the next one is tried."""
-    pip_says(monkeypatch, 1, "WARNING: x\nERROR: No matching distribution found for odd-tool\n")
+    """The problem is the error of pip."""
+    fake_pip(monkeypatch, 1, "WARNING: x\nERROR: No matching distribution found for odd-tool\n")
     tool = peers.install(ODD, tmp_path)
     assert tool.problem == "ERROR: No matching distribution found for odd-tool"
     assert peers.unavailable([tool]) == {"odd": tool.problem}
@@ -131,22 +131,22 @@ def test_a_peer_that_cannot_be_installed_is_reported(monkeypatch: pytest.MonkeyP
     assert peers.install(ODD, tmp_path, may_install=False).problem == "not installed"
 
 
-def test_a_peer_that_is_there_is_not_installed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Its version is its first line."""
+def test_an_installed_peer_is_not_installed_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its version is the first line of its output."""
     program = tmp_path / "odd" / "bin" / "odd"
     program.parent.mkdir(parents=True)
     program.write_text("")
     (tmp_path / "odd" / "installed").write_text("odd-tool")
     monkeypatch.setattr(peers, "_install", lambda *_: pytest.fail("installed again"))
-    pip_says(monkeypatch, 0, "")
+    fake_pip(monkeypatch, 0, "")
     assert peers.install(ODD, tmp_path) == Tool("odd", "odd-tool", "odd 1.0")
     assert peers.programs([ODD], tmp_path) == {"odd": program}
-    pip_says(monkeypatch, 3, "")
+    fake_pip(monkeypatch, 3, "")
     assert peers.install(ODD, tmp_path).problem == "it does not start: exit code 3"
 
 
 def test_the_machine_is_described() -> None:
-    """Whatever it is, no part is empty."""
+    """No field of the description is empty."""
     described = machine.describe()
     assert all(str(value) for value in described.values())
     assert described["cores"] >= 1

@@ -1,4 +1,4 @@
-"""Which runs there are, in which order, and with which commands."""
+"""Cases, contenders, the order of runs and their commands."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PLACES = {
 }
 
 
-def test_rounds_are_interleaved_and_begin_with_somebody_else() -> None:
-    """Everybody runs once a round."""
+def test_rounds_are_interleaved_and_begin_with_another_contender() -> None:
+    """Each contender runs once a round."""
     plan = list(rounds(["a", "b", "c"], 4))
     assert plan == [
         (0, ["a", "b", "c"]),
@@ -29,8 +29,8 @@ def test_rounds_are_interleaved_and_begin_with_somebody_else() -> None:
     assert list(rounds([], 1)) == [(0, [])]
 
 
-def test_the_cases_are_those_that_were_promised() -> None:
-    """The sizes are the product's promise; a smaller run must be asked for."""
+def test_the_cases_have_the_promised_sizes() -> None:
+    """A smaller run needs an option."""
     sizes = {case.name: case.items for case in select_cases([])}
     assert sizes == {
         "fresh-10k": 10_000,
@@ -45,14 +45,14 @@ def test_the_cases_are_those_that_were_promised() -> None:
     }
 
 
-def test_cases_at_wish_run_only_where_they_are_named() -> None:
+def test_cases_on_request_run_only_if_they_are_named() -> None:
     """A million objects are too many for most endpoints."""
     assert [case.items for case in select_cases(["million", "list-1m"])] == [1_000_000, 1_000_000]
-    assert not any(case.at_wish for case in select_cases([]))
+    assert not any(case.on_request for case in select_cases([]))
 
 
-def test_a_scaled_case_says_its_own_size() -> None:
-    """Fewer small files, as many large ones but smaller."""
+def test_a_scaled_case_has_its_own_size_in_its_title() -> None:
+    """Small files are fewer, large ones as many but smaller."""
     small, large = select_cases(["large", "fresh-30k"], 0.01)
     assert (small.title, small.items) == ("Fresh sync of 300 x 4 KiB", 300)
     assert (large.title, large.items, large.tree.size) == ("Fresh sync of 4 x 10 MiB", 4, round(2**30 * 0.01))
@@ -60,7 +60,7 @@ def test_a_scaled_case_says_its_own_size() -> None:
 
 
 def test_unknown_names_are_refused() -> None:
-    """With what there is."""
+    """The message lists the known names."""
     with pytest.raises(ValueError, match="no such case: frsh; there are changed, delete"):
         select_cases(["frsh"])
     with pytest.raises(ValueError, match="no such tool: s6cmd"):
@@ -82,7 +82,7 @@ def test_tools_and_single_rows_can_be_chosen() -> None:
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
 def test_every_command_can_be_filled_in(each: Contender) -> None:
-    """Only known placeholders; who keeps objects can put them there first."""
+    """Placeholders are known ones; a contender that needs objects in the bucket can upload them first."""
     for command in each.commands.values():
         assert set(re.findall(r"\{([^}]*)\}", command)) <= PLACES
     if {"unchanged", "changed", "walk"} & each.commands.keys() and each.uploads:
@@ -90,7 +90,7 @@ def test_every_command_can_be_filled_in(each: Contender) -> None:
 
 
 def test_names_are_unique_and_every_case_has_both_sides() -> None:
-    """Nothing of ours is measured without a peer beside it."""
+    """No case is measured without a peer."""
     assert len({each.name for each in ALL}) == len(ALL)
     for case in CASES:
         sides = {each.is_peer for each in ALL if case.verb in each.commands}
@@ -98,22 +98,22 @@ def test_names_are_unique_and_every_case_has_both_sides() -> None:
 
 
 def test_every_peer_runs_at_its_best_and_at_its_default() -> None:
-    """Both are stated."""
+    """Each peer has a row for both."""
     for tool in {each.tool for each in PEERS if each.uploads}:
         names = {each.name for each in PEERS if each.tool == tool}
         assert {f"{tool} best", f"{tool} default"} <= names
 
 
-def test_a_blank_in_a_place_splits_nothing() -> None:
-    """Words come from the template alone."""
+def test_values_are_not_split_at_blanks() -> None:
+    """Only the template is split into words."""
     words = filled_in(
         "{python} -m x {tree}/ {target}/*", {"python": "py", "tree": "a b", "target": "s3://c d"}
     )
     assert words == ["py", "-m", "x", "a b/", "s3://c d/*"]
 
 
-def test_a_record_names_no_place_of_this_machine() -> None:
-    """Commands are exact, with names for what differs from run to run."""
+def test_a_record_has_no_path_of_this_machine() -> None:
+    """Commands are exact, with placeholders for values that differ from run to run."""
     for each in ALL:
         shown = program._shown(each)
         assert not any(re.search(r"(^|[ =])/|\{", command) for command in shown.commands.values())
@@ -123,7 +123,7 @@ def test_a_record_names_no_place_of_this_machine() -> None:
 
 
 def test_lanes_are_those_that_the_command_line_knows() -> None:
-    """A lane that is not there yet has no row."""
+    """A lane that this version does not have gets no row."""
     assert "boto" in our_lanes()
     assert "auto" not in our_lanes()
     names = [each.name for each in ours(["boto"])]
@@ -139,7 +139,7 @@ def test_lanes_are_those_that_the_command_line_knows() -> None:
         (["--endpoint-url", "http://127.0.0.1:1", "--tools", "aios3sync"], "needs AWS_ACCESS_KEY_ID"),
     ],
 )
-def test_wrong_usage_is_told(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything is started."""
+def test_wrong_usage_is_reported(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The message comes before any server or contender starts."""
     assert program.main([*words, "--no-install"]) == 2
     assert message in capsys.readouterr().err

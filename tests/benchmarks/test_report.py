@@ -25,7 +25,7 @@ def figures(record: Record) -> dict[str, Figure]:
 
 
 def test_medians_and_spread_are_those_of_good_runs(record: Record) -> None:
-    """A run that lost files is counted and told, but it is no time."""
+    """A run that lost files is counted and reported, but its time is not used."""
     ours, quick = figures(record)["aios3sync"], figures(record)["quick best"]
     assert (ours.wall, ours.least, ours.most, ours.cpu) == (0.5, 0.4, 0.6, 0.375)
     assert (ours.good, ours.runs, ours.problems) == (3, 3, ())
@@ -34,7 +34,7 @@ def test_medians_and_spread_are_those_of_good_runs(record: Record) -> None:
 
 
 def test_the_fastest_peer_had_a_good_run(record: Record) -> None:
-    """Our own rows, and tools that never got it right, are no yardstick."""
+    """Our own rows, and tools without a good run, are never the fastest peer."""
     known = figures(record)
     best, careful = fastest(known.values()), fastest(known.values(), verifying=True)
     assert best is known["quick best"]
@@ -46,7 +46,7 @@ def test_the_fastest_peer_had_a_good_run(record: Record) -> None:
     assert fastest([known["aios3sync"], known["broken"]]) is None
 
 
-def test_rows_begin_with_the_quickest(record: Record) -> None:
+def test_rows_begin_with_the_fastest(record: Record) -> None:
     """Those without a good run are last, and have no figures."""
     rows = rows_of(record, record.cases[0])
     names = [row[0] for row in rows]
@@ -66,7 +66,7 @@ def test_large_files_are_told_in_bytes(record: Record) -> None:
 
 
 def test_each_row_of_ours_is_in_the_summary(record: Record) -> None:
-    """Against the fastest peer, and against the fastest that verifies."""
+    """It is compared with the fastest peer, and with the fastest that verifies."""
     title = record.cases[0].title
     assert summary_rows(record) == [
         (title, "aios3sync", "0.500", "quick best", "1.050", "2.10", "careful", "1.500", "3.00"),
@@ -90,13 +90,13 @@ def test_the_document_hides_nothing(record: Record) -> None:
 
 
 def test_a_toy_says_that_it_is_one(record: Record) -> None:
-    """Nobody takes the figures of --quick for results."""
+    """The figures of --quick cannot be mistaken for results."""
     record.settings["scale"] = 0.002
     assert "**Scaled by 0.002" in render([record], [""])
 
 
-def test_a_record_survives_its_file(record: Record, tmp_path: Path) -> None:
-    """What is written is read back; another version is refused."""
+def test_a_record_is_read_as_it_was_written(record: Record, tmp_path: Path) -> None:
+    """A file of another version is refused."""
     path = tmp_path / "deep" / "results.json"
     save(record, path)
     assert load(path) == record
@@ -107,7 +107,7 @@ def test_a_record_survives_its_file(record: Record, tmp_path: Path) -> None:
 
 
 def test_report_command(record: Record, tmp_path: Path) -> None:
-    """Several endpoints make one document; a chart is linked where there is one."""
+    """Several endpoints make one document; a chart is linked if it exists."""
     first, second, document = tmp_path / "a.json", tmp_path / "b.json", tmp_path / "RESULTS.md"
     save(record, first)
     save(record, second)
@@ -117,5 +117,5 @@ def test_report_command(record: Record, tmp_path: Path) -> None:
 
 
 def test_columns_are_aligned() -> None:
-    """Names to the left, figures to the right."""
+    """Names are aligned to the left, figures to the right."""
     assert aligned(("", "s"), [("a", "1.25"), ("long", "10")]) == ["         s", "a     1.25", "long    10"]

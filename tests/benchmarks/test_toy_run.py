@@ -61,10 +61,10 @@ def test_a_toy_run(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFix
     assert BUCKET not in {each["Name"] for each in client_of(endpoint).list_buckets()["Buckets"]}
 
 
-def test_who_would_take_minutes_is_left_out_unless_there_is_patience(
+def test_contenders_that_take_minutes_need_the_option_patient(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the record says so."""
+    """The record says that they are left out."""
     monkeypatch.setattr(contenders, "_FEW", 5)
     asked = ("--tools", "aios3sync lane boto", "--cases", "fresh-10k")
     assert run(endpoint, tmp_path, *asked) == 0
@@ -78,18 +78,18 @@ def test_who_would_take_minutes_is_left_out_unless_there_is_patience(
 def test_a_missing_peer_is_in_the_record(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no rows, and everybody can see why."""
+    """It has no rows, and the record says why."""
     monkeypatch.setattr(program, "ENVIRONMENTS", tmp_path / "nothing")
     assert run(endpoint, tmp_path, "--tools", "s5cmd", "--cases", "list") == 0
     record = load(tmp_path / "out.json")
     assert [(tool.name, tool.problem) for tool in record.tools] == [("s5cmd", "not installed")]
-    assert record.cases[0].skipped == "nobody was chosen who can do it"
+    assert record.cases[0].skipped == "no chosen contender can do it"
 
 
 def test_a_case_that_does_not_fit_is_skipped(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rather than filling the memory of the machine."""
+    """It would fill the memory of the machine."""
     monkeypatch.setattr(machine, "free_memory", lambda: 2**20)
     assert run(endpoint, tmp_path, "--tools", "aios3sync", "--cases", "large") == 0
     assert "MiB of memory, 1 were free" in load(tmp_path / "out.json").cases[0].skipped
@@ -98,7 +98,7 @@ def test_a_case_that_does_not_fit_is_skipped(
 def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
     endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record says that it is not whole."""
+    """The record says that it is incomplete."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
 
 
 def test_microbenchmarks_work_at_toy_size() -> None:
-    """They break with the code that they measure, not when somebody wants to measure."""
+    """A change that breaks them fails this test."""
     command = [
         sys.executable,
         "-m",

@@ -1,8 +1,8 @@
 """Reads small files whole, each as it was at one moment; changes nothing, needs the standard library alone.
 
 A file is opened once, its stat taken before and after, and what was read in between is what counts: a file
-that moved while it was read is read again (C1), a short read as well (C18). ProcessPool do this in processes
-of their own, which have to start quickly: therefore nothing is imported here that takes long.
+that moved while it was read is read again (C1), a short read as well (C18). Upload processes load this module
+and have to start quickly, so that it imports no module that takes long.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class VerifyReport:
         return 6 if self.differing else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as the JSON document of ``--json``."""
+        """Return the report as the JSON document of ``--json``."""
         return asdict(self) | {"exit_code": self.exit_code}
 
     def add_difference(self, difference: Difference) -> None:

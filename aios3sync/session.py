@@ -6,8 +6,6 @@ The client is opened by the first request, so that a run which asks S3 nothing n
 from __future__ import annotations
 
 import os
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -27,7 +25,7 @@ from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, load
 from aios3sync.sync.request import Resources, SyncRequest, locate_source, manifest_path
-from aios3sync.sync.setup import run_sync
+from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
 
@@ -230,51 +228,38 @@ class Session:
             resources = replace(
                 self._resources(request, on_event), outcome_sinks=outcome_sinks, stop=stop or Stop()
             )
-            if catalog is None:
-                return await self._run(request, resources, index)
-            return await self._run_registered(request, resources, index, catalog)
+            if index is not None:
+                from aios3sync.images.size import image_size, is_image_name
+
+                resources = replace(resources, inspect=image_size, inspected=is_image_name)
+            return await run_subscribed(request, resources, self._subscribers(request, index, catalog))
 
         return await concluded(on_event, run())
 
-    async def _run(self, request: SyncRequest, resources: Resources, index: ObjectIndex | None) -> SyncReport:
-        run = run_sync
-        if index is not None:
-            from aios3sync.images.size import image_size, is_image_name
-
-            resources = replace(resources, inspect=image_size, inspected=is_image_name)
-        if request.options.thumbnails and not request.options.dry_run:
-            from aios3sync.images.sync import sync_with_thumbnails as run
-        return await (run(request, resources) if index is None else index.run_fed(request, resources, run))
-
-    async def _run_registered(
+    def _subscribers(
         self,
         request: SyncRequest,
-        resources: Resources,
         index: ObjectIndex | None,
-        wanted: DatasetEntry | ModelEntry | Registration,
-    ) -> SyncReport:
-        """A run whose entry goes into a catalog."""
-        from aios3sync.catalog.registration import Registrar
+        entry: DatasetEntry | ModelEntry | Registration | None,
+    ) -> list[Subscriber]:
+        """The subscribers of one sync; the first one finishes last."""
+        subscribers: list[Subscriber] = []
+        if entry is not None:
+            from aios3sync.catalog.registration import Registrar
 
-        counts, began = RequestCounts(), time.monotonic()
-        registrar = Registrar(
-            wanted,
-            request.location,
-            partial(self._open_catalog, counts, request_payer=request.options.request_payer),
-        )
+            counts = RequestCounts()
+            open_catalog = partial(self._open_catalog, counts, request_payer=request.options.request_payer)
+            subscribers.append(Registrar(entry, request.location, open_catalog, counts))
+        if request.options.dry_run:
+            return subscribers
+        feed = None if index is None else index.subscriber()
+        if feed is not None:
+            subscribers.append(feed)
+        if request.options.thumbnails:
+            from aios3sync.images.sync import ThumbnailSubscriber
 
-        report = await self._run(request, resources, index)
-        report = await registrar.conclude(report, resources.on_event, resources.stop.wait)
-        if self.catalog_metrics is not None:
-            self.catalog_metrics.requests.update(counts.requests)
-        return replace(
-            report,
-            requests=dict(counts.requests + Counter(report.requests)),
-            retries=report.retries + counts.retries,
-            throttled=report.throttled + counts.throttled,
-            elapsed_s=round(time.monotonic() - began, 3),
-            interrupted=resources.stop.signal,
-        )
+            subscribers.append(ThumbnailSubscriber(None if feed is None else feed.changes))
+        return subscribers
 
     async def verify(
         self,

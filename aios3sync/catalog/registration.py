@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -11,10 +15,15 @@ from aios3sync.catalog.catalog import Catalog
 from aios3sync.catalog.entries import Entry, Registration
 from aios3sync.catalog.layout import kind_of
 from aios3sync.catalog.update import CatalogChange
+from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
-from aios3sync.events import EventSink, PhaseBegan, Warned
+from aios3sync.events import EventSink, PhaseBegan, Warned, discard
 from aios3sync.report import CatalogResult, SyncReport
+from aios3sync.store.wrappers.metrics import RequestCounts
+
+if TYPE_CHECKING:
+    from aios3sync.sync.request import Resources, SyncRequest
 
 __all__ = ("Registrar",)
 
@@ -22,20 +31,31 @@ _STOPPED = "the run was stopped before the catalog answered"
 
 
 class Registrar:
-    """The entry of one sync and the catalog that it goes to; what cannot be is found before the sync.
+    """Adds the entry of one sync to its catalog: a :class:`~aios3sync.sync.subscribers.Subscriber`.
+
+    What cannot be is found before the sync.
 
     Args:
         wanted: the entry, whose place becomes the target.
         target: where its files will be.
         open_catalog: opens a catalog, as :meth:`aios3sync.Session.catalog` does.
+        counts: the requests of that catalog.
 
     Raises:
         UsageError: the target is a whole bucket, or the catalog cannot be one.
     """
 
     def __init__(
-        self, wanted: Entry | Registration, target: Location, open_catalog: Callable[..., Catalog]
+        self,
+        wanted: Entry | Registration,
+        target: Location,
+        open_catalog: Callable[..., Catalog],
+        counts: RequestCounts,
     ) -> None:
+        self._counts = counts
+        self._on_event: EventSink = discard
+        self._stop = Stop()
+        self._began = time.monotonic()
         registration = wanted if isinstance(wanted, Registration) else Registration(wanted)
         entry = registration.entry
         if not target.prefix:
@@ -52,37 +72,58 @@ class Registrar:
             replicas=registration.replicas,
         )
 
-    async def conclude(
-        self, report: SyncReport, on_event: EventSink, stopped: Callable[[], Awaitable[None]]
-    ) -> SyncReport:
-        """Add the entry if the sync did all that it was to do; the report with what came of that.
+    @asynccontextmanager
+    async def attached(
+        self,
+        request: SyncRequest,  # noqa: ARG002 - of the protocol
+        resources: Resources,
+    ) -> AsyncIterator[Resources]:
+        """Do nothing while the run lasts."""
+        self._on_event, self._stop = resources.on_event, resources.stop
+        self._began = time.monotonic()
+        yield resources
 
-        Args:
-            report: of the sync.
-            on_event: told of warnings.
-            stopped: returns when the application wants an end; the catalog is not waited for any longer.
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        """Ignore outcomes: the report says whether all files are there."""
+
+    async def finish(self, report: SyncReport) -> SyncReport:
+        """Add the entry if the sync did all that it had to do; return the report with the result.
+
+        A stop ends the waiting for the catalog.
         """
+        report, counts = await self._registered(report), self._counts
+        self._catalog.metrics.requests.update(counts.requests)
+        return replace(
+            report,
+            requests=dict(counts.requests + Counter(report.requests)),
+            retries=report.retries + counts.retries,
+            throttled=report.throttled + counts.throttled,
+            elapsed_s=round(time.monotonic() - self._began, 3),
+            interrupted=self._stop.signal,
+        )
+
+    async def _registered(self, report: SyncReport) -> SyncReport:
         if report.exit_code or not report.balanced or report.vanished:
-            return self._told(report, "skipped", "not all of its files are there", on_event)
+            return self._with_result(report, "skipped", "not all of its files are there")
         if report.dry_run:
-            return self._told(report, "planned", "", on_event)
-        on_event(PhaseBegan("finish"))
-        change, error = await self._add(stopped)
+            return self._with_result(report, "planned", "")
+        self._on_event(PhaseBegan("finish"))
+        change, error = await self._add()
         if change is None:
-            return self._told(report, "failed", error, on_event)
+            return self._with_result(report, "failed", error)
         for warning in change.warnings:
-            on_event(Warned(warning))
+            self._on_event(Warned(warning))
         report = replace(report, warnings=(*report.warnings, *change.warnings))
         copies = {copy.location: copy.error for copy in change.copies}
         return replace(report, catalog=replace(self._result("added"), copies=copies))
 
-    async def _add(self, stopped: Callable[[], Awaitable[None]]) -> tuple[CatalogChange | None, str]:
+    async def _add(self) -> tuple[CatalogChange | None, str]:
         """The change; or ``None`` and why there is none."""
         change: CatalogChange | None = None
         error = _STOPPED
 
         async def give_up() -> None:
-            await stopped()
+            await self._stop.wait()
             group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
@@ -97,11 +138,11 @@ class Registrar:
     def _result(self, state: str, error: str = "") -> CatalogResult:
         return CatalogResult(self._entry.id, self._catalog.location, state, error)
 
-    def _told(self, report: SyncReport, state: str, error: str, on_event: EventSink) -> SyncReport:
+    def _with_result(self, report: SyncReport, state: str, error: str) -> SyncReport:
         report = replace(report, catalog=self._result(state, error))
         if not error:
             return report
         way_out = "; add it when the reason is gone" if state == "failed" else ""
         warning = f"the catalog was not told of {self._entry.id}: {error}{way_out}"
-        on_event(Warned(warning))
+        self._on_event(Warned(warning))
         return replace(report, warnings=(*report.warnings, warning))

@@ -1,84 +1,96 @@
-"""A sync that makes thumbnails on the way; it only puts the two together."""
+"""Thumbnails of what a sync uploads: the subscriber that puts the two together."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 from anyio import to_thread
 
-from aios3sync import events
 from aios3sync.concurrency import raise_first_error
+from aios3sync.events import EventSink, Warned, discard
 from aios3sync.images.size import require_pillow
-from aios3sync.images.thumbnails import ThumbnailPlan, making_thumbnails
+from aios3sync.images.thumbnails import ThumbnailPlan, Thumbnails, making_thumbnails
 from aios3sync.index.rows import Change
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
 from aios3sync.sync.request import Resources, SyncRequest, pending_path
-from aios3sync.sync.setup import run_sync
 
-__all__ = ("sync_with_thumbnails",)
+__all__ = ("ThumbnailSubscriber",)
 
 
-async def sync_with_thumbnails(
-    request: SyncRequest,
-    resources: Resources,
-    record: Callable[[Sequence[Change]], Awaitable[object]] | None = None,
-) -> SyncReport:
-    """Run a sync, and make thumbnails of the images that it uploads.
+class ThumbnailSubscriber:
+    """Makes thumbnails of the images of one sync: a :class:`~aios3sync.sync.subscribers.Subscriber`.
 
     Args:
-        request: the sync; its options say how large the thumbnails are.
-        resources: of the session.
-        record: told what became of thumbnails and of their images, for an index; it is told of the uploads
-            before.
+        record: gets the changes of thumbnails and of their images, for an index, after their uploads.
 
     Raises:
         UsageError: Pillow is not installed.
-        AioS3SyncError: see :meth:`Session.sync`; thumbnails themselves fail nothing.
     """
-    require_pillow("thumbnails")
-    callbacks = Callbacks(resources.stop.request)
-    with callbacks.raised():
-        return await _sync(request, replace(resources, on_event=callbacks.events(resources.on_event)), record)
 
+    def __init__(self, record: Callable[[Sequence[Change]], Awaitable[object]] | None = None) -> None:
+        require_pillow("thumbnails")
+        self._record = record
+        self._warnings: list[str] = []
+        self._callbacks = Callbacks(lambda: None)
+        self._on_event: EventSink = discard
+        self._counts: Any = None
+        self._thumbnails: Thumbnails | None = None
 
-async def _sync(
-    request: SyncRequest,
-    resources: Resources,
-    record: Callable[[Sequence[Change]], Awaitable[object]] | None,
-) -> SyncReport:
-    heard: list[str] = []
+    @asynccontextmanager
+    async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
+        """Make thumbnails while the run lasts, and at its end those that are left; they fail nothing.
 
-    def warn(message: str) -> None:
-        heard.append(message)
-        resources.on_event(events.Warned(message))
+        Raises:
+            Exception: what ``on_event`` raised.
+        """
+        self._callbacks = Callbacks(resources.stop.request)
+        self._on_event = self._callbacks.events(resources.on_event)
+        self._counts = resources.counts
+        plan = ThumbnailPlan(
+            side=request.options.thumbnails,
+            open_store=resources.open_store,
+            locate=request.place,
+            prefix=request.location.prefix,
+            put=_put_options(request),
+            pending=await to_thread.run_sync(_pending_path, request),
+            record=self._record,
+            warn=self._warn,
+        )
+        with self._callbacks.raised(), raise_first_error():
+            async with making_thumbnails(plan, resources.stop) as self._thumbnails:
+                yield replace(resources, on_event=self._on_event)
 
-    plan = ThumbnailPlan(
-        side=request.options.thumbnails,
-        open_store=resources.open_store,
-        locate=request.place,
-        prefix=request.location.prefix,
-        put=_put_options(request),
-        pending=await to_thread.run_sync(_pending_path, request),
-        record=record,
-        warn=warn,
-    )
-    with raise_first_error():
-        async with making_thumbnails(plan, resources.stop) as thumbnails:
-            sinks = (*resources.outcome_sinks, thumbnails)
-            report = await run_sync(request, replace(resources, outcome_sinks=sinks))
-    for line in thumbnails.report.warnings():
-        warn(line)
-    return replace(
-        report,
-        warnings=(*report.warnings, *(line for line in heard if line not in report.warnings)),
-        # Those for the thumbnails too, which may have come after the end of the run.
-        requests=dict(resources.counts.requests),
-        retries=resources.counts.retries,
-        throttled=resources.counts.throttled,
-    )
+    def _warn(self, message: str) -> None:
+        self._warnings.append(message)
+        self._on_event(Warned(message))
+
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        """Note what the images of a batch need."""
+        if self._thumbnails is not None:
+            await self._thumbnails.outcomes(batch)
+
+    async def finish(self, report: SyncReport) -> SyncReport:
+        """Return the report with the warnings about thumbnails and with their requests.
+
+        Raises:
+            Exception: what ``on_event`` raised.
+        """
+        with self._callbacks.raised():
+            for line in self._thumbnails.report.warnings() if self._thumbnails is not None else ():
+                self._warn(line)
+        return replace(
+            report,
+            warnings=(*report.warnings, *(line for line in self._warnings if line not in report.warnings)),
+            # Those for the thumbnails too, which may have come after the end of the run.
+            requests=dict(self._counts.requests),
+            retries=self._counts.retries,
+            throttled=self._counts.throttled,
+        )
 
 
 def _put_options(request: SyncRequest) -> PutOptions:

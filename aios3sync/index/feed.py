@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from aios3sync.core.keys import Location
-from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Uploaded, Warned
+from aios3sync.core.keys import Location, thumbnails_below
+from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Uploaded, Warned, discard
 from aios3sync.index.db.batch import facts_of
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import FeedMark, final_state, new_mark
 from aios3sync.report import SyncReport
 
-__all__ = ("IndexFeed", "facts_of_outcome", "fed", "feed")
+if TYPE_CHECKING:
+    from aios3sync.sync.request import Resources, SyncRequest
+
+__all__ = ("IndexFeed", "IndexSubscriber", "facts_of_outcome", "feed")
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_IMAGE: Final = (None, None)
@@ -233,24 +236,41 @@ async def _conclude(backend: IndexBackend, sink: IndexFeed, marks: Sequence[Feed
         sink.fail(str(error))
 
 
-async def fed(
-    backend: IndexBackend,
-    location: Location,
-    on_event: EventSink,
-    run: Callable[[EventSink, IndexFeed], Awaitable[SyncReport]],
-    beside: Sequence[Location] = (),
-) -> SyncReport:
-    """Run a sync that feeds the index; its report tells what the index does not know.
+class IndexSubscriber:
+    """Feeds an index with the outcomes of one sync: a :class:`~aios3sync.sync.subscribers.Subscriber`.
 
     Args:
         backend: of the index.
-        location: the target.
-        on_event: of the caller.
-        run: the sync, with the listeners that it is to have.
-        beside: see :func:`feed`.
     """
-    async with feed(backend, location, beside=beside) as sink:
-        report = await run(on_event, sink)
-    for warning in sink.warnings:
-        on_event(Warned(warning))
-    return replace(report, warnings=(*report.warnings, *sink.warnings))
+
+    def __init__(self, backend: IndexBackend) -> None:
+        self._backend = backend
+        self._feed: IndexFeed | None = None
+        self._on_event: EventSink = discard
+
+    @asynccontextmanager
+    async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
+        """Feed the index while the run lasts; what is queued at its end is written first."""
+        self._on_event = resources.on_event
+        location, beside = request.location, []
+        if side := request.options.thumbnails:
+            beside.append(Location(location.bucket, thumbnails_below(side, location.prefix)))
+        async with feed(self._backend, location, beside=beside) as self._feed:
+            yield resources
+
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        """Queue what a batch means."""
+        if self._feed is not None:
+            await self._feed.outcomes(batch)
+
+    async def changes(self, changes: Sequence[Change]) -> None:
+        """Queue what else is known of objects, behind their outcomes."""
+        if self._feed is not None:
+            await self._feed.changes(changes)
+
+    async def finish(self, report: SyncReport) -> SyncReport:
+        """Return the report with the warnings of the feed."""
+        warnings = self._feed.warnings if self._feed is not None else []
+        for warning in warnings:
+            self._on_event(Warned(warning))
+        return replace(report, warnings=(*report.warnings, *warnings))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import anyio
@@ -15,18 +14,16 @@ import anyio
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
-from aios3sync.events import EventSink
 from aios3sync.index.backfill import BackfillReport, IndexSink, discard_progress, run_backfill
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
-from aios3sync.index.feed import IndexFeed, fed, feed
+from aios3sync.index.feed import IndexFeed, IndexSubscriber, feed
 from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
 from aios3sync.index.staleness import Stale, last_listed, stale_prefixes
-from aios3sync.report import SyncReport
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("MOST_ROWS", "ObjectIndex", "open_index")
@@ -315,29 +312,9 @@ class ObjectIndex:
         """
         return await last_listed(self.backend, Location.parse(target))
 
-    async def run_fed(
-        self, request: Any, resources: Any, run: Callable[..., Awaitable[SyncReport]]
-    ) -> SyncReport:
-        """Run a sync that tells this index what it does; for :meth:`aios3sync.session.Session.sync`.
-
-        Where the sync makes thumbnails, ``run`` takes the one who is told of them, too.
-        """
-        if request.options.dry_run:
-            return await run(request, resources)
-        more: dict[str, Any] = {}
-        beside: list[Location] = []
-        if side := request.options.thumbnails:
-            from aios3sync.core.keys import thumbnails_below
-
-            beside = [Location(request.location.bucket, thumbnails_below(side, request.location.prefix))]
-
-        def with_listeners(on_event: EventSink, sink: IndexFeed) -> Awaitable[SyncReport]:
-            sinks = (*resources.outcome_sinks, sink)
-            if beside:
-                more["record"] = sink.changes
-            return run(request, replace(resources, on_event=on_event, outcome_sinks=sinks), **more)
-
-        return await fed(self.backend, request.location, resources.on_event, with_listeners, beside)
+    def subscriber(self) -> IndexSubscriber:
+        """Return what feeds this index with the outcomes of one sync."""
+        return IndexSubscriber(self.backend)
 
     async def close(self) -> None:
         """Close the database."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlsplit
 
-from aios3sync.core.keys import is_directory_bucket
 from aios3sync.store.protocol import StoreCapabilities
 
 __all__ = ("AWS", "capabilities_at", "is_aws_host", "is_aws_url")
@@ -30,6 +29,8 @@ def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
 
     Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
     """
+    from aios3sync.core.keys import is_directory_bucket  # not at the top: upload processes load this module
+
     host = urlsplit(url).hostname or ""
     special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
     documented = is_aws_host(host) and not special

@@ -11,7 +11,7 @@ order in which the manifest records them: the index and the catalog feed on it.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from aios3sync.core.entries import RecordedEntry, TargetEntry
@@ -19,7 +19,7 @@ from aios3sync.errors import AioS3SyncError
 from aios3sync.report import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
 __all__ = (
     "Adopted",
@@ -170,10 +170,14 @@ class ObjectTouched:
 
 @dataclass(frozen=True, slots=True)
 class RequestsRepeated:
-    """``retries`` more requests were sent again, ``throttled`` of them as the endpoint asked to slow down."""
+    """``retries`` more requests were sent again, ``throttled`` of them as the endpoint asked to slow down.
+
+    ``codes`` are the error codes that they were sent again for, each with its number.
+    """
 
     retries: int
     throttled: int
+    codes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

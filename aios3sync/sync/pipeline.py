@@ -129,14 +129,13 @@ class Pipeline:
     async def _tell_repeats(self) -> None:
         """Say now and then how many requests had to be repeated; there may be thousands in a second."""
         counts = self.run.resources.counts
-        retries, throttled = counts.retries, counts.throttled
+        retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
         while True:
             await anyio.sleep(_REPEATS_S)
             if counts.retries != retries:
-                self.run.events(
-                    events.RequestsRepeated(counts.retries - retries, counts.throttled - throttled)
-                )
-                retries, throttled = counts.retries, counts.throttled
+                repeated = (counts.retries - retries, counts.throttled - throttled)
+                self.run.events(events.RequestsRepeated(*repeated, dict(counts.retry_codes - codes)))
+                retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
 
     @property
     def complete(self) -> bool:

@@ -15,7 +15,7 @@ from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.store.wrappers.retry import Backoff, RetryingStore
+from aios3sync.store.wrappers.retry import Backoff, RetryDetails, RetryingStore
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.contract import ObjectStoreContract
 from aios3sync.testing.faulty import FaultyStore, unavailable
@@ -42,6 +42,46 @@ class TestStackedStore(ObjectStoreContract):
         store = MemoryStore()
         store.exists = False
         return stack(store, max_attempts=3, workers=4)
+
+
+def test_a_stack_says_what_it_is_made_of() -> None:
+    class Named(ForwardingStore):
+        def __repr__(self) -> str:
+            return "WireStore(bucket)"
+
+    store = stack(Named(MemoryStore()), max_attempts=3, workers=256)
+    inside = "LimitingStore(32/256, CountingStore(WireStore(bucket)))"
+    assert repr(store) == f"RetryingStore(QuirksStore({inside}))"
+
+
+async def test_retries_are_reported_with_faults_below_the_wrappers(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG", "aios3sync.store.wrappers.retry")
+    reported: list[RetryDetails] = []
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    def with_faults(inner: ObjectStore) -> ObjectStore:
+        faults = FaultyStore(inner)
+        faults.on("put", times=2, error=unavailable())
+        return faults
+
+    counts = RequestCounts()
+    store = stack(
+        MemoryStore(),
+        max_attempts=3,
+        workers=4,
+        counts=counts,
+        on_retry=reported.append,
+        sleep=sleep,
+        wrap_inner=with_faults,
+    )
+    await put(store, "key", b"body")
+    assert [retry.attempt for retry in reported] == [1, 2]
+    assert [retry.delay for retry in reported] == slept
+    assert counts.retry_codes == {unavailable().code: 2}
+    assert caplog.text.count("retry after attempt") == counts.retries == 2
 
 
 class Clock:

@@ -20,9 +20,8 @@ from aios3sync.report import SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.store.wrappers.quirks import QuirksStore
-from aios3sync.store.wrappers.retry import RetryingStore
+from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import Inspect, Resources, SyncRequest
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -70,12 +69,22 @@ class Bench:
         """Bodies by key relative to the prefix ``p/``."""
         return {key.removeprefix("p/"): body for key, body in self.memory.bodies().items()}
 
+    def _with_faults(self, inner: ObjectStore) -> ObjectStore:
+        assert inner is self.memory
+        return self.faults
+
     async def sync(self, target: str | None = None, **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up (C4)."""
         counts = RequestCounts()
-        counting = CountingStore(self.faults, counts)
-        learning = QuirksStore(counting, self.profile)
-        store = RetryingStore(learning, 3, counts=counts, sleep=_at_once)
+        store = stack(
+            self.memory,
+            max_attempts=3,
+            workers=self.workers,
+            counts=counts,
+            profile=self.profile,
+            sleep=_at_once,
+            wrap_inner=self._with_faults,
+        )
 
         async def open_store() -> ObjectStore:
             return store

@@ -103,6 +103,9 @@ class BotoStore:
         self._directory = is_directory_bucket(bucket)
         self._paging = MarkerPaging(self.profile)
 
+    def __repr__(self) -> str:
+        return f"BotoStore({self._bucket})"
+
     @property
     def bucket(self) -> str:
         """The bucket that this store speaks for."""

@@ -68,6 +68,13 @@ class Pool:
         self._closed = False
         self._empty = anyio.Event()
 
+    def __repr__(self) -> str:
+        host, port, tls = self._origin
+        return (
+            f"Pool({host}:{port}{', TLS' if tls else ''}, {len(self._open)} open, {len(self._idle)} idle, "
+            f"{len(self._waiting)} waiting)"
+        )
+
     async def exchange(
         self, head: bytes, body: Body, *, idempotent: bool, is_head: bool, max_body: int
     ) -> HttpResponse:

@@ -88,6 +88,9 @@ class WireStore(ForwardingStore):
         self._requests = RequestBuilder(sse_customer_key, request_payer)
         self._paging = MarkerPaging(boto.profile)
 
+    def __repr__(self) -> str:
+        return f"WireStore({self._bucket})"
+
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
     ) -> PutResult:

@@ -53,6 +53,9 @@ class ForwardingStore:
     def __init__(self, inner: ObjectStore) -> None:
         self.inner = inner
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.inner!r})"
+
     async def call(self, request: StoreCall[T]) -> T:
         """Carry out one request."""
         return await request.send()

@@ -97,6 +97,12 @@ class ConcurrencyLimiter:
         self._began = 0.0
         self._begin_window()
 
+    def __repr__(self) -> str:
+        return (
+            f"ConcurrencyLimiter({self._limit}/{self.ceiling}, {self._in_flight} in flight, "
+            f"{len(self._waiting)} waiting)"
+        )
+
     @property
     def limit(self) -> int:
         """How many requests may be in flight now."""
@@ -271,6 +277,9 @@ class LimitingStore(ForwardingStore):
     def __init__(self, inner: ObjectStore, limiter: ConcurrencyLimiter) -> None:
         super().__init__(inner)
         self.limiter = limiter
+
+    def __repr__(self) -> str:
+        return f"LimitingStore({self.limiter.limit}/{self.limiter.ceiling}, {self.inner!r})"
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""

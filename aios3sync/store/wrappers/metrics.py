@@ -23,12 +23,14 @@ class RequestCounts:
             several pages (ListParts, ListMultipartUploads) counts as one.
         retries: how many of them repeated an earlier one.
         throttled: how many of those came after the endpoint asked to slow down.
+        retry_codes: how many of them came after each error code.
         bytes_sent: bytes of the bodies of those that were answered with success.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
     retries: int = 0
     throttled: int = 0
+    retry_codes: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
 
     @property

@@ -12,6 +12,7 @@ five minutes, whatever happens to others.
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -46,10 +47,11 @@ from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.session_state import SessionState
 
-__all__ = ("REPEATS", "Backoff", "Repeat", "RetryBudget", "RetryingStore")
+__all__ = ("REPEATS", "Backoff", "OnRetry", "Repeat", "RetryBudget", "RetryDetails", "RetryingStore")
 
 T = TypeVar("T")
 
+_LOG: Final = logging.getLogger(__name__)
 _MOST_RENEWALS: Final = 3
 """Replacements of the credentials that one request lives through."""
 
@@ -128,6 +130,25 @@ class Backoff:
         return drawn if retry_after is None else min(retry_after, self.longest_retry_after) + drawn
 
 
+class RetryDetails(NamedTuple):
+    """One retry, reported before its delay.
+
+    Attributes:
+        attempt: the number of the attempt that failed with such an error, from 1; those that were throttled
+            are counted apart from the others.
+        delay: seconds until the request is sent again.
+        error: why the attempt failed; it has operation, key and code.
+    """
+
+    attempt: int
+    delay: float
+    error: StoreError
+
+
+OnRetry = Callable[[RetryDetails], None]
+"""Called for every retry, thousands of times a second at worst; raises nothing."""
+
+
 class RetryBudget:
     """Tokens that retries cost and successes earn back, as in the AWS SDKs.
 
@@ -196,6 +217,7 @@ class RetryingStore(ForwardingStore):
         budget: shared by all requests of this store, and by other stores that are given the same.
         sleep: waits for some seconds; a test injects its own.
         access: of the session, asked before every request and when credentials are refused.
+        on_retry: called for every retry, after it was counted and logged.
     """
 
     def __init__(  # noqa: PLR0913 - what a session lends it, all but two with defaults
@@ -208,6 +230,7 @@ class RetryingStore(ForwardingStore):
         budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         access: SessionState | None = None,
+        on_retry: OnRetry | None = None,
     ) -> None:
         super().__init__(inner)
         self._max_attempts = max_attempts
@@ -216,6 +239,7 @@ class RetryingStore(ForwardingStore):
         self._budget = budget or RetryBudget()
         self._sleep = sleep
         self._access = access or SessionState()
+        self._on_retry = on_retry
 
     async def call(self, request: StoreCall[T]) -> T:
         """Send, and send again after a failure that may pass."""
@@ -314,7 +338,7 @@ class RetryingStore(ForwardingStore):
                     and await access.renew(generation)
                 ):
                     renewals += 1
-                    self._counts.retries += 1
+                    self._report(RetryDetails(renewals, 0.0, error))
                     continue
                 tries = tries or _Tries(self._max_attempts, self._budget)
                 if not _may_pass(error) or not tries.another(error):
@@ -327,9 +351,18 @@ class RetryingStore(ForwardingStore):
                 return result
 
     async def _wait(self, attempt: int, error: StoreError) -> None:
-        self._counts.retries += 1
-        self._counts.throttled += isinstance(error, ThrottledError)
-        await self._sleep(self._backoff.delay(attempt, error))
+        delay = self._backoff.delay(attempt, error)
+        self._report(RetryDetails(attempt, delay, error))
+        await self._sleep(delay)
+
+    def _report(self, retry: RetryDetails) -> None:
+        counts, error = self._counts, retry.error
+        counts.retries += 1
+        counts.throttled += isinstance(error, ThrottledError)
+        counts.retry_codes[error.code] += 1
+        _LOG.debug("retry after attempt %d in %.2f s: %s", retry.attempt, retry.delay, error)
+        if self._on_retry is not None:
+            self._on_retry(retry)
 
     async def _found(self, key: str) -> HeadResult | None:
         """The object, where it can be looked at; else the refusal that raised the question is the answer."""
@@ -393,9 +426,11 @@ class _MaybeApplied:
 
 
 def _reason(errors: Sequence[DeleteError]) -> StoreError:
-    """The one error that stands for those of single keys: to be throttled outweighs the others."""
-    throttled = any(error.code in THROTTLED_CODES for error in errors)
-    return (ThrottledError if throttled else UnavailableError)("keys were not deleted")
+    """Return one error for those of single keys: to be throttled outweighs the others."""
+    throttled = [error for error in errors if error.code in THROTTLED_CODES]
+    code = next((error.code for error in throttled or errors), "")
+    kind = ThrottledError if throttled else UnavailableError
+    return kind("keys were not deleted", operation="DeleteObjects", code=code)
 
 
 def _may_pass(error: StoreError) -> bool:

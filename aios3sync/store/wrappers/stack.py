@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+import anyio
+
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.quirks import QuirksStore
-from aios3sync.store.wrappers.retry import RetryBudget, RetryingStore
+from aios3sync.store.wrappers.retry import OnRetry, RetryBudget, RetryingStore
 from aios3sync.store.wrappers.session_state import SessionState
 
 __all__ = ("stack",)
@@ -25,8 +29,11 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     budget: RetryBudget | None = None,
     profile: EndpointProfile | None = None,
     access: SessionState | None = None,
+    on_retry: OnRetry | None = None,
+    sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    wrap_inner: Callable[[ObjectStore], ObjectStore] | None = None,
 ) -> ObjectStore:
-    """Wrap ``store``, from the inside out: counting, limiting, throttling, learning, retrying.
+    """Wrap ``store``, from the inside out: counting, limiting, bandwidth, quirks, retrying.
 
     Args:
         store: what really sends.
@@ -38,7 +45,12 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         budget: the retries that all stores of a session share.
         profile: what is known of the endpoint; what is learnt is forgotten where none is given.
         access: of the session, asked before every request and when credentials are refused.
+        on_retry: called for every retry.
+        sleep: waits before a retry; a test injects its own.
+        wrap_inner: wraps ``store`` below all the others, where a test puts its faults.
     """
+    if wrap_inner is not None:
+        store = wrap_inner(store)
     counts = counts or RequestCounts()
     # Innermost, so that every attempt counts and nothing that only waits does.
     wrapped: ObjectStore = CountingStore(store, counts)
@@ -53,4 +65,6 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     # ask again for single keys of a batch whichever way these are deleted.
     wrapped = QuirksStore(wrapped, profile or EndpointProfile())
     # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
-    return RetryingStore(wrapped, max_attempts, counts=counts, budget=budget, access=access)
+    return RetryingStore(
+        wrapped, max_attempts, counts=counts, budget=budget, access=access, on_retry=on_retry, sleep=sleep
+    )

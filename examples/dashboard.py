@@ -1,8 +1,8 @@
 """Keep a page with the statistics of a bucket current.
 
 Run it with ``python examples/dashboard.py s3://BUCKET[/PREFIX] [FILE] [SECONDS]``. It asks every minute, and
-while nothing changes that is one listing: the numbers are kept in the bucket and found current. The page is
-replaced in one step, so any web server may serve it meanwhile.
+while nothing changes that is one listing, which shows that the numbers cached in the bucket are current. The
+page is replaced atomically, so any web server may serve it meanwhile.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from aios3sync.stats import write_page
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey; a message may quote a key, and a key may hold anything."""
+    """Return text without control characters; a message may quote a key, and a key may have any."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def line(stats: BucketStats, before: BucketStats | None) -> str:
-    """The numbers in a line, and what has changed."""
+    """Return the numbers in a line, with the change since the last time."""
     objects, stored = stats.objects.value or 0, stats.stored_bytes.value or 0
     text = f"{objects:,.0f} objects, {stored / 1e6:,.1f} MB"
     if not stats.complete:
@@ -35,7 +35,7 @@ def line(stats: BucketStats, before: BucketStats | None) -> str:
 
 
 async def watch(target: str, file: str, every: float) -> None:
-    """Ask, write the page, wait; a later failure is printed, and the last page stays."""
+    """Count, write the page, wait; a later failure is printed, and the last page stays."""
     before: BucketStats | None = None
     async with aios3sync.connect() as s3:
         while True:
@@ -47,7 +47,7 @@ async def watch(target: str, file: str, every: float) -> None:
                 before = stats
             except AioS3SyncError as error:
                 if before is None:
-                    raise  # a wrong bucket or place is no failure that passes
+                    raise  # a wrong bucket or path does not go away by waiting
                 print(clock, "failed, the page is kept:", printable(str(error)), flush=True)
             await anyio.sleep(every)
 

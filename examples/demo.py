@@ -1,7 +1,7 @@
 """The main job on an embedded S3 endpoint: sync, sync again, change things, sync with --delete.
 
 Run it with ``make demo``. Everything lives in a temporary directory, the endpoint listens on loopback only,
-and nothing is left running or lying around.
+and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGES = 120
 
 
 def png(side: int, seed: int) -> bytes:
-    """A small image with some noise in it, so that no two are alike."""
+    """Return a small image of noise, different for each seed."""
     noise = random.Random(seed)  # noqa: S311 - pictures, not secrets
     rows = b"".join(b"\0" + noise.randbytes(3 * side) for _ in range(side))
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -40,7 +40,7 @@ def png(side: int, seed: int) -> bytes:
 
 
 def make_sample(root: Path) -> None:
-    """A data set as teams keep them: images, a caption beside each, and one large file."""
+    """Write a typical data set: images with a caption each, and one large file."""
     for number in range(IMAGES):
         folder = root / "images" / f"part-{number % 4}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def make_sample(root: Path) -> None:
 
 
 def change_sample(root: Path) -> None:
-    """What happens between two syncs: some files change, one moves, some go."""
+    """Change some files, rename one and delete some, as happens between two syncs."""
     images = root / "images"
     for number in (3, 5, 8):
         (images / f"part-{number % 4}" / f"{number:04}.txt").write_text("a better caption\n")
@@ -62,7 +62,7 @@ def change_sample(root: Path) -> None:
 
 
 def heading(text: str) -> None:
-    """Tell what comes next."""
+    """Print the heading of the next step."""
     print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
 
@@ -73,13 +73,13 @@ def run(*arguments: str, cwd: Path) -> None:
 
 
 async def make_bucket() -> None:
-    """Make the bucket, as its owner would have done long ago."""
+    """Create the bucket."""
     async with aioboto3.Session().client("s3") as client:
         await client.create_bucket(Bucket=BUCKET)
 
 
 async def show_bucket() -> None:
-    """What an application sees, here through a client of its own."""
+    """List the bucket as an application does, through its own client."""
     async with aioboto3.Session().client("s3") as client, aios3sync.connect(client=client) as s3:
         store = await s3.store(BUCKET)
         token, entries = None, []

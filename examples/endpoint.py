@@ -12,7 +12,7 @@ from aios3sync.testing import Endpoint, start_seaweedfs
 
 
 async def make_bucket(endpoint: Endpoint, bucket: str) -> None:
-    """Make the bucket."""
+    """Create the bucket."""
     client = aioboto3.Session().client(
         "s3",
         endpoint_url=endpoint.url,
@@ -25,7 +25,7 @@ async def make_bucket(endpoint: Endpoint, bucket: str) -> None:
 
 
 def main() -> None:
-    """Start, tell how to reach it, and wait."""
+    """Start the endpoint, print how to reach it, and wait."""
     bucket = sys.argv[1] if len(sys.argv) > 1 else "my-bucket"
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with start_seaweedfs() as endpoint:

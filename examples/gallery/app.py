@@ -1,8 +1,8 @@
 """A gallery of what is in a bucket: pages, folders, random picks and search, all from the object index.
 
-S3 is asked for nothing but the pictures, which the browser loads itself through presigned URLs. Settings are
-environment variables: GALLERY_INDEX is the URL of the index, GALLERY_BUCKET is needed where it holds several
-buckets. Run it with ``uvicorn --app-dir examples/gallery app:app``.
+The only requests to S3 are those for the pictures, which the browser loads itself through presigned URLs.
+Settings are environment variables: GALLERY_INDEX is the URL of the index, GALLERY_BUCKET is needed where it
+holds several buckets. Run it with ``uvicorn --app-dir examples/gallery app:app``.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from aios3sync.images import THUMBNAIL_PREFIX, is_image_name
 from aios3sync.index import ObjectIndex, ObjectRow, Page, Totals
 
 PER_PAGE = 24
-MOST_ROWS = 10_000  # that an index hands out at once
+MOST_ROWS = 10_000  # that an index returns at once
 ORDERS = {"key": "name", "uploaded_at": "newest", "size": "largest"}
 EXPIRES_S = 3600
 
 
 def printable(text: str) -> str:
-    """The text without characters that would change the page around it; a key may hold anything."""
+    """Return text without characters that would change the page around it; a key may have any."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: ``3.4 MB``; powers of 1000."""
+    """Return a readable size: ``3.4 MB``; powers of 1000."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
         size /= 1000
@@ -54,7 +54,7 @@ templates.env.filters.update(printable=printable, size=size_text)
 
 @dataclass(frozen=True)
 class Card:
-    """One object as the page shows it; ``picture`` is empty for what is no image."""
+    """One object as the page shows it; ``picture`` is empty if it is no image."""
 
     row: ObjectRow
     url: str
@@ -62,12 +62,12 @@ class Card:
 
     @property
     def name(self) -> str:
-        """Its name without its folder."""
+        """The name without the folder."""
         return self.row.key.rpartition("/")[2]
 
 
 async def cards(index: ObjectIndex, rows: Sequence[ObjectRow]) -> list[Card]:
-    """Rows with presigned URLs: of the thumbnail where there is one, else of the image itself."""
+    """Return rows with presigned URLs: of the thumbnail where there is one, else of the image itself."""
     urls = await index.urls(rows, expires=EXPIRES_S)
     small = [row._replace(key=row.thumbnail) if row.thumbnail else row for row in rows]
     pictures = await index.urls(small, expires=EXPIRES_S)
@@ -78,19 +78,19 @@ async def cards(index: ObjectIndex, rows: Sequence[ObjectRow]) -> list[Card]:
 
 
 def is_picture(row: ObjectRow) -> bool:
-    """By its content type, or by its name where a listing told none."""
+    """Return whether a row is an image, by its content type, or by its name if that is not known."""
     return row.content_type.startswith("image/") if row.content_type else is_image_name(row.key)
 
 
 def is_shown(row: ObjectRow, folder: str) -> bool:
-    """Thumbnails stand for their pictures; they are no pictures of their own, but in their folder."""
+    """Return whether a row is shown: thumbnails only in their own folder."""
     return folder.startswith(THUMBNAIL_PREFIX) or not row.key.startswith(THUMBNAIL_PREFIX)
 
 
 async def shown_page(
     fetch: Callable[..., Awaitable[Page]], folder: str, after: str | None
 ) -> tuple[list[ObjectRow], str | None]:
-    """The next rows to show, and the cursor behind them; thumbnails are passed over in ever larger steps."""
+    """Return the next rows to show and the next cursor; thumbnails are skipped in ever larger steps."""
     shown: list[ObjectRow] = []
     limit = PER_PAGE
     while True:
@@ -98,7 +98,7 @@ async def shown_page(
         places = [place for place, row in enumerate(page.rows) if is_shown(row, folder)]
         missing = PER_PAGE - len(shown)
         if len(places) > missing:
-            # Once more, and only so far: the next page begins behind the last row that is shown.
+            # Read a shorter page, so that the next one begins after the last row that is shown.
             page = await fetch(limit=places[missing - 1] + 1, after=after)
         shown += [row for row in page.rows if is_shown(row, folder)]
         after = page.next
@@ -108,7 +108,7 @@ async def shown_page(
 
 
 async def totals(index: ObjectIndex, folder: str, bucket: str) -> Totals:
-    """What is below a folder, without the thumbnails of the bucket."""
+    """Return the totals below a folder, without the thumbnails of the bucket."""
     total = await index.totals(folder, bucket=bucket)
     if folder:
         return total
@@ -117,7 +117,7 @@ async def totals(index: ObjectIndex, folder: str, bucket: str) -> Totals:
 
 
 async def show(request: Request, rows: Sequence[ObjectRow], **context: Any) -> Response:
-    """The page around some rows; it may load pictures from where these are, and nothing else."""
+    """Return the page with some rows; its policy allows pictures from the hosts of these alone."""
     index: ObjectIndex = request.app.state.index
     bucket: str = request.app.state.bucket
     folder = request.query_params.get("folder", "")
@@ -142,13 +142,13 @@ async def show(request: Request, rows: Sequence[ObjectRow], **context: Any) -> R
     policy = f"default-src 'none'; style-src 'self'; img-src {pictures}; form-action 'self'; base-uri 'none'"
     headers = {
         "Content-Security-Policy": policy,
-        "Referrer-Policy": "no-referrer",  # the address of this page is nobody's business
+        "Referrer-Policy": "no-referrer",  # S3 need not know the address of this page
     }
     return templates.TemplateResponse(request, "gallery.html", content, headers=headers)
 
 
 async def browse(request: Request) -> Response:
-    """One page of a folder, or of what is below it, by cursor."""
+    """Return one page of a folder and all below it, by cursor."""
     query = request.query_params
     folder, order = query.get("folder", ""), query.get("order", "key")
     fetch = partial(
@@ -163,9 +163,9 @@ async def browse(request: Request) -> Response:
 
 
 async def pick(request: Request) -> Response:
-    """Random objects of a folder and of what is below it."""
+    """Return random objects of a folder and all below it."""
     folder = request.query_params.get("folder", "")
-    # Of each picture there may be several thumbnails; without them a sample is still a uniform one.
+    # A picture may have several thumbnails; a sample without them is still uniform.
     drawn = await request.app.state.index.sample(8 * PER_PAGE, folder, bucket=request.app.state.bucket)
     rows = [row for row in drawn if is_shown(row, folder)]
     picked = random.sample(rows, min(PER_PAGE, len(rows)))
@@ -173,7 +173,7 @@ async def pick(request: Request) -> Response:
 
 
 async def search(request: Request) -> Response:
-    """Objects whose name contains a text."""
+    """Return objects whose name contains a text."""
     query = request.query_params
     folder, text = query.get("folder", ""), query.get("text", "")
     if not text:
@@ -184,18 +184,18 @@ async def search(request: Request) -> Response:
 
 
 async def style(request: Request) -> Response:
-    """The style sheet."""
+    """Return the style sheet."""
     return Response(request.app.state.style, media_type="text/css")
 
 
 async def refuse(_: Request, error: Exception) -> Response:
-    """A question that cannot be one: a cursor of another page, an order that is none."""
+    """Return the error of an invalid request: a cursor of another page, an unknown order."""
     return Response(f"{error}\n", 400, media_type="text/plain")
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    """One session and one index for all requests."""
+    """Open one session and one index for all requests."""
     url = os.environ.get("GALLERY_INDEX", "sqlite:///gallery.db")
     app.state.bucket = os.environ.get("GALLERY_BUCKET", "")
     async with aios3sync.connect() as s3, s3.index(url) as index:

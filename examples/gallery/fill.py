@@ -1,4 +1,4 @@
-"""Sync a directory of pictures with thumbnails, and tell the index of the gallery: ``fill.py SOURCE s3://…``."""
+"""Sync a directory of pictures with thumbnails, and update the index of the gallery: ``fill.py SOURCE s3://…``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import aios3sync
 
 
 async def fill(source: str, target: str) -> None:
-    """Bring the target and the index in step with the source."""
+    """Sync the source to the target, and the index with it."""
     url = os.environ.get("GALLERY_INDEX", "sqlite:///gallery.db")
     async with aios3sync.connect() as s3, s3.index(url) as index:
         report = await s3.sync(source, target, index=index, thumbnails=256)

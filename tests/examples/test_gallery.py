@@ -1,4 +1,4 @@
-"""The gallery in a real browser: it is a server of its own, on an index that a sync has filled."""
+"""The gallery in a real browser: a server process, on an index that a sync has filled."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def await_answer(address: str) -> None:
             with urlopen(f"{address}/gallery.css", timeout=5):  # noqa: S310 - our own server
                 return
         except OSError:
-            assert time.monotonic() < deadline, "the gallery did not come up"
+            assert time.monotonic() < deadline, "the gallery did not start"
             time.sleep(0.1)
 
 
@@ -181,6 +181,6 @@ def test_search(chromium: Chrome, gallery: str) -> None:
     assert set(loaded(chromium)) == {256}
 
 
-def test_a_wrong_question_is_refused_in_words(chromium: Chrome, gallery: str) -> None:
+def test_an_invalid_request_is_refused_with_a_message(chromium: Chrome, gallery: str) -> None:
     chromium.get(f"{gallery}/?order=colour")
     assert "order: 'colour' is not one of" in chromium.page_source

@@ -1,4 +1,4 @@
-"""Real servers, and an independent client that looks at what arrived."""
+"""Buckets on real servers, and an independent client that reads them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def boto(endpoint: Endpoint) -> Any:
 
 @pytest.fixture(params=["seaweedfs", "moto"])
 def endpoint(request: pytest.FixtureRequest) -> Endpoint:
-    """Each of the servers, started when first asked for."""
+    """Each of the servers, started when it is first used."""
     started: Endpoint = request.getfixturevalue(request.param)
     return started
 

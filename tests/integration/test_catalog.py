@@ -1,4 +1,4 @@
-"""The catalog on real servers: kept by a sync, read without credentials, written by many processes."""
+"""The catalog on real servers: updated by a sync, read without credentials, written by many processes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
-from aios3sync.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration
-from aios3sync.catalog import format as document
-from aios3sync.catalog import orphans as sweeping
+from aios3sync.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration, orphans
+from aios3sync.catalog import format as catalog_format
 from aios3sync.catalog.entries import Entry
 from aios3sync.concurrency import Stop
 from aios3sync.errors import UsageError
@@ -61,7 +60,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path / "d"
 
 
-async def test_a_sync_keeps_the_entry(place: Place, tree: Path) -> None:
+async def test_a_sync_adds_the_entry(place: Place, tree: Path) -> None:
     report = await place.session.sync(
         tree, place.url("lake/d"), catalog=Registration(DatasetEntry("org/d"), public=True)
     )
@@ -80,7 +79,7 @@ async def test_a_sync_keeps_the_entry(place: Place, tree: Path) -> None:
     )
 
 
-async def test_a_sync_that_did_not_do_all_adds_nothing(place: Place, tree: Path) -> None:
+async def test_an_incomplete_sync_adds_no_entry(place: Place, tree: Path) -> None:
     await place.session.sync(tree, place.url("d"))
     (tree / "train/a.txt").unlink()
     report = await place.session.sync(
@@ -93,7 +92,7 @@ async def test_a_sync_that_did_not_do_all_adds_nothing(place: Place, tree: Path)
     assert INDEX not in await place.read()
 
 
-async def test_a_dry_run_adds_nothing_and_says_what_it_would(place: Place, tree: Path) -> None:
+async def test_a_dry_run_plans_the_entry_and_adds_none(place: Place, tree: Path) -> None:
     report = await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("d"), dry_run=True)
     assert report.catalog == CatalogResult("d", place.url(INDEX), "planned")
     assert INDEX not in await place.read()
@@ -108,7 +107,7 @@ async def test_a_dry_run_adds_nothing_and_says_what_it_would(place: Place, tree:
     ],
     ids=["bucket", "elsewhere", "replica"],
 )
-async def test_what_cannot_be_is_found_before_anything_is_sent(
+async def test_an_impossible_registration_is_an_error_before_anything_is_sent(
     place: Place, tree: Path, target: str, registration: Registration, text: str
 ) -> None:
     with pytest.raises(UsageError, match=text):
@@ -116,25 +115,25 @@ async def test_what_cannot_be_is_found_before_anything_is_sent(
     assert await place.read() == {}
 
 
-async def test_the_last_event_comes_when_the_catalog_was_told(place: Place, tree: Path) -> None:
-    heard: list[Event] = []
-    read_at_the_end: list[int] = []
+async def test_the_last_event_comes_after_the_change_of_the_catalog(place: Place, tree: Path) -> None:
+    received: list[Event] = []
+    reads_at_the_end: list[int] = []
 
     def listen(event: Event, /) -> None:
-        heard.append(event)
+        received.append(event)
         if isinstance(event, Finished):
-            read_at_the_end.append(event.report.requests["GetObject"])
+            reads_at_the_end.append(event.report.requests["GetObject"])
 
     wanted = Registration(DatasetEntry("d"), replicas=["s3://no-such-bucket-here"])
     report = await place.session.sync(tree, place.url("d"), catalog=wanted, on_event=listen)
-    assert [type(event) for event in heard].count(Finished) == 1
-    assert heard[-1] == Finished(report)
+    assert [type(event) for event in received].count(Finished) == 1
+    assert received[-1] == Finished(report)
     assert report.catalog is not None
     assert (report.catalog.state, report.catalog.location) == ("added", place.url(INDEX))
     assert [bool(error) for error in report.catalog.copies.values()] == [True]
-    assert Warned(report.warnings[-1]) in heard
-    assert PhaseBegan("finish") in heard
-    assert read_at_the_end[0] >= 1  # the catalog's requests are requests of the run
+    assert Warned(report.warnings[-1]) in received
+    assert PhaseBegan("finish") in received
+    assert reads_at_the_end[0] >= 1  # the catalog's requests are requests of the run
 
 
 async def test_a_stop_ends_the_wait_for_a_catalog(
@@ -154,7 +153,7 @@ async def test_a_stop_ends_the_wait_for_a_catalog(
     assert "stopped before the catalog answered" in report.catalog.error
 
 
-async def test_whatever_a_catalog_raises_fails_no_sync(
+async def test_any_exception_of_a_catalog_fails_no_sync(
     place: Place, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(catalog: Catalog, *entries: Entry) -> CatalogChange:
@@ -194,7 +193,7 @@ async def test_without_credentials_the_public_manifest_answers(
 
 
 def _closed(place: Place) -> str:
-    """The server without ACLs: everything there takes a signature."""
+    """Return the URL of a server without ACLs, where every request needs a signature."""
     server = place.client.list_buckets()["ResponseMetadata"]["HTTPHeaders"].get("server", "")
     return place.endpoint.url if "seaweed" in server.lower() else ""
 
@@ -214,13 +213,13 @@ async def test_fifty_writers_at_once_lose_nothing(place: Place) -> None:
     assert {entry["dataset_id"] for entry in entries.values()} == {f"org/d{n}" for n in range(_WRITERS)}
 
 
-async def test_shards_that_were_left_behind_are_swept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document, "LARGEST_PLAIN", 2_000)
+async def test_orphaned_shards_are_deleted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_format, "LARGEST_PLAIN", 2_000)
     catalog = place.session.catalog(place.url())
     await catalog.add(*(DatasetEntry(f"d{number}") for number in range(20)), derive=False)
     left = f".aios3sync/catalog/datasets/{INDEX}/0000-{'a' * 16}.json.gz"
     place.client.put_object(Bucket=place.bucket, Key=left, Body=b"x")
     assert (await catalog.rebuild()).swept == 0
-    monkeypatch.setattr(sweeping, "GRACE", -60.0)
+    monkeypatch.setattr(orphans, "GRACE", -60.0)
     assert (await catalog.rebuild()).swept == 1
     assert left not in await place.read()

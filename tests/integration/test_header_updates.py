@@ -1,4 +1,4 @@
-"""New headers for unchanged objects on real servers: small ones, objects of parts, compressed ones."""
+"""New headers for unchanged objects on real servers: small, multipart and compressed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real trees and hostile names on real servers, looked at by an independent client."""
+"""Real trees and hostile names on real servers, checked by an independent client."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CANNOT_HOLD = {"moto": {"new\nline"}, "seaweedfs": set[str]()}
 
 
 def tree_of(root: Path) -> dict[str, bytes]:
-    """Every regular file that has a key, read without this package."""
+    """Return every regular file that has a key, read without this package."""
     return {
         os.path.relpath(os.path.join(directory, name), root): Path(directory, name).read_bytes()
         for directory, _, names in os.walk(root)
@@ -101,7 +101,7 @@ REFUSED = {
         "n" * 256: "Your key is too long (KeyTooLongError)",
     },
 }
-"""Keys that a server does not take, and its words for it."""
+"""Keys that a server refuses, and its error messages."""
 
 
 @LANES

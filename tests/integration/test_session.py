@@ -1,4 +1,4 @@
-"""connect(): whose client it is, when it is opened, what it costs not to ask S3."""
+"""connect(): clients of the caller, when a client is opened, and runs that send no request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_callers_client_is_used_and_not_closed(place: Place, tmp_path: P
         assert (await s3.sync(root, place.url("p"))).kept == 1
 
 
-async def test_what_cannot_be_reached_is_one_clear_error(
+async def test_an_unreachable_endpoint_is_one_clear_error(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_tree(tmp_path / "t", {"a": "1"})
@@ -40,7 +40,7 @@ async def test_what_cannot_be_reached_is_one_clear_error(
             await s3.sync(root, place.url("p"))
 
 
-async def test_wrong_credentials_are_named_without_being_told(
+async def test_wrong_credentials_are_reported_without_their_values(
     seaweedfs: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P16."""
@@ -64,7 +64,7 @@ async def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
             pass
 
 
-def test_a_run_that_asks_s3_nothing_never_loads_botocore(tmp_path: Path, seaweedfs: Endpoint) -> None:
+def test_a_run_without_requests_never_loads_botocore(tmp_path: Path, seaweedfs: Endpoint) -> None:
     code = """
 import anyio, sys, aios3sync
 async def main():
@@ -81,7 +81,7 @@ anyio.run(main)
 
 
 def make_manifest(tmp_path: Path, root: Path) -> str:
-    """A complete manifest, as a run a moment ago would have left it."""
+    """Write a complete manifest, as a run a moment ago would have done, and return its path."""
     import time
 
     import anyio

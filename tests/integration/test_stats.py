@@ -1,4 +1,4 @@
-"""The statistics on real servers: versions, uploads, gzip uploads of ours, keys that are hard to hold."""
+"""Statistics on real servers: versions, unfinished uploads, our gzip uploads, odd keys."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def put(place: Place, key: str, body: bytes) -> None:
     await store.put(key, body, PutOptions(), md5=md5(body, usedforsecurity=False).digest())
 
 
-async def test_a_bucket_is_counted_kept_and_validated(place: Place) -> None:
+async def test_a_bucket_is_counted_cached_and_validated(place: Place) -> None:
     keys = ["plain", "a b+c/é%25.txt", "x/y/z.JPG", "<script>alert(1)</script>", "q'\"/%2F", "日本/語"]
     for number, key in enumerate(keys):
         await put(place, key, bytes(number * 100))
@@ -50,41 +50,41 @@ async def test_a_bucket_is_counted_kept_and_validated(place: Place) -> None:
     assert (await place.session.stats(place.url())).cache.state == "hit"
 
 
-async def test_callers_of_a_session_who_ask_at_the_same_moment_share_one_listing(place: Place) -> None:
+async def test_simultaneous_calls_of_a_session_share_one_listing(place: Place) -> None:
     for number in range(3):
         await put(place, f"k{number}", b"x")
-    answers: list[Any] = []
+    results: list[Any] = []
 
     async def ask(prefix: str) -> None:
-        answers.append(await place.session.stats(place.url(prefix)))
+        results.append(await place.session.stats(place.url(prefix)))
 
     async with anyio.create_task_group() as tasks:
         for prefix in ("", "", "", "k/"):
             tasks.start_soon(ask, prefix)
-    assert sorted(stats.objects.value for stats in answers) == [0, 3, 3, 3]
-    assert len({id(stats) for stats in answers}) == 2
-    assert {stats.requests["ListObjectsV2"] for stats in answers} == {1}
+    assert sorted(stats.objects.value for stats in results) == [0, 3, 3, 3]
+    assert len({id(stats) for stats in results}) == 2
+    assert {stats.requests["ListObjectsV2"] for stats in results} == {1}
 
 
 async def test_two_processes_that_count_at_once_agree_and_leave_one_whole_cache(
     place: Place, tmp_path: Path
 ) -> None:
-    """Whoever comes second to write finds the file of the other, and leaves it."""
+    """The second writer finds the file of the first one, and does not replace it."""
     for number in range(50):
         await put(place, f"d{number % 3}/k{number}", bytes(number))
 
-    async def count(answers: list[Any]) -> None:
+    async def count(results: list[Any]) -> None:
         command = [sys.executable, "-m", "aios3sync", "stats", place.url(), "--json", "--detailed"]
         ended = await anyio.run_process(command)
-        answers.append(orjson.loads(ended.stdout))
+        results.append(orjson.loads(ended.stdout))
 
-    answers: list[Any] = []
+    results: list[Any] = []
     async with anyio.create_task_group() as processes:
         for _ in range(3):
-            processes.start_soon(count, answers)
-    assert {answer["objects"]["value"] for answer in answers} == {50}
-    assert {answer["stored_bytes"]["value"] for answer in answers} == {sum(range(50))}
-    assert any(answer["cache"]["written"] for answer in answers)
+            processes.start_soon(count, results)
+    assert {result["objects"]["value"] for result in results} == {50}
+    assert {result["stored_bytes"]["value"] for result in results} == {sum(range(50))}
+    assert any(result["cache"]["written"] for result in results)
     after = await place.session.stats(place.url(), mode="detailed")
     assert (after.cache.state, after.objects.value) == ("hit", 50)
 
@@ -192,7 +192,9 @@ async def test_a_fed_index_spares_the_listing(place: Place, tmp_path: Path) -> N
         async with index.feeding(place.url("a")) as feed:
             await feed.changes([Upsert(ObjectRow("a/1", 5, "e"), 1.0)])
         partial = await place.session.stats(place.url(), index=index, refresh=True)
-        assert (partial.origin, partial.objects.value) == ("listing", 3), "it was shown a part only"
+        assert (partial.origin, partial.objects.value) == ("listing", 3), (
+            "a part of the bucket is not in the index"
+        )
         await index.backfill(place.url())
         found = await place.session.stats(place.url("a"), index=index, mode="detailed", every=True)
         assert (found.origin, found.objects.value, found.stored_bytes.value) == ("index", 2, 10)

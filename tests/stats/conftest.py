@@ -1,4 +1,4 @@
-"""A bucket in memory whose clock stands still, asked for statistics as a session would."""
+"""A bucket in memory with a fixed clock, whose statistics are computed as a session does it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from aios3sync.testing.memory import MemoryStore
 
 @dataclass
 class Bench:
-    """One bucket; ``now`` is the clock of the endpoint and of whoever asks."""
+    """One bucket; ``now`` is the clock of the endpoint and of the caller."""
 
     now: float = 1_800_000_000.0
     memory: MemoryStore = field(init=False)
@@ -58,7 +58,7 @@ class Bench:
         )
 
     async def stats(self, prefix: str = "", **options: Any) -> BucketStats:
-        """Ask, and count the requests of this call alone."""
+        """Return the statistics; ``asked`` then has the requests of this call alone."""
         before = Counter(self.store.calls)
         found = await compute(self.request(prefix, **options))
         self.asked = Counter(self.store.calls) - before

@@ -20,8 +20,8 @@ MODES = ("quick", "sampled", "detailed")
 
 
 def releases(folder: Path) -> list[tuple[Path, str]]:
-    """Files and the prefixes that they go to: releases that differ a little, and what is no archive."""
-    dice = random.Random(7)  # noqa: S311 - the same bytes each time
+    """Write files and return them with their prefixes: similar releases, and files that are no archives."""
+    rng = random.Random(7)  # noqa: S311 - the same bytes each time
     found = []
     for prefix, name, size, count in (
         ("", "root", 12_000, 2),
@@ -29,11 +29,11 @@ def releases(folder: Path) -> list[tuple[Path, str]]:
         ("app/beta/", "app", 22_000, 3),
         ("tools/", "tool", 9_000, 1),
     ):
-        body = bytearray(dice.randbytes(size))
+        body = bytearray(rng.randbytes(size))
         for number in range(count):
-            place = dice.randrange(size - 600)
-            body[place : place + 300] = dice.randbytes(300)
-            body += dice.randbytes(number * 257)
+            place = rng.randrange(size - 600)
+            body[place : place + 300] = rng.randbytes(300)
+            body += rng.randbytes(number * 257)
             path = folder / f"{name}-{prefix.replace('/', '_')}{number}.zip"
             path.write_bytes(body)
             found.append((path, prefix))
@@ -43,7 +43,7 @@ def releases(folder: Path) -> list[tuple[Path, str]]:
         ("docs/", "empty.txt", 0),
     ):
         path = folder / name
-        path.write_bytes(dice.randbytes(size))
+        path.write_bytes(rng.randbytes(size))
         found.append((path, prefix))
     return found
 
@@ -70,7 +70,7 @@ def stats(bucket: str) -> dict[str, Any]:
 
 
 def parse(bucket: str, *files: str) -> dict[str, Any]:
-    """What DeltaGlider's own reader makes of cache files: its numbers, and its validation."""
+    """Return how DeltaGlider's own reader reads cache files: its numbers, and its validation."""
     from deltaglider.client_operations.stats import _read_stats_cache
 
     found = {}

@@ -1,6 +1,6 @@
-"""The real DeltaGlider in an environment of its own, for a live test and for recording what it does.
+"""The real DeltaGlider in an environment of its own, for a live test and for a recording.
 
-Run as a program (``python tests/stats/deltaglider_real.py``) it records ``deltaglider.json`` anew: every
+Run as a program (``python tests/stats/deltaglider_real.py``) it writes ``deltaglider.json`` again: every
 object that DeltaGlider wrote, with its metadata, and its own numbers. It needs the package index and
 ``xdelta3``.
 """
@@ -37,7 +37,7 @@ class RealDeltaGlider:
         return done.stdout
 
     def __call__(self, action: str, bucket: str, *files: Path) -> Any:
-        """What the driver prints."""
+        """Run the driver and return the document that it prints."""
         driver = str(HERE / "deltaglider_driver.py")
         return json.loads(self._run(driver, action, bucket, *map(str, files)).splitlines()[-1])
 

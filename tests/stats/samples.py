@@ -1,4 +1,4 @@
-"""Made-up statistics: a bucket as teams keep them, and one whose names attack whoever shows them."""
+"""Made-up statistics: a bucket of a research team, and one whose names attack their viewer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache answers only when it is current, and never makes the numbers wrong or the call fail."""
+"""The cache is used only when it is current, and never makes the numbers wrong or the call fail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def denied() -> AccessDeniedError:
     return AccessDeniedError("not allowed", code="AccessDenied", status=403)
 
 
-# What a change is found by. Each begins with a bucket whose statistics are cached and current.
+# Changes that validation finds. Each test begins with a bucket whose statistics are cached and current.
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ async def test_modes_and_prefixes_have_caches_of_their_own(cached: Bench) -> Non
     assert (await cached.stats("a/")).cache.state == "hit"
 
 
-# What the caller may ask for
+# Options of the caller
 
 
 async def test_refresh_counts_and_writes(cached: Bench) -> None:
@@ -152,7 +152,7 @@ async def test_max_age_spares_even_the_listing(cached: Bench) -> None:
     assert (await cached.stats(max_age=30)).objects.value == 4
 
 
-async def test_background_answers_at_once_and_refreshes_behind(cached: Bench) -> None:
+async def test_background_returns_at_once_and_refreshes_later(cached: Bench) -> None:
     await cached.put("a/unseen", b"1")
     cached.now += 3600
     found = await cached.stats(background=True)
@@ -168,7 +168,7 @@ async def test_background_without_a_cache_counts(bench: Bench) -> None:
     assert bench.later == []
 
 
-async def test_what_a_listing_does_not_show_is_told_as_of_then(cached: Bench) -> None:
+async def test_numbers_that_no_listing_confirms_say_when_they_were_counted(cached: Bench) -> None:
     assert (await cached.stats(refresh=True)).uploads.uploads.known == "exact"
     found = await cached.stats()
     assert (found.uploads.uploads.known, found.uploads.uploads.value) == ("estimated", 0)
@@ -211,7 +211,7 @@ async def test_show_does_not_hide_that_the_endpoint_fails(bench: Bench) -> None:
     ],
     ids=["empty", "binary", "deep", "a list", "newer", "half"],
 )
-async def test_a_cache_that_is_none_costs_one_warning_and_is_replaced(
+async def test_an_invalid_cache_costs_one_warning_and_is_replaced(
     bench: Bench, body: bytes, word: str
 ) -> None:
     await bench.put("key", b"12345")
@@ -271,7 +271,7 @@ async def test_an_endpoint_without_conditional_writes_is_written_plainly(bench: 
     assert (found.cache.written, found.warnings) == (True, ())
 
 
-async def test_two_processes_at_once_both_answer_and_one_writes(bench: Bench) -> None:
+async def test_of_two_processes_at_once_both_have_a_result_and_one_writes(bench: Bench) -> None:
     await bench.put("key", b"12345")
     turn = anyio.Event()
     bench.store.on("put", key=OWN, wait=turn)
@@ -331,7 +331,7 @@ async def test_the_cache_is_not_read_with_the_key_of_a_customer(bench: Bench) ->
     assert not {"get", "put"} & set(bench.store.calls)
 
 
-# What cannot be asked
+# Invalid options
 
 
 @pytest.mark.parametrize(
@@ -350,7 +350,7 @@ async def test_the_cache_is_not_read_with_the_key_of_a_customer(bench: Bench) ->
     ],
     ids=str,
 )
-async def test_options_that_cannot_be(bench: Bench, options: dict[str, Any], word: str) -> None:
+async def test_impossible_options(bench: Bench, options: dict[str, Any], word: str) -> None:
     with pytest.raises(UsageError, match=word):
         await bench.stats(**options)
 

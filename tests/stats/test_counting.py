@@ -1,4 +1,4 @@
-"""The numbers themselves: against a count by hand, in any order, bounded, and honest about what they know."""
+"""The numbers themselves: equal to a count by hand, in any order, bounded, and honest about what is known."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ def test_every_breakdown_adds_up_to_the_whole(listing: list[TargetEntry]) -> Non
 
 @given(listings, st.randoms(use_true_random=False), st.integers(1, 9))
 def test_the_order_of_a_listing_changes_nothing(
-    listing: list[TargetEntry], dice: random.Random, page: int
+    listing: list[TargetEntry], rng: random.Random, page: int
 ) -> None:
     other = list(listing)
-    dice.shuffle(other)
+    rng.shuffle(other)
     one, two = counted(listing), counted(other, page=page)
     assert one.storage_classes() == two.storage_classes()
     assert one.extensions() == two.extensions()
@@ -84,7 +84,7 @@ def test_the_order_of_a_listing_changes_nothing(
 
 
 @given(listings)
-def test_groups_are_what_a_count_by_hand_says(listing: list[TargetEntry]) -> None:
+def test_groups_equal_a_count_by_hand(listing: list[TargetEntry]) -> None:
     by_class: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     by_folder: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for entry in listing:
@@ -126,12 +126,12 @@ def test_extensions(key: str, extension: str) -> None:
     assert extension_of(key) == extension
 
 
-def test_too_many_groups_go_into_other_and_that_is_said() -> None:
-    tally = TopGroups(most=10)
+def test_too_many_groups_are_merged_into_other_and_marked() -> None:
+    totals = TopGroups(most=10)
     for number in range(1000):
-        tally.add(f"g{number}", 1, number)
-        assert len(tally.groups) <= 10
-    found = tally.breakdown()
+        totals.add(f"g{number}", 1, number)
+        assert len(totals.groups) <= 10
+    found = totals.breakdown()
     assert not found.exact
     assert found.other is not None
     assert sum(group.objects for group in found.groups) + found.other.objects == 1000
@@ -171,10 +171,10 @@ def test_memory_does_not_grow_with_the_objects() -> None:
 
 @given(listings, st.randoms(use_true_random=False), st.integers(1, 9))
 def test_the_fingerprint_does_not_depend_on_order_and_pages(
-    listing: list[TargetEntry], dice: random.Random, page: int
+    listing: list[TargetEntry], rng: random.Random, page: int
 ) -> None:
     other = list(listing)
-    dice.shuffle(other)
+    rng.shuffle(other)
     one, two = Fingerprint(), Fingerprint()
     one.add(listing)
     for start in range(0, len(other), page):
@@ -212,7 +212,7 @@ def test_the_fingerprint_is_the_same_in_every_version() -> None:
 
 
 @given(listings)
-def test_what_is_hidden_is_left_out_of_everything(listing: list[TargetEntry]) -> None:
+def test_files_of_tools_are_left_out_of_everything(listing: list[TargetEntry]) -> None:
     hidden = [TargetEntry(f".aios3sync/{i}", 1, "e") for i in range(3)]
     hidden += [TargetEntry(f"a/.deltaglider/{i}", 1, "e") for i in range(3)]
     assert all(is_tool_file(entry.key) for entry in hidden)
@@ -224,7 +224,7 @@ def test_what_is_hidden_is_left_out_of_everything(listing: list[TargetEntry]) ->
 
 
 @pytest.mark.parametrize("key", ["x.deltaglider/a", ".deltagliderx/a", "a.aios3sync/b", ".aios3sync"])
-def test_what_only_looks_like_it_is_not_hidden(key: str) -> None:
+def test_keys_that_only_look_like_files_of_tools_are_counted(key: str) -> None:
     found = Fingerprint()
     assert found.add([TargetEntry(key, 1, "e")])
     assert found.objects == 1
@@ -233,7 +233,7 @@ def test_what_only_looks_like_it_is_not_hidden(key: str) -> None:
 # Numbers
 
 
-def test_sums_know_the_least_of_their_parts() -> None:
+def test_a_sum_is_known_as_well_as_its_worst_part() -> None:
     assert total(exact(1), exact(2)) == exact(3)
     assert total() == exact(0)
     assert total(exact(1), unknown("why")) == unknown("why")
@@ -252,24 +252,24 @@ def test_savings_keep_the_bounds() -> None:
     assert savings(unknown("why"), 50)[0].value is None
 
 
-def test_the_quantiles_of_student_never_promise_too_much() -> None:
+def test_the_quantiles_of_student_are_never_too_small() -> None:
     true = {1: 12.706, 2: 4.303, 10: 2.228, 15: 2.131, 16: 2.120, 30: 2.042, 31: 2.040, 60: 2.0, 61: 1.9996}
     for degrees, value in true.items():
         assert t_quantile(degrees) >= value - 0.01
     assert t_quantile(10_000) == 2.0
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """200 buckets whose deltas vary by a fifth: at least nine of ten intervals hold the truth."""
-    dice = random.Random(11)  # noqa: S311 - the same buckets each time
+def test_intervals_contain_the_truth_as_often_as_they_should() -> None:
+    """200 buckets whose deltas vary by a fifth: at least nine of ten intervals contain the truth."""
+    rng = random.Random(11)  # noqa: S311 - the same buckets each time
     held = 0
     for _ in range(200):
         sample, sizes, truth = Sample(), {}, 0
         for folder in range(40):
-            base = dice.randrange(1000, 100_000)
-            for number in range(dice.randrange(2, 12)):
+            base = rng.randrange(1000, 100_000)
+            for number in range(rng.randrange(2, 12)):
                 entry = TargetEntry(f"f{folder}/v{number}.delta", 10, "e")
-                sizes[entry.key] = float(round(base * dice.gauss(1, 0.2)))
+                sizes[entry.key] = float(round(base * rng.gauss(1, 0.2)))
                 truth += int(sizes[entry.key])
                 sample.add("delta", entry)
         asked = {entry.key for _, entry in sample.representatives() + sample.last_objects()}
@@ -280,9 +280,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 @given(listings, st.randoms(use_true_random=False))
-def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], dice: random.Random) -> None:
+def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], rng: random.Random) -> None:
     other = list(listing)
-    dice.shuffle(other)
+    rng.shuffle(other)
     one, two = Sample(), Sample()
     for sample, order in ((one, listing), (two, other)):
         for entry in order:
@@ -294,7 +294,7 @@ def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], dice:
     assert {entry for _, entry in one.representatives()} == firsts
 
 
-def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_folders_share_their_representatives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.stats.estimates.MOST_GROUPS", 10)
     sample = Sample()
     for folder in range(20_000):
@@ -308,7 +308,7 @@ def test_too_many_folders_share_the_objects_that_stand_for_them(monkeypatch: pyt
 # Gzip
 
 
-async def test_objects_known_as_compressed_are_asked(bench: Bench) -> None:
+async def test_objects_of_compressed_extensions_get_a_head_request(bench: Bench) -> None:
     await bench.put_gzip("site/a.css", 10, 100)
     await bench.put_gzip("site/b.CSS", 20, 100)
     await bench.put("site/plain.css", bytes(5))
@@ -325,7 +325,9 @@ async def test_objects_known_as_compressed_are_asked(bench: Bench) -> None:
     assert (await bench.stats(mode="detailed", gzip=("css",))).cache.state == "hit"
 
 
-async def test_what_was_found_compressed_is_asked_when_it_is_counted_anew(bench: Bench) -> None:
+async def test_extensions_that_were_found_compressed_get_head_requests_in_the_next_count(
+    bench: Bench,
+) -> None:
     await bench.put_gzip("site/a.css", 10, 100)
     await bench.stats(mode="detailed", every=True)
     await bench.put_gzip("site/b.css", 20, 200)
@@ -382,7 +384,7 @@ async def test_an_empty_bucket_and_an_empty_prefix(bench: Bench) -> None:
     assert (await bench.stats(mode="detailed")).cache.state == "hit"
 
 
-async def test_more_objects_than_are_held_are_listed_again_when_something_changed(
+async def test_more_objects_than_the_buffer_holds_are_listed_again_after_a_change(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "_BUFFERED_OBJECTS", 50)
@@ -398,12 +400,12 @@ async def test_more_objects_than_are_held_are_listed_again_when_something_change
 
 
 def trees(count: int) -> dict[str, list[str]]:
-    """So many keys, flat and in many and in few directories."""
+    """Return ``count`` keys, flat and in many and in few directories."""
     return {
         "flat": [f"{n:05}" for n in range(count)],
         "many": [f"{n % 97:02}/{n:05}" for n in range(count)],
         "few": [f"{n % 4}/{n % 9}/{n:05}" for n in range(count)],
-        "beside": [f"{n % 97:02}{'/' if n % 2 else '.'}{n:05}" for n in range(count)],
+        "siblings": [f"{n % 97:02}{'/' if n % 2 else '.'}{n:05}" for n in range(count)],
     }
 
 

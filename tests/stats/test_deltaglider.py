@@ -1,7 +1,7 @@
-"""DeltaGlider's numbers, from what the real one wrote, and its cache file, which both can read.
+"""DeltaGlider's numbers for objects that the real one wrote, and its cache file, which both can read.
 
-``deltaglider.json`` was recorded with the real package: what it stored, and what it says of that. The live
-test installs it into an environment of its own; ask for it with ``AIOS3SYNC_TEST_DELTAGLIDER=1`` (it needs
+``deltaglider.json`` was recorded with the real package: its objects, and its numbers of them. The live
+test installs it into an environment of its own; enable it with ``AIOS3SYNC_TEST_DELTAGLIDER=1`` (it needs
 the package index and ``xdelta3``).
 """
 
@@ -46,7 +46,7 @@ async def test_every_field_equals_deltagliders_own(releases: Bench, mode: str) -
     assert asdict(found.deltaglider) == RECORDED["stats"][mode]
 
 
-async def test_detailed_numbers_of_ours_say_the_same(releases: Bench) -> None:
+async def test_our_detailed_numbers_are_the_same(releases: Bench) -> None:
     found, theirs = await releases.stats(mode="detailed"), RECORDED["stats"]["detailed"]
     assert found.original_bytes.value == theirs["total_size"]
     assert found.stored_bytes.value == theirs["compressed_size"]
@@ -70,7 +70,7 @@ async def test_sampled_asks_one_object_of_each_folder_and_the_last_of_some(relea
     assert found.original_bytes.low <= truth <= found.original_bytes.high
 
 
-async def test_quick_does_not_pretend_to_know_the_original_bytes(releases: Bench) -> None:
+async def test_quick_does_not_know_the_original_bytes(releases: Bench) -> None:
     found = await releases.stats()
     for number in (found.original_bytes, found.saved_bytes, found.ratio):
         assert (number.known, number.value) == ("unknown", None)
@@ -91,7 +91,7 @@ async def test_the_file_is_in_deltagliders_envelope(releases: Bench, mode: str) 
 
 @pytest.mark.parametrize("modes", [MODES[:1], MODES, [*MODES, "quick"]], ids=len)
 async def test_the_file_is_current_by_what_deltaglider_lists(releases: Bench, modes: list[str]) -> None:
-    """It counts all objects, hidden ones and the file itself too, so the last file that is written fits."""
+    """It counts all objects, files of tools and the file itself too, so the last file written is current."""
     for mode in modes:
         releases.now += 60
         await releases.put("app/more.zip", bytes(100 + int(releases.now) % 50))
@@ -133,7 +133,9 @@ def theirs(mode: str = "detailed", **changes: Any) -> bytes:
 THEIR_KEY = ".deltaglider/stats_detailed.json"
 
 
-async def test_a_file_of_deltaglider_spares_the_questions_where_that_is_wanted(releases: Bench) -> None:
+async def test_a_file_of_deltaglider_spares_the_head_requests_if_the_option_allows_it(
+    releases: Bench,
+) -> None:
     await releases.put(THEIR_KEY, theirs())
     found = await releases.stats(mode="detailed", deltaglider=True)
     assert releases.asked["head"] == 0
@@ -144,12 +146,12 @@ async def test_a_file_of_deltaglider_spares_the_questions_where_that_is_wanted(r
     assert not found.cache.written
 
 
-async def test_a_file_of_deltaglider_is_not_believed_unasked(releases: Bench) -> None:
+async def test_a_file_of_deltaglider_is_not_trusted_without_the_option(releases: Bench) -> None:
     await releases.put(THEIR_KEY, theirs())
     assert (await releases.stats(mode="detailed")).heads.asked == 10
 
 
-async def test_a_file_of_deltaglider_that_does_not_fit_is_not_believed(releases: Bench) -> None:
+async def test_a_file_of_deltaglider_with_other_totals_is_not_trusted(releases: Bench) -> None:
     await releases.put(THEIR_KEY, theirs())
     await releases.put_delta("app/more.zip.delta", 10, 1000)
     assert (await releases.stats(mode="detailed", deltaglider=True)).heads.asked == 11
@@ -174,7 +176,7 @@ async def test_deltaglider_counts_its_own_caches(releases: Bench) -> None:
     assert (await releases.stats(mode="detailed", deltaglider=True)).heads.asked == 0
 
 
-async def test_where_our_own_file_is_lost_the_one_beside_it_spares_the_questions(releases: Bench) -> None:
+async def test_without_our_own_file_deltagliders_spares_the_head_requests(releases: Bench) -> None:
     await releases.stats(mode="detailed")
     del releases.memory.objects[".aios3sync/stats_detailed.json"]
     found = await releases.stats(mode="detailed")
@@ -199,7 +201,7 @@ async def test_where_our_own_file_is_lost_the_one_beside_it_spares_the_questions
     ],
     ids=["empty", "list", "mode", "no stats", "extra field", "text", "no validation"],
 )
-async def test_a_file_that_is_not_deltagliders_is_not_believed(releases: Bench, body: bytes) -> None:
+async def test_an_invalid_file_of_deltaglider_is_not_trusted(releases: Bench, body: bytes) -> None:
     await releases.put(THEIR_KEY, body)
     found = await releases.stats(mode="detailed", deltaglider=True)
     assert found.heads.asked == 10

@@ -1,4 +1,4 @@
-"""The cache file: what is written is read back as it was, and what is damaged is never believed."""
+"""The cache file: it is read as it was written, and a damaged one is never used."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def example(**changes: Any) -> CachedStats:
     return CachedStats(Validation(1, 2, "fp"), replace(stats, **changes), ("css",), ("js",))
 
 
-def test_what_was_written_is_read() -> None:
+def test_statistics_are_read_as_they_were_written() -> None:
     assert decode_cached(encode_cached(example())) == example()
 
 
@@ -65,13 +65,13 @@ async def test_real_numbers_are_read_as_they_were(bench: Bench) -> None:
         assert getattr(found, name) == getattr(counted, name), name
 
 
-def test_the_call_is_not_kept() -> None:
+def test_facts_of_one_call_are_not_cached() -> None:
     document = json.loads(encode_cached(example(requests={"HeadObject": 5}, elapsed_s=3.0)))
     assert not {"cache", "requests", "elapsed_s"} & set(document["stats"])
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The path to every value of a document."""
+    """Return the path to every value of a document."""
     found = [path] if path else []
     if isinstance(value, dict):
         for name, below in value.items():

@@ -1,4 +1,4 @@
-"""What goes wrong: a listing that fails is an error, an object that fails makes the numbers incomplete."""
+"""Faults: a listing that fails is an error, a HEAD request that fails makes the numbers incomplete."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def filled(bench: Bench, objects: int = 5000) -> Bench:
 
 @pytest.mark.parametrize("workers", [1, 0])
 @pytest.mark.parametrize("mode", ["quick", "sampled", "detailed"])
-async def test_a_listing_whose_third_page_fails_is_an_error_and_is_not_kept(
+async def test_a_listing_whose_third_page_fails_is_an_error_and_is_not_cached(
     bench: Bench, mode: str, workers: int
 ) -> None:
     await filled(bench)
@@ -98,7 +98,7 @@ async def test_without_credentials_it_is_an_error_at_once(bench: Bench) -> None:
         await bench.stats(max_age=60)
 
 
-# Objects that cannot be asked
+# HEAD requests that fail
 
 
 async def deltas(bench: Bench, count: int = 20) -> Bench:
@@ -122,7 +122,7 @@ async def test_a_head_that_fails_for_ever_makes_the_numbers_incomplete_and_not_s
     assert warning.startswith("1 object could not be asked")
 
 
-async def test_incomplete_numbers_are_not_kept(bench: Bench) -> None:
+async def test_incomplete_numbers_are_not_cached(bench: Bench) -> None:
     await deltas(bench)
     bench.store.on("head", key="v/0007.delta", error=unavailable())
     assert not (await bench.stats(mode="detailed")).cache.written
@@ -154,7 +154,7 @@ async def test_heads_are_retried_by_the_store(bench: Bench) -> None:
     assert bench.store.calls["head"] == 23
 
 
-async def test_an_object_that_vanished_meanwhile_is_told(bench: Bench) -> None:
+async def test_an_object_that_vanished_meanwhile_is_reported(bench: Bench) -> None:
     await deltas(bench)
     gone = ObjectNotFoundError("gone", code="NoSuchKey", status=404)
     bench.store.on("head", key="v/0003.delta", error=gone)
@@ -163,7 +163,7 @@ async def test_an_object_that_vanished_meanwhile_is_told(bench: Bench) -> None:
     assert found.original_bytes.value == 20_000
 
 
-async def test_an_object_that_was_replaced_meanwhile_is_told(bench: Bench) -> None:
+async def test_an_object_that_was_replaced_meanwhile_is_reported(bench: Bench) -> None:
     await deltas(bench)
     bench.store.on("head", key="v/0003.delta", change=lambda head: head._replace(etag="other"))
     found = await bench.stats(mode="detailed")
@@ -171,7 +171,7 @@ async def test_an_object_that_was_replaced_meanwhile_is_told(bench: Bench) -> No
     assert "replaced" in found.warnings[0]
 
 
-async def test_when_every_object_is_refused_asking_is_given_up(bench: Bench) -> None:
+async def test_when_every_head_request_is_refused_no_more_are_sent(bench: Bench) -> None:
     await deltas(bench, 500)
     bench.store.on("head", times=-1, error=denied())
     found = await bench.stats(mode="detailed")
@@ -249,7 +249,7 @@ async def test_many_uploads_are_sampled(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("operation", ["list_multiparts", "versioning"])
-async def test_what_an_endpoint_does_not_offer_is_unknown(bench: Bench, operation: str) -> None:
+async def test_a_number_that_an_endpoint_does_not_offer_is_unknown(bench: Bench, operation: str) -> None:
     await bench.put("key")
     bench.store.on(operation, times=-1, error=not_offered())
     found = await bench.stats(mode="detailed")
@@ -260,7 +260,7 @@ async def test_what_an_endpoint_does_not_offer_is_unknown(bench: Bench, operatio
 
 @pytest.mark.parametrize("error", [denied(), unavailable()], ids=["denied", "unavailable"])
 @pytest.mark.parametrize("operation", ["list_multiparts", "versioning"])
-async def test_what_may_not_be_seen_makes_detailed_numbers_incomplete(
+async def test_a_forbidden_listing_makes_detailed_numbers_incomplete(
     bench: Bench, operation: str, error: StoreError
 ) -> None:
     await bench.put("key")
@@ -269,7 +269,7 @@ async def test_what_may_not_be_seen_makes_detailed_numbers_incomplete(
     assert (found.complete, len(found.warnings), found.objects.value) == (False, 1, 1)
 
 
-async def test_uploads_that_may_not_be_seen_are_no_trouble_to_a_quick_count(bench: Bench) -> None:
+async def test_a_forbidden_list_of_uploads_does_not_matter_to_a_quick_count(bench: Bench) -> None:
     await bench.put("key")
     bench.store.on("list_multiparts", times=-1, error=denied())
     found = await bench.stats()

@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows, that names never become markup, that it asks nobody."""
+"""The page in a real browser: its content; names never become markup, and it sends no request."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ class Elements(HTMLParser):
 
 
 def log(chrome: Chrome, kind: str) -> list[dict[str, Any]]:
-    """What the browser wrote to a log since it was last asked."""
+    """Return the entries of a log since the last call."""
     entries: list[dict[str, Any]] = chrome.get_log(kind)  # type: ignore[no-untyped-call]
     return entries
 
 
-def told(chrome: Chrome) -> list[str]:
-    """The messages of the console."""
+def console(chrome: Chrome) -> list[str]:
+    """Return the messages of the console."""
     return [entry["message"] for entry in log(chrome, "browser")]
 
 
 def opened(chrome: Chrome, stats: BucketStats, place: Path, width: int = 1200) -> list[str]:
-    """Show the page; returns the addresses that the browser asked for."""
+    """Show the page, and return the URLs that the browser requested."""
     write_page(stats, place)
     chrome.get("about:blank")
     log(chrome, "performance")
-    told(chrome)
+    console(chrome)
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
     chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     chrome.get(place.as_uri())
@@ -67,7 +67,7 @@ def test_in_a_browser(chromium: Chrome, tmp_path: Path, make: Any, width: int) -
     place = tmp_path / "page.html"
     assert opened(chromium, stats, place, width) == [place.as_uri()]
     assert chromium.title == printable(f"{stats.location}: statistics")
-    assert told(chromium) == []
+    assert console(chromium) == []
     assert chromium.execute_script("return document.querySelectorAll('img, iframe, a, link').length") == 0
     cells: list[list[int]] = chromium.execute_script(CELLS)
     assert len(cells) == len(stats.folders.children) + 1  # the other objects are one more
@@ -102,7 +102,7 @@ def test_the_policy_forbids_a_script_that_got_in(chromium: Chrome, tmp_path: Pat
     place.write_text(place.read_text().replace("<header>", "<header><script>document.title='owned'</script>"))
     chromium.get(place.as_uri())
     assert chromium.title != "owned"
-    assert any("Content Security Policy" in message for message in told(chromium))
+    assert any("Content Security Policy" in message for message in console(chromium))
 
 
 def test_folders_open_and_close_with_the_keyboard(chromium: Chrome, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_empty_bucket_has_a_page(chromium: Chrome, tmp_path: Path) -> None:
         storage_classes=Breakdown(),
     )  # fmt: skip
     opened(chromium, empty, tmp_path / "page.html")
-    assert told(chromium) == []
+    assert console(chromium) == []
     assert "nothing to draw" in chromium.execute_script("return document.body.innerText")
 
 
@@ -159,7 +159,7 @@ def test_the_file_is_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.Mo
     assert os.listdir(tmp_path) == ["page.html"]
 
 
-def test_places_that_cannot_be_written(tmp_path: Path) -> None:
+def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     for place, reason in (
         (tmp_path / "no" / "page.html", "no such directory"),
         (tmp_path, "it is a directory"),

@@ -1,4 +1,4 @@
-"""Who asks at the same moment shares one listing; who stops waiting takes nothing from the others."""
+"""Simultaneous calls share one listing; a cancelled caller takes nothing from the others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.stats.conftest import Bench
 
 
 class Gated:
-    """An answer that takes until it is let go; every call answers with its number."""
+    """A computation that waits for an event; each returns its number."""
 
     def __init__(self) -> None:
         self.began: list[asyncio.Event] = [asyncio.Event() for _ in range(9)]
@@ -51,7 +51,7 @@ def gated() -> Gated:
     return Gated()
 
 
-async def test_all_who_ask_at_the_same_moment_share_one_listing(bench: Bench, shared: Any) -> None:
+async def test_simultaneous_calls_share_one_listing(bench: Bench, shared: Any) -> None:
     for name in range(30):
         await bench.put(f"k{name}")
     found = await asyncio.gather(*(shared.run("q", lambda: compute(bench.request())) for _ in range(20)))
@@ -59,18 +59,16 @@ async def test_all_who_ask_at_the_same_moment_share_one_listing(bench: Bench, sh
     assert {stats.objects.value for stats in found} == {30}
 
 
-async def test_other_questions_have_answers_of_their_own(gated: Gated, shared: Any) -> None:
-    asked = [asyncio.create_task(shared.run(question, gated)) for question in ("a", "b", "a", ("a", 1))]
+async def test_other_keys_have_computations_of_their_own(gated: Gated, shared: Any) -> None:
+    asked = [asyncio.create_task(shared.run(key, gated)) for key in ("a", "b", "a", ("a", 1))]
     await gated.began[2].wait()
     for go in gated.go:
         go.set()
     assert await asyncio.gather(*asked) == [0, 1, 0, 2]
 
 
-async def test_who_comes_later_gets_numbers_that_began_later_and_shares_them(
-    gated: Gated, shared: Any
-) -> None:
-    """What was written before a question is in its answer; and there is one listing at a time."""
+async def test_later_calls_share_a_computation_that_begins_later(gated: Gated, shared: Any) -> None:
+    """An object written before a call is in its result; and there is one listing at a time."""
     first = asyncio.create_task(shared.run("q", gated))
     await gated.began[0].wait()
     later = [asyncio.create_task(shared.run("q", gated)) for _ in range(5)]
@@ -82,7 +80,7 @@ async def test_who_comes_later_gets_numbers_that_began_later_and_shares_them(
     assert gated.most == 1
 
 
-async def test_who_accepts_numbers_of_some_age_joins_those_under_way(gated: Gated, shared: Any) -> None:
+async def test_a_caller_that_accepts_some_age_joins_a_running_computation(gated: Gated, shared: Any) -> None:
     first = asyncio.create_task(shared.run("q", gated, 60))
     await gated.began[0].wait()
     young, none = (asyncio.create_task(shared.run("q", gated, age)) for age in (60, 0))
@@ -105,7 +103,7 @@ async def test_a_caller_who_is_cancelled_takes_nothing_from_the_others(
     assert (gated.calls, gated.cancelled) == (1, 0)
 
 
-async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, shared: Any) -> None:
+async def test_the_last_caller_who_is_cancelled_ends_the_computation(gated: Gated, shared: Any) -> None:
     asked = [asyncio.create_task(shared.run("q", gated)) for _ in range(3)]
     await gated.began[0].wait()
     for task in asked:
@@ -118,7 +116,7 @@ async def test_the_last_caller_who_is_cancelled_ends_the_answer(gated: Gated, sh
     assert await shared.run("q", gated) == 1
 
 
-async def test_a_scope_that_is_cancelled_is_left_when_its_answer_has_ended(gated: Gated, shared: Any) -> None:
+async def test_a_cancelled_scope_is_left_when_its_computation_has_ended(gated: Gated, shared: Any) -> None:
     async def slow_to_end() -> int:
         try:
             return await gated()
@@ -136,7 +134,9 @@ async def test_a_scope_that_is_cancelled_is_left_when_its_answer_has_ended(gated
     assert ended == [True]
 
 
-async def test_callers_who_leave_before_it_begins_cost_no_answer(gated: Gated, shared: Any) -> None:
+async def test_callers_that_are_cancelled_before_it_begins_cost_no_computation(
+    gated: Gated, shared: Any
+) -> None:
     first = asyncio.create_task(shared.run("q", gated))
     await gated.began[0].wait()
     waiting = asyncio.create_task(shared.run("q", gated))
@@ -149,7 +149,7 @@ async def test_callers_who_leave_before_it_begins_cost_no_answer(gated: Gated, s
     assert await shared.run("q", gated) == 1
 
 
-async def test_an_error_is_everybodys_and_is_not_kept(bench: Bench, shared: Any) -> None:
+async def test_an_error_is_raised_to_all_callers_and_is_not_cached(bench: Bench, shared: Any) -> None:
     fault = bench.store.on("list_page", error=unavailable())
     ask: Callable[[], Awaitable[Any]] = lambda: shared.run("q", lambda: compute(bench.request()))  # noqa: E731
     found = await asyncio.gather(*(ask() for _ in range(3)), return_exceptions=True)

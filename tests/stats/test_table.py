@@ -1,4 +1,4 @@
-"""The tables at any width: nothing wider than the terminal, nothing that a terminal would obey."""
+"""The tables at any width: no line wider than the terminal, and no control characters."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFix
     with anyio.CancelScope() as scope:
         await watched(ask, view, 0.01)(None)  # type: ignore[arg-type]
     view.close()
-    told = capfd.readouterr().out
+    printed = capfd.readouterr().out
     assert not answers
-    assert told.count("96,945") == 2
-    assert re.search(r"refresh failed, these are the numbers of \d+\.\d s ago: the endpoint is away", told)
+    assert printed.count("96,945") == 2
+    assert re.search(r"refresh failed, these are the numbers of \d+\.\d s ago: the endpoint is away", printed)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), UsageError("no bucket")], ids=repr)
-async def test_what_fails_at_once_ends_the_watch(error: Exception) -> None:
+async def test_a_failure_of_the_first_count_ends_the_watch(error: Exception) -> None:
     async def ask(_: object) -> BucketStats:
         raise error
 

@@ -1,8 +1,8 @@
 """Keep a page with the statistics of a bucket current.
 
-Run it with ``python examples/dashboard.py s3://BUCKET[/PREFIX] [FILE] [SECONDS]``. It asks every minute, and
-while nothing changes that is one listing, which shows that the numbers cached in the bucket are current. The
-page is replaced atomically, so any web server may serve it meanwhile.
+Run it with ``python examples/dashboard.py s3://BUCKET[/PREFIX] [FILE] [SECONDS]``. It counts every minute,
+and while nothing changes that is one listing, which shows that the numbers cached in the bucket are
+current. The page is replaced atomically, so any web server may serve it meanwhile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Statistics of a bucket or a prefix, kept in the bucket itself; they list and ask, and change no object."""
+"""Statistics of a bucket or a prefix, cached in the bucket itself; they change no other object."""
 
 from __future__ import annotations
 

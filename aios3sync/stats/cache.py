@@ -177,8 +177,8 @@ class ModeCache:
             return  # DeltaGlider for Rust writes version 2.0: its file stays as it is
         # The totals in the file include both files as they are now; the listing had them as they were before.
         before = [old for old in (lookup.size, present.size) if old is not None]
-        objects = content.validation.object_count + content.hidden[0] - len(before) + 1
-        stored = content.validation.compressed_size + content.hidden[1] - sum(before) + size
+        objects = content.validation.object_count + content.tool_files[0] - len(before) + 1
+        stored = content.validation.compressed_size + content.tool_files[1] - sum(before) + size
         if objects >= MAX_LISTED[self._mode]:
             return
         stats, fingerprint = content.stats, content.validation.fingerprint
@@ -326,6 +326,8 @@ def _envelope_entry(path: str, mode: Mode, size: int, lookup: EnvelopeLookup) ->
     writer = "aios3sync" if content.fingerprint else "deltaglider"
     return CacheEntry(path, mode, writer, size, computed_at, content.object_count)
 
+
+# Hits and misses of the local user
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS calls (endpoint TEXT, bucket TEXT, path TEXT, hits INTEGER, misses INTEGER, "

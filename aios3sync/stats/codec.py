@@ -46,14 +46,14 @@ class CachedStats:
         stats: the numbers, with an empty ``cache``.
         gzip: extensions whose objects got a HEAD request.
         gzip_found: extensions under which compressed objects were found.
-        hidden: count and bytes of the files of tools that the listing had; not written to the file.
+        tool_files: count and bytes of the files of tools that the listing had; not written to the file.
     """
 
     validation: Validation
     stats: BucketStats
     gzip: tuple[str, ...] = ()
     gzip_found: tuple[str, ...] = ()
-    hidden: tuple[int, int] = (0, 0)
+    tool_files: tuple[int, int] = (0, 0)
 
 
 def encode_cached(content: CachedStats) -> bytes:

@@ -212,7 +212,7 @@ class _Counter:
             warnings=(*self._warnings(), *hidden_storage.warnings),
         )
         found = tuple(sorted(self._kinds.gzip_extensions))
-        tool_files = (listed.hidden_objects, listed.hidden_bytes)
+        tool_files = (listed.tool_objects, listed.tool_bytes)
         return CachedStats(Validation.of(listed), stats, request.gzip, found, tool_files)
 
     def _by_kind(self) -> tuple[ObjectKind, ...]:
@@ -249,5 +249,5 @@ class _Counter:
             what = "1 object was" if lost == 1 else f"{lost} objects were"
             warnings.append(f"{what} deleted or replaced while the bucket was counted")
         if self._sample.shared:
-            warnings.append("there are so many folders that some share the object that stands for them")
+            warnings.append("there are so many folders that some share the object that represents them")
         return warnings

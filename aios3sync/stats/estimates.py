@@ -29,7 +29,12 @@ __all__ = (
     "trusted_kinds",
 )
 
+_FROM_BEST: Final[tuple[Known, ...]] = ("exact", "estimated", "sampled", "unknown")
+_NOT_ASKED: Final = "objects that were not asked are taken as they are stored"
+_BY_NAME: Final = "known by their names alone"
+
 MOST_GROUPS: Final = 20_000
+"""Groups of a sample; more of them are merged."""
 _SHARED: Final = 4096
 """Groups beyond MOST_GROUPS share these, by a hash of their names."""
 _PAIRS: Final = 32
@@ -38,6 +43,9 @@ _PAIRS: Final = 32
 # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, and the normal one beyond.
 _T: Final = (12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.20, 2.18, 2.16, 2.14, 2.13)
 _T_BEYOND: Final = ((30, 2.12), (60, 2.04), (math.inf, 2.00))
+
+
+# Samples
 
 
 def t_quantile(degrees: int) -> float:
@@ -172,9 +180,7 @@ class Sample:
         return t_quantile(len(spreads)) * math.sqrt(variance)
 
 
-_FROM_BEST: Final[tuple[Known, ...]] = ("exact", "estimated", "sampled", "unknown")
-_NOT_ASKED: Final = "objects that were not asked are taken as they are stored"
-_BY_NAME: Final = "known by their names alone"
+# Numbers
 
 
 def total(*numbers: Number) -> Number:
@@ -211,6 +217,9 @@ def savings(original: Number, stored: int) -> tuple[Number, Number]:
     return mapped(lambda size: size - stored), mapped(lambda size: 1 - stored / size if size > 0 else 0.0)
 
 
+# Kinds of objects, one function for each mode
+
+
 def quick_kinds(kinds: KindTotals) -> tuple[ObjectKind, ...]:
     """Return the kinds by the keys alone."""
     deltas = kinds.listed["delta"]
@@ -241,7 +250,7 @@ def _sampled(estimate: Estimate) -> Number:
     elif estimate.all_asked:
         return exact(round(estimate.value))
     else:
-        note = "one object stands for each folder"
+        note = "one object of each folder was asked"
     fraction = estimate.asked / estimate.objects if estimate.objects else None
     value, half = round(estimate.value), estimate.half_width
     if half is None:

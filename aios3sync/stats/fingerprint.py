@@ -37,12 +37,12 @@ class Fingerprint:
 
     Attributes:
         objects, stored_bytes: of all pages, without the files of tools.
-        hidden_objects, hidden_bytes: of the files of tools, which are left out.
+        tool_objects, tool_bytes: of the files of tools, which are left out.
     """
 
     def __init__(self) -> None:
         self.objects = self.stored_bytes = 0
-        self.hidden_objects = self.hidden_bytes = 0
+        self.tool_objects = self.tool_bytes = 0
         self._sum = 0
 
     def add(self, page: list[TargetEntry]) -> list[TargetEntry]:
@@ -50,8 +50,8 @@ class Fingerprint:
         text = _text(page)
         if any(folder in text for folder in TOOL_FOLDERS):
             everything, page = page, [entry for entry in page if not is_tool_file(entry.key)]
-            self.hidden_objects += len(everything) - len(page)
-            self.hidden_bytes += _size(everything) - _size(page)
+            self.tool_objects += len(everything) - len(page)
+            self.tool_bytes += _size(everything) - _size(page)
             text = _text(page)
         if page:
             rows = text.encode("utf-8", "surrogatepass").split(b"\0")

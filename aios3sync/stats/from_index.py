@@ -1,7 +1,7 @@
 """Computes statistics from an object index instead of a listing, where the index is complete. Reads only.
 
 An index is filled by backfills, by syncs that feed it and by notifications. Nothing here can see whether
-somebody else changed the bucket since; so the numbers are as of the index, and say so.
+the bucket has changed since; so the numbers are as of the index, and say so.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class _Computation:
             return (envelope, _BY_FINGERPRINT) if envelope.fingerprint == listed.text() else None
         totals = (envelope.object_count, envelope.stored_bytes)
         # DeltaGlider for Python counts the cache files themselves, the one for Rust does not.
-        everything = (listed.objects + listed.hidden_objects, listed.stored_bytes + listed.hidden_bytes)
+        everything = (listed.objects + listed.tool_objects, listed.stored_bytes + listed.tool_bytes)
         same = totals in (everything, (listed.objects, listed.stored_bytes))
         return (envelope, _BY_TOTALS) if same else None
 

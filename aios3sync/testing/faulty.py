@@ -1,4 +1,4 @@
-"""FaultyStore: a store whose requests fail as a test asks; for tests only.
+"""FaultyStore: a store whose requests fail as a test says; for tests only.
 
 ::
 

@@ -15,8 +15,8 @@ export async function sync(job, { onEvent = () => {}, signal } = {}) {
     child.once("error", reject);
     child.once("close", resolve);
   });
-  ended.catch(() => {}); // awaited below; a program that cannot be started must not end this one before
-  child.stdin.on("error", () => {}); // the exit code tells why nobody read the document
+  ended.catch(() => {}); // awaited below; without this, a program that cannot be started ends this one at once
+  child.stdin.on("error", () => {}); // the exit code says why the document was not read
   child.stdin.end(JSON.stringify(job));
   let report;
   for await (const line of createInterface({ input: child.stdout })) {
@@ -26,7 +26,7 @@ export async function sync(job, { onEvent = () => {}, signal } = {}) {
     onEvent(event);
   }
   const code = await ended;
-  if (report === undefined) throw new Error(`aios3sync ended with code ${code} and told no report`);
+  if (report === undefined) throw new Error(`aios3sync ended with code ${code} and wrote no report`);
   return report;
 }
 

@@ -103,9 +103,9 @@
     element.setAttribute("aria-label", opens ? `${text}. Opens the folder.` : text);
     element.append(make("span", "name", nameOf(one)));
     if (place.height >= HEAD) element.append(make("span", "size", sizeText(one.bytes)));
-    const tell = () => { status.textContent = text; };
-    element.addEventListener("focus", tell);
-    element.addEventListener("mouseenter", tell);
+    const show = () => { status.textContent = text; };
+    element.addEventListener("focus", show);
+    element.addEventListener("mouseenter", show);
     if (opens) element.addEventListener("click", () => {
       path = [...path, ...(parents || []), one];
       draw();

@@ -54,7 +54,7 @@ class ThumbnailSubscriber:
         plan = ThumbnailPlan(
             side=request.options.thumbnails,
             open_store=resources.open_store,
-            locate=request.place,
+            locate=request.tree().place,
             prefix=request.location.prefix,
             put=_put_options(request),
             pending=await to_thread.run_sync(_pending_path, request),

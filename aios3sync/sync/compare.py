@@ -102,7 +102,7 @@ def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested
     key = compare.source.key
     try:
         part_sizes = _part_sizes(run, compare)
-        return digest_file(run.request.place(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
+        return digest_file(run.source.place(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 

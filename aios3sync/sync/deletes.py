@@ -6,7 +6,6 @@ whole plan before the first request (P1 to P5).
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -39,7 +38,6 @@ class DeleteStage:
         deferred: the decisions about absent keys.
         detector: the comparison that made them, ended.
         filters: ``.gitignore`` rules are known as a whole only now.
-        root_stat: the source root as the run found it, ``None`` where the source is a list of files.
     """
 
     def __init__(
@@ -48,13 +46,11 @@ class DeleteStage:
         deferred: DeferredDeletes,
         detector: Detector,
         filters: Filters,
-        root_stat: os.stat_result | None,
     ) -> None:
         self._run = run
         self._deferred = deferred
         self._detector = detector
         self._filters = filters
-        self._root_stat = root_stat
         self._conditional = True
         self._try_without = True
 
@@ -111,7 +107,7 @@ class DeleteStage:
 
     def _is_there_composed(self, key: str) -> bool:
         composed = nfc(key)
-        return composed != key and os.path.lexists(self._run.request.path(composed))
+        return composed != key and self._run.source.has_name(composed)
 
     def refusal(self, planned: int) -> Refusal | None:
         """The guard that objects to the plan, if any. Blocks: it looks at the source root once more."""
@@ -127,16 +123,7 @@ class DeleteStage:
         return check_deletes(facts, limits) or self._root_gone(planned)
 
     def _root_gone(self, planned: int) -> Refusal | None:
-        before = self._root_stat
-        if before is None:
-            return None
-        try:
-            now = os.stat(self._run.request.root)
-        except OSError as error:
-            text = f"the source {self._run.request.root!r} went away during the run: {error.strerror}"
-            return Refusal("source-gone", planned, text) if planned else None
-        if planned and (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-            text = f"another directory took the place of {self._run.request.root!r} during the run"
+        if planned and (text := self._run.source.root_problem()):
             return Refusal("source-gone", planned, text)
         return None
 

@@ -5,13 +5,10 @@ It decides as a sync does: with the same filters, the same manifest and the same
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
@@ -33,9 +30,9 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.events import discard
-from aios3sync.local.digest import ChangedError, FileDigest, digest_file, entry_of
+from aios3sync.local.digest import ChangedError, FileDigest, digest_file
 from aios3sync.local.read import Place
-from aios3sync.local.walk import check_root
+from aios3sync.local.tree import LocalTree
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
@@ -120,9 +117,11 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         StoreError: the request to S3 failed.
     """
     key = _relative_key(request, key)
-    await to_thread.run_sync(check_root, request.root)
-    filters = await to_thread.run_sync(_filters, request, key)
-    source, source_error = await to_thread.run_sync(_source_entry, request, key)
+    tree = request.tree()
+    await to_thread.run_sync(tree.check)
+    filters = await to_thread.run_sync(_filters, request, tree, key)
+    found = await to_thread.run_sync(tree.entry, key)
+    source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
     listed_at = known_since or state.listed_at
@@ -169,27 +168,13 @@ def _relative_key(request: SyncRequest, key: str) -> str:
     return key
 
 
-def _filters(request: SyncRequest, key: str) -> Filters:
+def _filters(request: SyncRequest, tree: LocalTree, key: str) -> Filters:
     """Return the filters, with the ``.gitignore`` files of the directories above the key."""
     filters = make_filters(request)
     if filters.ignored is not None:
-        parts = key.split("/")[:-1]
-        for depth in range(len(parts) + 1):
-            directory = "".join(f"{part}/" for part in parts[:depth])
-            file = Path(request.path(directory), ".gitignore")
-            if file.is_file():
-                filters.ignored.read(directory, file.read_bytes())
+        for directory, content in tree.ignore_files(key):
+            filters.ignored.read(directory, content)
     return filters
-
-
-def _source_entry(request: SyncRequest, key: str) -> tuple[SourceEntry | None, str]:
-    try:
-        result = os.stat(request.path(key))
-    except OSError as error:
-        return None, error.strerror or str(error)
-    if not stat.S_ISREG(result.st_mode):
-        return None, "not a regular file"
-    return entry_of(key, result), ""
 
 
 async def _manifest_row(request: SyncRequest, key: str) -> tuple[str, ManifestState, RecordedEntry | None]:
@@ -288,7 +273,7 @@ class _KeyState:
         return f"{text}, then with the MD5 {stored} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
-        place = self.request.place(self.key)
+        place = self.request.tree().place(self.key)
         try:
             return await run_in_thread(lambda stop: self._hash(place, stop))
         except (OSError, ChangedError):

@@ -5,7 +5,6 @@ It owns the tasks of a run and the order of its phases; what each phase does sta
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
@@ -69,7 +68,6 @@ class Pipeline:
         state: the manifest's state as the run found it.
         filters: what is visible.
         headers: what uploads send.
-        root_stat: the source root as the run found it, ``None`` where the source is a list of files.
         listed: whether the target is listed from the start.
         scope: a digest of what hides a part of the source, empty where all of it is seen.
 
@@ -82,7 +80,6 @@ class Pipeline:
     state: ManifestState
     filters: Filters
     headers: HeaderPlan
-    root_stat: os.stat_result | None
     listed: bool
     scope: str = ""
     refused: Refusal | None = None
@@ -300,21 +297,14 @@ class Pipeline:
             self.run.profile.learn("list_order", "unordered")
 
     def _new_walk(self) -> Walk:
-        return Walk(
-            self.run.request.root,
-            self.filters,
-            self.run.options.symlinks,
-            self.run.location.prefix,
-            frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks)),
-            self.run.request.files,
-            on_bad_name=self.run.options.on_bad_name,
-        )
+        mounts = frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
+        return self.run.source.walk(self.filters, self.run.location.prefix, mounts)
 
     # The guards, and the deletes that they let through.
 
     async def _source_is_swapped(self) -> bool:
         """Whether another tree stands where the recorded one was; looked at before the first upload (P3)."""
-        if self.root_stat is None or self.state.device in (-1, self.root_stat.st_dev):
+        if not self.run.source.may_be_swapped(self.state.device):
             return False
         join = BatchJoin("source", "manifest")
         found = recorded = 0
@@ -347,7 +337,7 @@ class Pipeline:
         if detector is None or not detector.complete:
             return
         self.run.recorder.compared()
-        stage = DeleteStage(self.run, self._deferred, detector, self.filters, self.root_stat)
+        stage = DeleteStage(self.run, self._deferred, detector, self.filters)
         await stage.forget_and_report()
         planned = await stage.approve()
         if not planned:
@@ -393,9 +383,10 @@ class Pipeline:
 
     def _device(self) -> int:
         """The device to remember: a run that saw a part only cannot tell that the rest moved as well (P3)."""
-        if self.root_stat is None or (self.scope and self.state.device != -1):
+        device = self.run.source.device
+        if device is None or (self.scope and self.state.device != -1):
             return self.state.device
-        return self.root_stat.st_dev
+        return device
 
     async def _remember_mounts(self) -> None:
         """Keep what was found mounted by a run that does not save its state: its rows are there already."""

@@ -35,6 +35,7 @@ from aios3sync.events import (
 )
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.report import Failure, ReportBuilder
+from aios3sync.sync.sides import Source
 
 if TYPE_CHECKING:
     from aiofiles.threadpool.binary import AsyncBufferedIOBase
@@ -102,7 +103,7 @@ class Recorder:
     """Takes the outcomes of one run.
 
     Args:
-        path: tells where the file of a key is, to look once more at what was sent.
+        source: where files come from, to look once more at what was sent.
         manifest: where rows go; ``None`` in a dry run.
         tally: counts.
         sink: progress events.
@@ -122,7 +123,7 @@ class Recorder:
 
     def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
         self,
-        path: Callable[[str], str],
+        source: Source,
         manifest: Manifest | None,
         tally: ReportBuilder,
         sink: EventSink,
@@ -131,7 +132,7 @@ class Recorder:
         state: ManifestState,
         error_file: ErrorFile,
     ) -> None:
-        self._path = path
+        self._source = source
         self._manifest = manifest
         self._tally = tally
         self._sink = sink
@@ -262,14 +263,9 @@ class Recorder:
         return [self._checked(outcome) if type(outcome) is Uploaded else outcome for outcome in batch]
 
     def _checked(self, uploaded: Uploaded) -> Outcome:
-        row = uploaded.row
-        try:
-            now = os.stat(self._path(row.key))
-        except (OSError, ValueError):
-            return uploaded  # it was sent as it was; that it is gone now is the next run's affair
-        if (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode):
+        if self._source.is_unchanged(uploaded.row):
             return uploaded
-        return NotDone(row.key, "failed", "upload", "changed while it was sent", uncertain=True)
+        return NotDone(uploaded.row.key, "failed", "upload", "changed while it was sent", uncertain=True)
 
     def _count(self, outcome: Outcome) -> None:
         tally, sink = self._tally, self._sink

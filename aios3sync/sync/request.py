@@ -12,7 +12,7 @@ from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink, OutcomeSink, discard
-from aios3sync.local.read import Place, place_of
+from aios3sync.local.tree import LocalTree
 from aios3sync.manifest.files import default_path
 from aios3sync.manifest.protocol import Binding
 from aios3sync.options import SyncOptions
@@ -69,22 +69,14 @@ class SyncRequest:
         """The pair that the manifest belongs to."""
         return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
 
-    @property
-    def symlinks(self) -> str:
-        """Which symbolic links are followed when files are read: in a list of files all of them."""
-        return "follow" if self.files is not None else self.options.symlinks
-
-    def path(self, key: str) -> str:
-        """Return the path of the file of a key; empty where a list of files does not name it."""
-        if self.files is not None:
-            return self.files.get(key, "")
-        return f"{self.root}/{self.options.path_of(key)}"
-
-    def place(self, key: str) -> Place:
-        """Return where the file of a key is, for its reading."""
-        if self.symlinks == "follow":
-            return self.path(key)
-        return place_of(self.root, self.options.path_of(key), self.symlinks)
+    def tree(self) -> LocalTree:
+        """Return the source."""
+        return LocalTree(
+            self.root,
+            symlinks=self.options.symlinks,
+            on_bad_name=self.options.on_bad_name,
+            files=self.files,
+        )
 
 
 def _unlimited() -> int:

@@ -40,6 +40,7 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
 from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.sides import Source
 from aios3sync.sync.transfers.memory import BufferPool
 
 __all__ = ("Run",)
@@ -59,6 +60,7 @@ class Run:
     Attributes:
         request: what was asked for.
         resources: what the session provides for it.
+        source: where files come from.
         policy: what decisions depend on.
         number: of this run, greater than that of any row before it.
         recorder, tally: where outcomes and counts go.
@@ -72,6 +74,7 @@ class Run:
 
     request: SyncRequest
     resources: Resources
+    source: Source
     policy: Policy
     number: int
     recorder: Recorder
@@ -203,7 +206,7 @@ class Run:
                     return NotDone(key, "cancelled", stage)
                 self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return NotDone(key, "failed", stage, str(error), uncertain=True)
-            case FileNotFoundError() | NotADirectoryError() if error.filename == self.request.path(key):
+            case FileNotFoundError() | NotADirectoryError() if error.filename == self.source.path(key):
                 return NotDone(key, "vanished", "read")
             case OSError():
                 return NotDone(key, "failed", "read", error.strerror or str(error))

@@ -5,7 +5,6 @@ What happens in between is the pipeline's; nothing here looks at files or object
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -25,7 +24,6 @@ from aios3sync.errors import (
     OutOfOrderError,
 )
 from aios3sync.events import EndpointKnown, Warned
-from aios3sync.local.walk import check_root
 from aios3sync.manifest.files import (
     begin_anew,
     lock_path,
@@ -43,6 +41,7 @@ from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
 from aios3sync.sync.recorder import ErrorFile, Recorder
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.run import Run
+from aios3sync.sync.sides import Source
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("report_endpoint", "run_sync")
@@ -75,13 +74,14 @@ async def run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 
 async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     began = time.monotonic()
-    root_stat = await to_thread.run_sync(check_root, request.root) if request.files is None else None
+    source = request.tree()
+    await to_thread.run_sync(source.check)
     path = await to_thread.run_sync(manifest_path, request)
     tally, error_file = ReportBuilder(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, tally, stack)
-        attempt = partial(_attempt, request, resources, root_stat, error_file)
+        attempt = partial(_attempt, request, resources, source, error_file)
         try:
             report = await attempt(manifest, tally)
         except (DamagedManifestError, OutOfOrderError) as error:
@@ -104,13 +104,13 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 async def _attempt(
     request: SyncRequest,
     resources: Resources,
-    root_stat: os.stat_result | None,
+    source: Source,
     error_file: ErrorFile,
     manifest: Manifest,
     tally: ReportBuilder,
 ) -> SyncReport:
     """One run from its beginning to its report, whose time is still open."""
-    pipeline = await _assemble(request, resources, manifest, tally, root_stat, error_file)
+    pipeline = await _assemble(request, resources, manifest, tally, source, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
@@ -207,14 +207,14 @@ async def _assemble(
     resources: Resources,
     manifest: Manifest,
     tally: ReportBuilder,
-    root_stat: os.stat_result | None,
+    source: Source,
     error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
     number = state.run + 1
     recorder = Recorder(
-        request.path,
+        source,
         None if options.dry_run else manifest,
         tally,
         resources.on_event,
@@ -227,6 +227,7 @@ async def _assemble(
     run = Run(
         request,
         resources,
+        source,
         policy,
         number,
         recorder,
@@ -242,7 +243,6 @@ async def _assemble(
         state,
         filters,
         headers,
-        root_stat,
         must_list(options, state, scope, time.time()),
         scope,
     )

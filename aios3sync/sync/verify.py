@@ -29,12 +29,13 @@ from aios3sync.errors import StoreError
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.local.digest import ChangedError, FileDigest, digest_file
-from aios3sync.local.walk import Problem, ScanBatch, Walk, check_root
+from aios3sync.local.walk import Problem, ScanBatch
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
+from aios3sync.sync.sides import Source
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -115,11 +116,12 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
-    await to_thread.run_sync(check_root, request.root)
+    source = request.tree()
+    await to_thread.run_sync(source.check)
     filters = await to_thread.run_sync(make_filters, request)
     report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
     with raise_first_error():
-        await _Verification(request, resources, report, filters).run()
+        await _Verification(request, resources, source, report, filters).run()
     report_endpoint(resources)
     report.requests = dict(resources.counts.requests)
     report.retries = resources.counts.retries
@@ -132,10 +134,16 @@ class _Verification:
     """One run: joins walk and listing, and compares the pairs, several at once."""
 
     def __init__(
-        self, request: SyncRequest, resources: Resources, report: VerifyReport, filters: Filters
+        self,
+        request: SyncRequest,
+        resources: Resources,
+        source: Source,
+        report: VerifyReport,
+        filters: Filters,
     ) -> None:
         self._request = request
         self._resources = resources
+        self._source = source
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
@@ -159,13 +167,7 @@ class _Verification:
             self._resources.on_event(events.Warned(text))
 
     async def _pairs(self, store: ObjectStore) -> AsyncGenerator[tuple[Any, Any], None]:
-        walk = Walk(
-            self._request.root,
-            self._filters,
-            self._request.options.symlinks,
-            self._request.location.prefix,
-            on_bad_name=self._request.options.on_bad_name,
-        )
+        walk = self._source.walk(self._filters, self._request.location.prefix)
         join = BatchJoin("source", "target")
         batches = walk.batches()
         plan = ListPlan(self._request.options.list_workers or ADAPTIVE_WORKERS)
@@ -248,7 +250,7 @@ class _Verification:
         parts = part_count(target.etag)
         wanted = self._request.options.part_size
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        return digest_file(self._request.place(source.key), source.key, stop, part_sizes=sizes)
+        return digest_file(self._source.place(source.key), source.key, stop, part_sizes=sizes)
 
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest

@@ -131,7 +131,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
 def _image(run: Run, key: str) -> tuple[int, int] | None:
     """Return the size of a large image; ``None`` if the file is gone or is no image."""
     try:
-        with open_regular(run.request.place(key)) as descriptor:
+        with open_regular(run.source.place(key)) as descriptor:
             head = os.read(descriptor, _HEAD)
     except OSError:
         return None
@@ -141,7 +141,7 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
     """Open and hash the file; where gzip applies, compress it into a temporary file that vanishes."""
-    key, place = upload.source.key, run.request.place(upload.source.key)
+    key, place = upload.source.key, run.source.place(upload.source.key)
     encoding = run.policy.encoding(key)
     if encoding:
         copy = await to_thread.run_sync(temporary_file)

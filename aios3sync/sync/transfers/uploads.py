@@ -319,7 +319,7 @@ def _read_files(
     run: Run, headers: HeaderPlan, chunk: list[Upload]
 ) -> tuple[list[_Body | Exception | int], bool]:
     """Read a chunk; return bodies, errors or sizes of grown files, and whether the storage was waited for."""
-    places = [run.request.place(upload.source.key) for upload in chunk]
+    places = [run.source.place(upload.source.key) for upload in chunk]
     answers, waited = read_files(places, [upload.source.size for upload in chunk])
     return list(map(partial(_body_or_error, run, headers), chunk, answers)), waited
 
@@ -330,7 +330,7 @@ def _body_or_error(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer
         return answer
     key = upload.source.key
     try:
-        file = small_file(run.request.path(key), key, answer, by_mtime=run.by_mtime)
+        file = small_file(run.source.path(key), key, answer, by_mtime=run.by_mtime)
         return _body_of(run, headers, upload, file)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error

@@ -1,0 +1,140 @@
+"""LocalTree: a source on the local filesystem, and every question about it but the reading of its files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.core.filters import Filters
+from aios3sync.core.keys import unescaped
+from aios3sync.local.digest import entry_of
+from aios3sync.local.read import Place, place_of
+from aios3sync.local.walk import Walk, check_root
+
+__all__ = ("LocalTree",)
+
+_IGNORE_FILE: Final = ".gitignore"
+
+
+class LocalTree:
+    """A source directory, or a list of files. All methods but :meth:`path` and :meth:`place` block.
+
+    Args:
+        root: absolute path of the directory; a mere name where ``files`` are given.
+        symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
+        on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
+        files: keys and absolute paths that are the whole source, all of their links followed.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        symlinks: str = "follow",
+        on_bad_name: str = "fail",
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        self.root = root
+        self._symlinks = symlinks
+        self._links_when_read = "follow" if files is not None else symlinks
+        self._on_bad_name = on_bad_name
+        self._files = files
+        self._root_stat: os.stat_result | None = None
+
+    def check(self) -> None:
+        """Look at the root, and remember which directory it is; a list of files has none.
+
+        Raises:
+            SourceError: the root is missing, not a directory, or cannot be read.
+        """
+        if self._files is None:
+            self._root_stat = check_root(self.root)
+
+    @property
+    def device(self) -> int | None:
+        """The device that the root was on at :meth:`check`; ``None`` for a list of files."""
+        return None if self._root_stat is None else self._root_stat.st_dev
+
+    def path(self, key: str) -> str:
+        """Return the path of the file of a key; empty where a list of files does not name it."""
+        if self._files is not None:
+            return self._files.get(key, "")
+        return f"{self.root}/{self._below(key)}"
+
+    def place(self, key: str) -> Place:
+        """Return where the file of a key is, for its reading."""
+        if self._links_when_read == "follow":
+            return self.path(key)
+        return place_of(self.root, self._below(key), self._links_when_read)
+
+    def _below(self, key: str) -> str:
+        return unescaped(key) if self._on_bad_name == "escape" else key
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> Walk:
+        """Return a walk over what the filters show.
+
+        Args:
+            filters: what is visible.
+            prefix: of the target, for the length of keys.
+            mounts: directories that were mount points in walks before.
+        """
+        return Walk(
+            self.root, filters, self._symlinks, prefix, mounts, self._files, on_bad_name=self._on_bad_name
+        )
+
+    def is_unchanged(self, row: RecordedEntry) -> bool:
+        """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
+
+        It was sent as it was; the next run finds that it is gone.
+        """
+        try:
+            now = os.stat(self.path(row.key))
+        except (OSError, ValueError):
+            return True
+        return (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode)
+
+    def has_name(self, key: str) -> bool:
+        """Whether the tree has an entry of this name, be it a link that leads nowhere."""
+        return os.path.lexists(self.path(key))
+
+    def root_problem(self) -> str:
+        """Return why the root is not the one of :meth:`check` any more; empty if it is (P3)."""
+        before = self._root_stat
+        if before is None:
+            return ""
+        try:
+            now = os.stat(self.root)
+        except OSError as error:
+            return f"the source {self.root!r} went away during the run: {error.strerror}"
+        if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+            return f"another directory took the place of {self.root!r} during the run"
+        return ""
+
+    def may_be_swapped(self, device: int) -> bool:
+        """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
+        return self.device is not None and device not in (-1, self.device)
+
+    def entry(self, key: str) -> SourceEntry | str:
+        """Return the file of a key as it is now, or why it is none."""
+        try:
+            result = os.stat(self.path(key))
+        except OSError as error:
+            return error.strerror or str(error)
+        return entry_of(key, result) if stat.S_ISREG(result.st_mode) else "not a regular file"
+
+    def ignore_files(self, key: str) -> Iterator[tuple[str, bytes]]:
+        """List the directories above a key that have a ``.gitignore``, with its content.
+
+        Raises:
+            OSError: one of the files cannot be read.
+        """
+        parts = key.split("/")[:-1]
+        for depth in range(len(parts) + 1):
+            directory = "".join(f"{part}/" for part in parts[:depth])
+            file = Path(self.path(directory), _IGNORE_FILE)
+            if file.is_file():
+                yield directory, file.read_bytes()

@@ -1,28 +1,28 @@
-"""The exception tree of the package; it may not import anything but the standard library.
+"""The exception tree of the package; it imports nothing but the standard library.
 
 ::
 
     AioS3SyncError
-    ├── UsageError                  an argument cannot be what it is (also a ValueError)
+    ├── UsageError                  an invalid argument, option or document (also a ValueError)
     ├── SourceError                 the local side as a whole cannot be used
     ├── ManifestError               the local state cannot be used
-    │   ├── DamagedManifestError    its content is not what was written
+    │   ├── DamagedManifestError    its content is corrupt
     │   └── LockedError             another run holds the lock of this pair
     ├── TemporarySpaceError         temporary files cannot be written
-    ├── OutOfOrderError             a stream that must ascend does not
+    ├── OutOfOrderError             a stream is not in ascending key order
     └── StoreError                  an S3 request failed for good
         ├── BucketNotFoundError     NoSuchBucket
         ├── ObjectNotFoundError     NoSuchKey, NoSuchUpload, 404
         ├── AccessDeniedError       403: signature, key id, policy
         ├── CredentialsError        no credentials, or they cannot be refreshed
         ├── PreconditionFailedError 412, or 409 of a conditional write
-        ├── NotModifiedError        304: it still is what the caller knows
+        ├── NotModifiedError        304: the object still has the ETag that the caller named
         ├── ThrottledError          SlowDown, 503, 429
-        ├── UnavailableError        no connection, time-out, 5xx, a cut answer
+        ├── UnavailableError        no connection, time-out, 5xx, an incomplete response
         ├── IntegrityError          the endpoint did not store what was sent
-        └── ListingError            a listing that cannot be trusted to be complete
+        └── ListingError            a listing that may be incomplete
 
-All of them survive pickling, so that they can cross a process border.
+All of them can be pickled, and so sent to another process.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ __all__ = (
 
 
 class AioS3SyncError(Exception):
-    """Root of everything that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose."""
 
 
 class UsageError(AioS3SyncError, ValueError):
-    """An argument, option or document cannot be what it is; the message names it and the way out."""
+    """An argument, option or document is invalid; the message names it, the reason and the way out."""
 
 
 class SourceError(AioS3SyncError):
@@ -65,15 +65,15 @@ class SourceError(AioS3SyncError):
 
 
 class ManifestError(AioS3SyncError):
-    """The manifest cannot be used: unwritable place, foreign format, newer version."""
+    """The manifest cannot be used: its path is not writable, its format is foreign or newer."""
 
 
 class DamagedManifestError(ManifestError):
-    """What the manifest holds cannot be read, or cannot be what was written; a sync begins a new one.
+    """The manifest is corrupt: it cannot be read, or its content is impossible. A sync begins a new one.
 
     Args:
         reason: what was found.
-        place: its file.
+        place: the path of its file.
     """
 
     def __init__(self, reason: str, place: str = "") -> None:
@@ -90,14 +90,14 @@ class LockedError(ManifestError):
 
 
 class TemporarySpaceError(AioS3SyncError):
-    """The directory for temporary files is full, or there is none that can be written."""
+    """The directory for temporary files is full, or none is writable."""
 
 
 class OutOfOrderError(AioS3SyncError):
-    """A stream that must ascend in key order does not.
+    """A stream is not in ascending key order.
 
     Args:
-        stream: which one, e.g. ``"target"``.
+        stream: its name, e.g. ``"target"``.
         previous: the key that came before.
         key: the key that should have come before ``previous``, or equals it.
     """
@@ -116,17 +116,17 @@ class StoreError(AioS3SyncError):
     """An S3 request failed for good, or cannot be repeated safely.
 
     Args:
-        message: one line for a person; never holds a secret, a signature or a header.
+        message: one line for a person; it never contains a secret, a signature or a header.
         operation: the S3 operation name, e.g. ``"PutObject"``.
         bucket: the bucket of the request.
         key: the object key, where the request has one.
-        code: the S3 error code, e.g. ``"NoSuchBucket"``, or a short name of ours.
-        status: the HTTP status, 0 where no answer came.
-        retry_after: seconds that the endpoint asked to wait, or ``None``.
+        code: the S3 error code, e.g. ``"NoSuchBucket"``, or one of this package.
+        status: the HTTP status, 0 where no response came.
+        retry_after: seconds to wait, where the endpoint asked for it, or ``None``.
     """
 
     retryable = False
-    """Whether the same request may succeed when it is sent again later."""
+    """Whether the same request may succeed later."""
 
     def __init__(  # noqa: PLR0913 - facts instead of a formatted text; all but the first are optional
         self,
@@ -170,24 +170,24 @@ class ObjectNotFoundError(StoreError):
 
 
 class AccessDeniedError(StoreError):
-    """The endpoint knows the request and refuses it: wrong secret, unknown key id, policy."""
+    """The endpoint refuses the request: wrong secret, unknown key id, policy."""
 
     @property
     def is_by_policy(self) -> bool:
-        """Whether the credentials are good and lack a right; the answer to HEAD has its status alone."""
+        """Whether valid credentials lack a permission; the response to HEAD has only the status 403."""
         return self.code in ("AccessDenied", "AllAccessDisabled", "403")
 
 
 class CredentialsError(StoreError):
-    """There are no credentials to sign with, or they expired and cannot be refreshed."""
+    """There are no credentials, or they expired and cannot be refreshed."""
 
 
 class PreconditionFailedError(StoreError):
-    """A conditional request met another state than it named (412, or 409 in a race)."""
+    """The condition of a request does not hold (412, or 409 in a race)."""
 
 
 class NotModifiedError(StoreError):
-    """What a conditional read would fetch still has the ETag that the caller knows (304)."""
+    """The object of a conditional read still has the ETag that the caller named (304)."""
 
 
 class ThrottledError(StoreError):
@@ -197,16 +197,16 @@ class ThrottledError(StoreError):
 
 
 class UnavailableError(StoreError):
-    """No answer, half an answer, or a 5xx: the request may or may not have been carried out."""
+    """No response, half a response, or a 5xx: the request may or may not have been applied."""
 
     retryable = True
 
 
 class IntegrityError(StoreError):
-    """What the endpoint says it stored is not what was sent (ETag or checksum differs).
+    """The endpoint did not store what was sent: the ETag or a checksum differs.
 
     Attributes:
-        etag: what was answered, where that is the contradiction; then the code is ``ETagMismatch``.
+        etag: the ETag of the response, where it is the one that differs; the code is ``ETagMismatch`` then.
     """
 
     retryable = True
@@ -214,4 +214,4 @@ class IntegrityError(StoreError):
 
 
 class ListingError(StoreError):
-    """A listing broke off or contradicts itself, so that its end is not known to be the end."""
+    """A listing broke off or contradicts itself, so it may be incomplete."""

@@ -1,11 +1,13 @@
-"""What a run tells while it works: frozen events, cheap and lossy, and the sinks that take them. No I/O.
+"""What a run reports while it works: progress events, outcomes, and the sinks that take them. No I/O.
 
-The last event is :class:`Finished`, or a :class:`Failed` that holds the exception; :func:`concluded` sends
-it, and nothing else may. :class:`~aios3sync.progress.Progress` folds events into totals.
+*Progress events* are cheap and need not be complete: small files send fewer of them. An :class:`EventSink`
+is called with each; it must return at once, and what it raises stops the run. The last event is
+:class:`Finished`, or a :class:`Failed` that holds the exception; :func:`concluded` sends it, and nothing else
+may. :class:`~aios3sync.progress.Progress` folds events into totals.
 
-Two kinds of listeners exist. An :class:`EventSink` is called for progress; it must return at once, and what
-it raises stops the run. An :class:`OutcomeSink` is awaited with every outcome, batched, complete and in the
-order in which the manifest records them: the index and the catalog feed on it.
+*Outcomes* are complete: one for each planned item. An :class:`OutcomeSink` is awaited with those that changed
+the bucket or the manifest, batched and in the order in which the manifest records them. The object index and
+the catalog follow a run in this way.
 """
 
 from __future__ import annotations
@@ -57,12 +59,15 @@ __all__ = (
 ReportT = TypeVar("ReportT")
 
 
+# Progress events.
+
+
 @dataclass(frozen=True, slots=True)
 class PhaseBegan:
     """The run enters ``compare`` (walk, compare, upload at once), ``delete`` or ``finish``.
 
     ``compare`` may begin twice, when a listing turns out to be needed: what was scanned, kept and skipped
-    until then is found anew, what was done stays done.
+    until then is counted again, what was done stays done.
     """
 
     phase: str
@@ -70,7 +75,7 @@ class PhaseBegan:
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """``files`` more files with ``size`` bytes were seen in the source."""
+    """``files`` more files, ``size`` bytes together, were found in the source."""
 
     files: int
     size: int
@@ -85,9 +90,12 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """``uploads`` more files with ``size`` bytes are to be sent, ``deletes`` more keys to be deleted.
+    """More actions are planned.
 
-    ``updates`` more objects are to get other headers.
+    Attributes:
+        uploads, size: files that the run will send, and their bytes together.
+        deletes: objects that it will delete.
+        updates: objects that it will give other headers.
     """
 
     uploads: int = 0
@@ -98,7 +106,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A place of the source that cannot be synced; the run goes on."""
+    """A path of the source cannot be synced; the run goes on."""
 
     key: str
     reason: str
@@ -106,7 +114,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class UploadBegan:
-    """A file of 1 MiB and more is on its way; smaller ones arrive without one."""
+    """The upload of a file of 1 MiB or more has begun; smaller files send no such event."""
 
     key: str
     size: int
@@ -114,10 +122,10 @@ class UploadBegan:
 
 @dataclass(frozen=True, slots=True)
 class BytesSent:
-    """``size`` more bytes of a file have left; negative when an attempt failed and sends them again.
+    """``size`` more bytes of a file were sent; negative when an attempt failed and will send them again.
 
-    A small file has one, when it arrived. Of one file they add up to its size once it has arrived, compressed
-    or not, and to 0 if it failed.
+    A small file has one such event, when it arrived. The events of one file add up to its size once it
+    has arrived, compressed or not, and to 0 if it failed.
     """
 
     key: str
@@ -126,7 +134,7 @@ class BytesSent:
 
 @dataclass(frozen=True, slots=True)
 class ObjectUploaded:
-    """A file arrived. ``size`` counts the bytes of the file, ``etag`` is the endpoint's answer."""
+    """A file arrived. ``size`` is the size of the file, ``etag`` comes from the endpoint."""
 
     key: str
     size: int
@@ -136,7 +144,7 @@ class ObjectUploaded:
 
 @dataclass(frozen=True, slots=True)
 class ObjectUpdated:
-    """An object has other headers now; its content is the same, its ``etag`` may be another one."""
+    """An object has other headers now; its content is the same, its ``etag`` may differ."""
 
     key: str
     size: int
@@ -145,7 +153,7 @@ class ObjectUpdated:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDeleted:
-    """An object is gone."""
+    """An object was deleted."""
 
     key: str
     size: int
@@ -153,7 +161,7 @@ class ObjectDeleted:
 
 @dataclass(frozen=True, slots=True)
 class ObjectAdopted:
-    """The object was there already, with the content of the file; it is recorded and not sent."""
+    """An object already has the content of the file; it is recorded and not sent."""
 
     key: str
     size: int
@@ -162,7 +170,7 @@ class ObjectAdopted:
 
 @dataclass(frozen=True, slots=True)
 class ObjectTouched:
-    """The file has other times or another inode, and its content is the one that was recorded."""
+    """A file has other times or another inode, but the recorded content."""
 
     key: str
     size: int
@@ -170,9 +178,9 @@ class ObjectTouched:
 
 @dataclass(frozen=True, slots=True)
 class RequestsRepeated:
-    """``retries`` more requests were sent again, ``throttled`` of them as the endpoint asked to slow down.
+    """``retries`` more requests were sent again, ``throttled`` of them because of throttling.
 
-    ``codes`` are the error codes that they were sent again for, each with its number.
+    ``codes`` are the error codes of the failed attempts, each with its number.
     """
 
     retries: int
@@ -182,11 +190,12 @@ class RequestsRepeated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """One key failed, and the run goes on; or the run itself did, and this is the last event.
+    """One key failed, and the run goes on; or the run itself failed, and this is the last event.
 
     Attributes:
-        failure: what went wrong; of a run its key is empty and its stage ``run``.
-        error: the exception that the caller of the run gets, also a cancellation; ``None`` of a key.
+        failure: what went wrong; where the run itself failed, its key is empty and its stage is ``run``.
+        error: ``None`` where one key failed; else the exception that the caller of the run gets, which may
+            be a cancellation.
     """
 
     failure: Failure
@@ -195,14 +204,14 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that a person should know; the run goes on."""
+    """A warning for a person; the run goes on."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointKnown:
-    """How an endpoint differs from what S3 documents: one line for each fact that was learnt or given."""
+    """How an endpoint differs from the documentation of S3: one line for each known fact."""
 
     endpoint: str
     facts: tuple[str, ...]
@@ -210,7 +219,7 @@ class EndpointKnown:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The run is over; the last event. The report is a ``SyncReport``, of ``verify`` a ``VerifyReport``."""
+    """The run has ended; the last event. The report is a ``SyncReport`` or a ``VerifyReport``."""
 
     report: Any
 
@@ -237,30 +246,22 @@ Event = (
 
 
 class EventSink(Protocol):
-    """Takes progress events; called on the event loop, must not block."""
+    """Takes progress events; it is called on the event loop and must not block."""
 
     def __call__(self, event: Event, /) -> object:
         """Take one event."""
         ...
 
 
-class OutcomeSink(Protocol):
-    """Takes every outcome that changed the bucket or the manifest, in batches, in recording order."""
-
-    async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Take the next batch of ``Uploaded``, ``Updated``, ``Adopted`` and ``Deleted`` outcomes."""
-        ...
-
-
 def discard(event: object, /) -> None:
-    """The sink for callers who do not listen."""
+    """Drop the event: the sink of callers who do not listen."""
 
 
 async def concluded(sink: EventSink, run: Awaitable[ReportT]) -> ReportT:
     """Await a run and send its last event: ``Finished`` with the report, or ``Failed`` with the error.
 
     Raises:
-        BaseException: what the run raised; a sink that fails as well does not hide it.
+        BaseException: whatever the run raised, even if the sink fails as well.
     """
     try:
         report = await run
@@ -273,16 +274,27 @@ async def concluded(sink: EventSink, run: Awaitable[ReportT]) -> ReportT:
 
 
 def _failure_of(error: BaseException) -> Failure:
-    """Of an exception that is not ours only the type is named: its text may hold anything."""
+    """Return the failure of a run; of a foreign exception it names only the type.
+
+    The text of such an exception may hold anything.
+    """
     text = " ".join(str(error).split()) if isinstance(error, AioS3SyncError) else ""
     return Failure("", "run", text or type(error).__name__)
 
 
+# Outcomes: how each planned item ended, complete and in recording order.
+
+
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """The object is there; ``row`` is what to record, ``sent`` the bytes of the body.
+    """An upload succeeded.
 
-    ``image`` is the width and height of an image in pixels, where somebody wanted to know them.
+    Attributes:
+        row: what to record in the manifest.
+        sent: bytes of the body, compressed where gzip applied.
+        reason: why the file was sent.
+        content_type, encryption: of the object.
+        image: width and height in pixels, where the file is an image and its size was asked for.
     """
 
     row: RecordedEntry
@@ -295,7 +307,7 @@ class Uploaded:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The object was there already with this content; ``stored`` is what the target told of it."""
+    """An object already has this content; ``stored`` is its entry in the target."""
 
     row: RecordedEntry
     stored: TargetEntry | None = None
@@ -303,7 +315,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """The object has other headers now, and the same content; ``size`` are its bytes as stored."""
+    """An object has other headers now and the same content; ``size`` is its size as stored."""
 
     row: RecordedEntry
     size: int
@@ -313,7 +325,10 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Same content, other stat. ``visible`` is False where only the row's trust in its stat grew."""
+    """A file has the same content and another stat.
+
+    ``visible`` is False where the stat is the same too, and only the row may be trusted from now on.
+    """
 
     row: RecordedEntry
     visible: bool = True
@@ -321,14 +336,14 @@ class Touched:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Nothing had to be done, found out after a look at the content."""
+    """Nothing has to be done, as a comparison of the content has shown."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The object is gone, and its row with it."""
+    """The object and its row were deleted."""
 
     key: str
     size: int
@@ -336,23 +351,23 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """The row is dropped; there was nothing to delete."""
+    """The row was deleted; there was no object to delete."""
 
     key: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotDone:
-    """An action that did not end well.
+    """An action was not carried out, or failed.
 
     Attributes:
-        key: which.
-        state: the counter of the report: ``failed``, ``vanished``, ``conflicts``, ``withheld``, ``skipped``
+        key: of the action.
+        state: its counter in the report: ``failed``, ``vanished``, ``conflicts``, ``withheld``, ``skipped``
             or ``cancelled``.
         stage: see :class:`~aios3sync.report.Failure`.
-        error: one line; empty where there is nothing to say.
-        uncertain: the target may have changed, so deletes wait (P5) and the next run must list.
-        forget: the row is dropped.
+        error: one line; empty where there is nothing to report.
+        uncertain: the target may have changed: deletes are withheld (P5), and the next run must list.
+        forget: the row must be deleted.
     """
 
     key: str
@@ -364,3 +379,11 @@ class NotDone:
 
 
 Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | NotDone
+
+
+class OutcomeSink(Protocol):
+    """Takes every outcome that changed the bucket or the manifest, in batches, in recording order."""
+
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        """Take the next batch: ``Uploaded``, ``Updated``, ``Adopted`` and ``Deleted`` outcomes."""
+        ...

@@ -1,7 +1,7 @@
-"""What the types of option fields take: values of other types are read as on the command line, or refused.
+"""Converts the values of option fields to the types of the fields, as on the command line, or refuses them.
 
-The types stand in the dataclasses alone. :func:`conform` reads them there, so that a new field is checked
-without another word.
+The types are declared in the dataclasses alone. :func:`conform` reads them there, so a new field is checked
+without further code.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ _NAMES: Final = {bool: "True or False", int: "a whole number", float: "a number"
 
 
 class _UnfitError(Exception):
-    """A value cannot be what its field is; the text says what it has to be."""
+    """Raised when a value does not fit the type of its field; the text says what it must be."""
 
 
 def conform(options: Any) -> None:
-    """Bring every field of a frozen dataclass to its type, or refuse it.
+    """Convert every field of a frozen dataclass to its type, or refuse it.
 
     Text is read as on the command line where the field is a number, a size or a duration; lists and sets
-    become tuples. Nothing else is guessed: a truth is no number, and one text is no list of texts.
+    become tuples. Nothing else is converted: True is no number, and one text is no list of texts.
 
     Raises:
-        UsageError: a value cannot be read so; the message begins with the name of the field.
+        UsageError: a value does not fit; the message begins with the name of the field.
     """
     kind: Any = type(options)
     for name, hint in _hints(kind).items():
@@ -144,7 +144,7 @@ def _plain(value: Any, kind: type) -> Any:
     if kind is bytes:
         if isinstance(value, bytes | bytearray | memoryview):
             return bytes(value)
-        raise _UnfitError(f"give bytes, not {type(value).__name__}")  # a key, perhaps: it is not shown
+        raise _UnfitError(f"give bytes, not {type(value).__name__}")  # it may be a key: it is not shown
     if isinstance(value, bool) or kind is bool:
         return _checked(value, kind)
     if kind is int:

@@ -1,4 +1,4 @@
-"""What a caller may choose, validated once and frozen; no I/O, and no defaults anywhere else."""
+"""The options of a connection and of a sync: frozen, validated once, with all the defaults. No I/O."""
 
 from __future__ import annotations
 
@@ -67,25 +67,27 @@ class ConnectOptions:
     """How to reach S3.
 
     Attributes:
-        endpoint_url: an S3 compatible endpoint; ``None`` asks the environment and the AWS configuration.
+        endpoint_url: an S3 compatible endpoint; ``None`` takes it from the environment and the AWS
+            configuration, else AWS itself.
         profile: a profile of the AWS configuration.
         region: e.g. ``eu-central-1``.
         addressing: ``auto``, ``path`` or ``virtual``.
-        ca_bundle: file with certificate authorities, or ``None`` for the usual ones.
+        ca_bundle: file with certificate authorities, or ``None`` for those of the system.
         verify_tls: whether certificates are checked.
         anonymous: send unsigned requests.
-        lane: which store implementation serves the hot verbs.
-        etags: unset goes by what is remembered of the endpoint. ``auto`` finds out anew whether its ETags are
-            MD5s. ``opaque`` says that they are none, although they may look so: what is answered is not
-            compared with what was sent, and content is known by our own metadata. ``md5`` insists: an upload
-            with another ETag has failed. Both are remembered.
-        workers: ceiling of requests in flight; also the size of the connection pool.
-        memory: bytes of bodies that may be in memory at once.
+        lane: the transport of the frequent requests: ``wire``, our own HTTP client, or ``boto``; ``auto``
+            takes ``wire`` where it can.
+        etags: whether the ETags of the endpoint are MD5s. Unset takes what is remembered of the endpoint.
+            ``auto`` finds out again. ``opaque``: they are none, although they may look so; the ETag of an
+            upload is not compared with its MD5, and content is compared by our own metadata. ``md5``: they
+            are, and an upload with another ETag has failed. ``opaque`` and ``md5`` are remembered.
+        workers: the most requests in flight; also the size of the connection pool.
+        memory: the most bytes of bodies in memory at once.
         connect_timeout, read_timeout: seconds.
-        max_attempts: how often one request is sent at most.
+        max_attempts: how often one request is sent at most, the first attempt included.
         bandwidth: bytes a second for all bodies together, 0 for no limit.
-        processes: how many processes of their own read, sign and send small files where there are many;
-            ``None`` for one less than there are cores, up to 4. With 0 all happens in this process.
+        processes: upload processes, which read, sign and send small files where there are many; ``None``
+            for one less than there are cores, up to 4. With 0 this process does it all.
     """
 
     endpoint_url: str | None = None
@@ -123,62 +125,62 @@ class ConnectOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """One sync: what to compare, what to send, what may be deleted.
+    """The options of one sync: what it compares, sends and may delete.
 
     Attributes:
         check: ``auto`` trusts the manifest while it can, ``list`` always lists, ``content`` also hashes
             every file again.
-        delete: ``off``, ``tracked`` (what we uploaded and nobody replaced) or ``mirror``.
+        delete: ``off``, ``tracked`` (what was uploaded from here and not replaced since), or ``mirror``.
         dry_run: decide and report, write nothing (neither S3 nor the manifest).
         incremental: False uploads everything.
         accept_content: upload files whose content changed without their stat (``check="content"``).
         max_manifest_age: seconds that a listing is trusted by ``check="auto"``.
         list_order: ``bytes`` says that the endpoint lists in UTF-8 byte order, as AWS does; a listing may
-            then be cut anywhere. ``auto`` believes it of AWS alone: where it is not so, objects go unseen.
-            Unset goes by what is remembered of the endpoint.
+            then be cut anywhere; if that is wrong, objects are missed. ``auto`` assumes it of AWS alone.
+            Unset takes what is remembered of the endpoint.
         no_list: never list the target, and so delete nothing: what the manifest does not know is uploaded.
-            Meant for credentials that may only write.
-        list_workers: pages of the listing that are asked for at once, 0 for as many as it has parts,
+            For credentials that may only write.
+        list_workers: pages of the listing to request at once, 0 for as many as it has parts,
             up to 32; 1 lists one page after the other.
-        stat_fields: which of size, mtime, ctime, inode make "the same stat".
-        include, exclude: see ``rules``; given as two lists the excludes come first.
+        stat_fields: which of size, mtime, ctime and inode must be equal for "the same stat".
+        include, exclude: see ``rules``; of these two lists the excludes come first.
         rules: ordered filter rules, ``("include" | "exclude", pattern)``; the last match wins. A third text
-            may tell where a rule came from.
+            may name the origin of a rule.
         gitignore: honour the ``.gitignore`` files of the source.
         files: only these paths exist (relative to the source), or ``None`` for all.
         symlinks: ``follow``, ``skip`` or ``inside``.
-        on_bad_name: what a file or directory is whose name cannot be a key (not UTF-8, over 1,024 bytes):
-            ``fail``, a failure; ``skip``, a warning; ``escape`` stores bytes that are no UTF-8 as
-            :func:`~aios3sync.core.keys.escaped` writes them.
+        on_bad_name: what to do with a file or directory whose name cannot be a key (not UTF-8, over 1,024
+            bytes): ``fail`` reports a failure, ``skip`` a warning; ``escape`` stores bytes that are no
+            UTF-8 as :func:`~aios3sync.core.keys.escaped` writes them.
         max_delete: refuse the deletes when more are planned.
         max_delete_ratio: the same as a share of the visible target objects; unset means 0.5 once more
             than 100 deletes are planned.
-        allow_empty_source: an empty source may delete everything.
+        allow_empty_source: let an empty source delete everything.
         delete_protected: also delete what belongs to other tools.
         delete_excluded: also delete what the filters hide.
-        delete_despite_errors: delete although uploads failed.
-        manifest: a path for the manifest, ``None`` for the default place, ``False`` for none.
+        delete_despite_errors: delete although files could not be read or sent.
+        manifest: the path of the manifest, ``None`` for the default one, ``False`` for no manifest.
         multipart_threshold, part_size: bytes.
-        max_parts: the most parts of one object, which is sent in larger ones then; 0 for what the endpoint
-            takes: 10,000, or fewer once it has refused them.
+        max_parts: the most parts of one object; a larger object is sent in larger parts. 0 takes the limit
+            of the endpoint: 10,000, or fewer once it has refused that many.
         gzip: extensions (without dot) that are compressed.
         content_type: for every object, instead of guessing.
         guess_content_type: guess by extension.
-        charset: of guessed types of text (``text/...``). ``auto`` says UTF-8, as rclone and s5cmd do, but not
-            of a file that is seen to be none (files that are sent in parts are not looked at); ``utf-8`` says
-            it of all, ``none`` of none. It changes nothing about objects that are there.
+        charset: of guessed types of text (``text/...``). ``auto`` adds UTF-8, as rclone and s5cmd do, unless
+            the file is found not to be UTF-8 (files that are sent in parts are not examined); ``utf-8`` adds
+            it to all, ``none`` to none. Stored objects do not change.
         header_for: headers of the keys that match a pattern, ``"*.html:cache-control=no-cache"``; patterns
-            are those of ``include``, of several rules for one header the last that matches counts. They take
-            the place of the headers for every object. Names: :mod:`aios3sync.core.header_rules`.
-        metadata_update: how unchanged objects get the headers that are asked for where others were asked for
-            when they were stored: ``copy`` copies each onto itself on the server, ``upload`` sends it again,
-            ``off`` leaves it as it is. ``None`` copies, but only objects whose headers are recorded; one of
-            the others is also about objects for which that is not known.
+            are those of ``include``; of several rules for one header the last match counts. They replace the
+            headers for every object. Names: :mod:`aios3sync.core.header_rules`.
+        metadata_update: how unchanged objects get these headers if they were stored with other ones: ``copy``
+            copies each onto itself on the server, ``upload`` sends it again, ``off`` leaves it as it is.
+            ``None`` copies too, but only objects whose headers are recorded; the others also include objects
+            whose headers are unknown.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
-        protected_prefixes: further prefixes (relative to the target) that are never deleted.
-        thumbnails: make thumbnails of images that are uploaded, which fit into a square of so many pixels;
-            0 makes none. They are WebP, below ``.thumbnails/<size>/`` and the full key in the bucket; images
-            that need no upload get none.
+        protected_prefixes: further prefixes (relative to the target) below which nothing is deleted.
+        thumbnails: the side in pixels of the square that the thumbnails of uploaded images fit into; 0 makes
+            none. They are WebP and stored under ``.thumbnails/<size>/`` and the full key in the bucket;
+            images that need no upload get none.
     """
 
     check: Check = "auto"
@@ -277,10 +279,10 @@ class SyncOptions:
 
     @classmethod
     def of(cls, options: SyncOptions | None, changes: Mapping[str, Any]) -> Self:
-        """The options with ``changes`` applied, as keyword arguments of ``sync()`` give them.
+        """Return the options with ``changes`` applied, the keyword arguments of ``sync()``.
 
         Raises:
-            UsageError: an unknown name or a value that cannot be.
+            UsageError: a name is unknown, or a value is invalid.
         """
         known = {item.name for item in fields(cls)}
         for name in changes:
@@ -289,10 +291,10 @@ class SyncOptions:
         return cls(**{**base, **changes})
 
     def path_of(self, key: str) -> str:
-        """The path of a key's file below the source."""
+        """Return the path of a key's file, relative to the source."""
         return unescaped(key) if self.on_bad_name == "escape" else key
 
     def ordered_rules(self) -> tuple[tuple[str, ...], ...]:
-        """All filter rules in the order in which they are tried; the last match wins."""
+        """Return all filter rules in their order; the last match wins."""
         excludes: tuple[tuple[str, ...], ...] = tuple(("exclude", pattern) for pattern in self.exclude)
         return excludes + tuple(("include", pattern) for pattern in self.include) + self.rules

@@ -1,4 +1,4 @@
-"""What a run has done so far, folded from its events; it prints nothing and asks no clock.
+"""The progress of a run, folded from its events; it prints nothing and reads no clock.
 
 The live view and the event lines of the command line show it, and applications may::
 
@@ -42,13 +42,20 @@ __all__ = ("InFlight", "Progress", "Rates")
 _WINDOW_S: Final = 8.0
 """Seconds over which speeds are measured: shorter jumps, longer lags."""
 _SETTLED_S: Final = 3.0
-"""Seconds of measuring before the rest is foretold: the first files say little about the others."""
+"""Seconds of measuring before there is an estimate: the first files say little about the others."""
 _HORIZON_S: Final = 100 * 3600.0
-"""Seconds beyond which a forecast is no news."""
+"""Seconds beyond which an estimate is useless."""
 
 
 class Rates(NamedTuple):
-    """Speeds of the last seconds, and the seconds that the known rest will take (``None``: unknown)."""
+    """Speeds per second over the last seconds, and the seconds that are left.
+
+    Attributes:
+        files: uploads, updates and deletes.
+        bytes: bytes sent.
+        scanned: files found in the source.
+        eta: seconds until what is planned so far is done; ``None`` where that is unknown.
+    """
 
     files: float
     bytes: float
@@ -58,7 +65,7 @@ class Rates(NamedTuple):
 
 @dataclass(slots=True)
 class InFlight:
-    """A large file on its way: its bytes, and how many of them have left."""
+    """A large file that is being uploaded: its size, and the bytes that were sent."""
 
     size: int
     sent: int = 0
@@ -73,24 +80,24 @@ class _Sample(NamedTuple):
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of one run; it is an event sink itself, or events are given to :meth:`take`.
+    """Counters of one run. It is an event sink; :meth:`take` does the same.
 
     Attributes:
         phase: see :class:`~aios3sync.events.PhaseBegan`.
-        scanned, scanned_size: files and bytes seen in the source.
+        scanned, scanned_size: files found in the source, and their bytes.
         kept: keys that need nothing.
         uploads, upload_size: planned uploads and their bytes, as far as they are known.
-        uploaded, sent: files that arrived, and bytes that have left, also of files on their way.
+        uploaded, sent: files that arrived, and bytes that were sent, those of unfinished uploads included.
         deletes, deleted: planned deletes, and those done.
-        updates, updated: objects that are to get other headers, and those that have them.
+        updates, updated: planned changes of headers, and those done.
         adopted, touched, skipped: see the events of these names.
         failed: keys that failed.
-        failures: the last of them.
-        warned: warnings.
-        retries, throttled: requests that were repeated, and those of them that the endpoint had slowed down.
-        in_flight: large files on their way, by key, the first to begin first.
-        report: of the run, once it has ended well; ``None`` before.
-        error: what the run itself failed with, or ``None``.
+        failures: the last 20 of them.
+        warned: how many warnings there were.
+        retries, throttled: requests that were sent again, and those of them that the endpoint had throttled.
+        in_flight: large files that are being uploaded, by key, the earliest first.
+        report: of the run, once it has ended without an error; ``None`` before.
+        error: the exception that ended the run, or ``None``.
     """
 
     phase: str = ""
@@ -125,7 +132,7 @@ class Progress:
 
     def take(self, event: Event) -> None:
         """Count one event."""
-        # Of the first three there may be millions, and a pattern takes three times as long.
+        # There may be millions of these three, and a match statement takes three times as long.
         if type(event) is BytesSent:
             self.sent += event.size
             if self.in_flight and (file := self.in_flight.get(event.key)):
@@ -179,7 +186,7 @@ class Progress:
                 pass
 
     def _take_end(self, event: Failed | Finished) -> None:
-        """A key that failed, or the end of the run."""
+        """Count a key that failed, or take the end of the run."""
         if isinstance(event, Finished):
             self.report = event.report
             self.in_flight.clear()
@@ -193,7 +200,7 @@ class Progress:
             self.in_flight.pop(event.failure.key, None)
 
     def _begin(self, phase: str) -> None:
-        if phase == "compare":  # perhaps for the second time: what was found is found anew
+        if phase == "compare":  # perhaps for the second time: the comparison counts from 0 again
             self.scanned = self.scanned_size = self.kept = self.skipped = 0
             self.failed -= self._found_failed
             self._found_failed = 0
@@ -206,11 +213,11 @@ class Progress:
 
     @property
     def planned(self) -> int:
-        """Uploads, updates and deletes known to be wanted."""
+        """Uploads, updates and deletes that are planned so far."""
         return self.uploads + self.updates + self.deletes
 
     def totals(self) -> dict[str, Any]:
-        """Running totals, as machines read them."""
+        """Return running totals under the names of the event lines (``--events``)."""
         return {
             "done": self.ended,
             "total": self.planned,
@@ -220,14 +227,14 @@ class Progress:
         }
 
     def sample(self, now: float) -> None:
-        """Remember where the run is at ``now`` (seconds); call it a few times a second."""
+        """Record the counters at the time ``now`` (seconds); call it a few times a second."""
         samples = self._samples
         samples.append(_Sample(now, self.ended, self.sent, self.scanned))
         while len(samples) > 2 and now - samples[0].at > _WINDOW_S:
             samples.popleft()
 
     def rates(self) -> Rates:
-        """Speeds between the oldest and the newest sample that count."""
+        """Return the speeds between the oldest and the newest sample of the window."""
         if len(self._samples) < 2:
             return Rates(0.0, 0.0, 0.0, None)
         first, last = self._samples[0], self._samples[-1]
@@ -238,13 +245,13 @@ class Progress:
         return Rates(files, max(sent, 0.0), (last.scanned - first.scanned) / seconds, eta)
 
     def _eta(self, files: float, sent: float) -> float | None:
-        """The slower of the two: many small files are bound by their number, few large ones by bytes."""
+        """Return the larger of two estimates: small files are bound by their number, large ones by bytes."""
         left = max(self.uploads - self.uploaded - self.failed, 0) + max(self.deletes - self.deleted, 0)
         left_bytes = max(self.upload_size - self.sent, 0)
         if not left or (files <= 0 and sent <= 0):
             return None
         by_bytes = left_bytes / sent if sent > 0 else 0.0
-        # While one large file is under way no file ends, which says nothing about the rest.
+        # During the upload of one large file no file ends, which says nothing about the rest.
         by_files = left / files if files > 0 and not left_bytes else 0.0
         eta = max(by_bytes, by_files)
         return eta if 0 < eta < _HORIZON_S else None

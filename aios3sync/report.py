@@ -1,4 +1,9 @@
-"""What a run did, counted: every planned item ends in exactly one state (P9). No I/O."""
+"""The report of a run, and the counters that it is built from. No I/O.
+
+Every planned item ends in exactly one of the :data:`STATES` (P9). :class:`ReportBuilder` counts them while
+the run goes on; :class:`SyncReport` is what the caller gets at its end, with the first
+:data:`MAX_REPORTED_ERRORS` failures.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +34,12 @@ STATES: Final = (
 """The states that a planned item can end in; their counts add up to ``planned``."""
 
 MAX_REPORTED_ERRORS: Final = 1000
+"""Failures that a report holds; a file holds all of them where there are more."""
 _SIGHUP: Final = 1
-"""A hang-up is the same orderly stop as SIGTERM, and has its exit code."""
+"""The number of SIGHUP, which is the same orderly stop as SIGTERM and has its exit code."""
+
+
+# The report.
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +59,10 @@ class Failure:
 
     @classmethod
     def unforeseen(cls, key: str, stage: str, error: Exception) -> Failure:
-        """The failure of an item for a reason that no rule knows.
+        """Return the failure of an item by an exception that no rule covers.
 
-        Only the type is said: the text of such an error may hold anything. The log has the traceback, which
-        ``-vv`` shows.
+        It names only the type, as the text of such an exception may hold anything. The traceback is logged
+        at level debug; ``-vv`` shows it.
         """
         import logging  # ten milliseconds that hardly any run needs
 
@@ -63,16 +72,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CatalogResult:
-    """What became of the entry that a sync was to add to a catalog; it changes no exit code.
+    """Whether the entry that a sync registers is in the catalog; it changes no exit code.
 
     Attributes:
         id: of the dataset or model.
         location: of the catalog's index, ``s3://bucket/key``.
-        state: ``added``; ``planned`` in a dry run; ``skipped``, because not all of its files are there; or
+        state: ``added``; ``planned`` in a dry run; ``skipped``, because some of its files are missing; or
             ``failed``.
-        error: why it is not there, one line; empty where it is.
-        copies: the public manifest and the replicas that were to be written too: their addresses, and why
-            one was not written, else an empty text.
+        error: why the entry was not added, one line; empty where it was.
+        copies: the addresses of the public manifest and the replicas, each with the reason why it was not
+            written; an empty text where it was.
     """
 
     id: str
@@ -87,29 +96,36 @@ class SyncReport:
     """The outcome of one sync.
 
     Attributes:
-        command, source, target: what was asked for.
-        checked: how the target was looked at: ``manifest`` (S3 was not asked), ``list`` or ``content``.
-        scanned: files seen in the source.
-        planned: items that had to end in one of the STATES; the counts below add up to it.
+        command, source, target: the run.
+        checked: how the target was compared: ``manifest`` (no request was needed), ``list`` or ``content``.
+        scanned: files found in the source.
+        planned: items that must end in one of the STATES; the counts of the states add up to it.
+        uploaded: files that were sent.
         uploaded_bytes: bytes sent for uploads that succeeded (compressed where gzip applied).
         updated: objects with the same content that got other headers, by a copy on the server.
-        kept: left as they are. Objects that are not ours are not counted at all.
-        conflicts: kept on both sides because either answer could lose something.
-        withheld: planned deletes that were not carried out (see ``refused``, failed uploads).
+        kept: files and objects left as they are. Objects of other tools are not counted at all.
+        touched: files with another stat and the recorded content; only the row changed.
+        adopted: objects that already had the content of a file; recorded and not sent.
+        deleted: objects that were deleted.
+        forgotten: rows that were deleted because the file and the object are gone.
+        conflicts: kept on both sides because either action could lose something.
+        withheld: planned deletes that were not carried out (see ``refused``; or uploads failed).
         skipped: what cannot be synced: special files, names that are no keys, loops.
-        vanished: files gone between the walk and the upload.
-        refused: the guard that refused the deletes (or the run) and how many deletes it was about.
+        vanished: files that disappeared between the walk and the upload.
+        failed: items with an error.
+        cancelled: items that had not ended when the run was stopped.
+        refused: the guard that refused the deletes (or the run) and how many deletes were planned.
         knowledge_age_s: seconds since the target was last listed; 0 if this run listed it, ``None`` if
             it was never listed.
         errors: the first 1,000 failures; ``errors_file`` holds all of them if there are more.
-        warnings: what a person should know, one line each.
+        warnings: for a person, one line each.
         requests: S3 requests sent, by operation.
         retries: how many of them were repeats.
-        throttled: how many of those came after the endpoint asked to slow down.
-        elapsed_s: seconds.
+        throttled: how many of those repeats came after the endpoint asked to slow down.
+        elapsed_s: seconds that the run took.
         interrupted: 0, or the number of the signal that stopped the run.
-        dry_run: nothing was written; the counts tell what would be done.
-        catalog: what became of the catalog's entry, ``None`` where none was asked for.
+        dry_run: nothing was written; the counts are those of a run that writes.
+        catalog: whether the entry is in the catalog, ``None`` where none was asked for.
     """
 
     command: str = "sync"
@@ -153,7 +169,7 @@ class SyncReport:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command line for this outcome, the strongest reason first."""
+        """The exit code of the command line; the strongest reason decides."""
         if self.interrupted:
             return 143 if self.interrupted == _SIGHUP else 128 + self.interrupted
         if self.refused is not None:
@@ -163,15 +179,27 @@ class SyncReport:
         return 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as the JSON document of ``--json``."""
+        """Return the JSON document of ``--json``."""
         # asdict() rebuilds a mapping from pairs, which a Counter would count.
         document = asdict(replace(self, requests=dict(self.requests)))
         document["exit_code"] = self.exit_code
         return document
 
 
+# The counters.
+
+
 class ReportBuilder:
-    """The counters of one run."""
+    """Counts what a run plans and how each item ends, until the report is made.
+
+    *Effects* are planned first and end later, when the upload or the delete is done. *Findings* are items
+    that the comparison settles by itself, such as kept files; they are planned and end at once. A
+    comparison that begins again drops its findings and keeps the effects.
+
+    Attributes:
+        scanned: files found in the source.
+        uploaded_bytes: bytes sent for uploads that succeeded.
+    """
 
     def __init__(self) -> None:
         self._effects: Counter[str] = Counter()
@@ -186,7 +214,7 @@ class ReportBuilder:
         self.uploaded_bytes = 0
 
     def begin_comparison(self, *, nothing_done: bool = False) -> None:
-        """Forget what the comparison before found; what was done stays, unless ``nothing_done``."""
+        """Drop the findings of an earlier comparison, and with ``nothing_done`` the effects too."""
         if nothing_done:
             self._effects.clear()
             self._errors.clear()
@@ -196,34 +224,34 @@ class ReportBuilder:
         self.scanned = 0
 
     def plan(self, count: int = 1) -> None:
-        """``count`` more items have to end in a state."""
+        """Plan ``count`` more items, each of which must end in a state."""
         self._planned_effects += count
 
     def settle(self, state: str, failure: Failure | None = None, *, count: int = 1) -> None:
-        """One planned item ended, or ``count`` of them."""
+        """End ``count`` planned items in a state."""
         self._effects[state] += count
         if failure is not None:
             self._add_error(self._errors, failure)
 
     def settle_as_found(self, state: str) -> None:
-        """One planned item ended without an effect: it counts as one that the comparison found."""
+        """End one planned item without an effect: it becomes a finding."""
         self._planned_effects -= 1
         self.find(state)
 
     def find(self, state: str, count: int = 1, failure: Failure | None = None) -> None:
-        """The comparison itself found ``count`` items in a state: planned and ended at once."""
+        """Count ``count`` findings: items that are planned and end in a state at once."""
         self._findings[state] += count
         if failure is not None:
             self._add_error(self._finding_errors, failure)
 
     def warn(self, message: str) -> None:
-        """Something worth a line, once; of very many only the first are kept."""
+        """Add a warning once; only the first :data:`MAX_REPORTED_ERRORS` are kept."""
         if len(self._warnings) < MAX_REPORTED_ERRORS:
             self._warnings[message] = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What was warned of, in order."""
+        """The warnings, in order."""
         return tuple(self._warnings)
 
     @property
@@ -233,20 +261,20 @@ class ReportBuilder:
 
     @property
     def planned(self) -> int:
-        """All items, ended or not."""
+        """All planned items, ended or not."""
         return self._planned_effects + self._findings.total()
 
     @property
     def cancelled(self) -> int:
-        """Items that were given up."""
+        """Items that were cancelled."""
         return self._effects["cancelled"]
 
     def cancel_pending(self) -> None:
-        """What has not ended by now never will."""
+        """End all pending items as cancelled."""
         self._effects["cancelled"] += self.pending
 
     def counts(self) -> dict[str, int]:
-        """All states with their counts."""
+        """Return the count of every state."""
         return {state: self._effects[state] + self._findings[state] for state in STATES}
 
     @property
@@ -264,10 +292,10 @@ class ReportBuilder:
 
     @property
     def overflow(self) -> int:
-        """Errors that the report cannot hold, and that were not taken yet."""
+        """How many failures the report cannot hold and :meth:`take_overflow` has not returned yet."""
         return len(self._overflow)
 
     def take_overflow(self) -> list[Failure]:
-        """Those errors, once; the first time with all that the report does hold before them."""
+        """Return those failures once; the first time preceded by all that the report holds."""
         taken, self._overflow = self._overflow, []
         return taken

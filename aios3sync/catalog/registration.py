@@ -143,6 +143,6 @@ class Registrar:
         if not error:
             return report
         way_out = "; add it when the reason is gone" if state == "failed" else ""
-        warning = f"the catalog was not told of {self._entry.id}: {error}{way_out}"
+        warning = f"{self._entry.id} was not added to the catalog: {error}{way_out}"
         self._on_event(Warned(warning))
         return replace(report, warnings=(*report.warnings, warning))

@@ -1,4 +1,4 @@
-"""The program: loads the one command that was named, and turns how it ends into an exit code."""
+"""The program: loads the named command, and turns its end into an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import aios3sync
-from aios3sync.cli.errors import tell, tell_lost, tell_usage
+from aios3sync.cli.errors import print_error, print_lost_output, print_usage_error
 from aios3sync.cli.output.lines import flush_output, lost_output, note_lost, open_missing_streams
 from aios3sync.core.text import printable
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 __all__ = ("program", "run")
 
 _COMMANDS: Final = ("sync", "verify", "explain", "manifest", "stats", "index", "catalog", "job")
-_LEFT: Final = 141
-"""The exit code of a program whose reader left: that of the shell for SIGPIPE."""
+_READER_LEFT: Final = 141
+"""The exit code after the reader of standard output left: that of the shell for SIGPIPE."""
 
 
 class _Commands(click.Group):
-    """Loads a command's module when it is asked for, so that no command pays for the others."""
+    """Loads the module of the named command alone, so that no command pays for the imports of another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
@@ -51,9 +51,9 @@ def program() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line; errors become one line on stderr and an exit code.
+    """Run one command line and return its exit code; errors become one line on standard error.
 
-    What could not be printed is an error too, or a script would take an empty answer for one.
+    Output that could not be written is an error too, or a script would mistake empty output for a result.
     """
     open_missing_streams()
     with _log_shown() if "-vv" in arguments else nullcontext():
@@ -62,9 +62,9 @@ def run(arguments: Sequence[str]) -> int:
     loss = lost_output()
     if loss is None:
         return code
-    if isinstance(loss, BrokenPipeError):  # the reader had enough, which is no news to it
-        return code or _LEFT
-    failed = tell_lost(loss)
+    if isinstance(loss, BrokenPipeError):  # the reader left on purpose, as head does: no message
+        return code or _READER_LEFT
+    failed = print_lost_output(loss)
     return code or failed
 
 
@@ -75,33 +75,33 @@ def _run(arguments: Sequence[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
-        return tell_usage(error)
+        return print_usage_error(error)
     except click.Abort:
         return 130
-    except Exception as error:  # noqa: BLE001 - the last line of defence: one line, no traceback
-        if isinstance(error, OSError) and _is_of_click(error):
-            note_lost(error)  # it could not print its help: that is said at the end
+    except Exception as error:  # noqa: BLE001 - whatever no command caught: one line, no traceback
+        if isinstance(error, OSError) and _is_raised_by_click(error):
+            note_lost(error)  # the help could not be printed: reported at the end
             return 0
-        return tell(error, verbose="-vv" in arguments)
+        return print_error(error, verbose="-vv" in arguments)
     return int(code or 0)
 
 
 def _escaped(record: logging.LogRecord) -> bool:
-    """A message may hold what an endpoint said."""
+    """Escape the message, which may contain text of an endpoint; a filter of the log."""
     record.msg, record.args = printable(record.getMessage()), ()
     return True
 
 
-def _is_of_click(error: BaseException) -> bool:
-    """Whether click itself raised it, and not a command of ours."""
+def _is_raised_by_click(error: BaseException) -> bool:
+    """Whether click itself raised the error, and not one of our commands."""
     *_, (frame, _) = walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__")).partition(".")[0] == "click"
 
 
 @contextmanager
 def _log_shown() -> Iterator[None]:
-    """Write what the package logs to stderr: limits that change, the lane that is taken."""
-    import logging  # ten milliseconds that few command lines need
+    """Write the log of the package to standard error: changed limits, the chosen transport."""
+    import logging  # takes ten milliseconds, which few command lines need
 
     log, handler = logging.getLogger("aios3sync"), logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))

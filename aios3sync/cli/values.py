@@ -1,4 +1,4 @@
-"""Reads what stands on the command line and in the files that it names; writes nothing."""
+"""Reads the values of options, and the files that options name; writes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = (
 
 
 def size(text: str) -> int:
-    """Bytes, as :func:`~aios3sync.field_types.parse_size` reads them."""
+    """Read a size in bytes, as :func:`~aios3sync.field_types.parse_size` does."""
     try:
         return parse_size(text)
     except UsageError as error:
@@ -38,7 +38,7 @@ def size(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """A duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
+    """Read a duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
     try:
         return parse_seconds(text)
     except UsageError as error:
@@ -46,23 +46,23 @@ def seconds(text: str) -> float:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """``name=value``; the value may be empty and may hold further equals signs."""
+    """Read ``name=value``; the value may be empty and may contain further equals signs."""
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise click.BadParameter(f"{text!r} is not a pair; write for example owner=lab")
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE; write for example owner=lab")
     return name, value
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names between commas."""
+    """Read names with commas between them."""
     items = tuple(item.strip() for item in text.split(",") if item.strip())
     if not items:
-        raise click.BadParameter(f"{text!r} names nothing; write names with commas between them")
+        raise click.BadParameter(f"{text!r} contains no name; write names with commas between them")
     return items
 
 
 def http_date(text: str) -> str:
-    """A date as HTTP writes it, from that or from ISO 8601; one without a zone is UTC."""
+    """Return the date in the format of HTTP; read in that format or ISO 8601, in UTC if it names no zone."""
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             when = read(text)
@@ -74,34 +74,34 @@ def http_date(text: str) -> str:
 
 
 def read_lines(option: str, path: str) -> tuple[list[str], bool]:
-    """The lines of a text file that an option names, and whether NUL ends them; ``-`` is standard input.
+    """Read the lines of the text file of an option, and whether NUL ends them; ``-`` is standard input.
 
     See :mod:`aios3sync.core.lines` for encodings and ends of lines.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: the file cannot be read.
     """
     try:
         return lines_of(_read(option, path))
     except UnicodeError:
         raise UsageError(
-            f"{option}: {path!r} is broken or unmarked UTF-16 or UTF-32; save it as UTF-8"
+            f"{option}: {path!r} is invalid UTF-16 or UTF-32, or has no byte order mark; save it as UTF-8"
         ) from None
 
 
 def _read(option: str, path: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except (OSError, ValueError) as error:  # the latter for a path that holds NUL
+    except (OSError, ValueError) as error:  # ValueError: the path contains NUL
         error = error if isinstance(error, OSError) else OSError(None, str(error))
         reason = error.strerror or type(error).__name__
-        raise UsageError(f"{option}: {path!r} cannot be read: {reason}; name a file") from error
+        raise UsageError(f"{option}: {path!r} cannot be read: {reason}; name a readable file") from error
 
 
 def read_names(path: str) -> tuple[str, ...]:
-    """The file names of ``--files-from``: one a line; empty lines and ``#`` comments are nothing.
+    """Read the file names of ``--files-from``, one a line, without empty lines and ``#`` comments.
 
-    Where NUL ends the names, each is a name as it is.
+    Where NUL ends the names, every one that is not empty is a name.
     """
     lines, is_literal = read_lines("--files-from", path)
     if is_literal:
@@ -110,16 +110,16 @@ def read_names(path: str) -> tuple[str, ...]:
 
 
 def rules_of_file(path: str) -> list[tuple[str, str, str]]:
-    """The filter rules of ``--exclude-from``."""
+    """Read the filter rules of ``--exclude-from``."""
     rules = read_rules(read_lines("--exclude-from", path)[0], path)
     return [("include" if rule.include else "exclude", rule.pattern, rule.origin) for rule in rules]
 
 
 def read_customer_key(path: str) -> bytes:
-    """The 32 bytes of an SSE-C key: raw in the file, or as base64.
+    """Read the 32 bytes of an SSE-C key, raw or as base64.
 
     Raises:
-        UsageError: the file holds neither; nothing of its content is told.
+        UsageError: the file contains neither; the message shows nothing of its content.
     """
     content = _read("--sse-c-key-file", path)
     if len(content) == 32:
@@ -130,7 +130,7 @@ def read_customer_key(path: str) -> bytes:
         key = b""
     if len(key) != 32:
         raise UsageError(
-            f"--sse-c-key-file: {path!r} holds no key: it must have 32 raw bytes, or those as base64; "
+            f"--sse-c-key-file: {path!r} contains no key: it must have 32 raw bytes, or those as base64; "
             "make one with: head -c 32 /dev/urandom > FILE"
         )
     return key

@@ -19,7 +19,7 @@ def test_add_list_show_remove(cli: CommandLine, bucket: Bucket) -> None:
     added = cli("catalog", "add", bucket.url(), "org/a", "--config", "en")
     assert (added.code, added.out) == (0, f"added org/a: 1 entry in s3://{bucket.name}/{INDEX}\n")
     listed = cli("catalog", "list", bucket.url())
-    assert listed.lines[0] == "ID     CONFIG  REVISION  HAS   PLACE"
+    assert listed.lines[0] == "ID     CONFIG  REVISION  HAS   PREFIX"
     assert listed.lines[1] == "org/a  en      -         card  org_a/en/default_revision"
     assert listed.lines[2].startswith("1 entry from the index, ")
     shown = cli("catalog", "show", bucket.url(), "org/a").lines
@@ -27,7 +27,7 @@ def test_add_list_show_remove(cli: CommandLine, bucket: Bucket) -> None:
     assert "has_card       yes" in shown
     removed = cli("catalog", "remove", bucket.url(), "org/a", "--config", "en", "--json").json()
     assert (removed["changed"], removed["entries"], removed["conditional"]) == (True, 0, True)
-    assert cli("catalog", "remove", bucket.url(), "org/a").out.startswith("no org/a there: ")
+    assert cli("catalog", "remove", bucket.url(), "org/a").out.startswith("org/a is not in the catalog: ")
     assert orjson.loads(bucket.get(INDEX)) == {}
 
 
@@ -37,7 +37,7 @@ def test_columns_stand_below_one_another_whatever_the_names(cli: CommandLine, bu
         cli("catalog", "add", bucket.url(), name, "--kind", "models", "--revision", "v1")
     lines = cli("catalog", "list", bucket.url(), "--kind", "models").lines
     assert lines[:4] == [
-        "ID      REVISION  HAS     PLACE",
+        "ID      REVISION  HAS     PREFIX",
         "日本語  v1        config  models/日本語/v1",
         "e\u0301       v1        config  models/e\u0301/v1",
         "plain   v1        config  models/plain/v1",
@@ -99,8 +99,8 @@ def test_guesses_are_marked_and_an_unread_public_manifest_is_named(cli: CommandL
 def test_a_person_learns_why_the_index_did_not_answer(cli: CommandLine, bucket: Bucket) -> None:
     bucket.put(INDEX, b"{")
     ended = cli("catalog", "list", bucket.url())
-    assert "the index did not answer (corrupt): it is not JSON" in ended.err
-    assert "'aios3sync catalog rebuild' makes the index" in ended.err
+    assert "the index was not available (corrupt): it is not JSON" in ended.err
+    assert "'aios3sync catalog rebuild' creates the index" in ended.err
     rebuilt = cli("catalog", "rebuild", bucket.url())
     assert rebuilt.code == 0
     assert ".corrupt-" in rebuilt.err
@@ -152,9 +152,9 @@ def test_hostile_names(cli: CommandLine, bucket: Bucket) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (("show", "URL", "nothing"), 1, "knows no 'nothing'"),
+        (("show", "URL", "nothing"), 1, "has no 'nothing'"),
         (("add", "URL", ""), 2, "ID: an entry of the catalog needs one"),
-        (("add", "URL", "d", "--acl", "public-read"), 2, "--acl: is of the public manifest"),
+        (("add", "URL", "d", "--acl", "public-read"), 2, "--acl: applies to the public manifest"),
         (("add", "URL", "m", "--kind", "models", "--config", "x"), 2, "--config"),
         (("list", "bucket"), 2, "is not an S3 location"),
         (("list", "s3://no-such-bucket-here"), 1, "no such bucket"),

@@ -83,7 +83,7 @@ def test_verify_finds_nothing_where_all_is_the_same(cli: CommandLine, bucket: Bu
     cli("sync", tree, bucket.url("p"))
     ended = cli("verify", tree, bucket.url("p"))
     assert (ended.code, ended.err) == (0, "")
-    assert ended.lines[-1].startswith("3 files the same, 0 different in ")
+    assert ended.lines[-1].startswith("3 files the same, 0 differing in ")
 
 
 def test_verify_tells_every_difference_and_exits_with_6(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
@@ -95,7 +95,7 @@ def test_verify_tells_every_difference_and_exits_with_6(cli: CommandLine, bucket
     ended = cli("verify", tree, bucket.url())
     assert ended.code == 6
     assert sorted(line.partition(" in ")[0] for line in ended.lines) == [
-        "1 file the same, 4 different",
+        "1 file the same, 4 differing",
         "content: a.txt: the content differs",
         "extra: extra",
         "missing: new",

@@ -25,7 +25,7 @@ def filled(cli: CommandLine, bucket: Bucket, database: str) -> Bucket:
     ended = cli("index", "backfill", bucket.url(), "--database", database)
     assert (ended.code, ended.err) == (0, "")
     assert "4 objects" in ended.out
-    assert "4 new, 0 changed, 0 gone" in ended.out
+    assert "4 inserted, 0 updated, 0 deleted" in ended.out
     return bucket
 
 
@@ -71,7 +71,7 @@ def test_reconcile_tells_and_repairs(cli: CommandLine, filled: Bucket, database:
     assert {"missing: new", "extra:   t/a.jpg"} <= set(told.lines)
     done = cli("index", "reconcile", *where, "--json")
     assert (done.code, done.json()["repaired"]) == (0, 2)
-    assert "the index is as the bucket" in cli("index", "reconcile", *where).out
+    assert "the index is equal to the bucket" in cli("index", "reconcile", *where).out
 
 
 def test_the_database_may_come_from_the_environment(
@@ -100,7 +100,7 @@ def test_questions_need_no_server(offline: CommandLine, database: str) -> None:
     assert "backfill" in empty.error
     unknown = offline("index", "totals", "s3://some-bucket", "--database", database)
     assert unknown.code == 2
-    assert "the index knows nothing of bucket 'some-bucket' (it is empty)" in unknown.error
+    assert "bucket 'some-bucket' is not in the index (it is empty)" in unknown.error
 
 
 @pytest.mark.parametrize(
@@ -153,9 +153,9 @@ def test_what_the_index_knows_only_in_part_is_said(
 ) -> None:
     assert cli("sync", tree, bucket.url("p"), "--index", database).code == 0
     told = cli("index", "totals", bucket.url(), "--database", database)
-    assert "the index may know only a part" in told.out
+    assert "the index may be incomplete" in told.out
     assert cli("index", "backfill", bucket.url(), "--database", database).code == 0
-    assert "may know only a part" not in cli("index", "totals", bucket.url(), "--database", database).out
+    assert "may be incomplete" not in cli("index", "totals", bucket.url(), "--database", database).out
 
 
 def test_an_index_that_cannot_be_opened_fails_no_sync(

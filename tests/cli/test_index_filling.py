@@ -65,7 +65,7 @@ def test_follow_until_the_queue_is_empty(cli: CommandLine, bucket: Bucket, queue
     page = cli("index", "page", bucket.url(), "--json").json()
     assert [(row["key"], row["size"]) for row in page["rows"]] == [(ODD, 4)]
     again = cli("index", "follow", queue, "--drain", "--receivers", "1")
-    assert (again.code, again.out) == (0, "0 messages: 0 put, 0 removed\n"), "it is hidden for a while"
+    assert (again.code, again.out) == (0, "0 messages: 0 upserted, 0 removed\n"), "it is hidden for a while"
 
 
 def test_follow_drops_poison_on_demand(cli: CommandLine, bucket: Bucket, queue: str, sqs: Any) -> None:

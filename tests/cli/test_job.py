@@ -123,7 +123,7 @@ GOOD = {"source": "data", "target": "s3://bucket/prefix"}
         ({**GOOD, "partSize": "16X"}, "partSize", "is not a size"),
         ({**GOOD, "part_size": 1}, "part_size", "is not between 5 MiB and 5 GiB"),
         ({**GOOD, "delete": "all"}, "delete", "is not one of off, tracked, mirror"),
-        ({**GOOD, "delete": True, "syncDeletes": True}, "syncDeletes", "another word for delete"),
+        ({**GOOD, "delete": True, "syncDeletes": True}, "syncDeletes", "the same as delete"),
         ({**GOOD, "exclude": "*.tmp"}, "exclude", "must be a list of texts"),
         ({**GOOD, "rules": [["hide", "*"]]}, "rules", "is not one of include, exclude"),
         ({**GOOD, "dryRun": "no"}, "dryRun", "must be true or false"),

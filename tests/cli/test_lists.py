@@ -80,7 +80,7 @@ def test_no_rule_is_lost_by_an_encoding(
     [
         (b"/etc/passwd\n", "'/etc/passwd' in the list of files: give paths below the source"),
         (b"../a.txt\n", "without '..'"),
-        (b"\xff\xfea", "is broken or unmarked UTF-16 or UTF-32; save it as UTF-8"),
+        (b"\xff\xfea", "is invalid UTF-16 or UTF-32, or has no byte order mark; save it as UTF-8"),
     ],
 )
 def test_what_is_no_list_is_refused(

@@ -209,7 +209,7 @@ def test_deletes_are_named_up_to_twenty_and_then_counted() -> None:
         screen.view(ObjectDeleted(f"d{number}", 1))
     lines = screen.ended(deleted=123)
     assert lines[:20] == [f"delete: d{number}" for number in range(20)]
-    assert lines[20] == "... and 103 more deletes (-v names them all)"
+    assert lines[20] == "... and 103 more deletes (-v lists them all)"
     assert lines[21].startswith("uploaded 0 files, kept 0, deleted 123 in ")
 
 
@@ -228,7 +228,7 @@ def test_failures_come_before_the_summary_once_each() -> None:
 def test_an_interrupt_is_acknowledged_at_once_and_shown_until_the_end() -> None:
     screen = Screen()
     screen.view.stopping(signal.SIGINT)
-    text = "stopping (SIGINT): what is under way gets a few seconds to end; Ctrl-C again to end at once"
+    text = "stopping (SIGINT): requests in flight get a few seconds to end; press Ctrl-C again to end at once"
     assert screen.lines == [text]
     note = "stopping (SIGINT)"
     assert frame(Progress(), 1, "a -> b", 79, note=note)[1].plain == note
@@ -238,8 +238,8 @@ def test_repeated_requests_are_shown_while_it_works_and_at_the_end() -> None:
     progress = Progress()
     progress.take(RequestsRepeated(12, 9))
     progress.take(RequestsRepeated(1, 0))
-    text = "repeated 13 requests, 9 because the endpoint asked to slow down"
-    assert f"slow      {text}" in [line.plain for line in frame(progress, 1, "x", 79)]
+    text = "13 retries, 9 throttled (the endpoint asked to slow down)"
+    assert f"retries   {text}" in [line.plain for line in frame(progress, 1, "x", 79)]
     assert text in Screen().ended(retries=13, throttled=9)
 
 

@@ -32,7 +32,7 @@ def test_show_tells_what_is_known(cli: CommandLine, synced: tuple[Path, str]) ->
 
 def test_show_before_the_first_sync(cli: CommandLine, tree: Path) -> None:
     ended = cli("manifest", "show", tree, "s3://bucket/p")
-    assert ended.lines[-1] == "there is none yet: the next run compares everything"
+    assert ended.lines[-1] == "there is no manifest yet: the next run compares everything"
 
 
 def test_what_is_exported_can_be_imported_and_saves_the_requests(

@@ -73,7 +73,7 @@ def test_a_prefix_and_the_cache_options(cli: CommandLine, filled: Bucket) -> Non
 
 
 def test_show_and_clear(cli: CommandLine, filled: Bucket) -> None:
-    assert cli("stats", filled.url(), "--cache", "show").lines == ["nothing is kept"]
+    assert cli("stats", filled.url(), "--cache", "show").lines == ["the cache is empty"]
     cli("stats", filled.url())
     cli("stats", filled.url())
     shown = cli("stats", filled.url(), "--cache", "show")
@@ -82,7 +82,7 @@ def test_show_and_clear(cli: CommandLine, filled: Bucket) -> None:
     assert "1 hit, 1 miss" in shown.lines[0]
     entries = cli("stats", filled.url(), "--cache", "show", "--json").json()["cache"]
     assert [(entry["hits"], entry["misses"]) for entry in entries] == [(1, 1), (0, 0)]
-    assert cli("stats", filled.url(), "--cache", "clear").lines == ["deleted 2 cache files"]
+    assert cli("stats", filled.url(), "--cache", "clear").lines == ["cleared 2 cache files"]
     assert cli("stats", filled.url(), "--cache", "clear", "--json").json()["cleared"] == 0
 
 

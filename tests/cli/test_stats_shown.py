@@ -33,7 +33,7 @@ def test_the_page_is_written_beside_the_numbers(cli: CommandLine, bucket: Bucket
         (["--html", "p.html", "--cache", "show"], "--html and --cache exclude each other"),
         (["--watch", "5", "--json"], "--watch and --json exclude each other"),
         (["--watch", "5", "--cache", "clear"], "--watch and --cache exclude each other"),
-        (["--watch", "0.5"], "there has to be a second at least"),
+        (["--watch", "0.5"], "--watch: is less than a second"),
     ],
     ids=str,
 )

@@ -69,7 +69,7 @@ def test_what_was_not_sent_whole_is_not_added(cli: CommandLine, bucket: Bucket, 
     bucket.put("d/old.txt", b"old")
     ended = cli("sync", tree, bucket.url("d"), "--catalog-dataset", "d", "--delete", "--max-delete", "0")
     assert ended.code == 4
-    assert "warning: the catalog was not told of d: not all of its files are there" in ended.err
+    assert "warning: d was not added to the catalog: not all of its files are there" in ended.err
     assert bucket.keys() == {"d/b.txt", "d/old.txt", "d/sub/c.html"}
 
 
@@ -79,14 +79,14 @@ def test_a_failing_catalog_fails_no_sync(cli: CommandLine, bucket: Bucket, tree:
     ended = cli("sync", tree, bucket.url("d"), "--catalog-dataset", "d")
     assert ended.code == 0
     assert ended.lines[-1].startswith("uploaded 3 files")
-    assert ended.err.startswith("warning: the catalog was not told of d: ")
+    assert ended.err.startswith("warning: d was not added to the catalog: ")
     assert ended.err.endswith("; add it when the reason is gone\n")
     report = cli("sync", tree, bucket.url("d"), "--catalog-dataset", "d", "--json").json()
     assert (report["exit_code"], report["catalog"]["state"]) == (0, "failed")
     assert report["catalog"]["error"]
     quiet = cli("sync", tree, bucket.url("d"), "--catalog-dataset", "d", "--quiet")
     assert (quiet.code, quiet.out) == (0, "")
-    assert quiet.err.startswith("the catalog was not told: ")
+    assert quiet.err.startswith("not added to the catalog: ")
 
 
 def test_events_end_with_what_became_of_it(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_job_has_the_same_as_a_field(cli: CommandLine, bucket: Bucket, tree: P
         ({"dataset": "d", "replicas": "s3://b"}, "catalog.replicas", "must be a list of texts"),
         ({"dataset": "d", "public": 1}, "catalog.public", "must be true or false"),
         ({"dataset": "d", "kind": "x"}, "catalog.kind", "unknown field"),
-        ({"model": "m", "config": "c"}, "catalog.config", "models have none"),
+        ({"model": "m", "config": "c"}, "catalog.config", "models have no config"),
         ({"dataset": "d", "revision": ""}, "catalog.revision", "is no name"),
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
@@ -133,11 +133,19 @@ def test_jobs_that_cannot_be(cli: CommandLine, catalog: Any, field: str, text: s
     ("target", "options", "text"),
     [
         ("p", ("--catalog-dataset", "d", "--catalog-model", "m"), "--catalog-dataset: excludes"),
-        ("p", ("--catalog-revision", "v1"), "--catalog-revision: of no entry; give --catalog-dataset"),
-        ("p", ("--catalog-replica", "s3://b"), "--catalog-replica: of no entry"),
-        ("p", ("--catalog-model", "m", "--catalog-config", "c"), "--catalog-config: models have none"),
+        (
+            "p",
+            ("--catalog-revision", "v1"),
+            "--catalog-revision: belongs to an entry; give --catalog-dataset",
+        ),
+        ("p", ("--catalog-replica", "s3://b"), "--catalog-replica: belongs to an entry"),
+        ("p", ("--catalog-model", "m", "--catalog-config", "c"), "--catalog-config: models have no config"),
         ("p", ("--catalog-dataset", ""), "--catalog-dataset: an entry of the catalog needs one"),
-        ("p", ("--catalog-dataset", "d", "--catalog-acl", "public-read"), "--catalog-acl: is of the public"),
+        (
+            "p",
+            ("--catalog-dataset", "d", "--catalog-acl", "public-read"),
+            "--catalog-acl: applies to the public",
+        ),
         ("", ("--catalog-dataset", "d"), "cannot be a whole bucket; sync below a prefix"),
         ("p", ("--catalog-dataset", "d", "--catalog-url", "s3://elsewhere"), "not in the bucket"),
     ],

@@ -88,7 +88,7 @@ async def test_an_incomplete_sync_adds_no_entry(place: Place, tree: Path) -> Non
     assert report.exit_code == 4
     assert report.catalog is not None
     assert report.catalog.state == "skipped"
-    assert report.warnings[-1] == "the catalog was not told of d: not all of its files are there"
+    assert report.warnings[-1] == "d was not added to the catalog: not all of its files are there"
     assert INDEX not in await place.read()
 
 
@@ -164,7 +164,7 @@ async def test_any_exception_of_a_catalog_fails_no_sync(
     assert report.catalog == CatalogResult("d", place.url(INDEX), "failed", "odd")
     assert (report.exit_code, report.warnings[-1]) == (
         0,
-        "the catalog was not told of d: odd; add it when the reason is gone",
+        "d was not added to the catalog: odd; add it when the reason is gone",
     )
 
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.stats_tables import stats_lines
-from aios3sync.cli.output.stats_watch import StatsWatch, watched
+from aios3sync.cli.output.stats_watch import StatsWatch, counted_repeatedly
 from aios3sync.errors import UnavailableError, UsageError
 from aios3sync.stats.model import BucketStats
 from tests.stats.samples import hostile, sample
@@ -63,12 +63,12 @@ async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFix
 
     view = StatsWatch(standard_lines()[0])
     with anyio.CancelScope() as scope:
-        await watched(ask, view, 0.01)(None)  # type: ignore[arg-type]
+        await counted_repeatedly(ask, view, 0.01)(None)  # type: ignore[arg-type]
     view.close()
     printed = capfd.readouterr().out
     assert not answers
     assert printed.count("96,945") == 2
-    assert re.search(r"refresh failed, these are the numbers of \d+\.\d s ago: the endpoint is away", printed)
+    assert re.search(r"refresh failed, the numbers are \d+\.\d s old: the endpoint is away", printed)
 
 
 @pytest.mark.parametrize("error", [UnavailableError("away"), UsageError("no bucket")], ids=repr)
@@ -77,4 +77,4 @@ async def test_a_failure_of_the_first_count_ends_the_watch(error: Exception) -> 
         raise error
 
     with pytest.raises(type(error)):
-        await watched(ask, StatsWatch(standard_lines()[0]), 1)(None)  # type: ignore[arg-type]
+        await counted_repeatedly(ask, StatsWatch(standard_lines()[0]), 1)(None)  # type: ignore[arg-type]

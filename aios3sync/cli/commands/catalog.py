@@ -1,4 +1,4 @@
-"""``aios3sync catalog``: what a bucket holds by name, and the index in the bucket that knows it."""
+"""``aios3sync catalog``: lists and edits the catalog of datasets or models in a bucket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aios3sync.cli.options import (
     output_options,
     payer_option,
 )
-from aios3sync.cli.output.catalog_tables import change_answer, listing_answer, shown_answer
+from aios3sync.cli.output.catalog_tables import change_result, listing_result, shown_result
 from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.values import seconds
@@ -35,37 +35,37 @@ Work = Callable[["Catalog"], Awaitable[CommandResult]]
 _SPELLED: Final = {"dataset": "ID", "model": "ID", "config": "--config", "revision": "--revision"}
 
 _url = click.argument("url", metavar="[s3://BUCKET[/PREFIX]]", default="")
-_place = click.argument("url", metavar="s3://BUCKET[/PREFIX]")
+_location = click.argument("url", metavar="s3://BUCKET[/PREFIX]")
 _kind = click.option(
-    "--kind", type=click.Choice(["datasets", "models"]), default="datasets", help="Of what (datasets)."
+    "--kind", type=click.Choice(["datasets", "models"]), default="datasets", help="Which catalog (datasets)."
 )
-_config = click.option("--config", metavar="NAME", help="Of a dataset; the default one if not given.")
-_revision = click.option("--revision", metavar="NAME", help="The default one if not given.")
-_public = click.option("--public", is_flag=True, help="The public manifest as well.")
-_acl = click.option("--acl", default="", metavar="ACL", help="Of the public manifest: public-read.")
+_config = click.option("--config", metavar="NAME", help="The config of a dataset (the default one).")
+_revision = click.option("--revision", metavar="NAME", help="The revision (the default one).")
+_public = click.option("--public", is_flag=True, help="Change the public manifest as well.")
+_acl = click.option("--acl", default="", metavar="ACL", help="The ACL of the public manifest: public-read.")
 _replica = click.option(
     "--replica", "replicas", multiple=True, metavar="s3://BUCKET[/PREFIX]", help="Change this copy as well."
 )
 
 
 def catalog_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command here."""
+    """Add the options that all these commands have."""
     for decorate in (output_options, connection_options, payer_option, _kind):
         command = decorate(command)
     return command
 
 
-def _copies(command: Callable[..., Any]) -> Callable[..., Any]:
+def _copy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (_replica, _acl, _public):
         command = decorate(command)
     return command
 
 
-@click.group("catalog", short_help="Datasets and models of a bucket by name.")
+@click.group("catalog", short_help="List and edit the datasets and models of a bucket.")
 def catalog_command() -> None:
-    """List and keep the catalog of datasets or models that lies in a bucket as JSON.
+    """List and edit the catalog of datasets or models that a bucket contains as JSON.
 
-    Its files are those of HG-Localization; its variables HGLOC_* count where AIOS3SYNC_* are not set.
+    The format is that of HG-Localization; its variables HGLOC_* apply where AIOS3SYNC_* are not set.
     """
 
 
@@ -75,81 +75,87 @@ def catalog_command() -> None:
     "--tier",
     type=click.Choice(["auto", "index", "scan", "public", "all"]),
     default="auto",
-    help="Ask this one alone (auto: the fastest that answers); all: the private and the public one together.",
+    help="Read only this source (auto: the fastest available; all: the private and the public one).",
 )
 @catalog_options
 def _list(url: str, *, tier: str, **values: Any) -> int:
-    """Show everything in the catalog, and which way it was found."""
+    """Show all entries of the catalog, and where they were found."""
 
     async def work(catalog: Catalog) -> CommandResult:
         listing = await catalog.list(tier=tier)
         unread = await catalog.unread(listing) if tier == "auto" else ""
-        return listing_answer(catalog, listing, unread)
+        return listing_result(catalog, listing, unread)
 
     return run_catalog("catalog list", url, values, work)
 
 
 @catalog_command.command("show")
-@_place
+@_location
 @click.argument("name", metavar="ID")
-@click.option("--urls", is_flag=True, help="Presigned URLs of the files in its folder as well.")
-@click.option("--expires", type=seconds, default="1h", metavar="AGE", help="How long they work (1h).")
+@click.option("--urls", is_flag=True, help="Also print presigned URLs of its files.")
+@click.option(
+    "--expires", type=seconds, default="1h", metavar="AGE", help="How long the URLs are valid (1h)."
+)
 @catalog_options
 def _show(url: str, name: str, *, urls: bool, expires: float, **values: Any) -> int:
-    """Show every version with this id, or the one with this key of the index."""
+    """Show all versions with this id, or the one with this key of the index."""
 
     async def work(catalog: Catalog) -> CommandResult:
         entries = await catalog.show(name)
         if not entries:
-            raise AioS3SyncError(f"{catalog.location} knows no {name!r}; catalog list shows what it knows")
+            raise AioS3SyncError(
+                f"{catalog.location} has no {name!r}; 'aios3sync catalog list' shows its entries"
+            )
         signed = [await catalog.urls(entry, expires=expires) for entry in entries] if urls else []
-        return shown_answer(catalog, entries, signed)
+        return shown_result(catalog, entries, signed)
 
     return run_catalog("catalog show", url, values, work)
 
 
 @catalog_command.command("add")
-@_place
+@_location
 @click.argument("name", metavar="ID")
 @_config
 @_revision
-@click.option("--at", default="", metavar="PREFIX", help="Where its files are, if not where its names say.")
-@_copies
+@click.option(
+    "--at", default="", metavar="PREFIX", help="The prefix of its files, if not the one that its names give."
+)
+@_copy_options
 @catalog_options
 def _add(url: str, name: str, **values: Any) -> int:
-    """Add an entry for files that are in the bucket, or bring it up to date."""
+    """Add an entry for files that are in the bucket, or update it."""
 
     async def work(catalog: Catalog) -> CommandResult:
-        return change_answer("catalog add", catalog, await catalog.add(_entry(name, values)), name)
+        return change_result("catalog add", catalog, await catalog.add(_entry(name, values)), name)
 
     return run_catalog("catalog add", url, values, work)
 
 
 @catalog_command.command("remove")
-@_place
+@_location
 @click.argument("name", metavar="ID")
 @_config
 @_revision
-@_copies
+@_copy_options
 @catalog_options
 def _remove(url: str, name: str, **values: Any) -> int:
-    """Take an entry out of the catalog; its files stay."""
+    """Remove an entry from the catalog; its files stay."""
 
     async def work(catalog: Catalog) -> CommandResult:
-        return change_answer("catalog remove", catalog, await catalog.remove(_entry(name, values)), name)
+        return change_result("catalog remove", catalog, await catalog.remove(_entry(name, values)), name)
 
     return run_catalog("catalog remove", url, values, work)
 
 
 @catalog_command.command("rebuild")
-@_place
+@_location
 @_replica
 @catalog_options
 def _rebuild(url: str, **values: Any) -> int:
-    """Make the index anew from what is in the bucket; what it knew and is still there is kept."""
+    """Rebuild the index from the objects of the bucket; entries whose files are still there are kept."""
 
     async def work(catalog: Catalog) -> CommandResult:
-        return change_answer("catalog rebuild", catalog, await catalog.rebuild(), "")
+        return change_result("catalog rebuild", catalog, await catalog.rebuild(), "")
 
     return run_catalog("catalog rebuild", url, values, work)
 
@@ -160,11 +166,11 @@ def _entry(name: str, values: dict[str, Any]) -> DatasetEntry | ModelEntry:
 
 
 def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> int:
-    """Open the session and the catalog, do the work, tell what came of it."""
+    """Do the work with the catalog, print its result and return the exit code."""
     shown = output(values)
     if values.get("acl") and not values["public"]:
-        raise UsageError("--acl: is of the public manifest; give --public as well")
-    _take_settings_of_the_original()
+        raise UsageError("--acl: applies to the public manifest; give --public as well")
+    _use_hg_localization_settings()
     connection = connect_options(values)
     options: dict[str, Any] = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
     options["request_payer"] = bool(values["request_payer"])
@@ -175,8 +181,8 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     return run_command(opened, connection, result_view(command, shown))
 
 
-def _take_settings_of_the_original() -> None:
-    """Endpoint and credentials as HG-Localization is given them, where nothing else names any."""
+def _use_hg_localization_settings() -> None:
+    """Take endpoint and credentials from the variables of HG-Localization where no others are set."""
     from aios3sync.catalog.layout import setting
 
     environ = os.environ

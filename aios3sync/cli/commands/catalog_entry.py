@@ -1,4 +1,4 @@
-"""An entry of a catalog, as options and as a field of a job; it asks nothing of S3."""
+"""Reads the entry of a catalog from options and from a field of a job; sends no request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIELDS: Final = {
     "config_name": "config",
     "revision": "revision",
 }
-"""The parts of an entry, and how options and documents call them."""
+"""The fields of an entry, and their names in options and documents."""
 _NAMES: Final = tuple(_FIELDS.values())
 _MORE: Final[dict[str, type]] = {"public": bool, "acl": str, "url": str, "replicas": list}
 _SHAPES: Final[dict[type, str]] = {str: "a text", bool: "true or false", list: "a list of texts"}
@@ -34,18 +34,20 @@ _OPTIONS: Final = (
     click.option(
         "--catalog-dataset",
         metavar="ID",
-        help="Once all is there, add it to the bucket's catalog of datasets.",
+        help="Add the files, once all are uploaded, to the catalog of datasets in the bucket.",
     ),
-    click.option("--catalog-model", metavar="ID", help="The same for its catalog of models."),
-    click.option("--catalog-config", metavar="NAME", help="Of the dataset; the default one if not given."),
-    click.option("--catalog-revision", metavar="NAME", help="The default one if not given."),
+    click.option("--catalog-model", metavar="ID", help="The same for the catalog of models."),
+    click.option("--catalog-config", metavar="NAME", help="The config of the dataset (the default one)."),
+    click.option("--catalog-revision", metavar="NAME", help="The revision (the default one)."),
     click.option(
         "--catalog-url",
         metavar="s3://BUCKET[/PREFIX]",
-        help="Where the catalog is, if not in the bucket's root.",
+        help="Where the catalog is, if not in the root of the bucket.",
     ),
-    click.option("--catalog-public", is_flag=True, default=None, help="The public manifest as well."),
-    click.option("--catalog-acl", metavar="ACL", help="Of the public manifest: public-read."),
+    click.option(
+        "--catalog-public", is_flag=True, default=None, help="Add it to the public manifest as well."
+    ),
+    click.option("--catalog-acl", metavar="ACL", help="The ACL of the public manifest: public-read."),
     click.option(
         "--catalog-replica",
         "catalog_replicas",
@@ -57,17 +59,17 @@ _OPTIONS: Final = (
 
 
 def registration_options(command: CommandT) -> CommandT:
-    """The options of a command that adds what it synced to a catalog."""
+    """Add the options of a command that registers what it synced in a catalog."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def registration_of_options(values: Mapping[str, Any]) -> Registration | None:
-    """What the options of :func:`registration_options` ask for; ``None`` where none was given.
+    """Return the registration of :func:`registration_options`; ``None`` where no option was given.
 
     Raises:
-        UsageError: they name no entry, or two, or one that cannot be.
+        UsageError: they name no entry, two entries, or an invalid one.
     """
     given = {
         name.removeprefix("catalog_"): value
@@ -79,10 +81,10 @@ def registration_of_options(values: Mapping[str, Any]) -> Registration | None:
 
 
 def registration_of_document(document: Any) -> Registration:
-    """What the field ``catalog`` of a job asks for, for example ``{"dataset": "org/name"}``.
+    """Return the registration of the field ``catalog`` of a job, for example ``{"dataset": "org/name"}``.
 
     Raises:
-        UsageError: it is no such object; the text begins with the name of the field that it is about.
+        UsageError: the value is invalid; the text begins with the name of the field that is wrong.
     """
     if not isinstance(document, dict):
         raise UsageError('must be an object such as {"dataset": "org/name"}')
@@ -109,12 +111,16 @@ def _registration(given: Mapping[str, Any], spelled: Mapping[str, str]) -> Regis
         one, other = spelled["dataset"], spelled["model"]
         if named:
             raise UsageError(f"{one}: excludes {other}; give one of them")
-        raise UsageError(f"{spelled[next(iter(given), 'dataset')]}: of no entry; give {one} or {other}")
+        raise UsageError(
+            f"{spelled[next(iter(given), 'dataset')]}: belongs to an entry; give {one} or {other} as well"
+        )
     entry = entry_of(
         f"{named[0]}s", given[named[0]], given.get("config"), given.get("revision"), spelled=spelled
     )
     if given.get("acl") and not given.get("public"):
-        raise UsageError(f"{spelled['acl']}: is of the public manifest; give {spelled['public']} as well")
+        raise UsageError(
+            f"{spelled['acl']}: applies to the public manifest; give {spelled['public']} as well"
+        )
     return Registration(
         entry,
         public=given.get("public", False),
@@ -133,23 +139,23 @@ def entry_of(
     *,
     spelled: Mapping[str, str],
 ) -> DatasetEntry | ModelEntry:
-    """An entry of the kind ``datasets`` or ``models``.
+    """Return an entry of the kind ``datasets`` or ``models``.
 
     Args:
         kind: of the catalog.
         name: its id.
-        config: ``None`` is the default one, which alone models have.
+        config: ``None`` is the default one, the only one that models have.
         revision: ``None`` is the default one.
-        place: where its files are; empty means where its names say.
-        spelled: how the user writes ``dataset``, ``model``, ``config`` and ``revision``.
+        place: the prefix of its files; empty for the one that its names give.
+        spelled: the user's names of ``dataset``, ``model``, ``config`` and ``revision``.
 
     Raises:
-        UsageError: it cannot be one.
+        UsageError: a name is invalid.
     """
     from aios3sync.catalog import DatasetEntry, ModelEntry
 
     if kind == "models" and config is not None:
-        raise UsageError(f"{spelled['config']}: models have none; leave it out")
+        raise UsageError(f"{spelled['config']}: models have no config; leave it out")
     try:
         if kind == "models":
             return ModelEntry(name, revision, place)

@@ -1,4 +1,4 @@
-"""``aios3sync explain``: tells what a sync would do with one key, and why; only reads."""
+"""``aios3sync explain``: prints what a sync would do with one key, and why; writes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
-    RuledCommand,
+    RulesCommand,
     comparison_options,
     connect_options,
     connection_options,
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 __all__ = ("conclude_explanation", "explain_command")
 
 
-@click.command("explain", cls=RuledCommand, short_help="Tell what a sync would do with one key.")
+@click.command("explain", cls=RulesCommand, short_help="Show what a sync would do with one key.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @click.argument("key")
-@click.option("--no-manifest", is_flag=True, help="As for a sync that keeps no manifest.")
+@click.option("--no-manifest", is_flag=True, help="Explain a sync with --no-manifest.")
 @deletion_options
 @filter_options
 @comparison_options
@@ -49,7 +49,7 @@ __all__ = ("conclude_explanation", "explain_command")
 @output_options
 @click.pass_context
 def explain_command(ctx: click.Context, /, source: str, target: str, key: str, **values: Any) -> int:
-    """Tell what a sync with the same options would do with KEY, and why."""
+    """Show what a sync with the same options would do with KEY, and why."""
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
 
     async def work(session: Session, _view: View, _stop: Stop) -> Explanation:
@@ -59,10 +59,10 @@ def explain_command(ctx: click.Context, /, source: str, target: str, key: str, *
 
 
 def conclude_explanation(found: Explanation) -> Conclusion:
-    """The explanation as lines; the last one is the answer."""
+    """Return the explanation as lines; the last one names the action."""
     lines = (f"{label + ':':<10}{printable(text)}" for label, text in _facts(found) if text)
-    answer = f"{'action:':<10}{found.action} ({found.reason})"
-    return Conclusion(summary=printable(answer), differences=tuple(lines))
+    action = f"{'action:':<10}{found.action} ({found.reason})"
+    return Conclusion(summary=printable(action), differences=tuple(lines))
 
 
 def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
@@ -71,7 +71,7 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     yield "source", _source(found)
     yield "recorded", _recorded(found)
     yield "target", _target(found)
-    yield "listing", "" if found.listed else "the run would not list the target: it trusts the manifest"
+    yield "listing", "" if found.listed else "not needed: the run trusts the manifest"
     yield "compared", found.compared
 
 
@@ -94,7 +94,7 @@ def _recorded(found: Explanation) -> str:
     if row.encoding:
         text += f", {row.encoding}"
     if not row.settled:
-        text += "; too young at its hashing to trust its stat"
+        text += "; changed too shortly before it was hashed to trust its stat"
     age = "never" if found.knowledge_age_s is None else f"{duration(found.knowledge_age_s)} ago"
     return f"{text}; manifest {'complete' if found.complete else 'incomplete'}, target listed {age}"
 
@@ -106,4 +106,4 @@ def _target(found: Explanation) -> str:
     for name in ("encoding", "encryption"):
         if value := getattr(found, name):
             text += f"; {name} {value}"
-    return f"{text}; metadata tells MD5 {found.stored_md5}" if found.stored_md5 else text
+    return f"{text}; MD5 in its metadata {found.stored_md5}" if found.stored_md5 else text

@@ -1,4 +1,4 @@
-"""``aios3sync index``: fills an object index from S3, and asks it instead of S3."""
+"""``aios3sync index``: fills an object index from S3, and answers queries from it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.index_tables import (
-    backfill_answer,
-    folders_answer,
-    histogram_answer,
-    page_answer,
-    reconcile_answer,
-    sample_answer,
-    totals_answer,
-    urls_answer,
+    backfill_result,
+    folders_result,
+    histogram_result,
+    page_result,
+    reconcile_result,
+    sample_result,
+    totals_result,
+    urls_result,
 )
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.status_line import StatusLine
@@ -45,25 +45,29 @@ if TYPE_CHECKING:
 
 __all__ = ("index_command", "index_options", "run_index")
 
-_AGAIN = "stopped; the same command goes on where it was, or begins anew where it was not far"
+_STOPPED = "stopped; run the same command again: it goes on from its last checkpoint, if there is one"
 Work = Callable[["Session", "ObjectIndex"], Awaitable[CommandResult]]
 
 _database = click.option(
     "--database",
     metavar="URL",
     envvar="AIOS3SYNC_INDEX",
-    help="sqlite:///FILE or postgresql://HOST/NAME; a file in the state directory if not given.",
+    help="sqlite:///FILE or postgresql://HOST/NAME (a file in the state directory).",
 )
-_name = click.option("--name", default="main", metavar="NAME", help="Which index of the database (main).")
+_name = click.option(
+    "--name", default="main", metavar="NAME", help="The name of the index in the database (main)."
+)
 _target = click.argument("target", metavar="s3://BUCKET[/PREFIX]")
 _selection = click.argument("target", metavar="[s3://BUCKET[/PREFIX]]", default="")
-_folder = click.option("--folder", is_flag=True, help="What stands directly in it, not all that is below.")
-_limit = click.option("--limit", type=int, default=50, metavar="N", help="At most so many rows (50).")
-_after = click.option("--after", metavar="CURSOR", help="Go on after a page: the cursor that it ended with.")
+_folder = click.option("--folder", is_flag=True, help="Only what is directly in the folder, not below it.")
+_limit = click.option("--limit", type=int, default=50, metavar="N", help="The most rows to show (50).")
+_after = click.option(
+    "--after", metavar="CURSOR", help="Show the next page: CURSOR is printed below each page."
+)
 
 
 def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every command here."""
+    """Add the options that all these commands have."""
     for decorate in (output_options, connection_options, payer_option, _name, _database):
         command = decorate(command)
     return command
@@ -71,15 +75,17 @@ def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group("index", short_help="List, sample and count from a database instead of S3.")
 def index_command() -> None:
-    """Keep an index of objects in a database, and ask it instead of listing the bucket.
+    """Keep an index of objects in a database, and query it instead of listing the bucket.
 
-    A prefix is literal, and means every key that begins with it; with --folder, the keys directly in it.
+    A prefix selects every key that begins with it; with --folder, the keys directly in that folder.
     """
 
 
 @index_command.command("backfill")
 @_target
-@click.option("--fresh", is_flag=True, help="Begin anew, also where an earlier one broke off.")
+@click.option(
+    "--fresh", is_flag=True, help="Start from the beginning, not where an interrupted backfill ended."
+)
 @click.option(
     "--inventory",
     default="",
@@ -88,75 +94,78 @@ def index_command() -> None:
 )
 @index_options
 def _backfill(target: str, *, fresh: bool, inventory: str, **values: Any) -> int:
-    """List a prefix into the index, and drop the rows of what is gone.
+    """List a prefix into the index, and delete the rows of objects that are gone.
 
-    An inventory is of the past: nothing is dropped, and later changes are left to follow and reconcile.
+    An inventory may be a day old: no rows are deleted, and follow or reconcile add the later changes.
     """
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
         with _progress_shown(output(values)) as on_event:
             report = await index.backfill(target, on_event=on_event, fresh=fresh, inventory=inventory)
-        return backfill_answer(report)
+        return backfill_result(report)
 
-    return run_index("index backfill", values, work, stopped=_AGAIN)
+    return run_index("index backfill", values, work, stopped=_STOPPED)
 
 
 @index_command.command("reconcile")
 @_target
-@click.option("--dry-run", is_flag=True, help="Tell what differs, repair nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what differs, repair nothing.")
 @index_options
 def _reconcile(target: str, *, dry_run: bool, **values: Any) -> int:
-    """Compare the index with a listing, and repair it: exit code 6 where differences are left."""
+    """Compare the index with a listing, and repair it; exit code 6 where differences are left."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
         with _progress_shown(output(values)) as on_event:
             report = await index.reconcile(target, repair=not dry_run, on_event=on_event)
-        return reconcile_answer(report, dry_run=dry_run)
+        return reconcile_result(report, dry_run=dry_run)
 
-    return run_index("index reconcile", values, work, stopped=_AGAIN)
+    return run_index("index reconcile", values, work, stopped=_STOPPED)
 
 
 @index_command.command("page")
 @_selection
 @_folder
 @click.option(
-    "--order", type=click.Choice(["key", "uploaded_at", "size", "name"]), default="key", help="By what (key)."
+    "--order",
+    type=click.Choice(["key", "uploaded_at", "size", "name"]),
+    default="key",
+    help="The order of the rows (key).",
 )
-@click.option("--desc", is_flag=True, help="The greatest first.")
+@click.option("--desc", is_flag=True, help="In descending order.")
 @_limit
 @_after
-@click.option("--urls", is_flag=True, help="Presigned URLs as well.")
+@click.option("--urls", is_flag=True, help="Also print presigned URLs.")
 @index_options
 def _page(target: str, *, folder: bool, urls: bool, **values: Any) -> int:
     """Show objects, a page at a time."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
         page = await index.page(
-            **await known(index, target, folder=folder),
+            **await _indexed_selection(index, target, folder=folder),
             order=values["order"],
             desc=values["desc"],
             limit=values["limit"],
             after=values["after"],
         )
-        return page_answer("index page", page, await index.urls(page) if urls else None)
+        return page_result("index page", page, await index.urls(page) if urls else None)
 
-    return run_index("index page", values, work, asks=True)
+    return run_index("index page", values, work, reads_only=True)
 
 
 @index_command.command("sample")
 @_selection
 @_folder
-@click.option("-n", "--count", "count", type=int, default=10, metavar="N", help="How many (10).")
-@click.option("--seed", type=int, metavar="N", help="The same seed picks the same objects.")
+@click.option("-n", "--count", "count", type=int, default=10, metavar="N", help="How many objects (10).")
+@click.option("--seed", type=int, metavar="N", help="The same seed selects the same objects.")
 @index_options
 def _sample(target: str, *, folder: bool, count: int, seed: int | None, **values: Any) -> int:
-    """Show random objects, each as likely as any other."""
+    """Show random objects; all have the same probability."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        chosen = await known(index, target, folder=folder)
-        return sample_answer(await index.sample(count, **chosen, seed=seed))
+        chosen = await _indexed_selection(index, target, folder=folder)
+        return sample_result(await index.sample(count, **chosen, seed=seed))
 
-    return run_index("index sample", values, work, asks=True)
+    return run_index("index sample", values, work, reads_only=True)
 
 
 @index_command.command("totals")
@@ -167,24 +176,24 @@ def _totals(target: str, *, folder: bool, **values: Any) -> int:
     """Count objects and bytes."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        totals = await index.totals(**await known(index, target, folder=folder))
+        totals = await index.totals(**await _indexed_selection(index, target, folder=folder))
         listed = await index.listed(target or f"s3://{(await index.buckets())[0]}")
-        return totals_answer(totals, await index.stale(), listed)
+        return totals_result(totals, await index.stale(), listed)
 
-    return run_index("index totals", values, work, asks=True)
+    return run_index("index totals", values, work, reads_only=True)
 
 
 @index_command.command("folders")
 @_selection
 @index_options
 def _folders(target: str, **values: Any) -> int:
-    """Show the folders directly below a prefix, with what is in each."""
+    """Show the folders directly below a prefix, with the objects and bytes of each."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        chosen = await known(index, target, folder=False)
-        return folders_answer(await index.folders(chosen["prefix"], bucket=chosen["bucket"]))
+        chosen = await _indexed_selection(index, target, folder=False)
+        return folders_result(await index.folders(chosen["prefix"], bucket=chosen["bucket"]))
 
-    return run_index("index folders", values, work, asks=True)
+    return run_index("index folders", values, work, reads_only=True)
 
 
 @index_command.command("search")
@@ -195,29 +204,34 @@ def _folders(target: str, **values: Any) -> int:
 @_after
 @index_options
 def _search(text: str, target: str, *, folder: bool, **values: Any) -> int:
-    """Show objects whose name contains TEXT, small and capital letters alike."""
+    """Show objects whose name contains TEXT; upper and lower case are equal."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        chosen = await known(index, target, folder=folder)
+        chosen = await _indexed_selection(index, target, folder=folder)
         page = await index.search(text, **chosen, limit=values["limit"], after=values["after"])
-        return page_answer("index search", page, None)
+        return page_result("index search", page, None)
 
-    return run_index("index search", values, work, asks=True)
+    return run_index("index search", values, work, reads_only=True)
 
 
 @index_command.command("histogram")
 @_selection
 @_folder
-@click.option("--by", type=click.Choice(["extension", "size", "month"]), default="extension", help="Of what.")
+@click.option(
+    "--by",
+    type=click.Choice(["extension", "size", "month"]),
+    default="extension",
+    help="The groups (extension).",
+)
 @index_options
 def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
     """Count objects and bytes by extension, size or month."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        chosen = await known(index, target, folder=folder)
-        return histogram_answer(by, await index.histogram(by, **chosen))
+        chosen = await _indexed_selection(index, target, folder=folder)
+        return histogram_result(by, await index.histogram(by, **chosen))
 
-    return run_index("index histogram", values, work, asks=True)
+    return run_index("index histogram", values, work, reads_only=True)
 
 
 @index_command.command("urls")
@@ -225,39 +239,41 @@ def _histogram(target: str, *, folder: bool, by: Any, **values: Any) -> int:
 @_folder
 @_limit
 @_after
-@click.option("--expires", type=seconds, default="1h", metavar="AGE", help="How long they work (1h).")
+@click.option(
+    "--expires", type=seconds, default="1h", metavar="AGE", help="How long the URLs are valid (1h)."
+)
 @index_options
 def _urls(target: str, *, folder: bool, expires: float, **values: Any) -> int:
     """Print presigned URLs of objects, a page at a time."""
 
     async def work(_: Session, index: ObjectIndex) -> CommandResult:
-        chosen = await known(index, target, folder=folder)
+        chosen = await _indexed_selection(index, target, folder=folder)
         page = await index.page(**chosen, limit=values["limit"], after=values["after"])
-        return urls_answer(page, await index.urls(page, expires=expires))
+        return urls_result(page, await index.urls(page, expires=expires))
 
-    return run_index("index urls", values, work, asks=True)
+    return run_index("index urls", values, work, reads_only=True)
 
 
 @index_command.command("follow")
 @click.argument("queue_url", metavar="QUEUE-URL")
-@click.option("--drain", is_flag=True, help="End when the queue is empty.")
-@click.option("--receivers", type=int, metavar="N", help="Requests that wait for messages at once (4).")
-@click.option("--drop-poison", is_flag=True, help="Delete messages that are no notifications of S3.")
+@click.option("--drain", is_flag=True, help="Exit when the queue is empty.")
+@click.option("--receivers", type=int, metavar="N", help="Concurrent requests that wait for messages (4).")
+@click.option("--drop-poison", is_flag=True, help="Delete messages that are not S3 notifications.")
 @index_options
 def _follow(queue_url: str, **values: Any) -> int:
     """Keep the index current with S3 event notifications from an SQS queue, until it is stopped.
 
-    Events may come straight from S3, through SNS or through EventBridge. A message is deleted when the index
-    has what it told; one that is no notification stays, hidden for longer each time it comes. Exit code 3
-    where there were any.
+    Events may come from S3 directly, through SNS or through EventBridge. A message is deleted once the
+    index has its changes. A message that is not a notification stays in the queue, hidden for longer each
+    time it is received; exit code 3 where there were any.
     """
     from aios3sync.cli.commands.index_follow import follow_index
 
     return follow_index(queue_url, values)
 
 
-def selection(target: str, *, folder: bool) -> dict[str, Any]:
-    """The arguments of a question: a literal prefix, or a folder; nothing means all of the only bucket."""
+def _selected(target: str, *, folder: bool) -> dict[str, Any]:
+    """Return the arguments of a query: a prefix or a folder; no target selects the only bucket."""
     if not target:
         return {"bucket": "", "prefix": "", "folder": "" if folder else None}
     location = Location.parse(target)
@@ -267,14 +283,18 @@ def selection(target: str, *, folder: bool) -> dict[str, Any]:
     return {"bucket": location.bucket, "prefix": prefix, "folder": None}
 
 
-async def known(index: ObjectIndex, target: str, *, folder: bool) -> dict[str, Any]:
-    """A selection of what the index knows something of; "nothing is there" is said of nothing else."""
-    chosen = selection(target, folder=folder)
+async def _indexed_selection(index: ObjectIndex, target: str, *, folder: bool) -> dict[str, Any]:
+    """Return a selection of a bucket that is in the index.
+
+    Raises:
+        UsageError: the bucket is not in the index, where an empty result would be misleading.
+    """
+    chosen = _selected(target, folder=folder)
     buckets = await index.buckets()
     if chosen["bucket"] and chosen["bucket"] not in buckets and await index.listed(target) is None:
-        holds = f"it holds {', '.join(buckets)}" if buckets else "it is empty"
+        content = f"it has {', '.join(buckets)}" if buckets else "it is empty"
         raise UsageError(
-            f"the index knows nothing of bucket {chosen['bucket']!r} ({holds}); "
+            f"bucket {chosen['bucket']!r} is not in the index ({content}); "
             f"'aios3sync index backfill {target}' fills it"
         )
     return chosen
@@ -308,16 +328,16 @@ def _progress_text(event: IndexProgress) -> str:
 
 
 def run_index(
-    command: str, values: dict[str, Any], work: Work, *, asks: bool = False, stopped: str = ""
+    command: str, values: dict[str, Any], work: Work, *, reads_only: bool = False, stopped: str = ""
 ) -> int:
-    """Open the session and the index, do the work, tell what came of it.
+    """Do the work with the index, print its result and return the exit code.
 
     Args:
-        command: its name, for documents.
+        command: its name, for JSON documents.
         values: of the options.
-        work: makes the answer.
-        asks: it writes nothing, so there has to be an index.
-        stopped: what to tell where a signal ended it.
+        work: makes the result.
+        reads_only: the command never creates a database that does not exist.
+        stopped: printed where a signal ended the work, unless with ``--quiet``.
     """
     shown = output(values)
     connection = connect_options(values)
@@ -328,7 +348,7 @@ def run_index(
         from aios3sync.index.db.open import default_database, refuse_absent
 
         database = values["database"] or default_database()
-        if asks:
+        if reads_only:
             await to_thread.run_sync(refuse_absent, database)
         options = {"name": values["name"], "request_payer": bool(values["request_payer"])}
         async with session.index(database, **options) as index:

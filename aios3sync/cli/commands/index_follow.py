@@ -29,7 +29,7 @@ def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
     """Follow until a signal comes, or with ``--drain`` until the queue is empty; return the exit code.
 
     Raises:
-        UsageError: an option has a value that it cannot have.
+        UsageError: an option has an invalid value.
     """
     shown, connection = output(values), connect_options(values)
     given = {name: values[name] for name in ("receivers", "drain", "drop_poison") if values[name] is not None}
@@ -72,6 +72,6 @@ def _result(report: FollowReport, warnings: list[str], signal: int) -> CommandRe
 
 
 def _counts(report: FollowReport) -> str:
-    text = f"{count(report.messages, 'message')}: {report.upserted:,} put, {report.removed:,} removed"
-    more = {"ignored": report.ignored, "unusable": report.poison, "unresolved": report.unresolved}
+    text = f"{count(report.messages, 'message')}: {report.upserted:,} upserted, {report.removed:,} removed"
+    more = {"ignored": report.ignored, "poison": report.poison, "unresolved": report.unresolved}
     return text + "".join(f", {number:,} {name}" for name, number in more.items() if number)

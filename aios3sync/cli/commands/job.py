@@ -1,4 +1,4 @@
-"""``aios3sync job``: one sync for another program, a JSON document in, JSON lines out."""
+"""``aios3sync job``: one sync for another program; a JSON document in, JSON lines out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _read_input() -> bytes:
 
 
 @click.command("job", short_help="Run a sync for another program: JSON in, JSON out.")
-@click.option("-v", "--verbose", count=True, help="-vv shows tracebacks on standard error.")
+@click.option("-v", "--verbose", count=True, help="-vv prints tracebacks on standard error.")
 def job_command(verbose: int) -> int:
     """Run the sync that the JSON document on standard input asks for.
 
@@ -38,9 +38,9 @@ def job_command(verbose: int) -> int:
     "metadata"}), "target", and any option of sync in snake_case or camelCase, for example "delete",
     "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard output
     has one JSON object a line, each with its "time": an "uploaded", "deleted" or "failed" event for each
-    file, with running totals, and last "finished" with the "report", or "error". A list of files is the
-    whole source: with "delete": true every other object below the target is deleted, as far as the guards
-    allow.
+    file, with running totals, and at the end "finished" with the "report", or "error". A list of files is
+    the whole source: with "delete": true every other object below the target is deleted, as far as the
+    guards allow.
     """
     from aios3sync.cli.commands.job_document import read_job
 

@@ -1,7 +1,7 @@
 """Reads the JSON document of a job into options, field by field; it starts nothing.
 
 A field is named as in :class:`~aios3sync.options.SyncOptions` and :class:`~aios3sync.options.ConnectOptions`,
-in snake_case or camelCase. What is wrong is told with the name of the field as the document spells it.
+in snake_case or camelCase. An error names the field as the document spells it.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _DELETE: Final = {True: "mirror", False: "off"}
 
 
 class JobError(UsageError):
-    """The document cannot be what it is.
+    """Raised when the document or one of its fields is invalid.
 
     Args:
         field: the name of the field as the document spells it, empty for the document as a whole.
-        error: why, and the way out.
+        error: the reason, and the way out.
     """
 
     def __init__(self, field: str, error: str) -> None:
@@ -53,12 +53,12 @@ class JobError(UsageError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What a document asks for.
+    """The sync that a document asks for.
 
     Attributes:
-        source: a directory, or keys and the files that they stand for.
+        source: a directory, or keys and the paths of their files.
         target: ``s3://bucket/prefix``.
-        options, connection: what to do, and how to reach S3.
+        options, connection: of the sync, and how to reach S3.
         overrides: content type and metadata of single keys.
         catalog: the entry to add to a catalog.
     """
@@ -75,7 +75,7 @@ def read_job(content: bytes) -> Job:
     """Read a document.
 
     Raises:
-        JobError: it is not JSON, a field is unknown, or cannot be what it is.
+        JobError: it is not JSON, or a field is unknown or invalid.
     """
     spelled, values = _fields(content)
     target = _target(values)
@@ -87,15 +87,15 @@ def read_job(content: bytes) -> Job:
     return Job(
         source=source,
         target=target,
-        options=_made(SyncOptions, converted, spelled),
-        connection=_made(ConnectOptions, converted, spelled),
+        options=_make_options(SyncOptions, converted, spelled),
+        connection=_make_options(ConnectOptions, converted, spelled),
         overrides=overrides,
         catalog=catalog,
     )
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
-    """How each field is spelled, and its value, by its name in this package."""
+    """Return the spelling and the value of each field, by its name in this package."""
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -105,25 +105,25 @@ def _fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
     spelled: dict[str, str] = {}
     values: dict[str, Any] = {}
     for spelling, value in document.items():
-        name = _snake(spelling)
+        name = _snake_case(spelling)
         if name not in _KNOWN:
             raise JobError(spelling, f"unknown field; known are: {', '.join(sorted(_KNOWN))}")
         if name in values:
-            raise JobError(spelling, f"given twice, also as {spelled[name]!r}")
+            raise JobError(spelling, f"given twice, also as {spelled[name]!r}; give it once")
         spelled[name], values[name] = spelling, value
     return spelled, values
 
 
-def _snake(name: str) -> str:
+def _snake_case(name: str) -> str:
     snake = re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), name)
     return _ALIASES.get(snake, snake)
 
 
 def _replace_sync_deletes(spelled: dict[str, str], values: dict[str, Any]) -> None:
-    """``syncDeletes`` is another word for ``delete``, true or false."""
+    """Replace ``syncDeletes``, true or false, by ``delete``."""
     spelling = spelled["sync_deletes"]
     if "delete" in values:
-        raise JobError(spelling, "is another word for delete; give one of them")
+        raise JobError(spelling, "means the same as delete; give one of them")
     spelled["delete"] = spelling
     values["delete"] = _flag(spelling, values.pop("sync_deletes"))
 
@@ -150,10 +150,10 @@ def _catalog(spelling: str, value: Any) -> Registration | None:
 
 
 def _source(values: dict[str, Any], location: Location) -> tuple[str | dict[str, str], dict[str, PutOptions]]:
-    """The directory, or the files with their keys and what is special about each."""
+    """Return the directory, or the files by their keys, and the overrides of single keys."""
     source, files = values.pop("source", None), values.get("files")
     if isinstance(files, list) and all(isinstance(item, str) for item in files) and source is not None:
-        return _text("source", source), {}  # names below the directory: an option like any other
+        return _text("source", source), {}  # paths below the directory: an option like any other
     if files is None:
         values.pop("files", None)
         return _text("source", source), {}
@@ -178,7 +178,7 @@ def _add_file(
 ) -> None:
     if not isinstance(item, dict):
         raise JobError(place, 'must be an object such as {"path": "/data/1.jpg", "key": "img/1.jpg"}')
-    known = {_snake(name): value for name, value in item.items()}
+    known = {_snake_case(name): value for name, value in item.items()}
     if unknown := known.keys() - {"path", "key", "content_type", "metadata"}:
         raise JobError(
             f"{place}.{min(unknown)}", "unknown field; known are: path, key, content_type, metadata"
@@ -187,7 +187,7 @@ def _add_file(
     if (problem := key_problem(location.prefix + key)) is not None:
         raise JobError(f"{place}.key", problem)
     if key in paths:
-        raise JobError(f"{place}.key", f"{key!r} stands twice in the list")
+        raise JobError(f"{place}.key", f"{key!r} is twice in the list; a key can have one file")
     paths[key] = _text(f"{place}.path", known.get("path"))
     content_type = known.get("content_type")
     metadata = known.get("metadata")
@@ -204,8 +204,8 @@ def _override(place: str, content_type: Any, metadata: Any) -> PutOptions:
         raise JobError(f"{place}.metadata", str(error)) from None
 
 
-def _made(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[str, str]) -> Any:
-    """Make options of those values that belong to them."""
+def _make_options(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[str, str]) -> Any:
+    """Make options of the values that are their fields."""
     names = {item.name for item in fields(kind)}
     try:
         return kind(**{name: value for name, value in values.items() if name in names})
@@ -216,19 +216,19 @@ def _made(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[str, str]
         raise JobError("", str(error)) from None
 
 
-# One function for each shape of value; the first argument is the field as the document spells it.
+# One converter for each type of value; the first argument is the field as the document spells it.
 
 
 def _converted(spelling: str, name: str, value: Any) -> Any:
     try:
-        return _SHAPES[name](spelling, value)
+        return _CONVERTERS[name](spelling, value)
     except click.BadParameter as error:
         raise JobError(spelling, error.message) from None
 
 
 def _text(spelling: str, value: Any) -> str:
     if value is None:
-        raise JobError(spelling, "is missing; it is needed")
+        raise JobError(spelling, "is missing; the job needs it")
     if not isinstance(value, str) or not value or "\0" in value:
         raise JobError(spelling, "must be a text that is not empty")
     return value
@@ -302,7 +302,7 @@ def _key(spelling: str, value: Any) -> bytes:
     return key
 
 
-_OWN_SHAPES: Final[dict[str, Callable[[str, Any], Any]]] = {
+_OWN_CONVERTERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "delete": _delete,
     "manifest": _manifest,
     "max_delete": _whole,
@@ -316,7 +316,7 @@ _OWN_SHAPES: Final[dict[str, Callable[[str, Any], Any]]] = {
     **dict.fromkeys(_SIZES, _size),
     **dict.fromkeys(_TEXTS, _text),
 }
-_BY_DEFAULT: Final[dict[type, Callable[[str, Any], Any]]] = {
+_BY_DEFAULT_TYPE: Final[dict[type, Callable[[str, Any], Any]]] = {
     bool: _flag,
     int: _whole,
     float: _number,
@@ -326,15 +326,15 @@ _BY_DEFAULT: Final[dict[type, Callable[[str, Any], Any]]] = {
 }
 
 
-def _shapes() -> dict[str, Callable[[str, Any], Any]]:
-    """The shape of every option: its own, or that of its default."""
-    shapes = {}
+def _converters() -> dict[str, Callable[[str, Any], Any]]:
+    """Return the converter of every option: its own, or that of the type of its default."""
+    converters = {}
     for item in (*fields(SyncOptions), *fields(ConnectOptions)):
         factory = item.default_factory
         default = item.default if factory is MISSING else factory()
-        shapes[item.name] = _OWN_SHAPES.get(item.name) or _BY_DEFAULT[type(default)]
-    return shapes
+        converters[item.name] = _OWN_CONVERTERS.get(item.name) or _BY_DEFAULT_TYPE[type(default)]
+    return converters
 
 
-_SHAPES: Final = _shapes()
-_KNOWN: Final = frozenset({*_SHAPES, "source", "target", "sync_deletes", "catalog"})
+_CONVERTERS: Final = _converters()
+_KNOWN: Final = frozenset({*_CONVERTERS, "source", "target", "sync_deletes", "catalog"})

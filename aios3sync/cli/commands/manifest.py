@@ -1,4 +1,4 @@
-"""``aios3sync manifest``: shows, exports, imports and forgets the local state of a pair; never asks S3."""
+"""``aios3sync manifest``: shows, exports, imports and forgets the local state of a pair; sends no request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from aios3sync.cli.command import run_command
-from aios3sync.cli.errors import failure_document, tell
+from aios3sync.cli.errors import failure_document, print_error
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -43,7 +43,7 @@ _arguments = (
 
 
 def _pair(command: Callable[..., int]) -> Callable[..., int]:
-    """The arguments and options of every command here."""
+    """Add the arguments and options that all these commands have."""
     for decorate in reversed(_arguments):
         command = decorate(command)
     return command
@@ -51,7 +51,7 @@ def _pair(command: Callable[..., int]) -> Callable[..., int]:
 
 @click.group("manifest", short_help="Show, export, import or forget local state.")
 def manifest_command() -> None:
-    """Look after the local state of a source and its target; S3 is never asked."""
+    """Show, export, import or forget the local state of a source and its target; nothing is sent to S3."""
 
 
 class _ManifestResult(NamedTuple):
@@ -178,7 +178,7 @@ class _ManifestView:
         if self._output.json:
             self._out.raw(json_bytes(failure_document(error), indent=True))
         self.close()
-        tell(error, verbose=self._output.verbose > 1)
+        print_error(error, verbose=self._output.verbose > 1)
 
 
 def _run(values: Mapping[str, Any], work: Callable[[StoredManifest], Awaitable[_ManifestResult]]) -> int:
@@ -209,7 +209,7 @@ def _facts_lines(facts: Mapping[str, Any]) -> list[str]:
         f"target:   s3://{pair['bucket']}/{pair['prefix']} at {pair['endpoint']}",
     ]
     if not facts["exists"]:
-        return [*lines, "there is none yet: the next run compares everything"]
+        return [*lines, "there is no manifest yet: the next run compares everything"]
     state = "complete" if facts["complete"] else "incomplete: the next run lists the target"
     files = f"{count(facts['rows'], 'file')}, {size_text(facts['size'])}"
     return [
@@ -217,7 +217,7 @@ def _facts_lines(facts: Mapping[str, Any]) -> list[str]:
         f"state:    {state}",
         f"listed:   {_ago(facts['listed_age_s'])}",
         f"last run: {_ago(facts['synced_age_s'])}, number {facts['runs']:,}",
-        f"rows:     {files}, {facts['unsettled']:,} not settled",
+        f"rows:     {files}, {facts['unsettled']:,} unsettled",
         f"size:     {size_text(facts['file_size'])}",
     ]
 

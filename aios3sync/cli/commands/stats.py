@@ -1,4 +1,4 @@
-"""``aios3sync stats``: the numbers of a bucket or a prefix; writes nothing but their cache in the bucket."""
+"""``aios3sync stats``: statistics of a bucket or a prefix; writes nothing but their cache in the bucket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from aios3sync.cli.command import run_command
-from aios3sync.cli.options import connect_options, connection_options, output, output_options, spelling
+from aios3sync.cli.options import connect_options, connection_options, option_name, output, output_options
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.summary import Conclusion
@@ -36,44 +36,49 @@ _COMPRESSED: Final = "compressed"
 
 
 class _StatsCommand(click.Command):
-    """Reads a bare ``--detailed`` as such, whatever follows it: click would take the bucket for its value."""
+    """Accepts ``--detailed`` without a value; click would take the bucket after it as the value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Give the bare option its value."""
+        """Add the default value to the option."""
         return super().parse_args(
             ctx, [f"--detailed={_COMPRESSED}" if one == "--detailed" else one for one in args]
         )
 
 
-@click.command("stats", cls=_StatsCommand, short_help="Count a bucket, and what it saves.")
+@click.command("stats", cls=_StatsCommand, short_help="Count objects and bytes, and what compression saves.")
 @click.argument("target", metavar="s3://BUCKET[/PREFIX]")
-@click.option("--sampled", is_flag=True, help="Ask for one object of each folder that holds deltas.")
+@click.option(
+    "--sampled", is_flag=True, help="Send a HEAD request for one object of each folder with deltas."
+)
 @click.option(
     "--detailed",
     type=click.Choice([_COMPRESSED, "all"]),
     metavar="[=all]",
-    help="Ask for every object that may be compressed, or for all.",
+    help="Send a HEAD request for every object that may be compressed, or for all.",
 )
-@click.option("--gzip", type=names, metavar="EXT,EXT", help="Files with these extensions were compressed.")
-@click.option("--refresh", is_flag=True, help="Count even if the cache is current.")
+@click.option("--gzip", type=names, metavar="EXT,EXT", help="The extensions of compressed files.")
+@click.option("--refresh", is_flag=True, help="Count again even if the cache is current.")
 @click.option("--no-cache", is_flag=True, help="Neither read nor write the cache in the bucket.")
-@click.option("--max-age", type=seconds, metavar="AGE", help="Believe a cache younger than this: 5m.")
-@click.option("--deltaglider-cache", is_flag=True, help="Also believe a cache that DeltaGlider wrote.")
-@click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or delete what is kept.")
-@click.option("--html", metavar="FILE", help="Also write the numbers as a page for people.")
-@click.option("--watch", type=seconds, metavar="SECONDS", help="Count again and again, and show it.")
 @click.option(
-    "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to ask for at once."
+    "--max-age", type=seconds, metavar="AGE", help="Trust a cache younger than this, for example 5m."
 )
-@click.option("--index", metavar="URL", help="Count from this object index, not from a listing.")
-@click.option("--sse-c-key-file", metavar="FILE", help="Key of the customer: 32 bytes, raw or base64.")
-@click.option("--request-payer", is_flag=True, help="Accept to pay for the requests.")
+@click.option("--deltaglider-cache", is_flag=True, help="Trust a cache written by DeltaGlider as well.")
+@click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or clear the cache in the bucket.")
+@click.option("--html", metavar="FILE", help="Also write the statistics as an HTML page.")
+@click.option("--watch", type=seconds, metavar="SECONDS", help="Count again every so many seconds.")
+@click.option(
+    "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to request at once."
+)
+@click.option("--index", metavar="URL", help="Count the rows of this object index instead of a listing.")
+@click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
+@click.option("--request-payer", is_flag=True, help="Agree to pay for the requests.")
 @connection_options
 @output_options
 def stats_command(target: str, **values: Any) -> int:
-    """Count what is in a bucket or below a prefix: objects, bytes, what compression saves, and where it is.
+    """Count the objects and bytes of a bucket or a prefix, by folder, extension and size.
 
-    The numbers are kept in the bucket. The next call lists, and answers with them if nothing has changed.
+    It also shows what compression saves. The statistics are cached in the bucket: the next call lists, and
+    returns the cached ones if nothing has changed.
     """
     shown, connection, options = output(values), connect_options(values), stats_options(values)
     ask, conclude = _work(target, values["cache"], values["index"], options)
@@ -90,11 +95,11 @@ def stats_command(target: str, **values: Any) -> int:
 
 
 def _watch(ask: _Work, connection: ConnectOptions, shown: Output, every: float) -> int:
-    """Count again every so many seconds, until a signal comes; the exit code."""
-    from aios3sync.cli.output.stats_watch import StatsWatch, watched
+    """Count again every so many seconds until a signal comes; return the exit code."""
+    from aios3sync.cli.output.stats_watch import StatsWatch, counted_repeatedly
 
     async def work(session: Session, view: StatsWatch, _stop: Stop) -> Any:
-        return await watched(ask, view, every)(session)
+        return await counted_repeatedly(ask, view, every)(session)
 
     def open_view(on_lost: Callable[[], None]) -> StatsWatch:
         return StatsWatch(standard_lines(on_lost)[0], verbose=shown.verbose > 1)
@@ -103,17 +108,17 @@ def _watch(ask: _Work, connection: ConnectOptions, shown: Output, every: float) 
 
 
 def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as arguments of :meth:`~aios3sync.session.Session.stats`.
+    """Return the arguments of :meth:`~aios3sync.session.Session.stats`.
 
     Raises:
-        UsageError: one of them cannot be, or two exclude each other.
+        UsageError: a value is invalid, or two options exclude each other.
     """
     if values["sampled"] and values["detailed"]:
         raise UsageError("--sampled and --detailed exclude each other; give one of them")
     for option in ("refresh", "max_age", "deltaglider_cache"):
         if values["no_cache"] and values[option]:
-            raise UsageError(f"--no-cache and {spelling(option)} exclude each other; give one of them")
-    _check_shown(values)
+            raise UsageError(f"--no-cache and {option_name(option)} exclude each other; give one of them")
+    _check_output(values)
     mode = "sampled" if values["sampled"] else "detailed" if values["detailed"] else "quick"
     options: dict[str, Any] = {
         "mode": mode,
@@ -131,11 +136,11 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _check_shown(values: Mapping[str, Any]) -> None:
-    """How the numbers are to be shown can be; seen before anything is counted."""
+def _check_output(values: Mapping[str, Any]) -> None:
+    """Check the options of the output before anything is counted."""
     if values["watch"] is not None:
         if values["watch"] < 1:
-            raise UsageError("--watch: there has to be a second at least between two counts")
+            raise UsageError("--watch: is less than a second; give 1 or more")
         for option in ("json", "events", "quiet", "cache"):
             if values.get(option):
                 raise UsageError(f"--watch and --{option} exclude each other; give one of them")
@@ -153,7 +158,7 @@ _Work = Callable[["Session"], Awaitable[Any]]
 def _work(
     target: str, action: str | None, index: str | None, options: dict[str, Any]
 ) -> tuple[_Work, Callable[[Any], Conclusion]]:
-    """What to do, and how to tell what came of it."""
+    """Return what the command does, and the function that summarizes its result."""
 
     async def count_index(session: Session) -> BucketStats:
         assert index is not None  # noqa: S101 - see below
@@ -163,21 +168,21 @@ def _work(
     if action is None:
         return count_index if index else lambda session: session.stats(target, **options), conclude_stats
 
-    async def look_after(session: Session) -> _Caches:
+    async def use_cache_files(session: Session) -> _CacheResult:
         cache = await session.stats_cache(target)
         if action == "clear":
-            return _Caches(target, cleared=await cache.clear())
-        return _Caches(target, tuple(await cache.show()))
+            return _CacheResult(target, cleared=await cache.clear())
+        return _CacheResult(target, tuple(await cache.show()))
 
-    return look_after, _conclude_caches
+    return use_cache_files, _conclude_cache
 
 
 def _with_page(work: _Work, path: str | None) -> _Work:
-    """The same, and the page is written of what came of it."""
+    """Return work that also writes its statistics as a page."""
     if path is None:
         return work
 
-    async def write_it(session: Session) -> BucketStats:
+    async def work_and_write(session: Session) -> BucketStats:
         from anyio import to_thread
 
         from aios3sync.stats.html import write_page
@@ -186,11 +191,11 @@ def _with_page(work: _Work, path: str | None) -> _Work:
         await to_thread.run_sync(write_page, stats, path)
         return stats
 
-    return write_it
+    return work_and_write
 
 
 def conclude_stats(stats: BucketStats) -> Conclusion:
-    """The numbers as lines for people."""
+    """Return the statistics as lines for people."""
     # Loaded here: the terminal library takes as long as counting a small bucket.
     from aios3sync.cli.output.stats_tables import stats_lines
 
@@ -207,8 +212,8 @@ def conclude_stats(stats: BucketStats) -> Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Caches:
-    """What is kept, or how many files were deleted."""
+class _CacheResult:
+    """The files of the cache, or how many of them were deleted."""
 
     target: str
     entries: tuple[CacheEntry, ...] = ()
@@ -225,14 +230,14 @@ class _Caches:
         return {**document, "cache": [asdict(entry) for entry in self.entries]}
 
 
-def _conclude_caches(caches: _Caches) -> Conclusion:
-    if caches.cleared is not None:
-        return Conclusion(summary=f"deleted {count(caches.cleared, 'cache file')}")
-    if not caches.entries:
-        return Conclusion(summary="nothing is kept")
-    lines = tuple(map(_cache_line, caches.entries))
-    hits, misses = sum(one.hits for one in caches.entries), sum(one.misses for one in caches.entries)
-    called = f"{count(hits, 'hit')}, {count(misses, 'miss', 'misses')} of this user on this machine"
+def _conclude_cache(cache: _CacheResult) -> Conclusion:
+    if cache.cleared is not None:
+        return Conclusion(summary=f"cleared {count(cache.cleared, 'cache file')}")
+    if not cache.entries:
+        return Conclusion(summary="the cache is empty")
+    lines = tuple(map(_cache_line, cache.entries))
+    hits, misses = sum(one.hits for one in cache.entries), sum(one.misses for one in cache.entries)
+    called = f"{count(hits, 'hit')}, {count(misses, 'miss', 'misses')} by this user on this machine"
     return Conclusion(summary=f"{count(len(lines), 'cache file')}; {called}", differences=lines)
 
 

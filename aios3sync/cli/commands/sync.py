@@ -1,4 +1,4 @@
-"""``aios3sync sync``: brings a target in step with a directory."""
+"""``aios3sync sync``: uploads what changed in a directory, and deletes on request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 from aios3sync.cli.command import run_command
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (
-    RuledCommand,
+    RulesCommand,
     comparison_options,
     connect_options,
     connection_options,
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 __all__ = ("sync_command",)
 
 
-@click.command("sync", cls=RuledCommand, short_help="Bring a target in step with a directory.")
+@click.command("sync", cls=RulesCommand, short_help="Upload a directory to a target.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
-@click.option("--dry-run", is_flag=True, help="Decide and tell, write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing.")
 @click.option(
-    "--index", metavar="URL", help="Tell an object index what is done: sqlite:///FILE or postgresql://…"
+    "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
 )
 @registration_options
 @click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
@@ -67,9 +67,9 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         async with AsyncExitStack() as stack:
-            opened = _Opened()
+            opened = _OpenedIndex()
             if index:
-                opened = await _index(
+                opened = await _open_index(
                     stack.enter_async_context(session.index(index, request_payer=options.request_payer))
                 )
                 for text in opened.warnings:
@@ -96,20 +96,20 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     return run_command(work, connection, open_view, orderly=True)
 
 
-class _Opened(NamedTuple):
-    """The index of a sync, or why it goes on without."""
+class _OpenedIndex(NamedTuple):
+    """The index of a sync, or the warning that the sync goes on without it."""
 
     database: ObjectIndex | None = None
     warnings: tuple[str, ...] = ()
 
 
-async def _index(opening: Awaitable[ObjectIndex]) -> _Opened:
-    """Open an index; a database that is out of order never fails a sync."""
+async def _open_index(opening: Awaitable[ObjectIndex]) -> _OpenedIndex:
+    """Open the index; a database that cannot be used is a warning, as it never fails a sync."""
     from aios3sync.index.rows import IndexUnavailableError
 
     try:
-        return _Opened(await opening)
+        return _OpenedIndex(await opening)
     except IndexUnavailableError as error:
-        return _Opened(
+        return _OpenedIndex(
             None, (f"{error}; the sync goes on without it, 'aios3sync index reconcile' repairs it",)
         )

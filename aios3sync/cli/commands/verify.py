@@ -1,4 +1,4 @@
-"""``aios3sync verify``: compares the content of both sides and tells what differs; writes nothing."""
+"""``aios3sync verify``: compares the content of both sides and prints what differs; writes nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
-    RuledCommand,
+    RulesCommand,
     connect_options,
     connection_options,
     filter_options,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ("verify_command",)
 
 
-@click.command("verify", cls=RuledCommand, short_help="Compare the content of both sides.")
+@click.command("verify", cls=RulesCommand, short_help="Compare the content of both sides.")
 @click.argument("source")
 @click.argument("target", metavar="s3://BUCKET/PREFIX")
 @filter_options
@@ -41,7 +41,7 @@ __all__ = ("verify_command",)
 @progress_options
 @click.pass_context
 def verify_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
-    """Compare the content of SOURCE and the target: exit code 0 if all is the same, 6 if not."""
+    """Compare the content of SOURCE and the target: exit code 0 if they are equal, 6 if not."""
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     conclude = partial(conclude_verify, verbose=shown.verbose)
 

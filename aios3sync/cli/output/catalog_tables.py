@@ -1,4 +1,4 @@
-"""What the commands of the catalog answer: one JSON document, or a table for people."""
+"""The results of the catalog commands: each a JSON document, and a table for people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aios3sync.core.text import count, duration, printable
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, CatalogChange, CatalogListing, DatasetEntry, ModelEntry
 
-__all__ = ("change_answer", "listing_answer", "shown_answer")
+__all__ = ("change_result", "listing_result", "shown_result")
 
 _TIERS: Final = {
     "index": "the index",
@@ -29,11 +29,11 @@ _FACTS: Final = {
     "is_full_model": "weights",
 }
 _WIDEST: Final = 48
-_GUESSED: Final = "* guessed: the name of a folder does not tell where an id has '/' and where '_'"
+_GUESSED: Final = "* guessed: the name of a folder does not show whether '_' in it is a '/' in the id"
 
 
-def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") -> CommandResult:
-    """All entries, and how they were found; ``unread`` is a public manifest that was not looked into."""
+def listing_result(catalog: Catalog, listing: CatalogListing, unread: str = "") -> CommandResult:
+    """Return all entries and their source; ``unread`` is a public manifest that was not read."""
     document = {
         "command": "catalog list",
         "location": catalog.location,
@@ -49,11 +49,11 @@ def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") 
     }
     known = "now" if listing.tier == "scan" else f"{duration(listing.age_s)} old"
     warnings = [
-        f"{_TIERS[one.tier]} did not answer ({one.reason}): {printable(one.error)}"
+        f"{_TIERS[one.tier]} was not available ({one.reason}): {printable(one.error)}"
         for one in listing.passed_over
     ]
     if any(one.tier == "index" and one.reason in ("missing", "corrupt") for one in listing.passed_over):
-        warnings.append("'aios3sync catalog rebuild' makes the index, and the next listing one request")
+        warnings.append("'aios3sync catalog rebuild' creates the index; a listing is one request then")
     if listing.unreadable:
         warnings.append(f"{count(len(listing.unreadable), 'value')} of the index cannot be read as entries")
     summary = f"{count(len(listing), 'entry', 'entries')} from {_TIERS[listing.tier]}, {known}"
@@ -64,10 +64,10 @@ def listing_answer(catalog: Catalog, listing: CatalogListing, unread: str = "") 
     return CommandResult(document, conclusion)
 
 
-def shown_answer(
+def shown_result(
     catalog: Catalog, entries: Sequence[DatasetEntry | ModelEntry], urls: Sequence[dict[str, str]] = ()
 ) -> CommandResult:
-    """Everything that is known of a few entries, and the URLs of their files if they were asked for."""
+    """Return all fields of entries, and the URLs of their files if there are any."""
     document: dict[str, Any] = {
         "command": "catalog show",
         "location": catalog.location,
@@ -83,20 +83,18 @@ def shown_answer(
     return CommandResult(document, Conclusion(count(len(entries), "version"), differences=tuple(lines)))
 
 
-def change_answer(command: str, catalog: Catalog, change: CatalogChange, name: str) -> CommandResult:
-    """What a change did; exit code 3 where a copy was not written."""
+def change_result(command: str, catalog: Catalog, change: CatalogChange, name: str) -> CommandResult:
+    """Return what a change did; exit code 3 where a copy was not written."""
     document = {"command": command, **asdict(change), "metrics": catalog.metrics.as_dict()}
     failed = [copy for copy in change.copies if copy.error]
     if command == "catalog rebuild":
-        left = (
-            f" ({count(change.swept, 'shard')} left behind by other writers deleted)" if change.swept else ""
-        )
+        left = f" ({count(change.swept, 'shard')} of failed writers deleted)" if change.swept else ""
         what = f"rebuilt the index{left}"
     elif not change.changed:
         what = (
-            f"{printable(name)} was there already"
+            f"{printable(name)} is in the catalog already"
             if command == "catalog add"
-            else f"no {printable(name)} there"
+            else f"{printable(name)} is not in the catalog"
         )
     else:
         what = f"{'added' if command == 'catalog add' else 'removed'} {printable(name)}"
@@ -110,7 +108,7 @@ def _is_guessed(entry: DatasetEntry | ModelEntry) -> bool:
 
 
 def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
-    """A line for each entry; those of datasets have one column more."""
+    """Return a line for each entry; datasets have one more column."""
     from aios3sync.catalog import DatasetEntry
 
     rows = [
@@ -126,13 +124,13 @@ def _table(entries: Sequence[DatasetEntry | ModelEntry]) -> list[str]:
     if not rows:
         return []
     config = ("CONFIG",) if isinstance(entries[0], DatasetEntry) else ()
-    rows.insert(0, ("ID", *config, "REVISION", "HAS", "PLACE"))
+    rows.insert(0, ("ID", *config, "REVISION", "HAS", "PREFIX"))
     widths = [min(_WIDEST, max(map(_cells, column))) for column in zip(*rows, strict=True)]
     return ["  ".join(map(_padded, row, widths)).rstrip() for row in rows]
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal a text takes."""
+    """Return the width of a text in columns of a terminal."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text

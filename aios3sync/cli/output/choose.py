@@ -1,4 +1,4 @@
-"""Chooses the view for the output options and for what standard output is."""
+"""Chooses the view by the output options, and by whether standard output is a terminal."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def choose_view(
     heading: str = "",
     dry_run: bool = False,
 ) -> View:
-    """The view for the options and for what standard output is.
+    """Return the view for the output options.
 
     Args:
         command: its name.
         output: the options.
-        conclude: makes the last words of a report.
-        on_lost: called when nobody reads standard output any more.
+        conclude: summarizes a report.
+        on_lost: called when the reader of standard output has left.
         heading: the first line of the live view.
-        dry_run: nothing is done, so every line says that it would be; never live.
+        dry_run: every line says "would", and the view is never live.
     """
     out, err = standard_lines(on_lost)
     if output.json:

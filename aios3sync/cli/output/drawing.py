@@ -1,8 +1,9 @@
-"""Draws a run's progress in place on a terminal, with rich for colours and widths; it counts nothing itself.
+"""Draws the progress of a run in place on a terminal; rich gives colours and widths.
 
-Every frame is one write: the cursor goes up over the frame before, each line is written over and its rest
-erased, so that nothing flickers. Lines are cut at the width and the frame at the height of the terminal, and
-after a resize the rows that the old frame takes now, rewrapped by the terminal, are what is erased.
+Every frame is one write: the cursor moves up to the first line of the previous frame, and each line is
+overwritten and its rest erased, so that nothing flickers. Lines are cut at the width and the frame at the
+height of the terminal. After a resize the terminal has rewrapped the old frame: what is erased are the rows
+that it takes now.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from aios3sync.cli.output.summary import repeated_text
+from aios3sync.cli.output.summary import retries_text
 from aios3sync.core.text import count, printable, size_text
 from aios3sync.progress import Progress
 from aios3sync.report import Failure
@@ -25,7 +26,7 @@ __all__ = ("Drawing", "frame")
 _HIDE, _SHOW, _ERASE_LINE, _ERASE_BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[K", "\x1b[J"
 _LABEL: Final = 8
 _ROOMY: Final = 48
-"""Columns from which the speeds have room for their label."""
+"""The columns from which there is room for the label of the speeds."""
 _LEAST_BAR: Final = 6
 _MOST_BAR: Final = 40
 _MOST_FAILURES: Final = 3
@@ -34,7 +35,7 @@ _PHASES: Final = {"compare": "comparing", "delete": "deleting", "finish": "finis
 
 
 class Drawing:
-    """One frame in place; takes the terminal at the first frame and gives it back with :meth:`close`."""
+    """One frame in place; the first frame hides the cursor, :meth:`close` shows it again."""
 
     def __init__(self, heading: str, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, markup=False, emoji=False)
@@ -44,11 +45,11 @@ class Drawing:
         self._open = False
 
     def draw(self, progress: Progress, elapsed: float, above: Sequence[str] = (), *, note: str = "") -> None:
-        """Draw the frame anew, ``above`` it lines that stay; a ``note`` is its second line."""
+        """Draw the frame below the lines ``above``, which stay; a ``note`` is its second line."""
         width, height = self._console.size
         lines = frame(progress, elapsed, self._heading, width - 1, plain=self._ascii, note=note)
         lines = lines[: max(height - 1, 1)]
-        written = [self._back_to_the_top(width), *(f"{line}{_ERASE_LINE}\n" for line in above)]
+        written = [self._move_to_first_line(width), *(f"{line}{_ERASE_LINE}\n" for line in above)]
         written += [f"{self._rendered(line, width)}{_ERASE_LINE}\n" for line in lines]
         self._write("".join((*written, _ERASE_BELOW)))
         self._widths = [line.cell_len for line in lines]
@@ -56,10 +57,10 @@ class Drawing:
     def close(self) -> None:
         """Erase the frame and show the cursor again."""
         if self._open:
-            self._write(f"{self._back_to_the_top(self._console.width)}{_ERASE_BELOW}{_SHOW}")
+            self._write(f"{self._move_to_first_line(self._console.width)}{_ERASE_BELOW}{_SHOW}")
             self._widths, self._open = [], False
 
-    def _back_to_the_top(self, width: int) -> str:
+    def _move_to_first_line(self, width: int) -> str:
         rows = sum(max(1, -(-cells // max(width, 1))) for cells in self._widths)
         start = "" if self._open else _HIDE
         self._open = True
@@ -75,13 +76,13 @@ class Drawing:
             self._console.file.write(text)
             self._console.file.flush()
         except (OSError, ValueError):
-            self._open = False  # the terminal is gone; SIGHUP tells the run
+            self._open = False  # the terminal is gone; SIGHUP stops the run
 
 
 def frame(
     progress: Progress, elapsed: float, heading: str, width: int, *, plain: bool = False, note: str = ""
 ) -> list[Text]:
-    """The lines of one frame, none wider than ``width``; the most important ones first."""
+    """Return the lines of one frame, none wider than ``width``; the most important ones first."""
     lines = [
         _spread(Text(heading, style="bold"), Text(_clock(elapsed), style="dim"), width),
         *([Text(note, style="bold yellow")] if note else []),
@@ -94,8 +95,8 @@ def frame(
         lines.append(_bar("deletes", progress.deleted, progress.deletes, text, width, plain=plain))
     lines.append(_speeds(progress, width))
     if progress.retries:
-        text = repeated_text(progress.retries, progress.throttled)
-        lines.append(Text.assemble(("slow".ljust(_LABEL + 2), "yellow"), text))
+        text = retries_text(progress.retries, progress.throttled)
+        lines.append(Text.assemble(("retries".ljust(_LABEL + 2), "yellow"), text))
     lines += _in_flight(progress, width)
     lines += _failures(progress, width)
     for line in lines:
@@ -126,7 +127,7 @@ def _sizes(progress: Progress) -> str:
 
 
 def _bar(label: str, done: int, total: int, text: str, width: int, *, plain: bool) -> Text:
-    """``label  ━━━━━━──────  text``; the bar gives way first where there is no room."""
+    """``label  ━━━━━━──────  text``; where there is no room, the bar is shortened first."""
     room = min(width - _LABEL - len(text) - 3, _MOST_BAR)
     line = Text(label.ljust(_LABEL + 2), style="cyan")
     if room >= _LEAST_BAR:
@@ -151,7 +152,7 @@ def _speeds(progress: Progress, width: int) -> Text:
 
 
 def _in_flight(progress: Progress, width: int) -> list[Text]:
-    """The large files that have been on their way longest."""
+    """Return the large files whose upload began first."""
     lines = []
     for key, file in islice(progress.in_flight.items(), _MOST_IN_FLIGHT):
         share = f"{size_text(max(file.sent, 0))}/{size_text(file.size)}"
@@ -170,13 +171,13 @@ def _failures(progress: Progress, width: int) -> list[Text]:
 
 
 def _failure(failure: Failure, width: int) -> str:
-    """The key and the error; where both have no room, the beginning of the key gives way."""
+    """Return the key and the error; where both have no room, the beginning of the key is cut."""
     key, error = printable(failure.key), printable(failure.error)
     return f"  {_fitting(key, max(width - cell_len(error) - 4, width // 3))}: {error}"
 
 
 def _fitting(key: str, room: int) -> str:
-    """The key; where it has no room its beginning gives way."""
+    """Return the key; where it has no room, its beginning is cut."""
     if cell_len(key) <= room:
         return key
     fitting = takewhile(lambda cells: cells < room, accumulate(map(cell_len, reversed(key))))

@@ -1,4 +1,4 @@
-"""What the commands of the index answer: one JSON document, or lines of a table for people."""
+"""The results of the index commands: each a JSON document, and lines of a table for people."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from aios3sync.index.staleness import Stale
 
 __all__ = (
-    "backfill_answer",
-    "folders_answer",
-    "histogram_answer",
-    "page_answer",
-    "reconcile_answer",
-    "sample_answer",
-    "totals_answer",
-    "urls_answer",
+    "backfill_result",
+    "folders_result",
+    "histogram_result",
+    "page_result",
+    "reconcile_result",
+    "sample_result",
+    "totals_result",
+    "urls_result",
 )
 
 
-def page_answer(command: str, page: Page, urls: Sequence[str] | None) -> CommandResult:
-    """Rows of a page, and where it ended."""
+def page_result(command: str, page: Page, urls: Sequence[str] | None) -> CommandResult:
+    """Return the rows of a page, and the cursor of the next one."""
     rows = [_row_document(row) for row in page]
     if urls is not None:
         rows = [{**row, "url": url} for row, url in zip(rows, urls, strict=True)]
@@ -42,36 +42,37 @@ def page_answer(command: str, page: Page, urls: Sequence[str] | None) -> Command
     return CommandResult(document, Conclusion(shown, differences=tuple(lines), note=note))
 
 
-def urls_answer(page: Page, urls: Sequence[str]) -> CommandResult:
-    """URLs alone, one a line."""
+def urls_result(page: Page, urls: Sequence[str]) -> CommandResult:
+    """Return URLs, one a line."""
     pairs = [{"key": row.key, "url": url} for row, url in zip(page, urls, strict=True)]
     document = {"command": "index urls", "urls": pairs, "next": page.next}
     note = f"next page: --after {page.next}" if page.next else ""
     return CommandResult(document, Conclusion(count(len(urls), "URL"), differences=tuple(urls), note=note))
 
 
-def sample_answer(rows: Sequence[ObjectRow]) -> CommandResult:
-    """Random rows."""
+def sample_result(rows: Sequence[ObjectRow]) -> CommandResult:
+    """Return random rows."""
     document = {"command": "index sample", "rows": [_row_document(row) for row in rows]}
     return CommandResult(
         document, Conclusion(count(len(rows), "object"), differences=tuple(map(_row_line, rows)))
     )
 
 
-def totals_answer(totals: Totals, behind: Sequence[Stale], listed: float | None) -> CommandResult:
-    """Count and bytes, and whether the index knows all."""
-    note = "" if listed else "no backfill or reconcile of it has ended: the index may know only a part"
+def totals_result(totals: Totals, stale: Sequence[Stale], listed: float | None) -> CommandResult:
+    """Return the count and the bytes, and whether the index is complete."""
+    note = "" if listed else "no backfill or reconcile has finished here: the index may be incomplete"
+    way_out = "'aios3sync index reconcile' repairs it"
     warnings = tuple(
-        f"the index is behind on {printable(mark.target)}: {printable(mark.reason)}; reconcile repairs it"
-        for mark in behind
+        f"the index is behind on {printable(mark.target)}: {printable(mark.reason)}; {way_out}"
+        for mark in stale
     )
-    marks = [_stale(mark) for mark in behind]
+    marks = [_stale_document(mark) for mark in stale]
     document = {"command": "index totals", **totals._asdict(), "listed_at": listed, "behind": marks}
     return CommandResult(document, Conclusion(_total_text(totals), warnings=warnings, note=note))
 
 
-def folders_answer(folders: Sequence[Folder]) -> CommandResult:
-    """Folders with what is below them."""
+def folders_result(folders: Sequence[Folder]) -> CommandResult:
+    """Return folders with the objects and bytes below them."""
     document = {"command": "index folders", "folders": [folder._asdict() for folder in folders]}
     lines = [
         f"{folder.objects:>12,} {size_text(folder.size):>12}  {printable(folder.path)}" for folder in folders
@@ -79,8 +80,8 @@ def folders_answer(folders: Sequence[Folder]) -> CommandResult:
     return CommandResult(document, Conclusion(count(len(folders), "folder"), differences=tuple(lines)))
 
 
-def histogram_answer(by: str, groups: Sequence[Group]) -> CommandResult:
-    """Groups with what is in them."""
+def histogram_result(by: str, groups: Sequence[Group]) -> CommandResult:
+    """Return groups with their objects and bytes."""
     document = {"command": "index histogram", "by": by, "groups": [group._asdict() for group in groups]}
     lines = [
         f"{group.objects:>12,} {size_text(group.size):>12}  {_label(by, group.label)}" for group in groups
@@ -88,23 +89,23 @@ def histogram_answer(by: str, groups: Sequence[Group]) -> CommandResult:
     return CommandResult(document, Conclusion(count(len(groups), "group"), differences=tuple(lines)))
 
 
-def backfill_answer(report: BackfillReport) -> CommandResult:
-    """What a backfill did."""
-    changes = f"{report.inserted:,} new, {report.updated:,} changed, {report.deleted:,} gone"
-    resumed = ", going on from an earlier attempt" if report.resumed else ""
+def backfill_result(report: BackfillReport) -> CommandResult:
+    """Return what a backfill did."""
+    changes = f"{report.inserted:,} inserted, {report.updated:,} updated, {report.deleted:,} deleted"
+    resumed = " (resumed)" if report.resumed else ""
     text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}{resumed}: {changes}"
     return CommandResult(report.as_dict(), Conclusion(text, note=report.note))
 
 
-def reconcile_answer(report: ReconcileReport, *, dry_run: bool) -> CommandResult:
-    """What differed, and what became of it."""
+def reconcile_result(report: ReconcileReport, *, dry_run: bool) -> CommandResult:
+    """Return the differences, and how many were repaired."""
     lines = tuple(f"{kind + ':':<8} {printable(key)}" for kind, key in report.keys)
     text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}: "
     if report.differences:
         text += f"{report.missing:,} missing, {report.extra:,} extra, {report.stale:,} stale; "
-        text += "nothing was repaired" if dry_run else f"{report.repaired:,} repaired"
+        text += "0 repaired (dry run)" if dry_run else f"{report.repaired:,} repaired"
     else:
-        text += "the index is as the bucket"
+        text += "the index is equal to the bucket"
     note = "only the first keys are shown" if report.differences > len(report.keys) else ""
     return CommandResult(report.as_dict(), Conclusion(text, differences=lines, note=note), report.exit_code)
 
@@ -132,5 +133,5 @@ def _label(by: str, label: str) -> str:
     return printable(label) or "(none)"
 
 
-def _stale(mark: Stale) -> dict[str, Any]:
+def _stale_document(mark: Stale) -> dict[str, Any]:
     return {"target": mark.target, "since": mark.since, "reason": mark.reason}

@@ -1,4 +1,4 @@
-"""What machines read: one JSON document at the end, or one JSON object a line while the run goes on."""
+"""Prints for machines: one JSON document at the end, or one JSON object a line during the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from signal import Signals
 from typing import Any, Final
 
-from aios3sync.cli.errors import failure_document, tell, tell_stopping
+from aios3sync.cli.errors import failure_document, print_error, print_stopping
 from aios3sync.cli.output.lines import Lines, json_bytes
 from aios3sync.events import (
     EndpointKnown,
@@ -34,7 +34,7 @@ _PROGRESS_S: Final = 0.5
 
 
 def event_document(event: Event) -> dict[str, Any] | None:
-    """The JSON object of an event, ``None`` for those that are only counted."""
+    """Return the JSON object of an event, ``None`` for those that are only counted."""
     match event:
         case ObjectUploaded(key, size, etag, reason):
             return {"event": "uploaded", "key": key, "size": size, "etag": etag, "reason": reason}
@@ -71,7 +71,7 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
 
 
 class JsonDocument:
-    """See :class:`~aios3sync.cli.output.view.View`: nothing but the report, as one document."""
+    """See :class:`~aios3sync.cli.output.view.View`: only the report, as one document."""
 
     def __init__(self, command: str, out: Lines, *, verbose: bool = False) -> None:
         self._command = command
@@ -79,26 +79,26 @@ class JsonDocument:
         self._verbose = verbose
 
     def __call__(self, event: Event, /) -> None:
-        """The report holds all that is told."""
+        """Print nothing: the report has it all."""
 
     def tick(self) -> None:
-        """Nothing changes while it works."""
+        """Print nothing before the end."""
 
     def stopping(self, signal: int) -> None:
-        """Say it on standard error, where a person may look."""
-        tell_stopping(signal)
+        """Print the message on standard error, for a person."""
+        print_stopping(signal)
 
     def close(self) -> None:
-        """Nothing to leave."""
+        """Do nothing: the document is flushed when it is printed."""
 
     def report(self, report: Any) -> None:
         """Print the report."""
         self._print(report.as_dict())
 
     def fail(self, error: BaseException) -> None:
-        """Print what stands in the report's place, and the error for people."""
+        """Print the error as the document, and for people on standard error."""
         self._print({"command": self._command, **failure_document(error)})
-        tell(error, verbose=self._verbose)
+        print_error(error, verbose=self._verbose)
 
     def _print(self, document: dict[str, Any]) -> None:
         self._out.raw(json_bytes(document, indent=True))
@@ -113,7 +113,7 @@ class EventLines:
     Args:
         out: standard output.
         dry_run: every object says so.
-        quiet: errors are told here alone, not on standard error as well.
+        quiet: print errors only here, not on standard error as well.
     """
 
     def __init__(
@@ -129,8 +129,8 @@ class EventLines:
         self._quiet = quiet
         self._verbose = verbose
         self._progress = Progress()
-        self._told: dict[str, Any] = {}
-        self._told_at = time.monotonic()
+        self._last_totals: dict[str, Any] = {}
+        self._progress_at = time.monotonic()
         self._pending = False
 
     def __call__(self, event: Event, /) -> None:
@@ -144,29 +144,29 @@ class EventLines:
         self._line(document | totals | self._marks)
 
     def tick(self) -> None:
-        """Hand over the lines so far; tell how far the run is, if that changed."""
+        """Flush the lines so far; print the progress, if it changed."""
         now = time.monotonic()
-        if now - self._told_at >= _PROGRESS_S:
+        if now - self._progress_at >= _PROGRESS_S:
             progress = self._progress
             progress.sample(now)
             totals = {"scanned": progress.scanned, "kept": progress.kept, **progress.totals()}
-            if totals != self._told:
-                self._told = totals
+            if totals != self._last_totals:
+                self._last_totals = totals
                 self._line({"event": "progress", **totals, **_speeds(progress), **self._marks})
-            self._told_at = now
+            self._progress_at = now
         if self._pending:
             self._pending = False
             self._out.flush()
 
     def stopping(self, signal: int) -> None:
-        """Print it as an object; to a person at the keyboard it is said on standard error."""
+        """Print the message as an object, and for people on standard error."""
         self._line({"event": "stopping", "signal": Signals(signal).name, **self._marks})
         self._out.flush()
         if not self._quiet:
-            tell_stopping(signal)
+            print_stopping(signal)
 
     def close(self) -> None:
-        """Hand over what is left."""
+        """Flush the lines."""
         self._out.flush()
 
     def report(self, report: Any) -> None:
@@ -182,7 +182,7 @@ class EventLines:
         self._line({"event": "error", **named, **facts})
         self._out.flush()
         if not self._quiet:
-            tell(error, verbose=self._verbose)
+            print_error(error, verbose=self._verbose)
 
     def _line(self, document: dict[str, Any]) -> None:
         document["time"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

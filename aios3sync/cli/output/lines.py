@@ -1,7 +1,7 @@
-"""Lines for terminals and pipes: written in bytes, and a reader that left is noticed.
+"""Writes lines to terminals and pipes: in bytes, and it notices a reader that has left.
 
-What a terminal or a viewer would obey is escaped here, in text and in JSON: names of files and the words of
-an endpoint may hold anything.
+Control characters are escaped here, in text and in JSON: names of files and messages of an endpoint may
+contain anything.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = (
 
 
 def json_bytes(document: Any, *, indent: bool = False) -> bytes:
-    """One JSON document and a line end; equal to ``document`` when parsed, and harmless when looked at.
+    """Return one JSON document and a line end; harmless on a terminal, and equal to ``document`` when parsed.
 
-    A number that 64 bits do not hold becomes a string of its digits.
+    A number that does not fit into 64 bits becomes a string of its digits.
     """
     options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     try:
@@ -52,12 +52,12 @@ _lost: list[OSError] = []
 
 
 def lost_output() -> OSError | None:
-    """Why standard output could not be written, ``None`` if all of it was."""
+    """Return why standard output could not be written, ``None`` if all of it was."""
     return _lost[0] if _lost else None
 
 
 def flush_output() -> None:
-    """Hand over what was printed by other means than :class:`Lines`; a loss is remembered, not raised."""
+    """Flush what was printed without :class:`Lines`; an error is remembered, not raised."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -71,7 +71,7 @@ def note_lost(error: OSError) -> None:
 
 
 def _drop(stream: TextIO) -> None:
-    # What is still buffered must go somewhere, or the interpreter complains about it at its end.
+    # The buffer must be written somewhere, or the interpreter reports an error when it exits.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -80,12 +80,12 @@ def _drop(stream: TextIO) -> None:
 class Lines:
     """Writes lines to a stream of the process, in bytes, so that any name can be written in any locale.
 
-    What is written after a loss is dropped; the loss of standard output is remembered by :func:`lost_output`.
+    After an error everything is dropped; :func:`lost_output` returns the error of standard output.
 
     Args:
         stream: standard output or standard error.
-        on_lost: called once when nobody reads the stream any more, as behind ``| head``. Where it cannot be
-            written for another reason, such as a full disk, the work goes on: what it does is still wanted.
+        on_lost: called once when the reader of the stream has left, as with ``| head``. Where writing fails
+            for another reason, such as a full disk, the work goes on: its effects are still wanted.
     """
 
     def __init__(self, stream: TextIO, on_lost: Callable[[], None] | None = None) -> None:
@@ -96,11 +96,11 @@ class Lines:
         self._lost = False
 
     def line(self, text: str) -> None:
-        """Write one line of text; what is no visible character in it is escaped."""
+        """Write one line of text; characters that are not printable are escaped."""
         self.styled(printable(text))
 
     def styled(self, text: str) -> None:
-        """Write one line with the colours that it has; the names in it were escaped before."""
+        """Write one line with the codes of its colours; the names in it must be escaped already."""
         self.raw(text.encode(self._encoding, "backslashreplace") + b"\n")
 
     def raw(self, content: bytes) -> None:
@@ -113,7 +113,7 @@ class Lines:
             self._lose(error)
 
     def flush(self) -> None:
-        """Hand over what was written so far."""
+        """Flush what was written so far."""
         if self._lost:
             return
         try:
@@ -132,14 +132,14 @@ class Lines:
 
 
 def open_missing_streams() -> None:
-    """Give every standard stream that the process was started without a place that says so when it is used.
+    """Replace every standard stream that the process was started without by one that fails when it is used.
 
-    Their numbers are taken as well, or the next file that is opened would be standard output. What is written
-    to standard output, or read from standard input, fails then; what is written to standard error is lost.
+    Their file descriptors are taken as well, or the next file that is opened would become standard output.
+    Writing to standard output and reading from standard input fail then; standard error is dropped.
     """
     _lost.clear()
-    ways = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
-    for number, (name, flags, mode) in enumerate(ways):
+    missing = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+    for number, (name, flags, mode) in enumerate(missing):
         if getattr(sys, name) is not None:
             continue
         descriptor = os.open(os.devnull, flags)
@@ -150,6 +150,6 @@ def open_missing_streams() -> None:
 
 
 def standard_lines(on_lost: Callable[[], None] | None = None) -> tuple[Lines, Lines]:
-    """Lines to standard output and to standard error; a lost standard error stops nothing."""
+    """Return lines to standard output and to standard error; ``on_lost`` is about standard output."""
     flush_output()
     return Lines(sys.stdout, on_lost), Lines(sys.stderr)

@@ -1,13 +1,13 @@
-"""The live view of a terminal: collects what to show; loads the drawing part only for runs that last."""
+"""The live view of a terminal; it loads the drawing only for runs that are not over at once."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from aios3sync.cli.errors import stopping_text, tell
+from aios3sync.cli.errors import print_error, stopping_text
 from aios3sync.cli.output.lines import Lines
-from aios3sync.cli.output.plain import ToldFailures, endpoint_line, event_line, print_conclusion
+from aios3sync.cli.output.plain import PrintedFailures, endpoint_line, event_line, print_conclusion
 from aios3sync.cli.output.view import Conclude
 from aios3sync.core.text import count, printable
 from aios3sync.events import EndpointKnown, Event, ObjectDeleted, Warned
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ("LiveView",)
 
-_PATIENCE_S: Final = 0.3
-"""A run that ends sooner is never drawn: it would only flicker, and a run without changes stays cheap."""
+_DELAY_S: Final = 0.3
+"""Seconds before the first drawing: a shorter run would only flicker, and need not load the library."""
 _MOST_FAILURES: Final = 100
 _MOST_DELETES: Final = 20
-"""Deletes that are named without ``-v``: enough to see at once that a run deletes what it should not."""
+"""Deletes that are printed without ``-v``: enough to notice a run that deletes the wrong objects."""
 
 
 class LiveView:
-    """See :class:`~aios3sync.cli.output.view.View`."""
+    """See :class:`~aios3sync.cli.output.view.View`: a drawing, lines above it, the summary at the end."""
 
     def __init__(self, out: Lines, err: Lines, conclude: Conclude, heading: str, *, verbose: int = 0) -> None:
         self._out = out
@@ -42,7 +42,7 @@ class LiveView:
         self._warned: set[str] = set()
 
     def __call__(self, event: Event, /) -> None:
-        """Count the event; deletes, and with ``-v`` all that is done, get a line above the view."""
+        """Count the event; deletes, and with ``-v`` all actions, get a line above the drawing."""
         self._progress.take(event)
         if isinstance(event, Warned):
             self._warned.add(event.message)
@@ -50,19 +50,19 @@ class LiveView:
         elif isinstance(event, EndpointKnown):
             if self._verbose:
                 self._above.append(endpoint_line(event))
-        elif self._is_named(event) and (line := event_line(event)):
+        elif self._has_line(event) and (line := event_line(event)):
             self._above.append(line)
 
-    def _is_named(self, event: Event) -> bool:
+    def _has_line(self, event: Event) -> bool:
         few = type(event) is ObjectDeleted and self._progress.deleted <= _MOST_DELETES
         return few or self._verbose > 0
 
     def tick(self) -> None:
-        """Draw anew."""
+        """Draw again."""
         now = time.monotonic()
         self._progress.sample(now)
         if self._drawing is None:
-            if now - self._began < _PATIENCE_S:
+            if now - self._began < _DELAY_S:
                 return
             # Loaded here: the terminal library takes as long as a small run.
             from aios3sync.cli.output.drawing import Drawing
@@ -72,7 +72,7 @@ class LiveView:
         self._drawing.draw(self._progress, now - self._began, above, note=self._stopping)
 
     def stopping(self, signal: int) -> None:
-        """Show it in the view, drawn anew at once; before the first frame print it."""
+        """Show the message in the drawing at once, or print it where nothing was drawn yet."""
         self._stopping = stopping_text(signal)
         if self._drawing is None:
             self._above.append(self._stopping)
@@ -80,7 +80,7 @@ class LiveView:
         self.tick()
 
     def close(self) -> None:
-        """Take the view down; what should stand above it is printed."""
+        """Erase the drawing and print the lines that belong above it."""
         if self._drawing is not None:
             self._drawing.close()
             self._drawing = None
@@ -90,21 +90,21 @@ class LiveView:
         self._out.flush()
 
     def report(self, report: Any) -> None:
-        """Print the summary in the view's place."""
-        unnamed = 0 if self._verbose else self._progress.deleted - _MOST_DELETES
-        if unnamed > 0:
-            self._above.append(f"... and {count(unnamed, 'more delete')} (-v names them all)")
+        """Print the summary in the place of the drawing."""
+        unlisted = 0 if self._verbose else self._progress.deleted - _MOST_DELETES
+        if unlisted > 0:
+            self._above.append(f"... and {count(unlisted, 'more delete')} (-v lists them all)")
         self.close()
         print_conclusion(
             self._out,
             self._err,
             self._conclude(report),
-            told=ToldFailures(),
+            printed=PrintedFailures(),
             warned=self._warned,
             limit=_MOST_FAILURES,
         )
 
     def fail(self, error: BaseException) -> None:
-        """Print the error in the view's place."""
+        """Print the error in the place of the drawing."""
         self.close()
-        tell(error, verbose=self._verbose > 1)
+        print_error(error, verbose=self._verbose > 1)

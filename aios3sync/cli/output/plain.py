@@ -1,13 +1,13 @@
-"""Plain lines, one for each thing that was done: for pipes, log files and dumb terminals."""
+"""Prints plain lines, one for each action: for pipes, log files and terminals without a cursor."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, Final
 
-from aios3sync.cli.errors import tell, tell_stopping
+from aios3sync.cli.errors import print_error, print_stopping
 from aios3sync.cli.output.lines import Lines
-from aios3sync.cli.output.summary import Conclusion, failure_line, repeated_text
+from aios3sync.cli.output.summary import Conclusion, failure_line, retries_text
 from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import count, printable, size_text
 from aios3sync.events import (
@@ -23,16 +23,16 @@ from aios3sync.events import (
 from aios3sync.progress import Progress
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 
-__all__ = ("PlainView", "ToldFailures", "endpoint_line", "event_line", "print_conclusion")
+__all__ = ("PlainView", "PrintedFailures", "endpoint_line", "event_line", "print_conclusion")
 
 _FLUSH_S: Final = 0.3
 _PROGRESS_S: Final = 15.0
 """Seconds between two progress lines on standard error."""
-_MOST_TOLD: Final = 10 * MAX_REPORTED_ERRORS
+_MOST_REMEMBERED: Final = 10 * MAX_REPORTED_ERRORS
 
 
 def event_line(event: Event, *, dry_run: bool = False) -> str:
-    """The line for an event, or an empty one where it has none."""
+    """Return the line for an event; empty where it has none."""
     if type(event) is BytesSent:
         return ""
     match event:
@@ -46,41 +46,47 @@ def event_line(event: Event, *, dry_run: bool = False) -> str:
             return ""
 
 
-class ToldFailures:
-    """The failures that were said already, so that none is said twice; a comparison may find one again."""
+class PrintedFailures:
+    """The failures that were printed: a second comparison may find one again, which is not repeated."""
 
     def __init__(self) -> None:
-        self._told: set[Failure] = set()
+        self._printed: set[Failure] = set()
 
     def is_new(self, failure: Failure) -> bool:
-        """Whether it has not been said; it counts as said from now on."""
-        if failure in self._told:
+        """Whether the failure was not printed before; from now on it counts as printed."""
+        if failure in self._printed:
             return False
-        if len(self._told) < _MOST_TOLD:
-            self._told.add(failure)
+        if len(self._printed) < _MOST_REMEMBERED:
+            self._printed.add(failure)
         return True
 
 
 def endpoint_line(event: EndpointKnown) -> str:
-    """What is known of the endpoint, on one line."""
+    """Return what is known of the endpoint, on one line."""
     return f"endpoint {event.endpoint}: {'; '.join(event.facts)}"
 
 
 def print_conclusion(
-    out: Lines, err: Lines, conclusion: Conclusion, *, told: ToldFailures, warned: set[str], limit: int = 0
+    out: Lines,
+    err: Lines,
+    conclusion: Conclusion,
+    *,
+    printed: PrintedFailures,
+    warned: set[str],
+    limit: int = 0,
 ) -> None:
-    """Print the last words of a run: on standard error what went wrong, then the summary.
+    """Print the end of a run: what went wrong on standard error, then the summary on standard output.
 
     Args:
         out: standard output.
         err: standard error.
-        conclusion: what to say.
-        told: failures that were said already.
-        warned: warnings that were said already.
-        limit: failures that are said at most, 0 for all.
+        conclusion: what to print.
+        printed: failures that were printed before.
+        warned: warnings that were printed before.
+        limit: the most failures to print, 0 for all.
     """
     out.flush()
-    failures = [failure for failure in conclusion.failures if told.is_new(failure)]
+    failures = [failure for failure in conclusion.failures if printed.is_new(failure)]
     for failure in failures[: limit or None]:
         err.line(failure_line(failure))
     if limit and len(failures) > limit:
@@ -109,7 +115,7 @@ def print_conclusion(
 
 
 class PlainView:
-    """See :class:`~aios3sync.cli.output.view.View`. What goes wrong is on standard error."""
+    """See :class:`~aios3sync.cli.output.view.View`: plain lines, with failures on standard error."""
 
     def __init__(
         self, out: Lines, err: Lines, conclude: Conclude, output: Output, *, dry_run: bool = False
@@ -120,7 +126,7 @@ class PlainView:
         self._output = output
         self._dry_run = dry_run
         self._progress = Progress()
-        self._told = ToldFailures()
+        self._printed = PrintedFailures()
         self._warned: set[str] = set()
         self._flushed = self._progressed = time.monotonic()
 
@@ -133,7 +139,7 @@ class PlainView:
             if self._output.verbose and not self._output.quiet:
                 self._out.line(endpoint_line(event))
         elif isinstance(event, Failed):
-            if event.error is None and self._told.is_new(event.failure):
+            if event.error is None and self._printed.is_new(event.failure):
                 self._err.line(failure_line(event.failure))
         elif not self._output.quiet and (line := event_line(event, dry_run=self._dry_run)):
             self._out.line(line)
@@ -144,7 +150,7 @@ class PlainView:
             self._err.line(f"warning: {printable(message)}")
 
     def tick(self) -> None:
-        """Hand over the lines so far, and now and then tell how far the run is."""
+        """Flush the lines so far, and print the progress every 15 seconds."""
         now = time.monotonic()
         if now - self._flushed >= _FLUSH_S:
             self._flushed = now
@@ -162,36 +168,36 @@ class PlainView:
             f"({size_text(progress.sent)} of {size_text(progress.upload_size)}), "
             f"deleted {progress.deleted:,}/{progress.deletes:,}, failed {progress.failed:,}; "
             f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
-            + (f"; {repeated_text(progress.retries, progress.throttled)}" if progress.retries else "")
+            + (f"; {retries_text(progress.retries, progress.throttled)}" if progress.retries else "")
         )
 
     def stopping(self, signal: int) -> None:
-        """Say it on standard error, below what was said so far."""
+        """Print the message on standard error, below the lines so far."""
         self.close()
         if not self._output.quiet:
-            tell_stopping(signal)
+            print_stopping(signal)
 
     def close(self) -> None:
-        """Hand over what is left."""
+        """Flush the lines."""
         self._out.flush()
         self._err.flush()
 
     def report(self, report: Any) -> None:
-        """Print the summary; with ``--quiet`` only what was refused or went wrong."""
+        """Print the summary; with ``--quiet`` only failures and what was refused."""
         conclusion = self._conclude(report)
         if not self._output.quiet:
-            print_conclusion(self._out, self._err, conclusion, told=self._told, warned=self._warned)
+            print_conclusion(self._out, self._err, conclusion, printed=self._printed, warned=self._warned)
             return
         for failure in conclusion.failures:
-            if self._told.is_new(failure):
+            if self._printed.is_new(failure):
                 self._err.line(failure_line(failure))
         if conclusion.refused:
             self._err.line(f"refused: {printable(conclusion.refused)}")
         if conclusion.unregistered:
-            self._err.line(f"the catalog was not told: {printable(conclusion.unregistered)}")
+            self._err.line(f"not added to the catalog: {printable(conclusion.unregistered)}")
         self._err.flush()
 
     def fail(self, error: BaseException) -> None:
         """Print the error."""
         self.close()
-        tell(error, verbose=self._output.verbose > 1)
+        print_error(error, verbose=self._output.verbose > 1)

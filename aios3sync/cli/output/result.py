@@ -1,4 +1,4 @@
-"""CommandResult: what a command of the index or the catalog answers, as a document and as lines."""
+"""CommandResult: the result of a command of the index or the catalog, as a document and as lines."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ __all__ = ("CommandResult",)
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """One answer, as a document and as lines."""
+    """The result of a command.
+
+    Attributes:
+        document: printed with ``--json``.
+        conclusion: printed for people.
+        exit_code: of the command.
+    """
 
     document: dict[str, Any]
     conclusion: Conclusion
     exit_code: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The document of ``--json``."""
+        """Return the JSON document of ``--json``."""
         return self.document

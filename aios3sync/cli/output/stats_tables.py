@@ -1,4 +1,4 @@
-"""Draws the statistics of a bucket as tables for a terminal of any width; it counts and prints nothing."""
+"""Lays out the statistics of a bucket as tables for a terminal of any width; it prints nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ("stats_lines", "stats_tables")
 
 _STYLES: Final = {"exact": "green", "sampled": "yellow", "estimated": "yellow", "unknown": "dim"}
 _ROOMY: Final = 60
-"""Columns from which there is room for bars and for how numbers are known."""
+"""The columns from which there is room for bars and for the accuracy of numbers."""
 _MOST_GROUPS: Final = 6
 _MOST_OBJECTS: Final = 5
 _BAR: Final = 18
@@ -40,13 +40,13 @@ GroupRow = tuple[str, int, int]
 
 
 def stats_lines(stats: BucketStats, width: int, *, color: bool = False, plain: bool = False) -> list[str]:
-    """The tables as lines, none wider than ``width`` columns.
+    """Return the tables as lines, none wider than ``width`` columns.
 
     Args:
         stats: the numbers.
         width: of the terminal.
-        color: with the codes of a terminal for colours.
-        plain: in ASCII alone.
+        color: with the codes for colours of a terminal.
+        plain: only ASCII.
     """
     console = Console(
         file=io.StringIO(),
@@ -65,13 +65,13 @@ def stats_lines(stats: BucketStats, width: int, *, color: bool = False, plain: b
 
 
 def stats_tables(stats: BucketStats, width: int, *, plain: bool = False) -> RenderableType:
-    """The tables, the most important ones first."""
+    """Return the tables, the most important ones first."""
     return Group(*_parts(stats, width, plain))
 
 
 def _parts(stats: BucketStats, width: int, plain: bool) -> Iterator[RenderableType]:
     yield Text(printable(stats.location), style="bold", overflow="fold")
-    every = " (every object asked)" if stats.every else ""
+    every = " (HEAD of every object)" if stats.every else ""
     yield Text(f"{stats.mode}{every}, {origin_text(stats)}", style="dim")
     if sentence := incomplete(stats):
         yield Text(sentence, style="bold white on red")
@@ -85,7 +85,7 @@ def _parts(stats: BucketStats, width: int, plain: bool) -> Iterator[RenderableTy
         ("storage classes", stats.storage_classes),
     ):
         if len(groups.groups) > 1:
-            more = "" if groups.exact else " (at least: small groups were put together while counting)"
+            more = "" if groups.exact else " (lower bounds: small groups were merged while counting)"
             yield _titled(f"{title}{more}", _groups(_shown(groups), width, plain))
     for title, histogram in (("sizes", stats.sizes), ("ages", stats.ages)):
         if rows := _binned(histogram):
@@ -101,7 +101,7 @@ def _titled(title: str, content: RenderableType) -> RenderableType:
 
 
 def _grid(*columns: str) -> Table:
-    """Columns without lines: ``n`` for numbers, ``k`` for keys, ``t`` for short text."""
+    """Return a table without rules; its columns are ``n``, numbers, ``k``, keys, or ``t``, short text."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for column in columns:
         if column == "k":
@@ -115,15 +115,15 @@ def _grid(*columns: str) -> Table:
 
 def _figures(stats: BucketStats, width: int) -> Table:
     table = _grid("t", "n", "t")
-    told = ""
+    last_note = ""
     for label, number, wording in figures(stats):
         if number.known == "exact" and not number.value and label not in ("objects", "stored"):
-            continue  # nothing of it, which goes without saying
+            continue  # an exact 0 of something optional is not worth a row
         value = value_text(number, wording)
         table.add_row(Text(label), Text(value, style="bold"), _known(number, wording, width))
-        if number.note and number.note != told and width >= _ROOMY:
+        if number.note and number.note != last_note and width >= _ROOMY:
             table.add_row("", "", Text(printable(number.note), style="dim"))
-        told = number.note
+        last_note = number.note
     return table
 
 
@@ -147,7 +147,7 @@ def _kinds(stats: BucketStats, width: int) -> Table:
 
 
 def _shown(groups: Breakdown) -> list[GroupRow]:
-    """The largest groups, and all others as one more."""
+    """Return the largest groups, and all others as one more."""
     rows = [(name_text(one.name), one.objects, one.stored_bytes) for one in groups.groups[:_MOST_GROUPS]]
     rest = list(groups.groups[_MOST_GROUPS:])
     if groups.other is not None:
@@ -191,7 +191,7 @@ def _objects(objects: Sequence[ListedObject], width: int) -> Table:
 
 
 def _fitting(name: str, room: int) -> str:
-    """The name; where it has no room, its middle gives way: both ends of a key tell it from others."""
+    """Return the name; where it has no room its middle is cut, as both ends of a key distinguish it."""
     shown = printable(name)
     if len(shown) <= room:
         return shown

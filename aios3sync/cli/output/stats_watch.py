@@ -1,4 +1,4 @@
-"""``stats --watch``: the tables of a bucket, drawn again and again; a refresh that fails keeps the last."""
+"""``stats --watch``: the tables of a bucket, updated again and again; after an error the last ones stay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from aios3sync.cli.errors import tell
+from aios3sync.cli.errors import print_error
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.stats_tables import stats_lines, stats_tables
 from aios3sync.core.text import duration, printable
@@ -24,44 +24,44 @@ if TYPE_CHECKING:
     from aios3sync.session import Session
     from aios3sync.stats.model import BucketStats
 
-__all__ = ("StatsWatch", "watched")
+__all__ = ("StatsWatch", "counted_repeatedly")
 
 
 Work = Callable[["Session"], Awaitable[Any]]
 
 
-def watched(ask: Work, view: StatsWatch, every: float) -> Work:
-    """Work that asks again and again, until its task is cancelled.
+def counted_repeatedly(ask: Work, view: StatsWatch, every: float) -> Work:
+    """Return work that counts again and again, until its task is cancelled.
 
     Args:
-        ask: answers with the numbers.
-        view: is told what came of it.
-        every: seconds between two questions; one that takes longer is followed by the next at once.
+        ask: counts and returns the statistics.
+        view: shows them.
+        every: seconds between two starts; a count that takes longer is followed by the next at once.
 
     Raises:
-        AioS3SyncError: the very first question failed.
+        AioS3SyncError: the very first count failed.
     """
 
-    async def again_and_again(session: Session) -> None:
+    async def count_again(session: Session) -> None:
         while True:
             began = time.monotonic()
             try:
                 view.show(await ask(session))
             except AioS3SyncError as error:
-                if not view.seen:
+                if not view.has_statistics:
                     raise
-                view.keep(error)
+                view.show_failure(error)
             await anyio.sleep(max(began + every - time.monotonic(), 0.0))
 
-    return again_and_again
+    return count_again
 
 
 class StatsWatch:
-    """A :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else table after table.
+    """See :class:`~aios3sync.cli.output.view.View`: its own screen on a terminal, else table after table.
 
     Args:
         out: standard output.
-        verbose: errors are told with their traces.
+        verbose: print errors with their tracebacks.
     """
 
     def __init__(self, out: Lines, *, verbose: bool = False) -> None:
@@ -76,31 +76,31 @@ class StatsWatch:
         self._problem = ""
 
     @property
-    def seen(self) -> bool:
-        """Whether there are numbers to keep."""
+    def has_statistics(self) -> bool:
+        """Whether statistics were shown."""
         return self._stats is not None
 
     def show(self, stats: BucketStats) -> None:
-        """Take new numbers."""
+        """Show new statistics."""
         self._stats, self._problem = stats, ""
         self._shown_at = time.monotonic()
         if self._live is None:
             self._print(stats)
         self.tick()
 
-    def keep(self, error: AioS3SyncError) -> None:
-        """Say that a refresh failed; the last numbers stay."""
+    def show_failure(self, error: AioS3SyncError) -> None:
+        """Show that a count failed; the last statistics stay."""
         self._problem = printable(str(error))
         if self._live is None:
-            self._out.line(f"{time.strftime('%H:%M:%S')} {self._trouble()}")
+            self._out.line(f"{time.strftime('%H:%M:%S')} {self._problem_line()}")
             self._out.flush()
         self.tick()
 
     def __call__(self, event: Event, /) -> None:
-        """Counting a bucket makes no events."""
+        """Ignore the event: counting sends none."""
 
     def tick(self) -> None:
-        """Draw anew: the clock goes on, and the terminal may have another size."""
+        """Draw again: the age of the numbers and the size of the terminal may have changed."""
         if self._live is None or self._stats is None:
             return
         if not self._live.is_started:
@@ -108,10 +108,10 @@ class StatsWatch:
         self._live.update(self._screen(self._stats), refresh=True)
 
     def stopping(self, signal: int) -> None:
-        """A watch ends at once."""
+        """Show nothing: a watch ends at once."""
 
     def close(self) -> None:
-        """Leave the screen; the last numbers stay in the terminal's own."""
+        """Leave the screen, and print the last statistics on the normal one."""
         if self._live is None or not self._live.is_started:
             return
         self._live.stop()
@@ -119,16 +119,16 @@ class StatsWatch:
         if self._stats is not None:
             self._print(self._stats)
             if self._problem:
-                self._out.line(self._trouble())
+                self._out.line(self._problem_line())
                 self._out.flush()
 
     def report(self, report: Any) -> None:
-        """A watch ends by a signal and has no report."""
+        """Show nothing: a watch ends by a signal and has no report."""
 
     def fail(self, error: BaseException) -> None:
         """Print the error."""
         self.close()
-        tell(error, verbose=self._verbose)
+        print_error(error, verbose=self._verbose)
 
     def _print(self, stats: BucketStats) -> None:
         color = self._console.is_terminal and not self._console.no_color
@@ -139,14 +139,14 @@ class StatsWatch:
         self._out.flush()
 
     def _screen(self, stats: BucketStats) -> Group:
-        """What changes comes first: a terminal that is not high enough shows the top."""
+        """Return the status and the tables, what changes first: a low terminal shows only the top."""
         status = Text(f"shown {duration(time.monotonic() - self._shown_at)} ago; Ctrl-C ends", style="dim")
         lines = [status]
         if self._problem:
-            lines.append(Text(self._trouble(), style="bold red"))
+            lines.append(Text(self._problem_line(), style="bold red"))
         lines += [Text(f"warning: {printable(warning)}", style="yellow") for warning in stats.warnings]
         return Group(*lines, stats_tables(stats, self._console.width, plain=self._plain))
 
-    def _trouble(self) -> str:
+    def _problem_line(self) -> str:
         age = duration(time.monotonic() - self._shown_at)
-        return f"refresh failed, these are the numbers of {age} ago: {self._problem}"
+        return f"refresh failed, the numbers are {age} old: {self._problem}"

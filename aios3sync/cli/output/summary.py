@@ -1,4 +1,4 @@
-"""What is said at the end of a run, as lines of text; it computes them and prints nothing."""
+"""Summarizes a report as lines of text; it prints nothing."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
     from aios3sync.sync.verify import VerifyReport
 
-__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "repeated_text")
+__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
 
-_FINDINGS: Final = {
-    "updated": "updated the headers of {}",
+_MORE_STATES: Final = {
+    "updated": "updated {} (headers)",
     "touched": "touched {}",
     "adopted": "adopted {} (there already)",
-    "forgotten": "forgot {}",
+    "forgotten": "forgotten {}",
     "skipped": "skipped {}",
-    "vanished": "{} vanished",
+    "vanished": "vanished {}",
     "withheld": "withheld {} deletes",
     "conflicts": "conflicts {}",
     "failed": "failed {}",
     "cancelled": "cancelled {}",
 }
+"""The states that the summary names only where their count is not 0; their words are those of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The last words of a run.
+    """The end of a run for people.
 
     Attributes:
-        summary: what was done.
+        summary: what was done, on one line.
         also: what else was done, a line each.
         details: what ``-v`` adds to it, or empty.
-        failures: everything that went wrong with single keys.
-        more: where the failures are that are not told.
-        warnings: what a person should know.
+        failures: of single keys.
+        more: the place of the failures that are not listed, or empty.
+        warnings: for a person, a line each.
         refused: the message of the guard that refused, or empty.
-        unregistered: why a catalog was not told, which changes no exit code, or empty.
-        differences: what a verification found.
-        tables: lines with colours, in which everything is escaped already.
+        unregistered: why an entry was not added to a catalog, which changes no exit code, or empty.
+        differences: lines above the summary: what a verification found, the rows of a query.
+        tables: lines with colours; they are escaped already.
         note: the very last line, or empty.
     """
 
@@ -60,32 +61,32 @@ class Conclusion:
 
 
 def failure_line(failure: Failure) -> str:
-    """One failure: ``failed: a/b.txt: upload: AccessDenied …``."""
+    """Return the line of a failure: ``failed: a/b.txt: delete: AccessDenied …``."""
     word = "conflict" if failure.stage == "conflict" else "failed"
     stage = "" if failure.stage in ("conflict", "upload") else f"{failure.stage}: "
     return f"{word}: {printable(failure.key)}: {stage}{printable(failure.error)}"
 
 
-def repeated_text(retries: int, throttled: int) -> str:
-    """How many requests were repeated, and why."""
-    text = f"repeated {count(retries, 'request')}"
-    return f"{text}, {throttled:,} because the endpoint asked to slow down" if throttled else text
+def retries_text(retries: int, throttled: int) -> str:
+    """Return how many retries there were, and how many because of throttling."""
+    text = count(retries, "retry", "retries")
+    return f"{text}, {throttled:,} throttled (the endpoint asked to slow down)" if throttled else text
 
 
 def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
-    """The last words of a sync."""
+    """Summarize a sync."""
     refused = str(report.refused["message"]) if report.refused else ""
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
     return Conclusion(
         summary=_sync_summary(report),
-        also=(*_repeated(report, verbose), *_registered(report)),
-        details=_requests(report) if verbose else "",
+        also=(*_retries(report, verbose), *_catalog_line(report)),
+        details=_request_counts(report) if verbose else "",
         failures=report.errors,
-        more=_more(report),
+        more=_errors_file(report),
         warnings=warnings,
         refused=refused,
         unregistered=report.catalog.error if report.catalog else "",
-        note=_knowledge(report),
+        note=_listing_age(report),
     )
 
 
@@ -95,7 +96,7 @@ def _sync_summary(report: SyncReport) -> str:
         sent += f" ({size_text(report.uploaded_bytes)})"
     verbs = ("would upload", "keep", "delete") if report.dry_run else ("uploaded", "kept", "deleted")
     parts = [f"{verbs[0]} {sent}", f"{verbs[1]} {report.kept:,}", f"{verbs[2]} {report.deleted:,}"]
-    for state, text in _FINDINGS.items():
+    for state, text in _MORE_STATES.items():
         if number := getattr(report, state):
             parts.append(text.format(f"{number:,}"))
     line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
@@ -104,13 +105,13 @@ def _sync_summary(report: SyncReport) -> str:
     return f"(dry run) {line}" if report.dry_run else line
 
 
-def _repeated(report: SyncReport, verbose: int) -> tuple[str, ...]:
-    """Repeated requests, which make a run slow; ``-v`` tells them with all others."""
-    return (repeated_text(report.retries, report.throttled),) if report.retries and not verbose else ()
+def _retries(report: SyncReport, verbose: int) -> tuple[str, ...]:
+    """Return the line about retries, which make a run slow; ``-v`` has them in the line of requests."""
+    return (retries_text(report.retries, report.throttled),) if report.retries and not verbose else ()
 
 
-def _registered(report: SyncReport) -> tuple[str, ...]:
-    """What became of the entry of a catalog; why there is none is a warning."""
+def _catalog_line(report: SyncReport) -> tuple[str, ...]:
+    """Return the line about the entry of a catalog; a warning says why it was not added."""
     found = report.catalog
     if found is None or found.error:
         return ()
@@ -118,20 +119,20 @@ def _registered(report: SyncReport) -> tuple[str, ...]:
     return (f"{verb} {printable(found.id)} to {printable(found.location)}",)
 
 
-def _requests(report: SyncReport | VerifyReport) -> str:
+def _request_counts(report: SyncReport | VerifyReport) -> str:
     sent = ", ".join(f"{name} {number:,}" for name, number in sorted(report.requests.items())) or "none"
     throttled = f" ({report.throttled:,} throttled)" if report.throttled else ""
     return f"requests: {sent}; retries: {report.retries:,}{throttled}"
 
 
-def _more(report: SyncReport) -> str:
+def _errors_file(report: SyncReport) -> str:
     if report.errors_file is None:
         return ""
     return f"all failures are in {printable(report.errors_file)}"
 
 
-def _knowledge(report: SyncReport) -> str:
-    """What a run that asked nothing knows, and from when."""
+def _listing_age(report: SyncReport) -> str:
+    """Return the line about the age of the listing, for a run that sent no request."""
     if report.checked != "manifest" or report.requests or report.knowledge_age_s is None:
         return ""
     age = duration(max(report.knowledge_age_s, 0.0))
@@ -139,7 +140,7 @@ def _knowledge(report: SyncReport) -> str:
 
 
 def conclude_verify(report: VerifyReport, *, verbose: int = 0) -> Conclusion:
-    """The last words of a verification."""
+    """Summarize a verification."""
     differences = tuple(
         f"{found.kind}: {printable(found.key)}"
         + (f": {found.detail}" if found.kind in ("size", "content") else "")
@@ -148,15 +149,15 @@ def conclude_verify(report: VerifyReport, *, verbose: int = 0) -> Conclusion:
     hidden = report.differing - len(differences)
     if hidden > 0:
         differences += (f"... and {count(hidden, 'more difference')}",)
-    summary = f"{count(report.same, 'file')} the same, {report.differing:,} different"
+    summary = f"{count(report.same, 'file')} the same, {report.differing:,} differing"
     if report.failed:
-        summary += f", {report.failed:,} not compared"
+        summary += f", {report.failed:,} failed"
     if verbose and report.read:
         summary += f", {report.read:,} read"
     summary += f" in {duration(report.elapsed_s)}"
     return Conclusion(
         summary=summary,
-        details=_requests(report) if verbose else "",
+        details=_request_counts(report) if verbose else "",
         failures=tuple(report.errors),
         differences=differences,
     )

@@ -1,4 +1,4 @@
-"""The contract of views: what a command shows while it works and at its end. Types only."""
+"""The contract of views, which show what a command does while it works and at its end. Types only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Conclude = Callable[[Any], Conclusion]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How a command was asked to tell what it does: the output options of the command line."""
+    """The output options of the command line."""
 
     json: bool = False
     events: bool = False
@@ -41,17 +41,17 @@ class View(Protocol):
         ...
 
     def stopping(self, signal: int) -> None:
-        """Say at once that a signal asked the run to stop, and what another one does."""
+        """Show at once that a signal asked the run to stop, and what a second one does."""
         ...
 
     def close(self) -> None:
-        """Leave the terminal as it was found; idempotent."""
+        """Restore the terminal and flush what was printed; idempotent."""
         ...
 
     def report(self, report: Any) -> None:
-        """Say what came of it."""
+        """Show the report."""
         ...
 
     def fail(self, error: BaseException) -> None:
-        """Say why there is no report, on standard output where machines read it."""
+        """Show the error that ended the run; on standard output too where machines read it."""
         ...

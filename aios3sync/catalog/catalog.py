@@ -1,4 +1,4 @@
-"""Catalog: what is in a bucket by name, kept in the bucket itself; the public face of this package.
+"""Catalog: the datasets or models of a bucket, by name, kept in the bucket itself; the class that users see.
 
 ::
 
@@ -31,7 +31,7 @@ from aios3sync.catalog.edits import (
 from aios3sync.catalog.entries import DatasetEntry, Entry, with_facts
 from aios3sync.catalog.layout import KINDS, Kind, Layout, setting
 from aios3sync.catalog.metrics import CatalogMetrics
-from aios3sync.catalog.scan import entries_at, look_into, scan
+from aios3sync.catalog.scan import list_folder, scan, still_present
 from aios3sync.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
 from aios3sync.catalog.update import Apply, CatalogChange, CopyResult, Written, change
 from aios3sync.core.keys import Location
@@ -46,6 +46,9 @@ __all__ = (
 )
 
 OpenStore = Callable[[], Awaitable[ObjectStore]]
+OpenStoreOf = Callable[..., OpenStore]
+"""Returns what opens the store of a bucket; with the keyword arguments of :meth:`aios3sync.Session.store`."""
+
 _TIERS: Final[dict[str, tuple[Tier, ...]]] = {
     "auto": ("index", "scan", "public"),
     "index": ("index",),
@@ -55,7 +58,7 @@ _TIERS: Final[dict[str, tuple[Tier, ...]]] = {
 
 
 class CatalogLocation:
-    """One bucket and prefix with a catalog in it; the documents are opened when they are first asked for."""
+    """One bucket and prefix with a catalog of one kind; documents are opened when they are first used."""
 
     def __init__(
         self,
@@ -74,32 +77,32 @@ class CatalogLocation:
         self.store = open_store
         self._acl = acl
         self._payer = request_payer
-        self._shelves: dict[str, CatalogDocument] = {}
+        self._documents: dict[str, CatalogDocument] = {}
 
     def url(self, *, public: bool = False) -> str:
-        """The address of the index or of the public manifest."""
+        """Return the address of the index or of the public manifest."""
         key = self.layout.public_key(self.kind) if public else self.layout.index_key(self.kind)
         return f"s3://{self.bucket}/{key}"
 
     async def index(self) -> CatalogDocument:
-        """The private index."""
+        """Return the document of the private index."""
         return await self._document(self.layout.index_key(self.kind), "")
 
     async def public(self) -> CatalogDocument:
-        """The public manifest."""
+        """Return the document of the public manifest."""
         return await self._document(self.layout.public_key(self.kind), self._acl)
 
     async def _document(self, key: str, acl: str) -> CatalogDocument:
-        if key not in self._shelves:
-            folder = self.layout.beside(self.kind, key)
-            self._shelves[key] = CatalogDocument(
+        if key not in self._documents:
+            folder = self.layout.document_folder(self.kind, key)
+            self._documents[key] = CatalogDocument(
                 await self.store(), key, folder, self.conditions, acl, self._payer
             )
-        return self._shelves[key]
+        return self._documents[key]
 
 
 class Catalog:
-    """The catalog of one kind in one place; made by :meth:`aios3sync.Session.catalog`.
+    """The catalog of one kind at one location; created by :meth:`aios3sync.Session.catalog`.
 
     Attributes:
         metrics: of all catalogs of the session.
@@ -129,14 +132,14 @@ class Catalog:
         return self._place.url()
 
     async def list(self, *, tier: str = "auto") -> CatalogListing:
-        """Everything in the catalog, by the fastest way that works; the answer says which one and why.
+        """List all entries from the fastest tier that answers; the result says which one, and why.
 
         Args:
-            tier: ``index``, ``scan`` or ``public`` to ask this one alone; ``all`` for the private catalog
+            tier: ``index``, ``scan`` or ``public`` to use only this one; ``all`` for the private catalog
                 (index or scan) and the public manifest together, as HG-Localization lists them.
 
         Raises:
-            StoreError: none answered.
+            StoreError: no tier answered.
             UsageError: there is no such tier.
         """
         if tier == "all":
@@ -146,20 +149,20 @@ class Catalog:
         return await self._tiers.listing(_TIERS[tier])
 
     async def unread(self, listing: CatalogListing) -> str:
-        """The address of a public manifest that exists and that a listing did not read, or empty.
+        """Return the address of a public manifest that exists and that a listing did not read, or empty.
 
-        It takes one HEAD, so it is no part of :meth:`list`.
+        It takes a HEAD request, so it is not a part of :meth:`list`.
         """
         if listing.tier not in ("index", "scan") or not await self._tiers.has_public():
             return ""
         return self._place.url(public=True)
 
     async def show(self, name: str) -> tuple[Entry, ...]:
-        """The entries with this id, or with this key of the index."""
+        """Return the entries with this id, or with this key of the index."""
         return tuple(matching(await self.list(), self._place.layout, name))
 
     async def urls(self, entry: Entry, *, expires: float = 3600) -> dict[str, str]:
-        """Presigned URLs of the files directly in the folder of an entry, by name; one LIST, and no HEADs.
+        """Return presigned URLs of the files directly in the folder of an entry, by name; one LIST request.
 
         Args:
             entry: in the bucket of the catalog.
@@ -167,7 +170,7 @@ class Catalog:
 
         Raises:
             StoreError: the folder could not be listed.
-            UsageError: the entry is of another kind or bucket, or the time cannot be.
+            UsageError: the entry is of another kind or bucket, or ``expires`` is invalid.
         """
         self._check(entry)
         place = self._place
@@ -175,22 +178,22 @@ class Catalog:
         if entry.s3_bucket != place.bucket:
             raise UsageError(f"{entry.id!r} is in s3://{entry.s3_bucket}; ask the catalog of that bucket")
         store = await place.store()
-        names = sorted((await look_into(store, f"{entry.s3_prefix}/")).files)
+        names = sorted((await list_folder(store, f"{entry.s3_prefix}/")).files)
         keys = [f"{entry.s3_prefix}/{name}" for name in names]
         return dict(zip(names, await store.presign_many(keys, expires=expires), strict=True))
 
     async def add(self, *entries: Entry, derive: bool = True) -> CatalogChange:
-        """Add entries, or replace them; fields of theirs that only the old ones have are kept.
+        """Add entries, or replace them; fields that only the old ones have are kept.
 
-        Where there is no index, or a corrupt one, which is set aside first, it is made by a scan.
+        A missing index is created by a scan; a corrupt one as well, after it was set aside.
 
         Args:
-            entries: whose files are where they say, or where their names say if they say nothing.
-            derive: look at the files of each (one LIST) to fill in ``has_card`` and its like.
+            entries: with the prefix of their files, or with an empty one, which is derived from their names.
+            derive: list the files of each entry (one LIST request) to fill in fields such as ``has_card``.
 
         Raises:
-            StoreError: the index was not written. What went wrong with the public manifest and with replicas
-                is told in the answer instead.
+            StoreError: the index was not written. Failures of the public manifest and of replicas are in the
+                result instead.
             UsageError: an entry is not of this kind.
         """
         place = self._place
@@ -218,14 +221,14 @@ class Catalog:
         return await self._conclude(written, apply, entries, [], is_removal=True)
 
     async def rebuild(self) -> CatalogChange:
-        """Make the index anew from what is in the bucket.
+        """Rebuild the index from the files in the bucket.
 
-        Entries whose files are there keep their ids and their other fields; those whose files are gone are
-        dropped; what is found beside them is added. Ids that only a folder's name tells are guesses. Shards
-        that a writer left behind are deleted, see :mod:`aios3sync.catalog.orphans`.
+        Entries with files keep their ids and their other fields; entries without files are removed; further
+        ones that are found are added. Ids that only the name of a folder shows are guesses. Orphaned shards
+        are deleted, see :mod:`aios3sync.catalog.orphans`.
 
         Raises:
-            StoreError: the bucket could not be listed, or the index not be written.
+            StoreError: the bucket could not be listed, or the index could not be written.
         """
         place = self._place
         store, kind, layout = await place.store(), place.kind, place.layout
@@ -235,19 +238,19 @@ class Catalog:
         except (ObjectNotFoundError, CorruptDocument):
             old = {}
         known = [entry for entry in map(kind.read, old.values()) if entry is not None]
-        still = await entries_at(store, [placed(entry, layout, place.bucket) for entry in known])
+        still = await still_present(store, [placed(entry, layout, place.bucket) for entry in known])
         gone = set(old) - set(rebuilt(layout, kind, (), old, still))
 
         def apply(before: dict[str, object]) -> dict[str, object]:
-            # What was added since is new, so that it is there.
+            # Entries that were added since then are kept: their writers have just stored their files.
             later = [entry for key, raw in before.items() if key not in old and (entry := kind.read(raw))]
             base = {key: raw for key, raw in before.items() if key not in gone}
             kept = [entry for entry in still if layout.place(entry, base)[1]]
             return rebuilt(layout, kind, found, base, [*kept, *later])
 
         written = await self._write(apply, sweep=True)
-        change_ = await self._conclude(written, apply, (), [])
-        return replace(change_, rebuilt=change_.rebuilt or "asked")
+        result = await self._conclude(written, apply, (), [])
+        return replace(result, rebuilt=result.rebuilt or "asked")
 
     def _check(self, entry: Entry) -> None:
         if not isinstance(entry, self._place.kind.entry):
@@ -259,7 +262,7 @@ class Catalog:
         place = self._place
         entry = placed(entry, place.layout, place.bucket)
         if derive and entry.s3_bucket == place.bucket:
-            folder = await look_into(await place.store(), f"{entry.s3_prefix}/")
+            folder = await list_folder(await place.store(), f"{entry.s3_prefix}/")
             entry = with_facts(entry, folder.files)
             if folder.is_empty:
                 warnings.append(
@@ -274,7 +277,7 @@ class Catalog:
             found = await scan(await place.store(), place.layout, place.kind)
             return rebuilt(place.layout, place.kind, found, {}, ())
 
-        # Writers of one process take turns instead of racing one another.
+        # Writers of one process take turns instead of losing swaps to each other.
         async with place.lock:
             return await change(await place.index(), apply, start, self.metrics, sweep=sweep)
 
@@ -287,7 +290,7 @@ class Catalog:
         *,
         is_removal: bool = False,
     ) -> CatalogChange:
-        """Carry the change to the copies, and tell of all of it."""
+        """Apply the change to the public manifest and the replicas, and return the result."""
         place = self._place
         copies = []
         if self._public and entries:
@@ -330,16 +333,16 @@ class Catalog:
             else:
                 documents = [(entry, await self._public_document(entry)) for entry in entries]
                 apply = adding(place.layout, documents)
-            shelf = await place.public()
-            is_known = await shelf.keep_acl()
-            written = await change(shelf, apply, _nothing, self.metrics)
+            manifest = await place.public()
+            is_known = await manifest.keep_acl()
+            written = await change(manifest, apply, _no_entries, self.metrics)
             unread = "" if is_known or not written.changed else await self._unread()
         except StoreError as error:
             return CopyResult(place.url(public=True), str(error))
         return CopyResult(place.url(public=True), warning=unread)
 
     async def _unread(self) -> str:
-        """Why the public manifest, whose ACL may be lost now, cannot be read by everyone; else empty."""
+        """Return why the public manifest, whose ACL may be lost, cannot be read by everyone, or empty."""
         place = self._place
         try:
             async with self._open_public(place.bucket) as store:
@@ -363,7 +366,7 @@ class Catalog:
         return public_document(entry, place.layout, self._endpoint, has_zip=has_zip)
 
     async def _replicate(self, replica: CatalogLocation, apply: Apply, written: Written) -> CopyResult:
-        """The same change there; where there is no index that can be read, all of ours."""
+        """Apply the change to a replica; where it has no readable index, write all of our entries."""
 
         async def start() -> dict[str, object]:
             return written.entries
@@ -375,19 +378,15 @@ class Catalog:
         return CopyResult(replica.url())
 
 
-async def _nothing() -> dict[str, object]:
-    """A public manifest begins empty: what is public is nobody's guess."""
+async def _no_entries() -> dict[str, object]:
+    """Return no entries: a new public manifest is not filled by a scan, as not all entries are public."""
     return {}
 
 
-Opener = Callable[..., Callable[[], Awaitable[ObjectStore]]]
-"""Opens the store of a bucket; with the options for reading of :meth:`aios3sync.Session.store`."""
-
-
-def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller says
+def open_catalog(  # noqa: PLR0913 - arguments of the session, and those of its caller
     url: str,
     kind: str,
-    opener: Opener,
+    open_store_of: OpenStoreOf,
     open_public: OpenPublic,
     metrics: CatalogMetrics,
     *,
@@ -405,10 +404,10 @@ def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller s
 
     payer = "requester" if request_payer else ""
 
-    def place(where: str) -> CatalogLocation:
-        location = Location.parse(where)
+    def location_of(address: str) -> CatalogLocation:
+        location = Location.parse(address)
         layout = Layout.of(location.prefix, os.environ)
-        open_store = opener(location.bucket, request_payer=payer)
+        open_store = open_store_of(location.bucket, request_payer=payer)
         return CatalogLocation(location.bucket, layout, KINDS[kind], open_store, acl, payer)
 
     if not url:
@@ -416,7 +415,7 @@ def open_catalog(  # noqa: PLR0913 - what a session knows, and what its caller s
         if not bucket:
             raise UsageError("no catalog is named; give s3://bucket, or set AIOS3SYNC_S3_BUCKET_NAME")
         url = f"s3://{bucket}"
-    main, copies = place(url), [place(replica) for replica in replicas]
+    main, copies = location_of(url), [location_of(replica) for replica in replicas]
     for copy in copies:
         if copy.url() == main.url():
             raise UsageError(f"replicas: {copy.url()} is the catalog itself")

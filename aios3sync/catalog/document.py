@@ -1,8 +1,25 @@
-"""One document of the catalog in one bucket: read whole, replaced whole by compare-and-swap, never merged.
+"""One document of the catalog in one bucket: read as a whole, and replaced as a whole by compare-and-swap.
 
-Shards are written under new names before the document names them, and deleted after it no longer does, so a
-change is one swap of one object. A reader that meets a shard which is gone reads the document again. What a
-writer that broke off left behind is swept by a later one.
+Invariants:
+
+* Shards are immutable: each is stored under a new random key, and never overwritten. So a shard that was read
+  once can be cached for ever.
+* A shard is stored before the document that names it. So a change is one swap of one object, and a reader of
+  the new document finds all of its shards.
+* A shard may be deleted in three cases only:
+
+  1. We stored it for a swap that was refused (412 or 404): no document has named it. (Before it reports a
+     412, the retry layer compares the stored body, to recognise an attempt of ours whose response was lost.)
+  2. The document that we have replaced named it, and ours does not: the swap had the ETag of that document as
+     its condition, so no other document names it. A reader that is still loading the old document finds a
+     shard missing, and reads the document again.
+  3. It existed before our swap, our document does not name it, and it is old enough: an earlier writer has
+     left it behind. See :mod:`aios3sync.catalog.orphans`.
+
+  After a swap of unknown outcome (a timeout) no shard is deleted: the document may name it. Where the
+  endpoint has no conditional writes, another writer may still overwrite our document with one derived from
+  the old one. Then case 3 does not apply, and case 2 is safe for one writer at a time only, which a warning
+  says.
 """
 
 from __future__ import annotations
@@ -19,7 +36,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
-from aios3sync.catalog import format as document
+from aios3sync.catalog import format as catalog_format
 from aios3sync.catalog.format import CorruptError, Head, Shard, ShardRef
 from aios3sync.catalog.orphans import ASIDE, OrphanedShards, shard_key
 from aios3sync.concurrency import for_each
@@ -36,18 +53,18 @@ __all__ = ("CatalogDocument", "ConditionalWrites", "CorruptDocument", "Snapshot"
 
 _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 30
-"""How often a document is read that others replace all the time."""
+"""How often a document is read that other writers replace meanwhile."""
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "501"})
 _MOST_BLANKS: Final = 4096
-_NOBODY: Final = "0" * 32
+_UNKNOWN_ETAG: Final = "0" * 32
 
 
 class ConditionalWrites:
-    """Whether an endpoint honours conditional writes; asked once, with one request that writes nothing.
+    """Whether an endpoint honours conditional writes; found out once, with a request that writes nothing.
 
-    AWS, SeaweedFS, Ceph, MinIO and moto refuse to overwrite what is not there under an ETag (404 or 412).
-    Who does not know If-Match (rclone, JuiceFS, older servers) carries the request out, and the probe is
-    deleted again; who answers 501 (Swift) does not offer it.
+    The request overwrites a missing object under an ETag. AWS, SeaweedFS, Ceph, MinIO and moto refuse it (404
+    or 412). Endpoints that ignore If-Match (rclone, JuiceFS, older servers) store the object, which is then
+    deleted; those that do not support it respond with 501 (Swift).
     """
 
     def __init__(self, honoured: bool | None = None) -> None:
@@ -55,7 +72,7 @@ class ConditionalWrites:
         self._lock = anyio.Lock()
 
     async def ask(self, store: ObjectStore, folder: str, request_payer: str = "") -> bool:
-        """Whether they are honoured; a bucket that lets us write nothing in ``folder`` is believed to."""
+        """Return whether they are honoured; assumed where the bucket denies writing into ``folder``."""
         async with self._lock:
             if self.honoured is None:
                 self.honoured = await self._probe(
@@ -66,7 +83,7 @@ class ConditionalWrites:
     async def _probe(self, store: ObjectStore, key: str, request_payer: str) -> bool:
         md5 = hashlib.md5(b"", usedforsecurity=False).digest()
         try:
-            options = PutOptions(if_match=_NOBODY, request_payer=request_payer)
+            options = PutOptions(if_match=_UNKNOWN_ETAG, request_payer=request_payer)
             await store.put(key, b"", options, md5=md5)
         except (PreconditionFailedError, ObjectNotFoundError, AccessDeniedError):
             return True
@@ -78,8 +95,8 @@ class ConditionalWrites:
         return False
 
 
-class CorruptDocument(Exception):  # noqa: N818 - an answer of the document, not a failure of the request
-    """The document is there and cannot be read; ``etag`` is of what was found."""
+class CorruptDocument(Exception):  # noqa: N818 - the state of a document, not the failure of a request
+    """Raised when the document exists and cannot be parsed; ``etag`` is that of the object."""
 
     def __init__(self, reason: str, etag: str) -> None:
         super().__init__(reason)
@@ -88,16 +105,16 @@ class CorruptDocument(Exception):  # noqa: N818 - an answer of the document, not
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A document as it was read, shards and all.
+    """A document with its shards, as it was read.
 
     Attributes:
         entries: raw, by key.
         etag: of the document, empty where there is none.
-        modified: seconds since the epoch, by the endpoint's clock.
+        modified: seconds since the epoch, by the clock of the endpoint.
         size: bytes of the document and its shards as stored.
-        head: the document itself.
-        requests: how many it took; 1 for one without shards.
-        unchanged: the endpoint said that what was known still holds.
+        head: the document without its shards.
+        requests: how many were needed; 1 for a document without shards.
+        unchanged: the endpoint responded with 304.
     """
 
     entries: dict[str, Any]
@@ -110,18 +127,18 @@ class Snapshot:
 
 
 class CatalogDocument:
-    """One document.
+    """One document of the catalog.
 
     Args:
         store: of the bucket.
         key: of the document.
-        folder: where its shards and probes go, and those of no other document; it ends in ``/``.
-        conditions: shared by everything that writes to the endpoint.
-        acl: a canned ACL for what is written, or empty.
+        folder: of its shards and probes, used by no other document; it ends in ``/``.
+        conditions: shared by all writers to the endpoint.
+        acl: a canned ACL for written objects, or empty.
         request_payer: ``requester`` where the requester pays for a write.
 
     Attributes:
-        acl: see above; what is written replaces an object, and its ACL with it.
+        acl: see above; a write replaces an object together with its ACL.
     """
 
     def __init__(
@@ -137,29 +154,30 @@ class CatalogDocument:
         self.store = store
         self.conditions = conditions
         self._folder = folder
-        self.acl = self._asked_acl = acl
+        self.acl = self._requested_acl = acl
         self._payer = request_payer
         self._known: Snapshot | None = None
         self._shards: dict[str, Shard] = {}
-        self._leftovers = OrphanedShards(store, key, folder)
+        self._orphans = OrphanedShards(store, key, folder)
 
     async def read(self) -> Snapshot:
-        """Read it; a repeat costs one conditional request where nothing has changed.
+        """Read the document; a repetition takes one conditional request where nothing has changed.
 
         Raises:
-            ObjectNotFoundError: there is none.
-            CorruptDocument: it cannot be read.
+            ObjectNotFoundError: there is no document.
+            CorruptDocument: it cannot be parsed, or a shard is missing.
             StoreError: it could not be fetched.
         """
-        gone = ""
+        incomplete = ""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return await self._read()
             except _ShardGoneError as error:
-                # Somebody replaced the document meanwhile; or it is the same one, and the shard is lost.
-                if error.etag == gone or attempt == _ATTEMPTS:
+                # Another writer has replaced the document and deleted its shards: read the new one. If it is
+                # still the same document, the shard is lost.
+                if error.etag == incomplete or attempt == _ATTEMPTS:
                     raise CorruptDocument(str(error), error.etag) from None
-                gone = error.etag
+                incomplete = error.etag
         raise AssertionError("unreachable")
 
     async def _read(self) -> Snapshot:
@@ -171,14 +189,14 @@ class CatalogDocument:
                 raise
             return replace(known, unchanged=True, requests=1)
         try:
-            head = await to_thread.run_sync(document.read_head, body)
+            head = await to_thread.run_sync(catalog_format.read_head, body)
             shards = await self._load(head.shards, facts.etag)
         except CorruptError as error:
             raise CorruptDocument(str(error), facts.etag) from error
         entries: dict[str, Any] = {}
         for shard in shards.values():
             entries.update(shard.entries)
-        # What stands beside the shards was added later, by a tool that does not know of them.
+        # Entries next to the shards were added later, by a tool that does not know about shards.
         entries.update(head.entries)
         size = len(body) + sum(shard.stored for shard in shards.values())
         self._shards = shards
@@ -188,7 +206,7 @@ class CatalogDocument:
         return self._known
 
     async def _load(self, refs: tuple[ShardRef, ...], etag: str) -> dict[str, Shard]:
-        """The shards by key; one that was read before cannot have changed."""
+        """Return the shards by key; a shard that was read before is not fetched again."""
         loaded: dict[str, Shard] = {}
 
         async def load(ref: ShardRef) -> None:
@@ -197,7 +215,7 @@ class CatalogDocument:
                     body, _ = await self.store.get(ref.key)
                 except ObjectNotFoundError:
                     raise _ShardGoneError(f"its shard {ref.key} is missing", etag) from None
-                loaded[ref.key] = await to_thread.run_sync(document.read_shard, body)
+                loaded[ref.key] = await to_thread.run_sync(catalog_format.read_shard, body)
             else:
                 loaded[ref.key] = self._shards[ref.key]
 
@@ -207,68 +225,73 @@ class CatalogDocument:
     async def replace(
         self, found: Snapshot, entries: Mapping[str, Any], *, changed: bool = True, sweep: bool = False
     ) -> int:
-        """Put ``entries`` in the place of what was found; ``found.etag`` may be empty: there is nothing.
+        """Replace the document that was found; an empty ``found.etag`` means that there was none.
 
         Args:
-            found: what is to be replaced, and nothing else.
+            found: the document to replace; a different one is not replaced.
             entries: raw, by key.
-            changed: False where these are its entries already: then nothing is written but to sweep.
-            sweep: look for shards that were left behind, also where there are no others.
+            changed: False where the document has these entries already: then it is written only to sweep.
+            sweep: look for orphaned shards, also where the document has no shards.
 
         Returns:
-            How many shards that were left behind have been deleted.
+            How many orphaned shards have been deleted.
 
         Raises:
-            PreconditionFailedError, ObjectNotFoundError: something else is there by now.
-            StoreError: it could not be written, or that is not known.
+            PreconditionFailedError, ObjectNotFoundError: another writer has replaced the document.
+            StoreError: the write failed, or its outcome is unknown.
         """
         old = {ref.key for ref in found.head.shards}
-        seen = await self._leftovers.seen(at_once=sweep) if sweep or old else {}
+        # Listed before the swap: see case 3 of the module.
+        seen = await self._orphans.seen(at_once=sweep) if sweep or old else {}
         if not changed and not seen.keys() - old:
             return 0
         body, refs, fresh = await self._prepared(found, entries, changed=changed)
         try:
             await self._put(body, found.etag, gzip=found.head.gzip and not refs)
         except (PreconditionFailedError, ObjectNotFoundError):
+            # The swap was refused: no document names the shards that we stored for it (case 1). Any other
+            # error leaves them, as the document may have been written.
             await self._drop(fresh)
             raise
+        # Only the replaced document named these (case 2).
         await self._drop(set(found.head.shards) - set(refs))
         if not self.conditions.honoured:
             return 0
-        return await self._leftovers.drop(seen, old | {ref.key for ref in refs})
+        # What existed before the swap and is in neither document is orphaned (case 3).
+        return await self._orphans.drop(seen, old | {ref.key for ref in refs})
 
     async def _prepared(
         self, found: Snapshot, entries: Mapping[str, Any], *, changed: bool
     ) -> tuple[bytes, tuple[ShardRef, ...], tuple[ShardRef, ...]]:
-        """The document to put, its shards, and those of them that were stored for it."""
-        most = int(document.LARGEST_PLAIN * (0.8 if found.head.count else 1))
+        """Return the body of the document, its shards, and those of them that were stored for it now."""
+        most = int(catalog_format.LARGEST_PLAIN * (0.8 if found.head.count else 1))
         size = self._estimate(found, entries)
         if size <= most:
-            write = partial(document.written, entries, gzip=found.head.gzip)
+            write = partial(catalog_format.written, entries, gzip=found.head.gzip)
             body = await to_thread.run_sync(write)
             size = len(body)
             if size <= most:
-                # Every swap makes another document: whoever read an older one loses the race for the next.
+                # A sweep has to change the ETag: writers that read the old document must lose the next swap.
                 blanks = 0 if changed else 1 + secrets.randbelow(_MOST_BLANKS)
                 return (await to_thread.run_sync(partial(write, blanks=blanks)) if blanks else body), (), ()
-        count = found.head.count or document.shard_count(size)
-        if document.shard_count(size) not in (count // 2, count, count * 2):
-            count = document.shard_count(size)
+        count = found.head.count or catalog_format.shard_count(size)
+        if catalog_format.shard_count(size) not in (count // 2, count, count * 2):
+            count = catalog_format.shard_count(size)
         refs, fresh = await self._write_shards(found, entries, count)
-        return document.head_document(refs, count, secrets.token_hex(8)), refs, fresh
+        return catalog_format.head_document(refs, count, secrets.token_hex(8)), refs, fresh
 
     def _estimate(self, found: Snapshot, entries: Mapping[str, Any]) -> int:
-        """Bytes of the entries, by those of the shards that were found: writing them to count takes long."""
+        """Estimate the bytes of the entries from those of the shards found; serializing them takes long."""
         plain = sum(self._shards[ref.key].plain for ref in found.head.shards if ref.key in self._shards)
         return plain * len(entries) // max(1, len(found.entries))
 
     async def _write_shards(
         self, found: Snapshot, entries: Mapping[str, Any], count: int
     ) -> tuple[tuple[ShardRef, ...], tuple[ShardRef, ...]]:
-        """Write what differs; all shards, and those that are new."""
+        """Store the shards that differ; return all shards of the document, and those that are new."""
         parts: dict[int, dict[str, Any]] = {}
         for key, value in entries.items():
-            parts.setdefault(document.shard_of(key, count), {})[key] = value
+            parts.setdefault(catalog_format.shard_of(key, count), {})[key] = value
         old = {ref.number: ref for ref in found.head.shards} if found.head.count == count else {}
         kept = [
             ref
@@ -279,7 +302,7 @@ class CatalogDocument:
 
         async def write(number: int) -> None:
             key = shard_key(self._folder, number, secrets.token_hex(8))
-            body = await to_thread.run_sync(document.written_shard, parts[number])
+            body = await to_thread.run_sync(catalog_format.written_shard, parts[number])
             options = self._options(gzip=True)
             await self.store.put(key, body, options, md5=_md5(body))
             fresh.append(ShardRef(number, key, len(parts[number])))
@@ -302,7 +325,7 @@ class CatalogDocument:
         await self.store.put(self.key, body, options, md5=_md5(body))
 
     async def _drop(self, refs: set[ShardRef] | tuple[ShardRef, ...]) -> None:
-        """Delete shards that nothing names; what is left over only takes room."""
+        """Delete shards that no document names; a failure is ignored, as they only take up space."""
         if refs:
             try:
                 await self.store.delete_many([DeleteItem(ref.key) for ref in refs])
@@ -310,21 +333,20 @@ class CatalogDocument:
                 return
 
     async def keep_acl(self) -> bool:
-        """Write with the ACL that the document has, unless another was asked for.
+        """Write with the ACL that the document has, unless another one was requested.
 
-        An overwrite does not keep it: a manifest that everyone could read would be private from then on.
+        An overwrite does not keep the ACL: a public manifest would be private from then on.
 
         Returns:
-            Whether that ACL is known; it is not where the right to ask is missing, or where the endpoint does
-            not offer the question.
+            Whether that ACL is known; it is not where reading ACLs is denied or not supported.
         """
-        if self._asked_acl:
+        if self._requested_acl:
             return True
         self.acl = ""
         try:
             self.acl = await self.store.acl(self.key)
         except ObjectNotFoundError:
-            return True  # there is none to be kept
+            return True  # there is no document, so no ACL to keep
         except StoreError as error:
             if error.retryable:
                 raise
@@ -332,7 +354,7 @@ class CatalogDocument:
         return True
 
     async def set_aside(self) -> str:
-        """Copy what is there to ``KEY.corrupt-TIME``, and tell where; the copy is made by the endpoint."""
+        """Copy the object to ``KEY.corrupt-TIME`` on the server side, and return the key of the copy."""
         moment = datetime.fromtimestamp(time.time(), UTC)
         aside = f"{self.key}{ASIDE}{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"
         await self.store.copy(self.key, aside)
@@ -340,7 +362,7 @@ class CatalogDocument:
 
 
 class _ShardGoneError(Exception):
-    """A shard that the document names is not there."""
+    """Raised when a shard that the document names does not exist."""
 
     def __init__(self, reason: str, etag: str) -> None:
         super().__init__(reason)

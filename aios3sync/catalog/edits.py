@@ -1,4 +1,4 @@
-"""What add, remove and rebuild make of a document; pure, and nothing to do the second time."""
+"""The edits of a document: add, remove and rebuild, as idempotent functions; pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PUBLIC_AWS: Final = "s3.amazonaws.com"
 
 
 def adding(layout: Layout, documents: Sequence[tuple[Entry, Mapping[str, Any]]]) -> Apply:
-    """Adds entries as these documents, over what was there; fields that only the old one has are kept."""
+    """Return the edit that adds or replaces entries; fields that only the old document has are kept."""
 
     def apply(before: dict[str, Any]) -> dict[str, Any]:
         places = {document.get("s3_prefix") for _, document in documents}
@@ -31,12 +31,12 @@ def adding(layout: Layout, documents: Sequence[tuple[Entry, Mapping[str, Any]]])
 
 
 def _is_guess(raw: Any, places: Container[Any]) -> bool:
-    """Whether a value is the guess of a scan for one of these folders, whose true id is known by now."""
+    """Whether a value is the guess of a scan for one of these folders, whose real id is known by now."""
     return isinstance(raw, dict) and raw.get("id_guessed") is True and raw.get("s3_prefix") in places
 
 
 def removing(layout: Layout, entries: Sequence[Entry]) -> Apply:
-    """Removes entries."""
+    """Return the edit that removes entries."""
 
     def apply(before: dict[str, Any]) -> dict[str, Any]:
         after = dict(before)
@@ -52,14 +52,14 @@ def removing(layout: Layout, entries: Sequence[Entry]) -> Apply:
 def rebuilt(
     layout: Layout, kind: Kind, found: Iterable[Entry], old: Mapping[str, Any], still: Iterable[Entry]
 ) -> dict[str, Any]:
-    """The document after a scan.
+    """Return the entries of a document after a scan.
 
     Args:
         layout: of the document.
         kind: of the document.
-        found: what the scan found.
-        old: the entries before. Their ids are right where those of a scan are guesses.
-        still: those of them whose files are there, with what is derived of them; the rest is dropped.
+        found: the entries that the scan found.
+        old: the entries before. Their ids are exact where those of a scan are guesses.
+        still: the old entries whose files exist, with their derived fields; the other ones are removed.
     """
     after = {key: raw for key, raw in old.items() if kind.read(raw) is None}
     places = set()
@@ -74,14 +74,14 @@ def rebuilt(
 
 
 def matching(entries: Iterable[Entry], layout: Layout, name: str) -> list[Entry]:
-    """Those with this id, or this entry key; both may hold anything."""
+    """List the entries with this id, or this entry key; both may contain any text."""
     return [entry for entry in entries if name in (entry.id, layout.entry_key(entry))]
 
 
 def sharing_a_place(
     document: Mapping[str, Any], entries: Sequence[Entry], kind: Kind, layout: Layout
 ) -> list[tuple[Entry, Entry]]:
-    """Entries with others whose files are in the same folder, because names of folders lose something."""
+    """List pairs of entries whose files are in the same folder, because folder names are not unique."""
     wanted = {entry.s3_prefix: entry for entry in entries}
     pairs = []
     for raw in document.values():
@@ -95,9 +95,9 @@ def sharing_a_place(
 
 
 def public_document(entry: Entry, layout: Layout, endpoint: str, *, has_zip: bool) -> dict[str, Any]:
-    """The entry as it stands in the public manifest.
+    """Return an entry as it is written to the public manifest.
 
-    A dataset names its archive only where there is one; the original passes over those that name none.
+    A dataset names its archive only where there is one; HG-Localization skips datasets that name none.
     """
     names = entry.as_document()
     document: dict[str, Any] = {
@@ -120,7 +120,7 @@ def public_document(entry: Entry, layout: Layout, endpoint: str, *, has_zip: boo
 
 
 def _public_url(endpoint: str, bucket: str) -> str:
-    """Where anyone reads the bucket, as the original makes it: the bucket as part of the host's name."""
+    """Return the public URL of a bucket, as HG-Localization writes it: the bucket is in the host name."""
     parts = urlsplit(endpoint)
     if not parts.hostname:
         return f"https://{bucket}.{_PUBLIC_AWS}"
@@ -128,7 +128,7 @@ def _public_url(endpoint: str, bucket: str) -> str:
 
 
 def placed(entry: Entry, layout: Layout, bucket: str) -> Entry:
-    """The entry with its place filled in."""
+    """Return an entry with its bucket and prefix filled in."""
     return replace(
         entry,
         s3_prefix=(entry.s3_prefix or layout.folder(entry)).strip("/"),

@@ -1,7 +1,8 @@
-"""One dataset and one model of the catalog, as frozen values; pure. What they do not know of they keep.
+"""The entries of the catalog: datasets and models, as frozen values; pure. Unknown fields are kept.
 
 The fields are those of HG-Localization's ``private_datasets_index.json`` and ``private_models_index.json``.
 Its documents hold JSON booleans; text such as ``"true"``, which its documentation shows, is read as well.
+Some fields are derived from the names of the files of an entry: see :func:`with_facts`.
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ __all__ = (
 )
 
 _TRUE: Final = frozenset({"true", "1", "yes"})
+_CARDS: Final = frozenset({"README.md", "readme.md"})
+_WEIGHTS: Final = frozenset({"pytorch_model.bin", "model.safetensors"})
+_TOKENIZERS: Final = frozenset({"tokenizer.json", "tokenizer_config.json"})
+# https://huggingface.co/docs/transformers/big_models: model-00001-of-00003.safetensors
+_SHARD: Final = re.compile(
+    r"(?P<stem>model|pytorch_model)-(?P<number>\d{5})-of-(?P<of>\d{5})\.(?P<ending>safetensors|bin)"
+)
 
 
-def _checked(entry: Any, name: str) -> None:
+def _check_names(entry: Any, name: str) -> None:
     value = getattr(entry, name)
     if not isinstance(value, str) or not value:
         raise UsageError(f"{name}: an entry of the catalog needs one, not {value!r}")
@@ -41,13 +49,13 @@ class DatasetEntry:
     """One version of a dataset.
 
     Attributes:
-        dataset_id: as people call it, e.g. ``org/name``; any text.
+        dataset_id: any text, usually ``org/name``.
         config_name, revision: ``None`` is the default one.
-        s3_prefix: where its files are, without a slash at the end; empty means the place that its names give.
-        s3_bucket: of the files; empty means that of the catalog.
-        has_card: there is a ``dataset_card.md`` or a ``README.md``.
+        s3_prefix: of its files, without a slash at the end; empty means the prefix that its names result in.
+        s3_bucket: of its files; empty means that of the catalog.
+        has_card: whether there is a ``dataset_card.md`` or a ``README.md``.
         last_updated: opaque text; seconds since the epoch where this package wrote it.
-        extra: fields of others, kept as they are.
+        extra: unknown fields, kept as they are.
     """
 
     dataset_id: str
@@ -60,26 +68,26 @@ class DatasetEntry:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checked(self, "dataset_id")
+        _check_names(self, "dataset_id")
 
     @property
     def id(self) -> str:
-        """The id, whatever kind of entry it is."""
+        """The id, for entries of either kind."""
         return self.dataset_id
 
     def as_document(self) -> dict[str, Any]:
-        """The entry as it stands in the index."""
+        """Return the entry as it is written to the index."""
         return _document(self)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One version of a model; fields as those of :class:`DatasetEntry`.
+    """One version of a model; the other fields are those of :class:`DatasetEntry`.
 
     Attributes:
-        has_config: there is a ``config.json``.
-        has_tokenizer: there is a ``tokenizer.json`` or a ``tokenizer_config.json``.
-        is_full_model: the weights are there, all parts of them.
+        has_config: whether there is a ``config.json``.
+        has_tokenizer: whether there is a ``tokenizer.json`` or a ``tokenizer_config.json``.
+        is_full_model: whether all parts of the weights are there.
     """
 
     model_id: str
@@ -94,15 +102,15 @@ class ModelEntry:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _checked(self, "model_id")
+        _check_names(self, "model_id")
 
     @property
     def id(self) -> str:
-        """The id, whatever kind of entry it is."""
+        """The id, for entries of either kind."""
         return self.model_id
 
     def as_document(self) -> dict[str, Any]:
-        """The entry as it stands in the index."""
+        """Return the entry as it is written to the index."""
         return _document(self)
 
 
@@ -111,15 +119,16 @@ Entry = DatasetEntry | ModelEntry
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """An entry, and where else a sync is to write it beside the index.
+    """An entry that a sync adds to a catalog, and the documents that it is written to besides the index.
 
     Attributes:
-        entry: what was synced.
-        public: the public manifest as well.
-        acl: the canned ACL of public documents, e.g. ``public-read``; empty where a bucket policy does it.
+        entry: that describes the synced files.
+        public: whether to add it to the public manifest as well.
+        acl: the canned ACL of public documents, e.g. ``public-read``; empty where a bucket policy grants
+            access.
         replicas: further locations, ``s3://bucket/prefix``.
-        catalog: where the catalog is, ``s3://bucket/prefix`` in the bucket of the target; empty means that
-            of the bucket.
+        catalog: the location of the catalog, ``s3://bucket/prefix`` in the bucket of the target; empty means
+            the top of the bucket.
     """
 
     entry: Entry
@@ -130,7 +139,7 @@ class Registration:
 
 
 def read_entry(kind: type[DatasetEntry] | type[ModelEntry], document: Any) -> Entry | None:
-    """The entry that a value of the index is; ``None`` where it is none."""
+    """Parse a value of the index as an entry; ``None`` where it is not one."""
     if not isinstance(document, dict):
         return None
     known = {one.name: one for one in fields(kind) if one.name != "extra"}
@@ -155,17 +164,8 @@ def _document(entry: Entry) -> dict[str, Any]:
     return {**own, **{name: value for name, value in entry.extra.items() if name not in own}}
 
 
-_CARDS: Final = frozenset({"README.md", "readme.md"})
-_WEIGHTS: Final = frozenset({"pytorch_model.bin", "model.safetensors"})
-_TOKENIZERS: Final = frozenset({"tokenizer.json", "tokenizer_config.json"})
-# https://huggingface.co/docs/transformers/big_models: model-00001-of-00003.safetensors
-_SHARD: Final = re.compile(
-    r"(?P<stem>model|pytorch_model)-(?P<number>\d{5})-of-(?P<of>\d{5})\.(?P<ending>safetensors|bin)"
-)
-
-
 def is_full_model(names: Collection[str]) -> bool:
-    """Whether the weights are there: one file, or every part of a set that says how many it has."""
+    """Whether the weights are complete: one file, or every part of a numbered set."""
     if not _WEIGHTS.isdisjoint(names):
         return True
     sets: dict[tuple[str, int, str], set[int]] = {}
@@ -177,7 +177,7 @@ def is_full_model(names: Collection[str]) -> bool:
 
 
 def with_facts(entry: Entry, names: Collection[str]) -> Entry:
-    """The entry with what the names of its files tell."""
+    """Return the entry with the fields that are derived from the names of its files."""
     present = frozenset(names)
     if isinstance(entry, DatasetEntry):
         return replace(entry, has_card=not present.isdisjoint(_CARDS | {"dataset_card.md"}))

@@ -1,10 +1,10 @@
-"""The documents of the catalog as bytes: JSON, gzip, and a head with shards where they get large; pure.
+"""Serialize and parse the documents of the catalog: JSON, gzip, and a head with shards if large; pure.
 
-A document is one JSON object, entry by entry. Up to 5 MB it is written as HG-Localization writes it. A
-larger one is cut by a hash of the keys into shards, gzipped JSON objects that are never overwritten; it then
-keeps one member, ``SHARDS``, which names them. To the original that is one odd member, which it
-keeps when it adds an entry of its own beside it; such entries go into the shards with our next change. It
-does not see what is in the shards.
+A document is one JSON object with one member an entry. Up to 5 MB it is written as HG-Localization writes it.
+A larger one is divided by a hash of the keys into shards, gzipped JSON objects that are never overwritten; it
+then has one member, ``SHARDS``, which names them. To HG-Localization that is an unknown member, which it
+keeps when it adds an entry next to it; our next change moves such entries into the shards. It does not see
+the entries in the shards.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ SHARDS: Final = "aios3sync:shards"
 _SHARD_BYTES: Final = 1_000_000
 _MOST_SHARDS: Final = 4096
 _MOST_BYTES: Final = 1 << 30
-"""Of what a gzipped document may become: a bomb is not a catalog."""
+"""Bytes of an unpacked document at most: a decompression bomb is not a catalog."""
 
 
 class CorruptError(ValueError):
-    """The bytes are not a document of the catalog; the message says why."""
+    """Raised when bytes are not a document of the catalog; the message says why."""
 
 
 class ShardRef(NamedTuple):
@@ -54,7 +54,7 @@ class ShardRef(NamedTuple):
 
 
 class Shard(NamedTuple):
-    """A shard as it was read: its entries, and its bytes as stored and unpacked."""
+    """The content of a shard: its entries, and its bytes as stored and unpacked."""
 
     entries: dict[str, Any]
     stored: int
@@ -63,13 +63,13 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A document as it was read.
+    """The content of a document, without that of its shards.
 
     Attributes:
-        entries: that stand in it, raw.
+        entries: that are in the document itself, raw.
         shards: that it names.
-        count: into how many shards the keys are hashed; 0 where there are none.
-        gzip: it is compressed.
+        count: the number of shards into which the keys are hashed; 0 where there are none.
+        gzip: whether it is compressed.
     """
 
     entries: dict[str, Any] = field(default_factory=dict)
@@ -79,10 +79,10 @@ class Head:
 
 
 def read_head(body: bytes) -> Head:
-    """Read a document.
+    """Parse a document.
 
     Raises:
-        CorruptError: it is none.
+        CorruptError: the bytes are not a document of the catalog.
     """
     gzip = body[:2] == b"\x1f\x8b"
     entries = _object(body)
@@ -102,7 +102,7 @@ def read_head(body: bytes) -> Head:
 
 
 def read_shard(body: bytes) -> Shard:
-    """Read a shard; raises CorruptError."""
+    """Parse a shard; raises CorruptError."""
     plain = _unpacked(body) if body[:2] == b"\x1f\x8b" else body
     return Shard(_object(plain), len(body), len(plain))
 
@@ -131,13 +131,13 @@ def _unpacked(body: bytes) -> bytes:
 
 
 def written(entries: Mapping[str, Any], *, gzip: bool = False, blanks: int = 0) -> bytes:
-    """A document in one piece, as the original writes it; with blanks at its end it is another document."""
+    """Serialize a document without shards, as HG-Localization does; blanks at its end change its ETag."""
     body = json.dumps(entries, indent=2).encode("ascii") + b" " * blanks
     return _packed(body) if gzip else body
 
 
 def written_shard(entries: Mapping[str, Any]) -> bytes:
-    """A shard: compact, gzipped."""
+    """Serialize a shard: compact, gzipped."""
     return _packed(json.dumps(entries, separators=(",", ":")).encode("ascii"))
 
 
@@ -147,17 +147,17 @@ def _packed(body: bytes) -> bytes:
 
 
 def shard_count(size: int) -> int:
-    """How many shards a document of this size is cut into: a power of two."""
+    """Return the number of shards of a document of this size: a power of two."""
     return min(_MOST_SHARDS, 1 << (size // _SHARD_BYTES).bit_length())
 
 
 def shard_of(key: str, count: int) -> int:
-    """The number of the shard of an entry."""
+    """Return the number of the shard of an entry."""
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:8], "big") % count
 
 
 def head_document(shards: tuple[ShardRef, ...], count: int, token: str) -> bytes:
-    """The document that names shards; ``token`` makes it differ from any that names the same ones."""
+    """Serialize a document that names shards; ``token`` makes it differ from others that name the same."""
     named = {"count": count, "token": token, "shards": [ref._asdict() for ref in sorted(shards)]}
     return json.dumps({SHARDS: named}, indent=2).encode("ascii")

@@ -1,9 +1,9 @@
-r"""Where the catalog and what it names lie in a bucket, as HG-Localization lays them out; pure.
+r"""The keys and folders of the catalog in a bucket, as HG-Localization defines them; pure.
 
-Its keys and its folder names lose something. An entry's key joins raw names with ``---``, which may stand in
-a name, so two entries can have one key: the second one then gets a key with a digest at its end, and entries
+Neither keys nor folder names are unique. The key of an entry joins raw names with ``---``, which a name may
+contain, so two entries can have one key: the second one then gets a key with a digest at its end, and entries
 are always recognised by their fields. Folder names replace ``/ \ : * ? " < > |`` and the blank by ``_``, so
-two ids can have one folder: a change says so.
+two ids can have one folder: a change reports that.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Kind:
 
     Attributes:
         name: ``datasets`` or ``models``.
-        entry: its class.
-        root: of the folders, below the prefix.
+        entry: the class of its entries.
+        root: of its folders, below the prefix.
         levels: of folders, from the id to the revision.
-        markers: files that show that a folder is one of the kind.
+        markers: names of files that mark a folder as one of this kind.
     """
 
     name: str
@@ -55,24 +55,24 @@ KINDS: Final[Mapping[str, Kind]] = {"datasets": DATASETS, "models": MODELS}
 
 
 def kind_of(entry: Entry) -> Kind:
-    """The kind of an entry."""
+    """Return the kind of an entry."""
     return DATASETS if isinstance(entry, DatasetEntry) else MODELS
 
 
 def setting(environ: Mapping[str, str], name: str, default: str = "") -> str:
-    """A setting of the environment: ``AIOS3SYNC_name``, else ``HGLOC_name``."""
+    """Return a setting of the environment: ``AIOS3SYNC_name``, else ``HGLOC_name``."""
     return next((environ[full] for full in (p + name for p in _PREFIXES) if environ.get(full)), default)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Names of everything below one prefix.
+    """The keys and folders below one prefix.
 
     Attributes:
         prefix: empty or ending in ``/``.
-        default_config, default_revision: what stands for ``None``.
+        default_config, default_revision: the names that are written for ``None``.
         names: of the index and of the public manifest, by kind.
-        zips: folder of public archives.
+        zips: the folder of public archives.
     """
 
     prefix: str
@@ -83,7 +83,7 @@ class Layout:
 
     @classmethod
     def of(cls, prefix: str, environ: Mapping[str, str]) -> Layout:
-        """The layout below ``prefix``; where that is empty, below the prefix of the environment."""
+        """Return the layout below ``prefix``; where that is empty, below the prefix of the environment."""
         below = (prefix or setting(environ, "S3_DATA_PREFIX")).strip("/")
         names = {
             kind: (
@@ -101,34 +101,34 @@ class Layout:
         )
 
     def index_key(self, kind: Kind) -> str:
-        """The key of the private index."""
+        """Return the key of the private index."""
         return self.prefix + self.names[kind.name][0]
 
     def public_key(self, kind: Kind) -> str:
-        """The key of the public manifest."""
+        """Return the key of the public manifest."""
         return self.prefix + self.names[kind.name][1]
 
     def own(self, kind: Kind) -> str:
-        """The folder of what only this package reads; no sync ever deletes below it."""
+        """Return the folder of objects that only this package reads; no sync ever deletes below it."""
         return f"{self.prefix}.aios3sync/catalog/{kind.name}/"
 
-    def beside(self, kind: Kind, key: str) -> str:
-        """The folder of what belongs to the document ``key`` alone, such as its shards."""
+    def document_folder(self, kind: Kind, key: str) -> str:
+        """Return the folder of objects that belong to the document ``key`` alone, such as its shards."""
         return f"{self.own(kind)}{key.removeprefix(self.prefix)}/"
 
     def names_of(self, entry: Entry) -> tuple[str, ...]:
-        """Id, configuration and revision with the defaults in place."""
+        """Return id, configuration and revision, with the names of the defaults."""
         revision = entry.revision or self.default_revision
         if isinstance(entry, DatasetEntry):
             return entry.dataset_id, entry.config_name or self.default_config, revision
         return entry.model_id, revision
 
     def entry_key(self, entry: Entry) -> str:
-        """The key of an entry in a document, as the original makes it."""
+        """Return the key of an entry in a document, as HG-Localization writes it."""
         return SEPARATOR.join(self.names_of(entry))
 
     def place(self, entry: Entry, document: Mapping[str, Any]) -> tuple[str, bool]:
-        """The key of this very entry in a document, or the one to use for it; and whether it is there."""
+        """Return the key of an entry in a document, or the key to use for it; and whether it is in there."""
         kind, plain, wanted = kind_of(entry), self.entry_key(entry), self.names_of(entry)
         keys = (plain, *(f"{plain}{SEPARATOR}{_digest(wanted, length)}" for length in (8, 64)))
         for key in keys:
@@ -138,20 +138,20 @@ class Layout:
         return next((key for key in keys if key not in document), keys[-1]), False
 
     def folder(self, entry: Entry) -> str:
-        """Where the files of an entry belong, without a slash at the end."""
+        """Return the folder of the files of an entry, without a slash at the end."""
         parts = [name.translate(_UNSAFE) for name in self.names_of(entry)]
         if any(part in (".", "..") for part in parts):
             raise UsageError(f"{entry.id!r}: a folder cannot be called '.' or '..'; choose another name")
         return self.prefix + kind_of(entry).root + "/".join(parts)
 
     def zip_key(self, entry: DatasetEntry) -> str:
-        """The key of the public archive, relative to the prefix."""
+        """Return the key of the public archive, relative to the prefix."""
         return f"{self.zips}/{SEPARATOR.join(n.translate(_UNSAFE) for n in self.names_of(entry))}.zip"
 
     def entry_of(self, kind: Kind, folders: list[str]) -> Entry:
-        """The entry that lies in folders of these names; the id is a guess where it holds a ``_``.
+        """Return the entry of folders with these names; the id is a guess where it contains a ``_``.
 
-        The last ``_`` is taken for a ``/``, as the original does; the extra field ``id_guessed`` says so.
+        The last ``_`` is read as ``/``, as HG-Localization does; the extra field ``id_guessed`` marks that.
         """
         name, *rest = folders
         extra = {"id_guessed": True} if "_" in name else {}

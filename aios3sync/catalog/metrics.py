@@ -1,4 +1,4 @@
-"""What the catalogs of a session were asked and how they answered: counters, also for Prometheus."""
+"""Counters of the catalogs of a session, also for Prometheus."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ("CatalogCollector", "CatalogMetrics")
 
 @dataclass(slots=True)
 class CatalogMetrics:
-    """Counters; shared by the catalogs of one session.
+    """Counters, shared by the catalogs of one session.
 
     Attributes:
         answers: listings, by the tier that answered.
-        not_modified: how many of them were a 304.
-        fallbacks: why a tier did not answer, by ``tier:reason``.
-        gets_saved: requests that listing folders would have taken at least, and the index did not.
-        answer_s: seconds that listings took, by tier: their sum.
-        slowest_s: the slowest of them, by tier.
-        index_bytes: of the index as stored, when it was last read; by kind.
-        index_entries: how many it had.
-        changes: writes that took place.
-        conflicts: writes that somebody else's was faster than.
-        swept: shards that were left behind, and that were deleted.
-        requests: of the catalogs to S3, by operation.
+        not_modified: listings that were answered with 304.
+        fallbacks: tiers that did not answer, by ``tier:reason``.
+        gets_saved: requests that listing the folders would have taken at least, minus those that were sent.
+        answer_s: total seconds of listings, by tier.
+        slowest_s: seconds of the slowest listing, by tier.
+        index_bytes: bytes of the index as stored when it was last read, by kind.
+        index_entries: entries of the index when it was last read, by kind.
+        changes: documents that were written.
+        conflicts: writes that lost against another writer.
+        swept: orphaned shards that were deleted.
+        requests: to S3, by operation.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
@@ -52,7 +52,7 @@ class CatalogMetrics:
         self.slowest_s[tier] = max(seconds, self.slowest_s.get(tier, 0.0))
 
     def as_dict(self) -> dict[str, Any]:
-        """The counters as a JSON object."""
+        """Return the counters as a JSON object."""
         return {
             "index_hits": self.answers["index"],
             "answers": dict(self.answers),
@@ -71,7 +71,7 @@ class CatalogMetrics:
 
 
 class CatalogCollector:
-    """Shows the counters to ``prometheus_client`` (extra ``metrics``).
+    """Exports the counters to ``prometheus_client`` (extra ``metrics``).
 
     ::
 
@@ -82,7 +82,7 @@ class CatalogCollector:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        """The counters as metrics, read when they are scraped."""
+        """Yield the counters as metrics; called at every scrape."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
         now = self._metrics

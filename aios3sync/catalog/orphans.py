@@ -1,14 +1,14 @@
-"""Deletes shards that a writer left behind when it broke off; never one that somebody may still name.
+"""Delete orphaned shards, which a writer left behind when it broke off; never one that may still be named.
 
-A writer stores its shards and then swaps the document that names them. So a shard without a name is either
-left over or about to get one, and only a swap of our own tells which: a shard that was there before it, and
-that our document does not name, can be named by nobody any more. Whoever read the document before that swap
-loses the race for it and stores new shards; whoever reads it later stores them later. Both hold only where
-the endpoint honours conditional writes; elsewhere nothing is swept.
+A writer stores its shards, and then swaps in the document that names them. So a shard that no document names
+is either orphaned or about to be named, and only a swap of our own shows which: a shard that existed before
+our swap, and that our document does not name, cannot be named any more. A writer that read the document
+before our swap loses its own swap and stores new shards; one that reads it later stores its shards later.
+Both hold only where the endpoint honours conditional writes; elsewhere nothing is deleted.
 
-They are kept for a day all the same, by the endpoint's own clock, so that no reader is disturbed and a
-document that comes back byte by byte does no harm. And while a corrupt document is set aside, what is older
-than that copy stays too: it may be the rest of it.
+Orphaned shards are kept for a day all the same, by the clock of the endpoint, so that readers are not
+disturbed, and a document that is restored byte for byte still finds its shards. While the copy of a corrupt
+document exists, shards older than the copy are kept as well: they may belong to it.
 """
 
 from __future__ import annotations
@@ -25,55 +25,56 @@ from aios3sync.store.protocol import DeleteItem, ObjectStore
 __all__ = ("ASIDE", "GRACE", "OrphanedShards", "shard_key")
 
 ASIDE: Final = ".corrupt-"
-"""Between the key of a document and the time, in the key of its copy."""
+"""The infix of the key of a copy, between the key of the document and the time."""
 GRACE: Final = 86_400.0
-"""Seconds that a shard without a name is kept."""
-_EVERY: Final = 3600.0
+"""Seconds that an orphaned shard is kept."""
+_INTERVAL: Final = 3600.0
+"""Seconds between two listings of the shards."""
 _BATCH: Final = 1000
 _SHARD: Final = re.compile(r"\d{4}-[0-9a-f]{16}\.json\.gz")
 
 
 def shard_key(folder: str, number: int, token: str) -> str:
-    """The key of a shard; ``token`` is 16 hex digits of dice."""
+    """Return the key of a shard; ``token`` is 16 random hex digits."""
     return f"{folder}{number:04d}-{token}.json.gz"
 
 
 class OrphanedShards:
-    """What was left behind in the folder of one document.
+    """The orphaned shards in the folder of one document.
 
     Args:
         store: of the bucket.
         key: of the document.
-        folder: of its shards, and of nobody else's, ending in ``/``.
+        folder: of its shards, and of no others, ending in ``/``.
     """
 
     def __init__(self, store: ObjectStore, key: str, folder: str) -> None:
         self._store = store
         self._key = key
         self._folder = folder
-        self._looked = -_EVERY
+        self._listed_at = -_INTERVAL
 
     async def seen(self, *, at_once: bool) -> dict[str, float]:
-        """The shards that are there, and when they were stored; to be asked before the swap.
+        """List the shards that exist, and when they were stored; call it before the swap.
 
         Args:
-            at_once: look now, not once an hour at most.
+            at_once: list now, not once an hour at most.
         """
         now = time.monotonic()
-        if not at_once and now - self._looked < _EVERY:
+        if not at_once and now - self._listed_at < _INTERVAL:
             return {}
-        self._looked = now
+        self._listed_at = now
         try:
             return await self._times(self._folder)
         except StoreError:
-            return {}  # who may not list leaves them to one who may
+            return {}  # without permission to list, they are left to a writer that has it
 
     async def drop(self, seen: Mapping[str, float], named: Collection[str]) -> int:
-        """Delete those which the document does not name since our swap, and tell how many.
+        """Delete the orphaned shards after our swap; return how many.
 
         Args:
-            seen: what :meth:`seen` told before that swap.
-            named: the shards of the document that was swapped in.
+            seen: the result of :meth:`seen` before that swap.
+            named: the shards of the document that was replaced, and of the one that was swapped in.
         """
         unnamed = {
             key: stored
@@ -88,7 +89,7 @@ class OrphanedShards:
             old = [DeleteItem(key) for key, stored in unnamed.items() if aside < stored <= now - GRACE]
             return sum([await self._delete(old[at : at + _BATCH]) for at in range(0, len(old), _BATCH)])
         except StoreError:
-            return 0  # what is left over only takes room
+            return 0  # orphaned shards only take up space
 
     async def _delete(self, items: list[DeleteItem]) -> int:
         return len(items) - len(await self._store.delete_many(items))

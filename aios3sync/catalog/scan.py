@@ -1,7 +1,7 @@
-"""Finds datasets or models by listing folders, many at once; for buckets without an index. It only reads.
+"""Scan a bucket without an index for datasets or models, by listing folders, many at once; read-only.
 
-A folder counts where it holds a file that marks its kind, or has the names of the default configuration and
-revision.
+A folder is an entry if it contains a file that marks its kind, or has the names of the default configuration
+and revision.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aios3sync.concurrency import for_each
 from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("ScannedFolder", "entries_at", "look_into", "scan")
+__all__ = ("ScannedFolder", "list_folder", "scan", "still_present")
 
 _AT_ONCE: Final = 32
 
 
 class ScannedFolder(NamedTuple):
-    """What stands directly in a folder: names of folders and of files, and the youngest file's time."""
+    """The content of a folder: the names of its folders and files, and the time of its newest file."""
 
     folders: list[str]
     files: frozenset[str]
@@ -29,15 +29,15 @@ class ScannedFolder(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is there."""
+        """Whether there are neither folders nor files."""
         return not (self.folders or self.files)
 
 
-async def look_into(store: ObjectStore, prefix: str) -> ScannedFolder:
-    """List what stands directly below ``prefix``, which ends in ``/`` or is empty.
+async def list_folder(store: ObjectStore, prefix: str) -> ScannedFolder:
+    """List the folders and files directly below ``prefix``, which ends in ``/`` or is empty.
 
     Raises:
-        StoreError: it could not be listed completely.
+        StoreError: the listing failed or is incomplete.
     """
     reader = PageReader(store, prefix, delimiter="/")
     folders: list[str] = []
@@ -53,7 +53,7 @@ async def look_into(store: ObjectStore, prefix: str) -> ScannedFolder:
 
 
 async def scan(store: ObjectStore, layout: Layout, kind: Kind) -> list[Entry]:
-    """All entries of a kind, as their folders tell, in the order of their places.
+    """List all entries of a kind that their folders show, in the order of their prefixes.
 
     Raises:
         StoreError: a folder could not be listed.
@@ -64,24 +64,24 @@ async def scan(store: ObjectStore, layout: Layout, kind: Kind) -> list[Entry]:
         below: list[list[str]] = []
 
         async def list_one(path: list[str], level: int = level, below: list[list[str]] = below) -> None:
-            folder = await look_into(store, root + "".join(f"{name}/" for name in path))
+            folder = await list_folder(store, root + "".join(f"{name}/" for name in path))
             below.extend([*path, name] for name in folder.folders if level or _may_be(name, layout, kind))
 
         await for_each(paths, list_one, _AT_ONCE)
         paths = below
     found: list[Entry] = []
 
-    async def look(path: list[str]) -> None:
-        folder = await look_into(store, root + "".join(f"{name}/" for name in path))
+    async def add_entry(path: list[str]) -> None:
+        folder = await list_folder(store, root + "".join(f"{name}/" for name in path))
         if not kind.markers.isdisjoint(folder.files) or _has_default_names(path, layout, folder):
             found.append(_entry(layout.entry_of(kind, path), folder, store.bucket))
 
-    await for_each(paths, look, _AT_ONCE)
+    await for_each(paths, add_entry, _AT_ONCE)
     return sorted(found, key=lambda entry: entry.s3_prefix)
 
 
 def _may_be(name: str, layout: Layout, kind: Kind) -> bool:
-    """Whether a folder of the first level can be an id."""
+    """Whether the name of a folder of the first level can be an id."""
     if not name or name.startswith("."):
         return False
     return kind is MODELS or name not in (MODELS.root.rstrip("/"), layout.zips)
@@ -97,17 +97,17 @@ def _entry(entry: Entry, folder: ScannedFolder, bucket: str) -> Entry:
     return replace(entry, s3_bucket=bucket, last_updated=str(folder.modified) if folder.modified else "")
 
 
-async def entries_at(store: ObjectStore, entries: list[Entry]) -> list[Entry]:
-    """Those of the entries that still have something at their place, with what is there now."""
-    there: list[Entry] = []
+async def still_present(store: ObjectStore, entries: list[Entry]) -> list[Entry]:
+    """Return the entries whose folders still have files, with fields derived from these files."""
+    present: list[Entry] = []
 
-    async def look(entry: Entry) -> None:
+    async def check(entry: Entry) -> None:
         if entry.s3_bucket not in ("", store.bucket):
-            there.append(entry)  # of another bucket, which is not ours to look at
+            present.append(entry)  # in another bucket, which this store cannot list
             return
-        folder = await look_into(store, f"{entry.s3_prefix}/" if entry.s3_prefix else "")
+        folder = await list_folder(store, f"{entry.s3_prefix}/" if entry.s3_prefix else "")
         if not folder.is_empty:
-            there.append(with_facts(entry, folder.files))
+            present.append(with_facts(entry, folder.files))
 
-    await for_each(entries, look, _AT_ONCE)
-    return there
+    await for_each(entries, check, _AT_ONCE)
+    return present

@@ -1,18 +1,18 @@
-"""Answers what is in a catalog by the fastest way that works, and says which one and why. It only reads.
+"""List a catalog from the fastest tier that answers; read-only.
 
-The ways, in this order: the private index (one GET, or a 304), a scan of the folders, the public manifest
-without a signature. An empty index is an answer. A scan is complete by itself, so the public manifest is
-asked only where the bucket cannot be listed. All together are the private catalog and the public manifest.
+The tiers, in this order: the private index (one GET, or a 304), a scan of the folders, and the public
+manifest without a signature. An empty index is an answer. A scan is complete, so the public manifest is read
+only where the bucket cannot be listed. The tier ``all`` merges the private catalog and the public manifest.
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from aios3sync.catalog.document import CatalogDocument, ConditionalWrites, CorruptDocument, Snapshot
 from aios3sync.catalog.entries import Entry
@@ -33,7 +33,7 @@ __all__ = ("CatalogListing", "OpenPublic", "PassedOver", "Tier", "Tiers", "reaso
 
 Tier = Literal["index", "scan", "public", "all"]
 OpenPublic = Callable[[str], AbstractAsyncContextManager[ObjectStore]]
-"""Opens a store of a bucket that signs nothing."""
+"""Opens a store of a bucket that sends unsigned requests."""
 
 _NAMES: Final = {"index": "the index", "scan": "a scan", "public": "the public manifest"}
 
@@ -49,18 +49,18 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class CatalogListing:
-    """What is in a catalog; iterates over its entries.
+    """The entries of a catalog; iterates over them.
 
     Attributes:
-        entries: in the order of the document, or of their places. Where all were asked for, those of the
-            public manifest have the extra field ``is_public``.
-        tier: which way answered; ``all`` for the private catalog and the public manifest together.
-        as_of: when that knowledge was written, seconds since the epoch by the endpoint's clock; of a scan,
-            when it was made.
-        age_s: how long ago that was.
+        entries: in the order of the document, or of their prefixes. With the tier ``all`` those of the public
+            manifest have the extra field ``is_public``.
+        tier: that answered; ``all`` for the private catalog and the public manifest together.
+        as_of: when the document was written, seconds since the epoch by the clock of the endpoint; for a scan
+            the time of the scan.
+        age_s: seconds since then.
         passed_over: the faster tiers, and why they did not answer.
-        not_modified: the endpoint said that nothing had changed since the listing before.
-        unreadable: keys of the document whose values are no entries; they are kept.
+        not_modified: whether the endpoint responded with 304: nothing has changed since the listing before.
+        unreadable: keys of the document whose values are not entries; they are kept.
     """
 
     entries: tuple[Entry, ...]
@@ -79,7 +79,7 @@ class CatalogListing:
 
 
 def reason_of(error: Exception) -> str:
-    """One word for why a tier did not answer."""
+    """Return one word for why a tier did not answer."""
     match error:
         case CorruptDocument():
             return "corrupt"
@@ -98,34 +98,34 @@ def reason_of(error: Exception) -> str:
 
 
 class Tiers:
-    """The three ways to one catalog.
+    """The three tiers of one catalog.
 
     Args:
-        shelf: opens the index.
-        open_public: opens the bucket without a signature.
+        open_index: opens the document of the index.
+        open_public: opens the bucket for unsigned requests.
         place: bucket, layout and kind.
-        metrics: where answers are counted.
+        metrics: counts the listings.
     """
 
     def __init__(
         self,
-        shelf: Callable[[], Any],
+        open_index: Callable[[], Awaitable[CatalogDocument]],
         open_public: OpenPublic,
         place: tuple[str, Layout, Kind],
         metrics: CatalogMetrics,
     ) -> None:
-        self._shelf = shelf
+        self._open_index = open_index
         self._open_public = open_public
         self._bucket, self._layout, self._kind = place
         self._metrics = metrics
         self._read: tuple[Snapshot, CatalogListing] | None = None
 
     async def listing(self, tiers: Sequence[Tier]) -> CatalogListing:
-        """Ask the tiers in this order.
+        """Return the listing of the first tier that answers.
 
         Raises:
-            StoreError: none of them answered; of the kind of the first one that says more than that it is
-                missing, and with what each of them said.
+            StoreError: none of them answered. It has the type of the first error other than "missing", and
+                the messages of all tiers.
         """
         errors: dict[Tier, Exception] = {}
         found = await self._first(tiers, errors)
@@ -134,10 +134,10 @@ class Tiers:
         return found
 
     async def merged(self) -> CatalogListing:
-        """The private catalog and the public manifest as one, by id, configuration and revision.
+        """Merge the private catalog and the public manifest, by id, configuration and revision.
 
-        What the private one tells of an entry counts. A public manifest that does not exist has no entries;
-        one of the two that cannot be read is passed over.
+        The private catalog takes precedence. A public manifest that does not exist has no entries; one of the
+        two that cannot be read is passed over.
 
         Raises:
             StoreError: see :meth:`listing`.
@@ -172,15 +172,15 @@ class Tiers:
     async def _first(
         self, tiers: Sequence[Tier], errors: dict[Tier, Exception], *, signed: bool = False
     ) -> CatalogListing | None:
-        """The first answer, or ``None``; why the others did not answer is put into ``errors``.
+        """Return the listing of the first tier that answers, or ``None``; add the errors to ``errors``.
 
-        With ``signed`` the public manifest is asked for with our credentials first.
+        With ``signed`` the public manifest is requested with our credentials first.
         """
-        ways = {"index": self._from_index, "scan": self._from_scan, "public": self._from_public}
+        readers = {"index": self._from_index, "scan": self._from_scan, "public": self._from_public}
         for tier in tiers:
             began = time.perf_counter()
             try:
-                found = await (self._from_public_signed() if signed else ways[tier]())
+                found = await (self._from_public_signed() if signed else readers[tier]())
             except (StoreError, CorruptDocument) as error:
                 errors[tier] = error
                 self._metrics.fallbacks[f"{tier}:{reason_of(error)}"] += 1
@@ -191,27 +191,28 @@ class Tiers:
         return None
 
     def _failure(self, errors: dict[Tier, Exception]) -> StoreError:
-        """One error for all tiers: of the kind of the first that tells most, with the words of each."""
-        telling = [
+        """Return one error for all tiers: of the most informative type, with the messages of all."""
+        informative = [
             error
             for error in errors.values()
             if isinstance(error, StoreError) and not isinstance(error, ObjectNotFoundError)
         ]
-        if telling and len(errors) == 1:
-            return telling[0]
+        if informative and len(errors) == 1:
+            return informative[0]
         where = f"the catalog of {self._kind.name} in s3://{self._bucket}/{self._layout.prefix}"
-        words = "; ".join(f"{_NAMES[tier]} ({reason_of(error)}): {error}" for tier, error in errors.items())
-        text = f"{where} cannot be read: {words}"
-        if not telling:
+        messages = "; ".join(
+            f"{_NAMES[tier]} ({reason_of(error)}): {error}" for tier, error in errors.items()
+        )
+        text = f"{where} cannot be read: {messages}"
+        if not informative:
             return StoreError(text, bucket=self._bucket, code="CatalogUnreadable")
-        failure = copy.copy(telling[0])
+        failure = copy.copy(informative[0])
         failure.message, failure.args = text, (text,)
         return failure
 
     async def _from_index(self) -> CatalogListing:
-        shelf: CatalogDocument = await self._shelf()
-        snapshot = await shelf.read()
-        found = self._told(snapshot)
+        snapshot = await (await self._open_index()).read()
+        found = self._listing_of(snapshot)
         self._metrics.not_modified += snapshot.unchanged
         self._metrics.index_bytes[self._kind.name] = snapshot.size
         self._metrics.index_entries[self._kind.name] = len(found)
@@ -221,8 +222,8 @@ class Tiers:
         )
         return found
 
-    def _told(self, snapshot: Snapshot) -> CatalogListing:
-        """The listing of a snapshot; the entries of one that did not change are those of before."""
+    def _listing_of(self, snapshot: Snapshot) -> CatalogListing:
+        """Return the listing of a snapshot; an unchanged snapshot has the entries of the listing before."""
         if snapshot.unchanged and self._read is not None and self._read[0].etag == snapshot.etag:
             before = self._read[1]
             return replace(before, not_modified=True, age_s=_age(snapshot.modified))
@@ -231,9 +232,9 @@ class Tiers:
         return listing
 
     async def _from_scan(self) -> CatalogListing:
-        shelf: CatalogDocument = await self._shelf()
+        index = await self._open_index()
         now = time.time()
-        entries = await scan(shelf.store, self._layout, self._kind)
+        entries = await scan(index.store, self._layout, self._kind)
         return CatalogListing(tuple(entries), "scan", now, 0.0)
 
     async def _from_public(self) -> CatalogListing:
@@ -241,24 +242,24 @@ class Tiers:
             return await self._public_of(store)
 
     async def _from_public_signed(self) -> CatalogListing:
-        """With our credentials, and where these do not help without any."""
-        shelf: CatalogDocument = await self._shelf()
+        """Read the public manifest with our credentials, or unsigned where they are refused."""
+        index = await self._open_index()
         try:
-            return await self._public_of(shelf.store)
+            return await self._public_of(index.store)
         except (AccessDeniedError, CredentialsError):
             return await self._from_public()
 
     async def _public_of(self, store: ObjectStore) -> CatalogListing:
         key = self._layout.public_key(self._kind)
-        folder = self._layout.beside(self._kind, key)
+        folder = self._layout.document_folder(self._kind, key)
         snapshot = await CatalogDocument(store, key, folder, ConditionalWrites(honoured=True)).read()
         return _listing(snapshot, self._kind, "public")
 
     async def has_public(self) -> bool:
-        """Whether there is a public manifest; False where that cannot be asked."""
-        shelf: CatalogDocument = await self._shelf()
+        """Return whether there is a public manifest; False where the request fails."""
+        index = await self._open_index()
         try:
-            await shelf.store.head(self._layout.public_key(self._kind))
+            await index.store.head(self._layout.public_key(self._kind))
         except StoreError:
             return False
         return True

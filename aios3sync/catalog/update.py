@@ -1,9 +1,9 @@
-"""Changes one document until the change is in it: read, apply, compare-and-swap, again with jitter.
+"""Change one document: read, apply, compare-and-swap; repeated with jitter until the change is in it.
 
-A change is a pure function of the document that finds nothing to do the second time. So a lost answer costs a
-look: where the change is in what is there now, it has arrived. Where the endpoint has no conditional writes,
-what was written is read back after a moment and written again if it is gone. A single writer loses nothing
-that way; of writers at the very same time, one may undo what another added after that look.
+A change is an idempotent pure function of the document. So after a lost response the document is read again:
+if applying the change has no effect, it has arrived. Where the endpoint has no conditional writes, the
+document is read back after a moment, and written again if the change is not in it. A single writer loses
+nothing that way; of simultaneous writers, one may overwrite what another has added after it was read back.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = ("Apply", "CatalogChange", "CopyResult", "Start", "Written", "change")
 
 Apply = Callable[[dict[str, Any]], dict[str, Any]]
 Start = Callable[[], Awaitable[dict[str, Any]]]
-"""What the document would be, where there is none or where it cannot be read."""
+"""Returns the entries to begin with where there is no document, or where it cannot be read."""
 
-_PATIENCE: Final = 60.0
+_TIME_LIMIT: Final = 60.0
 _MOST_ATTEMPTS: Final = 200
-_MOST_DOUBTS: Final = 4
+_MOST_UNKNOWN_OUTCOMES: Final = 4
 _FIRST_WAIT: Final = 0.02
 _LONGEST_WAIT: Final = 1.0
 _ATTEMPTS_OF_OTHERS: Final = 2
 _SETTLING: Final = 0.1
-"""Seconds before a write without a condition is looked at again."""
+"""Seconds after which a write without a condition is read back."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """What became of a change in one more place; ``error`` is empty where it arrived.
+    """The result of a change in one replica or public manifest; ``error`` is empty where it succeeded.
 
-    ``warning`` tells what a person should know of a change that arrived.
+    ``warning`` is a remark for the user on a change that succeeded.
     """
 
     location: str
@@ -51,20 +51,22 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class CatalogChange:
-    """What a change did.
+    """The result of a change.
 
     Attributes:
-        location: the document, ``s3://bucket/key``.
-        keys: of the entries that it was about.
-        changed: the document is another one now; False where it held the change already.
-        entries: that the document holds now.
-        rebuilt: the document was made anew by a scan first: it was ``missing`` or ``corrupt``, or ``asked``.
-        set_aside: where a corrupt one was copied to.
-        attempts: how often it was tried.
-        swept: shards that an earlier writer had left behind, and that are deleted now.
-        conditional: the endpoint honours conditional writes, so no other writer's entry was lost.
-        copies: what became of it in the public manifest and in the replicas.
-        warnings: what a person should know.
+        location: of the document, ``s3://bucket/key``.
+        keys: of the changed entries.
+        changed: whether the document was written; False where the change was in it already.
+        entries: the number of entries in the document now.
+        rebuilt: why the document was rebuilt by a scan first: ``missing``, ``corrupt`` or ``asked``; else
+            empty.
+        set_aside: the key of the copy of a corrupt document.
+        attempts: the number of attempts.
+        swept: the number of orphaned shards that were deleted.
+        conditional: whether the endpoint honours conditional writes, so that no entry of another writer was
+            lost.
+        copies: the results in the public manifest and in the replicas.
+        warnings: remarks for the user.
     """
 
     location: str
@@ -82,7 +84,7 @@ class CatalogChange:
 
 @dataclass(slots=True)
 class Written:
-    """What became of one document; ``entries`` are those that it holds now."""
+    """The result of a change of one document; ``entries`` are those in it now."""
 
     entries: dict[str, Any]
     changed: bool = False
@@ -93,47 +95,48 @@ class Written:
 
 
 async def change(
-    shelf: CatalogDocument, apply: Apply, start: Start, metrics: CatalogMetrics, *, sweep: bool = False
+    document: CatalogDocument, apply: Apply, start: Start, metrics: CatalogMetrics, *, sweep: bool = False
 ) -> Written:
     """Apply a change to a document.
 
     Args:
-        shelf: of the document.
-        apply: makes the new entries of the old ones, which it leaves as they are; called more than once.
-        start: makes a document where none can be read. A corrupt one is set aside first.
-        metrics: where changes and conflicts are counted.
-        sweep: delete shards that were left behind, even if nothing changes.
+        document: to change.
+        apply: returns the new entries from the old ones, which it does not modify; called more than once.
+        start: returns the entries where no document can be read. A corrupt one is set aside first.
+        metrics: counts changes and conflicts.
+        sweep: delete orphaned shards, even if nothing changes.
 
     Raises:
-        StoreError: it could not be read, or not be written; a write whose answer was lost may have happened.
-        PreconditionFailedError: others were faster all the time.
+        StoreError: the document could not be read or written; a write whose response was lost may have
+            happened.
+        PreconditionFailedError: other writers won every attempt.
     """
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIME_LIMIT
     done = Written({})
-    doubts = 0
+    unknown_outcomes = 0
     while True:
         began = time.monotonic()
         done.attempts += 1
-        found = await _found(shelf, start, done)
+        found = await _found(document, start, done)
         entries = await to_thread.run_sync(apply, found.entries)
         done.entries = entries
-        is_there = entries == found.entries and bool(found.etag) and not found.is_remade
+        is_there = entries == found.entries and bool(found.etag) and not found.is_rebuilt
         if is_there and not sweep:
             return done
         try:
-            done.swept = await shelf.replace(found.snapshot, entries, changed=not is_there, sweep=sweep)
+            done.swept = await document.replace(found.snapshot, entries, changed=not is_there, sweep=sweep)
         except (PreconditionFailedError, ObjectNotFoundError):
             metrics.conflicts += 1
             if done.attempts >= _MOST_ATTEMPTS or time.monotonic() > deadline:
                 raise
         except StoreError as error:
-            doubts += 1
-            if not error.retryable or doubts > _MOST_DOUBTS:
+            unknown_outcomes += 1
+            if not error.retryable or unknown_outcomes > _MOST_UNKNOWN_OUTCOMES:
                 raise
-            done.changed = done.changed or not is_there  # it may have happened: the next look tells
+            done.changed = done.changed or not is_there  # it may have happened: the next read shows it
         else:
             done.changed = done.changed or not is_there
-            if shelf.conditions.honoured or await _is_settled(shelf, apply):
+            if document.conditions.honoured or await _is_settled(document, apply):
                 metrics.changes += done.changed
                 metrics.swept += done.swept
                 return done
@@ -142,39 +145,39 @@ async def change(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a change is applied to: a document, or what stands for one that cannot be read."""
+    """The entries that a change is applied to: of a document, or a replacement for an unreadable one."""
 
     entries: dict[str, Any]
     snapshot: Snapshot
-    is_remade: bool = False
+    is_rebuilt: bool = False
 
     @property
     def etag(self) -> str:
         return self.snapshot.etag
 
 
-async def _found(shelf: CatalogDocument, start: Start, done: Written) -> _Found:
+async def _found(document: CatalogDocument, start: Start, done: Written) -> _Found:
     try:
-        snapshot = await shelf.read()
+        snapshot = await document.read()
     except ObjectNotFoundError:
         done.rebuilt = done.rebuilt or "missing"
-        return _Found(await start(), Snapshot({}), is_remade=True)
+        return _Found(await start(), Snapshot({}), is_rebuilt=True)
     except CorruptDocument as error:
-        # Copied once: a second look at the same bytes needs no second copy.
+        # Copied once: another attempt finds the same bytes.
         done.rebuilt = "corrupt"
-        done.set_aside = done.set_aside or await shelf.set_aside()
-        return _Found(await start(), Snapshot({}, error.etag), is_remade=True)
+        done.set_aside = done.set_aside or await document.set_aside()
+        return _Found(await start(), Snapshot({}, error.etag), is_rebuilt=True)
     return _Found(snapshot.entries, snapshot)
 
 
-async def _is_settled(shelf: CatalogDocument, apply: Apply) -> bool:
-    """Whether the change is still there, a moment after it was written without a condition."""
+async def _is_settled(document: CatalogDocument, apply: Apply) -> bool:
+    """Whether a change is still in the document, a moment after it was written without a condition."""
     await anyio.sleep(_SETTLING)
     try:
-        there = (await shelf.read()).entries
+        entries = (await document.read()).entries
     except (CorruptDocument, ObjectNotFoundError):
         return False
-    return await to_thread.run_sync(apply, there) == there
+    return await to_thread.run_sync(apply, entries) == entries
 
 
 async def _pause(attempt: int, spent: float) -> None:

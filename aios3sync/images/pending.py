@@ -1,6 +1,6 @@
-"""Which thumbnails are still to be made or removed: a table in a file, so that a run may break off.
+"""The queue of thumbnails to make or remove: a table in a file, so that a later run can finish it.
 
-Its size is bounded by the disk, not by memory. Blocking, so it belongs into a thread; one thread at a time.
+Its size is bounded by the disk, not by memory. Blocking, for use in a thread; one thread at a time.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ CREATE TABLE IF NOT EXISTS pending (
 
 
 class PendingError(AioS3SyncError):
-    """The file that keeps what is to be done cannot be used."""
+    """Raised when the file of the queue cannot be opened, read or written."""
 
 
 class Todo(IntEnum):
-    """What is to be done: make one, make one unless it is there, or remove it."""
+    """The work of a task: make a thumbnail, make it unless it exists, or remove it."""
 
     MAKE = 0
     MAKE_MISSING = 1
@@ -39,11 +39,11 @@ class Todo(IntEnum):
 
 
 class Task(NamedTuple):
-    """One thumbnail.
+    """One thumbnail to make or remove.
 
     Attributes:
         key: of the image, relative to the target.
-        todo: what is to be done.
+        todo: the work.
         size, mtime_ns: of the file as it was uploaded.
         stored: bytes of the object.
         etag: of the object.
@@ -60,13 +60,13 @@ class Task(NamedTuple):
 
 
 class PendingThumbnails:
-    """The table; of several tasks for one key the last one counts.
+    """The queue; a later task for a key replaces an earlier one.
 
     Args:
-        path: of its file; empty for one that lasts as long as its owner.
+        path: of its file; empty for a queue in memory.
 
     Raises:
-        PendingError: the file cannot be opened, or is none of ours.
+        PendingError: the file cannot be opened, or is not such a queue.
     """
 
     def __init__(self, path: str) -> None:
@@ -82,10 +82,10 @@ class PendingThumbnails:
             base.execute(_SCHEMA)
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Note what is to be done.
+        """Add tasks.
 
         Raises:
-            PendingError: as every method here: the file cannot be read or written.
+            PendingError: from every method: the file cannot be read or written.
         """
         rows = (
             (each.key, int(each.todo), *map(to_sqlite, (each.size, each.mtime_ns, each.stored)), each.etag)
@@ -99,7 +99,7 @@ class PendingThumbnails:
             )
 
     def after(self, number: int, limit: int) -> list[Task]:
-        """The next tasks in the order of their numbers."""
+        """Return the next tasks in the order of their numbers."""
         query = (
             "SELECT key, todo, size, mtime_ns, stored, etag, number FROM pending "
             "WHERE number > ? ORDER BY number LIMIT ?"
@@ -112,17 +112,17 @@ class PendingThumbnails:
         ]
 
     def done(self, tasks: Sequence[Task]) -> None:
-        """Forget tasks, unless a later one for the same key has come meanwhile."""
+        """Delete tasks, unless a later one for the same key has replaced them."""
         with self._transaction() as base:
             base.executemany("DELETE FROM pending WHERE number = ?", [(each.number,) for each in tasks])
 
     def count(self) -> int:
-        """How many tasks there are."""
+        """Return the number of tasks."""
         with self._transaction() as base:
             return int(base.execute("SELECT count(*) FROM pending").fetchone()[0])
 
     def close(self) -> None:
-        """Close the file; what is not done stays in it."""
+        """Close the file; its tasks stay in it."""
         with self._lock:
             self._base.close()
 

@@ -1,4 +1,4 @@
-"""Makes one thumbnail of one file; blocking, so it belongs into a thread. No image can take much memory."""
+"""Scale one image to a thumbnail, in bounded memory; blocking, for use in a thread."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 __all__ = ("ImageChangedError", "Scaled", "UnscalableError", "scaled")
 
 _MOST_PIXELS: Final = 64_000_000
-"""Of an image that is decoded whole: 256 MB of memory."""
+"""Pixels of an image that is decoded completely: 256 MB of memory."""
 _MOST_JPEG_PIXELS: Final = 128_000_000
-"""JPEG is decoded at an eighth of its size; progressive files keep all their coefficients all the same."""
+"""Pixels of a JPEG. It is decoded at an eighth of its size, but progressive files hold all coefficients."""
 _MANY_PIXELS: Final = 16_000_000
 _HEAD: Final = 64 * 1024
 _LONGEST_PROFILE: Final = 16 * 1024
 _QUALITY: Final = 80
 
 # One large image at a time, however many threads there are: their memory adds up.
-_large: Final = Lock()
+_large_image: Final = Lock()
 
 
 class UnscalableError(AioS3SyncError):
-    """The file is no image that a thumbnail can be made of; the message says why."""
+    """Raised when no thumbnail can be made of a file; the message says why."""
 
 
 class ImageChangedError(AioS3SyncError):
-    """The file is not the one any more that was uploaded."""
+    """Raised when the file has changed since it was uploaded."""
 
 
 class Scaled(NamedTuple):
-    """A thumbnail, in WebP, and the size of its image in pixels as it is looked at."""
+    """A thumbnail, in WebP, and the size of its image in pixels as displayed."""
 
     content: bytes
     width: int
@@ -46,20 +46,20 @@ class Scaled(NamedTuple):
 
 
 def scaled(place: Place, side: int, stat: tuple[int, int] | None = None) -> Scaled:
-    """A thumbnail that fits into a square; smaller images are not enlarged.
+    """Return a thumbnail that fits into a square; smaller images are not enlarged.
 
-    It is turned as EXIF says, keeps its transparency and a small colour profile, and no other metadata
-    (where it was taken stays untold). Of an animation it is the first picture.
+    It is rotated as EXIF says, and keeps its transparency and a small colour profile, but no other metadata
+    (no location, for privacy). For an animation it is the first frame.
 
     Args:
-        place: where the file is.
+        place: the path of the file.
         side: of the square, in pixels.
-        stat: size and mtime in nanoseconds that the file has to have.
+        stat: the expected size, and mtime in nanoseconds.
 
     Raises:
-        ImageChangedError: it has others.
-        UnscalableError: it is no image, is broken or too large.
-        OSError: it cannot be read.
+        ImageChangedError: the file has another size or mtime.
+        UnscalableError: the file is not an image, is broken or too large.
+        OSError: the file cannot be read.
     """
     with os.fdopen(open_place(place), "rb") as file:
         now = os.fstat(file.fileno())
@@ -69,12 +69,12 @@ def scaled(place: Place, side: int, stat: tuple[int, int] | None = None) -> Scal
             return _scaled(file, side)
         except UnscalableError:
             raise
-        except Exception as error:  # the decoders raise whatever they like
+        except Exception as error:  # the decoders raise errors of any type
             raise UnscalableError("it is broken, or no image of a format that can be read") from error
 
 
 def _scaled(file: IO[bytes], side: int) -> Scaled:
-    # Of a WebP file Pillow's class takes memory for all pixels at once, so its size is looked at before.
+    # Pillow's class for WebP allocates all pixels when it is opened, so the size is checked before.
     head = file.read(_HEAD)
     file.seek(0)
     if head[:4] == b"RIFF":
@@ -85,7 +85,7 @@ def _scaled(file: IO[bytes], side: int) -> Scaled:
         width, height = _shown_size(image)
         if image.width * image.height <= _MANY_PIXELS:
             return Scaled(_small(image, side), width, height)
-        with _large:
+        with _large_image:
             return Scaled(_small(image, side), width, height)
 
 
@@ -110,7 +110,7 @@ def _small(image: Any, side: int) -> bytes:
     image.draft("RGB", (2 * side, 2 * side))
     image.load()
     small: Image = image
-    if image.mode.startswith("I"):  # 16 bits a pixel, which a mere conversion would cut off
+    if image.mode.startswith("I"):  # 16 bits a pixel, which a plain conversion would clip
         small = image.convert("I").point(lambda value: value * (1 / 256)).convert("RGB")
     elif image.mode not in ("RGB", "RGBA"):
         small = image.convert("RGBA" if _is_transparent(image) else "RGB")

@@ -1,7 +1,7 @@
-"""How large an image is, from the first bytes of its file; nothing is decoded, and nothing is ever raised.
+"""The size of an image, from the first bytes of its file; nothing is decoded, and no error is raised.
 
-Pillow (the extra ``images``) reads the headers. Its classes of one format each are used, not ``Image.open``,
-which refuses large images for the sake of a decoder that is not run here.
+Pillow (the extra ``images``) reads the headers, through its classes of single formats: ``Image.open`` refuses
+large images, to protect a decoder that is not run here.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ EXTENSIONS: Final = frozenset(
     {"apng", "avif", "bmp", "gif", "j2k", "jp2", "jpe", "jpeg", "jpg", "png", "tif", "tiff", "webp"}
 )
 _ORIENTATION: Final = 0x0112
-"""The tag of EXIF and TIFF; 5 to 8 are turned by a quarter."""
+"""The tag of EXIF and TIFF; the values 5 to 8 are rotated by a quarter turn."""
 _QUARTER_TURNS: Final = frozenset({5, 6, 7, 8})
 _MOST_PIXELS_A_SIDE: Final = 2**31 - 1
 
 
 def require_pillow(option: str) -> None:
-    """Make sure that images can be read at all.
+    """Raise unless Pillow is installed.
 
     Raises:
-        UsageError: Pillow is not installed; it names ``option`` and the way out.
+        UsageError: Pillow is not installed; the message names ``option`` and the extra to install.
     """
     if find_spec("PIL") is None:
         raise UsageError(f"{option}: images need Pillow; pip install 'aios3sync[images]'")
@@ -40,35 +40,35 @@ def require_pillow(option: str) -> None:
 
 @cache
 def _has_pillow() -> bool:
-    """Looked for once: a million images must not look for what is not there."""
+    """Return whether Pillow is installed; cached, as the search is slow and there may be a million images."""
     return find_spec("PIL") is not None
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a key or file name has the extension of an image; costs next to nothing."""
+    """Whether a key or file name has the extension of an image; fast."""
     stem, _, extension = name.rpartition(".")
     return bool(stem) and extension.lower() in EXTENSIONS
 
 
 def image_size(name: str, head: bytes) -> tuple[int, int] | None:
-    """Width and height in pixels as the image is meant to be looked at.
+    """Return width and height in pixels, as the image is displayed.
 
-    An image whose EXIF orientation turns it by a quarter is as wide as it is stored high. (Of a WebP file
-    whose EXIF lies behind ``head`` the stored size is told.) Blocking, some 50 µs; call it in a thread.
+    An image with an EXIF orientation of a quarter turn has its stored width and height exchanged. (For a WebP
+    file with its EXIF behind ``head`` the stored size is returned.) Blocking, some 50 µs; use a thread.
 
     Args:
-        name: the key or the file name; what has no extension of an image is not looked at.
+        name: the key or the file name; a name without the extension of an image is not read.
         head: the first bytes of the file, or all of them. JPEG, PNG, GIF and BMP need some kilobytes, TIFF
             and AVIF may need the whole file.
 
     Returns:
-        ``None`` where it is no image, is broken, or needs more than ``head``, and without Pillow.
+        ``None`` where the file is not an image, is broken, or needs more than ``head``, and without Pillow.
     """
     if not is_image_name(name) or not _has_pillow():
         return None
     try:
         return _size(head)
-    except Exception:  # noqa: BLE001 - the decoders raise whatever they like, and no image may fail an upload
+    except Exception:  # noqa: BLE001 - the decoders raise errors of any type, and no image may fail an upload
         return None
 
 
@@ -79,7 +79,7 @@ def _size(head: bytes) -> tuple[int, int] | None:
     else:
         with opened_image(BytesIO(head)) as image:
             size = image.size
-            # A TIFF says its turned size itself.
+            # Pillow reports the size of a TIFF already rotated.
             turned = image.format != "TIFF" and orientation(image) in _QUARTER_TURNS
     width, height = size
     if not (0 < width <= _MOST_PIXELS_A_SIDE and 0 < height <= _MOST_PIXELS_A_SIDE):
@@ -88,10 +88,10 @@ def _size(head: bytes) -> tuple[int, int] | None:
 
 
 def opened_image(file: IO[bytes]) -> ImageFile:
-    """The image with its header read and nothing decoded; it reads on from ``file`` when it is decoded.
+    """Open an image and read its header only; decoding reads the rest from ``file``.
 
     Raises:
-        Exception: of any kind, where it is no image of a known format.
+        Exception: of any type, where the file is not an image of a known format.
     """
     start = file.read(16)
     file.seek(0)
@@ -99,7 +99,7 @@ def opened_image(file: IO[bytes]) -> ImageFile:
 
 
 def _reader(content: bytes) -> Callable[[IO[bytes], str], ImageFile]:
-    """The class for the format that the first bytes tell; extensions lie."""
+    """Return the class of the format that the first bytes show; file extensions may be wrong."""
     from PIL import (
         AvifImagePlugin,
         BmpImagePlugin,
@@ -132,7 +132,7 @@ def _reader(content: bytes) -> Callable[[IO[bytes], str], ImageFile]:
 
 
 def orientation(image: ImageFile) -> int:
-    """The EXIF orientation, 1 where there is none; what lies behind the pixels of a PNG is not looked for."""
+    """Return the EXIF orientation, 1 where there is none; EXIF after the pixels of a PNG is not read."""
     exif: Any = image.info.get("exif")
     return _orientation(exif) if isinstance(exif, bytes) else 1
 
@@ -150,7 +150,7 @@ def _orientation(exif: bytes) -> int:
 
 
 def _webp(head: bytes) -> tuple[tuple[int, int], bytes]:
-    """Size and EXIF of a WebP file; Pillow's class wants all of it, and memory for all of its pixels.
+    """Return size and EXIF of a WebP file; Pillow's class needs the whole file, and memory for all pixels.
 
     https://developers.google.com/speed/webp/docs/riff_container
     """

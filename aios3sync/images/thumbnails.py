@@ -1,7 +1,7 @@
-"""Makes thumbnails of the images that a sync uploads, and removes those of images that it deletes.
+"""Make thumbnails of the images that a sync uploads, and remove those of the images that it deletes.
 
-It listens to the outcomes of a run and never holds it up or fails it: what is to be done goes into a list on
-disk at once, and threads of its own work on it. Whatever is left when a run breaks off, the next one does.
+It receives the outcomes of a run, and neither delays it nor makes it fail: tasks are added to a queue on disk
+at once, and worker threads process them. The next run does the tasks that an interrupted run has left.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ _PAGE: Final = 64
 _WORKERS: Final = 4
 _REMOVALS: Final = 1000
 _MOST_FAILURES: Final = 10
-"""Requests in a row that fail, after which the rest waits for the next run."""
+"""Failed requests in a row, after which the rest is left to the next run."""
 _EXTENSION: Final = ".webp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThumbnailPlan:
-    """What to make, and of what.
+    """The thumbnails of one sync.
 
     Attributes:
         side: pixels of the square that thumbnails fit into.
         open_store: opens the store of the bucket.
-        locate: tells where the file of a key is.
-        prefix: of the sync's target; the keys of its outcomes are relative to it.
-        below: what the keys of thumbnails begin with; their size and the full key of the image follow.
-        put: what uploads send beside the body, such as an ACL or encryption.
-        pending: path of the list of what is to be done, empty for none that lasts.
-        record: told what became of images and of thumbnails, which are objects of the bucket as well.
-        warn: told in one line of what a person should know.
+        locate: returns the path of the file of a key.
+        prefix: of the target of the sync; the keys of its outcomes are relative to it.
+        below: the beginning of the keys of thumbnails; their size and the full key of the image follow.
+        put: the options of uploads, such as an ACL or encryption.
+        pending: path of the queue, empty for a queue in memory.
+        record: receives the changes of images and of thumbnails, which are objects of the bucket as well.
+        warn: called with warnings of one line.
     """
 
     side: int
@@ -72,30 +72,31 @@ class ThumbnailPlan:
     warn: Callable[[str], object] = lambda _: None
 
     def key_of(self, key: str) -> str:
-        """The key of the thumbnail of an image."""
+        """Return the key of the thumbnail of an image."""
         return f"{thumbnails_below(self.side, self.prefix, self.below)}{key}{_EXTENSION}"
 
 
 @dataclass(slots=True)
 class ThumbnailReport:
-    """What was done.
+    """The counts of the thumbnails of one sync.
 
     Attributes:
-        made, removed, there: thumbnails; the last ones were found to be there already.
-        unscalable: images that none can be made of.
-        left: what the next run does.
-        first: what the first of the unscalable images suffers from.
+        made, removed: thumbnails.
+        existing: thumbnails that existed already.
+        unscalable: images of which no thumbnail can be made.
+        left: tasks that are left to the next run.
+        first: the first of the unscalable images, and why.
     """
 
     made: int = 0
     removed: int = 0
-    there: int = 0
+    existing: int = 0
     unscalable: int = 0
     left: int = 0
     first: str = ""
 
     def warnings(self) -> list[str]:
-        """Lines for a person."""
+        """Return the warnings of the run, one line each."""
         lines = []
         if self.unscalable:
             images = "1 image has" if self.unscalable == 1 else f"{self.unscalable:,} images have"
@@ -107,11 +108,11 @@ class ThumbnailReport:
 
 @asynccontextmanager
 async def making_thumbnails(plan: ThumbnailPlan, stop: Stop | None = None) -> AsyncIterator[Thumbnails]:
-    """Make thumbnails while the block lasts, and at its end those that are left.
+    """Make thumbnails while the block lasts, and finish the queue at its end.
 
     Args:
-        plan: what to make.
-        stop: leaves the rest to the next run when it asks.
+        plan: the thumbnails of the sync.
+        stop: when it is set, the rest is left to the next run.
     """
     try:
         pending = await to_thread.run_sync(PendingThumbnails, plan.pending)
@@ -122,7 +123,7 @@ async def making_thumbnails(plan: ThumbnailPlan, stop: Stop | None = None) -> As
     try:
         async with anyio.create_task_group() as listening:
             if stop is not None:
-                listening.start_soon(thumbnails.leave_on, stop)
+                listening.start_soon(thumbnails.stop_on, stop)
             async with anyio.create_task_group() as working:
                 working.start_soon(thumbnails.work)
                 yield thumbnails
@@ -136,55 +137,55 @@ async def making_thumbnails(plan: ThumbnailPlan, stop: Stop | None = None) -> As
 
 @dataclass(slots=True)
 class Thumbnails:
-    """A sink of outcomes; see :func:`making_thumbnails`.
+    """The sink of outcomes and the workers; see :func:`making_thumbnails`.
 
     Attributes:
-        report: what was done so far.
+        report: counts so far.
     """
 
     plan: ThumbnailPlan
     pending: PendingThumbnails
     report: ThumbnailReport = field(default_factory=ThumbnailReport)
     _wake: anyio.Event = field(default_factory=anyio.Event)
-    _leaving: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     _ended: bool = False
-    _told: bool = False
+    _warned: bool = False
     _failures: int = 0
     _threads: anyio.CapacityLimiter = field(default_factory=partial(anyio.CapacityLimiter, _WORKERS))
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Note what the images of a batch need; nothing is made here."""
+        """Add the tasks of a batch of outcomes to the queue."""
         tasks = [task for outcome in batch if (task := _task(outcome)) is not None]
         if tasks:
             try:
                 await to_thread.run_sync(self.pending.add, tasks)
             except PendingError as error:
-                self._tell(f"{error}; {len(tasks)} thumbnails or more are not made")
+                self._warn_once(f"{error}; {len(tasks)} thumbnails or more are not made")
             self._wake.set()
 
     def finish(self) -> None:
-        """No more outcomes will come."""
+        """Let the workers end when the queue is empty: the sync has no more outcomes."""
         self._ended = True
         self._wake.set()
 
-    async def leave_on(self, stop: Stop) -> None:
-        """Stop at once when ``stop`` asks; the next run does what is left."""
+    async def stop_on(self, stop: Stop) -> None:
+        """Cancel the workers when ``stop`` is set; the next run does the rest."""
         await stop.wait()
-        self._leaving.cancel()
+        self._scope.cancel()
 
     async def work(self) -> None:
-        """Do what is to be done until :meth:`finish` was called and nothing is left. Run it as a task."""
+        """Process the queue until it is empty and :meth:`finish` was called. Run it as a task."""
         try:
             await self._work()
         except PendingError as error:
             self.plan.warn(f"{error}; no more thumbnails are made")
-        except Exception as error:  # noqa: BLE001 - thumbnails fail nothing
+        except Exception as error:  # noqa: BLE001 - thumbnails fail no sync
             failure = Failure.unforeseen("", "thumbnail", error)
             self.plan.warn(f"{failure.error}; no more thumbnails are made")
 
     async def _work(self) -> None:
         at = 0
-        with self._leaving:
+        with self._scope:
             while self._failures < _MOST_FAILURES:
                 tasks = await to_thread.run_sync(self.pending.after, at, _PAGE)
                 if tasks:
@@ -218,21 +219,21 @@ class Thumbnails:
         async with self._threads:
             try:
                 store = await plan.open_store()
-                if task.todo is Todo.MAKE_MISSING and (there := await _head(store, key)) is not None:
-                    self.report.there += 1
+                if task.todo is Todo.MAKE_MISSING and (head := await _head(store, key)) is not None:
+                    self.report.existing += 1
                     done.append(task)
-                    changes += self._pair(task, _row_there(key, there))
+                    changes += self._pair(task, _row_of(key, head))
                     return
                 stat = (task.size, task.mtime_ns)
                 made = await to_thread.run_sync(scaled, plan.locate(task.key), plan.side, stat)
                 put = await _put(store, key, made, plan.put)
             except (ImageChangedError, FileNotFoundError):
-                done.append(task)  # the run that uploads the new file, or misses the old one, sees to it
+                done.append(task)  # the run that uploads the new file, or finds it deleted, has a task for it
             except (UnscalableError, OSError) as error:
                 await self._unscalable(task, error, done, changes)
             except StoreError as error:
                 self._failed(error)
-            except Exception as error:  # noqa: BLE001 - of this image alone: thumbnails fail nothing
+            except Exception as error:  # noqa: BLE001 - one image fails neither the others nor the sync
                 failure = Failure.unforeseen(task.key, "thumbnail", error)
                 await self._unscalable(task, UnscalableError(failure.error), done, changes)
             else:
@@ -250,12 +251,12 @@ class Thumbnails:
         try:
             await self.plan.record(changes)
         except ObjectIndexError as error:
-            self._tell(f"{error}; the index does not know the thumbnails")
+            self._warn_once(f"{error}; the index does not know the thumbnails")
 
     def _pair(
         self, task: Task, thumbnail: ObjectRow, size: tuple[int | None, int | None] = (None, None)
     ) -> list[Change]:
-        """The image as it is now, and its thumbnail."""
+        """Return the changes of an image and of its thumbnail."""
         full, (width, height) = self.plan.prefix + task.key, size
         image = ObjectRow(full, task.stored, task.etag, width=width, height=height, thumbnail=thumbnail.key)
         now = time.time()
@@ -264,7 +265,7 @@ class Thumbnails:
     async def _unscalable(
         self, task: Task, error: Exception, done: list[Task], changes: list[Change]
     ) -> None:
-        """Count it, and remove the thumbnail of the image that was there before."""
+        """Count an unscalable image, and remove the thumbnail of its former content."""
         self.report.unscalable += 1
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         self.report.first = self.report.first or f"{task.key}: {reason}"
@@ -288,13 +289,13 @@ class Thumbnails:
 
     def _failed(self, error: StoreError) -> None:
         self._failures += 1
-        self._tell(f"a thumbnail waits for the next run: {error}")
+        self._warn_once(f"a thumbnail waits for the next run: {error}")
 
-    def _tell(self, message: str) -> None:
-        """Tell once what goes wrong: it may go wrong for each of a million images."""
-        if not self._told:
+    def _warn_once(self, message: str) -> None:
+        """Warn of the first failure only: each of a million images may fail."""
+        if not self._warned:
             self.plan.warn(message)
-        self._told = True
+        self._warned = True
 
 
 def _task(outcome: Any) -> Task | None:
@@ -323,7 +324,7 @@ async def _head(store: ObjectStore, key: str) -> HeadResult | None:
         return None
 
 
-def _row_there(key: str, head: HeadResult) -> ObjectRow:
+def _row_of(key: str, head: HeadResult) -> ObjectRow:
     return ObjectRow(
         key,
         head.size,

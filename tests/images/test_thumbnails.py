@@ -299,7 +299,7 @@ async def test_an_adopted_image_gets_one_if_it_has_none(world: World) -> None:
     rows = [world.image(name) for name in ("a.jpg", "b.jpg")]
     await world.make(uploaded(rows[0]))
     report = await world.make(*(Adopted(row) for row in rows))
-    assert (report.there, report.made) == (1, 1)
+    assert (report.existing, report.made) == (1, 1)
     assert len(world.keys) == 2
     (key, _), *_ = made = [(row.key, row.etag) for row in world.upserted()[:2]][::-1]
     there = [row for row in world.upserted()[2:] if row.key == key or row.thumbnail == key]

@@ -1,4 +1,4 @@
-"""Catalogs on a store in memory that goes wrong on purpose."""
+"""Catalogs on a store in memory with injected faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ INDEX = "private_datasets_index.json"
 
 @dataclass
 class Shop:
-    """A bucket, its faults, and catalogs of it, each as another process would open it."""
+    """A bucket, its faults, and catalogs of it, each as opened by another process."""
 
     memory: MemoryStore = field(default_factory=lambda: MemoryStore("bucket"))
     metrics: CatalogMetrics = field(default_factory=CatalogMetrics)

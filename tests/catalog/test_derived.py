@@ -1,4 +1,4 @@
-"""What names of files tell, for people and for the monitoring."""
+"""Fields that are derived from the names of files, and the counters for monitoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards that a writer left behind: they go after a day, and no other shard ever does."""
+"""Orphaned shards: they are deleted after a day, and no other shard ever is."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def stocked(shop: Shop, count: int = 20) -> None:
 
 
 async def broken_off(shop: Shop) -> set[str]:
-    """The shards of a writer that ended between its shards and its swap."""
+    """The shards of a writer that died between storing its shards and its swap."""
     before = shards(shop)
     swap = shop.store.on("put", key=INDEX, wait=anyio.Event(), reached=anyio.Event())
     async with anyio.create_task_group() as group:
@@ -70,7 +70,7 @@ async def broken_off(shop: Shop) -> set[str]:
     return left
 
 
-async def test_a_rebuild_sweeps_what_is_a_day_old(shop: Shop) -> None:
+async def test_a_rebuild_deletes_orphaned_shards_of_a_day(shop: Shop) -> None:
     await stocked(shop)
     left = await broken_off(shop)
     grow_old(shop, left, DAY - 60)
@@ -122,7 +122,7 @@ async def test_a_document_that_shrank_leaves_nothing(shop: Shop) -> None:
     assert shards(shop) == set()
 
 
-async def test_nothing_else_in_the_folder_goes(shop: Shop) -> None:
+async def test_no_other_object_in_the_folder_is_deleted(shop: Shop) -> None:
     await stocked(shop)
     others = {
         f"{FOLDER}notes.txt",
@@ -136,7 +136,7 @@ async def test_nothing_else_in_the_folder_goes(shop: Shop) -> None:
     assert others <= set(shop.memory.objects)
 
 
-async def test_a_writer_that_sleeps_for_days_loses_nothing(shop: Shop) -> None:
+async def test_a_writer_that_pauses_for_days_loses_no_entry(shop: Shop) -> None:
     await stocked(shop)
     before, go_on = shards(shop), anyio.Event()
     swap = shop.store.on("put", key=INDEX, wait=go_on, reached=anyio.Event())
@@ -151,7 +151,7 @@ async def test_a_writer_that_sleeps_for_days_loses_nothing(shop: Shop) -> None:
     assert {entry.id for entry in listing} == {f"{name}{n}" for name in ("d", "late") for n in range(20)}
 
 
-async def test_what_is_stored_after_the_swap_is_not_swept(
+async def test_shards_stored_after_the_swap_are_not_deleted(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeping, "GRACE", -60.0)
@@ -177,7 +177,7 @@ async def test_what_is_stored_after_the_swap_is_not_swept(
 
 
 class Renaming(ForwardingStore):
-    """Somebody replaces each shard at the very moment when it is asked for, as often as ``left`` says."""
+    """Another writer replaces each shard when it is requested, as often as ``left`` says."""
 
     def __init__(self, shop: Shop, left: int) -> None:
         super().__init__(shop.memory)
@@ -197,7 +197,7 @@ class Renaming(ForwardingStore):
         return await request.send()
 
 
-async def test_an_index_that_others_replace_all_the_time_is_not_taken_for_a_corrupt_one(shop: Shop) -> None:
+async def test_an_index_that_is_replaced_all_the_time_is_not_corrupt(shop: Shop) -> None:
     await stocked(shop)
     shop.store.inner = renaming = Renaming(shop, 25)
     change = await shop.catalog().add(DatasetEntry("new"), derive=False)
@@ -206,7 +206,7 @@ async def test_an_index_that_others_replace_all_the_time_is_not_taken_for_a_corr
 
 
 class Slow(ForwardingStore):
-    """Every request takes its time, so that those of several writers mix in any order."""
+    """Every request takes a random time, so that those of several writers interleave in any order."""
 
     def __init__(self, inner: Any, seed: int) -> None:
         super().__init__(inner)
@@ -220,12 +220,12 @@ class Slow(ForwardingStore):
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_sweeping_at_every_write_costs_no_writer_an_entry(
+async def test_a_sweep_at_every_write_loses_no_entry(
     shop: Shop, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No day of grace and no hour of rest: what is left is the order of listing and swap."""
+    """Without the day of grace and the hour between listings only the order of listing and swap protects."""
     monkeypatch.setattr(sweeping, "GRACE", -60.0)
-    monkeypatch.setattr(sweeping, "_EVERY", 0.0)
+    monkeypatch.setattr(sweeping, "_INTERVAL", 0.0)
     await stocked(shop)
     await broken_off(shop)
     shop.store.inner = Slow(shop.memory, seed)
@@ -255,7 +255,7 @@ async def test_sweeping_at_every_write_costs_no_writer_an_entry(
     assert not [key for key in shop.memory.objects if sweeping.ASIDE in key]
 
 
-async def test_what_may_belong_to_a_corrupt_copy_stays_with_it(shop: Shop) -> None:
+async def test_shards_that_may_belong_to_a_corrupt_copy_stay_with_it(shop: Shop) -> None:
     await stocked(shop)
     old = shards(shop)
     grow_old(shop, old, 9 * DAY)
@@ -291,7 +291,7 @@ async def test_without_conditions_nothing_is_swept(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("verb", ["list_page", "head", "delete_many"])
-async def test_a_sweep_that_fails_fails_no_change(shop: Shop, verb: str) -> None:
+async def test_a_failed_sweep_fails_no_change(shop: Shop, verb: str) -> None:
     await stocked(shop)
     left = await broken_off(shop)
     grow_old(shop, left, 9 * DAY)

@@ -1,4 +1,4 @@
-"""Three ways to an answer, and which one it was."""
+"""The three tiers of a listing, and which one answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDEX = "private_datasets_index.json"
 
 
 def entry(name: str, **more: Any) -> dict[str, Any]:
-    """As the original writes it."""
+    """An entry as HG-Localization writes it."""
     return {
         "dataset_id": name,
         "config_name": None,
@@ -99,14 +99,14 @@ async def test_the_public_manifest_comes_last(shop: Shop, error: StoreError, rea
     assert shop.metrics.fallbacks == {f"index:{reason}": 1, f"scan:{reason}": 1}
 
 
-async def test_when_nothing_answers_the_first_reason_is_told(shop: Shop) -> None:
+async def test_when_no_tier_answers_the_error_has_the_first_reason(shop: Shop) -> None:
     shop.store.on("list_page", error=unavailable(), times=-1)
     with pytest.raises(StoreError, match="not available"):
         await shop.catalog().list()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b"\x1f\x8bno"], ids=repr)
-async def test_a_corrupt_index_is_told_and_left_alone(shop: Shop, body: bytes) -> None:
+async def test_a_corrupt_index_is_reported_and_not_changed(shop: Shop, body: bytes) -> None:
     await shop.put(INDEX, body)
     await shop.put("d/default_config/default_revision/x")
     listing = await shop.catalog().list()
@@ -135,7 +135,7 @@ PUBLIC = "public_datasets.json"
 
 
 def public(name: str, **more: Any) -> dict[str, Any]:
-    """As the original writes it into the public manifest."""
+    """An entry as HG-Localization writes it to the public manifest."""
     return {
         "dataset_id": name,
         "config_name": None,
@@ -214,7 +214,7 @@ async def test_when_all_are_denied_the_error_names_all(shop: Shop, tier: str) ->
     assert (caught.value.status, caught.value.message) == (403, text)
 
 
-async def test_a_public_manifest_that_was_not_read_can_be_told(shop: Shop) -> None:
+async def test_a_public_manifest_that_was_not_read_is_named(shop: Shop) -> None:
     await shop.put(INDEX, index(1))
     catalog = shop.catalog()
     listing = await catalog.list()

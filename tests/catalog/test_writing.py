@@ -1,4 +1,4 @@
-"""Changes: compare-and-swap, lost answers, corrupt documents, endpoints without conditions, copies."""
+"""Changes: compare-and-swap, lost responses, corrupt documents, endpoints without conditions, replicas."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INDEX = "private_datasets_index.json"
 HOSTILE = ["a---b", "---", "org/ü 😀", "sl/a/sh", "\"quotes'", "x\ny", "ends---", "\ud800"]
 
 
-async def test_what_is_written_is_what_the_original_reads(shop: Shop) -> None:
+async def test_documents_are_those_that_the_original_reads(shop: Shop) -> None:
     await shop.put("P/org_a/en/v1/dataset_card.md")
     change = await shop.catalog(prefix="P").add(DatasetEntry("org/a", "en", "v1"))
     assert change.location == "s3://bucket/P/private_datasets_index.json"
@@ -87,7 +87,7 @@ async def test_two_entries_with_one_key_are_both_kept(shop: Shop) -> None:
     assert (await catalog.add(second)).entries == 1
 
 
-async def test_two_ids_with_one_folder_are_told(shop: Shop) -> None:
+async def test_two_ids_with_one_folder_are_reported(shop: Shop) -> None:
     catalog = shop.catalog()
     await shop.put("org_a/default_config/default_revision/x")
     await catalog.add(DatasetEntry("org/a"))
@@ -109,7 +109,7 @@ async def test_writers_at_once_lose_nothing(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("there", [True, False])
-async def test_a_lost_answer_is_read_back(shop: Shop, there: bool) -> None:
+async def test_after_a_lost_response_the_document_is_read_back(shop: Shop, there: bool) -> None:
     if there:
         await shop.put(INDEX, {})
     shop.store.on("put", key=INDEX, late=unavailable())
@@ -142,7 +142,7 @@ async def test_nothing_to_do_writes_nothing(shop: Shop) -> None:
     assert (change.changed, shop.store.calls["put"]) == (False, 0)
 
 
-async def test_a_corrupt_index_is_set_aside_and_made_anew(shop: Shop) -> None:
+async def test_a_corrupt_index_is_set_aside_and_rebuilt(shop: Shop) -> None:
     broken = b'{"a": {"dataset_id": "cut o'
     await shop.put(INDEX, broken)
     await shop.put("kept/en/v1/dataset_info.json")
@@ -162,13 +162,13 @@ async def test_a_corrupt_index_stays_if_it_cannot_be_copied(shop: Shop) -> None:
     assert shop.memory.objects[INDEX].body == b"{"
 
 
-async def test_the_first_entry_does_not_hide_what_is_there(shop: Shop) -> None:
+async def test_the_first_entry_does_not_hide_existing_folders(shop: Shop) -> None:
     await shop.put("kept/en/v1/dataset_info.json")
     assert (await shop.catalog().add(DatasetEntry("new"))).rebuilt == "missing"
     assert {value["dataset_id"] for value in shop.read().values()} == {"kept", "new"}
 
 
-async def test_rebuild_keeps_ids_and_drops_what_is_gone(shop: Shop) -> None:
+async def test_rebuild_keeps_ids_and_removes_entries_without_files(shop: Shop) -> None:
     await shop.put("org_my_data/default_config/default_revision/dataset_info.json")
     await shop.put("elsewhere/x")
     await shop.put("found/en/v1/dataset_info.json")
@@ -185,7 +185,7 @@ async def test_rebuild_keeps_ids_and_drops_what_is_gone(shop: Shop) -> None:
 
 
 class Unconditional(ForwardingStore):
-    """An endpoint that does not know conditional writes and carries all of them out."""
+    """An endpoint that ignores the conditions of writes."""
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -205,7 +205,7 @@ async def test_without_conditions_a_single_writer_loses_nothing(shop: Shop) -> N
     assert len(probes) == 1
 
 
-async def test_without_conditions_a_change_undone_at_once_is_made_again(shop: Shop) -> None:
+async def test_without_conditions_a_change_that_was_overwritten_is_repeated(shop: Shop) -> None:
     shop.store.inner = Unconditional(shop.memory)
     await shop.put(INDEX, {})
     undone = False
@@ -242,15 +242,13 @@ async def test_a_public_manifest_keeps_the_acl_that_it_has(shop: Shop, acl: str)
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NotImplemented"])
-async def test_a_public_manifest_whose_acl_cannot_be_asked_is_read_after_the_write(
-    shop: Shop, code: str
-) -> None:
+async def test_a_public_manifest_whose_acl_is_unknown_is_read_after_the_write(shop: Shop, code: str) -> None:
     assert (await shop.catalog(public=True).add(DatasetEntry("new"), derive=False)).warnings == ()
     kind = AccessDeniedError if code == "AccessDenied" else StoreError
     shop.store.on("acl", times=-1, error=kind("no", code=code, status=403))
-    told = await shop.catalog(public=True).add(DatasetEntry("a"), derive=False)
-    assert told.copies[0].error == ""
-    (warning,) = told.warnings
+    result = await shop.catalog(public=True).add(DatasetEntry("a"), derive=False)
+    assert result.copies[0].error == ""
+    (warning,) = result.warnings
     assert warning.startswith("s3://bucket/public_datasets.json: it cannot be read without credentials")
     assert "--acl public-read" in warning
     shop.public_is_open = True
@@ -282,16 +280,16 @@ async def test_public_manifests(shop: Shop) -> None:
 
 
 async def test_replicas_are_written_each_on_its_own(shop: Shop) -> None:
-    whole, broken, behind = (MemoryStore(name) for name in ("whole", "broken", "behind"))
+    whole, broken, outdated = (MemoryStore(name) for name in ("whole", "broken", "outdated"))
     broken.exists = False
-    catalog = shop.catalog(replicas=[whole, broken, behind])
+    catalog = shop.catalog(replicas=[whole, broken, outdated])
     first = await catalog.add(DatasetEntry("one"))
     assert [bool(copy.error) for copy in first.copies] == [False, True, False]
     assert [warning for warning in first.warnings if "s3://broken/" in warning]
-    behind.objects.clear()
+    outdated.objects.clear()
     await shop.catalog(replicas=[whole]).add(DatasetEntry("two"))
     await catalog.add(DatasetEntry("three"))
-    for copy in (whole, behind):
+    for copy in (whole, outdated):
         assert json.loads(copy.objects[INDEX].body) == shop.read()
 
 
@@ -317,7 +315,7 @@ async def test_large_catalogs_are_cut_into_shards(shop: Shop, monkeypatch: pytes
     await catalog.add(DatasetEntry("one-more"), derive=False)
     assert shop.store.calls["put"] == before + 2  # its shard, and the head
     assert len(await shop.catalog().list()) == 201
-    # The original adds its entry beside what it does not know.
+    # HG-Localization adds its entry next to members that it does not know.
     await shop.put(INDEX, {**shop.read(), "x---c---r": {"dataset_id": "x", "s3_prefix": "x/c/r"}})
     assert len(await shop.catalog().list()) == 202
     await shop.catalog().remove(*(DatasetEntry(f"d{number}") for number in range(190)))

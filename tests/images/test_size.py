@@ -1,4 +1,4 @@
-"""Sizes of images from their first bytes: right, or not told; never an exception, never a decoded pixel."""
+"""Sizes of images from their first bytes: right or none, without exceptions and without decoding."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_each_format(name: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", ORIENTABLE)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_size_is_that_of_the_image_as_it_is_looked_at(name: str, orientation: int) -> None:
+def test_the_size_is_that_of_the_displayed_image(name: str, orientation: int) -> None:
     body = turned(name, (40, 30), orientation)
     shown = ImageOps.exif_transpose(Image.open(BytesIO(body)))
     assert shown.size == ((30, 40) if orientation in (5, 6, 7, 8) else (40, 30))
@@ -72,16 +72,16 @@ def test_the_first_kilobytes_are_enough(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_cut_file_tells_the_right_size_or_none(name: str) -> None:
+def test_a_cut_file_has_the_right_size_or_none(name: str) -> None:
     body = turned(name, (40, 30), 6) if name in ORIENTABLE else content(name, (40, 30))
-    told = {image_size(f"a.{name}", body[:length]) for length in range(len(body) + 1)}
-    # The orientation of a WebP file stands behind its pixels, that of a PNG may be cut off.
-    assert told <= {None, (30, 40), (40, 30)}
-    assert None in told
+    sizes = {image_size(f"a.{name}", body[:length]) for length in range(len(body) + 1)}
+    # The orientation of a WebP file is behind its pixels, that of a PNG may be cut off.
+    assert sizes <= {None, (30, 40), (40, 30)}
+    assert None in sizes
 
 
 @pytest.mark.parametrize("name", ["a.txt", "jpg", "a.jpg.gz", "a.", "", ".jpgx", "a/png/b"])
-def test_what_is_not_named_as_an_image_is_not_looked_at(name: str) -> None:
+def test_a_name_without_an_image_extension_is_not_read(name: str) -> None:
     assert image_size(name, content("jpg", (4, 3))) is None
 
 
@@ -129,7 +129,9 @@ def png_of(width: int, height: int) -> bytes:
         ),
     ],
 )
-def test_a_bomb_is_measured_and_not_lit(name: str, body: bytes, size: tuple[int, int]) -> None:
+def test_a_decompression_bomb_is_measured_and_not_decoded(
+    name: str, body: bytes, size: tuple[int, int]
+) -> None:
     image_size(name, body)  # what is loaded once is loaded
     tracemalloc.start()
     try:
@@ -143,8 +145,8 @@ def test_a_header_that_claims_nothing_has_no_size() -> None:
     assert image_size("a.png", png_of(0, 10)) is None
 
 
-def test_a_name_costs_next_to_nothing() -> None:
-    """Under two microseconds, so that a million files that are no images do not notice."""
+def test_checking_a_name_is_fast() -> None:
+    """Under two microseconds, so that a million files that are no images cost no time."""
     body = content("jpg", (4, 3))
     best = 1.0
     for _ in range(5):
@@ -155,7 +157,7 @@ def test_a_name_costs_next_to_nothing() -> None:
     assert best < 2e-6
 
 
-def test_without_pillow_there_are_no_sizes_and_a_clear_error_for_who_asks() -> None:
+def test_without_pillow_there_are_no_sizes_and_require_pillow_raises() -> None:
     program = """
 import sys
 sys.modules["PIL"] = None

@@ -1,4 +1,4 @@
-"""Thumbnails: what they look like, and that they follow their images whatever happens to a run."""
+"""Thumbnails: their pixels, and that they follow their images whatever happens to a run."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_each_kind_of_pixel(tmp_path: Path, mode: str, name: str, alpha: bool) -
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.webp"])
-def test_it_is_turned_as_exif_says_and_tells_nothing_else(tmp_path: Path, name: str) -> None:
+def test_it_is_rotated_as_exif_says_and_has_no_other_metadata(tmp_path: Path, name: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera stood on its right side: turn by a quarter, clockwise
     exif[0x010F] = "a camera"
@@ -121,7 +121,9 @@ def test_a_colour_profile_is_kept_if_it_is_small(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jpg"])
-def test_a_bomb_is_not_lit(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_not_decoded(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scaling, "_MOST_PIXELS", 79_999)
     monkeypatch.setattr(scaling, "_MOST_JPEG_PIXELS", 79_999)
     with pytest.raises(UnscalableError, match=r"too large \(400x200 pixels"):
@@ -131,7 +133,7 @@ def test_a_bomb_is_not_lit(tmp_path: Path, name: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "content", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(100), b"RIFF\0\0\0\0WEBPVP8X"]
 )
-def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_no_images(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
     with pytest.raises(UnscalableError, match="broken, or no image"):
@@ -187,7 +189,7 @@ def test_a_list_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 class World:
-    """Images on disk, a bucket, and what a sync would tell of them."""
+    """Images on disk, a bucket, and the outcomes of a sync."""
 
     def __init__(self, root: Path, inner: ObjectStore | None = None) -> None:
         self.root = root / "src"
@@ -303,7 +305,7 @@ async def test_an_adopted_image_gets_one_if_it_has_none(world: World) -> None:
     assert len(world.keys) == 2
     (key, _), *_ = made = [(row.key, row.etag) for row in world.upserted()[:2]][::-1]
     there = [row for row in world.upserted()[2:] if row.key == key or row.thumbnail == key]
-    assert [(row.key, row.etag) for row in there[::-1]] == made, "one that was there is told as well"
+    assert [(row.key, row.etag) for row in there[::-1]] == made, "an existing one is reported as well"
     assert there[0].last_modified == 0 < there[1].last_modified
 
 
@@ -361,7 +363,7 @@ async def test_what_could_not_be_removed_is_removed_by_the_next_run(world: World
     assert world.keys == []
 
 
-async def test_an_endpoint_that_refuses_everything_is_not_asked_for_ever(world: World) -> None:
+async def test_an_endpoint_that_refuses_everything_ends_the_attempts(world: World) -> None:
     row = world.image("a.png", size=(8, 8))
     for number in range(200):
         os.link(world.root / "a.png", world.root / f"{number}.png")
@@ -369,7 +371,7 @@ async def test_an_endpoint_that_refuses_everything_is_not_asked_for_ever(world: 
     report = await world.make(*(uploaded(row._replace(key=f"{number}.png")) for number in range(200)))
     assert world.store.calls["put"] == 64
     assert report.left == 200
-    assert len(world.warnings) == 1, "told once"
+    assert len(world.warnings) == 1, "one warning"
 
 
 async def test_a_stop_leaves_the_rest_to_the_next_run(world: World) -> None:
@@ -430,7 +432,7 @@ async def test_an_image_that_breaks_the_scaling_is_left_out_alone(
     assert (report.made, report.unscalable) == (2, 1)
 
 
-async def test_what_nobody_foresaw_of_thumbnails_fails_nothing(
+async def test_an_unexpected_error_of_thumbnails_fails_no_sync(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: Any, *more: Any) -> Any:
@@ -470,7 +472,7 @@ def bucket(moto: Endpoint, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 
 async def test_a_sync_with_thumbnails(bucket: tuple[str, Callable[[], list[str]]], tmp_path: Path) -> None:
-    """Made with their images, not made again, remade when they change, removed with them, and protected."""
+    """Thumbnails are made with their images, not twice, again after changes, removed with them, protected."""
     name, keys = bucket
     source = tmp_path / "photos"
     draw(source / "a.jpg")
@@ -524,23 +526,25 @@ async def test_a_dry_run_makes_none(bucket: tuple[str, Callable[[], list[str]]],
 
 
 @pytest.mark.parametrize("side", [-1, 1, 15, 2049])
-async def test_sizes_that_cannot_be(tmp_path: Path, side: int) -> None:
+async def test_invalid_sizes(tmp_path: Path, side: int) -> None:
     async with connect() as s3:
         with pytest.raises(UsageError, match="thumbnails"):
             await s3.sync(tmp_path, "s3://bucket", thumbnails=side)
 
 
-async def test_without_pillow_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_pillow_the_error_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("aios3sync.images.size.find_spec", lambda _: None)
     async with connect() as s3:
         with pytest.raises(UsageError, match=r"pip install 'aios3sync\[images\]'"):
             await s3.sync(tmp_path, "s3://bucket", thumbnails=64)
 
 
-async def test_the_index_learns_the_thumbnails(
+async def test_the_index_gets_the_thumbnails(
     bucket: tuple[str, Callable[[], list[str]]], tmp_path: Path
 ) -> None:
-    """After the rows of the sync itself, whose facts stay; and it forgets them with their images."""
+    """They follow the rows of the sync, whose facts stay, and are removed with their images."""
     name, _ = bucket
     source = tmp_path / "photos"
     draw(source / "a.jpg")

@@ -18,8 +18,8 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture(autouse=True)
-def asyncpg_may_look(no_blocking: BlockBuster) -> None:
-    """asyncpg looks for a password file and certificates when it connects: a few calls of its own."""
+def allow_asyncpg_files(no_blocking: BlockBuster) -> None:
+    """Allow asyncpg to look for a password file and certificates when it connects."""
     for function in no_blocking.functions.values():
         function.can_block_in(
             "asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args", "_parse_connect_arguments"}
@@ -28,13 +28,13 @@ def asyncpg_may_look(no_blocking: BlockBuster) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of this test process: the URL of an empty database."""
+    """Start a PostgreSQL server for this test process; return the URL of an empty database."""
     with start_postgres() as url:
         yield url
 
 
 async def new_database(server: str, options: str = "") -> str:
-    """An empty database on a server: its URL."""
+    """Create an empty database on a server; return its URL."""
     name = f"index{next(_NUMBERS)}"
     connection = await asyncpg.connect(server)
     try:
@@ -46,7 +46,7 @@ async def new_database(server: str, options: str = "") -> str:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database."""
+    """Return the URL of an empty database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'index.db'}"
     return await new_database(request.getfixturevalue("postgres"))
@@ -54,7 +54,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def backend(database: str) -> AsyncIterator[IndexBackend]:
-    """An empty index."""
+    """Open an empty index."""
     opened = await open_backend(database)
     yield opened
     await opened.close()

@@ -1,4 +1,4 @@
-"""The contract of the databases of the index: the same answers from SQLite and from PostgreSQL."""
+"""The contract of the databases of the index: the same results from SQLite and from PostgreSQL."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ async def test_state_comes_and_goes(backend: IndexBackend) -> None:
     assert await backend.state() == {"a:2": "w", "b": "z"}
 
 
-async def test_indexes_of_one_database_are_strangers(database: str, backend: IndexBackend) -> None:
+async def test_indexes_of_one_database_are_independent(database: str, backend: IndexBackend) -> None:
     other = await open_backend(database, "other")
     await backend.apply("b", [put("k")], {"s": "1"})
     assert await other.buckets() == []
@@ -160,7 +160,7 @@ async def test_what_was_written_is_there_after_reopening(database: str, backend:
         await again.totals(ALL)
 
 
-async def test_a_sweep_drops_what_was_not_seen(backend: IndexBackend) -> None:
+async def test_a_sweep_deletes_rows_that_were_not_observed(backend: IndexBackend) -> None:
     await backend.load("b", [ObjectRow(f"p/{n}", n) for n in range(50)] + [ObjectRow("q", 1)], 10.0)
     await backend.load("b", [ObjectRow(f"p/{n}", n) for n in range(0, 50, 2)], 20.0)
     dropped, goes = 0, 0
@@ -173,10 +173,10 @@ async def test_a_sweep_drops_what_was_not_seen(backend: IndexBackend) -> None:
     assert (await backend.totals(Selection("b", "p/"))).objects == 25
 
 
-async def test_loading_without_search_trees_ends_with_them(database: str, backend: IndexBackend) -> None:
+async def test_end_loading_builds_the_deferred_b_trees(database: str, backend: IndexBackend) -> None:
     await backend.begin_loading()
     await backend.load("b", [ObjectRow(f"p/{n:03}", n) for n in range(100)], 10.0)
-    # The process dies here; whoever opens the index next builds what is missing.
+    # The process dies here; the next process that opens the index builds the missing B-trees.
     again = await open_backend(database)
     assert [row.size for row in (await again.page(ALL, "size", 3, desc=True))[0]] == [99, 98, 97]
     await again.close()
@@ -187,7 +187,7 @@ async def test_loading_without_search_trees_ends_with_them(database: str, backen
 
 
 async def check(backend: IndexBackend, model: dict[str, ObjectRow]) -> None:
-    """All numbers of the index are those of the rows."""
+    """Assert that all sums and slots of the index are those of its rows."""
     assert {row.key: row.size for row in await backend.scan("b", "", "", 10_000)} == {
         key: row.size for key, row in model.items()
     }
@@ -213,20 +213,20 @@ async def check(backend: IndexBackend, model: dict[str, ObjectRow]) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_numbers_and_slots_follow_any_changes(backend: IndexBackend, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
     names = ["", "a", "b/", "c/d", "c/d/e", "//", "x.jpg", "\U0010ffff", "z" * 20]
     folders = ["", "a/", "a/b/", "a/b/c/", "a//", "/", "ä/"]
-    places = sorted({dice.choice(folders) + dice.choice(names) + str(n % 3) for n in range(80)})
+    places = sorted({rng.choice(folders) + rng.choice(names) + str(n % 3) for n in range(80)})
     model: dict[str, ObjectRow] = {}
     for moment in range(1, 13):
         changes: list[Change] = []
-        for _ in range(dice.randrange(1, 40)):
-            key = dice.choice(places)
-            if dice.random() < 0.45:
+        for _ in range(rng.randrange(1, 40)):
+            key = rng.choice(places)
+            if rng.random() < 0.45:
                 changes.append(gone(key, float(moment)))
                 model.pop(key, None)
             else:
-                change = put(key, dice.randrange(1000), float(moment))
+                change = put(key, rng.randrange(1000), float(moment))
                 changes.append(change)
                 model[key] = change.row
         await backend.apply("b", changes)
@@ -249,13 +249,13 @@ KEYS: dict[Order, Callable[[ObjectRow], Any]] = {
 
 
 @pytest.fixture
-async def shelves(backend: IndexBackend) -> list[ObjectRow]:
-    dice = random.Random(3)  # noqa: S311
+async def folder_rows(backend: IndexBackend) -> list[ObjectRow]:
+    rng = random.Random(3)  # noqa: S311
     rows = [
         ObjectRow(
-            f"{dice.choice(['', 'a/', 'a/b/', 'a/b/c/', 'ab/'])}{n:03}.{dice.choice('xy')}",
-            dice.randrange(20),
-            uploaded_at=float(dice.randrange(1, 30)),
+            f"{rng.choice(['', 'a/', 'a/b/', 'a/b/c/', 'ab/'])}{n:03}.{rng.choice('xy')}",
+            rng.randrange(20),
+            uploaded_at=float(rng.randrange(1, 30)),
             bucket="b",
         )
         for n in range(300)
@@ -272,12 +272,12 @@ async def shelves(backend: IndexBackend) -> list[ObjectRow]:
     ids=str,
 )
 async def test_pages_hold_each_row_once_in_order(
-    backend: IndexBackend, shelves: list[ObjectRow], selection: Selection, order: Order, desc: bool
+    backend: IndexBackend, folder_rows: list[ObjectRow], selection: Selection, order: Order, desc: bool
 ) -> None:
     found = await everything(backend, selection, order, desc=desc, limit=7)
     wanted = [
         row
-        for row in shelves
+        for row in folder_rows
         if row.key.startswith(selection.prefix) and selection.folder in (None, row.folder)
     ]
     assert Counter(row.key for row in found) == Counter(row.key for row in wanted)
@@ -290,7 +290,7 @@ async def test_pages_hold_each_row_once_in_order(
 @pytest.mark.parametrize("few", [0, 400], ids=["the tree of the bucket", "the trees of the folders"])
 async def test_pages_of_a_large_prefix(
     backend: IndexBackend,
-    shelves: list[ObjectRow],
+    folder_rows: list[ObjectRow],
     monkeypatch: pytest.MonkeyPatch,
     desc: bool,
     few: int,
@@ -298,7 +298,7 @@ async def test_pages_of_a_large_prefix(
     monkeypatch.setattr("aios3sync.index.db.queries._FEW", 10)
     monkeypatch.setattr("aios3sync.index.db.queries._FEW_FOLDERS", few)
     found = await everything(backend, Selection("b", "a/"), "size", desc=desc, limit=7)
-    sizes = sorted((row.size for row in shelves if row.key.startswith("a/")), reverse=desc)
+    sizes = sorted((row.size for row in folder_rows if row.key.startswith("a/")), reverse=desc)
     assert [row.size for row in found] == sizes
     assert len({row.key for row in found}) == len(sizes)
 
@@ -350,7 +350,7 @@ SAMPLED = {
 async def test_samples_are_uniform_over_skewed_folders_and_gaps(
     backend: IndexBackend, monkeypatch: pytest.MonkeyPatch, name: str, rejecting: bool
 ) -> None:
-    """Chi-square: 200 degrees of freedom or fewer; the bound is passed by chance once in a million times."""
+    """Chi-square with at most 200 degrees of freedom; the bound is exceeded by chance once in a million."""
     keys = [f"big/{n:03}" for n in range(150)] + [f"big/sub{n % 3}/{n}" for n in range(40)]
     keys += [f"small{n}/one" for n in range(30)] + ["top"]
     await backend.load("b", [ObjectRow(key, 1) for key in keys], 1.0)
@@ -375,7 +375,7 @@ async def test_samples_are_uniform_over_skewed_folders_and_gaps(
     assert chi_square(counts, len(population)) < freedom + 4.9 * (2 * freedom) ** 0.5 + 16
 
 
-async def test_a_seed_picks_the_same_rows(backend: IndexBackend) -> None:
+async def test_a_seed_selects_the_same_rows(backend: IndexBackend) -> None:
     await backend.load("b", [ObjectRow(f"d{n % 7}/{n}", 1) for n in range(200)], 1.0)
     first = await backend.sample(ALL, 20, 5)
     assert first == await backend.sample(ALL, 20, 5)
@@ -442,7 +442,7 @@ async def test_histograms(backend: IndexBackend) -> None:
     ]
 
 
-# At once
+# Concurrency
 
 
 async def test_readers_see_whole_batches(backend: IndexBackend) -> None:
@@ -468,18 +468,18 @@ async def test_readers_see_whole_batches(backend: IndexBackend) -> None:
 
 @pytest.mark.parametrize("writers", [6])
 async def test_parallel_writers_do_not_deadlock_and_lose_nothing(database: str, writers: int) -> None:
-    """Each has connections of its own, all write to the same folders, in every order."""
+    """Each writer has connections of its own; all write to the same folders, in every order."""
     opened = [await open_backend(database) for _ in range(writers)]
 
     async def write(number: int, backend: IndexBackend) -> None:
-        dice = random.Random(number)  # noqa: S311
+        rng = random.Random(number)  # noqa: S311
         for batch in range(6):
             rows = [
-                ObjectRow(f"{dice.choice('abc')}/{dice.choice('xyz')}/{number}-{batch}-{n}", 1)
+                ObjectRow(f"{rng.choice('abc')}/{rng.choice('xyz')}/{number}-{batch}-{n}", 1)
                 for n in range(30)
             ]
-            shared = [ObjectRow(f"shared/{n}", 1) for n in dice.sample(range(40), 20)]
-            bucket = "b" if dice.random() < 0.8 else "c"
+            shared = [ObjectRow(f"shared/{n}", 1) for n in rng.sample(range(40), 20)]
+            bucket = "b" if rng.random() < 0.8 else "c"
             await backend.load("b", [*rows, *shared], float(batch))
             await backend.load(bucket, shared, float(batch))
             await backend.apply("b", [gone(row.key, batch + 0.5) for row in rows[::3]])

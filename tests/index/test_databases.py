@@ -1,4 +1,4 @@
-"""What only one of the databases has to promise: foreign files, newer versions, locales, passwords."""
+"""Promises of one database alone: foreign files, newer versions, locales, passwords; and paths of folders."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_the_file_is_the_users_alone(tmp_path: Path) -> None:
     await backend.close()
 
 
-async def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+async def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ObjectIndexError, match="cannot be opened"):
         await open_backend(str(tmp_path / "file" / "i.db"))
@@ -125,7 +125,7 @@ async def test_sqlite_holds_keys_with_nul(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x", "sqlite://relative.db"])
-async def test_what_is_no_database_is_refused(url: str) -> None:
+async def test_urls_that_name_no_database_are_refused(url: str) -> None:
     with pytest.raises(UsageError):
         await open_backend(url)
 
@@ -179,7 +179,7 @@ async def test_every_text_that_is_compared_is_compared_by_its_bytes(postgres: st
 
 @pytest.fixture(scope="session")
 def locale(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A locale that sorts as people do, compiled from the sources that the system has."""
+    """A locale with the collation of a language, compiled from the sources of the system."""
     place = tmp_path_factory.mktemp("locale")
     if shutil.which("localedef") is None:
         pytest.skip("the system has no localedef to make a locale with")
@@ -218,7 +218,7 @@ async def test_the_locale_of_the_database_does_not_matter(locale: Path) -> None:
         await to_thread.run_sync(lambda: running.__exit__(None, None, None))  # type: ignore[attr-defined]
 
 
-async def test_passwords_are_not_told() -> None:
+async def test_passwords_are_not_in_messages() -> None:
     assert without_password("postgresql://u:se:c@ret@h:5/d?sslkey=x") == "postgresql://u@h:5/d"
     with pytest.raises(ObjectIndexError) as caught:
         await open_backend("postgresql://user:hunter2@127.0.0.1:9/x")
@@ -251,7 +251,7 @@ async def test_a_lost_server_is_an_error_and_no_hang(tmp_path: Path) -> None:
         ("/x", "/", ["", "/"]),
     ],
 )
-def test_keys_stand_in_folders(key: str, folder: str, above: list[str]) -> None:
+def test_folders_of_keys(key: str, folder: str, above: list[str]) -> None:
     assert folder_of(key) == folder
     assert ancestors(folder) == above
     assert [parent_of(path) for path in above[1:]] == above[:-1]

@@ -1,4 +1,4 @@
-"""Backfill, reconcile and feeding: afterwards the index is the bucket, whatever went wrong on the way."""
+"""Backfill, reconcile and feed: afterwards the index equals the bucket, whatever failed on the way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def index_of(backend: IndexBackend, store: ObjectStore) -> ObjectIndex:
 
 
 def per_directory(key: str) -> Any:
-    """The order of a server that sorts each directory: a folder comes where its name without ``/`` would."""
+    """Sort as a server that sorts each directory: a folder is at the place of its name without ``/``."""
     return [part.encode() for part in key.split("/")]
 
 
@@ -92,7 +92,9 @@ async def test_a_backfill_makes_the_index_equal_to_the_bucket(
     assert list(await backend.state()) == ["listed:s3://bucket/p/"], "nothing else is left of it"
 
 
-async def test_a_second_backfill_drops_what_is_gone(backend: IndexBackend, memory: MemoryStore) -> None:
+async def test_a_second_backfill_deletes_rows_without_objects(
+    backend: IndexBackend, memory: MemoryStore
+) -> None:
     index = index_of(backend, memory)
     await index.backfill("s3://bucket")
     for key in list(memory.objects)[::3]:
@@ -103,7 +105,7 @@ async def test_a_second_backfill_drops_what_is_gone(backend: IndexBackend, memor
     assert report.deleted == 463 - len(memory.objects)
 
 
-async def test_a_listing_that_breaks_off_drops_nothing_and_goes_on(
+async def test_a_listing_that_breaks_off_deletes_no_row_and_is_resumed(
     backend: IndexBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aios3sync.index.backfill._BATCH", 20)
@@ -126,9 +128,7 @@ async def test_a_listing_that_breaks_off_drops_nothing_and_goes_on(
     assert counted.calls["list_page"] < whole.calls["list_page"], "what was done is not listed again"
 
 
-async def test_an_old_attempt_is_not_gone_on_with(
-    backend: IndexBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_old_attempt_is_not_resumed(backend: IndexBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     memory = MemoryStore(objects=TREE, capabilities=UNKNOWN_ORDER, page_size=lambda asked: min(asked, 10))
     faulty = FaultyStore(memory)
     faulty.on("list_page", skip=30, times=1, error=unavailable())
@@ -187,13 +187,13 @@ async def test_a_killed_backfill_is_continued(
     assert report.resumed
     assert report.inserted <= 400 - before
     differences = await index_of(backend, memory).reconcile("s3://bucket/p")
-    # What was listed before the crash and deleted since is not in the rest of the listing.
+    # Objects that were listed before the crash and deleted since are not in the rest of the listing.
     assert differences.extra <= 1
     await assert_equal(backend, memory, "p/")
     await backend.close()
 
 
-async def test_what_is_told_while_it_lists_is_newer(backend: IndexBackend) -> None:
+async def test_changes_during_the_listing_are_newer(backend: IndexBackend) -> None:
     memory = MemoryStore(objects={"p/a": b"old", "p/b": b"old"})
 
     async def tell(page: Any) -> None:
@@ -224,7 +224,7 @@ async def test_many_folders_become_few_parts(backend: IndexBackend, monkeypatch:
 # Reconcile
 
 
-async def test_reconcile_tells_and_repairs(backend: IndexBackend, memory: MemoryStore) -> None:
+async def test_reconcile_reports_and_repairs(backend: IndexBackend, memory: MemoryStore) -> None:
     index = index_of(backend, memory)
     await index.backfill("s3://bucket/p")
     await backend.apply(
@@ -236,10 +236,10 @@ async def test_reconcile_tells_and_repairs(backend: IndexBackend, memory: Memory
             Upsert(ObjectRow("p-other/not", 5, "e"), time.time()),
         ],
     )
-    told = await index.reconcile("s3://bucket/p", repair=False)
-    assert (told.missing, told.extra, told.stale, told.repaired) == (1, 1, 1, 0)
-    assert set(told.keys) == {("missing", "p/d01/0001.jpg"), ("extra", "p/zzz"), ("stale", "p/flat000")}
-    assert told.exit_code == 6
+    found = await index.reconcile("s3://bucket/p", repair=False)
+    assert (found.missing, found.extra, found.stale, found.repaired) == (1, 1, 1, 0)
+    assert set(found.keys) == {("missing", "p/d01/0001.jpg"), ("extra", "p/zzz"), ("stale", "p/flat000")}
+    assert found.exit_code == 6
     done = await index.reconcile("s3://bucket/p")
     assert (done.listed, done.differences, done.repaired, done.exit_code) == (462, 3, 3, 0)
     await assert_equal(backend, memory, "p/")
@@ -284,7 +284,7 @@ async def test_an_incomplete_listing_proves_nothing(backend: IndexBackend) -> No
     await assert_equal(backend, memory, "p/")
 
 
-# Feeding
+# Feed
 
 
 def uploaded(key: str, size: int = 3, **facts: Any) -> Uploaded:
@@ -329,7 +329,7 @@ async def test_new_headers_of_an_object_reach_its_row_and_keep_what_else_is_know
 
 
 class Broken:
-    """A database that fails, or hangs, from some write on."""
+    """A database that fails, or hangs, from a given write on."""
 
     def __init__(
         self, inner: IndexBackend, *, fine: int, hang: bool = False, error: Exception | None = None
@@ -410,7 +410,7 @@ async def test_compressed_objects_that_are_adopted_have_the_size_that_is_stored(
         assert (await index.reconcile(target, repair=False)).differences == 0
 
 
-async def test_what_a_sync_writes_beside_its_target_has_a_mark_of_its_own(backend: IndexBackend) -> None:
+async def test_what_a_sync_writes_outside_its_target_has_a_mark_of_its_own(backend: IndexBackend) -> None:
     broken: Any = Broken(backend, fine=0)
     beside = Location("bucket", ".thumbnails/64/p/")
     async with feed(broken, Location("bucket", "p/"), beside=[beside]) as sink:
@@ -425,7 +425,7 @@ async def test_what_a_sync_writes_beside_its_target_has_a_mark_of_its_own(backen
     assert len(await backend.state("feeding:")) == 1
 
 
-async def test_a_cancelled_sync_tells_what_it_did(backend: IndexBackend) -> None:
+async def test_a_cancelled_sync_reports_its_changes(backend: IndexBackend) -> None:
     with anyio.CancelScope() as scope:
         async with feed(backend, Location("bucket", "p/")) as sink:
             await sink.outcomes([uploaded("a")])
@@ -446,7 +446,7 @@ async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
     assert [row.key for row in await backend.scan("bucket", "", "", 9)] == ["p/a"]
 
 
-async def test_a_sync_at_work_is_not_behind(backend: IndexBackend) -> None:
+async def test_a_running_sync_is_not_stale(backend: IndexBackend) -> None:
     async with feed(backend, Location("bucket", "p/")):
         assert await stale_prefixes(backend) == []
         assert len(await backend.state("feeding:")) == 1
@@ -547,7 +547,7 @@ async def test_a_killed_sync_is_found_and_repaired(
     command = [sys.executable, "-c", SYNCING, str(root), f"s3://{bucket}/p", database]
 
     def killed() -> bytes:
-        """Killed when it says that more than a hundred files are done; its last words."""
+        """Kill the process when it has reported a hundred files; return its output."""
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -559,7 +559,7 @@ async def test_a_killed_sync_is_found_and_repaired(
         assert [mark.target for mark in await index.stale()] == [f"s3://{bucket}/p/"]
         found = await index.reconcile(f"s3://{bucket}/p")
         assert found.listed < 600
-        assert found.extra == 0, "nothing is told before it is there"
+        assert found.extra == 0, "no upload is reported before it is stored"
         assert await index.stale() == []
         assert (await index.totals("p/", bucket=bucket)).objects == found.listed
         assert (await index.reconcile(f"s3://{bucket}", repair=False)).differences == 0

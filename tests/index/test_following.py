@@ -1,4 +1,4 @@
-"""Following a queue: at least once, in any order, and nothing lost, looped or deleted too early."""
+"""Following a queue: at least once, in any order; no message is lost, or deleted too early."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def removal(key: str, number: int, **thing: Any) -> str:
 
 
 class Rows:
-    """An index in memory, as far as following asks of one; the order of changes is that of the protocol."""
+    """An index in memory with the methods that following uses; changes are ordered as in the protocol."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, str], Change] = {}
@@ -120,7 +120,7 @@ def _order(one: Change, other: Change) -> int:
 
 @dataclass
 class ScriptedQueue:
-    """A queue as SQS is one: what was received is hidden, and comes again unless it is deleted."""
+    """A queue like SQS: a received message is hidden, and delivered again unless it is deleted."""
 
     name: str = "queue"
     messages: dict[str, QueuedMessage] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class ScriptedQueue:
             self.messages[number] = QueuedMessage(number, "", each)
 
     def show_all(self) -> None:
-        """The visibility timeout of all messages is over."""
+        """Let the visibility timeout of all messages expire."""
         self.hidden.clear()
 
     async def receive(self, wait: float) -> list[QueuedMessage]:
@@ -256,7 +256,7 @@ def test_any_order_and_any_duplicates_end_the_same(order: list[int], again: list
 
 
 async def test_a_removal_outlasts_its_row() -> None:
-    """A create that is older than the delete and comes after it brings nothing back."""
+    """A create that is older than the delete and arrives after it is ignored."""
     world = World()
     await world.follow(body("k", 1), removal("k", 3))
     report = await world.follow(body("k", 2))
@@ -282,10 +282,10 @@ async def test_other_events_are_counted_and_deleted() -> None:
     assert report.as_dict()["other"] == dict(report.other)
 
 
-# What is not told
+# What events do not describe
 
 
-async def test_a_removed_version_makes_the_bucket_be_asked() -> None:
+async def test_a_removed_version_takes_a_head_request() -> None:
     world = World()
     world.objects["older is current"] = 7
     report = await world.follow(
@@ -300,14 +300,14 @@ async def test_a_removed_version_makes_the_bucket_be_asked() -> None:
     assert report.looked == 2
 
 
-async def test_an_object_of_unknown_size_is_asked_for() -> None:
+async def test_an_object_of_unknown_size_takes_a_head_request() -> None:
     world = World()
     world.objects["k"] = 9
     await world.follow(body("k", 1, size=None))
     assert world.rows.rows == {"k": 9}
 
 
-async def test_an_object_that_may_not_be_asked_for_is_left_to_reconcile() -> None:
+async def test_an_object_whose_head_request_is_denied_is_left_to_reconcile() -> None:
     world = World()
     world.objects |= {"x": AccessDeniedError("no"), "y": AccessDeniedError("no")}
     report = await world.follow(removal("x", 1, versionId="v"), removal("y", 2, versionId="v"), body("k", 3))
@@ -343,7 +343,7 @@ async def test_poison_stays_in_the_queue_and_does_not_loop() -> None:
     assert "not json" not in " ".join(world.warnings), "a body may hold anything"
 
 
-async def test_poison_is_hidden_for_longer_each_time_and_told_of_once() -> None:
+async def test_poison_is_hidden_for_longer_each_time_and_reported_once() -> None:
     world = World()
     world.queue.send("poison")
     follower = world.follower()
@@ -365,7 +365,7 @@ async def test_poison_is_deleted_on_demand() -> None:
     assert "deleted" in world.warnings[0]
 
 
-async def test_a_key_that_the_database_cannot_hold_keeps_no_other_out() -> None:
+async def test_a_key_that_the_database_cannot_hold_blocks_no_other() -> None:
     world = World()
     world.rows.refuses = lambda change: "\0" in change.key
     report = await world.follow(body("a", 1), body("n\0ul", 2), body("b", 3))
@@ -374,7 +374,7 @@ async def test_a_key_that_the_database_cannot_hold_keeps_no_other_out() -> None:
     assert report.poison == 1
 
 
-async def test_a_database_that_fails_ends_it_and_no_message_is_lost() -> None:
+async def test_a_failing_database_ends_it_and_no_message_is_lost() -> None:
     world = World()
     world.rows.refuses = lambda _: True
     with pytest.raises(ObjectIndexError):
@@ -383,7 +383,7 @@ async def test_a_database_that_fails_ends_it_and_no_message_is_lost() -> None:
     assert world.queue.hidden == {"m0": 30, "m1": 30}
 
 
-# Order of things, ends and faults
+# Order, ends and faults
 
 
 async def test_messages_are_deleted_after_the_commit_alone() -> None:
@@ -407,7 +407,7 @@ async def test_a_lot_comes_in_few_transactions_and_bounded_batches() -> None:
 
 
 @pytest.mark.parametrize("fault", [unavailable(), throttled(), 3])
-async def test_messages_that_cannot_be_deleted_come_again(fault: Any) -> None:
+async def test_messages_that_cannot_be_deleted_are_delivered_again(fault: Any) -> None:
     world = World()
     world.queue.delete_faults.append(fault)
     report = await world.follow(body("k", 1))
@@ -419,14 +419,14 @@ async def test_messages_that_cannot_be_deleted_come_again(fault: Any) -> None:
     assert again.upserted == 1
 
 
-async def test_permission_to_delete_is_not_optional() -> None:
+async def test_a_denied_delete_ends_it() -> None:
     world = World()
     world.queue.delete_faults.append(AccessDeniedError("sqs:DeleteMessage"))
     with pytest.raises(AccessDeniedError, match="sqs:DeleteMessage"):
         await world.follow(body("k", 1))
 
 
-async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
+async def test_a_request_to_the_queue_that_fails_is_repeated() -> None:
     world = World(receivers=1)
     world.queue.faults = [unavailable(), unavailable(), throttled(), None, unavailable()]
     report = await world.follow(body("k", 1))
@@ -435,7 +435,7 @@ async def test_a_queue_that_does_not_answer_is_asked_again() -> None:
     assert len(world.warnings) == 2
 
 
-async def test_a_queue_that_never_answers_ends_it() -> None:
+async def test_a_queue_that_never_responds_ends_it() -> None:
     world = World(receivers=1)
     world.queue.faults = [unavailable() for _ in range(20)]
     with pytest.raises(UnavailableError):
@@ -444,14 +444,14 @@ async def test_a_queue_that_never_answers_ends_it() -> None:
 
 
 @pytest.mark.parametrize("error", [AccessDeniedError("no"), CredentialsError("no")])
-async def test_what_asking_again_does_not_cure_ends_it_at_once(error: StoreError) -> None:
+async def test_an_error_that_is_not_retryable_ends_it_at_once(error: StoreError) -> None:
     world = World()
     world.queue.faults = [error]
     with pytest.raises(type(error)):
         await world.follow(body("k", 1))
 
 
-async def test_it_waits_for_what_comes_and_stops_when_asked() -> None:
+async def test_it_waits_for_messages_and_stops_on_request() -> None:
     world = World(drain=False, wait=20)
     stop = Stop()
     done = anyio.Event()
@@ -501,18 +501,18 @@ async def test_a_stop_in_the_middle_of_a_commit() -> None:
     assert (report.upserted, world.queue.messages) == (5, {})
 
 
-async def test_progress_is_told_after_each_batch() -> None:
+async def test_progress_is_reported_after_each_batch() -> None:
     world = World()
-    told: list[int] = []
+    counts: list[int] = []
     world.queue.send(body("k", 1))
-    await world.follower(progress=lambda report: told.append(report.messages)).run()
-    assert told == [1]
+    await world.follower(progress=lambda report: counts.append(report.messages)).run()
+    assert counts == [1]
 
 
 @pytest.mark.parametrize(
     "options", [{"receivers": 0}, {"receivers": 65}, {"wait": 21}, {"wait": -1}, {"remember_removals": 1}]
 )
-def test_options_that_cannot_be(options: dict[str, Any]) -> None:
+def test_invalid_options(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(options))):
         FollowOptions(**options)
 
@@ -577,7 +577,7 @@ async def test_a_queue_that_does_not_exist(sqs: Any, moto: Endpoint) -> None:
 @pytest.mark.parametrize(
     "url", ["", "queue", "sqs://x/y", "https://sqs.eu-central-1.amazonaws.com", "https:///a/b", "s3://b/k"]
 )
-async def test_what_is_no_url_of_a_queue(url: str) -> None:
+async def test_urls_that_name_no_queue(url: str) -> None:
     async with connect() as session:
         with pytest.raises(UsageError, match="queue_url"):
             async with session.queue(url):
@@ -595,7 +595,7 @@ async def test_what_is_no_url_of_a_queue(url: str) -> None:
         ("http://127.0.0.1:9324/000000000000/q", "us-east-1"),
     ],
 )
-async def test_the_queue_is_asked_where_its_url_says(
+async def test_requests_go_to_the_host_of_the_queue_url(
     url: str, region: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIA")
@@ -656,7 +656,7 @@ async def test_a_queue_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
-    """The public way: session, index, queue; duplicates and a late create change nothing."""
+    """Through the public API: session, index, queue; duplicates and a late create change nothing."""
     name = f"index-{next(NUMBERS)}"
     url = await to_thread.run_sync(lambda: str(sqs.create_queue(QueueName=name)["QueueUrl"]))
     bodies = [body("a", 1), body("b", 2), removal("b", 4), body("b", 3), body("a", 5), body("a", 1)]
@@ -676,7 +676,7 @@ async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
 
 
 async def test_both_databases_order_events_and_refuse_no_neighbour(backend: IndexBackend) -> None:
-    """A key with NUL, which PostgreSQL cannot hold, keeps nobody else out; late events change nothing."""
+    """A key with NUL, which PostgreSQL cannot hold, blocks no other; late events change nothing."""
     world = World()
     world.queue.send(
         body("a", 1), body("n\0ul", 2), removal("a", 4), body("a", 3), body("b", 5), body("b", 5)

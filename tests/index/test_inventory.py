@@ -1,4 +1,4 @@
-"""Inventories: what a manifest says, what its files hold, and every way in which either can be wrong."""
+"""Inventories: manifests, their files, and every way in which either can be invalid."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def entry(key: str) -> TargetEntry:
 
 
 def csv_file(rows: list[dict[str, Any]], columns: list[str] = COLUMNS) -> bytes:
-    """As S3 writes it: no header, every value in quotes, keys form-encoded, booleans in lower case."""
+    """A file as S3 writes it: no header, every value quoted, keys form-encoded, booleans in lower case."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
     for facts in rows:
@@ -155,8 +155,8 @@ async def test_the_current_objects_of_all_files(form: str) -> None:
     assert await everything(store, first=1) == expected[-1:]
     assert await everything(store, prefix="se") == expected[-1:]
     inventory = await open_inventory(store, RUN + "manifest.json")
-    told = (inventory.bucket, inventory.destination, inventory.created)
-    assert told == ("source", "destination", 1770339600.0)
+    facts = (inventory.bucket, inventory.destination, inventory.created)
+    assert facts == ("source", "destination", 1770339600.0)
 
 
 @FORMS
@@ -198,7 +198,7 @@ def test_any_key_survives_both_forms(keys: list[str]) -> None:
     assert [each for batch in from_parquet for each in batch] == expected
 
 
-# What can be wrong
+# Invalid inventories
 
 
 @FORMS
@@ -221,7 +221,7 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
     inner = placed({key: file_of(form, [row("a")])})
 
     class Rewritten(ForwardingStore):
-        """Somebody writes the inventory anew after its first range was read."""
+        """The inventory is replaced after its first range was read."""
 
         async def call(self, request: StoreCall[Any]) -> Any:
             answer = await super().call(request)
@@ -235,7 +235,7 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
 
 @FORMS
 @pytest.mark.parametrize("kept", [1, 0.5, 0.1])
-async def test_what_is_no_file_of_an_inventory(form: str, kept: float) -> None:
+async def test_files_that_are_no_inventory(form: str, kept: float) -> None:
     whole = file_of(form, [row(key) for key in HOSTILE])
     body = whole[: int(len(whole) * kept)] if kept < 1 else b"neither this nor that, but long enough to look"
     with pytest.raises(InventoryError, match=rf"inv/1.{form}: no (CSV under gzip|Parquet of an inventory)"):
@@ -252,7 +252,7 @@ async def test_what_is_no_file_of_an_inventory(form: str, kept: float) -> None:
         ([row("a")], ["Bucket", "Key"], ["Bucket", "Key"], "there is no column Size"),
     ],
 )
-async def test_rows_that_cannot_be(
+async def test_invalid_rows(
     rows: list[dict[str, Any]], columns: list[str], schema: list[str], reason: str
 ) -> None:
     store = placed({"inv/1.csv.gz": csv_file(rows, columns)}, fileSchema=", ".join(schema))
@@ -260,7 +260,7 @@ async def test_rows_that_cannot_be(
         await everything(store)
 
 
-async def test_parquet_rows_that_cannot_be() -> None:
+async def test_invalid_parquet_rows() -> None:
     with pytest.raises(InventoryError, match="there is no column size"):
         await everything(placed({"inv/1.parquet": parquet_file([row("a")], ("size",))}))
     with pytest.raises(InventoryError, match="another bucket, 'other'"):
@@ -299,7 +299,7 @@ async def test_orc_is_named() -> None:
         *(manifest_of({}, fileFormat="TSV"), manifest_of({}, sourceBucket="")),
     ],
 )
-def test_what_is_no_manifest(content: bytes) -> None:
+def test_contents_that_are_no_manifest(content: bytes) -> None:
     with pytest.raises(InventoryError):
         parse_manifest(content)
 
@@ -330,8 +330,8 @@ async def test_the_newest_complete_inventory_is_found() -> None:
     store = MemoryStore("destination", {})
     for run in runs:
         store.objects |= placed({}, run).objects
-    beside = {f"{config}data/1.csv.gz": b"", f"{config}hive/dt=2026-02-06-01-00/symlink.txt": b""}
-    store.objects |= MemoryStore("x", beside).objects
+    others = {f"{config}data/1.csv.gz": b"", f"{config}hive/dt=2026-02-06-01-00/symlink.txt": b""}
+    store.objects |= MemoryStore("x", others).objects
     assert await find_manifest(store, config) == runs[2] + "manifest.json"
     del store.objects[runs[2] + "manifest.checksum"]
     assert await find_manifest(store, config.rstrip("/")) == runs[1] + "manifest.json"
@@ -341,7 +341,7 @@ async def test_the_newest_complete_inventory_is_found() -> None:
         await find_manifest(store, "inv/nothing")
 
 
-def test_without_pyarrow_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)

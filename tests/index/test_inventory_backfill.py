@@ -1,4 +1,4 @@
-"""An inventory in the index: resumed, of the past, and said to be so."""
+"""The inventory backfill: it is resumed, and its rows count as observed when the inventory was created."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class World:
 
     def __init__(self) -> None:
         self.store = FaultyStore(MemoryStore("destination"))
-        self.told: list[IndexProgress] = []
+        self.events: list[IndexProgress] = []
         self.index: ObjectIndex
 
     def hold(self, objects: dict[str, bytes]) -> None:
@@ -74,7 +74,9 @@ class World:
         return self.store
 
     async def backfill(self, target: str = "s3://source", *, fresh: bool = False) -> InventoryReport:
-        report = await self.index.backfill(target, on_event=self.told.append, inventory=MANIFEST, fresh=fresh)
+        report = await self.index.backfill(
+            target, on_event=self.events.append, inventory=MANIFEST, fresh=fresh
+        )
         assert isinstance(report, InventoryReport)
         return report
 
@@ -100,7 +102,7 @@ async def test_an_inventory_fills_the_index(world: World) -> None:
     assert (report.listed, report.inserted, report.resumed, report.created) == (3, 3, False, CREATED)
     assert report.as_dict()["inventory"] == MANIFEST
     assert report.as_dict()["command"] == "index backfill"
-    assert [event.phase for event in world.told] == ["list", "list", "build"]
+    assert [event.phase for event in world.events] == ["list", "list", "build"]
     assert await world.index.backend.state("inventory:") == {}
 
 
@@ -117,20 +119,20 @@ async def test_the_configuration_names_its_newest_inventory(world: World) -> Non
     assert report.inventory == MANIFEST
 
 
-async def test_the_index_says_that_it_is_of_the_past_until_it_was_reconciled(world: World) -> None:
+async def test_the_prefix_is_stale_until_it_is_reconciled(world: World) -> None:
     world.hold(inventory([["a"]]))
     for _ in range(2):
         await world.backfill()
-        (behind,) = await world.index.stale()
-        assert (behind.target, behind.since) == ("s3://source/", CREATED)
-        assert "2026-02-06 01:00 UTC" in behind.reason
+        (stale,) = await world.index.stale()
+        assert (stale.target, stale.since) == ("s3://source/", CREATED)
+        assert "2026-02-06 01:00 UTC" in stale.reason
     world.index._stores["source"] = MemoryStore("source", {"b": b""})
     await world.index.reconcile("s3://source")
     assert await world.index.stale() == []
     assert await world.keys() == ["b"]
 
 
-async def test_what_was_told_after_its_making_stays(world: World) -> None:
+async def test_changes_after_its_creation_stay(world: World) -> None:
     rows = {"newer": 50, "older": 60}
     backend = world.index.backend
     await backend.apply("source", [Upsert(ObjectRow("newer", rows["newer"], "x"), CREATED + 1)])
@@ -144,7 +146,7 @@ async def test_what_was_told_after_its_making_stays(world: World) -> None:
     assert report.ignored == 2
 
 
-async def test_one_that_broke_off_goes_on_where_it_was(world: World) -> None:
+async def test_a_load_that_broke_off_is_resumed(world: World) -> None:
     files = [["a", "b"], ["c"], ["d", "e"]]
     world.hold(inventory(files))
     world.store.on("get", key="inv/source/daily/data/2.csv.gz", error=unavailable())
@@ -159,7 +161,7 @@ async def test_one_that_broke_off_goes_on_where_it_was(world: World) -> None:
     assert (await world.backfill()).resumed is False
 
 
-async def test_another_inventory_or_a_fresh_start_begins_anew(world: World) -> None:
+async def test_another_inventory_or_a_fresh_start_begins_again(world: World) -> None:
     world.hold(inventory([["a"], ["b"]]))
     world.store.on("get", key="inv/source/daily/data/1.csv.gz", error=unavailable(), times=2)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Notifications on all their ways, and bodies that are none: one named error, whatever the body."""
+"""Notifications in all their formats, and bodies that are none: one error type, whatever the body."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS = 1770388200.25
 
 
 def record(name: str = "ObjectCreated:Put", key: str = "a", **thing: Any) -> dict[str, Any]:
-    """As https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html shows."""
+    """A record as in https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html"""
     return {
         "eventVersion": "2.1",
         "eventSource": "aws:s3",
@@ -46,7 +46,7 @@ def direct(*records: dict[str, Any]) -> str:
 
 
 def wrapped(message: str) -> str:
-    """As SNS sends it on without raw delivery."""
+    """A message as SNS sends it without raw delivery."""
     return json.dumps(
         {
             "Type": "Notification",
@@ -61,7 +61,7 @@ def wrapped(message: str) -> str:
 
 
 def bridged(kind: str = "Object Created", key: str = "a", /, **detail: Any) -> str:
-    """As https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html shows."""
+    """An event as in https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html"""
     thing = {"key": key, "sequencer": "617f08299329d189"} | detail.pop("object", {})
     return json.dumps(
         {
@@ -188,7 +188,7 @@ def test_the_test_event_is_counted() -> None:
         assert parse_notification(each) == Notification((), {"s3:TestEvent": 1})
 
 
-def test_a_removal_tells_no_size_and_no_etag() -> None:
+def test_a_removal_has_no_size_and_no_etag() -> None:
     event = only(direct(record("ObjectRemoved:Delete", size=5, eTag="x")))
     assert (event.size, event.etag) == (None, "")
 
@@ -196,7 +196,7 @@ def test_a_removal_tells_no_size_and_no_etag() -> None:
 @settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(0, 2**200), min_size=2, max_size=8), st.data())
 def test_sequencers_sort_as_numbers(numbers: list[int], data: st.DataObject) -> None:
-    """Whatever their length and case: the shorter one is padded on the left."""
+    """Length and case do not matter: the shorter one is padded on the left."""
     texts = []
     for number in numbers:
         text = f"{number:x}".rjust(data.draw(st.integers(1, 60)), "0")[-64:]
@@ -241,7 +241,7 @@ def test_the_later_event_supersedes() -> None:
         ("[" * 5000, "not JSON"),
     ],
 )
-def test_what_is_no_notification_is_said_to_be_none(body: str, reason: str) -> None:
+def test_bodies_that_are_no_notifications(body: str, reason: str) -> None:
     with pytest.raises(NotificationError, match=reason) as caught:
         parse_notification(body)
     assert "\n" not in str(caught.value)
@@ -255,7 +255,7 @@ JSON = st.recursive(
 
 
 def mutated(value: Any, data: st.DataObject) -> Any:
-    """The same document with something else in one or more places."""
+    """Return the same document with other values in one or more places."""
     if data.draw(st.integers(0, 12)) == 0:
         return data.draw(JSON)
     if isinstance(value, dict):

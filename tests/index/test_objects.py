@@ -1,4 +1,4 @@
-"""The public face: what it refuses, its cursors, and that it asks S3 for nothing but what it must."""
+"""The public class of the index: refused arguments, cursors, and that queries send no requests to S3."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def index(backend: IndexBackend, store: FaultyStore) -> ObjectIndex:
     return ObjectIndex(backend, opened)
 
 
-async def test_pages_go_on_with_cursors(index: ObjectIndex) -> None:
+async def test_pages_are_continued_with_cursors(index: ObjectIndex) -> None:
     keys: list[str] = []
     page = await index.page("d1/", order="size", desc=True, limit=7)
     while True:
@@ -51,7 +51,7 @@ async def test_pages_go_on_with_cursors(index: ObjectIndex) -> None:
     "other",
     [{"order": "key"}, {"desc": False}, {"prefix": "d2/"}, {"prefix": "", "folder": "d1/"}, {"bucket": "c"}],
 )
-async def test_a_cursor_of_another_question_is_refused(index: ObjectIndex, other: dict[str, Any]) -> None:
+async def test_a_cursor_of_another_query_is_refused(index: ObjectIndex, other: dict[str, Any]) -> None:
     question: dict[str, Any] = {"prefix": "d1/", "order": "size", "desc": True, "limit": 5}
     page = await index.page(**question)
     with pytest.raises(UsageError, match="another query"):
@@ -68,7 +68,7 @@ FORGED: list[Any] = [
 @pytest.mark.parametrize(
     "text", ["", "é", "!", "AAAA", "a" * 5000, *(orjson.dumps(x).decode() for x in FORGED)]
 )
-async def test_what_is_no_cursor_is_refused(index: ObjectIndex, text: str) -> None:
+async def test_texts_that_are_no_cursors_are_refused(index: ObjectIndex, text: str) -> None:
     for cursor in (text, urlsafe_b64encode(text.encode()).decode().rstrip("=")):
         with pytest.raises(UsageError):
             await index.page(after=cursor)
@@ -101,7 +101,7 @@ def test_forged_positions_are_refused(position: Any) -> None:
         {"prefix": "x" * 1025},
     ],
 )
-async def test_questions_that_cannot_be_are_refused(index: ObjectIndex, question: dict[str, Any]) -> None:
+async def test_invalid_queries_are_refused(index: ObjectIndex, question: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         await index.page(**question)
 
@@ -131,7 +131,7 @@ def _empty(backend: IndexBackend) -> Any:
     return Empty()
 
 
-async def test_questions_ask_s3_nothing_and_urls_neither(index: ObjectIndex, store: FaultyStore) -> None:
+async def test_neither_queries_nor_urls_send_requests_to_s3(index: ObjectIndex, store: FaultyStore) -> None:
     page = await index.page("d0/", limit=3)
     sample = await index.sample(4, folder="d2")
     assert [url.split("?")[0].rpartition("/")[2] for url in await index.urls([*sample, *page])] == [
@@ -143,7 +143,7 @@ async def test_questions_ask_s3_nothing_and_urls_neither(index: ObjectIndex, sto
     assert not store.calls
 
 
-async def test_a_search_goes_on(index: ObjectIndex) -> None:
+async def test_a_search_is_continued(index: ObjectIndex) -> None:
     found: list[str] = []
     after = None
     while True:
@@ -160,7 +160,7 @@ async def test_a_search_goes_on(index: ObjectIndex) -> None:
 
 @pytest.fixture
 async def named(backend: IndexBackend, store: FaultyStore) -> ObjectIndex:
-    """The same of a bucket whose name can be one."""
+    """An index of a bucket with a valid name."""
 
     async def opened(bucket: str) -> ObjectStore:
         return store
@@ -184,7 +184,7 @@ async def test_an_address_is_a_bucket_and_a_literal_prefix(named: ObjectIndex, a
     assert await named.histogram("size", address) == await named.histogram("size", prefix)
 
 
-async def test_an_address_is_a_folder_where_one_is_asked_for(named: ObjectIndex) -> None:
+async def test_an_address_is_accepted_as_a_folder(named: ObjectIndex) -> None:
     for folder in ("s3://bucket/d1", "s3://bucket/d1/"):
         assert await named.page(folder=folder) == await named.page(folder="d1/")
         assert await named.folders(folder) == await named.folders("d1")
@@ -192,7 +192,7 @@ async def test_an_address_is_a_folder_where_one_is_asked_for(named: ObjectIndex)
     assert await named.page(folder="s3://bucket") == await named.page(folder="")
 
 
-async def test_addresses_are_keys_where_keys_are_asked_for(named: ObjectIndex) -> None:
+async def test_addresses_are_accepted_as_keys(named: ObjectIndex) -> None:
     assert await named.get(["s3://bucket/d0/000.jpg", "s3://bucket/d1/001.jpg"]) == await named.get(
         ["d0/000.jpg", "d1/001.jpg"]
     )
@@ -200,9 +200,7 @@ async def test_addresses_are_keys_where_keys_are_asked_for(named: ObjectIndex) -
 
 
 @pytest.mark.parametrize("address", ["s3://other/d1/", "s3://", "s3:///d1", "s3://b_"])
-async def test_an_address_that_is_none_or_of_an_unknown_bucket_is_no_empty_answer(
-    named: ObjectIndex, address: str
-) -> None:
+async def test_an_invalid_address_or_an_unknown_bucket_is_an_error(named: ObjectIndex, address: str) -> None:
     asked = [
         named.page(address),
         named.page(folder=address),
@@ -218,7 +216,7 @@ async def test_an_address_that_is_none_or_of_an_unknown_bucket_is_no_empty_answe
             await question
 
 
-async def test_an_address_of_another_bucket_than_the_one_that_is_named_is_refused(named: ObjectIndex) -> None:
+async def test_an_address_in_another_bucket_is_refused(named: ObjectIndex) -> None:
     with pytest.raises(UsageError, match="not in the bucket"):
         await named.page("s3://bucket/d1/", bucket="other")
 

@@ -1,4 +1,4 @@
-"""Buckets whose requester pays: every request of the index and of the catalog accepts to."""
+"""Requester Pays buckets: every request of the index and of the catalog accepts the charge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult
 
 
 def judge(request: CannedRequest) -> tuple[int, bytes] | None:
-    """A bucket that stays empty, whatever is put."""
+    """Respond as a bucket that stays empty, whatever is put."""
     if request.method == "GET" and "list-type=2" in request.path:
         return 200, LISTING
     if request.method == "PUT":

@@ -1,7 +1,7 @@
-"""How a sender of large bodies learns how much of them has left, and how many may be on their way. No I/O.
+"""Progress of large bodies while they are sent, and the bound of how many are sent at once. No I/O.
 
-The caller of ``put`` or ``put_part`` names a watch for the bodies that its task sends; the transport reports
-to it. Wrappers between the two know nothing of it. A transport that reports nothing does no harm.
+The caller of ``put`` or ``put_part`` sets a watch for the bodies that its task sends; the transport reports
+to it. Wrappers between the two do not see it. A transport that reports nothing does no harm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LARGE_BODY: Final = 1024 * 1024
 
 
 class BodyWatch(Protocol):
-    """Is told how one body leaves; its methods are called on the event loop and must be quick."""
+    """Receives the progress of one body; its methods run on the event loop and must be quick."""
 
     def begin(self) -> None:
         """An attempt begins: what an earlier one sent is sent again."""
@@ -41,21 +41,21 @@ class SendWindow(Protocol):
         ...
 
     def moved(self, size: int) -> None:
-        """``size`` more bytes have left, by which the window learns what the line carries."""
+        """``size`` more bytes have left, by which the window measures the line."""
         ...
 
 
 class Unlimited:
-    """A window that lets everything go."""
+    """A window without a bound."""
 
     async def enter(self, size: int, turn: int = 0) -> None:
         """Return at once."""
 
     def leave(self, size: int) -> None:
-        """Nothing is counted."""
+        """Ignore it."""
 
     def moved(self, size: int) -> None:
-        """Nothing is learnt."""
+        """Ignore it."""
 
 
 _WATCH: ContextVar[BodyWatch | None] = ContextVar("aios3sync_body_watch", default=None)
@@ -63,7 +63,7 @@ _WATCH: ContextVar[BodyWatch | None] = ContextVar("aios3sync_body_watch", defaul
 
 @contextmanager
 def watched(watch: BodyWatch) -> Iterator[None]:
-    """Have ``watch`` told of the bodies that this task sends within the block."""
+    """Report the bodies that this task sends within the block to ``watch``."""
     token = _WATCH.set(watch)
     try:
         yield
@@ -72,5 +72,5 @@ def watched(watch: BodyWatch) -> Iterator[None]:
 
 
 def body_watch() -> BodyWatch | None:
-    """Who wants to know how the body leaves that this task is about to send."""
+    """Return the watch of the body that this task is about to send, if any."""
     return _WATCH.get()

@@ -1,8 +1,8 @@
-"""What is known of one endpoint beyond what S3 documents: a few facts, learnt or given. No I/O.
+"""EndpointProfile: how one endpoint differs from S3 as documented, by observation or by option. No I/O.
 
-A fact that was learnt from an answer is believed for :data:`LASTS` seconds and then learnt again, so that
-neither an upgrade of the endpoint nor a wrong lesson costs for ever. What the user gave stays until the user
-gives something else.
+A fact that was observed in an answer is valid for :data:`LASTS` seconds and then observed again, so that
+neither an upgrade of the endpoint nor a wrong observation costs for ever. A fact that the user gave stays
+until the user gives another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Etags = Literal["unknown", "md5", "opaque"]
 ListOrder = Literal["", "bytes", "unordered"]
 
 VERSION: Final = 1
-"""Of the document; one of another version is not read."""
+"""Version of the document; one of another version is not read."""
 LASTS: Final = 30 * 24 * 3600.0
-"""Seconds for which a lesson is believed: rarely enough to cost nothing, often enough to heal."""
+"""Seconds for which an observed fact is valid: long enough to cost nothing, short enough to heal."""
 _CLOCK_ERROR: Final = 24 * 3600.0
 
 
@@ -50,7 +50,7 @@ _FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
 
 @dataclass(slots=True)
 class EndpointProfile:
-    """The facts; all stores of the endpoint in one session share one profile, and change it as they learn.
+    """The facts; all stores of the endpoint in one session share one profile and update it.
 
     Attributes:
         endpoint: its name; of AWS, whose buckets differ in kind, the bucket as well.
@@ -61,7 +61,7 @@ class EndpointProfile:
         list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
             one was seen that is not.
         lessons: since when the facts are known that are not as S3 documents them.
-        forgotten: facts that a file may tell and that are not to be believed.
+        forgotten: facts that are not read from a file.
         changed: something is known that was not read from a file.
         clock: seconds since the epoch.
     """
@@ -84,7 +84,7 @@ class EndpointProfile:
         return self.etags == "md5" and (lesson is None or lesson.given)
 
     def learn(self, fact: str, value: Any, *, given: bool = False) -> None:
-        """Know a fact from now on. What the user gave is not changed by an answer."""
+        """Set a fact. What the user gave is not changed by an answer."""
         known = self.lessons.get(fact)
         if known is not None and known.given and not given:
             return
@@ -96,14 +96,14 @@ class EndpointProfile:
         self.changed = True
 
     def forget(self, fact: str) -> None:
-        """Believe again what S3 documents, whatever was learnt or given before, also in other runs."""
+        """Go back to what S3 documents, whatever was observed or given before, also in other runs."""
         if self.lessons.pop(fact, None) is not None:
             setattr(self, fact, _UNLEARNT[fact])
         self.forgotten.add(fact)
         self.changed = True
 
     def as_document(self) -> dict[str, Any]:
-        """The facts for a file, see :meth:`take`."""
+        """Return the facts for a file, see :meth:`take`."""
         facts = {
             fact: {"value": getattr(self, fact), "at": lesson.at, "given": lesson.given}
             for fact, lesson in sorted(self.lessons.items())
@@ -111,7 +111,7 @@ class EndpointProfile:
         return {"version": VERSION, "endpoint": self.endpoint, "facts": facts}
 
     def take(self, document: object) -> None:
-        """Add what a file holds and this session does not know better; whatever is damaged or old is left."""
+        """Add the facts of a file that this session does not know; damaged or old ones are ignored."""
         if not isinstance(document, dict) or document.get("version") != VERSION:
             return
         facts = document.get("facts")
@@ -130,7 +130,7 @@ class EndpointProfile:
             self.lessons[fact] = Lesson(float(at), given)
 
     def described(self) -> list[str]:
-        """What differs from AWS or was given, a line for people for each fact."""
+        """Return a line of text for each fact that differs from AWS or was given."""
         return [
             _WORDS[fact](getattr(self, fact)) + (" (given)" if lesson.given else "")
             for fact, lesson in sorted(self.lessons.items())

@@ -1,7 +1,7 @@
-"""Keeps what was learnt of each endpoint in the user's state directory, one small file for each.
+"""Endpoint profiles in the user's state directory, one small file for each endpoint.
 
-It never fails a run: a file that is damaged, of another version or of another endpoint is as none, and where
-nothing can be written what was learnt is learnt again.
+They never fail a run: a file that is damaged, of another version or of another endpoint is ignored, and where
+nothing can be written the next run observes the same facts again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LARGEST: Final = 64 * 1024
 
 
 def profile_path(endpoint: str) -> str:
-    """Where the file of an endpoint is, or would be; empty where there is no state directory."""
+    """Return the path of the file of an endpoint; empty where there is no state directory."""
     directory = state_directory()
     if not directory:
         return ""
@@ -33,7 +33,7 @@ def profile_path(endpoint: str) -> str:
 
 
 def read_profile(profile: EndpointProfile) -> None:
-    """Add what is kept of the endpoint to ``profile``. Blocks; raises nothing."""
+    """Add the facts in the file of the endpoint to ``profile``. Blocks; raises nothing."""
     path = profile_path(profile.endpoint)
     if not path:
         return
@@ -47,7 +47,7 @@ def read_profile(profile: EndpointProfile) -> None:
 
 
 def write_profile(profile: EndpointProfile) -> None:
-    """Keep what was learnt, with what other runs have learnt meanwhile. Blocks; raises nothing."""
+    """Write the facts, with those that other runs have written meanwhile. Blocks; raises nothing."""
     path = profile_path(profile.endpoint)
     if not path:
         return

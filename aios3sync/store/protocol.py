@@ -1,4 +1,4 @@
-"""The store seam: what the rest of the package may ask of S3, and what it may rely on.
+"""The store seam: the requests that the rest of the package may send to S3, and what it may rely on.
 
 Only types live here: no I/O. One store speaks for one bucket. Keys are opaque strings, handed to the
 endpoint as they are and never normalised. ETags are handed out without quotes, an ``aws-chunked``
@@ -54,7 +54,7 @@ class StoreCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class PutOptions:
-    """Everything that an upload may send beside the body; unset means that no header is sent.
+    """Everything that an upload may send with the body; unset means that no header is sent.
 
     Attributes:
         content_type: MIME type; empty lets the endpoint choose.
@@ -105,7 +105,7 @@ class PutOptions:
 
 
 class PutResult(NamedTuple):
-    """What a write answered.
+    """The answer to a write.
 
     Attributes:
         etag: without quotes; never empty for a put or a part, which every endpoint answers with one.
@@ -121,7 +121,7 @@ class PutResult(NamedTuple):
 
 
 class HeadResult(NamedTuple):
-    """What HEAD tells of one object.
+    """The facts of one object, as HeadObject returns them.
 
     Attributes:
         size: bytes as stored.
@@ -146,7 +146,7 @@ class HeadResult(NamedTuple):
 
 
 class GetResult(NamedTuple):
-    """A whole object or one range of it: the body, and what the answer told of the object.
+    """A whole object or one range of it: the body, and the facts of the object that came with it.
 
     ``head.size`` is the size of the whole object, also when a range was asked for.
     """

@@ -27,7 +27,7 @@ _WINDOW_BYTES: Final = 4 * _MIB
 
 
 class AdaptiveSendWindow:
-    """How many bytes of large bodies are on their way: :class:`~aios3sync.store.body_progress.SendWindow`.
+    """Bounds the bytes of large bodies on their way: :class:`~aios3sync.store.body_progress.SendWindow`.
 
     Thirty photos that share a slow uplink all arrive at its end, and none before it; two at a time arrive one
     after the other, in the same time. So few begin, and there are two reasons to let more go. What the line
@@ -65,7 +65,7 @@ class AdaptiveSendWindow:
     async def enter(self, size: int, turn: int = 0) -> None:
         """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
         if not self._bodies:
-            self._begin()  # the line was idle, which says nothing about what it carries
+            self._begin()  # the line was idle, so that its rate is unknown
         if not self._waiting and self._may_go(size):
             self._go(size)
             return
@@ -74,7 +74,7 @@ class AdaptiveSendWindow:
         try:
             await future
         except BaseException:
-            # Cancelled: either still waiting, and dropped when its turn comes, or let go just before.
+            # Cancelled: either still waiting, and dropped when its turn comes, or admitted just before.
             if not future.cancelled():
                 self.leave(size)
             raise
@@ -92,9 +92,9 @@ class AdaptiveSendWindow:
             return
         seconds = self._clock() - self._began
         if seconds >= _WINDOW_S:
-            self._learn(self._moved / seconds)
+            self._measure(self._moved / seconds)
 
-    def _learn(self, rate: float) -> None:
+    def _measure(self, rate: float) -> None:
         self._carried = rate
         binding = bool(self._waiting) and self.limit == self._tried * _MIB
         if binding and self._settled:

@@ -23,7 +23,7 @@ class _Jumping(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready:
-            assert timeout is not None, "a deadlock: everybody waits, and for nobody"
+            assert timeout is not None, "a deadlock: all tasks wait"
             self.now += timeout
         return ready
 
@@ -53,13 +53,13 @@ class Endpoint:
     """What answers: after a latency, at most so many a second, and refusing what is over a limit.
 
     Attributes:
-        latency: seconds from sending to the answer, when nobody else asks.
+        latency: seconds from sending to the answer, of a single request.
         capacity: requests a second that can be carried out one after the other.
-        per_second: requests accepted in each second of the clock, the rest is told to slow down.
+        per_second: requests accepted in each second of the clock, the rest is answered with SlowDown.
         bucket: the same as a token bucket, which holds a second's worth.
-        at_once: requests in flight, above which they are told to slow down.
+        at_once: requests in flight, above which they are answered with SlowDown.
         noise: spread of the latency, as a share of it.
-        unlucky: share of requests that are told to slow down for nothing.
+        random_refusals: share of requests that are refused without a reason.
     """
 
     latency: float = 0.0
@@ -68,7 +68,7 @@ class Endpoint:
     bucket: float = float("inf")
     at_once: float = float("inf")
     noise: float = 0.0
-    unlucky: float = 0.0
+    random_refusals: float = 0.0
     accepted: int = 0
     refused: int = 0
     in_flight: int = 0
@@ -110,7 +110,7 @@ class Endpoint:
                 return True
             self._tokens -= 1.0
         over = self._in_second > self.per_second or self.in_flight > self.at_once
-        return over or self.random.random() < self.unlucky
+        return over or self.random.random() < self.random_refusals
 
 
 @dataclass

@@ -73,7 +73,7 @@ def test_a_limit_of_requests_in_flight_is_kept_to() -> None:
 
 
 def test_now_and_then_a_refusal_is_no_overload() -> None:
-    endpoint = Endpoint(0.05, unlucky=0.01)
+    endpoint = Endpoint(0.05, random_refusals=0.01)
     rate, load = settled(endpoint, after=2, seconds=5)
     assert load.limiter.start_rate == float("inf")
     assert rate > 0.9 * 256 / 0.05
@@ -197,7 +197,7 @@ def test_failures_that_are_no_refusals_teach_nothing() -> None:
     assert run(main()) == (32, float("inf"))
 
 
-def test_nobody_starves_while_the_pace_is_low() -> None:
+def test_no_request_starves_at_a_low_rate() -> None:
     """First come, first served: also when a hundred wait for twenty a second."""
 
     async def main() -> None:

@@ -392,7 +392,7 @@ async def test_a_cancelled_request_leaves_no_task_and_no_connection(verb: str) -
     assert asyncio.all_tasks() == before
 
 
-async def test_a_cancelled_download_leaves_its_connection_to_nobody() -> None:
+async def test_the_connection_of_a_cancelled_download_is_not_used_again() -> None:
     async with served(workers=1) as (server, store):
         server.will(200, b"half", {"Content-Length": "1000"})
         async with create_task_group() as group:

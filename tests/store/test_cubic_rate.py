@@ -1,4 +1,4 @@
-"""The law of the pace: when it is cut, how far, and how it comes back."""
+"""CubicRate: when the rate is cut, how far, and how it recovers."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from aios3sync.store.wrappers.cubic_rate import CUT, CubicRate
 
 
 class Line:
-    """A pace, a clock, and requests that always want to start."""
+    """A rate, a clock, and requests that always want to start."""
 
     def __init__(self) -> None:
-        self.pace = CubicRate()
+        self.cubic = CubicRate()
         self.now = 1000.0
         self.successes = 0
 
     def accept(self, rate: float, seconds: float) -> None:
-        """So many requests a second succeed, whatever the pace is."""
+        """So many requests a second succeed, whatever the rate is."""
         for _ in range(round(seconds * 10)):
             self.now += 0.1
             self.successes += round(rate / 10)
-            self.pace.note(self.now, self.successes)
+            self.cubic.note(self.now, self.successes)
 
     def start(self, seconds: float) -> int:
         """Start what may start; all of it succeeds."""
         end, before = self.now + seconds, self.successes
-        while self.now < end and self.pace.rate < math.inf:
-            if wait := self.pace.take(self.now):
+        while self.now < end and self.cubic.rate < math.inf:
+            if wait := self.cubic.take(self.now):
                 self.now += wait
-                self.pace.note(self.now, self.successes)
+                self.cubic.note(self.now, self.successes)
             else:
                 self.successes += 1
         return self.successes - before
 
     def cut(self) -> bool:
-        return self.pace.cut(self.now, self.successes)
+        return self.cubic.cut(self.now, self.successes)
 
 
 def paced(rate: float = 1000.0) -> Line:
@@ -53,7 +53,7 @@ def test_there_is_none_before_somebody_refuses() -> None:
 
 
 def test_a_cut_goes_below_what_was_accepted() -> None:
-    assert paced(1000).pace.rate == pytest.approx(1000 * CUT, rel=0.01)
+    assert paced(1000).cubic.rate == pytest.approx(1000 * CUT, rel=0.01)
 
 
 def test_without_knowledge_there_is_no_cut() -> None:
@@ -67,10 +67,10 @@ def test_without_knowledge_there_is_no_cut() -> None:
 
 def test_one_overload_cuts_once() -> None:
     line = paced()
-    rate = line.pace.rate
+    rate = line.cubic.rate
     line.accept(0, 0.9)
     assert not line.cut()
-    assert line.pace.rate == rate
+    assert line.cubic.rate == rate
 
 
 def test_a_pause_is_no_measure() -> None:
@@ -79,7 +79,7 @@ def test_a_pause_is_no_measure() -> None:
     line.now += 60
     line.accept(1000, 1.2)
     assert line.cut()
-    assert line.pace.rate > 800
+    assert line.cubic.rate > 800
 
 
 def test_refused_again_it_goes_by_whole_seconds() -> None:
@@ -91,22 +91,22 @@ def test_refused_again_it_goes_by_whole_seconds() -> None:
     line.accept(1000, 0.9)
     line.successes += 100
     assert line.cut()
-    assert line.pace.rate == pytest.approx(1000 * CUT, rel=0.01)
+    assert line.cubic.rate == pytest.approx(1000 * CUT, rel=0.01)
 
 
 def test_what_was_fine_for_a_while_is_not_far_off() -> None:
     """Little was asked for before the refusal; that is no measure of what would be accepted."""
     line = paced(1000)
-    rate = line.pace.rate
+    rate = line.cubic.rate
     line.accept(100, 4)
     assert line.cut()
-    assert line.pace.rate == pytest.approx(rate * CUT * CUT, rel=0.01)
+    assert line.cubic.rate == pytest.approx(rate * CUT * CUT, rel=0.01)
     line.accept(100, 1)
     assert line.cut()  # refused again: it has changed
-    assert line.pace.rate == pytest.approx(100 * CUT, rel=0.02)
+    assert line.cubic.rate == pytest.approx(100 * CUT, rel=0.02)
 
 
-def test_what_starts_keeps_to_the_pace() -> None:
+def test_starts_keep_to_the_rate() -> None:
     line = paced(1000)
     started = line.start(0.5)
     assert started == pytest.approx(0.5 * 1000 * CUT, rel=0.1)
@@ -119,7 +119,7 @@ def test_a_late_timer_is_made_up_for_and_a_pause_is_not() -> None:
     def burst(pause: float) -> int:
         line.now += pause
         count = 0
-        while not line.pace.take(line.now):
+        while not line.cubic.take(line.now):
             count += 1
         return count
 
@@ -130,19 +130,19 @@ def test_a_late_timer_is_made_up_for_and_a_pause_is_not() -> None:
 def test_it_is_back_after_three_seconds_and_careful_there() -> None:
     line = paced(1000)
     line.start(1.0)
-    assert 950 < line.pace.rate < 1000
+    assert 950 < line.cubic.rate < 1000
     line.start(2.0)
-    assert line.pace.rate == pytest.approx(1000, rel=0.01)
+    assert line.cubic.rate == pytest.approx(1000, rel=0.01)
     line.start(1.0)
-    assert line.pace.rate < 1010
+    assert line.cubic.rate < 1010
     line.start(3.0)
-    assert line.pace.rate > 1080
+    assert line.cubic.rate > 1080
 
 
 def test_a_limit_that_is_gone_is_forgotten() -> None:
     line = paced(100)
     seconds = 0
-    while line.pace.rate < math.inf:
+    while line.cubic.rate < math.inf:
         line.start(0.1)
         seconds += 1
     assert 60 < seconds < 120  # tenths
@@ -152,8 +152,8 @@ def test_time_without_need_proves_nothing() -> None:
     line = paced(1000)
     for _ in range(600):
         line.now += 0.1
-        assert line.pace.take(line.now) == 0.0
-    assert line.pace.rate < 1000
+        assert line.cubic.take(line.now) == 0.0
+    assert line.cubic.rate < 1000
 
 
 @given(steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 5000)), max_size=60))
@@ -162,7 +162,7 @@ def test_no_cut_makes_it_faster(steps: list[tuple[float, int]]) -> None:
     for pause, successes in steps:
         line.now += pause
         line.successes += successes
-        before = line.pace.rate
+        before = line.cubic.rate
         if line.cut():
-            assert 0 < line.pace.rate <= max(1.0, before)
-        assert line.pace.take(line.now + pause) < 10
+            assert 0 < line.cubic.rate <= max(1.0, before)
+        assert line.cubic.take(line.now + pause) < 10

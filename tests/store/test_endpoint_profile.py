@@ -26,7 +26,7 @@ FACTS: dict[str, Any] = {
 }
 
 
-def learnt(at: float = NOW, *, given: bool = False) -> EndpointProfile:
+def observed(at: float = NOW, *, given: bool = False) -> EndpointProfile:
     profile = EndpointProfile(URL, clock=lambda: at)
     for fact, value in FACTS.items():
         profile.learn(fact, value, given=given)
@@ -40,8 +40,8 @@ def known(profile: EndpointProfile) -> dict[str, Any]:
 UNKNOWN = known(EndpointProfile())
 
 
-def test_everything_that_was_learnt_is_read_again() -> None:
-    write_profile(learnt())
+def test_every_observed_fact_is_read_again() -> None:
+    write_profile(observed())
     profile = EndpointProfile(URL, clock=lambda: NOW + 1)
     read_profile(profile)
     assert known(profile) == FACTS
@@ -63,7 +63,7 @@ def test_a_lesson_expires_and_what_the_user_gave_does_not() -> None:
         (True, 10 * LASTS, FACTS),
     ):
         profile = EndpointProfile(URL, clock=lambda: NOW + later)  # noqa: B023 - used at once
-        profile.take(learnt(given=given_).as_document())
+        profile.take(observed(given=given_).as_document())
         assert known(profile) == wanted
 
 
@@ -83,7 +83,7 @@ def test_what_the_user_gave_is_changed_by_the_user_alone() -> None:
     assert seen == [("md5", True), ("md5", True), ("opaque", False), ("unknown", False), ("md5", False)]
 
 
-def test_two_runs_at_once_keep_what_both_have_learnt() -> None:
+def test_two_runs_at_once_keep_the_facts_of_both() -> None:
     one, other = EndpointProfile(URL), EndpointProfile(URL)
     one.learn("batch_delete", False)
     other.learn("max_parts", 1000)
@@ -94,7 +94,7 @@ def test_two_runs_at_once_keep_what_both_have_learnt() -> None:
 
 
 def test_what_is_forgotten_stays_so() -> None:
-    write_profile(learnt(given=True))
+    write_profile(observed(given=True))
     profile = EndpointProfile(URL)
     profile.forget("etags")
     read_profile(profile)
@@ -105,7 +105,7 @@ def test_what_is_forgotten_stays_so() -> None:
 
 
 def test_each_endpoint_has_a_file_of_its_own_that_others_cannot_read() -> None:
-    write_profile(learnt())
+    write_profile(observed())
     assert stat.S_IMODE(os.stat(profile_path(URL)).st_mode) == 0o600
     read_profile(other := EndpointProfile("http://127.0.0.1:9001"))
     assert known(other) == UNKNOWN
@@ -113,7 +113,7 @@ def test_each_endpoint_has_a_file_of_its_own_that_others_cannot_read() -> None:
 
 
 def a_document(**changes: Any) -> bytes:
-    return json.dumps({**learnt().as_document(), **changes}).encode()
+    return json.dumps({**observed().as_document(), **changes}).encode()
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_no_document_is_too_odd(facts: Any) -> None:
 def test_a_place_that_cannot_be_written_or_read_costs_nothing(isolated: Path) -> None:
     blocking = isolated / "aios3sync"
     blocking.write_text("not a directory")
-    profile = learnt()
+    profile = observed()
     write_profile(profile)
     assert profile.changed, "it is tried again"
     read_profile(fresh := EndpointProfile(URL))
@@ -180,6 +180,6 @@ def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr("platformdirs.user_state_dir", lambda *_, **__: "~/.local/state/aios3sync")
     monkeypatch.chdir(tmp_path)
     assert profile_path(URL) == ""
-    write_profile(learnt())
+    write_profile(observed())
     read_profile(EndpointProfile(URL))
     assert list(tmp_path.iterdir()) == []

@@ -203,7 +203,7 @@ async def test_odd_characters_do_not_break_the_line() -> None:
     assert str(caught.value) == "PutObject s3://bkt/new\\nline: two lines (Odd)"
 
 
-async def test_nobody_listens() -> None:
+async def test_a_refused_connection() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -390,7 +390,7 @@ async def test_the_etag_of_a_completed_upload_may_be_empty() -> None:
     assert result.etag == ""
 
 
-async def test_keys_that_were_not_deleted_are_told() -> None:
+async def test_keys_that_were_not_deleted_are_reported() -> None:
     answer = (
         b"<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
         b"<Error><Key>b</Key><Code>NoSuchKey</Code></Error>"

@@ -1,4 +1,4 @@
-"""Where botocore is imported: late, and never on the event loop, which would stand still for a second."""
+"""Where botocore is imported: late, and never on the event loop, which would be blocked for a second."""
 
 from __future__ import annotations
 

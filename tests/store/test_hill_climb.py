@@ -1,4 +1,4 @@
-"""The law of the limit: what it does with the throughput that it is told, and nothing else."""
+"""HillClimb: the limit as a function of measured throughput."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CEILING = 256
 
 
 class Course:
-    """A climb that is told what a curve says, window after window."""
+    """A HillClimb that gets the throughput of a curve, window after window."""
 
     def __init__(self, curve: Callable[[int], float], first: int = 32, ceiling: int = CEILING) -> None:
         self.climb = HillClimb(first, ceiling)
@@ -85,9 +85,9 @@ def test_a_soft_knee_costs_little(at: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("at", [16, 100, 1000])
 def test_noise_does_not_lead_it_astray(at: int, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - the same each time
+    rng = random.Random(seed)  # noqa: S311 - the same each time
     clean = knee(at)
-    course = Course(lambda limit: clean(limit) * dice.uniform(0.9, 1.1))
+    course = Course(lambda limit: clean(limit) * rng.uniform(0.9, 1.1))
     course.run(50)
     settled = course.run(300)
     course.curve = clean

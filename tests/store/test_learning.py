@@ -1,4 +1,4 @@
-"""What an endpoint lacks is learnt from its answers, and done without."""
+"""An endpoint's answers show what it lacks, and requests do without it."""
 
 from __future__ import annotations
 

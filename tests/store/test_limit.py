@@ -90,7 +90,7 @@ async def test_one_overload_halves_once() -> None:
     assert limiter.limit == 4
 
 
-async def test_a_lower_limit_lets_nobody_in_until_enough_have_left() -> None:
+async def test_a_lower_limit_admits_no_request_until_enough_have_ended() -> None:
     entered: list[int] = []
     limiter, leave = ConcurrencyLimiter(100, first=4), Event()
     async with create_task_group() as group:
@@ -184,7 +184,7 @@ async def test_bytes_are_given_in_order_of_asking() -> None:
         for size in (5, 1, 2):
             group.start_soon(take, budget, size, order)
             await settle()
-        # One byte is free, but whoever asked for five came first.
+        # One byte is free, but the request for five came first.
         assert order == []
         budget.release(8)
     assert order == [5, 1, 2]

@@ -1,4 +1,4 @@
-"""Endpoints whose ETags look like MD5s and are none: only who says so may use them."""
+"""Endpoints whose ETags look like MD5s and are none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lane", ["wire", "boto"])
-async def test_such_an_etag_is_a_failure_unless_it_is_known_to_mean_nothing(
+async def test_an_etag_that_is_not_the_md5_is_a_failure_unless_etags_are_opaque(
     tmp_path: Path, lane: str
 ) -> None:
     root = make_tree(tmp_path / "t", {"a": "text"})
@@ -40,10 +40,10 @@ async def test_such_an_etag_is_a_failure_unless_it_is_known_to_mean_nothing(
             async with aios3sync.connect(**connection) as s3:  # type: ignore[arg-type]
                 report = await s3.sync(root, "s3://bucket/p")
             assert (report.uploaded, report.failed) == (uploaded, 1 - uploaded)
-        told = server.requests[-1].headers
+        reported = server.requests[-1].headers
     # What the ETag does not prove our own metadata have to.
     digest = md5(b"text", usedforsecurity=False).digest()
-    assert told["x-amz-meta-md5chksum"] == b64encode(digest).decode()
+    assert reported["x-amz-meta-md5chksum"] == b64encode(digest).decode()
 
 
 _OBJECT = {"Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT", **_OTHER}
@@ -51,7 +51,7 @@ _OBJECT = {"Last-Modified": "Sat, 28 Nov 2026 09:00:00 GMT", **_OTHER}
 
 @pytest.mark.parametrize("lane", ["wire", "boto"])
 @pytest.mark.parametrize("stored", [b"text", b"texT", b"longer"])
-async def test_one_look_at_the_object_tells_damage_from_an_etag_that_means_nothing(
+async def test_reading_the_object_distinguishes_damage_from_an_opaque_etag(
     tmp_path: Path, lane: str, stored: bytes
 ) -> None:
     root = make_tree(tmp_path / "t", {"a": "text"})
@@ -73,7 +73,7 @@ async def test_one_look_at_the_object_tells_damage_from_an_etag_that_means_nothi
 
 
 @pytest.mark.parametrize("lane", ["wire", "boto"])
-async def test_where_the_object_may_not_be_looked_at_the_way_out_is_named(tmp_path: Path, lane: str) -> None:
+async def test_where_the_object_cannot_be_read_the_option_is_named(tmp_path: Path, lane: str) -> None:
     root = make_tree(tmp_path / "t", {"a": "text"})
     async with canned_server() as server:
         server.will(200, _EMPTY)
@@ -86,6 +86,6 @@ async def test_where_the_object_may_not_be_looked_at_the_way_out_is_named(tmp_pa
     assert "--etags opaque" in report.errors[0].error
 
 
-def test_another_word_is_refused() -> None:
+def test_an_unknown_kind_of_etags_is_refused() -> None:
     with pytest.raises(UsageError, match="etags: 'sha1' is not one of unset, auto, md5, opaque"):
         aios3sync.ConnectOptions(etags="sha1")  # type: ignore[arg-type]

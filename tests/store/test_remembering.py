@@ -1,4 +1,4 @@
-"""What a session learnt of an endpoint holds for the next one, and is shown."""
+"""The facts that a session observed of an endpoint hold for the next session, and are shown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_the_next_session_does_not_ask_for_what_the_endpoint_lacks(lane: A
         assert not (await kept(server)).batch_delete
 
 
-async def test_all_stores_of_a_session_share_what_one_has_learnt() -> None:
+async def test_all_stores_of_a_session_share_the_facts_that_one_observed() -> None:
     async with canned_server() as server, aios3sync.connect(endpoint_url=server.url) as s3:
         stores = [await s3.store("bucket"), await s3.store("other")]
         server.will(501, error_body("NotImplemented"))
@@ -112,7 +112,7 @@ async def test_a_marker_that_is_not_known_any_more_is_forgotten() -> None:
         assert not (await kept(server)).list_v1
 
 
-async def test_it_is_told_to_those_who_listen(tmp_path: Path) -> None:
+async def test_observed_facts_are_an_event(tmp_path: Path) -> None:
     root, seen = make_tree(tmp_path / "t", {}), list[Any]()
     async with canned_server() as server:
         server.will(200, EMPTY)

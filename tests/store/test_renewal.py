@@ -1,4 +1,4 @@
-"""Credentials that were replaced while the work goes on: the chain is asked once, for all who wait."""
+"""Credentials that are replaced during a run: the chain is asked once for all requests."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Chain:
         return None if found is None else Held(found)
 
 
-async def test_all_who_wait_ask_once() -> None:
+async def test_concurrent_renewals_ask_the_chain_once() -> None:
     chain = Chain("new")
     credentials = RenewableCredentials(Held("old"), chain)
     renewed = await asyncio.gather(*(credentials.renew(0) for _ in range(50)))
@@ -90,7 +90,7 @@ async def test_a_chain_without_others_is_asked_once(found: str | Exception | Non
     assert await credentials.renew(0)
 
 
-async def test_what_listens_is_called() -> None:
+async def test_listeners_are_called() -> None:
     heard = []
     credentials = RenewableCredentials(Held("old"), Chain("new"))
     credentials.listeners.append(lambda: heard.append(credentials.generation))
@@ -149,7 +149,7 @@ def by_process(place: Path) -> None:
 
 
 def with_process(place: Path) -> None:
-    """A process that names no end of what it tells, so that nothing refreshes it."""
+    """A credential process without an expiry, so that botocore never refreshes its keys."""
     (place / "credentials").write_text("")
     (place / "which").write_text("old")
     facts = json.dumps(
@@ -215,7 +215,7 @@ async def test_an_upload_goes_on_with_what_the_chain_has_now(
 
 @pytest.mark.parametrize("lane", ["wire", "boto"])
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken"])
-async def test_keys_that_nobody_replaced_are_given_up(place: Path, lane: Any, code: str) -> None:
+async def test_keys_without_a_replacement_are_given_up(place: Path, lane: Any, code: str) -> None:
     async with canned_server() as server, connect(endpoint_url=server.url, lane=lane) as s3:
         endpoint = Endpoint(server)
         endpoint.good, endpoint.code = "nobody's", code
@@ -226,7 +226,7 @@ async def test_keys_that_nobody_replaced_are_given_up(place: Path, lane: Any, co
         assert endpoint.refused == 1
 
 
-async def test_a_head_that_tells_nothing_asks_as_well(place: Path) -> None:
+async def test_a_head_without_an_error_code_renews_as_well(place: Path) -> None:
     async with canned_server() as server, connect(endpoint_url=server.url) as s3:
         endpoint = Endpoint(server)
         store = await s3.store("bkt")

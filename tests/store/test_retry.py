@@ -33,11 +33,11 @@ BODY = b"body"
 MD5 = md5(BODY).digest()
 PLAIN = PutOptions()
 CREATE = PutOptions(if_none_match=True)
-NEVER_SENT = UnavailableError("nobody listens", code="NoConnection")
+NEVER_SENT = UnavailableError("connection refused", code="NoConnection")
 
 
 class Scene:
-    """A store in memory, faults around it, retries around those, and the sleeps that nobody slept."""
+    """A store in memory, faults around it, retries around those, and the recorded sleeps."""
 
     def __init__(
         self, objects: Mapping[str, bytes] | None = None, *, max_attempts: int = 3, capacity: int = 500
@@ -86,7 +86,7 @@ def test_a_delay_is_anything_up_to_a_cap(attempt: int, share: float) -> None:
     assert 0 <= backoff.delay(attempt, throttled()) <= min(5.0, 0.2 * 2 ** (attempt - 1))
 
 
-async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
+async def test_retry_after_is_added_to_the_backoff() -> None:
     scene = Scene()
     scene.faults.on("head", error=throttled(retry_after=7))
     with pytest.raises(ObjectNotFoundError):
@@ -94,7 +94,7 @@ async def test_the_wish_of_the_endpoint_comes_on_top() -> None:
     assert scene.slept == [7.2]
 
 
-def test_a_wish_is_honoured_for_a_minute_at_most() -> None:
+def test_retry_after_is_honoured_for_a_minute_at_most() -> None:
     assert Backoff(uniform=lambda _, __: 0.0).delay(1, throttled(3600.0)) == 60.0
 
 
@@ -254,7 +254,7 @@ async def test_a_request_whose_answer_was_lost_has_the_effect_of_one(operation: 
 
 
 async def test_an_upload_whose_beginning_is_in_doubt_is_begun_again() -> None:
-    """The first one has no parts, and cannot be told from one that another writer has just begun."""
+    """The first one has no parts, and looks like one that another writer has just begun."""
     scene = Scene()
     scene.faults.on("create_multipart", late=unavailable())
     upload = await scene.store.create_multipart("key", PLAIN)
@@ -379,7 +379,7 @@ async def test_only_keys_that_may_pass_are_deleted_again() -> None:
     assert scene.counts.retries == 1
 
 
-async def test_keys_that_do_not_pass_are_told_in_the_end() -> None:
+async def test_keys_that_do_not_pass_are_reported_in_the_end() -> None:
     scene = Scene({"a": b"", "b": b""}, max_attempts=3)
     stuck = DeleteError("a", "InternalError", "later", True)
     scene.faults.on("delete_many", times=-1, delete_errors=[stuck])

@@ -36,7 +36,7 @@ async def test_rclone_serves(rclone: Endpoint, monkeypatch: pytest.MonkeyPatch) 
 
 
 def sockets(ports: list[int]) -> list[Path]:
-    """Where SeaweedFS puts its sockets, whatever it is told."""
+    """Where SeaweedFS puts its sockets, whatever its options say."""
     return [path for port in ports for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock")]  # noqa: S108
 
 

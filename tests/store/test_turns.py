@@ -110,7 +110,7 @@ class Turns(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 200))
     def work(self, count: int) -> None:
-        """Time passes and requests succeed: laps, windows, recovery, and what a cut is measured by."""
+        """Time passes and requests succeed: windows, measurements, recovery, and the base of a cut."""
         for _ in range(count):
             if not self.inside:
                 return
@@ -123,14 +123,14 @@ class Turns(RuleBasedStateMachine):
         assert 1 <= self.limiter.limit <= 12
 
     @invariant()
-    def nobody_waits_for_nothing(self) -> None:
+    def no_request_waits_in_vain(self) -> None:
         if self.waiting and self.limiter.start_rate == float("inf"):
             assert self.limiter.in_flight >= self.limiter.limit
         assert self.limiter.room() <= max(0, self.limiter.limit - self.limiter.in_flight)
 
     def teardown(self) -> None:
         try:
-            self.settle(60.0)  # at the lowest pace somebody starts in this time
+            self.settle(60.0)  # at the lowest rate one request starts in this time
             assert not self.waiting or self.limiter.in_flight
             for task in self.tasks.values():
                 task.cancel()

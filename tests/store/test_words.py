@@ -1,4 +1,4 @@
-"""What the endpoint said is told, with the option that it is about; what we sign with is not."""
+"""Messages of the endpoint are shown, with the option that they are about; credentials are not."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def test_an_option_that_was_not_given_is_not_named(lane: Any) -> None:
     [SECRET, TOKEN, KEY_ID, quote(SECRET, safe=""), quote(TOKEN, safe=""), TOKEN[:20] + "..."],
     ids=["secret", "token", "key id", "encoded secret", "encoded token", "half a token"],
 )
-async def test_what_quotes_our_credentials_is_not_told(lane: Any, quoted: str) -> None:
+async def test_a_message_that_quotes_our_credentials_is_not_shown(lane: Any, quoted: str) -> None:
     message = f"you sent {quoted}, which is not right"
     error = await refused(lane, PLAIN, lambda _: (400, error_body("Odd", message)), large=False)
     assert quoted not in str(error)
@@ -156,7 +156,7 @@ async def test_keys_that_are_not_deleted_tell_no_secret_either(lane: Any) -> Non
 
 
 @each_lane
-async def test_the_key_of_a_customer_is_not_told(lane: Any) -> None:
+async def test_the_key_of_a_customer_is_not_shown(lane: Any) -> None:
     encoded = b64encode(CUSTOMER_KEY).decode()
     async with canned_server() as server, connect(endpoint_url=server.url, lane=lane) as s3:
         server.will(400, error_body("Odd", f"the key {encoded} is wrong"))

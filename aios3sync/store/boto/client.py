@@ -41,7 +41,7 @@ __all__ = ("adopt_client", "capabilities_of", "open_client")
 _PLAIN_BODY: Final = 2**20
 _CLOSING: Final = 5.0
 _NO_TIME: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""Stands for a time that cannot be read: 0 seconds, as everywhere in this package."""
+"""Replaces a time that cannot be read: 0 seconds, as everywhere in this package."""
 _ISO_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z")
 
 
@@ -148,7 +148,7 @@ def adopt_client(client: Any) -> Any:
 
 
 async def _register_credentials(request_signer: Any, **_: Any) -> None:
-    """What requests are signed with is known here alone where the client is the caller's own."""
+    """Register the credentials where they are seen first if the client is the caller's own."""
     credentials = getattr(request_signer, "_credentials", None)
     if credentials is not None:
         frozen = await credentials.get_frozen_credentials()
@@ -216,7 +216,7 @@ def _plain_body(params: dict[str, Any], **_: Any) -> None:
 
 
 class _WatchedBody(BytesIO):
-    """A body that tells its watch what is taken from it; aiohttp takes more when the socket has room."""
+    """A body that reports to its watch what is read from it; aiohttp reads more when the socket has room."""
 
     def __init__(self, content: bytes, watch: BodyWatch) -> None:
         super().__init__(content)  # shares the bytes

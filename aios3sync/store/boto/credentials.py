@@ -1,8 +1,8 @@
-"""RenewableCredentials: what the client of a session signs with, and where others are asked for.
+"""RenewableCredentials: the credentials that a client signs with, replaced when they are refused.
 
 botocore asks the chain of credentials once and refreshes only what says when it expires. Keys in a file that
-a tool rewrites, and a credential_process that names no end, say nothing: that they have expired is told by
-the endpoint, and what replaces them is known to the chain alone.
+a tool rewrites, and a credential_process that names no end, say nothing: only the endpoint reports that they
+have expired, and only the chain of credentials has those that replace them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RenewableCredentials:
         self._asked = float("-inf")
 
     def __getattr__(self, name: str) -> Any:
-        """Everything that botocore asks of credentials beside what is here."""
+        """Return any other attribute of the credentials that botocore found."""
         return getattr(self._found, name)
 
     async def get_frozen_credentials(self) -> Any:
@@ -78,7 +78,7 @@ class RenewableCredentials:
     async def renew(self, generation: int) -> bool:
         """Ask the chain for others than those of ``generation``; whether there are any now.
 
-        What can be wrong with the chain is logged: the refusal that led here tells more.
+        What can be wrong with the chain is logged: the refusal that led here says more.
         """
         async with self._asking:
             if generation != self.generation:

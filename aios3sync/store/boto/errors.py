@@ -1,4 +1,4 @@
-"""What botocore and aiohttp raise, as exceptions of ours; the one place where they are told apart."""
+"""Exceptions of botocore and aiohttp mapped to ours; the one place that distinguishes them."""
 
 from __future__ import annotations
 

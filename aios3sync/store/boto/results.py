@@ -1,4 +1,4 @@
-"""How botocore's parsed answers become the values of the seam; pure, and no guessing.
+"""Convert the parsed answers of botocore to the values of the store protocol; pure, and no guessing.
 
 What a listing must have and has not makes the listing untrustworthy: a login page of a proxy, or half an
 answer, parses as an empty listing otherwise.
@@ -62,7 +62,7 @@ def _encryption(answer: Answer) -> str:
 
 
 def put_result(answer: Answer, etag: str) -> PutResult:
-    """What a write answered."""
+    """Return the result of a write."""
     return PutResult(bare_etag(etag), _encryption(answer), answer.get("VersionId", ""))
 
 
@@ -140,7 +140,7 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
     """One page of ListObjectsV2.
 
     Raises:
-        ValueError: it cannot be told whether it is the last one.
+        ValueError: it does not say whether it is the last one.
         NoTokenError: it is not the last one, and does not say where the next one starts.
     """
     page = _page(answer)
@@ -157,8 +157,8 @@ def marker_page(answer: Answer, marker: str) -> ListPage:
     page = _page(answer)
     if not answer["IsTruncated"]:
         return page
-    told = decoded(answer, answer.get("NextMarker", ""))
-    return page._replace(next_token=next_marker(page.entries, page.prefixes, told, marker))
+    reported = decoded(answer, answer.get("NextMarker", ""))
+    return page._replace(next_token=next_marker(page.entries, page.prefixes, reported, marker))
 
 
 def _page(answer: Answer) -> ListPage:
@@ -200,7 +200,7 @@ def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
 
 
 def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
-    """Parts by number, without those that are listed with several ETags: nobody knows which one counts."""
+    """Return parts by number, without those that are listed with several ETags, of which one is wrong."""
     parts: dict[int, set[ListedPart]] = {}
     for part in stored:
         checksum = next((part[name] for name in part if name.startswith("Checksum")), "")

@@ -113,7 +113,7 @@ class BotoStore:
 
     @property
     def capabilities(self) -> StoreCapabilities:
-        """What the endpoint is known to do, by its name and by what was learnt of it."""
+        """What the endpoint is known to do, by its name and by what its answers showed."""
         known, profile = self._capabilities, self.profile
         opaque = known.opaque_etags or profile.etags == "opaque"
         ordered = profile.list_order == "bytes" or (known.sorted_listing and not profile.list_order)
@@ -343,7 +343,7 @@ class BotoStore:
         seconds_valid, operation = lifetime(expires, method), _PRESIGNED[method]
         urls = []
         for key in keys:
-            await checkpoint()  # botocore's coroutine never waits: the loop would stand still
+            await checkpoint()  # botocore's coroutine never waits: the event loop would be blocked
             with map_errors("Presign", self._bucket, key):
                 urls.append(
                     await self._client.generate_presigned_url(
@@ -359,7 +359,7 @@ class BotoStore:
         return {"Bucket": self._bucket, "Key": key, **self._customer, **self._payer}
 
     def _digest(self, body: Body, md5: bytes, checksum: str) -> dict[str, str]:
-        """What the endpoint checks the body with.
+        """Return the parameters by which the endpoint verifies the body.
 
         Directory buckets know no MD5: there a CRC does it, unless another ``checksum`` goes along (that
         of a part has to be the one that its upload was created with).

@@ -75,7 +75,7 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
 
     Args:
         result: of the upload.
-        md5: digest of what was sent; empty where nobody took it.
+        md5: digest of what was sent; empty where there is none.
         opaque: ETags of this endpoint prove nothing.
     """
     sent = md5.hex()
@@ -137,7 +137,7 @@ _REPLACEABLE: Final = frozenset(
 
 
 def is_about_credentials(error: StoreError) -> bool:
-    """Whether other credentials may help: they expired, were replaced, or could not be refreshed.
+    """Return whether other credentials may help: they expired, were replaced, or could not be refreshed.
 
     The answer to HEAD has no code: an expired token is a bare 400 there.
     """
@@ -296,7 +296,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _seconds_until(value: str, now: str) -> float | None:
-    """Measured on the endpoint's own clock, where it tells it."""
+    """Return the seconds by the endpoint's own clock, where the answer has it."""
     try:
         then = parsedate_to_datetime(value)
         start = parsedate_to_datetime(now) if now else datetime.now(UTC)

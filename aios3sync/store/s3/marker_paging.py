@@ -1,4 +1,4 @@
-"""Goes on with a listing by marker where an endpoint answers ListObjectsV2 with the pages of ListObjects.
+"""Continue a listing by marker where an endpoint answers ListObjectsV2 with the pages of ListObjects.
 
 Old Ceph gateways, appliances and some small servers ignore ``list-type=2``: their truncated page has no
 continuation token. The same page is then asked for with ListObjects, and so are all later ones. That is
@@ -29,7 +29,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Marker(str):
-    """A token of ours: the page that comes after this name is to be asked for with ListObjects."""
+    """A token of ours: the next page is the one of ListObjects after this name."""
 
     __slots__ = ()
 
@@ -41,13 +41,15 @@ class NoTokenError(ValueError):
         super().__init__(NO_WAY_ON)
 
 
-def next_marker(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: str, marker: str) -> Marker:
-    """Where the page after a truncated one of ListObjects begins.
+def next_marker(
+    entries: Sequence[TargetEntry], prefixes: Sequence[str], reported: str, marker: str
+) -> Marker:
+    """Return the marker of the page after a truncated one of ListObjects.
 
     Args:
         entries: the keys of the page.
         prefixes: its CommonPrefixes.
-        told: its ``NextMarker``, decoded; empty where it has none.
+        reported: its ``NextMarker``, decoded; empty where it has none.
         marker: what the page was asked for with.
 
     Raises:
@@ -56,10 +58,10 @@ def next_marker(entries: Sequence[TargetEntry], prefixes: Sequence[str], told: s
     keys = [entry[0] for entry in entries]
     ascends = all(map(lt, keys, keys[1:])) and all(map(lt, prefixes, prefixes[1:]))
     last = max([*keys[-1:], *prefixes[-1:]], default="")
-    # The last name is believed before NextMarker: there are servers that tell the first name of the next
+    # The last name is believed before NextMarker: there are servers that report the first name of the next
     # page, which a marker would leave out. A marker beyond all keys of the last prefix is as good.
-    skips = last in prefixes[-1:] and told.startswith(last)
-    following = last if ascends and last and not skips else told
+    skips = last in prefixes[-1:] and reported.startswith(last)
+    following = last if ascends and last and not skips else reported
     if not following or following == marker:
         raise NoTokenError
     return Marker(following)

@@ -1,4 +1,4 @@
-"""How PutOptions become parameters of S3 calls, in the names of the S3 API; pure.
+"""PutOptions as parameters of S3 calls, in the names of the S3 API; pure.
 
 Unset options send nothing. SSE-C keys stay raw bytes here: what sends them encodes them.
 """
@@ -55,12 +55,12 @@ def multipart_parameters(options: PutOptions) -> dict[str, Any]:
 
 
 def put_parameters(options: PutOptions, body: bytes) -> dict[str, Any]:
-    """Parameters of PutObject beside bucket, key, body and Content-MD5."""
+    """Return the parameters of PutObject but bucket, key, body and Content-MD5."""
     return _stored(options) | conditions(options) | payload_checksum(options.checksum, body)
 
 
 def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
-    """Parameters of UploadPart beside the address of the part, body and Content-MD5."""
+    """Return the parameters of UploadPart but the address of the part, body and Content-MD5."""
     parameters = sse_customer(options.sse_customer_key) | payload_checksum(options.checksum, body)
     if options.request_payer:
         parameters["RequestPayer"] = options.request_payer
@@ -68,7 +68,7 @@ def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
 
 
 def copy_parameters(options: PutOptions | None) -> dict[str, Any]:
-    """Parameters of CopyObject beside source and destination; ``None`` keeps what the source has."""
+    """Return the parameters of CopyObject but source and destination; ``None`` keeps what the source has."""
     if options is None:
         return {"MetadataDirective": "COPY"}
     parameters = multipart_parameters(options) | conditions(options)
@@ -158,7 +158,7 @@ PRESIGNED_METHODS: Final = ("GET", "HEAD", "PUT", "DELETE")
 
 
 def lifetime(expires: float, method: str) -> int:
-    """The whole seconds that a URL is to be valid for.
+    """Return the whole seconds for which a URL is valid.
 
     Raises:
         UsageError: less than a second or more than seven days, or a method that cannot be presigned.

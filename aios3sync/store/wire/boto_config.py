@@ -145,7 +145,7 @@ class _PreparedError(Exception):
         self.request = request
 
 
-# Whose request is to be stopped: other calls of the same client go on meanwhile.
+# Set in the task whose request is stopped: other calls of the same client go on meanwhile.
 _stopping: ContextVar[bool] = ContextVar("aios3sync_stopping", default=False)
 
 

@@ -2,6 +2,21 @@
 
 It knows nothing of S3, of retries or of other connections. Time is counted in ticks of the pool that owns
 it: no request has a timer of its own.
+
+Invariants
+----------
+* One request at a time: ``_answer`` is its future from the moment before its first byte is written until
+  :meth:`Connection.exchange` ends, and ``None`` otherwise. It ends once: by ``_finish``, by ``fail`` or
+  cancelled with its task; whatever comes later sees ``done()`` and changes nothing about it.
+* ``reusable`` never becomes true again. It stays true only if the whole request was sent, the whole answer
+  was read, both sides keep the connection alive, and not one byte came that belongs to no request. So the
+  pool can never hand out a connection with the rest of another answer in it.
+* However an exchange fails, cancellation included, the connection is aborted before the exception leaves.
+* Memory is bounded before it is used: a head by MAX_HEAD, a body by ``max_body``, and all that frames a body
+  by its length; a body that is too long is not kept.
+* ``_left <= _written``: bytes that left this machine, and bytes that were handed to the transport. Only
+  progress sets ``quiet`` to 0: of ``_left``, a byte from the endpoint, or a transport that takes bytes again.
+* ``lost`` is called exactly once, and ``_transport`` is ``None`` from then on.
 """
 
 from __future__ import annotations
@@ -29,7 +44,7 @@ MAX_HEAD: Final = 64 * 1024
 _JOINED: Final = 64 * 1024
 # Larger bodies leave in slices, so that one which is answered early need not be sent whole.
 _SLICE: Final = 256 * 1024
-# What chunked framing may cost beside the body: 8 bytes for a chunk of one.
+# What chunked framing may cost on top of the body: 8 bytes for a chunk of one.
 _FRAMING: Final = 8
 _PLAIN_TRANSPORT: Final = "asyncio.selector_events"
 
@@ -147,7 +162,7 @@ class Connection(asyncio.Protocol):
                 await self._writable
             elif start and _is_readable(self._socket):
                 await asyncio.sleep(0)  # an answer came, perhaps before a reset: it is read first
-            if answer.done():  # answered early, or lost: whoever does not listen need not be told
+            if answer.done():  # answered early, or lost: the rest of the body is of no use
                 return
             part = view[start : start + _SLICE]
             transport.write(part)
@@ -210,7 +225,7 @@ class Connection(asyncio.Protocol):
     # What the transport calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
+        """Take the transport of the established connection."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are of no such class
         socket = transport.get_extra_info("socket")
         self._socket = -1 if socket is None else socket.fileno()
@@ -224,6 +239,7 @@ class Connection(asyncio.Protocol):
         self._is_closed = True
         answer = self._answer
         if answer is not None and not answer.done():
+            # A body without length and without chunks ends with the connection, if that was closed in order.
             if exc is None and self._ends_with_connection():
                 self._finish()
             else:
@@ -250,7 +266,7 @@ class Connection(asyncio.Protocol):
             waiting.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of an answer; without a request they are nobody's."""
+        """Parse bytes of an answer; without a request they belong to none, and the connection is closed."""
         self.quiet = 0
         answer = self._answer
         if answer is None or answer.done():
@@ -264,7 +280,7 @@ class Connection(asyncio.Protocol):
                 self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
             self._refuse("the answer is not HTTP")
-        # What frames a body is measured as well: a trailer or a chunk extension may be endless, too.
+        # The framing of a body is measured as well: a trailer or a chunk extension may be endless, too.
         if self._received > MAX_HEAD + _FRAMING * self._size or self._size > self._max_body:
             self._refuse("the answer is too long")
 
@@ -279,7 +295,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, text: str) -> None:
         answer = self._answer
         if answer is not None and answer.done():
-            self.abort()  # what follows a whole answer is nobody's
+            self.abort()  # what follows a whole answer belongs to no request
         else:
             self.fail(ExchangeError("InvalidAnswer", text))
 
@@ -293,7 +309,8 @@ class Connection(asyncio.Protocol):
             return
         chunks, self._body = self._body, []
         if self._sending:
-            self.reusable = False  # the rest of the request will not follow
+            # Answered before the whole body was sent: the rest does not follow, so no other request can.
+            self.reusable = False
             self._resume()
         answer.set_result(HttpResponse(self._status, self._fields, b"".join(chunks)))
 
@@ -305,7 +322,7 @@ class Connection(asyncio.Protocol):
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or one trailer, which nobody reads."""
+        """Keep one header, or one trailer, which is not read."""
         self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
@@ -341,7 +358,7 @@ class Connection(asyncio.Protocol):
 
 
 def _unacknowledged(socket: int) -> int:
-    """Bytes that were handed to the kernel and that the other side has not acknowledged; 0 where none tells.
+    """Return the bytes in the kernel that the other side has not acknowledged; 0 where that is unknown.
 
     Linux: tcp(7), SIOCOUTQ.
     """
@@ -352,7 +369,7 @@ def _unacknowledged(socket: int) -> int:
 
 
 def _is_readable(number: int) -> bool:
-    """Whether a socket, by its number, has bytes to read or was reset."""
+    """Return whether a socket, by its number, has bytes to read or was reset."""
     if number < 0:
         return False
     looking = poll()

@@ -56,7 +56,7 @@ def list_page(body: bytes, token: str | None) -> ListPage:
     """One page of ListObjectsV2, which answers a request with ``token``.
 
     Raises:
-        InvalidAnswerError: it is no page, or it cannot be told whether it is the last one.
+        InvalidAnswerError: it is no page, or does not say whether it is the last one.
         NoTokenError: it is not the last one, and does not say where the next one starts.
     """
     page, facts = _page(body)
@@ -74,10 +74,10 @@ def marker_page(body: bytes, marker: str) -> ListPage:
     if not _truncated(facts):
         return page
     try:
-        told = _name(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
+        reported = _name(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
     except ValueError as error:
         raise InvalidAnswerError("a marker that is none") from error
-    return page._replace(next_token=next_marker(page.entries, page.prefixes, told, marker))
+    return page._replace(next_token=next_marker(page.entries, page.prefixes, reported, marker))
 
 
 def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:

@@ -1,6 +1,6 @@
 """The connections to one endpoint: kept alive, bounded in number and in time, used last in first out.
 
-One timer serves all of them. Nothing here is a task of its own: who needs a connection opens it.
+One timer serves all of them. Nothing here is a task of its own: the request that needs a connection opens it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Limits(NamedTuple):
 
     Attributes:
         connections: open at once.
-        connect: for a connection to stand, TLS included.
+        connect: until a connection is established, TLS included.
         read: without a byte in either direction while an answer is due.
         total: for one answer, from when the request has left.
         idle: after which an unused connection is closed, before the endpoint does it (S3 waits longer).

@@ -1,4 +1,4 @@
-"""What answers mean: their heads and error documents as values of the seam; pure.
+"""Convert HTTP responses to the values of the store protocol: headers and error documents; pure.
 
 An answer that is not what S3 would say raises InvalidAnswerError, never anything else: a login page of a
 proxy must not pass for a success.
@@ -79,7 +79,7 @@ _LONGEST_CODE: Final = 100
 
 
 def put_result(answer: HttpResponse) -> PutResult:
-    """What a PutObject or UploadPart answered."""
+    """Return the result of a PutObject or UploadPart."""
     headers = answer.headers
     etag = headers.get(b"etag")
     if not etag:
@@ -89,7 +89,7 @@ def put_result(answer: HttpResponse) -> PutResult:
 
 
 def head_result(answer: HttpResponse) -> HeadResult:
-    """The facts of an object, from HeadObject."""
+    """Return the facts of an object, from HeadObject."""
     return _head(answer.headers, _number(answer.headers.get(b"content-length", b"")))
 
 
@@ -147,7 +147,7 @@ def text_headers(answer: HttpResponse) -> dict[str, str]:
 
 
 def server_time(answer: HttpResponse) -> float:
-    """The endpoint's clock in seconds since the epoch, 0 where it tells none."""
+    """Return the endpoint's clock in seconds since the epoch, 0 where the answer has none."""
     return _http_date(_text(answer.headers.get(b"date", b"")))
 
 
@@ -190,7 +190,7 @@ def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
 def delete_errors(answer: HttpResponse) -> list[DeleteError]:
     """Return the errors of a DeleteObjects answer."""
     if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
-        return []  # quiet, and nothing to tell
+        return []  # quiet mode, and no errors
     root = document(answer.body, "DeleteResult")
     space = root.tag.removesuffix("DeleteResult")
     errors = (children(element) for element in root.iterfind(f"{space}Error"))
@@ -205,7 +205,7 @@ _TOLERATED: Final = 60.0
 
 
 def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
-    """The region that a misdirected request should have gone to, empty where none is told.
+    """Return the region that a misdirected request should have gone to, empty where the refusal names none.
 
     Another host is never taken from an answer: only the name of a region, for one of AWS's own hosts.
     """
@@ -220,7 +220,7 @@ def region_from_refusal(status: int, refusal: ErrorAnswer) -> str:
 
 
 def clock_skew(answer: HttpResponse, refusal: ErrorAnswer, now: float, skew: float) -> float:
-    """Seconds that the endpoint's clock is ahead; ``skew`` as it was where the refusal has other reasons.
+    """Return the seconds that the endpoint's clock is ahead; ``skew`` where the refusal has other reasons.
 
     A refused HEAD has no code, only the time of the endpoint.
     """

@@ -1,7 +1,7 @@
-"""WireStore: the hot verbs straight on asyncio; everything else is handed to BotoStore. It never retries.
+"""WireStore: the frequent requests straight on asyncio; all others go through BotoStore. It never retries.
 
-It sends a request again only after it has learnt from the refusal how to ask: in which region the bucket
-is, or what the endpoint's clock says.
+It sends a request again only if the refusal says what was wrong with it: the region of the bucket, or the
+clock.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class WireStore(ForwardingStore):
     Args:
         transport: connections, credentials and clock.
         route: how the bucket is reached; see :meth:`WireTransport.route_to`.
-        boto: serves the verbs that are not hot.
+        boto: serves all other requests.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
     """
@@ -270,7 +270,7 @@ class WireStore(ForwardingStore):
             raise self._unanswered(request, error) from error
 
     def _follow_region(self, answer: HttpResponse, refusal: ErrorAnswer, route: BucketRoute) -> bool:
-        """Whether the refusal, or that of another request meanwhile, tells where the bucket is."""
+        """Return whether this refusal, or that of another request meanwhile, names another region."""
         region = region_from_refusal(answer.status, refusal)
         if not region:
             return False
@@ -279,7 +279,7 @@ class WireStore(ForwardingStore):
         return self._route.address != route.address
 
     def _follow_clock(self, answer: HttpResponse, refusal: ErrorAnswer, skew: float) -> bool:
-        """Whether the refusal, or that of another request meanwhile, tells that our clock is wrong."""
+        """Return whether the refusal, or that of another request meanwhile, shows that our clock is wrong."""
         self._transport.skew = clock_skew(answer, refusal, time.time(), self._transport.skew)
         return self._transport.skew != skew
 
@@ -344,7 +344,7 @@ class WireStore(ForwardingStore):
 async def open_wire(
     transport: WireTransport, boto: BotoStore, *, sse_customer_key: bytes = b"", request_payer: str = ""
 ) -> WireStore:
-    """A store for the bucket of ``boto``, which serves what is not hot.
+    """Open a store for the bucket of ``boto``, which serves the less frequent requests.
 
     Raises:
         WireUnavailableError: the bucket cannot be served; use ``boto`` itself.

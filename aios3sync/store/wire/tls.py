@@ -1,4 +1,4 @@
-"""The TLS of connections: who is trusted. It reads files, so it is called in a thread.
+"""TLS contexts and the trusted authorities. Reads files, so it is called in a thread.
 
 Upload processes load this module: it imports at the top only what they need to start.
 """
@@ -18,10 +18,10 @@ __all__ = (
 
 
 class Trust(NamedTuple):
-    """Whose certificates are believed.
+    """The trusted certificate authorities.
 
     Attributes:
-        checked: False believes everybody.
+        checked: False accepts any certificate.
         cafile, capath: a bundle or a directory of authorities; neither means those of the system.
     """
 
@@ -57,7 +57,7 @@ def client_context(verify: bool | str) -> ssl.SSLContext:
 
 
 def trust_of(verify: bool | str) -> Trust:
-    """What botocore's ``verify`` means."""
+    """Return the authorities that botocore's ``verify`` names."""
     if isinstance(verify, str):
         return Trust(capath=verify) if os.path.isdir(verify) else Trust(cafile=verify)
     if verify and not _system_has_authorities():

@@ -1,4 +1,4 @@
-"""WireTransport: what the wire stores of one client share: connections, credentials, addresses, the clock."""
+"""WireTransport: connections, credentials, addresses and clock, shared by the wire stores of one client."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WireTransport:
     """What the stores of one client share; made by :meth:`open`, closed by :meth:`aclose`.
 
     Attributes:
-        credentials: what is signed with now.
+        credentials: those that requests are signed with now.
         renew_at: when they have to be asked for again, on the monotonic clock.
         skew: seconds that the endpoint's clock is ahead of ours, 0 until it complains.
     """
@@ -54,17 +54,17 @@ class WireTransport:
         self._client = client
         self._internals = internals
         self._limits = Limits(options.workers, connect=options.connect_timeout, read=options.read_timeout)
-        self._learning = anyio.Lock()
+        self._resolving = anyio.Lock()
         self._addresses: dict[str, Address] = {}
         self._pools: dict[Origin, Pool] = {}
         self._tls: ssl.SSLContext | None = None
 
     @classmethod
     async def open(cls, client: Any, options: ConnectOptions) -> Self:
-        """A transport beside an open aioboto3 client, whose credentials and endpoint rules it uses.
+        """Open a transport for an open aioboto3 client, whose credentials and endpoint rules it uses.
 
         Raises:
-            WireUnavailableError: the requests of this client cannot be sent by anyone else.
+            WireUnavailableError: the requests of this client need the client itself.
             CredentialsError: there are none, or they cannot be had.
         """
         internals = internals_of(client, client.meta.endpoint_url)
@@ -86,7 +86,7 @@ class WireTransport:
         return self._limits
 
     def trust(self) -> Trust:
-        """Whose certificates are believed. Blocks: it looks for them."""
+        """Return the trusted authorities. Blocks: it looks for them."""
         from aios3sync.store.wire.tls import trust_of
 
         return trust_of(self._internals.verify)
@@ -97,7 +97,7 @@ class WireTransport:
             await pool.aclose()
 
     def expire(self) -> None:
-        """The credentials were replaced: the next request asks for those of now."""
+        """Have the next request ask for the credentials again: they were replaced."""
         self.renew_at = 0.0
 
     async def renew(self, operation: str, bucket: str, key: str | None = None) -> None:
@@ -120,7 +120,7 @@ class WireTransport:
         self.renew_at = time.monotonic() + _CREDENTIALS_LAST
 
     async def route_to(self, bucket: str) -> BucketRoute:
-        """How ``bucket`` is reached; its address is learnt once.
+        """Return how ``bucket`` is reached; its address is resolved once.
 
         Raises:
             WireUnavailableError: the bucket is of a kind that needs more than a signature.
@@ -129,7 +129,7 @@ class WireTransport:
             raise WireUnavailableError("an S3 Express bucket")
         if bucket.endswith(_MULTI_REGION):
             raise WireUnavailableError("a multi-region access point")
-        async with self._learning:
+        async with self._resolving:
             if bucket not in self._addresses:
                 self._addresses[bucket] = await resolve_address(self._client, bucket)
         return self.route(self._addresses[bucket])
@@ -140,7 +140,7 @@ class WireTransport:
         return self.route(address)
 
     def route(self, address: Address) -> BucketRoute:
-        """The way to an address, with the credentials of now."""
+        """Return the route to an address, with the present credentials."""
         signer = Signer(self.credentials, address.region, address.service)
         heads = HeadWriter(signer, address.authority, address.root, address.user_agent)
         origin = Origin(address.host, address.port, self._tls if address.secure else None)

@@ -1,6 +1,6 @@
 """CubicRate: how many requests a second may start once the endpoint asked to slow down. Pure: no clock.
 
-An endpoint that refuses what is over its limit tells that limit by what it accepts meanwhile. So a cut sets
+An endpoint that refuses what is over its limit shows that limit by what it accepts meanwhile. So a cut sets
 the rate a little below the successes of the last second or so, and from there the rate follows a cubic curve
 (the idea of RFC 9438, here for a rate instead of a window): quickly back up, long near the rate that was the
 limit last time, then ever faster beyond, in case the limit has gone.
@@ -82,7 +82,7 @@ class CubicRate:
         return (successes - before) / math.floor(now - since)
 
     def take(self, now: float) -> float:
-        """Let one request start now (0 is returned), or tell for how many seconds to wait and ask again."""
+        """Let one request start now and return 0, or return the seconds after which to ask again."""
         if now - self._updated >= _UPDATE:
             self._update(now)
         if self._due > now:
@@ -93,7 +93,7 @@ class CubicRate:
         return 0.0
 
     def _update(self, now: float) -> None:
-        # Time in which nobody had to wait for the pace proves nothing about it.
+        # Time in which no request had to wait for the rate proves nothing about it.
         if self._kept_waiting:
             self._age += min(now - self._updated, 2 * _UPDATE)
         self._kept_waiting = False

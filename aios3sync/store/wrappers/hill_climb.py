@@ -1,4 +1,4 @@
-"""HillClimb: how many requests in flight are worth it, learnt from throughput. Pure: no I/O, no clock.
+"""HillClimb: how many requests in flight are worth it, by measured throughput. Pure: no I/O, no clock.
 
 What more in flight has to bring is one number: the throughput must grow at least as the limit to the power
 of ``WORTH``. A doubled limit has to bring eleven percent. Where the latency of the endpoint is what limits,
@@ -116,6 +116,6 @@ class HillClimb:
         return max(base * 3 // 4, min(base, LOWEST))
 
     def _is_worth(self, limit: int, rate: float, before: float) -> bool:
-        """Whether ``limit``, with ``rate``, is better than ``base`` with the rate ``before``."""
+        """Return whether ``limit``, with ``rate``, is better than ``base`` with the rate ``before``."""
         due: float = (limit / self.base) ** WORTH
         return rate > before * due

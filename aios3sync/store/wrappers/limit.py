@@ -1,6 +1,6 @@
 """Limits on requests in flight, which adapt to the endpoint; waiting is first come first served.
 
-How many requests may be in flight is learnt from throughput (:mod:`.hill_climb`), how many may start in a
+How many requests may be in flight follows from throughput (:mod:`.hill_climb`), how many may start in a
 second from what an endpoint accepts while it refuses the rest (:mod:`.cubic_rate`). All operations of a
 session share one limiter.
 
@@ -21,8 +21,8 @@ no delay                   30,000   10,000 to 12,500 a second; between 54 and 12
 ========================  ========  ===================================================================
 
 The refusals come in the first two seconds, when the limit is found (300 to 450), and then about every five
-seconds when the pace tries whether more is possible (10 to 180 each time). Entering and leaving cost a
-third of a microsecond a request where nobody waits.
+seconds when the rate tries whether more is possible (10 to 180 each time). Entering and leaving cost a
+third of a microsecond a request where none waits.
 """
 
 from __future__ import annotations
@@ -54,18 +54,32 @@ _MAX_TOLERANCE: Final = 8.0
 
 
 class ConcurrencyLimiter:
-    """How many requests may be in flight: more while that brings throughput, half when told to slow down.
+    """Bounds the requests in flight: more while that brings throughput, half when asked to slow down.
 
-    Throughput is measured in windows of whole laps (as many successes as the limit, so that requests that
-    go in step do not blur it) and at least 0.1 s; the lap after a change of the limit is left out. A
-    request counts one, and one more for each 256 KiB of its body: small ones are paid by the request,
-    large ones by the byte. Windows in which a quarter of the limit was not used say nothing about it,
-    because it was the caller or the pace that was slow, and are dropped.
+    Throughput is measured over whole windows (a window is as many successes as the limit, so that requests
+    that go in step do not blur it) and at least 0.1 s; the window after a change of the limit is left out.
+    A request counts one, and one more for each 256 KiB of its body: small ones are paid by the request,
+    large ones by the byte. Measurements in which a quarter of the limit was not used are dropped, because it
+    was the caller or the rate of starts that was slow.
 
     A ThrottledError halves the limit, once for all the requests that were in flight when it was halved:
-    they saw the same overload. From there each lap of successes doubles it, up to what was worth it
-    before. It also cuts the pace, at most once a second. One ThrottledError for fifty successes is no
-    overload: a large endpoint refuses a few requests at any rate.
+    they saw the same overload. From there each window of successes doubles it, up to what was worth it
+    before. It also cuts the rate of starts, at most once a second. One ThrottledError for fifty successes is
+    no overload: a large endpoint refuses a few requests at any rate.
+
+    Invariants, all of which hold whenever a task can run, because nothing here awaits between two changes:
+
+    * ``1 <= limit <= ceiling``. ``in_flight`` may exceed ``limit`` after a cut; it then only falls.
+    * A request is in flight from when it is *admitted*, not from when its task wakes up: :meth:`_admit`
+      counts it and then sets its future. A task that is cancelled between the two gives the slot back itself.
+    * First come, first served: a request is admitted at once only if none waits, and of those that wait only
+      the head of the queue is.
+    * None waits while it could start. Whatever makes that possible (a slot that is given back, a higher
+      limit, the timer of the rate, a head of the queue that was cancelled) calls :meth:`_admit`.
+    * At most one timer runs, and only while the rate, not the limit, holds the head of the queue back.
+    * ``_cuts`` counts the cuts of the limit. A request carries the number that it was admitted with; a
+      refusal with an older number belongs to an overload that was answered already, and changes nothing.
+    * ``_left`` is at least 1 between two requests: the success that makes it 0 begins the next window.
 
     Args:
         ceiling: never more than this many.
@@ -86,9 +100,9 @@ class ConcurrencyLimiter:
         self._cuts = 0
         self._recovering = False
         self._tolerance = 0.0
-        # The lap and the window; all of this is touched by every request, so there is no object for it.
+        # The window and the measurement; every request changes some of it, so there is no object for it.
         self._window = self._left = 1
-        self._successes = 0  # before this lap
+        self._successes = 0  # before this window
         self._settled = False
         self._slack = False
         self._busy = 0
@@ -119,7 +133,7 @@ class ConcurrencyLimiter:
         return self._rate.rate
 
     def room(self) -> int:
-        """How many more requests may ask now and need not wait for others, but perhaps for the pace."""
+        """Return how many more requests need not wait for others now; the rate may still delay them."""
         return max(0, self._limit - self._in_flight - len(self._waiting))
 
     async def enter(self) -> int:
@@ -132,14 +146,14 @@ class ConcurrencyLimiter:
         return self._cuts
 
     def try_enter(self) -> int | None:
-        """As :meth:`enter`, but only if nobody has to wait; ``None`` where that is not so."""
+        """As :meth:`enter` where the request need not wait, else return ``None``."""
         if self._in_flight >= self._limit or self._waiting or self._rate_limited:
             return None
         self._in_flight += 1
         return self._cuts
 
     def leave(self, entered: int, error: BaseException | None, size: int = 0) -> None:
-        """Give the slot back, and learn from how the request ended; ``size`` are the bytes of its body."""
+        """Give the slot back, and adapt to how the request ended; ``size`` are the bytes of its body."""
         if self._in_flight < self._busy:
             self._slack = True
         self._in_flight -= 1
@@ -155,7 +169,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """Hold one request in flight; its outcome is learnt from the exception that leaves, or none."""
+        """Hold one request in flight; the exception that leaves the block, or none, is its outcome."""
         entered = await self.enter()
         try:
             yield
@@ -174,14 +188,14 @@ class ConcurrencyLimiter:
         try:
             await turn
         except BaseException:
-            # Cancelled: either still in the queue, or the slot came just before.
+            # Cancelled: either still in the queue, or admitted just before: the slot is given back.
             if not turn.cancelled():
                 self._in_flight -= 1
             self._admit()
             raise
 
     def _admit(self) -> None:
-        """Let out whoever may go now, without overtaking."""
+        """Admit the requests that may start now, in the order in which they came."""
         waiting = self._waiting
         while waiting:
             if not waiting[0].done():  # else cancelled, and taken out here
@@ -207,8 +221,10 @@ class ConcurrencyLimiter:
         self._admit()
 
     def _slow_down(self, seen: int) -> None:
+        # The same overload as another request saw before: the limit was cut since this one was admitted.
         if seen != self._cuts:
             return
+        # A large endpoint refuses a few requests at any rate: successes pay for some refusals.
         if self._tolerance >= 1.0:
             self._tolerance -= 1.0
             return
@@ -224,14 +240,16 @@ class ConcurrencyLimiter:
         self._set_limit(max(1, self._limit // 2))
 
     def _end_window(self) -> None:
-        """A lap of successes: look at the clock, which not every request does."""
+        """End a window of successes: read the clock, which not every request does."""
         now = asyncio.get_running_loop().time()
         self._successes += self._window
         self._tolerance = min(self._tolerance + self._window * _TOLERATED_REFUSAL_RATE, _MAX_TOLERANCE)
         self._rate.note(now, self._successes)
         self._rate_limited = self._rate.rate < float("inf")
+        # After a cut the limit doubles with each window, and is not measured before it is back.
         if self._recovering:
             self._recover()
+        # What was not used, or ran partly under another limit, is no measurement of this one.
         elif self._slack or not self._settled:
             self._begin_measurement(now)
         elif now - self._began >= _MEASURED_S:
@@ -264,7 +282,7 @@ class ConcurrencyLimiter:
         self._set_limit(limit)
 
     def _set_limit(self, limit: int) -> None:
-        """Change the limit; nothing is measured before a lap of requests has gone under the new one."""
+        """Change the limit; nothing is measured before a whole window under the new one."""
         self._limit = limit
         self._settled = False
         self._begin_window()

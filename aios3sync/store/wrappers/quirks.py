@@ -1,4 +1,4 @@
-"""QuirksStore: learns from answers how its endpoint differs from AWS, and goes by it from then on.
+"""QuirksStore: observes in answers how its endpoint differs from AWS, and adapts its requests.
 
 Whether ETags are MD5s is seen at the first answer. An answer that contradicts what was sent is settled by
 looking at the object: where it is stored as it was sent, it is the ETags that prove nothing; where it is not,
@@ -37,14 +37,14 @@ _WAY_OUT: Final = "If the ETags of this endpoint are no MD5s, give --etags opaqu
 
 
 class QuirksStore(ForwardingStore):
-    """Asks ``inner`` as S3 documents it, and otherwise where ``profile`` knows better.
+    """Sends requests as S3 documents them, or as ``profile`` says that the endpoint needs them.
 
     It is placed below the retries and above the limit: requests that replace another one each have a slot of
     their own, and what fails for the moment is tried again.
 
     Args:
         inner: the store to ask.
-        profile: what is known of the endpoint; changed by what is learnt.
+        profile: what is known of the endpoint; changed by what is observed.
     """
 
     def __init__(self, inner: ObjectStore, profile: EndpointProfile) -> None:
@@ -62,9 +62,9 @@ class QuirksStore(ForwardingStore):
         except IntegrityError as error:
             if error.code != ETAG_MISMATCH or self._profile.certain_md5:
                 raise
-            return await self._settled(key, body, md5, error)
+            return await self._result_of_mismatch(key, body, md5, error)
         if self._profile.etags == "unknown" or len(result.etag) != _MD5_DIGITS:
-            self._judge(result, md5)
+            self._observe_etag(result, md5)
         return result
 
     async def put_part(
@@ -82,7 +82,7 @@ class QuirksStore(ForwardingStore):
                 raise
             return PutResult(error.etag)
         self._parts_are_md5 |= same_etag(result.etag, md5.hex())
-        self._judge(result, md5)
+        self._observe_etag(result, md5)
         return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
@@ -93,20 +93,22 @@ class QuirksStore(ForwardingStore):
             except StoreError as error:
                 if not is_not_implemented(error):
                     raise
-                self._learn("batch_delete", False)
+                self._record("batch_delete", False)
         return await delete_each(self.inner, items)
 
-    def _judge(self, result: PutResult, md5: bytes) -> None:
-        """Learn from an answer that contradicts nothing."""
+    def _observe_etag(self, result: PutResult, md5: bytes) -> None:
+        """Observe the kind of ETags in an answer that contradicts nothing."""
         if is_opaque_encryption(result.encryption):
             return
         if proof(result.etag) is Proof.NOTHING:
-            self._learn("etags", "opaque")
+            self._record("etags", "opaque")
         elif self._profile.etags == "unknown" and same_etag(result.etag, md5.hex()):
-            self._learn("etags", "md5")
+            self._record("etags", "md5")
 
-    async def _settled(self, key: str, body: bytes, md5: bytes, error: IntegrityError) -> PutResult:
-        """The result of a put whose answer had an ETag that is not the MD5 of ``body``.
+    async def _result_of_mismatch(
+        self, key: str, body: bytes, md5: bytes, error: IntegrityError
+    ) -> PutResult:
+        """Return the result of a put whose answer had an ETag that is not the MD5 of ``body``.
 
         Raises:
             IntegrityError: other bytes were stored, or the object cannot be read.
@@ -125,18 +127,18 @@ class QuirksStore(ForwardingStore):
                 error.message += f"; the object cannot be looked at ({unread}). {_WAY_OUT}"
                 raise error from unread
             if not the_answer_alone:
-                self._learn("etags", "opaque")
+                self._record("etags", "opaque")
             return PutResult(head.etag, head.encryption)
 
     async def _holds(self, key: str, body: bytes) -> bool:
-        """Whether the object has these bytes: size and metadata are as sent also where a bit was changed."""
+        """Return whether the object has these bytes; its size and metadata do not show a changed bit."""
         for start in range(0, max(1, len(body)), _RANGE):
             piece = body[start : start + _RANGE]
             if (await self.inner.get(key, start=start, length=len(piece))).body != piece:
                 return False
         return True
 
-    def _learn(self, fact: str, value: object) -> None:
+    def _record(self, fact: str, value: object) -> None:
         profile = self._profile
         if getattr(profile, fact) == value:
             return

@@ -1,13 +1,13 @@
-"""RetryingStore: sends requests again where that is safe, and looks first where it is not.
+"""RetryingStore: repeats requests where that is safe, and reads back first where it is not.
 
 Delays are exponential with full jitter
 (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A budget shared by all requests
 keeps a dead endpoint from being asked for ever: it fails fast once most requests fail.
 
-To be throttled (SlowDown, 503, 429) is no failure but a wait, which the limits below this wrapper make as
-short as the endpoint allows. It uses up no attempts; what ends it is time: a request is given up once no
-request at all has succeeded for a minute while they were throttled, and after it was itself throttled for
-five minutes, whatever happens to others.
+A throttled request (SlowDown, 503, 429) has not failed, it has to wait, which the limits below this wrapper
+make as short as the endpoint allows. It uses up no attempts, but time: a request is given up once no request
+at all has succeeded for a minute while they were throttled, and after it was itself throttled for five
+minutes, whatever happens to others.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "CopyObject": Repeat(_REPLACES),
     "CreateMultipartUpload": Repeat(
         "one whose answer was lost leaves an upload without parts, which nothing refers to and which is not "
-        "charged for; it cannot be told from one that another writer has just begun, so it is not aborted"
+        "charged for; it looks like one that another writer has just begun, so it is not aborted"
     ),
     "CompleteMultipartUpload": Repeat(
         "an upload that is gone then may be the finished object, which is read back", read_back=True
@@ -106,7 +106,7 @@ class Backoff:
     Attributes:
         base: the most to wait before the first retry; doubles with each further one.
         throttled_base: the same after the endpoint asked for fewer requests; these waits spread what was
-            refused together, and need not be longer, because the pace of all requests was cut as well.
+            refused together, and need not be longer, because the rate of all requests was cut as well.
         cap: the most to wait at all, unless the endpoint asks for more.
         throttled_cap: the same after the endpoint asked for fewer requests.
         longest_retry_after: the most that a ``Retry-After`` is honoured.
@@ -186,7 +186,7 @@ class RetryBudget:
         return self._clock() + self._longest
 
     def wait_on(self, deadline: float) -> bool:
-        """Whether to go on with a request that was throttled; ``deadline`` as :meth:`deadline` told."""
+        """Return whether to repeat a request that was throttled; ``deadline`` is one of :meth:`deadline`."""
         now = self._clock()
         if self._seen != self._successes:
             self._seen = self._successes
@@ -220,7 +220,7 @@ class RetryingStore(ForwardingStore):
         on_retry: called for every retry, after it was counted and logged.
     """
 
-    def __init__(  # noqa: PLR0913 - what a session lends it, all but two with defaults
+    def __init__(  # noqa: PLR0913 - resources of a session, all but two with defaults
         self,
         inner: ObjectStore,
         max_attempts: int,
@@ -372,11 +372,11 @@ class RetryingStore(ForwardingStore):
             return None
 
     def _is_body(self, found: HeadResult, md5: bytes) -> bool:
-        """Whether the object is the body that was sent; where its ETag proves nothing, it is not."""
+        """Return whether the object is the body that was sent; where its ETag proves nothing, it is not."""
         return not self._is_opaque(found) and same_etag(found.etag, md5.hex())
 
     def _is_joined(self, found: HeadResult, parts: Sequence[ListedPart]) -> bool:
-        """Whether the object is made of these parts.
+        """Return whether the object is made of these parts.
 
         Under KMS the ETag proves nothing, so that the number of parts and the size have to do.
         """
@@ -434,7 +434,7 @@ def _reason(errors: Sequence[DeleteError]) -> StoreError:
 
 
 def _may_pass(error: StoreError) -> bool:
-    """Whether the same request may succeed later; also an answer that cannot be read may be another then."""
+    """Return whether the same request may succeed later, as after an answer that cannot be read."""
     return error.retryable or error.code == "InvalidAnswer"
 
 

@@ -18,15 +18,15 @@ class Renewable(Protocol):
     generation: int
 
     async def renew(self, generation: int) -> bool:
-        """Look for others than those of ``generation``, once for all who ask; whether there are any now."""
+        """Replace the credentials of ``generation``, once for all callers; return whether that succeeded."""
         ...
 
 
 class SessionState:
-    """What all stores of one session share of its state.
+    """The state of a session that all its stores share.
 
     Attributes:
-        credentials: what requests are signed with, where that can be replaced.
+        credentials: those that requests are signed with, where they can be replaced.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class SessionState:
         self._closed = False
 
     def close(self) -> None:
-        """From now on every request is refused; what is open is closed by its owner."""
+        """Refuse every request from now on; connections are closed by their owner."""
         self._closed = True
 
     def check(self) -> None:
-        """Refuse where the session has ended: a client that is opened now would never be closed.
+        """Refuse a request after the end of the session: a client opened then would never be closed.
 
         Raises:
             UsageError: it has.
@@ -55,5 +55,5 @@ class SessionState:
         return 0 if self.credentials is None else self.credentials.generation
 
     async def renew(self, generation: int) -> bool:
-        """Whether a request that was refused with the credentials of ``generation`` has others now."""
+        """Return whether a request that was refused with the credentials of ``generation`` has others now."""
         return self.credentials is not None and await self.credentials.renew(generation)

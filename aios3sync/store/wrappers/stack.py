@@ -43,7 +43,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         limiter: requests in flight, shared by all stores of a session.
         bandwidth: the line that all stores of a session share, ``None`` for no limit.
         budget: the retries that all stores of a session share.
-        profile: what is known of the endpoint; what is learnt is forgotten where none is given.
+        profile: what is known of the endpoint; a new one where none is given.
         access: of the session, asked before every request and when credentials are refused.
         on_retry: called for every retry.
         sleep: waits before a retry; a test injects its own.

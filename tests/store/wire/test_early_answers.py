@@ -60,7 +60,7 @@ def refusing_server(reads: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("reads", [100, 70_000, 2 * 2**20])
-async def test_the_refusal_is_told(opened: Any, reads: int) -> None:
+async def test_the_refusal_is_reported(opened: Any, reads: int) -> None:
     with refusing_server(reads) as url:
         async with opened(url) as wire:
             for _ in range(5):

@@ -40,7 +40,7 @@ async def pool_at(
 
 
 def assert_empty(pool: Pool) -> None:
-    """No socket, no half-counted place, nobody waiting."""
+    """No socket, no half-counted connection, no waiting request."""
     assert (pool._open, pool._idle, pool._opening, list(pool._waiting)) == (set(), [], 0, [])
 
 
@@ -269,7 +269,7 @@ async def test_an_early_answer_stops_the_body(raw_server: Any) -> None:
         assert pool._idle == []
 
 
-async def test_an_early_answer_is_heard_while_nobody_reads_the_body(raw_server: Any) -> None:
+async def test_an_early_answer_is_read_while_the_body_is_not(raw_server: Any) -> None:
     done = Event()
 
     async def serve(stream: SocketStream) -> None:
@@ -428,7 +428,7 @@ async def test_a_handshake_that_does_not_come_times_out(raw_server: Any) -> None
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_nobody_listens(unused_tcp_port: int, host: str) -> None:
+async def test_a_refused_connection(unused_tcp_port: int, host: str) -> None:
     async with pool_at(unused_tcp_port, host=host) as pool:
         with pytest.raises(ExchangeError, match="cannot reach the endpoint") as caught:
             await ask(pool)

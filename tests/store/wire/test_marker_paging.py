@@ -74,8 +74,8 @@ class FirstVersion:
         written = quote_plus if encodes else escape
         names, more = self.shown(query)
         last = names[-1] if names else ""
-        told = {"always": last, "delimiter": last if "delimiter" in query else "", "first": more}
-        following = told.get(self.tells, "")
+        reported = {"always": last, "delimiter": last if "delimiter" in query else "", "first": more}
+        following = reported.get(self.tells, "")
         rows = "".join(
             f"<CommonPrefixes><Prefix>{written(name)}</Prefix></CommonPrefixes>"
             if "delimiter" in query and "/" in name[len(query.get("prefix", "")) :]
@@ -177,7 +177,7 @@ async def test_names_that_are_not_encoded_and_prefixes_that_come_again_are_liste
 
 
 @LANES
-async def test_what_was_learnt_once_costs_no_request_any_more(stores: Any, lane: str) -> None:
+async def test_an_observed_fact_costs_no_further_request(stores: Any, lane: str) -> None:
     server = FirstVersion(KEYS)
     async with stores(server, lane) as store:
         for _ in range(2):

@@ -145,7 +145,7 @@ async def test_a_clock_that_is_wrong_signs_with_the_time_of_the_endpoint(opened:
     assert int(stamp[:4]) in (datetime.now(UTC).year - 1, datetime.now(UTC).year - 2)
 
 
-async def test_no_request_is_sent_and_nothing_secret_is_told(
+async def test_no_request_is_sent_and_no_secret_is_shown(
     opened: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "aios3sync")

@@ -1,4 +1,4 @@
-"""What the transport learns: addresses, regions, the time, credentials; and where it cannot serve."""
+"""What the transport finds out: addresses, regions, the time, credentials; and where it cannot serve."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def test_another_region_is_another_host_of_aws_alone(host: str, region: str, mov
         (301, b"", {"x-amz-bucket-region": "us-west-2"}),
     ],
 )
-async def test_a_wrong_region_is_learnt(
+async def test_a_wrong_region_is_corrected(
     opened: Any, status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     async with canned_server() as server, opened(server.url) as wire:
@@ -184,7 +184,7 @@ async def test_what_one_request_learns_all_know(opened: Any) -> None:
         (400, error_body("AuthorizationHeaderMalformed", Region="../../x"), {}),
     ],
 )
-async def test_a_region_that_is_not_told_is_an_error(
+async def test_a_region_that_is_not_named_is_an_error(
     opened: Any, status: int, body: bytes, headers: dict[str, str]
 ) -> None:
     async with canned_server() as server, opened(server.url) as wire:

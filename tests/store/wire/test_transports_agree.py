@@ -1,4 +1,4 @@
-"""Both lanes say the same: the same requests for the same calls, the same values and errors for answers."""
+"""Both transports agree: the same requests for the same calls, the same values and errors for answers."""
 # ruff: noqa: S324 - MD5 is what S3 compares bodies with
 
 from __future__ import annotations

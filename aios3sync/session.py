@@ -252,13 +252,17 @@ class Session:
             subscribers.append(Registrar(entry, request.location, open_catalog, counts))
         if request.options.dry_run:
             return subscribers
-        feed = None if index is None else index.subscriber()
-        if feed is not None:
+        record = None
+        if index is not None:
+            from aios3sync.index.feed import IndexSubscriber
+
+            feed = IndexSubscriber(index.backend)
+            record = feed.changes
             subscribers.append(feed)
         if request.options.thumbnails:
             from aios3sync.images.sync import ThumbnailSubscriber
 
-            subscribers.append(ThumbnailSubscriber(None if feed is None else feed.changes))
+            subscribers.append(ThumbnailSubscriber(record))
         return subscribers
 
     async def verify(

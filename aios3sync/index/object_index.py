@@ -18,7 +18,7 @@ from aios3sync.index.backfill import BackfillReport, IndexSink, discard_progress
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
-from aios3sync.index.feed import IndexFeed, IndexSubscriber, feed
+from aios3sync.index.feed import IndexFeed, feed
 from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
@@ -311,10 +311,6 @@ class ObjectIndex:
         Seconds since the epoch; ``None`` where there was none, so that the index may hold only a part.
         """
         return await last_listed(self.backend, Location.parse(target))
-
-    def subscriber(self) -> IndexSubscriber:
-        """Return what feeds this index with the outcomes of one sync."""
-        return IndexSubscriber(self.backend)
 
     async def close(self) -> None:
         """Close the database."""

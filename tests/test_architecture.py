@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 PACKAGE = "aios3sync"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
+
+def words(text: str) -> set[str]:
+    return set(text.split())
+
+
 # The folders and modules of the package from the top to the ground. Each may import what is in a row below
 # its own, and nothing else but itself: never a row above, never a neighbour in its own row. A new file
 # needs no new row.
 LAYERS: tuple[frozenset[str], ...] = tuple(
-    frozenset(row.split())
+    frozenset(words(row))
     for row in (
         "__main__",
         "cli",
@@ -46,15 +51,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     )
 )
 
-# Modules named ``protocol`` hold types only. The engine imports these of a folder, and of the
-# implementations only what a row allows; the session hands it the rest.
+# Folder -> its user, and all that this may import of it: the protocol, and what the comment says. The
+# session hands the rest over. Modules named ``protocol`` hold types only.
 SEAMS: dict[str, tuple[str, set[str]]] = {
+    # what is known of an endpoint; how a body counts its bytes
     "store": ("sync", {"store.protocol", "store.endpoint_profile", "store.body_progress"}),
     "processes": ("sync", {"processes.protocol"}),
-    "manifest": (
-        "sync",
-        {"manifest.protocol", "manifest.files", "manifest.lock"},
-    ),  # setup and explain open the manifest of a pair
+    # where the manifest of a pair is, and its lock: setup and explain open it
+    "manifest": ("sync", {"manifest.protocol", "manifest.files", "manifest.lock"}),
+    # a listing that is sorted on disk
     "local": ("listing", {"local.scratch"}),
 }
 
@@ -86,37 +91,24 @@ FOREIGN: dict[str, set[str]] = {
     "xxhash": {"stats"},
 }
 
-# Of the standard library the pure core may use what computes: no I/O, no clock, no dice, no threads.
-CORE_STDLIB = {
-    *("__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "fnmatch"),
-    *("functools", "hashlib", "heapq", "itertools", "math", "operator", "re", "string", "struct"),
-    *("typing", "unicodedata", "zlib"),
-}
-
-HEAVY = (
-    *("PIL", "aioboto3", "aiobotocore", "aiohttp", "asyncpg", "boto3", "botocore", "click"),
-    *("pyarrow", "rich"),
+# Of the standard library the pure core may use what computes: no I/O, no clock, no randomness, no threads.
+CORE_STDLIB = words(
+    """
+    __future__ base64 binascii bisect collections dataclasses enum fnmatch functools hashlib heapq itertools
+    math operator re string struct typing unicodedata zlib
+    """
 )
-"""Never loaded by importing the package or naming its public API."""
 
-RETIRED = frozenset(
-    (
-        *(
-            "behind",
-            "census",
-            "courier",
-            "crew",
-            "dice",
-            "doubt",
-            "hungry",
-            "leftovers",
-            "pace",
-            "parcel",
-        ),
-        *("shelf", "sift", "spool", "surprised", "tally", "twins", "unheard", "unknowns", "wish"),
-    )
+# Never loaded by importing the package or naming its public API.
+HEAVY = words("PIL aioboto3 aiobotocore aiohttp asyncpg boto3 botocore click pyarrow rich")
+
+# Private words that were names once; the field has a word for each of the things.
+RETIRED = words(
+    """
+    behind census courier crew deaf dice doubt hungry lap leftovers luck pace parcel restocking shelf sift
+    spool surprised tally twins unheard unknowns wish
+    """
 )
-"""Private words that were names once; the field has a word for each of the things."""
 
 VAGUE = re.compile(r"(Manager|Helper|Util|Handler|Processor|Data|Info)s?$")
 VAGUE_MODULE = re.compile(r"(?:^|_)(manager|helper|util|handler|processor|data|info)s?$")
@@ -248,11 +240,13 @@ def test_the_engine_imports_seams(module: Module) -> None:
     ids=lambda module: module.name,
 )
 def test_protocols_hold_types_only(module: Module) -> None:
-    """A protocol imports values and other protocols, never what does the work."""
+    """A protocol imports values and other protocols, never what does the work, and offers no function."""
     for item in imports(module.tree):
         own = place_of(item.name) == place_of(module.name)
         values = layer_of(item.name) >= layer_of("options") if item.ours else True
         assert own or values or item.name.endswith(".protocol"), f"{module.name} imports {item.name}"
+    functions = {node.name for node in module.tree.body if isinstance(node, ast.FunctionDef)}
+    assert all(name.startswith("_") for name in functions), f"{module.name} defines {functions}"
 
 
 def test_no_circular_imports() -> None:
@@ -323,7 +317,7 @@ def test_names_say_what_a_thing_is(module: Module) -> None:
     assert not vague
 
 
-def retired(name: str) -> frozenset[str]:
+def retired(name: str) -> set[str]:
     """The retired words in a name, whatever its case."""
     words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)
     return RETIRED.intersection(word.lower() for word in words)
@@ -458,7 +452,7 @@ def test_importing_the_package_is_light() -> None:
     """Neither the import nor the naming of the public API loads a client, a terminal or a database."""
     answer = probe()
     for moment in ("loaded", "named"):
-        heavy = set(HEAVY).intersection(answer[moment])
+        heavy = HEAVY.intersection(answer[moment])
         assert not heavy, f"{moment}: {heavy}"
 
 

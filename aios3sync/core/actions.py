@@ -1,4 +1,4 @@
-"""What can be decided for one key, as frozen values; who carries them out is not known here."""
+"""The actions that can be decided for one key, as frozen values. Pure."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """Same content, other stat: write the row anew, send nothing."""
+    """Same content, other stat: write the row again, send nothing."""
 
     source: SourceEntry
     recorded: RecordedEntry
@@ -80,7 +80,7 @@ class Touch:
 class UpdateHeaders:
     """The object has this content and other headers than are asked for: copy it onto itself with these.
 
-    ``settled`` tells whether the stat of ``source`` can be trusted from now on.
+    ``settled`` says whether the stat of ``source`` can be trusted from now on.
     """
 
     source: SourceEntry
@@ -102,7 +102,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Delete the object. ``tracked`` tells that a row of ours goes with it."""
+    """Delete the object. ``tracked`` means that a row of the manifest is dropped with it."""
 
     key: str
     etag: str
@@ -120,10 +120,10 @@ class Forget:
 
 @dataclass(frozen=True, slots=True)
 class CompareDigest:
-    """Ask for the file's digest and decide again, see :func:`~aios3sync.core.decision.settle`.
+    """Hash the file and decide again, see :func:`~aios3sync.core.decision.settle`.
 
-    ``target`` is set where the target's object is the question, else the recorded digest is. With
-    ``otherwise`` the file is to be uploaded for that reason, unless its content changed without its stat.
+    The digest is compared with the object where ``target`` is set, else with the recorded digest. With
+    ``otherwise`` the file is uploaded for that reason, unless its content changed without its stat.
     """
 
     source: SourceEntry
@@ -134,7 +134,7 @@ class CompareDigest:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Both answers could lose something: keep both sides and say so. ``forget`` drops the row."""
+    """Either choice could lose data: keep both sides and report it. ``forget`` drops the row."""
 
     key: str
     reason: Reason
@@ -143,7 +143,7 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class NeedListing:
-    """The key is gone from the source; whether it may be deleted only a listing can tell."""
+    """The key is gone from the source; only a listing can show whether its object may be deleted."""
 
     key: str
 

@@ -1,4 +1,4 @@
-"""Whether an object holds a file's content: what its ETag and metadata prove, what its bytes say; pure."""
+"""Decides whether an object holds a file's content: by its ETag and metadata, or by its bytes. Pure."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _PIECE: Final = 1024 * 1024
 
 
 def is_gzip(encoding: str) -> bool:
-    """Whether a ``Content-Encoding`` says gzip (RFC 9110, 8.4.1.3: any case, and ``x-gzip`` is the same)."""
+    """Return whether a ``Content-Encoding`` is gzip (RFC 9110, 8.4.1.3: any case, ``x-gzip`` as well)."""
     return encoding.strip().lower() in _GZIP
 
 
 def has_content(
     md5: str, etag: str, metadata: Mapping[str, str], *, gzip: bool = False, opaque: bool = False
 ) -> bool | None:
-    """Whether an object has the content with a digest; ``None`` where only its bytes can tell.
+    """Return whether an object has the content with a digest; ``None`` where only its bytes can show it.
 
     Where the ETag is known to be the digest of the body, metadata never makes an object equal against it: it
-    may have been kept from an earlier body. Such a contradiction is for the bytes to settle.
+    may have been kept from an earlier body. Such a contradiction is settled by the bytes.
 
     ===============================  =======================  ================================
     ETag                             metadata's digest        answer
@@ -55,19 +55,19 @@ def has_content(
         gzip: its ``Content-Encoding`` says so, which may be wrong: the last four rows.
         opaque: its ETag proves nothing whatever it looks like.
     """
-    told = recorded_md5(metadata)
+    claimed = recorded_md5(metadata)
     if gzip:
-        if told and told == metadata.get(META_ORIGINAL_MD5):
-            return told == md5
-        return True if told == md5 and _is_of_body(etag, told, opaque=opaque) is not False else None
+        if claimed and claimed == metadata.get(META_ORIGINAL_MD5):
+            return claimed == md5
+        return True if claimed == md5 and _is_of_body(etag, claimed, opaque=opaque) is not False else None
     of_body = _is_of_body(etag, md5, opaque=opaque)
     if of_body is None:
-        return told == md5 if told else None
-    return of_body or (None if told == md5 else False)
+        return claimed == md5 if claimed else None
+    return of_body or (None if claimed == md5 else False)
 
 
 def _is_of_body(etag: str, md5: str, *, opaque: bool) -> bool | None:
-    """Whether the ETag is that of a body with this digest; ``None`` where it cannot be told."""
+    """Return whether the ETag is that of a body with this digest; ``None`` where that is not known."""
     kind, etag = proof(etag, opaque=opaque), etag.lower()
     if kind is Proof.MD5:
         return etag == md5
@@ -77,13 +77,13 @@ def _is_of_body(etag: str, md5: str, *, opaque: bool) -> bool | None:
 
 
 class BodyDigest:
-    """MD5 of a body as it is stored, and of what it holds where it is gzip; it is fed piece by piece.
+    """MD5 of a body as it is stored, and of its content where it is gzip; it is fed piece by piece.
 
     All members count (RFC 1952, 2.2), and zeros after the last one do not, as for ``gzip -d``.
 
     Args:
         gzip: also inflate.
-        most: bytes that are wanted; a body that holds more is not inflated any further.
+        most: bytes of the expected content; a body that inflates to more is not inflated further.
 
     Attributes:
         problem: why the body is not the gzip that it should be, or empty; final after :meth:`end`.
@@ -99,13 +99,13 @@ class BodyDigest:
         self._member: Any = None
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes of the body."""
+        """Add the next bytes of the body."""
         self._stored.update(data)
         while data and self._gzip and not self.problem and self._size <= self._most:
             data = self._inflate(data)
 
     def end(self) -> None:
-        """The body is complete."""
+        """Note that the body is complete."""
         if self._gzip and not self.problem and self._size <= self._most:
             if self._member is not None:
                 self.problem = "breaks off"
@@ -113,14 +113,14 @@ class BodyDigest:
                 self.problem = "is empty"
 
     def holds(self, md5: str) -> bool:
-        """Whether this is the digest of the body, or of what it holds."""
+        """Return whether this is the digest of the body, or of its inflated content."""
         if self._stored.hexdigest() == md5:
             return True
         inflated = self._gzip and not self.problem and self._size <= self._most
         return inflated and self._original.hexdigest() == md5
 
     def _inflate(self, data: bytes) -> bytes:
-        """Inflate a piece; returns what is left of the data."""
+        """Inflate a piece; return the rest of the data."""
         if self._member is None:
             data = data.lstrip(b"\0") if self._members else data
             self._member = zlib.decompressobj(zlib.MAX_WBITS | 16) if data else None

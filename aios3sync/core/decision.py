@@ -1,4 +1,4 @@
-"""The decision: one pure function over what is known of one key. No I/O, no clock, no logging."""
+"""Decides what to do with one key, from its three entries. Pure: no I/O, no clock, no logging."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = (
     "STAT_FIELDS",
-    "AskedHeaders",
     "DeleteMode",
     "Evidence",
     "Policy",
     "Stored",
+    "WantedHeaders",
     "decide",
     "needs_head",
     "same_stat",
@@ -54,14 +54,14 @@ _KEEP_PROTECTED: Final = Keep(Reason.PROTECTED)
 
 
 @dataclass(frozen=True, slots=True)
-class AskedHeaders:
-    """The headers that objects are to have, as short digests, see :attr:`RecordedEntry.headers`.
+class WantedHeaders:
+    """The headers that objects should have, as short digests, see :attr:`RecordedEntry.headers`.
 
     Attributes:
         digest_of: the digest of the headers that are asked for a key.
         uniform: the digest that all keys share, ``None`` where it depends on the key.
         unrecorded: an object whose headers are not recorded is taken to have others. Otherwise such an object
-            is left as it is: what an older version stored would all be written again for nothing.
+            is left as it is; else every object of an older version would be written again for nothing.
         copy: other headers are written by a copy on the server, not by an upload.
     """
 
@@ -72,13 +72,13 @@ class AskedHeaders:
 
     @property
     def satisfied_by(self) -> tuple[str, str] | None:
-        """The digests of rows that need no new headers; ``None`` where that depends on the key."""
+        """The digests of rows that need no new headers; ``None`` where they depend on the key."""
         if self.uniform is None:
             return None
         return (self.uniform, self.uniform if self.unrecorded else "")
 
     def differ(self, recorded: RecordedEntry) -> bool:
-        """Whether the object of a row has other headers than are asked for now."""
+        """Return whether the object of a row has other headers than are asked for now."""
         if not recorded.headers:
             return self.unrecorded
         return recorded.headers != (self.uniform or self.digest_of(recorded.key))
@@ -86,18 +86,18 @@ class AskedHeaders:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The choices that a decision depends on.
+    """The options that a decision depends on.
 
     Attributes:
         delete: what may be deleted.
         content: every file was asked to be hashed (``check="content"``).
-        accept_content: upload what changed without its stat instead of calling it a conflict.
+        accept_content: upload a file that changed without its stat, instead of reporting a conflict.
         incremental: False uploads everything.
         stat_fields: which of STAT_FIELDS make "the same stat".
         gzip: lower-case extensions without dot whose files are stored compressed.
         opaque_etags: ETags that differ prove nothing, because of the bucket's encryption or the endpoint.
         protection: what is never deleted.
-        headers: what headers unchanged objects are to have, ``None`` where they are not compared.
+        headers: the headers that unchanged objects should have, ``None`` where they are not compared.
     """
 
     delete: DeleteMode = "off"
@@ -108,17 +108,17 @@ class Policy:
     gzip: frozenset[str] = frozenset()
     opaque_etags: bool = False
     protection: Protection = field(default_factory=Protection)
-    headers: AskedHeaders | None = None
+    headers: WantedHeaders | None = None
 
     @property
     def stat_decides(self) -> bool:
-        """Whether what :meth:`Manifest.stats_after` shows decides alone where nothing was listed."""
+        """Whether :meth:`Manifest.stats_after` is enough to decide where nothing was listed."""
         plain = self.incremental and not self.content and not self.gzip
         uniform = self.headers is None or self.headers.uniform is not None
         return plain and uniform and self.stat_fields == STAT_FIELDS
 
     def encoding(self, key: str) -> str:
-        """The content encoding that an upload of ``key`` gets: ``gzip`` or empty."""
+        """Return the content encoding that an upload of ``key`` gets: ``gzip`` or empty."""
         if not self.gzip:
             return ""
         _, dot, extension = key.rpartition("/")[2].rpartition(".")
@@ -160,7 +160,7 @@ def decide(
     unreadable in the source never come here as absent: the caller keeps them.
 
     Raises:
-        ValueError: nothing is known of the key at all.
+        ValueError: the key is in none of the three.
     """
     if source is None:
         return _decide_absent(recorded, target, policy)
@@ -196,7 +196,7 @@ def _decide_recorded(
 
 
 def _with_headers(
-    source: SourceEntry, recorded: RecordedEntry, asked: AskedHeaders, md5: str = ""
+    source: SourceEntry, recorded: RecordedEntry, asked: WantedHeaders, md5: str = ""
 ) -> UpdateHeaders | Upload:
     if asked.copy and source.size <= MAX_COPY_SIZE:
         return UpdateHeaders(source, recorded)
@@ -230,7 +230,7 @@ def _decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Po
 
 
 def _is_recorded(target: TargetEntry, recorded: RecordedEntry) -> bool:
-    """Whether the object is the recorded one: it has the same ETag, which is not empty."""
+    """Return whether the object is the recorded one: it has the same ETag, which is not empty."""
     return bool(recorded.etag) and (target.etag == recorded.etag or same_etag(target.etag, recorded.etag))
 
 
@@ -242,7 +242,7 @@ def _delete(target: TargetEntry, policy: Policy, *, tracked: bool) -> Delete | K
 
 
 def same_stat(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:
-    """Whether the file has the stat that it had at its hashing: equality, never an order of times."""
+    """Return whether the file has the stat that it had at its hashing: equality, never an order of times."""
     if policy.stat_fields == STAT_FIELDS:
         return source[1:5] == recorded[1:5]
     return all(
@@ -253,7 +253,7 @@ def same_stat(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> b
 
 
 class Stored(NamedTuple):
-    """What one HEAD told of an object: the MD5 of its original content in its metadata, if any."""
+    """The result of one HEAD of an object: the MD5 of its original content in its metadata, if any."""
 
     md5: str
     encoding: str = ""
@@ -262,12 +262,12 @@ class Stored(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found out to settle a CompareDigest.
+    """The digests and metadata that settle a CompareDigest.
 
     Attributes:
         md5: hex digest of the file.
         part_etags: multipart ETag of the file for each part size that fits the target's ETag.
-        stored: what a HEAD told, ``None`` while none was sent.
+        stored: the result of a HEAD, ``None`` while none was sent.
     """
 
     md5: str
@@ -276,7 +276,7 @@ class Evidence:
 
 
 def needs_head(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
-    """Whether only the object's metadata can settle the question, so that one HEAD is worth it."""
+    """Return whether only the object's metadata can settle the comparison, so that one HEAD is worth it."""
     if compare.target is None or evidence.stored is not None or _is_silent(compare, evidence, policy):
         return False
     return _match(compare, evidence, policy) is None
@@ -322,7 +322,7 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
 
 
 def _may_be_silent(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:
-    """Whether a content other than the recorded one would be a silent change, for all that is known."""
+    """Return whether a content other than the recorded one would be a silent change."""
     asked = policy.content and not policy.accept_content
     known = recorded.settled and bool(recorded.md5)
     return asked and known and same_stat(source, recorded, policy)
@@ -336,7 +336,7 @@ def _is_silent(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bo
 
 
 def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt | None:
-    """The Adopt that the evidence allows, or ``None``."""
+    """Return the Adopt that the evidence allows, or ``None``."""
     source, target = compare.source, compare.target
     assert target is not None  # noqa: S101 - both callers ask only about targets
     stored, wanted = evidence.stored, policy.encoding(source.key)
@@ -358,8 +358,8 @@ def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt 
 def _why_not_adopted(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Reason:
     target, stored = compare.target, evidence.stored
     opaque = policy.opaque_etags or (stored is not None and stored.opaque)
-    told = bool(stored and stored.md5)
+    has_md5 = bool(stored and stored.md5)
     opaque = opaque or bool(policy.encoding(compare.source.key))  # an ETag is of the bytes as stored
-    if target is not None and not told and proof(target.etag, opaque=opaque) is not Proof.MD5:
+    if target is not None and not has_md5 and proof(target.etag, opaque=opaque) is not Proof.MD5:
         return Reason.INDETERMINATE
     return Reason.DRIFTED if compare.recorded is not None else Reason.CONTENT

@@ -1,4 +1,4 @@
-"""Digests of bodies in memory, taken so that threads do not wait for one another; pure."""
+"""Digests of bodies in memory, computed so that threads do not wait for one another. Pure."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from typing import Final, Protocol
 
 __all__ = ("Digest", "fed")
 
-# hashlib gives the interpreter away while it takes more than this at once.
+# hashlib releases the interpreter lock for more bytes than this.
 _UNSHARED: Final = 2047
 _SMALL: Final = 16 * 1024
 
 
 class Digest(Protocol):
-    """What :mod:`hashlib` makes."""
+    """A hash object of :mod:`hashlib`."""
 
     def update(self, body: bytes | memoryview, /) -> None:
-        """Take more bytes."""
+        """Add bytes."""
         ...
 
     def digest(self) -> bytes:
-        """The digest of all that was taken."""
+        """Return the digest of all bytes so far."""
         ...
 
     def hexdigest(self) -> str:
-        """The same in hexadecimal."""
+        """Return the digest in hexadecimal."""
         ...
 
 
 def fed(algorithm: Digest, body: bytes) -> Digest:
     """Feed ``body`` to a new digest; a small one without letting another thread run in between.
 
-    For a body of a few KiB the two hand-overs of the interpreter cost more than its digest does
+    For a body of a few KiB, releasing and acquiring the interpreter lock costs more than the digest
     (https://docs.python.org/3/library/hashlib.html: it is released above 2,047 bytes).
     """
     if len(body) > _SMALL:

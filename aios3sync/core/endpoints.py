@@ -1,4 +1,4 @@
-"""What the URL of an endpoint may be; pure, and the one rule for options, environment and configuration."""
+"""Checks the URL of an endpoint, from options, environment and configuration alike. Pure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _EXAMPLE: Final = "http://127.0.0.1:8333"
 
 
 def checked_endpoint(text: str, origin: str) -> str:
-    """The URL that ``text`` means: white space and a pair of quotes around it are taken off.
+    """Return the URL in a text, without white space and a pair of quotes around it.
 
-    Files of variables and secrets of containers keep both. Any host that can be looked up is taken, one with
-    ``_`` too, as docker compose names its services.
+    Environment files and secrets of containers keep both. Any host that can be looked up is accepted, one
+    with ``_`` too, as docker compose names its services.
 
     Args:
         text: what was given.

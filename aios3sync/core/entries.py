@@ -1,4 +1,4 @@
-"""The three things that a key can be known by: in the source, in the manifest, in the target.
+"""The entries of the three sides: a file of the source, a row of the manifest, an object of the target.
 
 Pure values. They are named tuples because a sync makes millions of them: one costs a third of a frozen
 dataclass. Keys are relative to the target's prefix unless a docstring says "full key".
@@ -30,21 +30,21 @@ class SourceEntry(NamedTuple):
 
 
 class RecordedEntry(NamedTuple):
-    """One row of the manifest: what we know we uploaded (or adopted), and the file it came from.
+    """One row of the manifest: an object that we uploaded or adopted, and the file that it came from.
 
     Attributes:
         key, size, mtime_ns, ctime_ns, inode: the file as of its hashing; the first five fields equal
             those of :class:`SourceEntry`, so that two slices compare.
         md5: hex digest of the original content (before gzip).
-        etag: what the endpoint answered, without quotes; empty where that is not known.
+        etag: as the endpoint returned it, without quotes; empty where it is not known.
         part_size: bytes of a part of a multipart upload, 0 for a single put.
         encoding: ``gzip`` or empty.
         settled: False when the file was so young at its hashing that a later write may hide behind the
             same stat (the racy-clean rule of git); such a row is hashed again.
         uploaded_at: seconds since the epoch.
         run: number of the run that wrote the row.
-        headers: a short digest of the headers that were asked for when it was stored; empty where that is
-            not known (rows of older versions, objects that were found there).
+        headers: a short digest of the headers that it was stored with; empty where they are not known (rows
+            of older versions, objects that were found in the target).
     """
 
     key: str
@@ -89,4 +89,4 @@ class Unlisted(Enum):
 UNKNOWN: Final = Unlisted.UNKNOWN
 
 Knowledge = TargetEntry | Literal[Unlisted.UNKNOWN] | None
-"""What is known of the target: an object, nothing is there, or it was not asked."""
+"""The target side of one key: an object, ``None`` for no object, or UNKNOWN where nothing was listed."""

@@ -1,4 +1,4 @@
-"""What an ETag proves, and the metadata that proves the rest; pure.
+"""Reads ETags, and the metadata that holds a digest or a time of the file. Pure.
 
 Sources: https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (what an ETag is),
 https://rclone.org/s3/ (the ``mtime`` and ``md5chksum`` metadata), s3cmd's ``s3cmd-attrs``.
@@ -55,7 +55,7 @@ _USUAL_PART_SIZES: Final = (
 
 
 class Proof(Enum):
-    """What an ETag says about the bytes behind it."""
+    """What an ETag proves about the bytes of its object."""
 
     MD5 = "md5 of the body"
     PARTS = "md5 of the parts' md5s"
@@ -63,21 +63,21 @@ class Proof(Enum):
 
 
 def bare_etag(text: str) -> str:
-    """An ETag as this package keeps it: without quotes, white space and the mark of a weak one (``W/``).
+    """Return an ETag as this package keeps it: without quotes, white space and the ``W/`` of a weak one.
 
     Proxies that compress answers make ETags weak (RFC 9110, 8.8.1). The case of letters is kept, because an
-    endpoint may compare what it is sent back byte by byte.
+    endpoint may compare an ETag that it receives byte by byte.
     """
     return text.strip().removeprefix("W/").strip('"')
 
 
 def same_etag(one: str, other: str) -> bool:
-    """Whether two ETags are the same; digits are hexadecimal in either case (Alibaba OSS: upper case)."""
+    """Return whether two ETags are the same; hexadecimal digits may be upper case (Alibaba OSS)."""
     return one == other or one.lower() == other.lower()
 
 
 def proof(etag: str, *, opaque: bool = False) -> Proof:
-    """What ``etag`` (without quotes) proves; ``opaque`` is set where encryption makes it mean nothing."""
+    """Return what ``etag`` (without quotes) proves: nothing where it is ``opaque`` by encryption."""
     if opaque:
         return Proof.NOTHING
     if _PLAIN.fullmatch(etag):
@@ -86,23 +86,23 @@ def proof(etag: str, *, opaque: bool = False) -> Proof:
 
 
 def is_opaque_encryption(encryption: str) -> bool:
-    """Whether objects stored with this ``x-amz-server-side-encryption`` have ETags that prove nothing."""
+    """Return whether objects with this ``x-amz-server-side-encryption`` have ETags that prove nothing."""
     return encryption not in ("", "AES256")
 
 
 def part_count(etag: str) -> int:
-    """The N of a ``hex-N`` ETag, 0 for any other."""
+    """Return the N of a ``hex-N`` ETag, 0 for any other."""
     match = _PARTS.fullmatch(etag)
     return int(match[1]) if match else 0
 
 
 def part_size_candidates(size: int, parts: int, *known: int) -> tuple[int, ...]:
-    """Part sizes that cut ``size`` bytes into ``parts``: the known ones first, then the usual ones.
+    """Return the part sizes that cut ``size`` bytes into ``parts``: first the known, then the usual ones.
 
     Args:
         size: bytes of the object.
         parts: the N of its ETag.
-        known: part sizes that are more likely than any, such as the recorded or the configured one.
+        known: part sizes that are the most likely, such as the recorded or the configured one.
     """
     if not parts:
         return ()
@@ -114,28 +114,28 @@ def part_size_candidates(size: int, parts: int, *known: int) -> tuple[int, ...]:
 
 
 def multipart_etag(digests: Iterable[bytes]) -> str:
-    """The ETag of a multipart object whose parts have these MD5 digests (16 bytes each)."""
+    """Return the ETag of a multipart object whose parts have these MD5 digests (16 bytes each)."""
     parts = list(digests)
     return f"{hashlib.md5(b''.join(parts), usedforsecurity=False).hexdigest()}-{len(parts)}"
 
 
 def rclone_mtime(mtime_ns: int) -> str:
-    """A file's mtime as rclone writes it: seconds with nine decimals."""
+    """Return a file's mtime as rclone writes it: seconds with nine decimals."""
     sign = "-" if mtime_ns < 0 else ""
     seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
     return f"{sign}{seconds}.{nanoseconds:09d}"
 
 
 def rclone_md5(md5: str) -> str:
-    """A hex digest as rclone writes it: base64 of the 16 bytes."""
+    """Return a hex digest as rclone writes it: base64 of the 16 bytes."""
     return base64.b64encode(bytes.fromhex(md5)).decode("ascii")
 
 
 def recorded_md5(metadata: Mapping[str, str]) -> str:
-    """The hex MD5 of the original content that user metadata tells, or an empty string.
+    """Return the hex MD5 of the original content from user metadata, or an empty string.
 
-    Read are our own ``aios3sync-md5`` (the content before gzip), rclone's ``md5chksum`` and the ``md5``
-    of ``s3cmd-attrs``; in this order, because the latter two describe the body as stored.
+    These are read: our own ``aios3sync-md5`` (the content before gzip), rclone's ``md5chksum`` and the
+    ``md5`` of ``s3cmd-attrs``; in this order, because the latter two describe the body as stored.
     """
     own = metadata.get(META_ORIGINAL_MD5, "")
     if _OWN_MD5.fullmatch(own):

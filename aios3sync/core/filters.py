@@ -1,11 +1,11 @@
-"""Which keys a sync sees, and which directories it need not enter; pure, works on key texts alone.
+"""Decides which keys a sync sees, and which directories it need not enter. Pure.
 
 The rules are those of ``aws s3 sync``: ordered, every rule is tried, the last one that matches wins, and a
 key that no rule matches is visible. ``*`` matches any text, ``/`` included, ``?`` one character, ``[abc]``
 and ``[!abc]`` one of (or none of) the characters.
 (https://docs.aws.amazon.com/cli/latest/reference/s3/#use-of-exclude-and-include-filters)
 
-Patterns that aws takes and that match nothing there have the meaning that their authors had in mind, see
+Patterns that aws accepts and that match nothing there have the meaning that their authors intended, see
 :func:`meanings`. Matching takes time in proportion to key and pattern: ``fnmatch`` translates each ``*`` so
 that it never takes back what it matched.
 """
@@ -35,8 +35,8 @@ class Rule:
     Attributes:
         include: whether it shows or hides what it matches.
         pattern: as it was written.
-        origin: tells a person where it came from.
-        further: patterns that it means as well.
+        origin: where it came from, for messages.
+        further: rules with its further meanings.
     """
 
     include: bool
@@ -56,19 +56,19 @@ class Rule:
         object.__setattr__(self, "_literal", literal)
 
     def matches(self, key: str) -> bool:
-        """Whether the rule speaks of this key."""
+        """Return whether the rule applies to this key."""
         if self._match.match(key) is not None:
             return True
         return bool(self.further) and any(rule.matches(key) for rule in self.further)
 
     def covers(self, directory: str) -> bool:
-        """Whether the rule surely matches every key below ``directory`` (which ends in ``/``)."""
+        """Return whether the rule surely matches every key below ``directory`` (which ends in ``/``)."""
         if self._covers is not None and self._covers.match(directory) is not None:
             return True
         return any(rule.covers(directory) for rule in self.further)
 
     def may_match_below(self, directory: str) -> bool:
-        """Whether the rule can match any key below ``directory`` (which ends in ``/``)."""
+        """Return whether the rule can match any key below ``directory`` (which ends in ``/``)."""
         literal = self._literal
         if literal.startswith(directory) or (literal != self.pattern and directory.startswith(literal)):
             return True
@@ -87,7 +87,7 @@ def _unanchored(pattern: str) -> str:
 
 
 def meanings(pattern: str, roots: Sequence[str] = ()) -> tuple[str, ...]:
-    """What a pattern means in addition to what it matches as it is written.
+    """Return what a pattern means in addition to what it matches as it is written.
 
     * ``./cache/*`` and ``/cache/*`` begin at the source, as does an absolute path inside of it;
     * ``cache/`` is all that is in that directory;
@@ -112,9 +112,9 @@ def meanings(pattern: str, roots: Sequence[str] = ()) -> tuple[str, ...]:
 
 
 def read_rules(lines: Iterable[str], origin: str) -> list[Rule]:
-    """The rules of an exclude file: one pattern a line, ``#`` comments, ``!`` or ``+ `` includes.
+    """Read the rules of an exclude file: one pattern a line, ``#`` comments, ``!`` or ``+ `` includes.
 
-    ``- `` may stand before a pattern that excludes, as every other line does.
+    ``- `` may come before a pattern that excludes, as every line without a mark does.
     """
     rules = []
     for number, line in enumerate(lines, start=1):
@@ -127,7 +127,7 @@ def read_rules(lines: Iterable[str], origin: str) -> list[Rule]:
 
 
 class OwnFiles(NamedTuple):
-    """The files that a run keeps for itself: manifest, lock, journals, what was set aside, errors.
+    """The files of a run itself: manifest, lock, journals, set-aside files, errors.
 
     They are known by the directory that they are in, whatever path leads there, and by their names.
 
@@ -164,7 +164,7 @@ class Filters:
 
     @property
     def trivial(self) -> bool:
-        """Whether every key is visible, so that nobody needs to ask."""
+        """Whether every key is visible."""
         return self.static_is_trivial and self.ignored is None
 
     @property
@@ -177,18 +177,18 @@ class Filters:
         return any(files.keys is not None and files.keys.fullmatch(key) for files in self.own)
 
     def visible(self, key: str) -> bool:
-        """Whether the sync sees the key."""
+        """Return whether the sync sees the key."""
         return self.visible_by_rules(key) and (self.ignored is None or not self.ignored.hides(key))
 
     def visible_by_rules(self, key: str) -> bool:
-        """The same without the ``.gitignore`` files, which are not all known before the walk has ended."""
+        """Return the same without the ``.gitignore`` files, which are all known only after the walk."""
         if self._is_own(key) or (self.files is not None and key not in self.files):
             return False
         deciding = self.deciding_rule(key)
         return deciding is None or deciding.include
 
     def deciding_rule(self, key: str) -> Rule | None:
-        """The last include or exclude rule that matches, or ``None``."""
+        """Return the last include or exclude rule that matches, or ``None``."""
         for place in range(len(self.rules) - 1, -1, -1):
             if self.rules[place].matches(key):
                 if self._unmatched:
@@ -197,21 +197,21 @@ class Filters:
         return None
 
     def _note(self, key: str, decided: int) -> None:
-        """Remember which rules match a key; those after the one that decided were asked, and do not."""
-        # A copy: the walk asks in another thread than the listing.
+        """Remember which rules match a key; those after the one that decided are known not to match."""
+        # A copy: the walk calls this in another thread than the listing.
         for place in tuple(self._unmatched):
             if place == decided or (place < decided and self.rules[place].matches(key)):
                 self._unmatched.discard(place)
 
     @property
     def unmatched(self) -> list[Rule]:
-        """The rules that have matched nothing, and would have: no directory was left out for others."""
+        """The rules that have matched nothing, though every directory was entered where they could match."""
         return [self.rules[place] for place in sorted(self._unmatched)]
 
     def may_contain(self, directory: str) -> bool:
-        """Whether any visible key can be below ``directory`` (ending in ``/``); False prunes the walk.
+        """Return whether any visible key can be below ``directory`` (ending in ``/``); False prunes the walk.
 
-        Asked from the top down: directories above it were found to be worth entering.
+        The walk calls it from the top down, after the directories above were entered.
         """
         if self.ignored is not None and self.ignored.ignores(directory):
             return False
@@ -224,13 +224,13 @@ class Filters:
         return True
 
     def _note_unseen(self, directory: str) -> None:
-        """Rules may match below a directory that is not entered: none is called useless for it."""
+        """Do not report rules as unmatched that may match below a directory that is not entered."""
         for place in tuple(self._unmatched):
             if self.rules[place].may_match_below(directory):
                 self._unmatched.discard(place)
 
     def explain(self, key: str) -> str:
-        """Why the key is visible or hidden, in words."""
+        """Return why the key is visible or hidden, in words."""
         if self._is_own(key):
             return "hidden: a file of this run itself"
         if self.files is not None and key not in self.files:
@@ -244,7 +244,7 @@ class Filters:
 
 
 def make_rules(rules: Iterable[tuple[str, ...]], roots: Sequence[str] = ()) -> tuple[Rule, ...]:
-    """Rules from ``("include" | "exclude", pattern)``; a third text tells where a rule came from.
+    """Make rules from ``("include" | "exclude", pattern)``; a third text is the origin of a rule.
 
     Args:
         rules: in the order in which they are tried.

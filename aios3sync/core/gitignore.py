@@ -1,10 +1,10 @@
-"""The rules of ``.gitignore`` files, as git itself reads them; pure, works on texts alone.
+"""Reads ``.gitignore`` files as git itself does. Pure.
 
-git matches bytes (``?`` is one byte of a UTF-8 sequence) and asks every directory from the root down by
-itself, so a rule speaks of the path that it matches, never of what lies below. Sources:
+git matches bytes (``?`` is one byte of a UTF-8 sequence) and matches every directory from the root down by
+itself, so a rule applies to the path that it matches, never to paths below. Sources:
 https://git-scm.com/docs/gitignore, git's ``dir.c`` (lines of a file) and ``wildmatch.c`` (patterns).
 
-pathspec, the usual library, lets a rule speak of what lies below what it matches: the common white list
+pathspec, the usual library, applies a rule to all paths below the one that it matches: the common white list
 ``*``, ``!*/``, ``!*.py`` then hides every file of a subdirectory, and a sync would silently leave it out.
 """
 
@@ -42,7 +42,7 @@ _ANY: Final = "(?:[^/]*/)"
 
 
 class _Line(NamedTuple):
-    """One rule: what it says, whether it speaks of directories only, and of which names or paths."""
+    """One rule: whether it ignores or shows, whether it applies to directories only, and to names only."""
 
     ignores: bool
     directories_only: bool
@@ -53,7 +53,7 @@ class _Line(NamedTuple):
 class IgnoreTree:
     """The ``.gitignore`` files of a tree, each added when the walk enters its directory.
 
-    The deepest file that speaks of a path decides, within it the last matching line; nothing below an
+    The deepest file with a rule for a path decides, within it the last matching line; nothing below an
     ignored directory can be seen again.
     """
 
@@ -69,15 +69,15 @@ class IgnoreTree:
         self.add(directory, text.split("\n"))
 
     def add(self, directory: str, lines: Iterable[str]) -> None:
-        """Take the lines of the ``.gitignore`` of ``directory``."""
+        """Add the lines of the ``.gitignore`` of ``directory``."""
         read = (_read_line(line) for line in lines)
         self._files[directory] = [line for line in read if line is not None][::-1]
 
     def ignores(self, path: str) -> bool:
-        """Whether a file, or a directory given with its ``/`` at the end, is ignored by itself.
+        """Return whether a file, or a directory given with its ``/`` at the end, is ignored by itself.
 
-        That none of the directories above it is ignored is the caller's knowledge, see :meth:`hides`. git's
-        own ``.git`` is never part of a tree.
+        The directories above it are not looked at, see :meth:`hides`. git's own ``.git`` is never part of a
+        tree.
         """
         if path.rstrip("/").rpartition("/")[2] == _GIT:
             return True
@@ -99,7 +99,7 @@ class IgnoreTree:
         return False
 
     def hides(self, key: str) -> bool:
-        """Whether the key or any directory above it is ignored."""
+        """Return whether the key or any directory above it is ignored."""
         if not self._files:
             return _GIT in key.split("/")
         place = key.find("/")
@@ -111,12 +111,12 @@ class IgnoreTree:
 
 
 def _as_bytes(text: str) -> str:
-    """The text with one character for each of its bytes, because git's patterns match bytes."""
+    """Return the text with one character for each of its bytes, because git's patterns match bytes."""
     return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
 
 
 def _read_line(line: str) -> _Line | None:
-    """The rule of one line, or ``None`` if it is blank, a comment, or can match nothing."""
+    """Return the rule of one line, or ``None`` if it is blank, a comment, or can match nothing."""
     text = line.removesuffix("\n").removesuffix("\r")
     if text.startswith("#"):
         return None
@@ -130,22 +130,22 @@ def _read_line(line: str) -> _Line | None:
 
 
 def _trimmed(text: str) -> str:
-    """Without the spaces at its end; the first of them stays where a backslash protects it."""
+    """Return a text without the spaces at its end; the first of them stays after a backslash."""
     stripped = text.rstrip(" ")
     backslashes = len(stripped) - len(stripped.rstrip("\\"))
     return stripped + " " if backslashes % 2 and len(stripped) < len(text) else stripped
 
 
 # Patterns become regular expressions that are matched in time proportional to the path and the pattern. Each
-# wildcard takes the shortest text that lets what follows it match, up to the next wildcard, and never takes
-# it back (an atomic group): if the whole can match at all, it can with the earliest place of each piece. That
-# holds for ``*`` because what is between two of them has a fixed length and lies in one directory or ends
-# at a slash that no ``*`` can pass, and for ``**`` because whole directories are between two of them. Only
-# the last wildcard looks for the place that ends with the path.
+# wildcard takes the shortest text after which the next piece matches, up to the next wildcard, and never
+# gives it back (an atomic group): if the whole can match at all, it can with the earliest place of each
+# piece. That holds for ``*`` because a piece between two of them has a fixed length and is in one directory,
+# or ends at a slash that no ``*`` can pass, and for ``**`` because whole directories are between two of them.
+# Only the last wildcard looks for the place that ends with the path.
 
 
 def _translate(pattern: str) -> str | None:
-    """A regular expression for a whole path, or ``None`` where git matches nothing."""
+    """Return a regular expression for a whole path, or ``None`` where git matches nothing."""
     atoms = _atoms(pattern)
     if atoms is None:
         return None
@@ -164,7 +164,7 @@ def _translate(pattern: str) -> str | None:
 
 
 def _block(atoms: list[str], *, is_last: bool) -> str:
-    """The expression of what is between two ``**``; only the last one of a pattern ends with the path."""
+    """Return the expression for atoms between two ``**``; only the last one of a pattern ends the path."""
     pieces: list[list[str]] = [[]]
     for atom in atoms:
         if atom == _STAR:
@@ -178,7 +178,7 @@ def _block(atoms: list[str], *, is_last: bool) -> str:
 
 
 def _atoms(pattern: str) -> list[str] | None:
-    """The pieces of a pattern: ``*``, ``**/`` and ``**`` as they are, all else as expressions of one byte.
+    """Return the pieces of a pattern: ``*``, ``**/``, ``**`` as they are, others as expressions of a byte.
 
     ``None`` where git lets the pattern match nothing: a set that is never closed, an unknown class, a
     backslash at the end.
@@ -208,7 +208,7 @@ def _atoms(pattern: str) -> list[str] | None:
 
 
 def _stars(pattern: str, start: int) -> tuple[str, int]:
-    """The wildcard at ``start``, and where it ends: two stars are special as a whole directory only."""
+    """Return the wildcard at ``start`` and its end; two stars are special as a whole directory only."""
     end = start
     while pattern[end : end + 1] == "*":
         end += 1
@@ -219,7 +219,7 @@ def _stars(pattern: str, start: int) -> tuple[str, int]:
 
 
 def _set_at(pattern: str, start: int) -> tuple[str, int] | None:
-    """The set of bytes at ``start`` as an expression, and where it ends; read as ``wildmatch.c`` does."""
+    """Return the set of bytes at ``start`` as an expression, and its end, as ``wildmatch.c`` reads it."""
     place = start + 1
     negated = pattern[place : place + 1] in ("!", "^")
     place += negated
@@ -253,7 +253,7 @@ def _set_at(pattern: str, start: int) -> tuple[str, int] | None:
 
 
 def _expression(members: set[str], *, negated: bool) -> str:
-    """A set of bytes; it never holds ``/``."""
+    """Return a set of bytes; it never holds ``/``."""
     if negated:
         members = set(map(chr, range(256))) - members
     members.discard("/")

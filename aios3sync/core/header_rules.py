@@ -1,8 +1,8 @@
-"""Headers by pattern: what ``*.html:cache-control=no-cache`` means, and for which keys; pure.
+"""Reads header rules such as ``*.html:cache-control=no-cache``: one header for the keys that match. Pure.
 
 A rule names one header: ``cache-control``, ``content-type``, ``content-disposition``, ``content-language``,
-``expires``, ``storage-class``, ``acl`` or ``x-amz-meta-<name>`` for user metadata. An empty value takes the
-header away. The encoding of a body is no header of its own: ``gzip`` decides about it.
+``expires``, ``storage-class``, ``acl`` or ``x-amz-meta-<name>`` for user metadata. An empty value removes the
+header. The encoding of a body has no rule: the option ``gzip`` decides it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class HeaderRule:
         rule: matches keys, as a rule of ``include`` does.
         field: the field of :class:`~aios3sync.store.protocol.PutOptions`, ``metadata`` for user metadata.
         name: of the user metadata, in lower case without ``x-amz-meta-``, else empty.
-        value: what is sent; empty for nothing.
+        value: of the header; empty to send none.
     """
 
     rule: Rule
@@ -56,17 +56,17 @@ class HeaderRule:
     value: str
 
     def matches(self, key: str) -> bool:
-        """Whether the rule speaks of this key (relative to the target)."""
+        """Return whether the rule applies to this key (relative to the target)."""
         return self.rule.matches(key)
 
     def __str__(self) -> str:
-        """As it is written."""
+        """Return the rule as it is written."""
         name = METADATA + self.name if self.name else self.field.replace("_", "-")
         return f"{self.rule.pattern}:{name}={self.value}"
 
 
 def read_header_rules(texts: Iterable[str]) -> tuple[HeaderRule, ...]:
-    """Rules in their order.
+    """Read rules, in their order.
 
     Raises:
         UsageError: a text is not a rule; the message names the field ``header_for``.

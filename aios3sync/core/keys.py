@@ -1,4 +1,4 @@
-"""Relative paths and object keys: how one becomes the other, and what can be neither. Pure."""
+"""Turns relative paths into object keys and back, and reads S3 locations. Pure."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ THUMBNAIL_PREFIX: Final = ".thumbnails/"
 
 
 def thumbnails_below(side: int, prefix: str, below: str = THUMBNAIL_PREFIX) -> str:
-    """What the keys of the thumbnails of a target's images begin with."""
+    """Return the prefix of the thumbnails of a target's images."""
     return f"{below}{side}/{prefix}"
 
 
 def is_directory_bucket(bucket: str) -> bool:
-    """Whether a name, an ARN or the URL of a request is that of an S3 Express bucket, or of its access point.
+    """Return whether a name, ARN or URL is that of an S3 Express bucket, or of its access point.
 
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-directory-buckets-naming.html
     """
@@ -75,7 +75,7 @@ class Location:
         One ``/`` is added at the end of a prefix that has none, so that ``path`` never means ``path-old``.
 
         Raises:
-            UsageError: the text names no bucket, or one that cannot be.
+            UsageError: the text names no bucket, or one with an impossible name.
         """
         if not text.startswith(_SCHEME):
             raise UsageError(f"{text!r} is not an S3 location; write s3://bucket/prefix")
@@ -104,7 +104,7 @@ def _split_bucket(text: str) -> tuple[str, str]:
 
 
 def key_problem(key: str) -> str | None:
-    """Why a text cannot be an object key, or ``None``: the rest of a sentence that begins with its name."""
+    """Return why a text cannot be an object key, as the rest of a sentence about it, or ``None``."""
     try:
         length = len(key.encode())
     except UnicodeEncodeError:
@@ -115,12 +115,12 @@ def key_problem(key: str) -> str | None:
 
 
 def fits_xml(key: str) -> bool:
-    """Whether XML 1.0 can hold the key; if not, one such key makes a whole batch delete fail."""
+    """Return whether XML 1.0 can hold the key; if not, one such key makes a whole batch delete fail."""
     return _NOT_XML.search(key) is None
 
 
 def stored_form(key: str) -> str:
-    """The key as servers store it that take keys for paths: other bytes, but maybe the same object.
+    """Return a key as servers that treat keys as paths store it: other bytes, but maybe the same object.
 
     SeaweedFS reads a backslash as a slash and drops empty components, rclone drops a slash at the end, and
     macOS stores other Unicode forms.
@@ -132,12 +132,12 @@ def stored_form(key: str) -> str:
 
 
 def nfc(key: str) -> str:
-    """The key in Unicode normal form C, to find names that look the same but are other bytes."""
+    """Return the key in Unicode normal form C, to find names that look the same but are other bytes."""
     return key if key.isascii() else unicodedata.normalize("NFC", key)
 
 
 def escaped(path: str) -> str:
-    """A path whose undecodable bytes are written as text.
+    """Return a path whose undecodable bytes are written as text.
 
     Byte 0xE4 becomes ``\u201bE4``, and the mark ``\u201b`` itself is written twice. So no two files have one
     key, and :func:`unescaped` is the way back.
@@ -146,7 +146,7 @@ def escaped(path: str) -> str:
 
 
 def unescaped(key: str) -> str:
-    """The path that :func:`escaped` made the key of, its undecodable bytes as surrogate escapes."""
+    """Return the path that :func:`escaped` made the key of, its undecodable bytes as surrogate escapes."""
     return _ESCAPE.sub(_unescape, key) if _QUOTE in key else key
 
 

@@ -1,7 +1,7 @@
-"""Lines of text files that people and tools write: which encoding, and what ends a line. Pure.
+"""Splits text files that people and tools write into lines: which encoding, and what ends a line. Pure.
 
 Only LF and CRLF end a line. ``str.splitlines`` knows eight more ends, which are letters of file names: a form
-feed, NEL, U+2028 and others would cut a name in two, and an exclude rule would be lost without a word.
+feed, NEL, U+2028 and others would cut a name in two, and an exclude rule would be lost silently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MARKS: Final = (
 
 
 def decoded(content: bytes) -> str:
-    """The text of a file: UTF-8, or what a byte order mark at its beginning says, which is left out.
+    """Decode a text file: UTF-8, or the encoding of its byte order mark, which is left out.
 
     Bytes that are no UTF-8 become surrogate escapes, as in file names.
 
@@ -37,7 +37,7 @@ def decoded(content: bytes) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text without their ends; a line end at the end of the text begins no further line."""
+    """Return the lines of a text without their ends; an end of line at the end begins no further line."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     if not lines[-1]:
         lines.pop()
@@ -45,9 +45,9 @@ def split_lines(text: str) -> list[str]:
 
 
 def lines_of(content: bytes) -> tuple[list[str], bool]:
-    """The lines of a file, and whether NUL ends them, as ``find -print0`` and ``git ls-files -z`` write them.
+    """Return the lines of a file, and whether NUL ends them, as in the output of ``find -print0``.
 
-    NUL is in no name and no pattern, so one of them tells; then nothing else ends a line.
+    NUL is in no name and no pattern, so a single one shows it; then nothing else ends a line.
 
     Raises:
         UnicodeError: see :func:`decoded`; or every other byte is NUL, as in UTF-16 without its mark.

@@ -1,6 +1,6 @@
-"""Names that are not UTF-8, and the keys that other tools may have made of them. Pure.
+"""Finds the keys that other tools may have made of names that are not UTF-8. Pure.
 
-Such a file has no key, so nothing tells which object is its own; whatever may be must not be deleted (P2).
+Such a file has no key, so it is not known which object is its own; any that may be must not be deleted (P2).
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import Final
 __all__ = ("UndecodableNames",)
 
 _SPELLED: Final = 4
-"""Characters that stand for one undecodable byte at most, such as ``\\xFF``; there may be none."""
+"""Most characters of a key that one undecodable byte becomes, such as ``\\xFF``; it may be none."""
 _DROPPED: Final = re.compile(r"[^\x00-\x7f]|[0-9A-Fa-f%\\xX?_=&#;]")
-"""What spellings of a byte consist of: other letters, hexadecimal digits, and what marks an escape."""
+"""Characters of spellings of a byte: other letters, hexadecimal digits, and marks of an escape."""
 _ODD: Final = re.compile("([\udc80-\udcff]+|[\x80-\ud7ff\ue000-\U0010ffff]+)")
 
 
 class UndecodableNames:
-    """Paths that are not UTF-8, asked for keys that may be theirs or below them.
+    """A set of paths that are not UTF-8, which finds the keys that may be theirs or below them.
 
-    Undecodable bytes stand for up to four characters each: nothing, a replacement character, a Latin-1
-    letter, an escape such as ``%FF``; a run of them may become one character. What else is not ASCII is
-    itself, or was read as Latin-1 or escaped along with them.
+    An undecodable byte may become up to four characters: nothing, a replacement character, a Latin-1 letter,
+    an escape such as ``%FF``; a run of them may become one character. Other characters that are not ASCII
+    stay, or were read as Latin-1 or escaped along with them.
 
-    A key is looked up by what is left of it without all that spellings consist of, which is the same for
-    every spelling. Only paths that have this in common with it are compared, each in time proportional to
+    A key is looked up by its text without all characters of spellings, which is the same for every spelling.
+    Only paths that have this text in common with it are compared, each in time proportional to
     the lengths of both: positions that can be reached are kept as a set, nothing is tried twice.
     """
 
@@ -33,7 +33,7 @@ class UndecodableNames:
         self._paths: dict[str, list[tuple[str, ...]]] = {}
 
     def __bool__(self) -> bool:
-        """Whether there is any such path."""
+        """Return whether there is any such path."""
         return bool(self._paths)
 
     def add(self, path: str) -> None:
@@ -41,7 +41,7 @@ class UndecodableNames:
         self._paths.setdefault(_DROPPED.sub("", path), []).append(tuple(filter(None, _ODD.split(path))))
 
     def covers(self, key: str) -> bool:
-        """Whether the key may be that of such a path, or below it."""
+        """Return whether the key may be that of such a path, or below it."""
         if not self._paths:
             return False
         common = _DROPPED.sub("", key)
@@ -55,7 +55,7 @@ class UndecodableNames:
 
 
 def _is_spelling(parts: tuple[str, ...], key: str) -> bool:
-    """Whether the key, or a directory above it, is a spelling of the path that ``parts`` make."""
+    """Return whether the key, or a directory above it, is a spelling of the path that ``parts`` make."""
     reached = 1  # bit n: the parts so far end at the n-th character of the key
     for part in parts:
         reached = _after(part, key, reached)
@@ -84,7 +84,7 @@ def _literal(text: str, key: str, reached: int) -> int:
 
 
 def _places(key: str, text: str) -> int:
-    """Where ``text`` begins in the key, as bits."""
+    """Return where ``text`` begins in the key, as bits."""
     places = 0
     place = key.find(text)
     while place >= 0:
@@ -94,7 +94,7 @@ def _places(key: str, text: str) -> int:
 
 
 def _gap(width: int, reached: int) -> int:
-    """Every place from nothing to ``width`` characters on."""
+    """Return every place from nothing to ``width`` characters on."""
     step = 1
     while width > 0:
         reached |= reached << min(step, width)

@@ -291,7 +291,7 @@ _TYPES: Final = dict(_by_extension())
 
 
 def content_type_of(key: str) -> str:
-    """The MIME type by extension; the type of ``x.tar.gz`` is that of the archive's outer coat."""
+    """Return the MIME type by extension; the type of ``x.tar.gz`` is that of gzip."""
     _, dot, extension = key.rpartition("/")[2].rpartition(".")
     if not dot:
         return DEFAULT_TYPE
@@ -299,12 +299,12 @@ def content_type_of(key: str) -> str:
 
 
 def is_text(content_type: str) -> bool:
-    """Whether a type is one of text, whose bytes mean nothing without a charset."""
+    """Return whether a type is text, whose bytes mean nothing without a charset."""
     return content_type.startswith("text/")
 
 
 def is_utf8(body: bytes) -> bool:
-    """Whether the bytes are UTF-8; where they are ASCII, as most are, nothing is copied to find out."""
+    """Return whether the bytes are UTF-8; ASCII, as most bodies are, is recognised without a copy."""
     if body.isascii():
         return True
     try:

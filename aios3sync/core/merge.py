@@ -1,4 +1,4 @@
-"""Joining streams that ascend in key order; pure, fed in batches, verifies what it relies on.
+"""Joins streams in key order, fed in batches, and verifies that they ascend. Pure.
 
 ``str`` order in Python is the order of code points, which is the order of UTF-8 bytes, which is the order
 in which S3 lists keys (https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html).
@@ -24,7 +24,7 @@ class Keyed(Protocol):
 
     @property
     def key(self) -> str:
-        """Where the item stands in the order."""
+        """The key that the items are ordered by."""
         ...
 
 
@@ -34,7 +34,7 @@ Row = tuple[Any, ...]
 
 
 def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
-    """The items as they are, or OutOfOrderError at the first that does not ascend strictly."""
+    """Yield the items; raise OutOfOrderError at the first whose key does not ascend."""
     previous: str | None = None
     for item in items:
         if previous is not None and item.key <= previous:
@@ -46,8 +46,8 @@ def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
 class BatchJoin:
     """An outer join of named streams, fed batch by batch.
 
-    The owner asks :meth:`needs_input` which stream has run dry, feeds or ends it, and takes the rows that
-    became certain from :meth:`rows`. A row has one place for each stream, ``None`` where the stream lacks
+    The caller feeds or ends the stream that :meth:`needs_input` returns, and takes the rows that have become
+    certain from :meth:`rows`. A row has one place for each stream, ``None`` where the stream lacks
     the key. Memory is the batches that were fed and not yet joined.
     """
 
@@ -59,7 +59,7 @@ class BatchJoin:
         self._ended = [False for _ in names]
 
     def needs_input(self) -> int | None:
-        """The first stream that must be fed or ended before another row is certain, else ``None``."""
+        """Return the first stream that must be fed or ended before another row is certain, else ``None``."""
         for index, ended in enumerate(self._ended):
             if not ended and self._places[index] >= len(self._batches[index]):
                 return index
@@ -72,7 +72,7 @@ class BatchJoin:
         return all(self._ended) and all(place >= len(batch) for place, batch in left)
 
     def feed(self, index: int, batch: Sequence[Keyed]) -> None:
-        """Hand over the next batch of a stream that is needs_input; an empty batch changes nothing.
+        """Add the next batch of a stream that needs input; an empty batch changes nothing.
 
         Raises:
             OutOfOrderError: the stream does not ascend strictly.
@@ -93,7 +93,7 @@ class BatchJoin:
     def take_unmatched(self, index: int) -> Sequence[Any]:
         """Take the items of one stream that come before all that the other streams have.
 
-        Nothing is taken while another stream is needs_input: what it brings might come first.
+        Nothing is taken while another stream needs input: its next items might come first.
         """
         batch, place = self._batches[index], self._places[index]
         end = len(batch)
@@ -108,11 +108,11 @@ class BatchJoin:
         return batch[place:end]
 
     def end(self, index: int) -> None:
-        """The stream has no more items."""
+        """Note that a stream has no more items."""
         self._ended[index] = True
 
     def rows(self) -> Iterator[Row]:
-        """The rows that are certain now, ascending; stops as soon as a live stream runs dry."""
+        """Yield the rows that are certain now, ascending; stops as soon as a live stream runs dry."""
         batches, places, ended = self._batches, self._places, self._ended
         count = len(batches)
         while True:
@@ -138,7 +138,7 @@ class BatchJoin:
 
 
 def _disorder(name: str, previous: str | None, keys: Sequence[str]) -> OutOfOrderError:
-    """The error for the first key that does not ascend."""
+    """Return the error for the first key that does not ascend."""
     for key in keys:
         if previous is not None and key <= previous:
             return OutOfOrderError(name, previous, key)

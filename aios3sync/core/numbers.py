@@ -1,11 +1,12 @@
-"""Whole numbers that a 64-bit signed column cannot hold, as SQLite and JSON can keep them; pure.
+"""Stores whole numbers that a signed 64-bit column cannot hold, in SQLite and in JSON. Pure.
 
 A file system may number its files with all 64 bits (mergerfs, NFS, CIFS), and a time in nanoseconds leaves 64
 bits after the year 2262 and before 1677 (NTFS begins in 1601). SQLite's INTEGER has 64 bits with a sign
 (https://www.sqlite.org/datatype3.html), readers of JSON differ beyond that (RFC 8259, section 6).
 
 One rule for all of them: a number that fits is kept as it is; another one as its decimal digits, in SQLite as
-a BLOB, which no column converts, in JSON as a string. What is read back equals what was written.
+a BLOB, which no column converts, in JSON as a string. A number that is read back equals the one that was
+written.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Planning the parts of a multipart upload; pure arithmetic, sizes in bytes.
+"""Plans the parts of a multipart upload; sizes are in bytes. Pure.
 
 Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 """
@@ -23,7 +23,7 @@ __all__ = (
     "MIN_PART_SIZE",
     "Part",
     "inferred_part_size",
-    "learnt_max_parts",
+    "max_parts_from_refusal",
     "plan_part_size",
     "plan_parts",
     "remaining",
@@ -49,7 +49,7 @@ class Part(NamedTuple):
 
 
 def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS) -> int:
-    """The part size for an object of ``size`` bytes: ``wanted``, or as much more as ``most`` parts need.
+    """Return the part size for ``size`` bytes: ``wanted``, or more if that makes more than ``most`` parts.
 
     A grown part size is a whole number of MiB, so that it can be inferred from the ETag later.
 
@@ -65,7 +65,7 @@ def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS) -> int:
 
 
 def inferred_part_size(size: int, parts: int) -> int:
-    """What :func:`plan_part_size` made a part size grow to, whatever the limit was, from what it led to.
+    """Return the part size that :func:`plan_part_size` raised, from the size and the number of parts.
 
     A size that was rounded up to whole MiB is less than 1 MiB above ``size / limit``, and the number of parts
     that it makes is not above the limit; so it is the least such size that is not below ``size / parts``.
@@ -80,13 +80,13 @@ _MOST_IN_WORDS = re.compile(
 )
 
 
-def learnt_max_parts(message: str, stored: int, refused: int) -> tuple[int, bool]:
-    """How many parts an endpoint takes that refused one, and whether it said so; 0 where it is not known.
+def max_parts_from_refusal(message: str, stored: int, refused: int) -> tuple[int, bool]:
+    """Return how many parts an endpoint that refused one accepts (0: not known), and whether it said so.
 
     Args:
-        message: what it said, perhaps with the limit in words.
-        stored: the highest number of a part that it took.
-        refused: the number that it did not take, or one more than the parts of an object that it refused.
+        message: of its error, perhaps with the limit in words.
+        stored: the highest number of a part that it stored.
+        refused: the number of the refused part, or one more than the parts of an object that it refused.
     """
     for match in _MOST_IN_WORDS.finditer(message):
         said = int(match[1] or match[2])
@@ -96,7 +96,7 @@ def learnt_max_parts(message: str, stored: int, refused: int) -> tuple[int, bool
 
 
 def plan_parts(size: int, part_size: int) -> Iterator[Part]:
-    """The parts that cover ``[0, size)`` without gap or overlap; an empty object has one empty part."""
+    """Yield the parts that cover ``[0, size)`` without gap or overlap; an empty object has one empty part."""
     if size == 0:
         yield Part(1, 0, 0)
     for number, offset in enumerate(range(0, size, part_size), start=1):
@@ -104,6 +104,6 @@ def plan_parts(size: int, part_size: int) -> Iterator[Part]:
 
 
 def remaining(planned: Iterable[Part], stored: Iterable[int]) -> list[Part]:
-    """The planned parts whose numbers are not among the stored ones."""
+    """Return the planned parts whose numbers are not among the stored ones."""
     done = frozenset(stored)
     return [part for part in planned if part.number not in done]

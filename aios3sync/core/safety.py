@@ -1,4 +1,4 @@
-"""Guards on a plan: what is never deleted, and when nothing is deleted at all. Pure."""
+"""Guards of deleting: what is never deleted, and when nothing is deleted at all. Pure."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Protection:
     prefixes: tuple[str, ...] = ()
 
     def covers(self, key: str, size: int, *, tracked: bool) -> bool:
-        """Whether the object must stay; ``tracked`` tells that we uploaded it ourselves."""
+        """Return whether the object must stay; ``tracked`` means that we uploaded it."""
         if not self.enabled:
             return False
         name = key.rpartition("/")[2]
@@ -71,13 +71,13 @@ class Protection:
 
 @dataclass(slots=True)
 class UnreadablePaths:
-    """Places of the source that could not be seen: nothing at or under them may be deleted (P2).
+    """Paths of the source that could not be read: nothing at or below them may be deleted (P2).
 
     Attributes:
         paths: of these places.
         undecodable: paths among them that are not UTF-8, and so are no keys.
-        unexplained: those that are there and cannot be read, and of which no key is known so far. What was
-            moved to such a place has its only copy under its old key.
+        unexplained: those that are there and cannot be read, and of which no key is known so far. A file that
+            was moved to such a place has its only copy under its old key.
     """
 
     paths: set[str] = field(default_factory=set)
@@ -95,11 +95,11 @@ class UnreadablePaths:
             self.undecodable.add(path)
 
     def __bool__(self) -> bool:
-        """Whether there is any such place."""
+        """Return whether there is any such path."""
         return bool(self.paths or self.undecodable)
 
     def covers(self, key: str) -> bool:
-        """Whether the key is at or under such a place."""
+        """Return whether the key is at or below such a path."""
         if self.paths:
             place = len(key)
             while place > 0:
@@ -115,7 +115,7 @@ class UnreadablePaths:
 
 @dataclass(frozen=True, slots=True)
 class DeleteLimits:
-    """What the caller allows to be deleted at most; ``None`` means the default of each."""
+    """How much the caller allows to be deleted; ``None`` means the default."""
 
     count: int | None = None
     ratio: float | None = None
@@ -124,7 +124,7 @@ class DeleteLimits:
 
 @dataclass(frozen=True, slots=True)
 class PlanFacts:
-    """What a finished plan knows, before anything is deleted.
+    """The facts of a finished plan, before anything is deleted.
 
     Attributes:
         deletes: planned deletes.
@@ -151,7 +151,7 @@ class Refusal:
 
 
 def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
-    """Whether the deletes of a plan may begin; the first guard that objects is told.
+    """Return the refusal of the first guard that objects to the deletes of a plan, or ``None``.
 
     Incomplete knowledge cannot be overridden (P1); an empty source only by ``allow_empty_source`` (P3).
     """
@@ -191,10 +191,10 @@ def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
 
 
 def looks_swapped(recorded: int, found: int) -> bool:
-    """Whether another tree seems to stand where the source was.
+    """Return whether another tree seems to be in the place of the source.
 
     Args:
         recorded: files in the manifest.
-        found: those of them that are there with their recorded size.
+        found: how many of them are there with their recorded size.
     """
     return recorded > 0 and found * 2 < recorded

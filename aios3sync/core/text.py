@@ -1,4 +1,4 @@
-"""Values as words for people: sizes, counts, durations, and names without what a terminal would obey."""
+"""Writes values for people: sizes, counts, durations, and names without characters that a terminal obeys."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def escape_undecodable(path: str) -> str:
 
 
 def escape_json(document: bytes) -> bytes:
-    """The JSON document with everything escaped that a terminal or a log viewer would obey.
+    """Return the JSON document with everything escaped that a terminal or a log viewer would obey.
 
-    JSON itself escapes only the C0 controls. Parsed, the document is the same: what is replaced can only be
-    inside of its texts.
+    JSON itself escapes only the C0 controls. Parsed, the document is the same: such characters can only be
+    inside its strings.
     """
     return _OBEYED.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), document)
 
 
 def size_text(size: float) -> str:
-    """Bytes for people: ``3.4 MB``; powers of 1000, as disks and networks count."""
+    """Return a size for people: ``3.4 MB``; powers of 1000, as disks and networks count."""
     if size < 999.5:
         return "1 byte" if size == 1 else f"{size:.0f} bytes"
     units = ("kB", "MB", "GB", "TB")
@@ -53,13 +53,13 @@ def size_text(size: float) -> str:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun: ``1 file``, ``12,000 files``."""
+    """Return a number with its noun: ``1 file``, ``12,000 files``."""
     noun = singular if number == 1 else plural or f"{singular}s"
     return f"{number:,} {noun}"
 
 
 def duration(seconds: float) -> str:
-    """A duration in its largest unit: ``0.4 s``, ``12 s``, ``3 min``, ``3 h``, ``2 days``."""
+    """Return a duration in its largest unit: ``0.4 s``, ``12 s``, ``3 min``, ``3 h``, ``2 days``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     for limit, length, unit in ((100, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):

@@ -58,11 +58,11 @@ class KeyRange(NamedTuple):
         return KeyRange(lead, after, until, names, deep)
 
     def bounds(self, key: str) -> bool:
-        """Whether the key is within ``after`` and ``until``."""
+        """Return whether the key is within ``after`` and ``until``."""
         return self.after < key and (not self.until or key <= self.until)
 
     def reaches(self, lead: str) -> bool:
-        """Whether keys that begin with ``lead`` can be within ``after`` and ``until``."""
+        """Return whether keys that begin with ``lead`` can be within ``after`` and ``until``."""
         begun = lead > self.after or self.after.startswith(lead)
         return begun and (not self.until or lead <= self.until)
 
@@ -103,7 +103,7 @@ class KeyDensity:
 
 
 def worth_splitting(key_range: KeyRange, seen: KeyDensity, pages: int = 1) -> bool:
-    """Whether a range of which some pages were seen, and not its end, should be split.
+    """Return whether a range of which some pages were seen, and not its end, should be split.
 
     Args:
         key_range: the range.
@@ -128,12 +128,12 @@ class PrefixSet:
         self._leads.insert(bisect_left(self._leads, lead), lead)
 
     def covers(self, name: str) -> bool:
-        """Whether the name begins with one of them."""
+        """Return whether the name begins with one of them."""
         place = bisect_right(self._leads, name)
         return place > 0 and name.startswith(self._leads[place - 1])
 
     def overlaps(self, lead: str) -> bool:
-        """Whether one of them begins with ``lead``, or ``lead`` with one of them."""
+        """Return whether one of them begins with ``lead``, or ``lead`` with one of them."""
         place = bisect_left(self._leads, lead)
         following = place < len(self._leads) and self._leads[place].startswith(lead)
         return following or self.covers(lead)
@@ -159,7 +159,7 @@ class PrefixLevel:
         self._last = ""
 
     def is_consistent(self, entries: Iterable[TargetEntry], common_prefixes: Iterable[str]) -> bool:
-        """Whether a page shows only what is directly below: an endpoint may not know delimiters."""
+        """Return whether a page shows only what is directly below: an endpoint may not know delimiters."""
         prefix, cut = self.key_range.prefix, len(self.key_range.prefix)
         return all(DELIMITER not in entry[0][cut:] for entry in entries) and all(
             name.startswith(prefix) and cut < len(name) == name.find(DELIMITER, cut) + 1
@@ -210,7 +210,7 @@ class PrefixLevel:
             self._last = entries[-1].key
 
     def passed(self, entries: Sequence[TargetEntry], common_prefixes: Sequence[str]) -> bool:
-        """Whether an ascending page shows that all that comes later is beyond the range."""
+        """Return whether an ascending page shows that all that comes later is beyond the range."""
         until, shown = self.key_range.until, ([entry.key for entry in entries], list(common_prefixes))
         if not until or any(names != sorted(names) for names in shown):
             return False

@@ -1,9 +1,9 @@
-"""Opens a file of a source so that no symbolic link leads where the options do not let it, not even later.
+"""Opens a file below the source without following a symbolic link that the options do not allow.
 
-A walk judges links, but what it judged may be another thing when the file is read. Here every directory on
-the way is opened from the one above it, by its bare name and never through a link (openat(2), O_NOFOLLOW); a
-link that is met is followed by hand, if it may be. It needs the standard library alone: upload processes
-start quickly.
+A walk checks links, but a path that it checked may have become a link when the file is read. Here every
+directory on the way is opened from the one above it, by its bare name and never through a link (openat(2),
+O_NOFOLLOW); a link that is met is followed by hand, if the options allow it. It needs the standard library
+alone, so that upload processes start quickly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ("open_beneath",)
 
 _DIRECTORY: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | getattr(os, "O_PATH", os.O_RDONLY)
 _LINK_ERRORS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
-"""What opening a link with O_NOFOLLOW answers: Linux, Linux for a directory, FreeBSD."""
+"""Errors of opening a link with O_NOFOLLOW: Linux, Linux for a directory, FreeBSD."""
 _MOST_LINKS: Final = 40
 """Links on one way, as many as Linux follows (path_resolution(7))."""
 
@@ -36,7 +36,7 @@ def open_beneath(root: str, key: str, flags: int, *, inside: bool) -> int:
         root: the source, absolute; links in its own path are followed.
         key: path below it.
         flags: how to open the file.
-        inside: follow links that stay below the root; else none.
+        inside: follow links that stay below the root; else follow none.
 
     Raises:
         OSError: it cannot be opened, or a link is on the way that must not be followed.
@@ -88,7 +88,7 @@ def _is_link(name: str, directory: int) -> bool:
 
 
 def _inside(root: str, parts: list[str]) -> list[str]:
-    """The parts of the path that a link leads to, which is walked anew: it may have changed meanwhile."""
+    """Return the parts of the path that a link leads to; they are opened again, for they may have changed."""
     real_root = os.path.realpath(root)
     real = os.path.realpath("/".join([real_root, *parts]))
     if real != real_root and not real.startswith(f"{real_root.rstrip('/')}/"):

@@ -1,7 +1,7 @@
-"""Reads and hashes files off the event loop; opens files for reading and does nothing else to them.
+"""Hashes files; opens them for reading and does nothing else to them.
 
-A file is opened once, its stat taken before and after, and what was read in between is what counts: a file
-that moved while it was read raises :class:`ChangedError` (C1), a short read as well (C18).
+A file is opened once, and its stat is taken before and after the reading: a file that changed while it was
+read raises :class:`ChangedError` (C1), a short read as well (C18).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
-from aios3sync.local.read import ATTEMPTS, Place, Read, open_place, path_of, refuse_irregular
+from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular
 
 __all__ = (
     "CHUNK",
@@ -33,7 +33,7 @@ __all__ = (
 
 CHUNK: Final = 1024 * 1024
 SETTLING_NS: Final = 2_000_000_000
-"""Coarse clocks and NFS: a ctime younger than this at the hashing may hide a later write."""
+"""With coarse clocks and NFS, a ctime younger than this at the hashing may hide a later write."""
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ class SmallFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """The digest of a file that stays on disk, and its multipart ETags for the part sizes asked for."""
+    """The digest of a file that stays on disk, and its multipart ETags for some part sizes."""
 
     entry: SourceEntry
     md5: str
@@ -74,23 +74,24 @@ class FileDigest:
 
 
 def is_settled(entry: SourceEntry, started_ns: int, *, by_mtime: bool = False) -> bool:
-    """The racy-clean rule: the file's ctime is at least 2 s older than the start of its hashing.
+    """Return whether the stat of a file can be trusted later: the racy-clean rule of git.
 
-    ``by_mtime`` judges by the mtime where the ctime is not part of the stat. A time in the future is
-    never settled. (https://git-scm.com/docs/racy-git)
+    The file's ctime must be at least 2 s older than the start of its hashing. ``by_mtime`` uses the mtime,
+    where the ctime is not part of the stat. A time in the future is never settled.
+    (https://git-scm.com/docs/racy-git)
     """
     changed = entry.mtime_ns if by_mtime else entry.ctime_ns
     return changed <= started_ns - SETTLING_NS
 
 
 def entry_of(key: str, result: os.stat_result) -> SourceEntry:
-    """A stat as an entry."""
+    """Return a stat as an entry."""
     return SourceEntry(key, result.st_size, result.st_mtime_ns, result.st_ctime_ns, result.st_ino)
 
 
 @contextmanager
 def open_regular(place: Place) -> Iterator[int]:
-    """A descriptor for reading; never blocks on a FIFO that took the place of a file.
+    """Yield a descriptor for reading; never blocks on a FIFO that took the place of a file.
 
     Raises:
         OSError: it cannot be opened, or is no regular file.
@@ -112,21 +113,21 @@ def _open_regular(place: Place) -> int:
     return descriptor
 
 
-def small_file(path: str, key: str, answer: Read, *, by_mtime: bool = False) -> SmallFile:
-    """What :func:`~aios3sync.local.read.read_files` answered for one path, judged.
+def small_file(path: str, key: str, result: FileRead, *, by_mtime: bool = False) -> SmallFile:
+    """Return the file that :func:`~aios3sync.local.read.read_files` has read, or raise its error.
 
     Raises:
         OSError: it cannot be read.
         ChangedError: it changed at every attempt.
-        Exception: what else came of its reading.
+        Exception: any other error of its reading.
     """
-    if answer is None:
+    if result is None:
         raise ChangedError(key)
-    if isinstance(answer, Exception):
-        raise answer
-    if len(answer) == 2:
-        raise OSError(*answer, path)
-    body, md5, sha256, size, mtime_ns, ctime_ns, inode, started = answer
+    if isinstance(result, Exception):
+        raise result
+    if len(result) == 2:
+        raise OSError(*result, path)
+    body, md5, sha256, size, mtime_ns, ctime_ns, inode, started = result
     entry = SourceEntry(key, size, mtime_ns, ctime_ns, inode)
     return SmallFile(entry, body, md5, sha256, is_settled(entry, started, by_mtime=by_mtime))
 
@@ -143,7 +144,7 @@ def digest_file(
 
     Args:
         place: where it is.
-        key: what it is called in errors and in the entry.
+        key: its name in errors and in the entry.
         stop: set to make it give up between two chunks.
         part_sizes: also compute the multipart ETag for each of these part sizes (bytes).
         by_mtime: see :func:`is_settled`.
@@ -203,7 +204,7 @@ class _PartDigests:
         self._filled = 0
 
     def etag(self) -> str:
-        """The ETag; called once, at the end."""
+        """Return the ETag; called once, at the end."""
         if self._filled or not self._digests:
             self._finish()
         return multipart_etag(self._digests)

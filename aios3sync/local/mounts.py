@@ -1,22 +1,89 @@
-"""Which directories are mount points, as the kernel tells it; reads one file of /proc and nothing else.
+"""Finds mount points, and notices a mount that was there before and is missing now.
 
-The device of a directory alone does not tell: a bind mount has that of the file system that it shows.
+The device of a directory alone does not show a mount: a bind mount has that of the file system that it shows.
+So the mount points are read from ``/proc``.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-__all__ = ("mount_of", "mount_points")
+__all__ = ("DirectoryIdentity", "MountTracker", "mount_of", "mount_points")
 
 _MOUNT_POINT = 4
 """Field of a line of mountinfo (proc_pid_mountinfo(5)), counted from 0."""
 
 
+class DirectoryIdentity(NamedTuple):
+    """What identifies a directory, whatever path leads to it.
+
+    Attributes:
+        device, inode: of its stat.
+        real: its path without symbolic links.
+        mount: the mount point that it is at or below, empty where the system does not say.
+    """
+
+    device: int
+    inode: int
+    real: str
+    mount: str
+
+    def is_apart(self, above: DirectoryIdentity) -> bool:
+        """Return whether it is on another mount than the directory that it is reached from."""
+        return self.device != above.device or self.mount != above.mount
+
+
+class MountTracker:
+    """Notes the mounts that one walk meets. Blocks when it is made: it reads the mount points.
+
+    Args:
+        known: directories (ending in ``/``) that were mount points when the source was walked before.
+        mounts: receives those that are mounts now, and the known ones that are missing.
+    """
+
+    def __init__(self, known: frozenset[str], mounts: set[str]) -> None:
+        self._known = known
+        self._mounts = mounts
+        self._points = mount_points()
+        self._met: dict[str, DirectoryIdentity] = {}
+
+    def identify(self, found: os.stat_result, real: str) -> DirectoryIdentity:
+        """Return the identity of a directory with this stat and this path without symbolic links."""
+        return DirectoryIdentity(found.st_dev, found.st_ino, real, mount_of(real, self._points))
+
+    def is_missing(self, key: str, at: DirectoryIdentity, above: DirectoryIdentity) -> bool:
+        """Return whether a directory was a mount point before and is none now; note it if it is one."""
+        if at.is_apart(above):
+            self._mounts.add(key)
+            self._met[key] = at
+            return False
+        return key in self._known
+
+    def miss(self, key: str) -> None:
+        """Note a mount that is missing.
+
+        It stays among the mounts, or one run without it would make the next one delete what is below.
+        """
+        self._mounts.add(key)
+
+    def went_away(self, path_of: Callable[[str], str]) -> Iterator[str]:
+        """Yield the mounts that the walk met and that are not there any more. Blocks."""
+        points = mount_points()
+        for key, at in sorted(self._met.items()):
+            with suppress(OSError):
+                found = os.stat(path_of(key))
+                if (found.st_dev, mount_of(at.real, points)) == (at.device, at.mount):
+                    continue
+            yield key
+
+
 def mount_points() -> frozenset[str]:
-    """Return the absolute real paths of all mount points; empty where the system does not tell. Blocks."""
+    """Return the absolute real paths of all mount points; empty where the system does not say. Blocks."""
     try:
         table = Path("/proc/self/mountinfo").read_bytes()
     except OSError:
@@ -28,7 +95,7 @@ def mount_points() -> frozenset[str]:
 
 
 def _unescaped(path: bytes) -> bytes:
-    """A path of mountinfo, in which white space and backslashes are three octal digits."""
+    """Return a path of mountinfo, in which white space and backslashes are three octal digits."""
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
 
 

@@ -1,8 +1,8 @@
-"""Reads small files whole, each as it was at one moment; changes nothing, needs the standard library alone.
+"""Reads small files whole, each as it was at one moment; needs the standard library alone.
 
-A file is opened once, its stat taken before and after, and what was read in between is what counts: a file
-that moved while it was read is read again (C1), a short read as well (C18). Upload processes load this module
-and have to start quickly, so that it imports no module that takes long.
+A file is opened once, and its stat is taken before and after the reading: a file that changed while it was
+read is read again (C1), after a short read as well (C18). Upload processes use this module and have to start
+quickly, so it imports nothing that takes long.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from aios3sync.local.beneath import open_beneath
 __all__ = (
     "ATTEMPTS",
     "READING",
-    "Answer",
-    "Failure",
-    "Found",
+    "FileRead",
     "Place",
-    "Read",
+    "ReadFailure",
+    "ReadResult",
+    "WholeFile",
     "open_place",
     "path_of",
     "place_of",
@@ -35,25 +35,25 @@ __all__ = (
 )
 
 ATTEMPTS: Final = 3
-"""How often a file that changes under our eyes is read before it is given up."""
+"""How often a file that changes while it is read is tried."""
 READING: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
-"""How files are opened: a FIFO that took the place of one does not block."""
+"""Flags of opening a file: a FIFO that took its place does not block."""
 
 _SLOW_FILE: Final = 0.002
-"""Seconds for opening and reading a small file, above which its storage is far away."""
-_TELLS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
+"""Seconds for opening and reading a small file, above which its storage is slow, such as a network."""
+_COUNTS_BLOCKS: Final = hasattr(resource, "RUSAGE_THREAD")
 
 Place = str | tuple[str, str, bool]
 """Where a file is: its path; or the source, the key, and whether links that stay in the source are followed.
 A plain value, so that it crosses a pipe."""
-Found = tuple[bytes, bytes, str, int, int, int, int, int]
+WholeFile = tuple[bytes, bytes, str, int, int, int, int, int]
 """A file: bytes, MD5, SHA-256 in hexadecimal, size, mtime, ctime (ns), inode, start of the reading (ns)."""
-Failure = tuple[int | None, str]
+ReadFailure = tuple[int | None, str]
 """Why a file could not be read: ``errno`` and text."""
-Read = Found | Failure | Exception | None
+FileRead = WholeFile | ReadFailure | Exception | None
 """``None`` is a file that changed at every attempt, an exception is anything but a failed system call."""
-Answer = Read | int
-"""A number is the size of a file that is larger than there is room for."""
+ReadResult = FileRead | int
+"""A number is the size of a file that has become larger than its room."""
 
 
 def place_of(root: str, key: str, symlinks: str) -> Place:
@@ -78,32 +78,37 @@ def open_place(place: Place) -> int:
     return open_beneath(root, key, READING, inside=inside)
 
 
-def read_files(places: Sequence[Place], rooms: Sequence[int]) -> tuple[list[Answer], bool]:
-    """Read files one after the other, and tell whether the storage was waited for. Blocks.
+def read_files(places: Sequence[Place], rooms: Sequence[int]) -> tuple[list[ReadResult], bool]:
+    """Read files one after the other. Blocks.
 
-    ``rooms`` are the bytes that each may have: one that has become larger is not read.
+    Args:
+        places: where they are.
+        rooms: bytes that each may have; a file that has become larger is not read.
+
+    Returns:
+        A result for each file, and whether the storage was waited for.
     """
     began, blocks = time.monotonic(), _blocks_read()
-    read = list(map(_answer, places, rooms))
+    read = list(map(_read_one, places, rooms))
     slow = time.monotonic() - began > _SLOW_FILE * len(places)
     return read, slow or _blocks_read() > blocks
 
 
 def _blocks_read() -> int:
-    """How often this thread had to ask a device; on systems that do not tell, never."""
-    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _TELLS_BLOCKS else 0
+    """Return how many blocks this thread read from devices; 0 on systems that do not count them."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_inblock if _COUNTS_BLOCKS else 0
 
 
-def _answer(place: Place, room: int) -> Answer:
+def _read_one(place: Place, room: int) -> ReadResult:
     try:
         return _read_whole(place, room)
     except OSError as error:
         return error.errno, error.strerror or str(error)
-    except Exception as error:  # noqa: BLE001 - of this file alone; the others of the chunk are read
+    except Exception as error:  # noqa: BLE001 - an error of this file alone; the others of the chunk are read
         return error
 
 
-def _read_whole(place: Place, room: int) -> Found | int | None:
+def _read_whole(place: Place, room: int) -> WholeFile | int | None:
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         descriptor = open_place(place)
@@ -129,7 +134,7 @@ def _read_whole(place: Place, room: int) -> Found | int | None:
 
 
 def read_same(place: Place, stat_then: tuple[int, int, int, int]) -> tuple[bytes, int] | None:
-    """A file that is as it was at an earlier stat, ``None`` if it is not; and when its reading began (ns).
+    """Return a file and when its reading began (ns), or ``None`` if it is not as it was at an earlier stat.
 
     Args:
         place: where it is.
@@ -157,7 +162,7 @@ def refuse_irregular(found: os.stat_result, path: str) -> None:
 
 
 def _read_all(descriptor: int, size: int) -> bytes:
-    """All bytes up to one more than ``size``, which tells a file that grew."""
+    """Return all bytes up to one more than ``size``, so that a file that grew is noticed."""
     first = os.read(descriptor, size + 1)
     if len(first) in (size, size + 1):
         return first

@@ -1,4 +1,4 @@
-"""Temporary files, and one clear error where there is no place for them."""
+"""Opens temporary files, with one clear error where there is no place for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def no_space(reason: object) -> TemporarySpaceError:
 
 @contextmanager
 def temporary_space() -> Iterator[None]:
-    """Turn an OSError of what is done with temporary files into a TemporarySpaceError."""
+    """Turn an OSError of work on temporary files into a TemporarySpaceError."""
     try:
         yield
     except OSError as error:
@@ -43,6 +43,6 @@ def temporary_file() -> IO[bytes]:
 
 
 def drop(file: IO[bytes]) -> None:
-    """Close a temporary file; what is still to be written is not wanted any more, so its errors are none."""
+    """Close a temporary file; its content is not needed any more, so errors of writing it are ignored."""
     with suppress(OSError):
         file.close()

@@ -1,7 +1,7 @@
 """Walks a local directory in key order and hands out batches; reads names and stats, never contents.
 
 The only contents it reads are the ``.gitignore`` files that filters ask for. It runs in a thread, one batch
-per hop. Memory is the names of one directory per depth. What cannot be seen is reported as a
+per hop. Memory is the names of one directory per depth. A place that cannot be seen is reported as a
 :class:`Problem`, because unknown is not absent: nothing at or below it may be deleted (P2).
 """
 
@@ -21,7 +21,7 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError
-from aios3sync.local.mounts import mount_of, mount_points
+from aios3sync.local.mounts import DirectoryIdentity, MountTracker
 
 __all__ = (
     "BATCH_SIZE",
@@ -42,7 +42,7 @@ class Problem(NamedTuple):
     Attributes:
         path: relative, with ``/``; may hold surrogate escapes.
         kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
-            moment ago, ``hidden`` is as asked for and worth no line.
+            moment ago, ``hidden`` is hidden by the options and is not reported.
         error: one line.
     """
 
@@ -52,14 +52,14 @@ class Problem(NamedTuple):
 
 
 class ScanBatch(NamedTuple):
-    """What the walk saw since the batch before, entries ascending."""
+    """The files and problems that the walk met since the batch before; entries ascend."""
 
     entries: list[SourceEntry]
     problems: list[Problem]
 
 
 def check_root(root: str) -> os.stat_result:
-    """The stat of the source root.
+    """Return the stat of the source root.
 
     Raises:
         SourceError: it is missing, not a directory, or cannot be read.
@@ -79,7 +79,7 @@ def check_root(root: str) -> os.stat_result:
 
 
 def kind_of(mode: int) -> str:
-    """What a file is that is no regular one."""
+    """Return the kind of a file that is not regular, such as ``FIFO``."""
     kinds: Iterable[tuple[bool, str]] = (
         (stat.S_ISFIFO(mode), "FIFO"),
         (stat.S_ISSOCK(mode), "socket"),
@@ -98,25 +98,6 @@ _WORTH_A_DESCRIPTOR: Final = 32
 _new_entry = tuple.__new__
 
 
-class _Place(NamedTuple):
-    """What a directory is, whatever path leads to it.
-
-    Attributes:
-        device, inode: what identifies it.
-        real: its path without symbolic links.
-        mount: the mount point that it is at or below, empty where the system does not tell.
-    """
-
-    device: int
-    inode: int
-    real: str
-    mount: str
-
-    def is_apart(self, above: _Place) -> bool:
-        """Whether it is on another mount than the directory that it is reached from."""
-        return self.device != above.device or self.mount != above.mount
-
-
 @dataclass(slots=True)
 class _Level:
     """One directory on the way down.
@@ -132,7 +113,7 @@ class _Level:
 
     prefix: str
     left: Iterator[str]
-    at: _Place
+    at: DirectoryIdentity
     links: set[str] = field(default_factory=set)
     descriptor: int | None = None
     ended: bool = False
@@ -156,10 +137,10 @@ class Walk:
         known_mounts: directories (ending in ``/``) that were mount points when the source was walked
             before; one that is no mount point now makes its subtree unknown.
         files: keys and paths that are the whole source, in place of what is below the root. Links are
-            followed, and a file that is not there is a failure: it was asked for by name.
-        on_bad_name: what a name is that cannot be a key: a failure (``fail``), a warning (``skip``), or
-            written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a failure where that
-            does not help.
+            followed, and a file that is not there is a failure: it was given by name.
+        on_bad_name: how a name that cannot be a key is treated: as a failure (``fail``), as a warning
+            (``skip``), or written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a
+            failure where that does not help.
 
     Attributes:
         mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
@@ -179,14 +160,13 @@ class Walk:
     _entries: list[SourceEntry] = field(default_factory=list)
     _real_root: str = ""
     _limit: int = 0
-    _everyday: bool = False
+    _all_visible: bool = False
     _escapes: bool = False
-    _points: frozenset[str] = frozenset()
-    _met: dict[str, _Place] = field(default_factory=dict)
-    _directories: dict[str, _Place | None] = field(default_factory=dict)
+    _tracker: MountTracker = field(init=False, repr=False)
+    _directories: dict[str, DirectoryIdentity | None] = field(default_factory=dict)
 
     def batches(self) -> Iterator[ScanBatch]:
-        """The batches in key order; the last may be short, none is empty.
+        """Yield the batches in key order; the last may be short, none is empty.
 
         Raises:
             SourceError: the root itself cannot be read.
@@ -194,10 +174,10 @@ class Walk:
         self._limit = (MAX_KEY_BYTES - len(self.prefix.encode())) // 4
         self._real_root = os.path.realpath(self.root)
         self._escapes = self.on_bad_name == "escape" and self.files is None
-        self._everyday = self.filters.trivial and not self._escapes
-        self._points = mount_points()
+        self._all_visible = self.filters.trivial and not self._escapes
+        self._tracker = MountTracker(self.known_mounts, self.mounts)
         if self.files is not None:
-            walk = self._placed(self.files)
+            walk = self._given(self.files)
         else:
             walk = self._named() if self.filters.files is not None else self._tree()
         for _ in walk:
@@ -223,7 +203,7 @@ class Walk:
 
     def _tree(self) -> Iterator[None]:
         root = check_root(self.root)
-        levels = [self._level("", self._place(root, self._real_root))]
+        levels = [self._level("", self._tracker.identify(root, self._real_root))]
         try:
             while levels:
                 level = levels[-1]
@@ -246,7 +226,7 @@ class Walk:
         ``None`` means that the batch is full or that the directory has ended. This loop is half of what a
         run without changes does, so it is spelled out.
         """
-        if not self._everyday:
+        if not self._all_visible:
             name = next(level.left, None)
             level.ended = name is None
             return name
@@ -272,16 +252,13 @@ class Walk:
         level.ended = True
         return None
 
-    def _place(self, found: os.stat_result, real: str) -> _Place:
-        return _Place(found.st_dev, found.st_ino, real, mount_of(real, self._points))
-
-    def _real(self, key: str, above: _Place, *, is_link: bool) -> str:
-        """The path without symbolic links of a directory that is in ``above``."""
+    def _real(self, key: str, above: DirectoryIdentity, *, is_link: bool) -> str:
+        """Return the path without symbolic links of a directory that is in ``above``."""
         name = self._path(key[:-1]).rpartition("/")[2]
         return os.path.realpath(self._path(key)) if is_link else f"{above.real.rstrip('/')}/{name}"
 
-    def _level(self, prefix: str, at: _Place) -> _Level:
-        """One directory, its names in key order: a directory has, and sorts with, a ``/`` at its end.
+    def _level(self, prefix: str, at: DirectoryIdentity) -> _Level:
+        """Read one directory, its names in key order: a directory has, and sorts with, a ``/`` at its end.
 
         Only texts are kept: a directory entry of the system is five times as large, and a directory may
         have a million.
@@ -338,7 +315,7 @@ class Walk:
         return problem is None
 
     def _kind_without_key(self, key: str, entry: os.DirEntry[str] | None) -> ProblemKind:
-        """Data that cannot be stored is a failure; what holds none, or is not asked for, is not."""
+        """Return the kind of problem: data that cannot be stored is a failure, all else is not."""
         is_directory, holds_data = False, True
         if entry is not None:
             if self.symlinks == "skip" and entry.is_symlink():
@@ -355,7 +332,7 @@ class Walk:
         try:
             content = Path(self._path(name)).read_bytes()
         except OSError as error:
-            # Without its rules nothing below can be judged, so nothing below may be deleted.
+            # Without its rules it is not known what is ignored below, so nothing below may be deleted.
             self._problem(prefix, "unreadable", f"{name}: {error.strerror}")
         else:
             if self.filters.ignored is not None:
@@ -414,36 +391,27 @@ class Walk:
         except OSError as error:
             self._unstatable(key[:-1], error, is_link=is_link)
             return None
-        at = self._place(result, self._real(key, levels[-1].at, is_link=is_link))
+        at = self._tracker.identify(result, self._real(key, levels[-1].at, is_link=is_link))
         if is_link and any(up.at[:2] == at[:2] for up in levels):
             self._problem(key[:-1], "skipped", "a symbolic link to a directory above it (a loop)")
             return None
-        return self._level(key, at) if self._is_there(key, at, levels[-1].at) else None
+        return self._level(key, at) if self._is_mounted(key, at, levels[-1].at) else None
 
-    def _is_there(self, key: str, at: _Place, above: _Place) -> bool:
-        """Whether a directory is what it was before: one that was a mount then has to be one now."""
-        if at.is_apart(above):
-            self.mounts.add(key)
-            self._met[key] = at
-        elif key in self.known_mounts:
+    def _is_mounted(self, key: str, at: DirectoryIdentity, above: DirectoryIdentity) -> bool:
+        """Return whether a directory is what it was before: one that was a mount then has to be one now."""
+        if self._tracker.is_missing(key, at, above):
             self._unmounted(key)
             return False
         return True
 
     def _unmounted(self, key: str) -> None:
-        # Remembered as a mount point, or one unmounted run would make the next one delete.
-        self.mounts.add(key)
+        self._tracker.miss(key)
         text = "was a mount point and is not mounted now; 'aios3sync manifest forget' if that is meant"
         self._problem(key, "unreadable", text)
 
     def _look_for_mounts_again(self) -> None:
         """Report known mounts whose directory is gone, and mounts that went away during the walk."""
-        points = mount_points()
-        for key, at in sorted(self._met.items()):
-            with suppress(OSError):
-                found = os.stat(self._path(key))
-                if (found.st_dev, mount_of(at.real, points)) == (at.device, at.mount):
-                    continue
+        for key in self._tracker.went_away(self._path):
             self._unmounted(key)
         if self.filters.files is None:  # of named files those below a mount were looked for one by one
             for key in sorted(self.known_mounts):
@@ -451,13 +419,13 @@ class Walk:
                     self._unmounted(key)
 
     def _in_sight(self, directory: str) -> bool:
-        """Whether the filters let the walk come to a directory."""
+        """Return whether the filters let the walk come to a directory."""
         parts = directory.split("/")[:-1]
         return all(self.filters.may_contain("/".join(parts[:end]) + "/") for end in range(1, len(parts) + 1))
 
-    # Files that were given with their keys: they are the source, wherever they lie.
+    # Files that were given with their keys: they are the source, wherever they are.
 
-    def _placed(self, files: Mapping[str, str]) -> Iterator[None]:
+    def _given(self, files: Mapping[str, str]) -> Iterator[None]:
         for key in sorted(files):
             if not (self.filters.visible(key) and self._has_key(key)):
                 continue
@@ -465,12 +433,12 @@ class Walk:
                 self._add(key, os.stat(files[key]))
             except OSError as error:
                 self._problem(key, "unreadable", error)
-            except ValueError:  # of a zero byte, or of what no encoding holds
+            except ValueError:  # the path has a zero byte, or a character that cannot be encoded
                 self._problem(key, "unreadable", "no file can have this path")
             yield
 
     def _is_own(self, key: str) -> bool:
-        """Whether a named file is one of the run itself, whatever path leads to it."""
+        """Return whether a named file is one of the run itself, whatever path leads to it."""
         directory, _, name = self._path(key).rpartition("/")
         for own in self.filters.own:
             if own.name.fullmatch(name):
@@ -482,7 +450,7 @@ class Walk:
     # Only the named files (``--files-from``): a stat each instead of a walk.
 
     def _named(self) -> Iterator[None]:
-        self._directories[""] = self._place(check_root(self.root), self._real_root)
+        self._directories[""] = self._tracker.identify(check_root(self.root), self._real_root)
         for key in sorted(self.filters.files or ()):
             if not self.filters.visible(key) or self._is_own(key) or not self._has_key(key):
                 continue
@@ -507,7 +475,7 @@ class Walk:
             self._unstatable(key, error, is_link=is_link)
 
     def _is_reached(self, key: str) -> bool:
-        """Whether a walk would come to a named file; what is in the way of one that it would not is reported.
+        """Return whether a walk would come to a named file; report the reason if it would not.
 
         Every directory on the way is judged once, as a walk judges it: links as the options say, and mounts
         that are known and not there.
@@ -522,8 +490,8 @@ class Walk:
             end = key.find("/", end) + 1
         return above is not None
 
-    def _directory(self, key: str, above: _Place) -> _Place | None:
-        """A directory on the way to a named file, ``None`` where no file below it may be looked at.
+    def _directory(self, key: str, above: DirectoryIdentity) -> DirectoryIdentity | None:
+        """Return a directory on the way to a named file, ``None`` where no file below it may be looked at.
 
         One that cannot be seen is left to the stat of the file, which fails for the same reason.
         """
@@ -532,7 +500,7 @@ class Walk:
         if is_link and not self._may_follow(key[:-1]):
             return None
         try:
-            at = self._place(os.stat(path), self._real(key, above, is_link=is_link))
+            at = self._tracker.identify(os.stat(path), self._real(key, above, is_link=is_link))
         except OSError:
             return above
-        return at if self._is_there(key, at, above) else None
+        return at if self._is_mounted(key, at, above) else None

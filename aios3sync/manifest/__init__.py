@@ -1,4 +1,4 @@
-"""Local state: what was uploaded, from which file. One protocol, two formats; nothing here asks S3."""
+"""The local state of a pair: what was uploaded, from which file. One protocol, two formats, no S3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Shows, exports, imports and forgets the manifest of a pair as a whole. It asks S3 nothing.
+"""Shows, exports, imports and forgets the manifest of a pair as a whole, without S3.
 
-What is exported is the JSON document of :mod:`.json_file`, which is also what is read; it is in memory as a
-whole. What changes a manifest holds its lock, so that no run is at work meanwhile.
+Export and import use the JSON document of :mod:`.json_file`, which is in memory as a whole. Every change
+holds the lock of the manifest, so that no run is at work meanwhile.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFacts:
-    """What a manifest knows, without its rows.
+    """The facts of a manifest, without its rows.
 
     Attributes:
         place: its file.
         exists: whether there is one.
         binding: the pair.
-        complete: it tells the target's state.
+        complete: its rows are the target's state.
         listed_age_s, synced_age_s: seconds since the last listing and the last run, ``None`` for never.
         rows, size: recorded files and their bytes.
         unsettled: rows whose stat is not trusted yet.
@@ -56,18 +56,18 @@ class ManifestFacts:
     file_size: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The facts as a JSON document."""
+        """Return the facts as a JSON document."""
         return {"command": "manifest show", **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredManifest:
-    """The manifest of a pair on disk, which need not be there.
+    """The manifest of a pair on disk, which need not exist.
 
     Attributes:
         path: its file.
         binding: the pair.
-        warn: told when a file cannot be used, one line.
+        warn: receives one line when a file cannot be used.
     """
 
     path: str
@@ -75,7 +75,7 @@ class StoredManifest:
     warn: Callable[[str], None]
 
     async def describe(self) -> ManifestFacts:
-        """What it knows; one that cannot be used is told to ``warn`` and is none."""
+        """Return its facts; a file that cannot be used is reported to ``warn`` and does not count."""
         if not await self._exists():
             return ManifestFacts(place=self.path, exists=False, binding=self.binding)
         async with self._opened(read_only=True) as manifest:
@@ -100,14 +100,14 @@ class StoredManifest:
             )
 
     async def rows(self) -> AsyncGenerator[list[RecordedEntry], None]:
-        """All rows in key order, page by page."""
+        """Yield all rows in key order, page by page."""
         if await self._exists():
             async with self._opened(read_only=True) as manifest, aclosing(_pages(manifest)) as pages:
                 async for page in pages:
                     yield page
 
     async def export(self) -> bytes:
-        """The manifest as a JSON document.
+        """Return the manifest as a JSON document.
 
         Raises:
             ManifestError: there is none.
@@ -120,12 +120,12 @@ class StoredManifest:
         return await to_thread.run_sync(dump_document, rows, state, self.binding, self.binding.source)
 
     async def replace(self, document: bytes) -> int:
-        """Replace it by a JSON document; how many rows that has.
+        """Replace it by a JSON document; return how many rows that has.
 
         Unless the document is bound to this very pair the result is incomplete, so that the next run lists.
 
         Raises:
-            ManifestError: it is no such document; nothing was changed.
+            ManifestError: it is no manifest; nothing was changed.
             LockedError: a run of the pair is at work.
         """
         try:
@@ -143,19 +143,19 @@ class StoredManifest:
         return len(rows)
 
     async def forget(self) -> bool:
-        """Remove it, so that the next run compares anew; whether there was one.
+        """Remove it, so that the next run compares everything; return whether there was one.
 
-        What is no manifest of this pair is not removed: it is set aside, or refused.
+        A file that is no manifest of this pair is not removed: it is set aside, or refused.
 
         Raises:
-            ManifestError: the file is somebody else's.
+            ManifestError: the file is another program's.
             LockedError: a run of the pair is at work.
         """
         if not await self._exists():
             return False
         async with self._locked():
             async with self._opened():
-                pass  # opening it is what tells whether it may go
+                pass  # opening it fails if it may not be removed
             await to_thread.run_sync(_remove, self.path)
         return True
 

@@ -17,35 +17,35 @@ from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
 __all__ = (
-    "begin_anew",
     "default_path",
     "local_files",
     "lock_path",
     "open_manifest",
     "own_files",
     "refuse_foreign",
+    "set_aside",
     "temporary_manifest",
 )
 
 _SNIFFED: Final = 4096
 _JOURNALS: Final = ("-wal", "-shm", "-journal")
 _SIDE_FILES: Final = ("", *_JOURNALS, ".lock")
-# What follows the manifest's own name in those of the files beside it, whoever makes them: all of them begin
-# with that name, so that no file of a user is taken for one.
-_MADE_BESIDE: Final = (
+# The rest of the names of our files next to a manifest: all of them begin with the manifest's own name, so
+# that no file of a user is taken for one.
+_SIDE_NAMES: Final = (
     r"(?:(?:\.set-aside-\d{8}T\d{6}-\d+)?(?:-wal|-shm|-journal)?"
     r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl)"
 )
 
 
 def default_path(binding: Binding) -> str:
-    """Where the manifest of a pair is kept unless a caller says otherwise; empty where there is no place."""
+    """Return the default path of the manifest of a pair; empty where there is no state directory."""
     directory = state_directory()
     return os.path.join(directory, f"{binding.digest()}.sqlite") if directory else ""
 
 
 def lock_path(manifest_path: str) -> str:
-    """The lock that goes with a manifest."""
+    """Return the lock that goes with a manifest."""
     return manifest_path + ".lock"
 
 
@@ -55,9 +55,9 @@ def local_files(manifest_path: str) -> list[str]:
 
 
 def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
-    """Return how to know the files beside a manifest in a walk over ``root``. Blocks.
+    """Return what identifies the files of a manifest in a walk over ``root``. Blocks.
 
-    Where the manifest is a symbolic link, SQLite keeps its journals beside what the link leads to.
+    Where the manifest is a symbolic link, SQLite keeps its journals next to the file that the link leads to.
 
     Args:
         manifest_path: absolute; need not exist. Empty where there is none.
@@ -68,12 +68,12 @@ def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
     places = [manifest_path]
     if os.path.islink(manifest_path):
         places.append(os.path.realpath(manifest_path))
-    return tuple(_beside(place, root) for place in places)
+    return tuple(_side_files(place, root) for place in places)
 
 
-def _beside(manifest_path: str, root: str) -> OwnFiles:
+def _side_files(manifest_path: str, root: str) -> OwnFiles:
     directory, base = os.path.split(manifest_path)
-    name = re.escape(base) + _MADE_BESIDE
+    name = re.escape(base) + _SIDE_NAMES
     places = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
     prefixes = "|".join(re.escape(place) for place in sorted(places - {None}, key=str) if place is not None)
     keys = re.compile(f"(?:{prefixes}){name}") if places != {None} else None
@@ -85,21 +85,21 @@ def _beside(manifest_path: str, root: str) -> OwnFiles:
 
 
 def _below(root: str, directory: str) -> str | None:
-    """The key of a directory, ending in ``/`` (empty for the root), or ``None`` where it is elsewhere."""
+    """Return the key of a directory, ending in ``/`` (empty for the root), ``None`` if it is elsewhere."""
     inside = f"{directory}/".removeprefix(f"{root.rstrip('/')}/")
     return None if inside == f"{directory}/" else inside
 
 
 def temporary_manifest() -> Manifest:
-    """A manifest that lasts as long as its owner; SQLite keeps it in a private file, mostly in memory."""
+    """Open a manifest that vanishes when it is closed; SQLite keeps it in a private file."""
     return SqliteManifest.open("")
 
 
 def refuse_foreign(path: str) -> None:
-    """Make sure that ``path`` is free or a manifest, before anything is made beside it. Blocks.
+    """Make sure that ``path`` is free or a manifest, before any file is made next to it. Blocks.
 
     Raises:
-        ManifestError: it is somebody else's file, or a directory, or empty: there is no place.
+        ManifestError: it is another program's file, or a directory, or empty: there is no state directory.
     """
     if not path:
         raise ManifestError(f"{NO_STATE}, or name a place with --manifest")
@@ -121,31 +121,31 @@ def open_manifest(
 ) -> Manifest:
     """Open the manifest at ``path`` for a pair, or begin one. Blocks: call it in a thread.
 
-    What is corrupt, of another version or bound to another pair is renamed to ``….set-aside-<time>`` with a
-    warning. A JSON file without a binding is taken over as incomplete. With ``read_only`` nothing is
-    written: where there is no usable file, an empty temporary one stands in.
+    A file that is corrupt, of another version or bound to another pair is renamed to ``….set-aside-<time>``
+    with a warning. A JSON file without a binding is taken over as incomplete. With ``read_only`` nothing is
+    written: where there is no usable file, an empty temporary manifest is opened.
 
     Raises:
-        ManifestError: the file is somebody else's (nothing was touched), or the place cannot be used.
+        ManifestError: the file is another program's (nothing was touched), or the path cannot be used.
     """
     if read_only and not os.path.exists(path):
         return temporary_manifest()
     try:
         manifest = _open_format(path, read_only=read_only)
     except ValueError as error:
-        return begin_anew(path, binding, str(error), warn, read_only=read_only)
+        return set_aside(path, binding, str(error), warn, read_only=read_only)
     bound = manifest.binding
     if bound is not None and bound != _storable(binding):
         _close_now(manifest)
-        reason = f"it belongs to {shown(bound)}"
-        return begin_anew(path, binding, reason, warn, read_only=read_only)
+        reason = f"it belongs to {describe_pair(bound)}"
+        return set_aside(path, binding, reason, warn, read_only=read_only)
     if bound is None and not read_only:
         manifest.bind(_storable(binding))
     return manifest
 
 
-def shown(binding: Binding) -> str:
-    """A pair for people."""
+def describe_pair(binding: Binding) -> str:
+    """Return the pair as text for people."""
     return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
 
 
@@ -161,15 +161,15 @@ def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentMani
     return SqliteManifest.open(path, read_only=read_only)
 
 
-def begin_anew(
+def set_aside(
     path: str, binding: Binding, reason: str, warn: Callable[[str], None], *, read_only: bool
 ) -> Manifest:
-    """Set the file aside, with a warning that tells the reason, and open a new one in its place. Blocks.
+    """Set the file aside, with a warning that says why, and open a new one in its place. Blocks.
 
     With ``read_only`` the file is left as it is, and an empty temporary manifest is opened.
 
     Raises:
-        ManifestError: the place cannot be written.
+        ManifestError: the path cannot be written.
     """
     if read_only:
         warn(f"the manifest {path} is not used: {reason}")

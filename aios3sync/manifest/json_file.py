@@ -5,8 +5,8 @@
     {"version": "1.0", "last_sync": "2026-02-06T14:30:00Z",
      "files": {"key": {"local_path": "...", "size": 1, "md5": "...", "uploaded_at": "..."}}}
 
-Fields of ours stand beside these and are optional, so that older files can be read and older readers can read
-ours. The file is written atomically: a temporary file, fsync, rename. The whole document is in memory:
+Our own fields are added to these and are optional, so that older files can be read, and older readers can
+read ours. The file is written atomically: a temporary file, fsync, rename. The whole document is in memory:
 for a million files that is 1.1 GB, the SQLite manifest needs 16 MB.
 """
 
@@ -42,7 +42,7 @@ def load_document(content: bytes) -> tuple[dict[str, RecordedEntry], ManifestSta
     """Read a document.
 
     Raises:
-        ValueError: it is not one, or of another version; the text says why.
+        ValueError: it is no manifest, or of another version; the text says why.
     """
     try:
         document = orjson.loads(content)
@@ -149,12 +149,12 @@ def _timestamp(seconds: float) -> str | None:
         return None
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
-    except (ValueError, OverflowError):  # of a clock that is beyond the year 9999
+    except (ValueError, OverflowError):  # the clock is beyond the year 9999
         return None
 
 
 def _seconds(text: object) -> float:
-    """Seconds since the epoch of an ISO time; one without a zone is UTC, as its writer meant it."""
+    """Return the seconds since the epoch of an ISO time; one without a zone is UTC."""
     if not isinstance(text, str) or not text:
         return 0.0
     when = datetime.fromisoformat(text)
@@ -212,7 +212,7 @@ class DocumentManifest:
         self._dirty = True
 
     async def state(self) -> ManifestState:
-        """The state."""
+        """Return the state."""
         return self._state
 
     async def save_state(self, state: ManifestState) -> None:
@@ -222,11 +222,11 @@ class DocumentManifest:
         await to_thread.run_sync(self._save)
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
-        """Rows greater than ``after``."""
+        """Return rows greater than ``after``."""
         return self.rows_after(after or "", limit)
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
-        """Rows greater than ``after``, up to ``last``."""
+        """Return rows greater than ``after``, up to ``last``."""
         rows: list[RecordedEntry] = []
         while page := self.rows_after(after, 1000):
             rows += [row for row in page if row.key <= last]
@@ -236,14 +236,14 @@ class DocumentManifest:
         return rows
 
     def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
-        """Stats of rows greater than ``after``."""
+        """Return stats of rows greater than ``after``."""
         return [
             (*row[:4], row.inode if _kept_by_stat(row, headers) else -1)
             for row in self.rows_after(after, limit)
         ]
 
     def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
-        """Rows greater than ``after``."""
+        """Return rows greater than ``after``."""
         if self._keys is None or not after:
             self._keys = sorted(self._rows)
         place = bisect.bisect_right(self._keys, after)
@@ -256,20 +256,20 @@ class DocumentManifest:
         return page
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """The key that stands some rows after another one."""
+        """Return the key some rows after another one."""
         page = self.rows_after(after, rows)
         return page[-1].key if len(page) == rows else None
 
     async def get(self, key: str) -> RecordedEntry | None:
-        """One row."""
+        """Return one row."""
         return self._rows.get(key)
 
     async def count(self) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         return len(self._rows)
 
     async def lacks_headers(self) -> bool:
-        """Whether there is a row without a record of its headers."""
+        """Return whether there is a row without a record of its headers."""
         return any(not row.headers for row in self._rows.values())
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
@@ -289,17 +289,17 @@ class DocumentManifest:
         self._dirty = True
 
     async def close(self) -> None:
-        """Save what is pending."""
+        """Save pending changes."""
         if self._dirty:
             await to_thread.run_sync(self._save)
 
     def _save(self) -> None:
         """Write the document as it is now. Blocks; the event loop may go on recording meanwhile.
 
-        One at a time: a save that began earlier, and knew less, must never replace a later one.
+        One at a time: a save that began earlier, with fewer rows, must never replace a later one.
         """
         with self._saving:
-            self._dirty = False  # before the rows are copied: what is recorded from now on is another save's
+            self._dirty = False  # before the rows are copied: rows recorded from now on are for the next save
             try:
                 self._write(dict(self._rows))  # one step of the interpreter
             except BaseException:

@@ -1,4 +1,4 @@
-"""One run at a time for a (source, target) pair: a locked file beside the manifest, nothing else."""
+"""Lets one run at a time work on a pair: a locked file next to the manifest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from aios3sync.errors import LockedError, ManifestError
 __all__ = ("has_record_locks", "hold_lock")
 
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
-"""What flock answers on file systems without locks: some FUSE and network file systems, NFS without lockd."""
+"""Errors of flock on file systems without locks: some FUSE and network ones, NFS without lockd."""
 _START_TIME: Final = 19
 """Field of ``/proc/PID/stat`` behind the name of the program (proc_pid_stat(5), where it is number 22)."""
 
@@ -51,8 +51,8 @@ def hold_lock(path: str) -> Iterator[None]:
 def has_record_locks(path: str) -> bool:
     """Return whether the file system of an existing file has the locks of fcntl(2), which SQLite takes.
 
-    It must be a file that holds no such lock of this process: closing it would release that lock. What cannot
-    be opened tells nothing, and counts as a yes.
+    It must be a file that holds no such lock of this process: closing it would release that lock. A file that
+    cannot be opened counts as a yes.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -139,7 +139,7 @@ def _is_left_over(owner: str) -> bool:
 
 
 def _owner(pid: int) -> str:
-    """Machine, process and the start of the process, so that a number that is used again is another one."""
+    """Return machine, process and its start, so that a process number that is used again is another owner."""
     started = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(started) > _START_TIME:
         return f"{socket.gethostname()} {pid} {started[_START_TIME]}"

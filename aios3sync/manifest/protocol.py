@@ -1,4 +1,4 @@
-"""The manifest seam: what a sync may ask of its local state. Types only, no I/O."""
+"""The manifest seam: the protocol of the local state and its values. Types only, no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aios3sync.core.entries import RecordedEntry
 __all__ = ("Binding", "Manifest", "ManifestState", "Stat")
 
 _SCOPES: Final = 16
-"""Scopes that are remembered, the latest ones."""
+"""How many scopes are remembered, the latest ones."""
 
 Stat = tuple[str, int, int, int, int]
 """Key, size, mtime_ns, ctime_ns, inode."""
@@ -36,26 +36,26 @@ class Binding:
     prefix: str
 
     def digest(self) -> str:
-        """A file name for the pair."""
+        """Return a file name for the pair."""
         text = json.dumps([self.source, self.endpoint, self.bucket, self.prefix])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestState:
-    """What a manifest knows beside its rows.
+    """The state of a manifest, in addition to its rows.
 
     Attributes:
-        complete: the last run ended with every upload done, so the rows tell the target's state.
+        complete: the last run ended with every upload done, so the rows are the target's state.
         listed_at: when the target was last listed as a whole (seconds since the epoch), 0 for never.
         last_sync: when the last run ended, 0 for never.
         run: number of the last run.
         device: ``st_dev`` of the source root, -1 where not known.
         mounts: mount points below the root (relative, ending in ``/``).
-        order: ``ascending`` or ``unordered`` as listings were seen to be, empty where none told.
+        order: ``ascending`` or ``unordered`` as listings were seen to be, empty where that is not known.
         opaque_etags: the bucket encrypts so that ETags prove nothing.
-        listings: the same as ``complete`` and ``listed_at`` for runs that saw a part of the source only:
-            pairs of their scope (a digest of filters and lists) and of when the target was listed.
+        listings: the same as ``complete`` and ``listed_at`` for runs over a part of the source: pairs of a
+            scope (a digest of filters and lists) and the time when the target was listed.
     """
 
     complete: bool = False
@@ -70,7 +70,7 @@ class ManifestState:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
-        """Return the state of stored values; what is not there has its default, what is unknown is left out.
+        """Return the state of stored values; missing ones have their default, unknown ones are left out.
 
         Raises:
             TypeError: a value is of another kind than its default.
@@ -81,7 +81,7 @@ class ManifestState:
         )
 
     def begun(self) -> ManifestState:
-        """The state while a run writes: incomplete until it ends well."""
+        """Return the state for a run that writes: incomplete until it ends well."""
         return replace(self, complete=False, listings=())
 
     def known_since(self, scope: str) -> float:
@@ -92,7 +92,7 @@ class ManifestState:
     def listed(self, scope: str, when: float) -> Self:
         """Return the state after a run of a scope has brought its rows and a listing together.
 
-        What other scopes know stays as it was: they were not looked at.
+        The listings of other scopes stay as they were.
         """
         if not scope:
             return replace(self, complete=True, listed_at=when)
@@ -101,7 +101,7 @@ class ManifestState:
 
 
 def _like(value: Any, default: Any) -> Any:
-    """A value as its field holds it: JSON has lists for tuples, and may write a time without a fraction."""
+    """Return a value as its field holds it: JSON has lists for tuples, and times without a fraction."""
     if isinstance(default, tuple) and isinstance(value, list):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     if isinstance(default, float) and type(value) is int:
@@ -112,14 +112,14 @@ def _like(value: Any, default: Any) -> Any:
 
 
 class Manifest(Protocol):
-    """Rows in key order beside one state. One writer; readers may page while it writes.
+    """Rows in key order, and one state. One writer; readers may page while it writes.
 
     All methods raise :class:`~aios3sync.errors.ManifestError` where the storage fails.
     """
 
     @property
     def place(self) -> str:
-        """Where it is kept, for messages; empty where it is kept nowhere."""
+        """The path, for messages; empty for a temporary manifest."""
         ...
 
     @property
@@ -128,7 +128,7 @@ class Manifest(Protocol):
         ...
 
     async def state(self) -> ManifestState:
-        """The state as last saved."""
+        """Return the state as last saved."""
         ...
 
     async def save_state(self, state: ManifestState) -> None:
@@ -136,40 +136,40 @@ class Manifest(Protocol):
         ...
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
-        """Up to ``limit`` rows with keys greater than ``after``, ascending; empty at the end."""
+        """Return up to ``limit`` rows with keys greater than ``after``, ascending; empty at the end."""
         ...
 
     def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
-        """What :meth:`page` returns; blocks, for whoever is in a thread already."""
+        """Return the same as :meth:`page`. Blocks, for callers that are in a thread already."""
         ...
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
-        """All rows with keys greater than ``after`` up to and with ``last``, ascending. Blocks."""
+        """Return all rows with keys greater than ``after`` up to and with ``last``, ascending. Blocks."""
         ...
 
     def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
-        """The first five fields of up to ``limit`` rows greater than ``after``, ascending. Blocks.
+        """Return the first five fields of up to ``limit`` rows greater than ``after``, ascending. Blocks.
 
-        One equals a :class:`~aios3sync.core.entries.SourceEntry` only if the row can be kept by its stat
-        alone: of rows that are not settled, or compressed, or whose recorded headers are none of
-        ``headers``, the inode is -1. Without ``headers`` these are not compared.
+        A tuple equals a :class:`~aios3sync.core.entries.SourceEntry` only if the row can be kept by its stat
+        alone: the inode is -1 for rows that are not settled, or compressed, or whose recorded headers are
+        none of ``headers``. Without ``headers`` these are not compared.
         """
         ...
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """The key ``rows`` rows after ``after`` (a key or empty), ``None`` where there are fewer."""
+        """Return the key ``rows`` rows after ``after`` (a key or empty), ``None`` where there are fewer."""
         ...
 
     async def get(self, key: str) -> RecordedEntry | None:
-        """One row."""
+        """Return one row."""
         ...
 
     async def count(self) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         ...
 
     async def lacks_headers(self) -> bool:
-        """Whether there is a row without a record of its headers."""
+        """Return whether there is a row without a record of its headers."""
         ...
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
@@ -181,5 +181,5 @@ class Manifest(Protocol):
         ...
 
     async def close(self) -> None:
-        """Save what is pending and let go; idempotent."""
+        """Save pending changes and close the file; idempotent."""
         ...

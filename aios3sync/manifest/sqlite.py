@@ -49,8 +49,8 @@ _LATER: Final = {"headers": "TEXT NOT NULL DEFAULT ''"}
 _COLUMNS: Final = ", ".join(RecordedEntry._fields)
 _ROW: Final = f"({', '.join('?' * len(RecordedEntry._fields))})"
 _INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES {_ROW}"  # noqa: S608
-# sqlite3 lets other threads run at every step of a statement, and has to wait for its turn again: one step
-# writes many rows. Below 1,000 parameters, which is what an old SQLite takes.
+# sqlite3 releases the interpreter lock at every step of a statement, so one step writes many rows. Below
+# 1,000 parameters, the most that an old SQLite takes.
 _GROUP: Final = 64
 _INSERT_GROUP: Final = _INSERT + f", {_ROW}" * (_GROUP - 1)
 _PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
@@ -64,7 +64,7 @@ _WITHOUT_HEADERS: Final = "SELECT 1 FROM entries WHERE headers = '' LIMIT 1"
 _KEY_AFTER: Final = "SELECT key FROM entries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
-# What a sound row consists of, column by column. A number that SQLite's columns cannot hold is bytes.
+# The types of a sound row, column by column. A number that SQLite's columns cannot hold is bytes.
 _NUMBER: Final = frozenset({int, bytes})
 _TEXT: Final = frozenset({str})
 _KINDS: Final = {
@@ -75,8 +75,8 @@ _KINDS: Final = {
     "uploaded_at": frozenset({float}),
 }
 _ROW_KINDS: Final = tuple(_KINDS[name] for name in RecordedEntry._fields)
-# Result codes (https://www.sqlite.org/rescode.html) that tell of the file's content, not of its surroundings.
-# Our statements are right, so that ERROR ("no such column") means a damaged schema.
+# Result codes (https://www.sqlite.org/rescode.html) for damage of the file's content, not its surroundings.
+# Our statements are right, so ERROR ("no such column") means a damaged schema.
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ _row: Final[Callable[[Any], RecordedEntry]] = partial(tuple.__new__, RecordedEnt
 
 
 def is_sqlite(path: str) -> bool:
-    """Whether the file begins as SQLite's do; an empty file counts, SQLite makes one first."""
+    """Return whether the file begins as SQLite's do; an empty file counts, SQLite makes one first."""
     with open(path, "rb") as file:
         head = file.read(len(_MAGIC))
     return head in (_MAGIC, b"")
@@ -99,7 +99,7 @@ class SqliteManifest:
         self._connection = connection
         self._lock = threading.Lock()
         self._place = place
-        self._wide = False  # numbers are known to be there that only bytes can hold
+        self._wide = False  # whether a row is known whose numbers only bytes can hold
         self._binding = self._read_binding()
 
     @classmethod
@@ -107,7 +107,7 @@ class SqliteManifest:
         """Open or create the file (mode 0600). Blocks. An empty path keeps it in a private temporary file.
 
         Raises:
-            ManifestError: it cannot be created or read, or is somebody else's database.
+            ManifestError: it cannot be created or read, or is another program's database.
             ValueError: it is corrupt or of a newer version; the text says why.
         """
         try:
@@ -143,7 +143,7 @@ class SqliteManifest:
         self._binding = binding
 
     async def state(self) -> ManifestState:
-        """The state as last saved."""
+        """Return the state as last saved."""
 
         def work() -> ManifestState:
             try:
@@ -178,30 +178,30 @@ class SqliteManifest:
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
-        """Rows greater than ``after``."""
+        """Return rows greater than ``after``."""
         return await to_thread.run_sync(self.rows_after, after or "", limit)
 
     def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
-        """Rows greater than ``after``."""
+        """Return rows greater than ``after``."""
         return self._rows(_PAGE, (after, limit))
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
-        """Rows greater than ``after``, up to ``last``."""
+        """Return rows greater than ``after``, up to ``last``."""
         return self._rows(_THROUGH, (after, last))
 
     def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
-        """Stats of rows greater than ``after``."""
+        """Return stats of rows greater than ``after``."""
         sql = _ALL_STATS if headers is None else _STATS_WITH_HEADERS
         arguments = (*(headers or ()), after, limit)
         found: list[Stat] = self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
-        # Rows with bytes equal no file, so that they are read as a whole at first, which tells of the bytes.
+        # Rows with bytes equal no file, so they are read as a whole at first, and then the bytes are noticed.
         return list(map(_decoded, found)) if self._wide else found
 
     def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
         return self._locked(lambda: self._sound(self._connection.execute(sql, arguments).fetchall()))
 
     def _sound(self, found: list[Any]) -> list[RecordedEntry]:
-        """Return the rows, if they can be what was written."""
+        """Return the rows, or raise DamagedManifestError if their types are not those of written rows."""
         wide = False
         for column, expected in zip(zip(*found, strict=True), _ROW_KINDS, strict=False):
             kinds = {*map(type, column)}
@@ -215,22 +215,22 @@ class SqliteManifest:
             raise DamagedManifestError(f"a row holds no number: {error}", self._place) from error
 
     async def key_after(self, after: str, rows: int) -> str | None:
-        """The key that stands some rows after another one."""
+        """Return the key some rows after another one."""
         row = await self._run(lambda: self._connection.execute(_KEY_AFTER, (after, rows - 1)).fetchone())
         return None if row is None else str(row[0])
 
     async def get(self, key: str) -> RecordedEntry | None:
-        """One row."""
+        """Return one row."""
         rows = await to_thread.run_sync(self._rows, _GET, (key,))
         return rows[0] if rows else None
 
     async def count(self) -> int:
-        """How many rows there are."""
+        """Return how many rows there are."""
         row = await self._run(lambda: self._connection.execute("SELECT count(*) FROM entries").fetchone())
         return int(row[0])
 
     async def lacks_headers(self) -> bool:
-        """Whether there is a row without a record of its headers."""
+        """Return whether there is a row without a record of its headers."""
         return await self._run(lambda: self._connection.execute(_WITHOUT_HEADERS).fetchone()) is not None
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
@@ -266,7 +266,7 @@ class SqliteManifest:
     def close_now(self) -> None:
         """Close the file. Blocks.
 
-        A task that was cancelled may have left its thread at work: SQLite crashes if it is closed below it.
+        It waits for the thread of a cancelled task, if there is one: SQLite would crash if closed below it.
         """
         with self._lock:
             self._connection.close()
@@ -289,12 +289,12 @@ class SqliteManifest:
 
 
 def _failed(place: str, error: sqlite3.Error) -> ManifestError | TemporarySpaceError:
-    """The error for a failure of the surroundings; a manifest without a place is a temporary file."""
+    """Return the error for a failure of the surroundings; a manifest without a place is a temporary file."""
     return ManifestError(f"the manifest {place!r} failed: {error}") if place else no_space(error)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error tells that the content of the file is not what SQLite and we have written."""
+    """Return whether the error is about damaged content of the file."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # of the sqlite3 module itself: a text that is not UTF-8
         return isinstance(error, sqlite3.OperationalError) and "UTF-8" in str(error)
@@ -306,7 +306,7 @@ def _encoded(row: RecordedEntry) -> RecordedEntry:
 
 
 def _decoded(row: Any) -> Any:
-    """A row, or its first five fields, with numbers for bytes."""
+    """Return a row, or its first five fields, with numbers for bytes."""
     return (row[0], *map(from_sqlite, row[1:5]), *row[5:])
 
 
@@ -316,10 +316,10 @@ def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
     if not read_only:
         Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    # Without locks SQLite would wait for ever for its own; the lock beside the manifest keeps others away.
+    # Without locks SQLite would wait for ever for its own; the lock next to the manifest keeps others away.
     facts = {"mode=ro": read_only, "nolock=1": not _has_locks(path)}
-    asked = "&".join(fact for fact, wanted in facts.items() if wanted)
-    uri = f"{Path(path).absolute().as_uri()}?{asked}"
+    query = "&".join(fact for fact, wanted in facts.items() if wanted)
+    uri = f"{Path(path).absolute().as_uri()}?{query}"
     return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
@@ -352,7 +352,7 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
 
 
 def _missing(connection: sqlite3.Connection) -> list[str]:
-    """The later columns that a file of an older version lacks."""
+    """Return the later columns that a file of an older version lacks."""
     known = {name for _, name, *_ in connection.execute("PRAGMA main.table_info(entries)")}
     return [name for name in _LATER if known and name not in known]
 
@@ -365,7 +365,7 @@ def _show_later_columns(connection: sqlite3.Connection) -> None:
 
 
 def _is_local(path: str) -> bool:
-    """Whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
+    """Return whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
     try:
         mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").split("\n")[:-1]
     except OSError:

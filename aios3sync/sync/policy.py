@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from aios3sync.core.decision import AskedHeaders, Policy
+from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
 from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.keys import escaped
@@ -51,13 +51,13 @@ def make_policy(
     )
 
 
-def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> AskedHeaders | None:
+def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | None:
     """What headers unchanged objects are to have, ``None`` where they are left alone."""
     update = options.metadata_update
     if update == "off":
         return None
     uniform = plan.common.digest if plan.uniform else None
-    return AskedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
+    return WantedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
 def make_filters(request: SyncRequest) -> Filters:

@@ -25,10 +25,10 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EndpointKnown, Warned
 from aios3sync.manifest.files import (
-    begin_anew,
     lock_path,
     open_manifest,
     refuse_foreign,
+    set_aside,
     temporary_manifest,
 )
 from aios3sync.manifest.lock import hold_lock
@@ -144,7 +144,7 @@ async def _begin_anew(
     await damaged.close()
     read_only = request.options.dry_run
     manifest = await to_thread.run_sync(
-        lambda: begin_anew(path, request.binding, reason, warn, read_only=read_only)
+        lambda: set_aside(path, request.binding, reason, warn, read_only=read_only)
     )
     stack.push_async_callback(manifest.close)
     return manifest

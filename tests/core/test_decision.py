@@ -26,11 +26,11 @@ from aios3sync.core.actions import (
 )
 from aios3sync.core.decision import (
     STAT_FIELDS,
-    AskedHeaders,
     DeleteMode,
     Evidence,
     Policy,
     Stored,
+    WantedHeaders,
     decide,
     needs_head,
     same_stat,
@@ -149,7 +149,7 @@ ASKED = {
             "all" if unrecorded else "recorded",
             "copy" if copy else "upload",
         ]
-    ): AskedHeaders(lambda _: "asked", uniform, unrecorded, copy)
+    ): WantedHeaders(lambda _: "asked", uniform, unrecorded, copy)
     for uniform in (None, "asked")
     for unrecorded, copy in itertools.product((False, True), repeat=2)
 }
@@ -501,7 +501,7 @@ def test_named_rows(
 
 def test_what_is_too_large_for_one_copy_is_uploaded() -> None:
     """CopyObject ends at 5 GiB; one byte more is sent again, for the same reason."""
-    policy = Policy(headers=AskedHeaders(lambda _: "asked"))
+    policy = Policy(headers=WantedHeaders(lambda _: "asked"))
     for size, wanted in ((MAX_COPY_SIZE, UpdateHeaders), (MAX_COPY_SIZE + 1, Upload)):
         row = recorded(size=size, headers="before")
         got = decide(source(size=size), row, UNKNOWN, policy)
@@ -585,8 +585,8 @@ class Found:
     headers: str = ""  # "", "asked", "by copy", "by upload": those recorded, or how others are written
 
     @property
-    def asked(self) -> AskedHeaders | None:
-        return AskedHeaders(lambda _: "asked", copy=self.headers != "by upload") if self.headers else None
+    def asked(self) -> WantedHeaders | None:
+        return WantedHeaders(lambda _: "asked", copy=self.headers != "by upload") if self.headers else None
 
     @property
     def opaque(self) -> bool:

@@ -15,7 +15,7 @@ from aios3sync.core.parts import (
     MIN_PART_SIZE,
     Part,
     inferred_part_size,
-    learnt_max_parts,
+    max_parts_from_refusal,
     plan_part_size,
     plan_parts,
     remaining,
@@ -139,4 +139,4 @@ def test_how_many_parts_an_endpoint_takes_is_told_by_its_words_or_by_what_it_too
     message: str, stored: int, refused: int, most: tuple[int, bool]
 ) -> None:
     """A limit that the endpoint itself contradicts is none."""
-    assert learnt_max_parts(message, stored, refused) == most
+    assert max_parts_from_refusal(message, stored, refused) == most

@@ -26,7 +26,7 @@ FILES = 10
 def mounted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Real paths that the system calls mount points, all of the same device, as bind mounts are."""
     points = {"/"}
-    monkeypatch.setattr("aios3sync.local.walk.mount_points", lambda: frozenset(points))
+    monkeypatch.setattr("aios3sync.local.mounts.mount_points", lambda: frozenset(points))
     return points
 
 
@@ -150,7 +150,7 @@ async def test_a_mount_that_goes_away_during_the_walk_is_unknown(
     await bench.sync()
     disk.unmount()
     answers = [frozenset({*mounted, os.path.realpath(disk.place)}), frozenset(mounted)]
-    monkeypatch.setattr("aios3sync.local.walk.mount_points", lambda: answers.pop(0))
+    monkeypatch.setattr("aios3sync.local.mounts.mount_points", lambda: answers.pop(0))
     report = await bench.sync(delete="mirror")
     assert (report.deleted, report.failed) == (0, 1)
 

@@ -19,7 +19,7 @@ from anyio import to_thread
 from aios3sync import events
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
-from aios3sync.core.parts import Part, learnt_max_parts, plan_part_size, plan_parts
+from aios3sync.core.parts import Part, max_parts_from_refusal, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
 from aios3sync.local.compress import GzipWriter, md5_of
@@ -337,9 +337,9 @@ class _MultipartUpload:
             return 0, False
         stored = max((part.part.number for part in self._stored), default=0)
         if self._refusals:
-            return learnt_max_parts(error.message, stored, min(number for number, _ in self._refusals))
+            return max_parts_from_refusal(error.message, stored, min(number for number, _ in self._refusals))
         if error.operation == "CompleteMultipartUpload" and stored > _PARTS_EVERYWHERE:
-            return learnt_max_parts(error.message, _PARTS_EVERYWHERE, stored)
+            return max_parts_from_refusal(error.message, _PARTS_EVERYWHERE, stored)
         return 0, False
 
 

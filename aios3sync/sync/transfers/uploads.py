@@ -25,7 +25,7 @@ from aios3sync.core.media_types import is_utf8
 from aios3sync.events import Uploaded
 from aios3sync.local.compress import compress, md5_of
 from aios3sync.local.digest import ChangedError, SmallFile, small_file
-from aios3sync.local.read import ATTEMPTS, Answer, read_files
+from aios3sync.local.read import ATTEMPTS, ReadResult, read_files
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.run import Run
@@ -324,7 +324,9 @@ def _read_files(
     return list(map(partial(_body_or_error, run, headers), chunk, answers)), waited
 
 
-def _body_or_error(run: Run, headers: HeaderPlan, upload: Upload, answer: Answer) -> _Body | Exception | int:
+def _body_or_error(
+    run: Run, headers: HeaderPlan, upload: Upload, answer: ReadResult
+) -> _Body | Exception | int:
     """Return the body of a file, its size if it has grown, or the error that its reading raised."""
     if isinstance(answer, int):
         return answer

@@ -60,17 +60,17 @@ class DeleteStage:
         async for page in self._deferred.pages("forget"):
             for action in page:
                 if self._detector.unreadable.covers(action.key):
-                    run.tally.find("kept")
+                    run.builder.find("kept")
                 else:
-                    run.tally.plan()
+                    run.builder.plan()
                     run.recorder.add(Forgotten(action.key))
             await run.recorder.catch_up()
         async for page in self._deferred.pages("conflict"):
             for action in page:
                 if self._detector.unreadable.covers(action.key):
-                    run.tally.find("kept")
+                    run.builder.find("kept")
                     continue
-                run.tally.plan()
+                run.builder.plan()
                 text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
                 run.recorder.add(NotDone(action.key, "conflicts", "conflict", text, forget=True))
             await run.recorder.catch_up()
@@ -79,8 +79,8 @@ class DeleteStage:
         """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
         planned, stays = await self._deferred.filter_out("delete", self._stays)
         if stays:
-            self._run.tally.find("kept", stays)
-        self._run.tally.plan(planned)
+            self._run.builder.find("kept", stays)
+        self._run.builder.plan(planned)
         self._run.events(events.Planned(deletes=planned))
         return planned
 
@@ -99,7 +99,7 @@ class DeleteStage:
                 stays.add(key)
             elif stored_form(key) in lookalike_keys or self._is_there_composed(key):
                 stays.add(key)
-                self._run.tally.warn(
+                self._run.builder.warn(
                     f"kept {key!r}: the source has the same name in another form (Unicode, backslashes "
                     "or empty path components), which may be the same object; delete it by hand if it is not"
                 )
@@ -129,8 +129,8 @@ class DeleteStage:
 
     def withhold(self, planned: int, reason: str) -> None:
         """Count the planned deletes as withheld, and say why."""
-        self._run.tally.settle("withheld", count=planned)
-        self._run.tally.warn(f"{planned} deletes withheld: {reason}")
+        self._run.builder.settle("withheld", count=planned)
+        self._run.builder.warn(f"{planned} deletes withheld: {reason}")
 
     def waits_for(self) -> str:
         """What failed, so that nothing is deleted (P5); empty where deletes may begin."""
@@ -221,7 +221,7 @@ class DeleteStage:
         self._try_without = len(again) < len(refused)
         if self._try_without and self._conditional:
             self._conditional = False
-            self._run.tally.warn(
+            self._run.builder.warn(
                 "deletes are sent without a condition, because the credentials may not read objects "
                 "(s3:GetObject): an object that is replaced during the run may be deleted"
             )

@@ -159,7 +159,7 @@ class Detector:
 
     def _count_scanned(self, files: int, size: int) -> None:
         self.source_files += files
-        self._run.tally.scanned += files
+        self._run.builder.scanned += files
         if files:
             self._run.events(events.Scanned(files, size))
 
@@ -177,18 +177,18 @@ class Detector:
         self.unreadable.add(problem.path, unreadable=problem.kind == "unreadable")
         if problem.kind == "vanished":
             # It is truly gone, but so recently that only the next run may delete its object.
-            self._run.tally.find("vanished")
+            self._run.builder.find("vanished")
             return
         failure = Failure(escape_undecodable(problem.path), "scan", problem.error)
         if problem.kind == "unreadable":
-            self._run.tally.find("failed", failure=failure)
+            self._run.builder.find("failed", failure=failure)
             self._run.events(events.Failed(failure))
         else:
-            self._run.tally.find("skipped")
+            self._run.builder.find("skipped")
             self._run.events(events.Skipped(failure.key, problem.error))
             if problem.kind == "skipped":
                 message = f"skipped {failure.key}: {problem.error}"
-                self._run.tally.warn(message)
+                self._run.builder.warn(message)
                 self._run.events(events.Warned(message))
 
     async def _decide(self, rows: Iterable[Any], *, listed: bool, kept: int = 0) -> None:
@@ -205,7 +205,7 @@ class Detector:
             try:
                 action = decide(source, recorded, target if listed else UNKNOWN, policy)
             except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every key
-                run.tally.plan()
+                run.builder.plan()
                 key = (source or recorded or target).key
                 run.recorder.add(run.outcome_of_error(key, "compare", error))
                 continue
@@ -233,17 +233,17 @@ class Detector:
     ) -> None:
         run = self._run
         if kept:
-            run.tally.find("kept", kept)
+            run.builder.find("kept", kept)
             run.events(events.Decided(kept))
         if compares:
-            run.tally.plan(len(compares))
+            run.builder.plan(len(compares))
             await self._compares.send(compares)
         if uploads:
-            run.tally.plan(len(uploads))
+            run.builder.plan(len(uploads))
             run.events(events.Planned(len(uploads), sum(upload.source.size for upload in uploads)))
             await self._uploads.send(uploads)
         if updates:
-            run.tally.plan(len(updates))
+            run.builder.plan(len(updates))
             run.events(events.Planned(updates=len(updates)))
             await self._updates.send(updates)
         if len(self._held) >= _HELD_HERE:

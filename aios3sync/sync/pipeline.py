@@ -117,10 +117,10 @@ class Pipeline:
         try:
             with anyio.move_on_after(2 * _GRACE):
                 await self.run.recorder.flush()
-                self.run.tally.cancel_pending()
+                self.run.builder.cancel_pending()
                 await self._remember()
         finally:
-            self.run.tally.cancel_pending()  # where recording took too long: each item has a state
+            self.run.builder.cancel_pending()  # where recording took too long: each item has a state
             await self._deferred.close()
 
     async def _tell_repeats(self) -> None:
@@ -206,7 +206,7 @@ class Pipeline:
         if not self.state.last_sync or options.delete != "off" or options.check != "auto":
             raise error
         self._refused_listing = True
-        self.run.tally.warn(f"the target was compared with the manifest alone: {error}")
+        self.run.builder.warn(f"the target was compared with the manifest alone: {error}")
 
     async def _settled(self) -> bool:
         """Wait until everything that was decided has ended; whether it has, and no stop was asked for."""
@@ -365,7 +365,7 @@ class Pipeline:
         if not (ended and (self.listed or recorder.began or not self.state.last_sync)):
             await self._remember_mounts()
             return
-        certain = recorder.uncertain == 0 and run.tally.pending == 0 and not run.tally.cancelled
+        certain = recorder.uncertain == 0 and run.builder.pending == 0 and not run.builder.cancelled
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
             state = state.listed(self.scope, self._listing_began)

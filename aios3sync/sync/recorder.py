@@ -105,7 +105,7 @@ class Recorder:
     Args:
         source: where files come from, to look once more at what was sent.
         manifest: where rows go; ``None`` in a dry run.
-        tally: counts.
+        builder: counts.
         sink: progress events.
         outcome_sinks: complete outcomes, after they are recorded.
         state: the manifest's state, with the number of this run.
@@ -125,7 +125,7 @@ class Recorder:
         self,
         source: Source,
         manifest: Manifest | None,
-        tally: ReportBuilder,
+        builder: ReportBuilder,
         sink: EventSink,
         outcome_sinks: Sequence[OutcomeSink] = (),
         *,
@@ -134,7 +134,7 @@ class Recorder:
     ) -> None:
         self._source = source
         self._manifest = manifest
-        self._tally = tally
+        self._builder = builder
         self._sink = sink
         self._outcome_sinks = outcome_sinks
         self._pending: list[Outcome] = []
@@ -157,7 +157,7 @@ class Recorder:
 
         A dry run did nothing, and no row remembers what it counted: all of it is counted anew.
         """
-        self._tally.begin_comparison(nothing_done=self._manifest is None)
+        self._builder.begin_comparison(nothing_done=self._manifest is None)
         if self._manifest is None:
             self.faulted.clear()
             self.uncertain = self.failed_uploads = self.failed_reads = 0
@@ -212,7 +212,7 @@ class Recorder:
                 batch, self._pending = self._pending[: 4 * _BATCH], self._pending[4 * _BATCH :]
                 with anyio.CancelScope(shield=True):  # a batch that was taken must not be lost
                     await self._record(batch)
-            if self._tally.overflow:
+            if self._builder.overflow:
                 await self._write_errors()
         self._idle.set()
         self._idle = anyio.Event()
@@ -220,14 +220,14 @@ class Recorder:
     async def _write_errors(self) -> None:
         """Put the errors that the report cannot hold into their file."""
         try:
-            await self._error_file.append(self._tally.take_overflow())
+            await self._error_file.append(self._builder.take_overflow())
         except OSError as error:
-            self._tally.warn(f"not all errors could be kept: {error.strerror}")
+            self._builder.warn(f"not all errors could be kept: {error.strerror}")
 
     async def settled(self, given_up: Callable[[], object]) -> None:
         """Wait until every planned item has ended and is recorded, or until ``given_up`` says otherwise."""
         await self.flush()
-        while self._tally.pending and not given_up():
+        while self._builder.pending and not given_up():
             await self._idle.wait()  # at the latest after the next interval
 
     async def _record(self, batch: list[Outcome]) -> None:
@@ -268,37 +268,37 @@ class Recorder:
         return NotDone(uploaded.row.key, "failed", "upload", "changed while it was sent", uncertain=True)
 
     def _count(self, outcome: Outcome) -> None:
-        tally, sink = self._tally, self._sink
+        builder, sink = self._builder, self._sink
         if type(outcome) is Uploaded:  # a pattern takes three times as long, and these two are the most
             row = outcome.row
-            tally.uploaded_bytes += outcome.sent
-            tally.settle("uploaded")
+            builder.uploaded_bytes += outcome.sent
+            builder.settle("uploaded")
             if sink is not events.discard:
                 sink(events.ObjectUploaded(row.key, row.size, row.etag, outcome.reason))
             return
         if type(outcome) is Deleted:
-            tally.settle("deleted")
+            builder.settle("deleted")
             if sink is not events.discard:
                 sink(events.ObjectDeleted(outcome.key, outcome.size))
             return
         match outcome:
             case Adopted(row):
-                tally.settle("adopted")
+                builder.settle("adopted")
                 sink(events.ObjectAdopted(row.key, row.size, row.etag))
             case Updated(row):
-                tally.settle("updated")
+                builder.settle("updated")
                 sink(events.ObjectUpdated(row.key, row.size, row.etag))
             case Touched(row, visible=True):
-                tally.settle("touched")
+                builder.settle("touched")
                 sink(events.ObjectTouched(row.key, row.size))
             case Touched():
-                tally.settle("kept")
+                builder.settle("kept")
                 sink(events.Decided(1))
             case Kept():
-                tally.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
+                builder.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
                 sink(events.Decided(1))
             case Forgotten():
-                tally.settle("forgotten")
+                builder.settle("forgotten")
             case NotDone():
                 self._count_fault(outcome)
 
@@ -310,7 +310,7 @@ class Recorder:
             self.failed_reads += fault.stage == "read"
             self.failed_uploads += fault.stage in ("compare", "upload")
         failure = Failure(fault.key, fault.stage, fault.error) if fault.error else None
-        self._tally.settle(fault.state, failure)
+        self._builder.settle(fault.state, failure)
         if failure is not None:
             self._sink(events.Failed(failure))
 

@@ -63,7 +63,7 @@ class Run:
         source: where files come from.
         policy: what decisions depend on.
         number: of this run, greater than that of any row before it.
-        recorder, tally: where outcomes and counts go.
+        recorder, builder: where outcomes and counts go.
         started_ns: when it began, nanoseconds since the epoch.
         buffers: memory for the parts of large files.
         opaque_etags: responses showed that this bucket encrypts so that its ETags prove nothing.
@@ -78,7 +78,7 @@ class Run:
     policy: Policy
     number: int
     recorder: Recorder
-    tally: ReportBuilder
+    builder: ReportBuilder
     started_ns: int
     buffers: BufferPool = field(default_factory=BufferPool)
     opaque_etags: bool = False
@@ -242,7 +242,7 @@ class Run:
         """Whether this upload was under way when the refusal of others showed that it had no chance."""
         gone = bool(self.refusals.reason) and not error.retryable
         if self.refusals.add(error):
-            self.tally.warn(f"no more uploads are tried, the rest is cancelled: {self.refusals.reason}")
+            self.builder.warn(f"no more uploads are tried, the rest is cancelled: {self.refusals.reason}")
         return gone
 
     def is_hopeless(self, error: StoreError) -> bool:

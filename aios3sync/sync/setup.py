@@ -77,26 +77,26 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     source = request.tree()
     await to_thread.run_sync(source.check)
     path = await to_thread.run_sync(manifest_path, request)
-    tally, error_file = ReportBuilder(), ErrorFile(path)
+    builder, error_file = ReportBuilder(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
-        manifest = await _open_manifest(request, path, tally, stack)
+        manifest = await _open_manifest(request, path, builder, stack)
         attempt = partial(_attempt, request, resources, source, error_file)
         try:
-            report = await attempt(manifest, tally)
+            report = await attempt(manifest, builder)
         except (DamagedManifestError, OutOfOrderError) as error:
             reason = _damage(error)
             if reason is None or not manifest.place:
                 raise
             # What was sent until now is found in the target by the listing that a new manifest asks for.
-            tally = ReportBuilder()
+            builder = ReportBuilder()
 
             def warn(message: str) -> None:
-                tally.warn(message)
+                builder.warn(message)
                 resources.on_event(Warned(message))
 
             manifest = await _begin_anew(request, path, manifest, reason, warn, stack)
-            report = await attempt(manifest, tally)
+            report = await attempt(manifest, builder)
         elapsed = round(time.monotonic() - began, 3)
         return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
 
@@ -107,22 +107,22 @@ async def _attempt(
     source: Source,
     error_file: ErrorFile,
     manifest: Manifest,
-    tally: ReportBuilder,
+    builder: ReportBuilder,
 ) -> SyncReport:
     """One run from its beginning to its report, whose time is still open."""
-    pipeline = await _assemble(request, resources, manifest, tally, source, error_file)
+    pipeline = await _assemble(request, resources, manifest, builder, source, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
     report_endpoint(resources)
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
-        tally.warn(text)
+        builder.warn(text)
     if await _headers_unknown(pipeline):
-        tally.warn(_HEADERS_UNKNOWN)
+        builder.warn(_HEADERS_UNKNOWN)
     elif pipeline.complete and pipeline.run.policy.headers is not None:  # else not every key was asked about
         for rule in pipeline.headers.unmatched_rules():
-            tally.warn(f"--header-for {str(rule)!r} matched no file")
-    return _report(pipeline, tally, checked)
+            builder.warn(f"--header-for {str(rule)!r} matched no file")
+    return _report(pipeline, builder, checked)
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
@@ -165,7 +165,7 @@ async def _headers_unknown(pipeline: Pipeline) -> bool:
 
 
 async def _open_manifest(
-    request: SyncRequest, path: str, tally: ReportBuilder, stack: AsyncExitStack
+    request: SyncRequest, path: str, builder: ReportBuilder, stack: AsyncExitStack
 ) -> Manifest:
     """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
     options = request.options
@@ -177,14 +177,14 @@ async def _open_manifest(
             if not options.dry_run:
                 await _hold_lock(lock_path(path), stack)
             manifest = await to_thread.run_sync(
-                lambda: open_manifest(path, request.binding, tally.warn, read_only=options.dry_run)
+                lambda: open_manifest(path, request.binding, builder.warn, read_only=options.dry_run)
             )
         except LockedError:
             raise
         except ManifestError as error:
             if options.manifest is not None:
                 raise
-            tally.warn(f"working without a manifest, so the next run has to compare everything: {error}")
+            builder.warn(f"working without a manifest, so the next run has to compare everything: {error}")
             manifest = await to_thread.run_sync(temporary_manifest)
     stack.push_async_callback(manifest.close)
     return manifest
@@ -206,7 +206,7 @@ async def _assemble(
     request: SyncRequest,
     resources: Resources,
     manifest: Manifest,
-    tally: ReportBuilder,
+    builder: ReportBuilder,
     source: Source,
     error_file: ErrorFile,
 ) -> Pipeline:
@@ -216,7 +216,7 @@ async def _assemble(
     recorder = Recorder(
         source,
         None if options.dry_run else manifest,
-        tally,
+        builder,
         resources.on_event,
         resources.outcome_sinks,
         state=replace(state, run=number),
@@ -231,7 +231,7 @@ async def _assemble(
         policy,
         number,
         recorder,
-        tally,
+        builder,
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
     )
@@ -254,7 +254,7 @@ def _checked(options: SyncOptions, *, listed: bool) -> str:
     return "list" if listed else "manifest"
 
 
-def _report(pipeline: Pipeline, tally: ReportBuilder, checked: str) -> SyncReport:
+def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncReport:
     request, resources = pipeline.run.request, pipeline.run.resources
     counts = resources.counts
     listed_at = pipeline.state.known_since(pipeline.scope) or pipeline.state.listed_at
@@ -267,18 +267,18 @@ def _report(pipeline: Pipeline, tally: ReportBuilder, checked: str) -> SyncRepor
         "requests": dict(counts.requests) if counts else {},
         "retries": counts.retries if counts else 0,
         "throttled": counts.throttled if counts else 0,
-        **tally.counts(),
+        **builder.counts(),
     }
     return SyncReport(
         source=escape_undecodable(request.root),
         target=str(request.location),
         checked=checked,
-        scanned=tally.scanned,
-        uploaded_bytes=tally.uploaded_bytes,
-        planned=tally.planned,
+        scanned=builder.scanned,
+        uploaded_bytes=builder.uploaded_bytes,
+        planned=builder.planned,
         knowledge_age_s=0.0 if pipeline.listed else age,
-        errors=tally.errors,
-        warnings=tally.warnings,
+        errors=builder.errors,
+        warnings=builder.warnings,
         interrupted=resources.stop.signal,
         dry_run=request.options.dry_run,
         **facts,

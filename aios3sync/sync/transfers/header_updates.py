@@ -118,7 +118,7 @@ class _Updates:
         except StoreError as error:
             if error.code in _NOT_OFFERED:
                 self._offered = False
-                run.tally.warn(_SENT_AGAIN)
+                run.builder.warn(_SENT_AGAIN)
                 return Upload(action.source, Reason.HEADERS)
             return _not_updated(run, action.source.key, error)
         run.note_response(result.encryption)

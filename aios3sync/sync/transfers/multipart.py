@@ -362,7 +362,7 @@ async def _abort(run: Run, store: ObjectStore, key: str, upload_id: str) -> None
         await store.abort_multipart(key, upload_id)
     except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
         text = error if isinstance(error, StoreError) else type(error).__name__
-        run.tally.warn(f"a multipart upload of {key!r} may be left over: {text}")
+        run.builder.warn(f"a multipart upload of {key!r} may be left over: {text}")
 
 
 def _check_unchanged(content: _Content) -> None:

@@ -144,7 +144,7 @@ async def _measure(name: str, ask: Callable[[], Awaitable[Any]], rounds: int) ->
 
 
 async def _sync(options: Any, url: str) -> None:
-    """The same fresh upload of 10,000 files of 4 KiB, in turns without and with the index.
+    """Upload 10,000 files of 4 KiB again and again, in turns without and with the index.
 
     Neighbouring runs are compared in pairs: other load of the machine affects both alike.
     """

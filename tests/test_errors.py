@@ -81,13 +81,13 @@ def test_wrong_arguments_are_value_errors() -> None:
 
 
 def test_retryable_kinds() -> None:
-    """Only what may pass by itself is worth a second request."""
+    """Only temporary errors are retried."""
     retryable = {kind.__name__ for kind in CLASSES if getattr(kind, "retryable", False)}
     assert retryable == {"ThrottledError", "UnavailableError", "IntegrityError"}
 
 
 def test_store_errors_carry_facts() -> None:
-    """A store error tells its facts as attributes and its message as text; unset facts are empty."""
+    """A store error has its facts as attributes and its message as text; unset facts are empty."""
     error = StoreError("no", **FACTS)  # type: ignore[arg-type]
     assert {name: getattr(error, name) for name in FACTS} == FACTS
     bare = StoreError("no")

@@ -191,7 +191,7 @@ def test_the_order_of_rules() -> None:
 
 
 def test_nothing_is_deleted_by_default() -> None:
-    """What nobody asked for is not done."""
+    """By default nothing optional is done."""
     options = SyncOptions()
     assert (options.delete, options.dry_run, options.allow_empty_source) == ("off", False, False)
     overrides = (options.delete_protected, options.delete_excluded, options.delete_despite_errors)

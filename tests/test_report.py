@@ -1,4 +1,4 @@
-"""The report of a run: it balances, it tells the exit code, it is a JSON document."""
+"""The report of a run: it balances, it has the exit code, it is a JSON document."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def cli(
 def offline(
     isolated: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CommandLine:
-    """The command line without any server: nobody listens, and there are no credentials."""
+    """The command line without a server and without credentials."""
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "us-east-1"}
     environment = {**os.environ, **nowhere, "XDG_STATE_HOME": str(isolated)}
     return CommandLine(environment, monkeypatch, capfd)

@@ -54,7 +54,7 @@ def test_a_path_that_is_too_long_is_a_failure(cli: CommandLine, bucket: Bucket, 
     assert cli("sync", long, bucket.url(), "--on-bad-name", "skip").code == 0
 
 
-def test_it_is_told_under_quiet(cli: CommandLine, bucket: Bucket, latin: Path) -> None:
+def test_a_bad_name_is_reported_under_quiet(cli: CommandLine, bucket: Bucket, latin: Path) -> None:
     ended = cli("sync", latin, bucket.url(), "--quiet")
     assert (ended.code, ended.out, ended.err.count("is not valid UTF-8")) == (3, "", 2)
 

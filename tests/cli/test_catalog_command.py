@@ -31,7 +31,7 @@ def test_add_list_show_remove(cli: CommandLine, bucket: Bucket) -> None:
     assert orjson.loads(bucket.get(INDEX)) == {}
 
 
-def test_columns_stand_below_one_another_whatever_the_names(cli: CommandLine, bucket: Bucket) -> None:
+def test_columns_are_aligned_whatever_the_names(cli: CommandLine, bucket: Bucket) -> None:
     for name in ("日本語", "e\u0301", "plain"):
         bucket.put(f"models/{name}/v1/config.json", b"{}")
         cli("catalog", "add", bucket.url(), name, "--kind", "models", "--revision", "v1")
@@ -44,14 +44,14 @@ def test_columns_stand_below_one_another_whatever_the_names(cli: CommandLine, bu
     ]
 
 
-def test_an_entry_without_files_is_told(cli: CommandLine, bucket: Bucket) -> None:
+def test_an_entry_without_files_is_a_warning(cli: CommandLine, bucket: Bucket) -> None:
     ended = cli("catalog", "add", bucket.url(), "org/typo")
     assert ended.code == 0
     place = bucket.url("org_typo/default_config/default_revision/")
     assert ended.err == f"warning: org/typo has no files: nothing is at {place}\n"
 
 
-def test_urls_only_for_those_who_ask(cli: CommandLine, bucket: Bucket) -> None:
+def test_urls_are_printed_only_on_request(cli: CommandLine, bucket: Bucket) -> None:
     bucket.put("some/where/a b#.md", b"# card")
     bucket.put("some/where/below/c", b"c")
     cli("catalog", "add", bucket.url(), "org/d", "--at", "some/where")
@@ -96,7 +96,7 @@ def test_guesses_are_marked_and_an_unread_public_manifest_is_named(cli: CommandL
     assert (everything["tier"], everything["unread"]) == ("all", "")
 
 
-def test_a_person_learns_why_the_index_did_not_answer(cli: CommandLine, bucket: Bucket) -> None:
+def test_a_warning_says_why_the_index_was_not_available(cli: CommandLine, bucket: Bucket) -> None:
     bucket.put(INDEX, b"{")
     ended = cli("catalog", "list", bucket.url())
     assert "the index was not available (corrupt): it is not JSON" in ended.err

@@ -1,4 +1,4 @@
-"""What a browser is told of a text: its charset where it is known, nothing false."""
+"""The charset of text objects: named where it is known, never wrong."""
 
 from __future__ import annotations
 

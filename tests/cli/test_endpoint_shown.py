@@ -1,4 +1,4 @@
-"""What is known of the endpoint is shown with ``-v``, and to machines that read events."""
+"""The known facts of the endpoint are printed with ``-v`` and with ``--events``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``explain`` tells what would be done with one key; ``verify`` tells what differs. Both only read."""
+"""``explain`` shows what a sync would do with one key; ``verify`` shows what differs. Both only read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine
 
 
-def test_explain_tells_each_side_and_the_action(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_explain_shows_each_side_and_the_action(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     cli("sync", tree, bucket.url("p"))
     ended = cli("explain", tree, bucket.url("p"), "a.txt", "--check", "list")
     assert ended.code == 0
@@ -21,7 +21,7 @@ def test_explain_tells_each_side_and_the_action(cli: CommandLine, bucket: Bucket
     assert ended.lines[-1].startswith("action:")
 
 
-def test_explain_tells_the_rule_that_decides(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_explain_names_the_rule_that_decides(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     options = ["--exclude", "*.txt", "--include", "b*", "--json"]
     hidden = cli("explain", tree, bucket.url("p"), "a.txt", *options).json()
     assert (hidden["visible"], hidden["action"]) == (False, "keep")
@@ -53,10 +53,10 @@ def test_explain_does_not_believe_metadata_that_the_etag_of_the_body_contradicts
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
     body = (tree / "a.txt").read_bytes()
-    told = {"aios3sync-md5": hashlib.md5(body, usedforsecurity=False).hexdigest()}
-    bucket.client.put_object(Bucket=bucket.name, Key="a.txt", Body=body[::-1], Metadata=told)
+    metadata = {"aios3sync-md5": hashlib.md5(body, usedforsecurity=False).hexdigest()}
+    bucket.client.put_object(Bucket=bucket.name, Key="a.txt", Body=body[::-1], Metadata=metadata)
     found = cli("explain", tree, bucket.url(), "a.txt", "--json").json()
-    assert (found["action"], found["stored_md5"]) == ("upload", told["aios3sync-md5"])
+    assert (found["action"], found["stored_md5"]) == ("upload", metadata["aios3sync-md5"])
     assert found["compared"].count("says otherwise, and is not believed") == 1
     assert cli("verify", tree, bucket.url(), "--include", "a.txt", "--json").code == 6
 
@@ -79,14 +79,14 @@ def test_explain_refuses_what_is_no_key(cli: CommandLine, bucket: Bucket, tree: 
     assert "name one file" in ended.error
 
 
-def test_verify_finds_nothing_where_all_is_the_same(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_verify_finds_no_difference_between_equal_sides(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     cli("sync", tree, bucket.url("p"))
     ended = cli("verify", tree, bucket.url("p"))
     assert (ended.code, ended.err) == (0, "")
     assert ended.lines[-1].startswith("3 files the same, 0 differing in ")
 
 
-def test_verify_tells_every_difference_and_exits_with_6(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_verify_lists_every_difference_and_exits_with_6(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     cli("sync", tree, bucket.url())
     bucket.put("extra", b"x")
     bucket.put("a.txt", b"ALPHA")

@@ -76,7 +76,7 @@ def test_an_endpoint_that_nobody_serves_is_named(offline: CommandLine, tree: Pat
     assert "a-secret" not in ended.err
 
 
-def test_no_place_for_a_manifest_is_told_and_the_sync_works(
+def test_no_place_for_a_manifest_is_a_warning_and_the_sync_works(
     cli: CommandLine, bucket: Bucket, tree: Path
 ) -> None:
     ended = cli.process("sync", tree, bucket.url(), set_={"XDG_STATE_HOME": "/dev/null/x"})

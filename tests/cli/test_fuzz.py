@@ -39,7 +39,7 @@ def check(ended: Ended, case: object) -> None:
     assert ended.code in CODES, f"{case}: exit code {ended.code}\n{ended.err}"
 
 
-# An endpoint that keeps objects, and is as odd as its dice say.
+# An endpoint that keeps objects and answers at random.
 
 
 class Server(ThreadingHTTPServer):
@@ -58,7 +58,7 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that left is nothing to tell of."""
+        """Print nothing about a client that left."""
 
 
 class _Requests(BaseHTTPRequestHandler):
@@ -189,12 +189,12 @@ NUMBERS = (
 
 
 @contextmanager
-def odd_stats(monkeypatch: pytest.MonkeyPatch, root: Path, dice: random.Random) -> Iterator[None]:
+def odd_stats(monkeypatch: pytest.MonkeyPatch, root: Path, rng: random.Random) -> Iterator[None]:
     """Let the files below a directory have stats as other filesystems make them, always the same ones."""
     odd = {}
     for path in sorted(root.rglob("*")):
         if path.is_file():
-            inode, mtime, ctime = dice.choice(NUMBERS), dice.choice(NUMBERS), dice.choice(NUMBERS)
+            inode, mtime, ctime = rng.choice(NUMBERS), rng.choice(NUMBERS), rng.choice(NUMBERS)
             odd[path.stat().st_ino] = (abs(inode), mtime, ctime)
 
     def changed(real: os.stat_result) -> os.stat_result:
@@ -216,10 +216,10 @@ def odd_stats(monkeypatch: pytest.MonkeyPatch, root: Path, dice: random.Random) 
 def test_no_stat_is_a_bug(
     fuzzed: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
 ) -> None:
-    dice, root = random.Random(seed), tmp_path / "source"  # noqa: S311 - no secret
+    rng, root = random.Random(seed), tmp_path / "source"  # noqa: S311 - no secret
     plain_tree(root, {f"d{n % 3}/f{n}": b"%d" % n for n in range(12)})
     manifest = tmp_path / ("state.json" if seed % 2 else "state.sqlite")
-    with odd_stats(monkeypatch, root, dice):
+    with odd_stats(monkeypatch, root, rng):
         for step, options in enumerate(((), (), ("--check", "content"), ("--delete",), ("--dry-run",))):
             ended = fuzzed("sync", root, "s3://bucket/p", "--manifest", manifest, "--json", *options)
             check(ended, (seed, step))
@@ -266,37 +266,37 @@ PIECES = (
 )
 
 
-def odd_name(dice: random.Random) -> bytes:
-    name = b"".join(dice.choices(PIECES, k=dice.randint(1, 5)))[:255]
+def odd_name(rng: random.Random) -> bytes:
+    name = b"".join(rng.choices(PIECES, k=rng.randint(1, 5)))[:255]
     return name if name not in (b"", b".", b"..") else b"odd"
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_name_is_a_bug(fuzzed: CommandLine, tmp_path: Path, seed: int) -> None:
-    dice, root = random.Random(seed), os.fsencode(tmp_path / "source")  # noqa: S311 - no secret
+    rng, root = random.Random(seed), os.fsencode(tmp_path / "source")  # noqa: S311 - no secret
     os.makedirs(root)
     for _ in range(25):
-        path = os.path.join(root, *(odd_name(dice) for _ in range(dice.randint(1, 3))))
+        path = os.path.join(root, *(odd_name(rng) for _ in range(rng.randint(1, 3))))
         with suppress(OSError):  # too long, or one of its directories is a file
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            if dice.random() < 0.15:
-                os.symlink(dice.choice((b".", b"/nowhere", b"..", odd_name(dice))), path)
+            if rng.random() < 0.15:
+                os.symlink(rng.choice((b".", b"/nowhere", b"..", odd_name(rng))), path)
             else:
-                Path(os.fsdecode(path)).write_bytes(odd_name(dice))
+                Path(os.fsdecode(path)).write_bytes(odd_name(rng))
     options: list[tuple[str, ...]] = [
         (),
         ("--events",),
         ("--json", "--delete"),
         ("--gitignore", "-v"),
-        ("--exclude", os.fsdecode(odd_name(dice))),
+        ("--exclude", os.fsdecode(odd_name(rng))),
         ("--check", "content", "--no-progress"),
     ]
     for given in options:
         check(fuzzed("sync", os.fsdecode(root), "s3://bucket/p", *given), (seed, given))
-    names = b"\n".join(odd_name(dice) for _ in range(20))
+    names = b"\n".join(odd_name(rng) for _ in range(20))
     check(fuzzed("sync", os.fsdecode(root), "s3://bucket/p", "--files-from", "-", stdin=names), (seed, names))
     check(fuzzed("verify", os.fsdecode(root), "s3://bucket/p"), seed)
-    check(fuzzed("explain", os.fsdecode(root), "s3://bucket/p", os.fsdecode(odd_name(dice))), seed)
+    check(fuzzed("explain", os.fsdecode(root), "s3://bucket/p", os.fsdecode(odd_name(rng))), seed)
 
 
 # Environments.
@@ -331,25 +331,25 @@ ENVIRONMENT: dict[str, tuple[str, ...]] = {
 }
 
 
-def odd_endpoint(dice: random.Random, url: str) -> str:
+def odd_endpoint(rng: random.Random, url: str) -> str:
     host = url.removeprefix("http://")
     odd = [url, f" {url}\n", f'"{url}"', f"'{url}'", host, f"{url}/", f"{url}/path", f"https://{host}", ""]
     odd += ["http://", "http://a_b:1", "http://[::1", "http://x:99999", "ftp://x", "http://a..b", "localhost"]
     odd += [f"http://{'a' * 70}:1", "http://\x7f", f"http://user:pass@{host}", "http://127.0.0.1:0"]
-    return dice.choice(odd)
+    return rng.choice(odd)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_no_environment_is_a_bug(fuzzed: CommandLine, server: Server, tmp_path: Path, seed: int) -> None:
-    dice, root = random.Random(seed), tmp_path / "source"  # noqa: S311 - no secret
+    rng, root = random.Random(seed), tmp_path / "source"  # noqa: S311 - no secret
     plain_tree(root, {"a.txt": b"1", "d/b": b"2"})
     usual = dict(fuzzed.environment)
     for step in range(4):
-        odd = {name: dice.choice(ENVIRONMENT[name]) for name in dice.sample(sorted(ENVIRONMENT), 2)}
-        if dice.random() < 0.5:
-            odd["AWS_ENDPOINT_URL"] = odd_endpoint(dice, server.url)
+        odd = {name: rng.choice(ENVIRONMENT[name]) for name in rng.sample(sorted(ENVIRONMENT), 2)}
+        if rng.random() < 0.5:
+            odd["AWS_ENDPOINT_URL"] = odd_endpoint(rng, server.url)
         fuzzed.environment = usual | odd
-        options = dice.choice(((), ("--json",), ("-v",)))
+        options = rng.choice(((), ("--json",), ("-v",)))
         check(fuzzed("sync", root, "s3://bucket/p", *options), (seed, step, odd))
 
 
@@ -427,16 +427,16 @@ HEADERS = (
 HEADS = (b"", b"\n", b"HTTP/1.1", b"HTTP/9.9 abc\r\n\r\n", b"\x16\x03\x01", b"HTTP/1.1 200\r\n\r\n")
 
 
-def odd_answer(dice: random.Random, method: str) -> bytes:
-    kind = dice.random()
+def odd_answer(rng: random.Random, method: str) -> bytes:
+    kind = rng.random()
     if kind < 0.1:
-        return dice.choice(HEADS)
-    body = dice.choice(BODIES)
+        return rng.choice(HEADS)
+    body = rng.choice(BODIES)
     if kind < 0.4:
-        body = b"<Error><Code>%s</Code><Message>\x1b[1m</Message></Error>" % dice.choice(CODES_OF_S3).encode()
-    length = len(body) if dice.random() < 0.8 else dice.choice((0, len(body) + 7, -1))
-    lines = [b"HTTP/1.1 %d Odd" % dice.choice(STATUSES), *dice.choices(HEADERS, k=dice.randint(0, 3))]
-    if dice.random() < 0.9:
+        body = b"<Error><Code>%s</Code><Message>\x1b[1m</Message></Error>" % rng.choice(CODES_OF_S3).encode()
+    length = len(body) if rng.random() < 0.8 else rng.choice((0, len(body) + 7, -1))
+    lines = [b"HTTP/1.1 %d Odd" % rng.choice(STATUSES), *rng.choices(HEADERS, k=rng.randint(0, 3))]
+    if rng.random() < 0.9:
         lines.append(b"Content-Length: %d" % length)
     return b"\r\n".join([*lines, b"", b""]) + (b"" if method == "HEAD" else body)
 
@@ -455,8 +455,8 @@ def test_no_answer_is_a_bug(
 
     def mischief(method: str, path: str) -> bytes | None:
         asked[method, path] = asked.get((method, path), 0) + 1
-        dice = random.Random(f"{seed} {method} {path} {asked[method, path]}")  # noqa: S311 - no secret
-        return odd_answer(dice, method) if dice.random() < 0.6 else None
+        rng = random.Random(f"{seed} {method} {path} {asked[method, path]}")  # noqa: S311 - no secret
+        return odd_answer(rng, method) if rng.random() < 0.6 else None
 
     for step, options in enumerate(((), ("--delete",), ("--delete-tracked", "--check", "list"))):
         server.mischief = mischief
@@ -494,7 +494,7 @@ TEXTS = (
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_document_of_a_job_is_a_bug(fuzzed: CommandLine, tmp_path: Path, seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    rng = random.Random(seed)  # noqa: S311 - no secret
     plain_tree(tmp_path / "source", {"a.txt": b"1", "d/b": b"2"})
     odd: tuple[Any, ...] = (*TEXTS, None, 0, -1, 1e300, True, [], {}, ["a\0b"], {"a": "\ud800"}, [[]])
     names: tuple[str, ...] = (
@@ -520,7 +520,7 @@ def test_no_document_of_a_job_is_a_bug(fuzzed: CommandLine, tmp_path: Path, seed
     )
     for _ in range(8):
         document: dict[str, Any] = {"source": str(tmp_path / "source"), "target": "s3://bucket/p"}
-        document |= {name: dice.choice(odd) for name in dice.sample(names, dice.randint(1, 3))}
+        document |= {name: rng.choice(odd) for name in rng.sample(names, rng.randint(1, 3))}
         check(fuzzed("job", stdin=json.dumps(document).encode()), document)
 
 
@@ -529,16 +529,16 @@ async def test_no_argument_of_the_api_is_a_bug(
     server: Server, isolated: Path, tmp_path: Path, seed: int
 ) -> None:
     """Each is an outcome, or an error of ours that names it."""
-    dice = random.Random(seed)  # noqa: S311 - no secret
+    rng = random.Random(seed)  # noqa: S311 - no secret
     plain_tree(tmp_path / "source", {"a.txt": b"1", "d/b": b"2"})
     texts = (*TEXTS, str(tmp_path / "source"), str(tmp_path / "source/a.txt"), "/dev/null")
     for _ in range(8):
-        source: Any = dice.choice(texts)
-        if dice.random() < 0.7:
-            source = {dice.choice(texts): dice.choice(texts) for _ in range(4)}
+        source: Any = rng.choice(texts)
+        if rng.random() < 0.7:
+            source = {rng.choice(texts): rng.choice(texts) for _ in range(4)}
         options: dict[str, Any] = {
-            name: dice.choice((dice.choice(texts), (dice.choice(texts),), {dice.choice(texts): "x"}))
-            for name in dice.sample(("manifest", "exclude", "metadata", "content_type", "tags", "gzip"), 1)
+            name: rng.choice((rng.choice(texts), (rng.choice(texts),), {rng.choice(texts): "x"}))
+            for name in rng.sample(("manifest", "exclude", "metadata", "content_type", "tags", "gzip"), 1)
         }
         try:
             async with connect(endpoint_url=server.url, anonymous=True) as s3:

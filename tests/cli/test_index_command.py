@@ -62,13 +62,13 @@ def test_every_question_answers_in_json(cli: CommandLine, filled: Bucket, databa
     assert "X-Amz-Expires=300" in first["url"]
 
 
-def test_reconcile_tells_and_repairs(cli: CommandLine, filled: Bucket, database: str) -> None:
+def test_reconcile_lists_and_repairs_differences(cli: CommandLine, filled: Bucket, database: str) -> None:
     filled.client.delete_object(Bucket=filled.name, Key="t/a.jpg")
     filled.put("new", b"n")
     where = (filled.url(), "--database", database)
-    told = cli("index", "reconcile", *where, "--dry-run")
-    assert told.code == 6
-    assert {"missing: new", "extra:   t/a.jpg"} <= set(told.lines)
+    ended = cli("index", "reconcile", *where, "--dry-run")
+    assert ended.code == 6
+    assert {"missing: new", "extra:   t/a.jpg"} <= set(ended.lines)
     done = cli("index", "reconcile", *where, "--json")
     assert (done.code, done.json()["repaired"]) == (0, 2)
     assert "the index is equal to the bucket" in cli("index", "reconcile", *where).out
@@ -104,7 +104,7 @@ def test_questions_need_no_server(offline: CommandLine, database: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         (("page", "bucket"), "not an S3 location"),
         (("page", "--limit", "0"), "limit"),
@@ -113,12 +113,12 @@ def test_questions_need_no_server(offline: CommandLine, database: str) -> None:
     ],
 )
 def test_wrong_usage_is_one_line(
-    offline: CommandLine, words: tuple[str, ...], told: str, isolated: Path
+    offline: CommandLine, words: tuple[str, ...], text: str, isolated: Path
 ) -> None:
     make_empty_index(f"sqlite:///{isolated}/aios3sync/index.sqlite")
     ended = offline("index", *words)
     assert (ended.code, ended.out) == (2, "")
-    assert told in ended.error
+    assert text in ended.error
     assert "hunter2" not in ended.err
 
 
@@ -148,12 +148,12 @@ def test_a_bucket_that_was_found_empty_is_known(cli: CommandLine, bucket: Bucket
     assert answer["listed_at"] > 0
 
 
-def test_what_the_index_knows_only_in_part_is_said(
+def test_totals_say_that_the_index_may_be_incomplete(
     cli: CommandLine, bucket: Bucket, tree: Path, database: str
 ) -> None:
     assert cli("sync", tree, bucket.url("p"), "--index", database).code == 0
-    told = cli("index", "totals", bucket.url(), "--database", database)
-    assert "the index may be incomplete" in told.out
+    ended = cli("index", "totals", bucket.url(), "--database", database)
+    assert "the index may be incomplete" in ended.out
     assert cli("index", "backfill", bucket.url(), "--database", database).code == 0
     assert "may be incomplete" not in cli("index", "totals", bucket.url(), "--database", database).out
 
@@ -170,7 +170,7 @@ def test_an_index_that_cannot_be_opened_fails_no_sync(
     assert len(bucket.keys()) == 3
 
 
-def test_a_sync_tells_the_index(cli: CommandLine, bucket: Bucket, tree: Path, database: str) -> None:
+def test_a_sync_updates_the_index(cli: CommandLine, bucket: Bucket, tree: Path, database: str) -> None:
     ended = cli("sync", tree, bucket.url("p"), "--index", database, "--json")
     assert (ended.code, ended.json()["uploaded"]) == (0, 3)
     assert cli("index", "totals", bucket.url("p/"), "--database", database, "--json").json()["objects"] == 3

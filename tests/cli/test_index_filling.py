@@ -39,7 +39,7 @@ def sqs(moto: Endpoint) -> Iterator[Any]:
 
 @pytest.fixture
 def queue(sqs: Any, bucket: Bucket) -> str:
-    """A queue that is told of the changes of the bucket."""
+    """A queue that receives the notifications of the bucket."""
     url = str(sqs.create_queue(QueueName=bucket.name)["QueueUrl"])
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
@@ -56,12 +56,12 @@ def test_follow_until_the_queue_is_empty(cli: CommandLine, bucket: Bucket, queue
     bucket.client.delete_object(Bucket=bucket.name, Key="gone")
     sqs.send_message(QueueUrl=queue, MessageBody="poison")
     ended = cli("index", "follow", queue, "--drain", "--receivers", "1", "--json")
-    told = ended.json()
+    report = ended.json()
     assert ended.code == 3, "there was poison"
-    counts = {name: told[name] for name in ("messages", "upserted", "removed", "poison", "redelivered")}
+    counts = {name: report[name] for name in ("messages", "upserted", "removed", "poison", "redelivered")}
     assert counts == {"messages": 5, "upserted": 2, "removed": 1, "poison": 1, "redelivered": 0}
-    assert told["other"] == {"s3:TestEvent": 1}
-    assert "it stays in the queue" in told["warnings"][0]
+    assert report["other"] == {"s3:TestEvent": 1}
+    assert "it stays in the queue" in report["warnings"][0]
     page = cli("index", "page", bucket.url(), "--json").json()
     assert [(row["key"], row["size"]) for row in page["rows"]] == [(ODD, 4)]
     again = cli("index", "follow", queue, "--drain", "--receivers", "1")
@@ -134,8 +134,8 @@ def test_backfill_from_an_inventory(cli: CommandLine, bucket: Bucket) -> None:
     assert "the inventory is of 2026-02-06 01:00 UTC" in ended.lines[1]
     page = cli("index", "page", bucket.url(), "--json").json()
     assert [(row["key"], row["size"]) for row in page["rows"]] == [("a b+ü.jpg", 4), ("plain", 5)]
-    told = cli("index", "backfill", bucket.url(), "--inventory", bucket.url("inv/daily"), "--json").json()
-    assert (told["created"], told["unchanged"]) == (1770339600.0, 2)
+    report = cli("index", "backfill", bucket.url(), "--inventory", bucket.url("inv/daily"), "--json").json()
+    assert (report["created"], report["unchanged"]) == (1770339600.0, 2)
     missing = cli("index", "backfill", bucket.url(), "--inventory", bucket.url("nothing"))
     assert missing.code == 1
     assert "no complete inventory below" in missing.error

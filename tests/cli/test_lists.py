@@ -63,7 +63,7 @@ def test_only_lf_and_crlf_end_a_name_or_a_rule(
 def test_no_rule_is_lost_by_an_encoding(
     cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path, encoding: str
 ) -> None:
-    """UTF-16 without a mark cannot be told from other bytes: that is no rule, and it is refused."""
+    """UTF-16 without a byte order mark cannot be recognised: it is refused."""
     rules = tmp_path / "rules"
     rules.write_bytes("*.txt\r\n!b.txt\r\n".encode(encoding))
     ended = cli("sync", tree, bucket.url(), "--exclude-from", rules)
@@ -83,7 +83,7 @@ def test_no_rule_is_lost_by_an_encoding(
         (b"\xff\xfea", "is invalid UTF-16 or UTF-32, or has no byte order mark; save it as UTF-8"),
     ],
 )
-def test_what_is_no_list_is_refused(
+def test_a_file_that_is_no_list_is_refused(
     cli: CommandLine, tree: Path, bucket: Bucket, stdin: bytes, expected: str
 ) -> None:
     ended = cli("sync", tree, bucket.url(), "--files-from", "-", stdin=stdin)

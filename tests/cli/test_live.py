@@ -234,7 +234,7 @@ def test_an_interrupt_is_acknowledged_at_once_and_shown_until_the_end() -> None:
     assert frame(Progress(), 1, "a -> b", 79, note=note)[1].plain == note
 
 
-def test_repeated_requests_are_shown_while_it_works_and_at_the_end() -> None:
+def test_retries_are_shown_during_the_run_and_at_its_end() -> None:
     progress = Progress()
     progress.take(RequestsRepeated(12, 9))
     progress.take(RequestsRepeated(1, 0))
@@ -243,7 +243,7 @@ def test_repeated_requests_are_shown_while_it_works_and_at_the_end() -> None:
     assert text in Screen().ended(retries=13, throttled=9)
 
 
-def test_large_files_on_their_way_are_shown_with_what_has_left() -> None:
+def test_large_files_in_flight_are_shown_with_their_sent_bytes() -> None:
     progress = Progress()
     for number in range(5):
         progress.take(UploadBegan(f"{number}.jpg", 4_000_000))

@@ -20,7 +20,7 @@ def synced(cli: CommandLine, bucket: Bucket, tree: Path) -> tuple[Path, str]:
     return tree, bucket.url("p")
 
 
-def test_show_tells_what_is_known(cli: CommandLine, synced: tuple[Path, str]) -> None:
+def test_show_prints_the_facts_and_the_rows(cli: CommandLine, synced: tuple[Path, str]) -> None:
     ended = cli("manifest", "show", *synced)
     assert ended.code == 0
     assert "state:    complete" in ended.lines

@@ -26,7 +26,7 @@ def shell(cli: CommandLine, redirection: str, *arguments: str | Path) -> tuple[i
 
 @needs_full
 @pytest.mark.parametrize("how", ["", "--json", "--events"])
-def test_a_log_on_a_full_disk_stops_no_sync_and_is_told(
+def test_output_to_a_full_disk_stops_no_sync_and_is_an_error(
     cli: CommandLine, bucket: Bucket, tree: Path, how: str
 ) -> None:
     assert shell(cli, ">/dev/full", "sync", tree, bucket.url(), *([how] if how else [])) == (1, FULL)
@@ -51,7 +51,7 @@ def test_what_prints_nothing_loses_nothing(cli: CommandLine, bucket: Bucket, tre
     assert shell(cli, ">&-", "sync", tree, bucket.url(), "--quiet") == (0, "")
 
 
-def test_a_reader_that_had_enough_is_told_nothing(offline: CommandLine, tree: Path) -> None:
+def test_a_reader_that_left_gets_no_message(offline: CommandLine, tree: Path) -> None:
     command = ["sh", "-c", '{ "$@"; echo $? >&2; } | true', "sh"]
     ended = subprocess.run(
         [*command, *offline.command("manifest", "show", tree, "s3://bucket")],

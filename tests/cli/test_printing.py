@@ -1,4 +1,4 @@
-"""What is printed for machines is JSON, whatever numbers it holds."""
+"""Output for machines is JSON, whatever numbers it contains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filter rules on the command line: what is meant is done, and a rule without effect is mentioned."""
+"""Filter rules on the command line: their order counts, and a rule without effect is mentioned."""
 
 from __future__ import annotations
 

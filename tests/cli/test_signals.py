@@ -1,4 +1,4 @@
-"""A signal ends a run early and orderly: the report is told, the exit code tells, and nothing is lost."""
+"""A signal ends a run early and orderly: the report and the exit code name it, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_signal_stops_orderly_and_the_next_run_does_only_the_rest(
     report = orjson.loads(out.splitlines()[-1])["report"]
     assert slow.returncode == code == report["exit_code"]
     assert report["interrupted"] == number
-    told = [event for event in map(orjson.loads, out.splitlines()) if event["event"] == "stopping"]
-    assert [event["signal"] for event in told] == [number.name]
+    stopping = [event for event in map(orjson.loads, out.splitlines()) if event["event"] == "stopping"]
+    assert [event["signal"] for event in stopping] == [number.name]
     assert report["cancelled"] > 0
     there = bucket.keys()
     assert report["uploaded"] <= len(there) < 200
@@ -64,7 +64,7 @@ def test_a_second_interrupt_ends_the_process_at_once(slow: subprocess.Popen[byte
     assert slow.returncode == 130
 
 
-def test_people_are_told_which_signal_it_was(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
+def test_the_summary_names_the_signal(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for number in range(50):
         (tmp_path / "data" / str(number)).write_bytes(bytes(4000))

@@ -148,9 +148,9 @@ def test_new_headers_of_unchanged_files_are_lines_events_and_a_count(
     rule = ("--cache-control", "max-age=60", "--header-for", "a.txt:cache-control=no-cache")
     dry = cli(*sync, *rule, "--dry-run", "--no-progress")
     assert "(dry run) would update: a.txt (headers)" in dry.lines
-    told = cli(*sync, *rule, "--events").events()
-    assert [event["key"] for event in told if event["event"] == "updated"] == ["a.txt"]
-    assert told[-1]["report"]["updated"] == 1
+    events = cli(*sync, *rule, "--events").events()
+    assert [event["key"] for event in events if event["event"] == "updated"] == ["a.txt"]
+    assert events[-1]["report"]["updated"] == 1
     assert bucket.head("p/a.txt")["CacheControl"] == "no-cache"
     off = cli(*sync, "--cache-control", "none", "--metadata-update", "off", "--json").json()
     assert (off["updated"], off["requests"]) == (0, {})
@@ -201,7 +201,7 @@ def test_quiet_says_nothing_but_errors(cli: CommandLine, bucket: Bucket, tree: P
     assert (ended.code, ended.out, ended.err) == (3, "", "failed: mem: read: Input/output error\n")
 
 
-def test_v_tells_the_requests(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_v_prints_the_requests(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     ended = cli("sync", tree, bucket.url(), "-v")
     assert ended.lines[-1] == "requests: ListObjectsV2 1, PutObject 3; retries: 0"
 
@@ -246,13 +246,13 @@ def test_names_can_be_printed_in_any_locale(cli: CommandLine, bucket: Bucket, tm
     assert "日本語" in [event.get("key") for event in ended.events()]
 
 
-def test_a_warning_is_told_once(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_a_warning_is_printed_once(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     os.mkfifo(tree / "pipe")
     ended = cli("sync", tree, bucket.url())
     assert ended.err == "warning: skipped pipe: a FIFO, not a regular file\n"
 
 
-def test_an_sse_c_key_comes_from_a_file_and_is_told_nowhere(
+def test_an_sse_c_key_comes_from_a_file_and_is_printed_nowhere(
     cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"

@@ -1,4 +1,4 @@
-"""``sync`` and ``job`` add what they sent to a catalog: after all of it is there, and never at its cost."""
+"""``sync`` and ``job`` add what they sent to a catalog: after all uploads, and a failure fails no sync."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_dataset_is_added_when_all_is_there(cli: CommandLine, bucket: Bucket, 
     assert (entry["s3_prefix"], entry["s3_bucket"], entry["has_card"]) == ("odd place/d", bucket.name, True)
 
 
-def test_json_tells_what_became_of_the_entry(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_json_reports_the_entry_of_the_catalog(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     (tree / "config.json").write_text("{}")
     options = ("--catalog-model", "org/m", "--catalog-public", "--catalog-acl", "public-read")
     report = cli(
@@ -89,7 +89,7 @@ def test_a_failing_catalog_fails_no_sync(cli: CommandLine, bucket: Bucket, tree:
     assert quiet.err.startswith("not added to the catalog: ")
 
 
-def test_events_end_with_what_became_of_it(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
+def test_events_end_with_the_entry_of_the_catalog(cli: CommandLine, bucket: Bucket, tree: Path) -> None:
     events = cli("sync", tree, bucket.url("d"), "--catalog-dataset", "d", "--events").events()
     kinds = [event["event"] for event in events]
     assert kinds[-1] == "finished"
@@ -121,7 +121,7 @@ def test_a_job_has_the_same_as_a_field(cli: CommandLine, bucket: Bucket, tree: P
     ],
     ids=lambda value: repr(value) if isinstance(value, dict) else "",
 )
-def test_jobs_that_cannot_be(cli: CommandLine, catalog: Any, field: str, text: str) -> None:
+def test_invalid_catalog_fields_of_a_job(cli: CommandLine, catalog: Any, field: str, text: str) -> None:
     document = {"source": ".", "target": "s3://bucket/p", "catalog": catalog}
     ended = cli("job", stdin=orjson.dumps(document))
     (error,) = ended.events()

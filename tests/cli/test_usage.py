@@ -75,11 +75,13 @@ def test_a_wrong_option_is_named_with_its_value_and_the_way_out(
         ),
     ],
 )
-def test_wrong_arguments_are_told(refused: Callable[..., str], arguments: list[str], expected: str) -> None:
+def test_wrong_arguments_are_refused(
+    refused: Callable[..., str], arguments: list[str], expected: str
+) -> None:
     assert expected in refused(*arguments)
 
 
-def test_a_wrong_key_file_is_refused_and_its_content_is_told_nowhere(
+def test_a_wrong_key_file_is_refused_and_its_content_is_printed_nowhere(
     refused: Callable[..., str], tmp_path: Path
 ) -> None:
     path = tmp_path / "key"
@@ -97,7 +99,7 @@ def test_help_is_no_error(capfd: pytest.CaptureFixture[str], arguments: list[str
     assert capfd.readouterr().out.startswith("Usage: aios3sync")
 
 
-def test_the_version_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
     import aios3sync
 
     assert run(["--version"]) == 0

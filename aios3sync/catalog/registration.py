@@ -1,4 +1,4 @@
-"""Adds what was synced to a catalog, once all of its files are there; a failing catalog fails no sync."""
+"""The subscriber that adds a synced dataset or model to a catalog; a failing catalog fails no sync."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _STOPPED = "the run was stopped before the catalog answered"
 class Registrar:
     """Adds the entry of one sync to its catalog: a :class:`~aios3sync.sync.subscribers.Subscriber`.
 
-    What cannot be is found before the sync.
+    Invalid arguments raise when it is created, before the sync begins.
 
     Args:
-        wanted: the entry, whose place becomes the target.
-        target: where its files will be.
+        wanted: the entry, which gets the bucket and prefix of the target.
+        target: of the sync.
         open_catalog: opens a catalog, as :meth:`aios3sync.Session.catalog` does.
-        counts: the requests of that catalog.
+        counts: of the requests of that catalog.
 
     Raises:
-        UsageError: the target is a whole bucket, or the catalog cannot be one.
+        UsageError: the target is a whole bucket, or the location of the catalog is invalid.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Registrar:
         """Ignore outcomes: the report says whether all files are there."""
 
     async def finish(self, report: SyncReport) -> SyncReport:
-        """Add the entry if the sync did all that it had to do; return the report with the result.
+        """Add the entry if all files of the sync are stored; return the report with the result.
 
-        A stop ends the waiting for the catalog.
+        A stop cancels the request to the catalog.
         """
         report, counts = await self._registered(report), self._counts
         self._catalog.metrics.requests.update(counts.requests)
@@ -118,19 +118,19 @@ class Registrar:
         return replace(report, catalog=replace(self._result("added"), copies=copies))
 
     async def _add(self) -> tuple[CatalogChange | None, str]:
-        """The change; or ``None`` and why there is none."""
+        """Return the change, or ``None`` and the reason why there is none."""
         change: CatalogChange | None = None
         error = _STOPPED
 
-        async def give_up() -> None:
+        async def cancel_on_stop() -> None:
             await self._stop.wait()
             group.cancel_scope.cancel()
 
         async with anyio.create_task_group() as group:
-            group.start_soon(give_up)
+            group.start_soon(cancel_on_stop)
             try:
                 change = await self._catalog.add(self._entry)
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the files are there: it is reported
+            except Exception as failure:  # noqa: BLE001 - the files are stored, so the error is only reported
                 error = str(failure) or type(failure).__name__
             group.cancel_scope.cancel()
         return change, error
@@ -142,7 +142,7 @@ class Registrar:
         report = replace(report, catalog=self._result(state, error))
         if not error:
             return report
-        way_out = "; add it when the reason is gone" if state == "failed" else ""
-        warning = f"{self._entry.id} was not added to the catalog: {error}{way_out}"
+        remedy = "; add it when the reason is gone" if state == "failed" else ""
+        warning = f"{self._entry.id} was not added to the catalog: {error}{remedy}"
         self._on_event(Warned(warning))
         return replace(report, warnings=(*report.warnings, warning))

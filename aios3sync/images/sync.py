@@ -1,4 +1,4 @@
-"""Thumbnails of what a sync uploads: the subscriber that puts the two together."""
+"""The subscriber that makes thumbnails of the images that a sync uploads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ThumbnailSubscriber:
     """Makes thumbnails of the images of one sync: a :class:`~aios3sync.sync.subscribers.Subscriber`.
 
     Args:
-        record: gets the changes of thumbnails and of their images, for an index, after their uploads.
+        record: receives the changes of thumbnails and of their images, for an index, after their uploads.
 
     Raises:
         UsageError: Pillow is not installed.
@@ -43,10 +43,10 @@ class ThumbnailSubscriber:
 
     @asynccontextmanager
     async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
-        """Make thumbnails while the run lasts, and at its end those that are left; they fail nothing.
+        """Make thumbnails while the run lasts, and finish the queue at its end; their errors fail no sync.
 
         Raises:
-            Exception: what ``on_event`` raised.
+            Exception: from ``on_event``.
         """
         self._callbacks = Callbacks(resources.stop.request)
         self._on_event = self._callbacks.events(resources.on_event)
@@ -70,7 +70,7 @@ class ThumbnailSubscriber:
         self._on_event(Warned(message))
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Note what the images of a batch need."""
+        """Queue the thumbnails of a batch of outcomes."""
         if self._thumbnails is not None:
             await self._thumbnails.outcomes(batch)
 
@@ -78,7 +78,7 @@ class ThumbnailSubscriber:
         """Return the report with the warnings about thumbnails and with their requests.
 
         Raises:
-            Exception: what ``on_event`` raised.
+            Exception: from ``on_event``.
         """
         with self._callbacks.raised():
             for line in self._thumbnails.report.warnings() if self._thumbnails is not None else ():
@@ -86,7 +86,7 @@ class ThumbnailSubscriber:
         return replace(
             report,
             warnings=(*report.warnings, *(line for line in self._warnings if line not in report.warnings)),
-            # Those for the thumbnails too, which may have come after the end of the run.
+            # Including requests for thumbnails, some of which are sent after the end of the run.
             requests=dict(self._counts.requests),
             retries=self._counts.retries,
             throttled=self._counts.throttled,
@@ -94,7 +94,7 @@ class ThumbnailSubscriber:
 
 
 def _put_options(request: SyncRequest) -> PutOptions:
-    """Who may read an image may read its thumbnail; nothing of its other headers fits."""
+    """Return the upload options of thumbnails: the access rights of their images, not their other headers."""
     options = request.options
     return PutOptions(
         content_type="image/webp",
@@ -107,5 +107,5 @@ def _put_options(request: SyncRequest) -> PutOptions:
 
 
 def _pending_path(request: SyncRequest) -> str:
-    """Empty where the run is to leave no state."""
+    """Return the path of the queue; empty where the run must leave no state."""
     return "" if request.options.manifest is False else pending_path(request)

@@ -1,8 +1,8 @@
-"""Tells the index what a sync did: an OutcomeSink with a bounded queue in front of the database.
+"""Feed the index with the outcomes of a sync: an OutcomeSink with a bounded queue in front of the database.
 
-It never raises into the sync and never makes it wait long. Where the database fails, or does not keep up,
-the rest of the run is not told, the mark of the run says so, and the sync gets a warning; ``reconcile``
-repairs it. A process that is killed leaves its mark as well.
+It never raises into the sync and never delays it for long. If the database fails or does not keep up, the
+rest of the run is not written, the mark of the run stays with the reason, and the sync gets a warning;
+``reconcile`` repairs the index. A killed process leaves its mark as well.
 """
 
 from __future__ import annotations
@@ -27,30 +27,30 @@ from aios3sync.report import SyncReport
 if TYPE_CHECKING:
     from aios3sync.sync.request import Resources, SyncRequest
 
-__all__ = ("IndexFeed", "IndexSubscriber", "facts_of_outcome", "feed")
+__all__ = ("IndexFeed", "IndexSubscriber", "facts_of_outcome", "feed_index")
 
 _LOG: Final = logging.getLogger(__name__)
 _NO_IMAGE: Final = (None, None)
 _QUEUE: Final = 200
 """Batches of outcomes that may wait, of about 256 each."""
 _AT_ONCE: Final = 16_000
-"""Changes of one transaction: the more, the fewer pages of the search trees are written twice."""
+"""Changes of one transaction: the more, the fewer pages of the B-trees are written twice."""
 _LINGER: Final = 1.0
 """Seconds that outcomes may wait for others to be written with them."""
-_LOOK: Final = 0.05
-_PATIENCE: Final = 10.0
-"""Seconds that a sync waits for room in the queue before it goes on without the index."""
-_LAST_WORDS: Final = 30.0
-"""Seconds that what is queued may still take when the sync has ended."""
+_POLL: Final = 0.05
+_QUEUE_TIMEOUT: Final = 10.0
+"""Seconds that a sync waits for space in the queue before it continues without the index."""
+_FINISH_TIMEOUT: Final = 30.0
+"""Seconds for writing the queue after the end of the sync."""
 
 
 def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None:
-    """What an outcome means for the index; ``None`` where the bucket did not change."""
+    """Return the change of the index that an outcome results in; ``None`` where the bucket did not change."""
     kind = type(outcome)
     if kind is Uploaded:
         row = outcome.row
         width, height = outcome.image or _NO_IMAGE
-        # The bytes of the file are not those of the object where it was compressed on the way.
+        # A file that was compressed on the way has another size than its object.
         size = outcome.sent if row.encoding else row.size
         return (
             prefix + row.key, size, row.etag, outcome.content_type, "", width, height, None, "",
@@ -70,7 +70,7 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
 
 
 def _adopted(outcome: Adopted, prefix: str) -> ObjectRow:
-    """As the target told of it: the size of the file is another one where the object is compressed."""
+    """Return the row as the target listed it: a compressed object has another size than its file."""
     row, stored = outcome.row, outcome.stored
     if stored is None:
         return ObjectRow(prefix + row.key, row.size, row.etag)
@@ -83,39 +83,40 @@ def _adopted(outcome: Adopted, prefix: str) -> ObjectRow:
     )
 
 
-def _unforeseen(error: Exception) -> str:
-    """Why the index is behind, for a reason that no rule knows; the log has the traceback."""
-    _LOG.debug("the index is not told any more", exc_info=error)
+def _unexpected(error: Exception) -> str:
+    """Log an unexpected error with its traceback, and return the reason in one line."""
+    _LOG.debug("the index is not fed any more", exc_info=error)
     return f"unexpected {type(error).__name__}: -vv shows where"
 
 
 class IndexFeed:
-    """See :class:`~aios3sync.events.OutcomeSink`; made by :func:`feed`.
+    """The sink of one sync, see :class:`~aios3sync.events.OutcomeSink`; created by :func:`feed_index`.
 
     Attributes:
-        applied: what became of the changes.
-        warnings: what a person should know when the run has ended.
+        applied: how many changes had which effect.
+        warnings: for the report of the run, when it has ended.
+        trouble: why the rest of the run is not written; empty as long as nothing went wrong.
     """
 
-    def __init__(self, backend: IndexBackend, location: Location, beside: Sequence[Location] = ()) -> None:
+    def __init__(self, backend: IndexBackend, location: Location, others: Sequence[Location] = ()) -> None:
         self.applied = Applied()
         self.warnings: list[str] = []
         self.trouble = ""
         self._backend = backend
         self._location = location
         self._ended = anyio.Event()
-        self._healing = " and ".join(map(str, (location, *beside)))
+        self._targets = " and ".join(map(str, (location, *others)))
         self._send, self._receive = anyio.create_memory_object_stream[Sequence[Facts]](_QUEUE)
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Queue what a batch means; the outcomes themselves are let go."""
+        """Queue the changes of a batch of outcomes."""
         if self.trouble:
             return
         observed, prefix = time.time(), self._location.prefix
         try:
             facts = [facts_of_outcome(outcome, prefix, observed) for outcome in batch]
         except Exception as error:  # noqa: BLE001 - the index never fails the run
-            self.fail(_unforeseen(error))
+            self.fail(_unexpected(error))
             return
         await self._queue([known for known in facts if known is not None])
 
@@ -125,23 +126,23 @@ class IndexFeed:
         try:
             self._send.send_nowait(facts)
         except anyio.WouldBlock:
-            with anyio.move_on_after(_PATIENCE) as scope:
+            with anyio.move_on_after(_QUEUE_TIMEOUT) as scope:
                 await self._send.send(facts)
             if scope.cancelled_caught:
                 self.fail("the database did not keep up")
 
     async def changes(self, changes: Sequence[Change]) -> None:
-        """Queue what else is known of objects, behind the outcomes that told of them."""
+        """Queue further changes of objects, after those of their outcomes."""
         await self._queue(list(map(facts_of, changes)))
 
     def fail(self, reason: str) -> None:
-        """Tell the index nothing more in this run."""
+        """Stop feeding the index in this run, and add a warning."""
         if not self.trouble:
             self.trouble = reason
-            self.warnings.append(f"the index is behind, reconcile {self._healing} repairs it: {reason}")
+            self.warnings.append(f"the index is behind, reconcile {self._targets} repairs it: {reason}")
 
     async def run(self) -> None:
-        """Write what is queued until the queue is closed; after a failure throw it away."""
+        """Write the queue until it is closed; after a failure drop its content."""
         async with self._receive:
             async for first in self._receive:
                 facts = list(first)
@@ -150,17 +151,16 @@ class IndexFeed:
                     await self._apply(facts)
 
     async def _gather(self, facts: list[Facts]) -> None:
-        """Wait for more: the search trees are written once for a large batch, not for each of many.
+        """Wait for more changes: one large transaction writes fewer B-tree pages than many small ones.
 
-        It looks again and again rather than being cancelled in the middle of a receive: nothing gets lost.
-        Nothing more comes once the sync has ended, so it does not wait then.
+        It polls, since a cancelled receive could lose changes. When the sync has ended it does not wait.
         """
         until = time.monotonic() + _LINGER
         while len(facts) < _AT_ONCE and time.monotonic() < until:
             try:
                 facts += self._receive.receive_nowait()
             except anyio.WouldBlock:
-                with anyio.move_on_after(_LOOK):
+                with anyio.move_on_after(_POLL):
                     await self._ended.wait()
             except anyio.EndOfStream:
                 return
@@ -171,30 +171,30 @@ class IndexFeed:
         except ObjectIndexError as error:
             self.fail(str(error))
         except Exception as error:  # noqa: BLE001 - the index never fails the run
-            self.fail(_unforeseen(error))
+            self.fail(_unexpected(error))
         else:
             self.applied = self.applied.plus(applied)
 
     def end(self) -> None:
-        """No more outcomes will come."""
+        """Close the queue: the sync has no more outcomes."""
         self._send.close()
         self._ended.set()
 
 
 @asynccontextmanager
-async def feed(
-    backend: IndexBackend, location: Location, *, beside: Sequence[Location] = ()
+async def feed_index(
+    backend: IndexBackend, location: Location, *, others: Sequence[Location] = ()
 ) -> AsyncIterator[IndexFeed]:
-    """A sink for one sync, which ends with the block; what is queued then is written first.
+    """Open the sink of one sync, which lasts as long as the block; the queue is written before it ends.
 
     Args:
         backend: of the index.
         location: the target, to which the keys of outcomes are relative.
-        beside: where else in its bucket the sync changes objects: it gets a mark of its own.
+        others: other prefixes of the bucket in which the sync changes objects; each gets a mark of its own.
     """
-    sink = IndexFeed(backend, location, beside)
+    sink = IndexFeed(backend, location, others)
     now = time.time()
-    marks = [new_mark(each, now) for each in (location, *beside)]
+    marks = [new_mark(each, now) for each in (location, *others)]
     try:
         await backend.save_state({mark.item: mark.text() for mark in marks})
     except ObjectIndexError as error:
@@ -202,7 +202,7 @@ async def feed(
     finished = anyio.Event()
 
     async def run() -> None:
-        # The sync may be cancelled; what it did all the same is told.
+        # The sync may be cancelled; the changes that it has made are written all the same.
         with anyio.CancelScope(shield=True):
             await sink.run()
             finished.set()
@@ -216,7 +216,7 @@ async def feed(
             failure = error
         sink.end()
         with anyio.CancelScope(shield=True):
-            with anyio.move_on_after(_LAST_WORDS) as waiting:
+            with anyio.move_on_after(_FINISH_TIMEOUT) as waiting:
                 await finished.wait()
             if waiting.cancelled_caught:
                 sink.fail("the database did not keep up")
@@ -250,21 +250,21 @@ class IndexSubscriber:
 
     @asynccontextmanager
     async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
-        """Feed the index while the run lasts; what is queued at its end is written first."""
+        """Feed the index while the run lasts; the queue is written before the block ends."""
         self._on_event = resources.on_event
-        location, beside = request.location, []
+        location, others = request.location, []
         if side := request.options.thumbnails:
-            beside.append(Location(location.bucket, thumbnails_below(side, location.prefix)))
-        async with feed(self._backend, location, beside=beside) as self._feed:
+            others.append(Location(location.bucket, thumbnails_below(side, location.prefix)))
+        async with feed_index(self._backend, location, others=others) as self._feed:
             yield resources
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Queue what a batch means."""
+        """Queue the changes of a batch of outcomes."""
         if self._feed is not None:
             await self._feed.outcomes(batch)
 
     async def changes(self, changes: Sequence[Change]) -> None:
-        """Queue what else is known of objects, behind their outcomes."""
+        """Queue further changes of objects, after those of their outcomes."""
         if self._feed is not None:
             await self._feed.changes(changes)
 

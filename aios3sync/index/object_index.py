@@ -18,7 +18,7 @@ from aios3sync.index.backfill import BackfillReport, IndexSink, discard_progress
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
-from aios3sync.index.feed import IndexFeed, feed
+from aios3sync.index.feed import IndexFeed, feed_index
 from aios3sync.index.follow.queue import Queue
 from aios3sync.index.follow.report import FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
@@ -294,11 +294,11 @@ class ObjectIndex:
 
     @asynccontextmanager
     async def feeding(self, target: str) -> AsyncIterator[IndexFeed]:
-        """The sink of a sync to ``s3://bucket/prefix``; it never raises into the sync.
+        """Open the sink of a sync to ``s3://bucket/prefix``; it never raises into the sync.
 
-        What went wrong is in :attr:`IndexFeed.warnings` when the block has ended.
+        After the block, failures are in :attr:`IndexFeed.warnings`.
         """
-        async with feed(self.backend, Location.parse(target)) as sink:
+        async with feed_index(self.backend, Location.parse(target)) as sink:
             yield sink
 
     async def stale(self) -> list[Stale]:

@@ -26,7 +26,7 @@ from aios3sync.events import Adopted, Deleted, Finished, Forgotten, Kept, Update
 from aios3sync.index.backfill import IndexProgress
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.feed import feed
+from aios3sync.index.feed import feed_index
 from aios3sync.index.object_index import ObjectIndex
 from aios3sync.index.rows import ObjectIndexError, ObjectRow, Page, Removal, Selection, Upsert
 from aios3sync.index.staleness import new_mark, stale_prefixes
@@ -293,7 +293,7 @@ def uploaded(key: str, size: int = 3, **facts: Any) -> Uploaded:
 
 
 async def fed(backend: IndexBackend, *batches: Sequence[Any]) -> list[str]:
-    async with feed(backend, Location("bucket", "p/")) as sink:
+    async with feed_index(backend, Location("bucket", "p/")) as sink:
         for batch in batches:
             await sink.outcomes(batch)
     return sink.warnings
@@ -358,10 +358,10 @@ async def test_a_failing_database_never_fails_the_sync_and_says_so(
     backend: IndexBackend, hang: bool, error: Exception | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aios3sync.index.feed._QUEUE", 2)
-    monkeypatch.setattr("aios3sync.index.feed._PATIENCE", 0.05)
+    monkeypatch.setattr("aios3sync.index.feed._QUEUE_TIMEOUT", 0.05)
     monkeypatch.setattr("aios3sync.index.feed._LINGER", 0.0)
     broken: Any = Broken(backend, fine=1, hang=hang, error=error)
-    async with feed(broken, Location("bucket", "p/")) as sink:
+    async with feed_index(broken, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])
         await anyio.sleep(0.05)
         for n in range(1, 30):
@@ -386,7 +386,7 @@ async def test_an_outcome_that_the_index_does_not_understand_never_fails_the_syn
         raise TypeError("?")
 
     monkeypatch.setattr("aios3sync.index.feed.facts_of_outcome", broken)
-    async with feed(backend, Location("bucket", "p/")) as sink:
+    async with feed_index(backend, Location("bucket", "p/")) as sink:
         await sink.outcomes([uploaded("0")])
     assert "TypeError" in sink.warnings[0]
 
@@ -412,22 +412,22 @@ async def test_compressed_objects_that_are_adopted_have_the_size_that_is_stored(
 
 async def test_what_a_sync_writes_outside_its_target_has_a_mark_of_its_own(backend: IndexBackend) -> None:
     broken: Any = Broken(backend, fine=0)
-    beside = Location("bucket", ".thumbnails/64/p/")
-    async with feed(broken, Location("bucket", "p/"), beside=[beside]) as sink:
+    thumbnails = Location("bucket", ".thumbnails/64/p/")
+    async with feed_index(broken, Location("bucket", "p/"), others=[thumbnails]) as sink:
         await sink.outcomes([uploaded("a")])
     (warning,) = sink.warnings
     assert "reconcile s3://bucket/p/ and s3://bucket/.thumbnails/64/p/ repairs it" in warning
-    assert {mark.target for mark in await stale_prefixes(backend)} == {"s3://bucket/p/", str(beside)}
+    assert {mark.target for mark in await stale_prefixes(backend)} == {"s3://bucket/p/", str(thumbnails)}
     await index_of(backend, MemoryStore(objects={"p/a": b"xxx"})).reconcile("s3://bucket/p")
-    assert [mark.target for mark in await stale_prefixes(backend)] == [str(beside)]
-    async with feed(backend, Location("bucket", "q/"), beside=[Location("bucket", "r/")]):
+    assert [mark.target for mark in await stale_prefixes(backend)] == [str(thumbnails)]
+    async with feed_index(backend, Location("bucket", "q/"), others=[Location("bucket", "r/")]):
         assert len(await backend.state("feeding:")) == 3
     assert len(await backend.state("feeding:")) == 1
 
 
 async def test_a_cancelled_sync_reports_its_changes(backend: IndexBackend) -> None:
     with anyio.CancelScope() as scope:
-        async with feed(backend, Location("bucket", "p/")) as sink:
+        async with feed_index(backend, Location("bucket", "p/")) as sink:
             await sink.outcomes([uploaded("a")])
             scope.cancel()
             await anyio.sleep(9)
@@ -437,7 +437,7 @@ async def test_a_cancelled_sync_reports_its_changes(backend: IndexBackend) -> No
 
 async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
     async def sync() -> None:
-        async with feed(backend, Location("bucket", "p/")) as sink:
+        async with feed_index(backend, Location("bucket", "p/")) as sink:
             await sink.outcomes([uploaded("a")])
             raise KeyError("sync")
 
@@ -447,7 +447,7 @@ async def test_an_error_of_the_sync_is_its_own(backend: IndexBackend) -> None:
 
 
 async def test_a_running_sync_is_not_stale(backend: IndexBackend) -> None:
-    async with feed(backend, Location("bucket", "p/")):
+    async with feed_index(backend, Location("bucket", "p/")):
         assert await stale_prefixes(backend) == []
         assert len(await backend.state("feeding:")) == 1
     dead = await to_thread.run_sync(lambda: subprocess.Popen([sys.executable, "-c", ""]))

@@ -14,7 +14,7 @@ Invariants, at the end of every transaction:
 
 Within a transaction rows are removed before rows are inserted. :func:`_remove` closes the gaps with the last
 rows, and lowers ``direct`` and ``objects`` of the folders in memory; :func:`_placed` continues from there.
-The database is not asked again in between, and the columns change once, at the end (:func:`_grow`).
+No count is read again in between, and the columns change once, at the end (:func:`_grow`).
 
 Every transaction first locks the row of its bucket, before it reads a slot or a count. Each batch changes the
 sums of the top folder, so writers of one bucket wait for each other in any case, and writers of different

@@ -33,48 +33,54 @@ METADATA = {
     "rclone, third": {"md5chksum": rclone_md5(THIRD)},
     "s3cmd": {"s3cmd-attrs": f"uid:0/md5:{FILE}/mode:33188"},
 }
-TOLD = ("ours", "rclone", "s3cmd")
+CLAIMED = ("ours", "rclone", "s3cmd")
 
 
-@pytest.mark.parametrize(("etag", "told"), [*product(OTHERS, METADATA)])
-def test_metadata_never_makes_an_object_equal_against_the_etag_of_its_body(etag: str, told: str) -> None:
-    assert has_content(FILE, ETAGS[etag], METADATA[told]) in (False, None)
+@pytest.mark.parametrize(("etag", "digest"), [*product(OTHERS, METADATA)])
+def test_metadata_never_makes_an_object_equal_against_the_etag_of_its_body(etag: str, digest: str) -> None:
+    assert has_content(FILE, ETAGS[etag], METADATA[digest]) in (False, None)
 
 
 @pytest.mark.parametrize(
-    ("etag", "told", "answer"),
+    ("etag", "digest", "answer"),
     [
-        *((etag, told, True) for etag, told in product(("file", "one part"), METADATA)),
-        *((etag, told, None) for etag, told in product(OTHERS, TOLD)),
-        *((etag, told, False) for etag, told in product(OTHERS, ("none", "rclone, third"))),
-        *((etag, told, True) for etag, told in product(SILENT, TOLD)),
-        *((etag, told, False) for etag, told in product(SILENT, ("rclone, other",))),
+        *((etag, digest, True) for etag, digest in product(("file", "one part"), METADATA)),
+        *((etag, digest, None) for etag, digest in product(OTHERS, CLAIMED)),
+        *((etag, digest, False) for etag, digest in product(OTHERS, ("none", "rclone, third"))),
+        *((etag, digest, True) for etag, digest in product(SILENT, CLAIMED)),
+        *((etag, digest, False) for etag, digest in product(SILENT, ("rclone, other",))),
         *((etag, "none", None) for etag in SILENT),
     ],
 )
-def test_bodies_as_they_are(etag: str, told: str, *, answer: bool | None) -> None:
-    assert has_content(FILE, ETAGS[etag], METADATA[told]) is answer
+def test_bodies_as_they_are(etag: str, digest: str, *, answer: bool | None) -> None:
+    assert has_content(FILE, ETAGS[etag], METADATA[digest]) is answer
 
 
-@pytest.mark.parametrize(("etag", "told"), [*product(ETAGS, METADATA)])
-def test_an_opaque_etag_proves_and_disputes_nothing(etag: str, told: str) -> None:
-    expected = {"none": None, "ours": True, "rclone": True, "s3cmd": True}.get(told, False)
-    assert has_content(FILE, ETAGS[etag], METADATA[told], opaque=True) is expected
+@pytest.mark.parametrize(("etag", "digest"), [*product(ETAGS, METADATA)])
+def test_an_opaque_etag_proves_and_disputes_nothing(etag: str, digest: str) -> None:
+    expected = {"none": None, "ours": True, "rclone": True, "s3cmd": True}.get(digest, False)
+    assert has_content(FILE, ETAGS[etag], METADATA[digest], opaque=True) is expected
 
 
 @pytest.mark.parametrize(
-    ("etag", "told", "answer"),
+    ("etag", "digest", "answer"),
     [
         *((etag, "ours", True) for etag in ETAGS),
         *((etag, "ours, other", False) for etag in ETAGS),
-        *((etag, told, None) for etag, told in product(ETAGS, ("none", "rclone, other", "rclone, third"))),
-        *((etag, told, None) for etag, told in product(OTHERS, ("rclone", "s3cmd"))),
-        *((etag, told, True) for etag, told in product(("file", "parts", "nothing"), ("rclone", "s3cmd"))),
+        *(
+            (etag, digest, None)
+            for etag, digest in product(ETAGS, ("none", "rclone, other", "rclone, third"))
+        ),
+        *((etag, digest, None) for etag, digest in product(OTHERS, ("rclone", "s3cmd"))),
+        *(
+            (etag, digest, True)
+            for etag, digest in product(("file", "parts", "nothing"), ("rclone", "s3cmd"))
+        ),
     ],
 )
-def test_compressed_bodies(etag: str, told: str, *, answer: bool | None) -> None:
+def test_compressed_bodies(etag: str, digest: str, *, answer: bool | None) -> None:
     """The ETag is of the compressed body; only our own metadata is of the original."""
-    assert has_content(FILE, ETAGS[etag], METADATA[told], gzip=True) is answer
+    assert has_content(FILE, ETAGS[etag], METADATA[digest], gzip=True) is answer
 
 
 @pytest.mark.parametrize(

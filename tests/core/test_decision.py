@@ -456,7 +456,7 @@ NAMED: dict[str, tuple[SourceEntry | None, RecordedEntry | None, Knowledge, Poli
         *(None, recorded(), target(), TRACKED),
         Delete("a", MD5, 10, tracked=True, reason=Reason.TRACKED),
     ),
-    "D14: a tracked object that somebody replaced stays": (
+    "D14: a tracked object that another tool replaced stays": (
         *(None, recorded(), target(etag=OTHER_MD5), TRACKED),
         Conflict("a", Reason.FOREIGN, forget=True),
     ),
@@ -509,7 +509,7 @@ def test_what_is_too_large_for_one_copy_is_uploaded() -> None:
 
 
 def test_nothing_known_is_an_error() -> None:
-    """A key that nobody knows is a mistake of the caller, not a decision."""
+    """A key that is in none of the three is a mistake of the caller, not a decision."""
     for unknown in (None, UNKNOWN):
         with pytest.raises(ValueError, match="nothing is known"):
             decide(None, None, unknown, Policy())
@@ -617,9 +617,9 @@ class Found:
 
     @property
     def differs(self) -> bool:
-        """Something told a digest (and equality was not found)."""
-        told = self.stored is not None and self.stored.md5 != ""
-        return told or (self.etag_speaks and self.etag == OTHER_MD5)
+        """Whether a digest is known, though equality was not found."""
+        in_metadata = self.stored is not None and self.stored.md5 != ""
+        return in_metadata or (self.etag_speaks and self.etag == OTHER_MD5)
 
     @property
     def silent(self) -> bool:
@@ -900,7 +900,7 @@ def test_law_time_is_compared_by_equality_c2(situation: tuple[Any, Any, Any], po
 def test_law_only_a_settled_equal_stat_is_kept_unseen(
     situation: tuple[Any, Any, Any], policy: Policy
 ) -> None:
-    """A present file is kept without hashing only on a settled row, an equal stat and no wish for content."""
+    """Without hashing a file is kept only on a settled row with an equal stat, and not with check=content."""
     seen, row, there = situation
     if seen is not None and isinstance(outcome(situation, policy), Keep):
         assert row.settled
@@ -936,7 +936,7 @@ def test_law_settle_settles(question: CompareDigest, evidence: Evidence, policy:
 def test_law_conflicts_of_content_need_content(
     question: CompareDigest, evidence: Evidence, policy: Policy
 ) -> None:
-    """Only a run that was asked to look at contents, and not told to accept them, calls one a conflict."""
+    """Only a run that compares contents, and does not accept them, calls one a conflict."""
     got = settle(question, evidence, policy)
     if isinstance(got, Conflict):
         assert policy.content
@@ -984,7 +984,7 @@ def test_law_a_head_is_worth_it_only_before_an_upload(
 
 @laws
 @given(situations(), policies)
-def test_law_a_decision_asks_only_about_what_it_was_told(
+def test_law_a_decision_compares_only_what_it_was_given(
     situation: tuple[Any, Any, Any], policy: Policy
 ) -> None:
     """A CompareDigest carries the entries it was decided on; a target that agrees is no question."""

@@ -164,7 +164,7 @@ def test_a_plain_etag_has_no_candidates() -> None:
     ],
 )
 def test_rclone_mtime(mtime_ns: int, wanted: str) -> None:
-    """Seconds and nine decimals; before 1970 the sign stands for the whole."""
+    """Seconds and nine decimals; before 1970 the sign is that of the whole number."""
     assert rclone_mtime(mtime_ns) == wanted
 
 

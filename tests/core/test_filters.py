@@ -38,7 +38,7 @@ def visible(pairs: list[tuple[str, str]], keys: tuple[str, ...] = TREE) -> set[s
         ([("include", "*.txt"), ("exclude", "*")], set()),
         ([("include", "*.txt")], set(TREE)),
         ([("exclude", ".git/*")], {"foo.txt", "bar.txt", "baz.jpg"}),
-        ([("exclude", ".git")], {"foo.txt", "bar.txt", "baz.jpg"}),  # aws hides nothing, which nobody means
+        ([("exclude", ".git")], {"foo.txt", "bar.txt", "baz.jpg"}),  # aws hides nothing, which is never meant
         (
             [("exclude", "*.txt"), ("include", "foo.txt"), ("exclude", "f*")],
             set(TREE) - {"foo.txt", "bar.txt"},
@@ -181,7 +181,7 @@ def test_gitignore_prunes_and_rules_hide_on_their_own() -> None:
     ],
 )
 def test_explanations(key: str, why: str) -> None:
-    """explain() tells which rule decides, in the order in which visible() asks, and agrees with it."""
+    """explain() names the rule that decides, and agrees with visible()."""
     filters = Filters(
         tuple(read_rules(["# scratch\n", "\n", "*.tmp\n", "+ keep.*\n"], "rules")),
         frozenset({"state.db", "a.tmp", "a.log", "keep.tmp", "a"}),
@@ -208,7 +208,7 @@ def test_reading_a_file_of_rules() -> None:
 
 
 def test_rules_are_values() -> None:
-    """Two equal rules are equal, and a rule tells where it came from."""
+    """Two equal rules are equal, and a rule says where it came from."""
     assert Rule(True, "*.py") == Rule(True, "*.py")
     assert Rule(True, "*.py") != Rule(False, "*.py")
     assert [str(rule) for rule in make_rules([("include", "a")])] == ["include 'a' (--include)"]
@@ -264,7 +264,7 @@ def test_a_pattern_that_aws_would_match_with_nothing_means_what_its_author_had_i
 
 @laws
 @given(st.text(st.sampled_from("ab/.*?[]!"), max_size=8), st.text(st.sampled_from("ab/."), max_size=8))
-def test_what_a_pattern_matches_as_it_stands_it_still_matches_p6(pattern: str, key: str) -> None:
+def test_keys_that_a_pattern_matches_literally_still_match_p6(pattern: str, key: str) -> None:
     """No object that a filter hid before is shown, and deleted, because of another meaning."""
     (rule,) = make_rules([("exclude", pattern)], ["/a"])
     if Rule(False, pattern).matches(key):

@@ -1,4 +1,4 @@
-"""The rules of ``.gitignore``, held against git itself."""
+"""The rules of ``.gitignore``, compared with git itself."""
 
 from __future__ import annotations
 
@@ -123,19 +123,19 @@ SOUP = (
 )
 
 
-def random_rule(dice: random.Random) -> str:
-    if dice.random() < 0.3:
-        return "".join(dice.choice(SOUP) for _ in range(dice.randint(1, 6)))
-    rule = "/".join(dice.choice(GLOBS) for _ in range(dice.choice((1, 1, 1, 2, 2, 3))))
-    rule = dice.choice(("", "", "", "/")) + rule + dice.choice(("", "", "/"))
-    return dice.choice(("", "", "!")) + rule
+def random_rule(rng: random.Random) -> str:
+    if rng.random() < 0.3:
+        return "".join(rng.choice(SOUP) for _ in range(rng.randint(1, 6)))
+    rule = "/".join(rng.choice(GLOBS) for _ in range(rng.choice((1, 1, 1, 2, 2, 3))))
+    rule = rng.choice(("", "", "", "/")) + rule + rng.choice(("", "", "/"))
+    return rng.choice(("", "", "!")) + rule
 
 
-def random_tree(dice: random.Random, root: Path) -> tuple[set[str], IgnoreTree]:
+def random_tree(rng: random.Random, root: Path) -> tuple[set[str], IgnoreTree]:
     """Make a small tree with .gitignore files; return its files and what our reading of them is."""
     files: set[str] = set()
-    for _ in range(dice.randint(3, 12)):
-        path = root.joinpath(*(dice.choice(NAMES) for _ in range(dice.randint(1, 4))))
+    for _ in range(rng.randint(3, 12)):
+        path = root.joinpath(*(rng.choice(NAMES) for _ in range(rng.randint(1, 4))))
         if not path.exists() and not any(up.is_file() for up in path.parents):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -143,8 +143,8 @@ def random_tree(dice: random.Random, root: Path) -> tuple[set[str], IgnoreTree]:
     tree = IgnoreTree()
     above = {name[: place + 1] for name in files for place, sign in enumerate(name) if sign == "/"}
     for directory in sorted({""} | above):
-        if not directory or dice.random() < 0.3:
-            lines = [random_rule(dice) for _ in range(dice.randint(1, 4))]
+        if not directory or rng.random() < 0.3:
+            lines = [random_rule(rng) for _ in range(rng.randint(1, 4))]
             (root / directory / ".gitignore").write_bytes("\n".join(lines).encode())
             tree.add(directory, lines)
     return files, tree
@@ -154,14 +154,14 @@ def random_tree(dice: random.Random, root: Path) -> tuple[set[str], IgnoreTree]:
 @pytest.mark.parametrize("seed", range(4))
 def test_git_agrees_on_random_trees_p6(seed: int, tmp_path: Path) -> None:
     """On random trees with nested .gitignore files exactly those files are hidden that git ignores."""
-    dice = random.Random(seed)  # noqa: S311 - a reproducible die, no secret
+    rng = random.Random(seed)  # noqa: S311 - reproducible, no secret
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, env=environment)
     trees = {}
     for number in range(120):
         name = f"tree{number}"
         tmp_path.joinpath(name).mkdir()
-        trees[name] = random_tree(dice, tmp_path / name)
+        trees[name] = random_tree(rng, tmp_path / name)
     asked = [f"{name}/{file}" for name, (files, _) in trees.items() for file in sorted(files)]
     answer = subprocess.run(
         ["git", "-C", str(tmp_path), "check-ignore", "--no-index", "-z", "--stdin"],

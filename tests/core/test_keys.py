@@ -112,7 +112,7 @@ def test_what_is_no_location(text: str) -> None:
 @laws
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
 def test_a_prefix_is_a_literal_p11(prefix: str) -> None:
-    """Whatever stands behind the bucket is the prefix, untouched but for one slash at its end."""
+    """All text after the bucket is the prefix, unchanged but for one slash at its end."""
     location = Location.parse(f"s3://bucket/{prefix}")
     assert location.prefix in (prefix, prefix + "/")
     assert location.prefix == "" or location.prefix.endswith("/")
@@ -121,7 +121,7 @@ def test_a_prefix_is_a_literal_p11(prefix: str) -> None:
 
 @pytest.mark.parametrize("sibling", ["path-old/keep", "path.txt", "pathx/keep", "path"])
 def test_a_prefix_ends_at_a_directory_d6_p7(sibling: str) -> None:
-    """Keys beside a directory are not below its prefix, with or without the slash of the caller."""
+    """Keys that only begin like a directory are not below its prefix, with or without its slash."""
     assert not sibling.startswith(Location.parse("s3://bucket/path").prefix)
     assert not sibling.startswith(Location.parse("s3://bucket/path/").prefix)
 
@@ -178,7 +178,7 @@ def test_fits_xml_agrees_with_a_parser_on_every_code_point() -> None:
 
 @pytest.mark.parametrize(("key", "fits"), [("a", True), ("<&>", True), ("é\n\t\r", True), ("a\x00", False)])
 def test_fits_xml_looks_at_the_whole_key(key: str, fits: bool) -> None:
-    """One character that does not fit is enough, wherever it stands."""
+    """One character that does not fit is enough, at any place."""
     assert fits_xml(key) is fits
     assert fits_xml(f"x/{key}/y") is fits
 

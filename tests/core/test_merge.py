@@ -71,7 +71,7 @@ def fed_join(streams: list[list[Item]], cuts: list[int]) -> list[Row]:
 @laws
 @given(st.lists(key_sets, min_size=1, max_size=4), st.integers(1, 5))
 def test_every_key_once_and_ascending(names: list[list[str]], batch_size: int) -> None:
-    """Each key of any stream is in exactly one row, beside its equals, in byte order; any batch size."""
+    """Each key of any stream is in exactly one row, with its equals, in byte order; any batch size."""
     streams = [items(number, some) for number, some in enumerate(names)]
     assert list(merge_join(*streams, batch_size=batch_size)) == oracle(streams)
 
@@ -112,7 +112,7 @@ def test_str_order_is_utf8_byte_order_for_any_text_d11(one: str, two: str) -> No
 
 
 def test_d11_names_join_without_phantom_rows() -> None:
-    """aws-cli#440: files beside a directory of the same beginning are neither deleted nor sent again."""
+    """aws-cli#440: files whose names begin like a directory are neither deleted nor sent again."""
     streams = [items(0, list(D11_NAMES)), items(1, list(D11_NAMES))]
     assert all(None not in row for row in merge_join(*streams, batch_size=2))
 
@@ -192,7 +192,7 @@ def test_ended_streams_are_not_finished_before_their_rows_are_taken() -> None:
     alone=st.lists(st.text("abc/", max_size=3), unique=True, max_size=12).map(sorted),
     others=st.lists(st.lists(st.text("abc/", max_size=3), unique=True, max_size=6).map(sorted), max_size=2),
 )
-def test_what_stands_alone_is_taken_at_once_and_nothing_is_lost(
+def test_unmatched_items_are_taken_at_once_and_nothing_is_lost(
     alone: list[str], others: list[list[str]]
 ) -> None:
     """What alone() takes comes before everything else, and the rows after it are the rest of the join."""
@@ -209,7 +209,7 @@ def test_what_stands_alone_is_taken_at_once_and_nothing_is_lost(
         assert [row[index].key for row in rest if row[index] is not None] == keys
 
 
-def test_nothing_stands_alone_while_another_stream_may_still_bring_it() -> None:
+def test_no_item_is_unmatched_while_another_stream_needs_input() -> None:
     """A stream that has run dry but not ended may continue with any key."""
     join = BatchJoin("one", "two")
     join.feed(0, [Item("a", 0), Item("b", 0)])

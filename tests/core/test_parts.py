@@ -135,7 +135,7 @@ def test_a_part_size_that_grew_under_any_limit_is_inferred_from_the_number_of_pa
         ("between 1 and 10000", 0, 5, (0, False)),
     ],
 )
-def test_how_many_parts_an_endpoint_takes_is_told_by_its_words_or_by_what_it_took(
+def test_the_limit_of_parts_comes_from_the_message_or_from_the_stored_parts(
     message: str, stored: int, refused: int, most: tuple[int, bool]
 ) -> None:
     """A limit that the endpoint itself contradicts is none."""

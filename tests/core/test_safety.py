@@ -15,6 +15,7 @@ from aios3sync.core.safety import (
     DeleteLimits,
     PlanFacts,
     Protection,
+    UnreadablePaths,
     check_deletes,
     looks_swapped,
 )
@@ -110,7 +111,7 @@ def test_no_prefix_is_protected_by_default() -> None:
     ],
 )
 def test_guards_d4_d5_p1_p3_p4(changes: dict[str, int], limits: DeleteLimits, guard: str | None) -> None:
-    """The first guard that objects refuses all deletes of the plan, and tells their number."""
+    """The first guard that objects refuses all deletes of the plan, and names their number."""
     facts = replace(FINE, **changes)  # type: ignore[arg-type]
     refusal = check_deletes(facts, limits)
     assert (refusal and refusal.guard) == guard
@@ -189,6 +190,19 @@ def test_law_fewer_deletes_are_never_worse(plan: PlanFacts, allowed: DeleteLimit
         (100, 49, True),
     ],
 )
-def test_another_tree_stands_there_d4_p3(recorded: int, found: int, swapped: bool) -> None:
+def test_another_tree_in_place_of_the_source_d4_p3(recorded: int, found: int, swapped: bool) -> None:
     """Under half of the recorded files found with their size means that the source was swapped."""
     assert looks_swapped(recorded, found) is swapped
+
+
+def test_keys_at_or_below_an_unreadable_path_are_covered_p2() -> None:
+    unreadable = UnreadablePaths()
+    assert not unreadable
+    unreadable.add("a/b/", unreadable=True)
+    unreadable.add("x\udcff")
+    assert unreadable
+    assert unreadable.unexplained == {"a/b"}
+    assert [key for key in ("a", "a/b", "a/b/c", "a/bc", "x?", "y") if unreadable.covers(key)] == [
+        *("a/b", "a/b/c", "x?")
+    ]
+    assert not unreadable.unexplained  # its old key is known now

@@ -84,7 +84,7 @@ def test_an_entry_holds_the_stat(tmp_path: Path) -> None:
     assert batch.entries == [("a", 3, 1_700_000_000_123_456_789, stat.st_ctime_ns, stat.st_ino)]
 
 
-def test_special_files_and_broken_links_are_skipped_and_told(tmp_path: Path) -> None:
+def test_special_files_and_broken_links_are_skipped_and_reported(tmp_path: Path) -> None:
     make_tree(tmp_path, {"a": "1", "dangling": "-> nowhere", "self": "-> self"})
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as server:
@@ -116,7 +116,7 @@ def test_links_are_followed_skipped_or_kept_inside(tmp_path: Path) -> None:
     assert keys(root, symlinks="inside") == ["f", "in"]
 
 
-def test_names_that_are_not_utf8_are_skipped_and_told(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_skipped_and_reported(tmp_path: Path) -> None:
     make_tree(tmp_path, {"a": "1"})
     (tmp_path / os.fsdecode(b"bad\xff")).write_text("x")
     (tmp_path / os.fsdecode(b"dir\xfe")).mkdir()
@@ -126,7 +126,7 @@ def test_names_that_are_not_utf8_are_skipped_and_told(tmp_path: Path) -> None:
     assert sorted(escape_undecodable(problem.path) for problem in problems) == ["bad\\xff", "dir\\xfe"]
 
 
-def test_a_key_that_would_be_too_long_is_skipped_and_told(tmp_path: Path) -> None:
+def test_a_key_that_would_be_too_long_is_skipped_and_reported(tmp_path: Path) -> None:
     make_tree(tmp_path, {"n" * 255: "1", "short": "2"})
     found, problems = walked(Walk(str(tmp_path), Filters(), prefix="p" * 800 + "/"))
     assert found == ["short"]

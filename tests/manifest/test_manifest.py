@@ -1,4 +1,4 @@
-"""Both formats of the manifest behind one contract, and what happens to files that cannot be trusted."""
+"""Both formats of the manifest keep one contract; files that cannot be trusted are set aside or refused."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ async def test_a_newer_sqlite_format_is_set_aside(tmp_path: Path, warnings: list
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "photo.json"])
-def test_somebody_elses_file_is_an_error_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+def test_a_file_of_another_program_is_an_error_and_left_as_it_is(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"\xff\xd8\xff\xe0 not a manifest")
     with pytest.raises(ManifestError, match="is not a manifest"):
@@ -182,7 +182,7 @@ def test_somebody_elses_file_is_an_error_and_left_as_it_is(tmp_path: Path, name:
     assert path.read_bytes() == b"\xff\xd8\xff\xe0 not a manifest"
 
 
-def test_somebody_elses_database_is_an_error_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_an_error_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "browser.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE bookmarks (url)")
@@ -212,7 +212,7 @@ async def test_the_seeds_file_is_taken_over_as_incomplete(tmp_path: Path, warnin
     assert warnings == []
 
 
-async def test_the_json_format_is_the_seeds_with_optional_fields_beside(tmp_path: Path) -> None:
+async def test_the_json_format_is_the_seeds_with_further_optional_fields(tmp_path: Path) -> None:
     path = tmp_path / "m.json"
     manifest = await opened(str(path), PAIR, print)
     await manifest.record([row("a/b", uploaded_at=1_700_000_000.0)], [])
@@ -282,7 +282,7 @@ def test_only_one_holds_the_lock_and_its_end_frees_it(tmp_path: Path) -> None:
         pass
 
 
-def test_a_file_that_is_no_manifest_is_refused_before_anything_is_made_beside_it(tmp_path: Path) -> None:
+def test_a_file_that_is_no_manifest_is_refused_before_any_file_is_made_next_to_it(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"\xff\xd8")
     with pytest.raises(ManifestError, match="is not a manifest"):
@@ -292,7 +292,7 @@ def test_a_file_that_is_no_manifest_is_refused_before_anything_is_made_beside_it
     refuse_foreign(str(tmp_path / "new.sqlite"))
 
 
-async def test_what_was_asked_for_is_kept_with_a_row_and_compared_with_its_stat(
+async def test_headers_are_kept_with_a_row_and_compared_with_its_stat(
     manifest: Manifest, reopen: Callable[[], Manifest]
 ) -> None:
     rows = [row("a", headers="h1"), row("b", headers="h2"), row("c")]
@@ -447,7 +447,7 @@ def test_a_lock_that_fails_otherwise_is_a_manifest_error(
         pass
 
 
-async def test_what_is_recorded_while_json_is_saved_is_neither_lost_nor_in_its_way(
+async def test_rows_recorded_while_json_is_saved_are_neither_lost_nor_in_its_way(
     tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A save takes seconds in a thread of its own, and the run goes on."""

@@ -42,7 +42,7 @@ from aios3sync.processes.messages import (
     send,
 )
 from aios3sync.processes.protocol import UploadJob
-from aios3sync.store.wire.requests import MAX_XML, HttpRequest, Shape, object_path
+from aios3sync.store.wire.requests import MAX_XML, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wire.tls import Trust, context_of
@@ -93,7 +93,7 @@ class _HeaderTemplate:
     """A header template, ready for use."""
 
     def __init__(self, message: HeaderTemplateMessage) -> None:
-        self.shape = Shape(message.constant, message.varying)
+        self.headers = HeaderTemplate(message.constant, message.varying)
         self.metadata, self.mtime, self.md5 = [*message.metadata], message.mtime, message.md5
         self.utf8 = message.utf8
 
@@ -223,7 +223,7 @@ class UploadProcess:
         values = (digest, sha256, *metadata)
         path = object_path(job.key)
         request = HttpRequest(
-            "PutObject", job.key, "PUT", path, "", template.shape, values, sha256, body, True, MAX_XML
+            "PutObject", job.key, "PUT", path, "", template.headers, values, sha256, body, True, MAX_XML
         )
         return self._route.heads.head(request, moment(int(time.time() + self._skew)))
 

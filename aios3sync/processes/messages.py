@@ -88,7 +88,7 @@ class HeaderTemplateMessage(NamedTuple):
     Attributes:
         number: of the template.
         constant: headers with their values.
-        varying: names of the headers that vary, see :func:`~aios3sync.store.wire.requests.put_shape`.
+        varying: names of the headers that vary, see :func:`~aios3sync.store.wire.requests.put_template`.
         metadata: values of the metadata, whose headers are the last ones of ``varying``.
         mtime: index in ``metadata`` of the file's mtime.
         md5: index in ``metadata`` of the file's MD5 as rclone writes it, -1 where it is not written.

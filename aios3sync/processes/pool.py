@@ -25,7 +25,7 @@ from aios3sync.processes.protocol import OnStored, UploadJob, UploadResult
 from aios3sync.processes.worker import WorkerProcess
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
-from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_shape
+from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_template
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wire.tls import Trust
 from aios3sync.store.wire.transport import BucketRoute
@@ -76,15 +76,15 @@ class ProcessPool:
         if options.checksum or options.if_match or options.if_none_match:
             return None
         try:
-            shape = put_shape(options)
+            shared = put_template(options)
         except InvalidRequestError:
             return None  # this process sends the file, and reports which one and why
         names = sorted({name.lower() for name in options.metadata})
         mtime, md5 = names.index(mtime_name), names.index(md5_name) if md5_name else -1
         number = len(self._templates)
-        constant = dict(shape.constant)
+        constant = dict(shared.constant)
         values = metadata_values(options.metadata)
-        template = HeaderTemplateMessage(number, constant, shape.varying, values, mtime, md5, utf8)
+        template = HeaderTemplateMessage(number, constant, shared.varying, values, mtime, md5, utf8)
         self._templates.append(template)
         for worker in self._workers:
             worker.send((HEADER_TEMPLATE, *template))

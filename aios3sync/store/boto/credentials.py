@@ -128,7 +128,7 @@ def renewable_of(client: Any) -> RenewableCredentials | None:
 
 
 def chain_of(options: ConnectOptions, session: Any = None) -> Chain | None:
-    """What asks the chain of credentials anew: files are read, processes run and services asked again.
+    """Return a function that runs the chain of credentials again: files, processes and services.
 
     Args:
         options: name the profile, where the session is our own.

@@ -1,4 +1,4 @@
-"""What an S3 error answer means, as exceptions of ours; pure, and may not import any HTTP library.
+"""S3 error answers as exceptions of ours; pure, and may not import any HTTP library.
 
 Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 """
@@ -71,7 +71,7 @@ class ErrorAnswer(NamedTuple):
 
 
 def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
-    """What to say where the answer to an upload proves that other bytes were stored; else nothing.
+    """Return a message where the answer to an upload proves that other bytes were stored, else nothing.
 
     Args:
         result: of the upload.
@@ -224,7 +224,7 @@ _RIGHTS: Final = {
 
 
 def subject(operation: str, bucket: str, key: str | None) -> str:
-    """How messages name a request: operation and address on one line, odd characters escaped."""
+    """Return operation and address of a request on one line, as messages name it; odd characters escaped."""
     if not bucket:
         return operation
     return f"{operation} s3://{bucket}/{printable(key)}" if key else f"{operation} s3://{bucket}"
@@ -277,7 +277,7 @@ def _explanation(kind: type[StoreError], answer: ErrorAnswer) -> str:
 
 
 def safe_words(message: str) -> str:
-    """What the endpoint said, on one line, unless it quotes a credential; signatures are left out."""
+    """Return the message of the endpoint on one line, empty if it quotes a credential; without signatures."""
     if quotes_secret(message):
         return ""
     words = _DIGEST.sub("...", printable(" ".join(message.split())))

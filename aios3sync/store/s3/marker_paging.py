@@ -68,7 +68,7 @@ def next_marker(
 
 
 class MarkerPaging:
-    """How one bucket is listed: by token, until a page shows that the endpoint knows markers alone.
+    """Lists one bucket by token, until a page shows that the endpoint knows markers alone.
 
     Args:
         profile: what is known of the endpoint, where that is remembered.

@@ -1,4 +1,4 @@
-"""Where and how a bucket is reached, as botocore's own endpoint rules say; it sends nothing.
+"""The configuration of a boto client: its credentials, handlers, and the address of a bucket. Sends nothing.
 
 The rules (virtual hosts, path style, dual-stack, acceleration, access points, custom endpoints) stay in one
 place: a real call of the client is prepared and signed, and stopped before it is sent. A presigned URL
@@ -46,7 +46,7 @@ UNSIGNED: Final = "requests without credentials"
 
 
 class Internals(NamedTuple):
-    """What is reachable only through private attributes of a client.
+    """The private attributes of a client that the wire transport needs.
 
     Attributes:
         credentials: the source of credentials, ``None`` where requests are not signed.

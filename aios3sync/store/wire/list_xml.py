@@ -81,7 +81,7 @@ def marker_page(body: bytes, marker: str) -> ListPage:
 
 
 def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:
-    """What a page shows, and what it says of itself."""
+    """Return the entries of a page and its own fields."""
     root, fields = plain_entries(body) or parsed_entries(body)
     space = root.tag.removesuffix(_ROOT)
     facts = children(root)

@@ -27,7 +27,7 @@ _CLOSING: Final = 5.0
 
 
 class Origin(NamedTuple):
-    """Where connections lead to; ``tls`` is ``None`` for plain HTTP."""
+    """The endpoint of connections; ``tls`` is ``None`` for plain HTTP."""
 
     host: str
     port: int

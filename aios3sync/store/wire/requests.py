@@ -1,7 +1,7 @@
-"""What each verb asks: method, path, query, headers and body of a request; pure, nothing is signed here.
+"""HTTP requests of S3 operations: method, path, query, headers and body; pure, nothing is signed here.
 
 Options become headers by way of the parameters that both lanes share. What many requests have in common
-is worked out once, as a :class:`Shape`.
+is worked out once, as a :class:`HeaderTemplate`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 __all__ = (
     "MAX_OBJECT",
     "MAX_XML",
+    "HeaderTemplate",
     "HttpRequest",
     "InvalidRequestError",
     "RequestBuilder",
-    "Shape",
     "headers_of",
     "metadata_values",
     "object_path",
-    "put_shape",
+    "put_template",
 )
 
 _HEADERS: Final[Mapping[str, str]] = {
@@ -66,7 +66,7 @@ class InvalidRequestError(ValueError):
     """A request that cannot be written down; the text says why, without any value."""
 
 
-class Shape:
+class HeaderTemplate:
     """The headers that a number of requests share: constant ones, and the names of those that vary.
 
     Args:
@@ -74,7 +74,7 @@ class Shape:
         varying: names in lower case, sorted; a request brings their values in this order.
     """
 
-    __slots__ = ("constant", "outline", "varying")
+    __slots__ = ("constant", "signed_block", "varying")
 
     def __init__(self, constant: Mapping[str, str], varying: Sequence[str]) -> None:
         for name in (*constant, *varying):
@@ -85,8 +85,8 @@ class Shape:
                 raise InvalidRequestError(f"the value of {name} has control characters")
         self.constant = constant
         self.varying = tuple(varying)
-        # Where the signer of one bucket keeps what it worked out of this shape.
-        self.outline: Any = None
+        # Where the signer of one bucket keeps what it worked out of this template.
+        self.signed_block: Any = None
 
 
 def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
@@ -115,7 +115,7 @@ _COMMON: Final = attrgetter(
     *("expires", "storage_class", "sse", "sse_kms_key_id", "sse_customer_key", "acl", "checksum"),
     "request_payer",
 )
-_MOST_SHAPES: Final = 512
+_MOST_TEMPLATES: Final = 512
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9/_.~-]+").fullmatch
 _MARKUP: Final = re.compile("[&<>\r\n\t]").search
@@ -135,7 +135,7 @@ class HttpRequest(NamedTuple):
         method: the HTTP method.
         path: below the bucket, percent-encoded; empty for the bucket itself.
         query: canonical.
-        shape: the headers.
+        template: the headers.
         values: of the varying headers.
         sha256: hex digest of the body.
         body: what is sent.
@@ -148,7 +148,7 @@ class HttpRequest(NamedTuple):
     method: str
     path: str
     query: str
-    shape: Shape
+    template: HeaderTemplate
     values: tuple[str, ...]
     sha256: str
     body: Body
@@ -168,18 +168,18 @@ class RequestBuilder:
         self.payer = request_payer
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._reading = sse_customer(sse_customer_key) | self._payer
-        self._shapes: dict[tuple[Any, ...], Shape] = {}
+        self._templates: dict[tuple[Any, ...], HeaderTemplate] = {}
 
     def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> HttpRequest:
         """PutObject."""
         metadata = options.metadata
         common = (_COMMON(options), tuple(metadata), tuple(options.tags.items()))
-        shape = self._shapes.get(common)
+        template = self._templates.get(common)
         conditional = bool(options.if_match) or options.if_none_match
-        if shape is None or conditional:
-            shape = put_shape(options)
+        if template is None or conditional:
+            template = put_template(options)
             if not conditional:
-                self._remember(common, shape)
+                self._remember(common, template)
         values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
         if options.checksum:
             (checksum,) = payload_checksum(options.checksum, body).values()
@@ -192,7 +192,7 @@ class RequestBuilder:
             "PUT",
             object_path(key),
             "",
-            shape,
+            template,
             values,
             sha256,
             body,
@@ -278,10 +278,10 @@ class RequestBuilder:
             headers["if-match"] = item.etag
         return _request("DeleteObject", item.key, "DELETE", "", headers)
 
-    def _remember(self, common: tuple[Any, ...], shape: Shape) -> None:
-        if len(self._shapes) >= _MOST_SHAPES:
-            self._shapes.clear()
-        self._shapes[common] = shape
+    def _remember(self, common: tuple[Any, ...], template: HeaderTemplate) -> None:
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
+        self._templates[common] = template
 
 
 def object_path(key: str) -> str:
@@ -312,11 +312,13 @@ def _request(  # noqa: PLR0913 - the facts of a request; the constructor has mor
     max_answer: int = MAX_XML,
 ) -> HttpRequest:
     path = "" if key is None else object_path(key)
-    shape = Shape(headers, ("x-amz-content-sha256",))
-    return HttpRequest(operation, key, method, path, query, shape, (sha256,), sha256, body, True, max_answer)
+    template = HeaderTemplate(headers, ("x-amz-content-sha256",))
+    return HttpRequest(
+        operation, key, method, path, query, template, (sha256,), sha256, body, True, max_answer
+    )
 
 
-def put_shape(options: PutOptions) -> Shape:
+def put_template(options: PutOptions) -> HeaderTemplate:
     """The headers of a put, of which Content-MD5, checksum, SHA-256 and metadata vary, in this order.
 
     Raises:
@@ -330,11 +332,11 @@ def put_shape(options: PutOptions) -> Shape:
         varying.insert(1, f"x-amz-checksum-{options.checksum}")
     names = {name.lower() for name in options.metadata}
     varying += [f"x-amz-meta-{name}" for name in sorted(names)]
-    return Shape(headers_of(parameters), varying)
+    return HeaderTemplate(headers_of(parameters), varying)
 
 
 def metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of a shape, by their names in lower case; of two that differ in case the last one counts."""
+    """Return the values by name in lower case; of two that differ in case the last one counts."""
     if len(metadata) == 1:
         return tuple(metadata.values())
     lowered = {name.lower(): value for name, value in metadata.items()}

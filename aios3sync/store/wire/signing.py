@@ -1,7 +1,7 @@
 """The signed heads of requests, as the bytes that are sent; pure.
 
 A head costs as much as the rest of a small request. So whatever is the same for many requests is put
-together once: per shape of headers, per second, per day.
+together once: per template of headers, per second, per day.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from aios3sync.store.s3.endpoint import is_aws_host
-from aios3sync.store.wire.requests import HttpRequest, Shape, object_path
+from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
 __all__ = (
@@ -57,16 +57,16 @@ class Address(NamedTuple):
         return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
-class _Outline:
-    """The block of signed headers of one shape, with ``%s`` where a value varies."""
+class _SignedBlock:
+    """The block of signed headers of one template, with ``%s`` where a value varies."""
 
     __slots__ = ("_date", "_lines", "dated", "names", "stamp", "writer")
 
-    def __init__(self, writer: HeadWriter, shape: Shape) -> None:
+    def __init__(self, writer: HeadWriter, template: HeaderTemplate) -> None:
         values = {
-            name: value.replace("%", "%%") for name, value in ({**shape.constant, **writer.own}).items()
+            name: value.replace("%", "%%") for name, value in ({**template.constant, **writer.own}).items()
         }
-        values |= dict.fromkeys(shape.varying, "%s")
+        values |= dict.fromkeys(template.varying, "%s")
         values["x-amz-date"] = ""
         names = sorted(values)
         self.writer = writer
@@ -103,15 +103,15 @@ class HeadWriter:
 
     def head(self, request: HttpRequest, at: Moment) -> bytes:
         """Everything of a request but its body."""
-        outline: _Outline | None = request.shape.outline
-        if outline is None or outline.writer is not self:
-            outline = request.shape.outline = _Outline(self, request.shape)
-        if outline.stamp != at.stamp:
-            outline.date(at.stamp)
-        block = sent = outline.dated % request.values
+        signed_block: _SignedBlock | None = request.template.signed_block
+        if signed_block is None or signed_block.writer is not self:
+            signed_block = request.template.signed_block = _SignedBlock(self, request.template)
+        if signed_block.stamp != at.stamp:
+            signed_block.date(at.stamp)
+        block = sent = signed_block.dated % request.values
         if "  " in block or ": " in block or " \n" in block or "\t" in block or not block.isascii():
             sent, block = _trimmed(block), _folded(block)
-        method, names, query = request.method, outline.names, request.query
+        method, names, query = request.method, signed_block.names, request.query
         target = self._root + request.path if request.path else self._bucket
         authorization = self.signer.authorization(
             f"{method}\n{target}\n{query}\n{block}\n{names}\n{request.sha256}", names, at

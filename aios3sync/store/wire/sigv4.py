@@ -33,7 +33,7 @@ _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What requests are signed with; ``token`` is empty for long-term keys. ``repr`` shows no secret."""
+    """Keys that requests are signed with; ``token`` is empty for long-term ones. ``repr`` shows no secret."""
 
     access_key: str
     secret_key: str = field(repr=False)

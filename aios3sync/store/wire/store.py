@@ -113,7 +113,7 @@ class WireStore(ForwardingStore):
         with self._valid("UploadPart", key):
             request = self._requests.put_part(key, (upload_id, number), body, options, md5=md5, sha256=digest)
         result = self._verified(request, await self._ask(request), md5)
-        sent = request.shape.constant.get(f"x-amz-checksum-{options.checksum}", "")
+        sent = request.template.constant.get(f"x-amz-checksum-{options.checksum}", "")
         return result._replace(checksum=sent)
 
     async def get(
@@ -221,11 +221,11 @@ class WireStore(ForwardingStore):
 
     @property
     def transport(self) -> WireTransport:
-        """What this store shares with others."""
+        """The transport, which other stores of the session share."""
         return self._transport
 
     async def route(self, operation: str, key: str | None = None) -> BucketRoute:
-        """How the bucket is reached now, signed for with credentials that are good for a while.
+        """Return the route to the bucket, with credentials that are valid for a while.
 
         Raises:
             CredentialsError: they expired, and there are no others.

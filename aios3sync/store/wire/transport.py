@@ -31,7 +31,7 @@ _MULTI_REGION: Final = (".mrap", ".mrap.alias")
 
 
 class BucketRoute(NamedTuple):
-    """How one bucket is reached at the moment."""
+    """The present route to one bucket: its address, the signer of request heads, the connections."""
 
     address: Address
     heads: HeadWriter
@@ -39,7 +39,7 @@ class BucketRoute(NamedTuple):
 
 
 class WireTransport:
-    """What the stores of one client share; made by :meth:`open`, closed by :meth:`aclose`.
+    """Connections, credentials and clock of one client; made by :meth:`open`, closed by :meth:`aclose`.
 
     Attributes:
         credentials: those that requests are signed with now.

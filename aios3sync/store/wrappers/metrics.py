@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What was asked of S3 so far; shared by the wrappers of one store, and by stores that share it.
+    """The requests that were sent so far; shared by the wrappers of one store, and by stores that share it.
 
     Attributes:
         requests: number of requests by S3 operation name, every attempt counted. A verb that reads

@@ -57,7 +57,7 @@ _MOST_RENEWALS: Final = 3
 
 
 class Repeat(NamedTuple):
-    """How an operation is sent again after a failure that may pass.
+    """The way in which an operation is repeated after a failure that may pass.
 
     Attributes:
         why: what makes it safe.
@@ -101,7 +101,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a request is sent again, in seconds.
+    """Delays before a request is sent again, in seconds.
 
     Attributes:
         base: the most to wait before the first retry; doubles with each further one.
@@ -392,7 +392,7 @@ class RetryingStore(ForwardingStore):
 
 
 class _Tries:
-    """How often one request went wrong, and whether it may be sent again."""
+    """The failed attempts of one request, and whether another one is allowed."""
 
     def __init__(self, most: int, budget: RetryBudget) -> None:
         self._most = most
@@ -411,7 +411,7 @@ class _Tries:
         return self._failures < self._most and self._budget.spend()
 
     def number(self, error: StoreError) -> int:
-        """How many errors of this kind there were."""
+        """Return the number of errors of this kind."""
         return self._throttled if isinstance(error, ThrottledError) else self._failures
 
 

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.wire.requests import HttpRequest, RequestBuilder, Shape, object_path
+from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, RequestBuilder, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import (
     EMPTY_SHA256,
@@ -54,7 +54,7 @@ def request_of(
 ) -> HttpRequest:
     digest = sha256(body).hexdigest()
     path = object_path(key) if key else ""
-    shape = Shape(headers or {}, ("x-amz-content-sha256",))
+    shape = HeaderTemplate(headers or {}, ("x-amz-content-sha256",))
     return HttpRequest("Any", key, method, path, query, shape, (digest,), digest, body, True, 0)
 
 

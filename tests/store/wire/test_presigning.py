@@ -127,10 +127,11 @@ async def test_both_transports_make_the_same_urls(
             assert ("X-Amz-Security-Token=a%2Ftemporary%2Btoken%3D%3D" in ours[0]) == bool(token)
 
 
-async def test_new_credentials_sign_the_next_urls(opened: Any) -> None:
+async def test_new_credentials_sign_the_next_urls(opened: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async with opened("http://127.0.0.1:9") as wire:
         before = await wire.store.presign("key")
-        wire.client._request_signer._credentials.access_key = "AKIANEXT"
+        # They belong to a session that other tests share.
+        monkeypatch.setattr(wire.client._request_signer._credentials, "access_key", "AKIANEXT")
         wire.transport.renew_at = 0.0
         after = await wire.store.presign("key")
     assert "AKIAEXAMPLE" in before

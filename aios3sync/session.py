@@ -1,6 +1,6 @@
-"""connect() -> Session: the one owner of the S3 client; everything hangs off it.
+"""connect() opens a Session, the owner of the S3 client; each operation is one of its methods.
 
-The client is opened by the first request, so that a run which asks S3 nothing never loads botocore.
+The first request opens the client, so that a run that sends no request never loads botocore.
 """
 
 from __future__ import annotations
@@ -80,11 +80,11 @@ async def connect(
 
 
 def _discard_warning(warning: str) -> None:
-    """For callers who do not listen."""
+    """Ignore a warning."""
 
 
 class Session:
-    """What :func:`connect` opens. It may run several operations, also at once; they share its limits."""
+    """An open session, see :func:`connect`. Its operations may run at once; they share its limits."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Session:
         return self._stores.endpoint
 
     async def store(self, bucket: str, **reading: Any) -> ObjectStore:
-        """A store for one bucket, with retries and limits; opens the client if that was not done yet.
+        """Return a store for one bucket, with retries and limits; opens the client if that was not done yet.
 
         Args:
             bucket: a name, an access-point alias or an ARN.
@@ -141,7 +141,7 @@ class Session:
     ) -> AbstractAsyncContextManager[ObjectIndex]:
         """Open the object index in a database: ``sqlite:///FILE`` or ``postgresql://host/database``.
 
-        ``request_payer`` accepts to pay for the requests with which the index asks buckets.
+        ``request_payer`` accepts to pay for the requests that the index sends to buckets.
         """
         self._stores.access.check()
         from aios3sync.index.object_index import open_index
@@ -150,7 +150,7 @@ class Session:
         return open_index(url, name, partial(self.store, **reading), self.queue)
 
     def catalog(self, url: str = "", *, kind: str = "datasets", **options: Any) -> Catalog:
-        """The catalog of datasets or models in a bucket; nothing is asked yet.
+        """Return the catalog of datasets or models in a bucket; no request is sent yet.
 
         Args:
             url: ``s3://bucket/prefix``; empty means the bucket that the environment names.
@@ -168,7 +168,7 @@ class Session:
         return catalog
 
     def _open_catalog(self, counts: RequestCounts, url: str, kind: str, **options: Any) -> Catalog:
-        """A catalog that counts its requests where it is told to."""
+        """Return a catalog that counts its requests in ``counts``."""
         from aios3sync.catalog import CatalogMetrics
         from aios3sync.catalog.catalog import open_catalog
 
@@ -179,7 +179,7 @@ class Session:
 
     @asynccontextmanager
     async def _unsigned(self, bucket: str) -> AsyncIterator[ObjectStore]:
-        """A store that signs nothing, at the same endpoint."""
+        """Open a store that signs nothing, at the same endpoint."""
         url = self.options.endpoint_url or (None if self.endpoint == "aws" else self.endpoint)
         async with connect(replace(self.options, anonymous=True, endpoint_url=url)) as session:
             yield await session.store(bucket)
@@ -210,9 +210,9 @@ class Session:
             outcome_sinks: awaited with every outcome.
             stop: ask it to end the run early and orderly.
             overrides: content type and metadata of single keys.
-            index: is told of every change, and never fails the run: see :meth:`index`.
-            catalog: the entry that the target is, added once all of it is there; ``report.catalog`` tells
-                what came of it, and what goes wrong with it is a warning.
+            index: gets every change, and never fails the run: see :meth:`index`.
+            catalog: the entry that the target is, added once all of it is there; ``report.catalog`` has
+                the result, and its failure is a warning.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -242,7 +242,7 @@ class Session:
         index: ObjectIndex | None,
         entry: DatasetEntry | ModelEntry | Registration | None,
     ) -> list[Subscriber]:
-        """The subscribers of one sync; the first one finishes last."""
+        """Return the subscribers of one sync; the first one finishes last."""
         subscribers: list[Subscriber] = []
         if entry is not None:
             from aios3sync.catalog.registration import Registrar
@@ -296,13 +296,13 @@ class Session:
         options: SyncOptions | None = None,
         **changes: Any,
     ) -> Explanation:
-        """What :meth:`sync` would do with one key, and why; writes nothing, asks S3 for that object alone.
+        """Explain what :meth:`sync` would do with one key, and why; write nothing, request one object.
 
         Raises:
             AioS3SyncError: the key cannot be one of the target, or one of the sides cannot be read.
         """
         self._stores.access.check()
-        # Loaded here: an explanation is asked for by a person, a sync must start quickly.
+        # Loaded here: a sync must start quickly and needs none of it.
         from aios3sync.sync.explain import run_explain
 
         request = await self._request(source, target, SyncOptions.of(options, changes))
@@ -316,13 +316,13 @@ class Session:
         path: str | None = None,
         warn: Callable[[str], None] = _discard_warning,
     ) -> StoredManifest:
-        """The local state of a pair: to show, export, replace or forget it. S3 is not asked.
+        """Return the local state of a pair: to show, export, replace or forget it. No request is sent.
 
         Args:
             source: the directory.
             target: ``s3://bucket/prefix``.
             path: where it is kept, if not in the default place.
-            warn: told when a file cannot be used, one line.
+            warn: called with one line when a file cannot be used.
 
         Raises:
             UsageError: the target cannot be one.
@@ -338,7 +338,7 @@ class Session:
         return StoredManifest(place, request.binding, warn)
 
     async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
-        """Statistics of a bucket or of what is below a prefix, kept in the bucket, validated at every call.
+        """Return statistics of a bucket or a prefix, cached in the bucket and validated at every call.
 
         Equal calls at the same moment share one listing: see :mod:`aios3sync.stats.single_flight`.
 
@@ -392,7 +392,7 @@ class Session:
         return await compute(request)
 
     async def stats_cache(self, target: str) -> StatsCache:
-        """The kept statistics of a bucket or a prefix, to look at and to clear."""
+        """Return the cached statistics of a bucket or a prefix, to show and to clear them."""
         self._stores.access.check()
         from aios3sync.stats.cache import StatsCache
 
@@ -407,7 +407,7 @@ class Session:
         overrides: Mapping[str, PutOptions] | None = None,
     ) -> SyncRequest:
         location = Location.parse(target)
-        # In a thread: what is relative is so to the working directory, which has to be asked for.
+        # In a thread: a relative path needs the working directory, and looking it up blocks.
         root, files = await to_thread.run_sync(locate_source, source, options)
         return SyncRequest(
             root=root,

@@ -1,6 +1,6 @@
-"""Opens the stores of one session: one client, one transport, one set of limits for all of them.
+"""Stores: one client, one transport and one set of limits for all stores of a session.
 
-The client is opened by the first request, and nothing here sends one.
+The first request opens the client; nothing here sends one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ async def load(*modules: str) -> None:
     """Import modules in a thread, so that importing them here afterwards takes no time.
 
     botocore and what it needs take from a third of a second to two seconds, and many runs never need it. So
-    it is imported late, where the event loop of an application would stand still for as long.
+    it is imported late, and in a thread because it would block the event loop.
     """
     if not _loaded.issuperset(modules):
         await to_thread.run_sync(lambda: list(map(importlib.import_module, modules)))
@@ -85,7 +85,7 @@ class Stores:
         self._is_own = client is None
         self._opened = False
         self._transport: WireTransport | None = None
-        self._told = False
+        self._warned = False
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
         self._bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
@@ -104,7 +104,7 @@ class Stores:
         return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
 
     def profile(self, bucket: str) -> EndpointProfile:
-        """What is known of the endpoint of a bucket, one for all its stores.
+        """Return the profile of the endpoint of a bucket, one for all its stores.
 
         AWS is many endpoints under one name: its directory buckets, access points and Outposts differ.
         """
@@ -120,7 +120,7 @@ class Stores:
         return self._profiles[name]
 
     def opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:
-        """What opens the store of a bucket at its first call, and answers with the same ever after.
+        """Return a function that opens the store of a bucket once, and returns the same one later.
 
         Args:
             bucket: a name, an access-point alias or an ARN.
@@ -152,7 +152,7 @@ class Stores:
         return open_store
 
     def offloader(self, bucket: str, counts: RequestCounts) -> OffloaderOpener | None:
-        """What opens couriers for small files of a bucket; ``None`` where there are to be none."""
+        """Return a function that opens upload processes for a bucket; ``None`` where there are none."""
         wanted = self._options.processes
         if wanted == 0 or self._bandwidth is not None:
             return None
@@ -172,7 +172,7 @@ class Stores:
         return open_offloader
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
-        """The store that really sends: WireStore where it applies, else BotoStore."""
+        """Return the store that sends requests: WireStore where it applies, else BotoStore."""
         await load("aios3sync.store.boto", "aios3sync.store.wire.store")
         from aios3sync.store.boto import BotoStore, capabilities_of
 
@@ -182,7 +182,7 @@ class Stores:
             known, profile = capabilities_of(self._client, bucket), self.profile(bucket)
             await self._remember(profile)
             if profile.etags == "unknown" and known.conditional_delete:
-                profile.etags = "md5"  # AWS documents it; encryption that makes others is told by answers
+                profile.etags = "md5"  # AWS documents it; responses show encryption that makes others
             boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
             if self._transport is None:
                 return boto
@@ -196,11 +196,11 @@ class Stores:
                 return boto
 
     async def _remember(self, profile: EndpointProfile) -> None:
-        """Read what is kept of an endpoint, once, and keep what is learnt of it when the session ends."""
+        """Read the saved profile of an endpoint, once, and save what changes when the session ends."""
         if profile.endpoint in self._remembered:
             return
         self._remembered.add(profile.endpoint)
-        # Loaded here: a run that asks S3 nothing needs none of it.
+        # Loaded here: a run without a request needs none of it.
         from aios3sync.store.profile_files import read_profile, write_profile
 
         await to_thread.run_sync(read_profile, profile)
@@ -248,7 +248,7 @@ class Stores:
             raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
         from aios3sync.store.wire.boto_config import UNSIGNED
 
-        if not self._told:
+        if not self._warned:
             level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING
             _LOG.log(level, "requests go through botocore, which is slower: %s", reason)
-            self._told = True
+            self._warned = True

@@ -1,4 +1,4 @@
-"""Calls what the application handed in; what a sink raises ends the run orderly and reaches the caller."""
+"""Call the sinks of the application; what a sink raises ends the run orderly and reaches the caller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Callbacks:
     """The sinks of one run, each called until it raises for the first time.
 
     What a sink raises must not travel through the work that it only listens to: a file is stored by then, and
-    has to be recorded; somebody waits for the answer. So it is kept, the run is asked to stop, what is in
+    has to be recorded; a caller waits for its result. So it is kept, the run is asked to stop, what is in
     flight ends and is recorded, and the caller gets the error from :meth:`raised`.
 
     Args:
@@ -27,24 +27,24 @@ class Callbacks:
         self._error: Exception | None = None
 
     def events(self, sink: EventSink) -> EventSink:
-        """An event sink that never raises."""
+        """Wrap an event sink so that it never raises."""
         if sink is discard:
             return sink  # stages compare with it, to make no event at all
-        heard = True
+        active = True
 
         def call(event: Event, /) -> None:
-            nonlocal heard
-            if heard:
+            nonlocal active
+            if active:
                 try:
                     sink(event)
                 except Exception as error:  # noqa: BLE001 - raised to the caller, see raised()
-                    heard = False
+                    active = False
                     self._failed(error)
 
         return call
 
     def outcomes(self, sink: OutcomeSink) -> OutcomeSink:
-        """An outcome sink that never raises; the others are called to the end of the run."""
+        """Wrap an outcome sink so that it never raises; the other sinks are called to the end of the run."""
         return _Outcomes(sink, self._failed)
 
     def _failed(self, error: Exception) -> None:
@@ -70,7 +70,7 @@ class _Outcomes:
         self._failed = failed
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Hand on a batch, unless the sink has raised before."""
+        """Pass on a batch, unless the sink has raised before."""
         if self._sink is None:
             return
         try:

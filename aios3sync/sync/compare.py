@@ -1,6 +1,6 @@
-"""Settles CompareDigest actions: hashes files off the loop, asks HEAD where only metadata can tell.
+"""Settle CompareDigest actions: hash files in threads, send HEAD requests where only metadata can decide.
 
-It reads and asks; what follows from it is decided in core and handed on.
+It collects evidence; the core decides, and the result is passed on.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _GROUP_BYTES: Final = 32 * 1024 * 1024
 
 
 class _Wanted(NamedTuple):
-    """What a group turned out to need that others do."""
+    """Actions for other stages that a group of comparisons led to."""
 
     uploads: list[Upload]
     updates: list[UpdateHeaders]
@@ -88,7 +88,7 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
             with run.item(compare.source.key, "compare"):
                 if isinstance(digest, Exception):
                     raise digest
-                # The file may have moved since the walk: what counts is the stat it had at its hashing.
+                # The file may have changed since the walk: the stat of its hashing counts.
                 current = replace(compare, source=digest.entry)
                 evidence = Evidence(digest.md5, digest.part_etags)
                 if needs_head(current, evidence, run.settling_policy):
@@ -128,7 +128,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
         if error.retryable or run.is_hopeless(error):
             run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
             return
-        stored = Stored("")  # nothing was told, and what is indeterminate is uploaded (P13)
+        stored = Stored("")  # there is no evidence, and what is indeterminate is uploaded (P13)
     else:
         run.note_response()
         opaque = is_opaque_encryption(head.encryption)

@@ -1,7 +1,7 @@
-"""Decides whether the held deletes may happen, and deletes in batches of 1000 keys. Nothing else deletes.
+"""Check the deferred deletes against the guards, and delete in batches of 1000 keys. Nothing else deletes.
 
-It is entered only when both walks have ended cleanly and all uploads have ended. Each guard is asked on the
-whole plan before the first request (P1 to P5).
+The stage begins when both walks have ended cleanly and all uploads have ended. Each guard checks the whole
+plan before the first request (P1 to P5).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class DeleteStage:
         self._try_without = True
 
     async def forget_and_report(self) -> None:
-        """Carry out what deletes nothing: drop rows of keys gone on both sides, report conflicts."""
+        """Drop the rows of keys that are gone on both sides, and report conflicts; delete nothing."""
         run = self._run
         async for page in self._deferred.pages("forget"):
             for action in page:
@@ -76,7 +76,7 @@ class DeleteStage:
             await run.recorder.catch_up()
 
     async def approve(self) -> int:
-        """Drop the held deletes of keys that stay; how many are planned, which are all that are held then."""
+        """Drop the deferred deletes of keys that stay; return the number of those that are left."""
         planned, stays = await self._deferred.filter_out("delete", self._stays)
         if stays:
             self._run.builder.find("kept", stays)
@@ -85,7 +85,7 @@ class DeleteStage:
         return planned
 
     def _stays(self, page: list[DeferredAction]) -> set[str]:
-        """The keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
+        """Return the keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set()
         unreadable = self._detector.unreadable
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
@@ -110,7 +110,7 @@ class DeleteStage:
         return composed != key and self._run.source.has_name(composed)
 
     def refusal(self, planned: int) -> Refusal | None:
-        """The guard that objects to the plan, if any. Blocks: it looks at the source root once more."""
+        """Return the refusal of the first guard that objects, if any. Blocks: it looks at the root again."""
         options, detector = self._run.options, self._detector
         facts = PlanFacts(
             deletes=planned,
@@ -128,12 +128,12 @@ class DeleteStage:
         return None
 
     def withhold(self, planned: int, reason: str) -> None:
-        """Count the planned deletes as withheld, and say why."""
+        """Count the planned deletes as withheld, and warn with the reason."""
         self._run.builder.settle("withheld", count=planned)
         self._run.builder.warn(f"{planned} deletes withheld: {reason}")
 
     def waits_for(self) -> str:
-        """What failed, so that nothing is deleted (P5); empty where deletes may begin."""
+        """Return the failures for which nothing is deleted (P5); empty where deletes may begin."""
         if self._run.refusals.reason:
             return f"the uploads were given up: {self._run.refusals.reason}"
         recorder, places = self._run.recorder, sorted(self._detector.unreadable.unexplained)
@@ -152,7 +152,7 @@ class DeleteStage:
         return f"{', '.join(reasons)}; --delete-despite-errors deletes all the same"
 
     async def preview(self) -> None:
-        """What :meth:`delete` is in a dry run: everything is counted and told, nothing is sent."""
+        """Count and report the deletes of a dry run, and send nothing."""
         async for page in self._deferred.pages("delete"):
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))

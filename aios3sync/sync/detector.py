@@ -1,7 +1,7 @@
-"""Finds what changed: joins source, manifest and target, and hands on batches of actions. It writes nothing.
+"""Find what changed: join source, manifest and target, and pass on batches of actions. It writes nothing.
 
 Everything is a stream in key order. Decisions about keys that are in the source go out at once; decisions
-about keys that are absent there are held until both walks have ended cleanly (P1).
+about keys that are absent there are deferred until both walks have ended cleanly (P1).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from aios3sync.sync.run import Run
 __all__ = ("Detector", "ListingNeededError")
 
 SOURCE, MANIFEST, TARGET = range(3)
-_HELD_HERE: Final = 4096
+_MOST_WAITING: Final = 4096
 """Decisions that wait in memory before they are written to disk."""
 _NAMES: Final = ("source", "manifest", "target")
 _UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
@@ -78,7 +78,7 @@ class Detector:
         self._uploads = uploads
         self._compares = compares
         self._updates = updates
-        self._held: list[DeferredAction] = []
+        self._waiting: list[DeferredAction] = []
         self._lookalikes: list[str] = []
         self.unreadable = UnreadablePaths()
         self.target_objects = 0
@@ -120,14 +120,14 @@ class Detector:
             if target is not None and self._run.policy.delete != "mirror":
                 join.take_unmatched(
                     TARGET
-                )  # a stretch of objects that are not ours: nothing is to be decided
+                )  # objects that this tool did not upload: there is nothing to decide
             await self._decide(join.rows(), listed=target is not None)
         await self._end()
 
     async def compare_unlisted(
         self, steps: AsyncIterator[DiffStep], visible: Callable[[str], bool] | None
     ) -> None:
-        """The same where the target is not listed: only what differs is looked at one by one.
+        """Compare without a listing of the target: only what differs is examined key by key.
 
         Raises:
             ListingNeededError: a delete needs a listing.
@@ -164,11 +164,11 @@ class Detector:
             self._run.events(events.Scanned(files, size))
 
     def _note_lookalikes(self, entries: Sequence[SourceEntry]) -> None:
-        """Note what servers and other systems make of source keys (C15)."""
+        """Note the forms in which servers and other systems store source keys (C15)."""
         if self._run.policy.delete == "off":
             return
         for key in (entry.key for entry in entries):
-            # Spelled out, as nearly all keys are none of this.
+            # Spelled out for speed: nearly all keys are plain.
             odd = "\\" in key or "//" in key or key[0] == "/" or key[-1] == "/" or not key.isascii()
             if odd and (form := stored_form(key)) != key:
                 self._lookalikes.append(form)
@@ -176,7 +176,7 @@ class Detector:
     def _report(self, problem: Problem) -> None:
         self.unreadable.add(problem.path, unreadable=problem.kind == "unreadable")
         if problem.kind == "vanished":
-            # It is truly gone, but so recently that only the next run may delete its object.
+            # It is gone, but so recently that only the next run may delete its object.
             self._run.builder.find("vanished")
             return
         failure = Failure(escape_undecodable(problem.path), "scan", problem.error)
@@ -215,7 +215,7 @@ class Detector:
             elif kind is CompareDigest:
                 compares.append(action)  # type: ignore[arg-type]
             elif kind is Delete or kind is Forget or kind is Conflict:
-                self._held.append(_held(action))
+                self._waiting.append(_deferred(action))
             elif kind is UpdateHeaders:
                 updates.append(action)  # type: ignore[arg-type]
             elif kind is NeedListing:
@@ -246,29 +246,29 @@ class Detector:
             run.builder.plan(len(updates))
             run.events(events.Planned(updates=len(updates)))
             await self._updates.send(updates)
-        if len(self._held) >= _HELD_HERE:
-            await self._deferred.add(self._held)
-            self._held.clear()
-        if len(self._lookalikes) >= _HELD_HERE:
+        if len(self._waiting) >= _MOST_WAITING:
+            await self._deferred.add(self._waiting)
+            self._waiting.clear()
+        if len(self._lookalikes) >= _MOST_WAITING:
             await self._deferred.note_names(self._lookalikes)
             self._lookalikes.clear()
 
     async def _end(self) -> None:
-        """Both walks have ended cleanly: hand over the rest of what waits for that."""
-        if self._held:
-            await self._deferred.add(self._held)
+        """Defer the rest and mark the comparison complete: both walks have ended cleanly."""
+        if self._waiting:
+            await self._deferred.add(self._waiting)
         if self._lookalikes:
             await self._deferred.note_names(self._lookalikes)
         self.complete = True
 
 
-def _held(action: Action) -> DeferredAction:
+def _deferred(action: Action) -> DeferredAction:
     if type(action) is Delete:  # a pattern takes three times as long, and these may be many
-        reason = action.reason.value  # held as a plain text
+        reason = action.reason.value  # kept as plain text
         return DeferredAction(action.key, "delete", action.etag, action.size, action.tracked, reason)
     match action:
         case Forget(key):
             return DeferredAction(key, "forget")
         case Conflict(key, reason):
             return DeferredAction(key, "conflict", reason=reason.value)
-    raise TypeError(f"{action!r} is not held")
+    raise TypeError(f"{action!r} cannot be deferred")

@@ -1,6 +1,6 @@
-"""Walks source and manifest side by side and tells only where they differ. It decides nothing.
+"""Walk source and manifest side by side and return only where they differ. It decides nothing.
 
-It serves the runs that do not list the target. Where a batch of the walk equals the next rows of the
+It is used by runs that do not list the target. Where a batch of the walk equals the next rows of the
 manifest, as it does nearly everywhere, the two lists are compared as a whole, which costs a tenth of
 looking at each file. All in one thread: two would only fight for the interpreter.
 """
@@ -25,7 +25,7 @@ _size = itemgetter(1)
 
 
 class DiffStep(NamedTuple):
-    """What one step found.
+    """The differences of one step.
 
     Attributes:
         files, size: files seen in the source and their bytes, the differing ones included.
@@ -57,7 +57,7 @@ class ManifestDiff:
         self._walked = False
 
     def steps(self) -> Iterator[DiffStep]:
-        """The steps to the end of both.
+        """Yield the steps to the end of both.
 
         Raises:
             SourceError: the source cannot be read.

@@ -1,6 +1,6 @@
-"""The sync, readable on one screen: walk, compare, upload, then delete, then remember.
+"""The phases of a sync: walk, compare and upload at once, then delete, then save the state.
 
-It owns the tasks of a run and the order of its phases; what each phase does stands in its own module.
+The pipeline owns the tasks of a run and the order of its phases; each phase has a module of its own.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Pipeline:
     _refused_listing: bool = False
 
     async def execute(self) -> None:
-        """Run all phases; a stop that was asked for ends them early but orderly.
+        """Run all phases; a requested stop ends them early but orderly.
 
         Raises:
             AioS3SyncError: the run failed as a whole (perhaps inside an exception group). What was uploaded
@@ -103,7 +103,7 @@ class Pipeline:
             async with anyio.create_task_group() as background:
                 background.start_soon(recorder.run)
                 if self.run.resources.counts is not None:
-                    background.start_soon(self._tell_repeats)
+                    background.start_soon(self._report_repeats)
                 with anyio.CancelScope() as work:
                     background.start_soon(self._cancel_after_grace, work)
                     await self._phases()
@@ -113,7 +113,7 @@ class Pipeline:
                 await self._conclude()
 
     async def _conclude(self) -> None:
-        """Record what has ended, and let go of everything, however the run ended."""
+        """Record what has ended and release everything, however the run ended."""
         try:
             with anyio.move_on_after(2 * _GRACE):
                 await self.run.recorder.flush()
@@ -123,8 +123,8 @@ class Pipeline:
             self.run.builder.cancel_pending()  # where recording took too long: each item has a state
             await self._deferred.close()
 
-    async def _tell_repeats(self) -> None:
-        """Say now and then how many requests had to be repeated; there may be thousands in a second."""
+    async def _report_repeats(self) -> None:
+        """Send an event about repeated requests at intervals; there may be thousands in a second."""
         counts = self.run.resources.counts
         retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
         while True:
@@ -172,7 +172,7 @@ class Pipeline:
                 await self._compare_until_certain(_Outlets(uploads_in, compares_in, updates_in))
 
     async def _compare_until_certain(self, outlets: _Outlets) -> None:
-        """Compare, and once more with (or with a sorted) listing where that turns out to be needed."""
+        """Compare; compare again with a listing, or a sorted one, where that proves necessary."""
         while True:
             again = await self._compare(outlets)
             if self.run.stop.signal:
@@ -193,14 +193,14 @@ class Pipeline:
 
     @property
     def _unlistable(self) -> bool:
-        """The target is not to be listed, or cannot be."""
+        """Whether the target must not or cannot be listed."""
         return self.run.options.no_list or self._refused_listing
 
     def _go_on_unlisted(self, error: Exception) -> None:
-        """The listing was refused: go on with the manifest, where that knows enough to do no harm.
+        """Go on with the manifest alone after a refused listing, where no delete depends on it.
 
         Raises:
-            AccessDeniedError: it does not.
+            AccessDeniedError: the run depends on the listing.
         """
         options = self.run.options
         if not self.state.last_sync or options.delete != "off" or options.check != "auto":
@@ -209,12 +209,12 @@ class Pipeline:
         self.run.builder.warn(f"the target was compared with the manifest alone: {error}")
 
     async def _settled(self) -> bool:
-        """Wait until everything that was decided has ended; whether it has, and no stop was asked for."""
+        """Wait until everything that was decided has ended; return whether it has, without a stop."""
         await self.run.recorder.settled(lambda: self.run.stop.signal)
         return not self.run.stop.signal
 
     async def _compare(self, outlets: _Outlets) -> Exception | None:
-        """One comparison; what it needs to be repeated with, or ``None``."""
+        """Compare once; return the error that makes another comparison necessary, or ``None``."""
         self._detector = detector = Detector(self.run, self._deferred, *outlets)
         walk = self._new_walk()
         self._walks.append(walk)
@@ -233,7 +233,7 @@ class Pipeline:
                 return error
             raise
         except BaseExceptionGroup as group:
-            # The listing itself may find out, in a task of its own.
+            # The listing raises it in a task of its own.
             if (refusal := _refused_listing(group)) is not None:
                 return refusal
             if group.split(OutOfOrderError)[1] is not None:
@@ -273,9 +273,9 @@ class Pipeline:
             self._saw_disorder()
 
     def _list_order(self, *, sorted_listing: bool) -> tuple[bool, str]:
-        """Whether the endpoint is known to list in byte order, and in which order this listing will come.
+        """Return whether the endpoint is known to list in byte order, and the order of this listing.
 
-        What the user says of the endpoint is remembered; what a listing shows counts more.
+        The option of the user is remembered; what a listing shows counts more.
         """
         profile, given = self.run.profile, self.run.options.list_order
         if not self._seen.order and given == "auto":
@@ -290,7 +290,7 @@ class Pipeline:
         return sorted_listing, order or (ASCENDING if sorted_listing else "")
 
     def _saw_disorder(self) -> None:
-        """Remember that the endpoint does not list in byte order, whatever was said of it."""
+        """Remember that the endpoint does not list in byte order, whatever the options say."""
         self._seen.order = UNORDERED
         if self.run.profile.list_order != "unordered":
             self.run.profile.forget("list_order")
@@ -300,10 +300,10 @@ class Pipeline:
         mounts = frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
         return self.run.source.walk(self.filters, self.run.location.prefix, mounts)
 
-    # The guards, and the deletes that they let through.
+    # The guards, and the deletes that they permit.
 
     async def _source_is_swapped(self) -> bool:
-        """Whether another tree stands where the recorded one was; looked at before the first upload (P3)."""
+        """Whether another tree has replaced the recorded one; checked before the first upload (P3)."""
         if not self.run.source.may_be_swapped(self.state.device):
             return False
         join = BatchJoin("source", "manifest")
@@ -323,7 +323,7 @@ class Pipeline:
             return False
         text = (
             f"the source is on another device than before and holds {found} of {recorded} recorded files: "
-            "another tree seems to stand in its place; nothing was sent. If that is meant: "
+            "another tree seems to have replaced it; nothing was sent. If that is meant: "
             "'aios3sync manifest forget SOURCE TARGET'"
         )
         self.refused = Refusal("swapped-source", recorded, text)
@@ -353,14 +353,14 @@ class Pipeline:
         else:
             await stage.delete()
 
-    # What the next run may rely on.
+    # The state for the next run.
 
     async def _remember(self) -> None:
         run, recorder = self.run, self.run.recorder
         if run.options.dry_run:
             return
         ended = self._detector is not None and self._detector.complete and not run.stop.signal
-        # A mount is forgotten by nothing but 'manifest forget': what this run did not see may still be one.
+        # Only 'manifest forget' drops a mount: one that this run did not see may still exist.
         self._mounts.update(self.state.mounts, *(walk.mounts for walk in self._walks))
         if not (ended and (self.listed or recorder.began or not self.state.last_sync)):
             await self._remember_mounts()
@@ -382,14 +382,14 @@ class Pipeline:
         )
 
     def _device(self) -> int:
-        """The device to remember: a run that saw a part only cannot tell that the rest moved as well (P3)."""
+        """Return the device to save: a run that saw only a part cannot know of the rest (P3)."""
         device = self.run.source.device
         if device is None or (self.scope and self.state.device != -1):
             return self.state.device
         return device
 
     async def _remember_mounts(self) -> None:
-        """Keep what was found mounted by a run that does not save its state: its rows are there already."""
+        """Save the mounts found by a run that does not save its state; its rows are saved already."""
         if self._mounts == {*self.state.mounts}:
             return
         recorder = self.run.recorder
@@ -399,7 +399,7 @@ class Pipeline:
 
 
 def _refused_listing(group: BaseExceptionGroup[BaseException]) -> AccessDeniedError | None:
-    """The refusal of a policy to list, if nothing else went wrong; it names the way out."""
+    """Return a refusal to list by a policy, if nothing else went wrong; its message names the remedy."""
     denied, rest = group.split(AccessDeniedError)
     error: BaseException | None = denied
     while isinstance(error, BaseExceptionGroup):
@@ -426,7 +426,7 @@ def _prefetched(
 
 
 class _Ahead(AsyncIterator[T]):
-    """What a producer made; what it raised is raised where its next batch would have come.
+    """The batches of a producer; its error is raised in the place of its next batch.
 
     A stream that breaks off must not look like one that ended. Nor may its consumer be cancelled: a batch of
     decisions that it is just handing on is counted as planned, and if it never arrived nothing would ever end

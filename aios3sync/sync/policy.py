@@ -52,7 +52,7 @@ def make_policy(
 
 
 def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | None:
-    """What headers unchanged objects are to have, ``None`` where they are left alone."""
+    """Return the headers that unchanged objects should have, ``None`` where they are left alone."""
     update = options.metadata_update
     if update == "off":
         return None
@@ -61,7 +61,7 @@ def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | No
 
 
 def make_filters(request: SyncRequest) -> Filters:
-    """What is visible: the rules, the named files, and never the files of the run itself. Blocks.
+    """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Raises:
         UsageError: a named file is not below the source.
@@ -84,7 +84,7 @@ def _rules(rules: Sequence[tuple[str, ...]], root: str) -> tuple[Rule, ...]:
 
 
 def useless_rules(filters: Filters) -> str:
-    """A warning of the rules that matched nothing in a run that saw everything; empty if all did."""
+    """Return a warning about rules that matched nothing in a complete run; empty if all matched."""
     rules = filters.unmatched
     if not rules:
         return ""
@@ -98,7 +98,7 @@ def useless_rules(filters: Filters) -> str:
 
 
 def _named_files(options: SyncOptions, root: str) -> frozenset[str]:
-    """The keys of a list of files; an absolute path begins with the source's path, or its real one."""
+    """Return the keys of a list of files; an absolute path begins with the source's path, or its real one."""
     roots, paths = [root], options.files or ()
     if any(path.startswith("/") for path in paths):
         roots.append(os.path.realpath(root))
@@ -107,7 +107,7 @@ def _named_files(options: SyncOptions, root: str) -> frozenset[str]:
 
 
 def _named(path: str, roots: Sequence[str]) -> str:
-    """A path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, and nothing leads out of the source."""
+    """Return a path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, none leads out of the source."""
     below = path
     for root in roots:
         if path.startswith(f"{root.rstrip('/')}/"):
@@ -122,7 +122,7 @@ def _named(path: str, roots: Sequence[str]) -> str:
 
 
 def scope_of(options: SyncOptions) -> str:
-    """A digest of what hides a part of the source; empty where all of it is seen."""
+    """Return a digest of what hides a part of the source; empty where all of it is seen."""
     links = "" if options.symlinks == "follow" else options.symlinks
     rules = [rule[:2] for rule in options.ordered_rules()]
     if not (rules or options.gitignore or links) and options.files is None:

@@ -48,11 +48,11 @@ __all__ = (
 
 
 class ErrorFile:
-    """JSON lines in a new file beside the manifest, which is made when the first error comes.
+    """JSON lines in a new file next to the manifest, created with the first error.
 
     Args:
         manifest_path: absolute; the name of the file begins with that of the manifest. Where it is empty, or
-            nothing can be made beside it, the file is among the temporary ones.
+            its directory is not writable, it is a temporary file.
 
     Attributes:
         path: where it is, ``None`` while there is none.
@@ -94,7 +94,7 @@ class ErrorFile:
 
 _BATCH: Final = 256
 _WAITING: Final = 16 * _BATCH
-"""Outcomes that may wait to be recorded before those who make them wait."""
+"""Outcomes that may wait to be recorded before their callers wait."""
 _INTERVAL: Final = 0.25
 """Seconds after which outcomes are recorded though there are few."""
 
@@ -105,7 +105,7 @@ class Recorder:
     Args:
         source: where files come from, to look once more at what was sent.
         manifest: where rows go; ``None`` in a dry run.
-        builder: counts.
+        builder: takes the counts.
         sink: progress events.
         outcome_sinks: complete outcomes, after they are recorded.
         state: the manifest's state, with the number of this run.
@@ -153,7 +153,7 @@ class Recorder:
         self._comparing = True
 
     def begin_comparison(self) -> None:
-        """Count anew what the comparison before found; what it did stays done and is not decided again.
+        """Reset the counts of the comparison before; what it did is done and is not decided again.
 
         A dry run did nothing, and no row remembers what it counted: all of it is counted anew.
         """
@@ -163,12 +163,12 @@ class Recorder:
             self.uncertain = self.failed_uploads = self.failed_reads = 0
 
     def compared(self) -> None:
-        """The last comparison has ended: which keys ended badly is not asked for any more."""
+        """Note that the last comparison has ended: failed keys are not looked up any more."""
         self._comparing = False
         self.faulted.clear()
 
     async def begin(self, *, changing: bool = True) -> None:
-        """Tell the manifest that this run writes, before it does.
+        """Mark in the manifest that this run writes, before it does.
 
         ``changing`` the target makes it incomplete: until the run ends well the next one lists,
         whatever happens to this one (P10).
@@ -201,7 +201,7 @@ class Recorder:
             await self.flush()
 
     async def catch_up(self) -> None:
-        """Let those who add outcomes wait where the manifest is slower than they are: memory stays flat."""
+        """Wait where the manifest is slower than its callers, so that memory stays flat."""
         if len(self._pending) >= _WAITING:
             await self.flush()
 
@@ -225,14 +225,14 @@ class Recorder:
             self._builder.warn(f"not all errors could be kept: {error.strerror}")
 
     async def settled(self, given_up: Callable[[], object]) -> None:
-        """Wait until every planned item has ended and is recorded, or until ``given_up`` says otherwise."""
+        """Wait until every planned item has ended and is recorded, or ``given_up`` returns true."""
         await self.flush()
         while self._builder.pending and not given_up():
             await self._idle.wait()  # at the latest after the next interval
 
     async def _record(self, batch: list[Outcome]) -> None:
         if self._manifest is not None:
-            batch = await to_thread.run_sync(self._look_again, batch)
+            batch = await to_thread.run_sync(self._recheck, batch)
             batch = await self._write(self._manifest, batch)
         # Only what is recorded is counted and passed on: a crash before loses work, never truth.
         for outcome in batch:
@@ -242,7 +242,7 @@ class Recorder:
                 await sink.outcomes(batch)
 
     async def _write(self, manifest: Manifest, batch: list[Outcome]) -> list[Outcome]:
-        """Record a batch; what cannot be recorded is a failure of its own, and not of all others."""
+        """Record a batch; what cannot be recorded fails alone."""
         rows, gone = _changes(batch)
         if not (rows or gone):
             return batch
@@ -258,8 +258,8 @@ class Recorder:
             return [outcome for half in halves for outcome in await self._write(manifest, half)]
         return batch
 
-    def _look_again(self, batch: list[Outcome]) -> list[Outcome]:
-        """Turn uploads whose file moved while it was sent into faults (P8): they are never recorded."""
+    def _recheck(self, batch: list[Outcome]) -> list[Outcome]:
+        """Turn uploads whose file changed while it was sent into failures (P8): they are never recorded."""
         return [self._checked(outcome) if type(outcome) is Uploaded else outcome for outcome in batch]
 
     def _checked(self, uploaded: Uploaded) -> Outcome:
@@ -336,5 +336,5 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
 
 
 def unforeseen(key: str, stage: str, error: Exception) -> NotDone:
-    """The outcome of an item that failed for a reason that no rule knows: the target may have changed."""
+    """Return the outcome of an item that failed for an unexpected reason: the target may have changed."""
     return NotDone(key, "failed", stage, Failure.unforeseen(key, stage, error).error, uncertain=True)

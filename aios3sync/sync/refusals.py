@@ -1,4 +1,4 @@
-"""Tells a refusal that is the same for every file from one that is about one file. No I/O."""
+"""Distinguish refusals that every upload would get from those of one file. No I/O."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class Refusals:
         self._stored = False
 
     def stored(self) -> None:
-        """An upload succeeded."""
+        """Note that an upload succeeded."""
         self._count = 0
         self._stored = True
 
     def add(self, error: StoreError) -> bool:
-        """Count a failed upload; whether it is the one after which no more are tried."""
+        """Count a failed upload; return whether no more are tried after it."""
         if self.reason or not self._is_of_every_file(error):
             return False
         self._count = self._count + 1 if error.code == self._code else 1

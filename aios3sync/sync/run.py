@@ -1,6 +1,6 @@
-"""What the stages of one run share: its options, its store, its recorder, and whether it was asked to stop.
+"""Run: what the stages of one run share, its request, resources, policy and recorder.
 
-It holds facts and hands out small questions; the work is done by the stages.
+It holds state and answers small questions about it; the stages do the work.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Run:
 
     @property
     def options(self) -> SyncOptions:
-        """What was chosen."""
+        """The options of the request."""
         return self.request.options
 
     @property
@@ -106,20 +106,20 @@ class Run:
 
     @property
     def events(self) -> EventSink:
-        """Where progress goes."""
+        """The sink of progress events."""
         return self.resources.on_event
 
     @property
     def stop(self) -> Stop:
-        """Whether to end early."""
+        """The request to end early."""
         return self.resources.stop
 
     def next_turn(self) -> int:
-        """The place of one more file in the order in which large files are sent."""
+        """Return the next number in the order in which large files are sent."""
         return next(self._turns)
 
     def full_key(self, key: str) -> str:
-        """The key in the bucket."""
+        """Return the key in the bucket."""
         return self.request.location.prefix + key
 
     @property
@@ -134,7 +134,7 @@ class Run:
 
     @property
     def settling_policy(self) -> Policy:
-        """The policy, with what is known by now of the endpoint's ETags."""
+        """The policy, updated with what the run has learned about the endpoint's ETags."""
         if self.profile.etags == "opaque" and not self.policy.opaque_etags:
             self.policy = replace(self.policy, opaque_etags=True)
         return self.policy
@@ -149,7 +149,7 @@ class Run:
         encoding: str = "",
         headers: str = "",
     ) -> RecordedEntry:
-        """A manifest row of this run for a file as it was read; ``headers`` is a digest of what was asked."""
+        """Return a manifest row of this run for a file as it was read, with the digest of its headers."""
         return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number, headers)
 
     @property
@@ -158,23 +158,23 @@ class Run:
         return bool(self.stop.signal or self.refusals.reason)
 
     def cancel(self, keys: Iterable[str]) -> None:
-        """Uploads that are not tried any more; after a stop they are counted at the end of the run."""
+        """Count uploads as cancelled; after a stop they are counted at the end of the run."""
         if not self.stop.signal:
             self.recorder.add_all([NotDone(key, "cancelled", "upload") for key in keys])
 
     def stored(self, encryption: str) -> None:
-        """An upload succeeded; see :meth:`answered`."""
+        """Note that an upload succeeded; see :meth:`note_response`."""
         self.refusals.stored()
         self.note_response(encryption)
 
     def note_response(self, encryption: str = "") -> None:
-        """The endpoint answered: it is reachable; and how it encrypts tells whether ETags prove anything."""
+        """Note a response: the endpoint is reachable; encryption may make its ETags prove nothing."""
         self._silent = 0
         self.opaque_etags |= is_opaque_encryption(encryption)
 
     @contextmanager
     def item(self, key: str, stage: str) -> Iterator[None]:
-        """The work on one item, which adds its outcome last: the outermost rule of every item.
+        """Guard the work on one item, which adds its outcome last: the outermost rule of every item.
 
         Whatever the work raises is that item's failure, unless it is known that nothing else can go on
         either. An item that is not wrapped in it ends the run of all others.
@@ -192,7 +192,7 @@ class Run:
             self.recorder.add(self.outcome_of_error(key, stage, error))
 
     def outcome_of_error(self, key: str, stage: str, error: Exception) -> NotDone:
-        """The outcome of an item that failed with ``error``, if the run can go on.
+        """Return the outcome of an item that failed with ``error``, if the run can go on.
 
         Raises:
             StoreError: the session is broken, so that every other request would fail as well.
@@ -220,7 +220,7 @@ class Run:
                 return unforeseen(key, stage, error)
 
     def image(self, key: str, head: bytes) -> tuple[int, int] | None:
-        """The size of the image that begins with ``head``; a file whose image cannot be read has none."""
+        """Return the size of the image that begins with ``head``; ``None`` where it cannot be read."""
         if self.resources.inspect is None:
             return None
         try:
@@ -230,7 +230,7 @@ class Run:
             return None
 
     def faults_of(self, keys: Sequence[str], stage: str, error: Exception) -> list[NotDone]:
-        """The outcomes of all keys of one request that failed: an answer that did not come counts once.
+        """Return the outcomes of all keys of one failed request; a missing response counts once.
 
         Raises:
             StoreError: as :meth:`outcome_of_error`.
@@ -239,7 +239,7 @@ class Run:
         return [replace(fault, key=key) for key in keys]
 
     def _is_refused_like_all(self, error: StoreError) -> bool:
-        """Whether this upload was under way when the refusal of others showed that it had no chance."""
+        """Whether this upload was in flight when the refusal of others ended all uploads."""
         gone = bool(self.refusals.reason) and not error.retryable
         if self.refusals.add(error):
             self.builder.warn(f"no more uploads are tried, the rest is cancelled: {self.refusals.reason}")

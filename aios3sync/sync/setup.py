@@ -1,6 +1,6 @@
-"""Puts one run together and takes it apart again: lock, manifest, filters, policy, report.
+"""Set one run up and conclude it: lock, manifest, filters, policy, report.
 
-What happens in between is the pipeline's; nothing here looks at files or objects one by one.
+The pipeline does the work in between; nothing here handles single files or objects.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
             reason = _damage(error)
             if reason is None or not manifest.place:
                 raise
-            # What was sent until now is found in the target by the listing that a new manifest asks for.
+            # A new manifest makes the run list the target, which finds what was sent until now.
             builder = ReportBuilder()
 
             def warn(message: str) -> None:
@@ -109,7 +109,7 @@ async def _attempt(
     manifest: Manifest,
     builder: ReportBuilder,
 ) -> SyncReport:
-    """One run from its beginning to its report, whose time is still open."""
+    """Run once; return the report but for its time."""
     pipeline = await _assemble(request, resources, manifest, builder, source, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
@@ -126,7 +126,7 @@ async def _attempt(
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
-    """What an error says against the manifest, if anything: its rows ascend because SQLite sorts them."""
+    """Return why an error proves the manifest damaged, if it does: SQLite sorts its rows."""
     if isinstance(error, DamagedManifestError):
         return f"it is damaged: {error.reason}"
     return f"it is damaged: {error}" if error.stream == "manifest" else None
@@ -157,7 +157,7 @@ def report_endpoint(resources: Resources) -> None:
 
 
 async def _headers_unknown(pipeline: Pipeline) -> bool:
-    """Whether headers are asked for that objects may lack, of which the manifest does not know it."""
+    """Whether objects may lack requested headers without a record of it in the manifest."""
     asked = pipeline.run.policy.headers
     if asked is None or asked.unrecorded or not pipeline.headers.sets_headers:
         return False
@@ -167,7 +167,7 @@ async def _headers_unknown(pipeline: Pipeline) -> bool:
 async def _open_manifest(
     request: SyncRequest, path: str, builder: ReportBuilder, stack: AsyncExitStack
 ) -> Manifest:
-    """The manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
+    """Open the manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
     options = request.options
     if options.manifest is False:
         manifest = await to_thread.run_sync(temporary_manifest)
@@ -260,7 +260,7 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
     listed_at = pipeline.state.known_since(pipeline.scope) or pipeline.state.listed_at
     age = round(time.time() - listed_at, 3) if listed_at else None
     if pipeline.listed and checked == "manifest":
-        checked = "list"  # it turned out to be needed on the way
+        checked = "list"  # it proved necessary during the run
     refused = pipeline.refused
     facts: dict[str, Any] = {
         "refused": refused and asdict(refused),

@@ -112,7 +112,7 @@ async def test_whatever_bytes_change_the_run_ends_well(bench: Bench, tmp_path: P
     assert len(bench.objects()) == FILES + 1
 
 
-async def test_a_restart_is_told_at_once(bench: Bench, tmp_path: Path) -> None:
+async def test_a_restart_is_reported_at_once(bench: Bench, tmp_path: Path) -> None:
     place = tmp_path / "m.sqlite"
     await synced(bench, place)
     DAMAGES["zeros"](place)

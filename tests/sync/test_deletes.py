@@ -48,7 +48,7 @@ async def test_mirror_deletes_what_the_source_lacks_and_off_deletes_nothing(benc
     assert set(bench.objects()) == {"a"}
 
 
-async def test_tracked_deletes_only_what_we_uploaded_and_nobody_replaced(bench: Bench) -> None:
+async def test_tracked_deletes_only_own_objects_that_were_not_replaced(bench: Bench) -> None:
     bench.tree({"a": "1", "ours": "2", "theirs": "3"})
     await bench.sync()
     put(bench, "p/foreign", "p/theirs")
@@ -444,7 +444,7 @@ async def test_the_manifest_inside_the_source_is_neither_sent_nor_deleted(bench:
     assert set(bench.objects()) == {"a"}
 
 
-async def test_a_dry_run_writes_nothing_and_tells_what_it_would_do(bench: Bench, isolated: Path) -> None:
+async def test_a_dry_run_writes_nothing_and_reports_what_it_would_do(bench: Bench, isolated: Path) -> None:
     bench.tree({"a": "1", "b": "2"})
     put(bench, "p/foreign")
     report = await bench.sync(delete="mirror", dry_run=True)

@@ -295,7 +295,7 @@ async def test_memory_in_flight_stays_within_the_budget(
     assert 0 < Watched.peak <= 64 * 32 * 1024
 
 
-async def test_an_unwritable_place_for_the_manifest_is_worked_around_and_told(
+async def test_an_unwritable_place_for_the_manifest_is_worked_around_with_a_warning(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null/nowhere")
@@ -328,7 +328,7 @@ def test_stop_may_be_asked_for_before_the_run(bench: Bench) -> None:
     assert seen
 
 
-async def test_a_file_that_is_no_manifest_gets_no_lock_beside_it(bench: Bench) -> None:
+async def test_a_file_that_is_no_manifest_gets_no_lock_file(bench: Bench) -> None:
     bench.tree({"a": "1", "photo.jpg": b"\xff\xd8"})
     with pytest.raises(ManifestError, match="is not a manifest"):
         await bench.sync(manifest=str(bench.root / "photo.jpg"))
@@ -356,7 +356,7 @@ async def test_every_part_has_its_md5_also_where_etags_are_known_to_prove_nothin
 
 
 @pytest.mark.parametrize("full", [True, False], ids=["full", "unusable"])
-async def test_a_large_file_that_finds_no_room_for_its_compressed_copy_fails_alone(
+async def test_a_large_file_that_has_no_space_for_its_compressed_copy_fails_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, full: bool
 ) -> None:
     def no_directory(**_: object) -> Any:

@@ -277,7 +277,7 @@ async def test_uploads_write_rclones_mtime_and_md5_only_where_the_etag_proves_no
     assert set(big.metadata) == {"mtime", "md5chksum"}
 
 
-async def test_a_bucket_whose_encryption_makes_etags_opaque_is_learnt(bench: Bench, isolated: Path) -> None:
+async def test_a_bucket_whose_encryption_hides_etags_is_remembered(bench: Bench, isolated: Path) -> None:
     memory = MemoryStore(default_encryption="aws:kms")
     bench.memory, bench.faults.inner = memory, memory
     bench.tree({"a": "1"})

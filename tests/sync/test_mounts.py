@@ -246,9 +246,7 @@ def test_paths_of_the_mount_table_are_unescaped(monkeypatch: pytest.MonkeyPatch)
     assert mount_of("/mnt/a", points) == "/"
 
 
-def test_without_a_mount_table_devices_are_what_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_mount_table_devices_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(self: Path) -> bytes:
         raise FileNotFoundError(2, "No such file or directory")
 

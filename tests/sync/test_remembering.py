@@ -329,7 +329,7 @@ async def test_P8_a_large_file_that_changes_between_its_hashing_and_its_compress
     ],
     ids=lambda error: error.code,
 )
-async def test_a_surprise_makes_a_run_list_and_each_key_is_counted_once(
+async def test_a_changed_target_makes_a_run_list_and_each_key_is_counted_once(
     bench: Bench, error: Exception
 ) -> None:
     """What else is not as it was remembered is found in the same run; what is done is not done again."""
@@ -346,7 +346,7 @@ async def test_a_surprise_makes_a_run_list_and_each_key_is_counted_once(
     assert bench.faults.keys.count(("put", "p/a")) == 1
 
 
-async def test_a_run_without_a_surprise_does_not_list(bench: Bench) -> None:
+async def test_a_run_with_an_unchanged_target_does_not_list(bench: Bench) -> None:
     bench.tree({"a": "1", "b": "2"})
     await bench.sync()
     bench.tree({"a": "changed"})

@@ -221,7 +221,7 @@ async def test_memory_does_not_grow_with_names_that_have_another_form(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tree of a Mac has all its names decomposed: their composed forms wait outside of memory (C15)."""
-    monkeypatch.setattr(detector, "_HELD_HERE", 100)
+    monkeypatch.setattr(detector, "_MOST_WAITING", 100)
     monkeypatch.setattr("aios3sync.local.walk.BATCH_SIZE", 50)
     noted: list[int] = []
     real = DeferredDeletes.note_names

@@ -76,7 +76,7 @@ async def connect(
             async with opened._background:  # noqa: SLF001 - the two are one
                 yield opened
         finally:
-            opened._stores.access.close()  # noqa: SLF001 - what works on behind the block may still ask
+            opened._stores.access.close()  # noqa: SLF001 - background work may still send requests
 
 
 def _discard_warning(warning: str) -> None:
@@ -344,7 +344,7 @@ class Session:
 
         Args:
             target: ``s3://bucket`` or ``s3://bucket/prefix``.
-            index: answers in the place of a listing and of the cache, unless it is behind.
+            index: answers in the place of a listing and of the cache, unless it is stale.
             options: fields of :class:`~aios3sync.stats.options.StatsOptions`, e.g. ``mode="detailed"``.
 
         Raises:

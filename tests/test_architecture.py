@@ -114,7 +114,7 @@ VAGUE = re.compile(r"(Manager|Helper|Util|Handler|Processor|Data|Info)s?$")
 VAGUE_MODULE = re.compile(r"(?:^|_)(manager|helper|util|handler|processor|data|info)s?$")
 
 MAX_FUNCTION_LINES = 80
-MAX_MODULE_LINES, P90_MODULE_LINES, MEDIAN_MODULE_LINES = 600, 360, 200
+MAX_MODULE_LINES, P90_MODULE_LINES, MEDIAN_MODULE_LINES = 600, 355, 180
 MAX_IMPORT_SECONDS = 0.060
 
 

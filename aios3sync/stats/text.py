@@ -136,7 +136,7 @@ def origin_text(stats: BucketStats) -> str:
         "fingerprint": "found current by a listing",
         "totals": "found current by count and bytes of a listing",
         "age": "S3 was not listed",
-        "later": "being refreshed behind this answer",
+        "later": "being refreshed in the background",
     }.get(stats.cache.validated, "")
     return ", ".join(part for part in ("from the cache", age, checked) if part)
 

@@ -352,11 +352,11 @@ def test_without_pyarrow_the_error_names_the_extra(monkeypatch: pytest.MonkeyPat
 async def test_reading_that_is_given_up_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[io.BytesIO] = []
 
-    def spool() -> io.BytesIO:
+    def open_temporary() -> io.BytesIO:
         opened.append(io.BytesIO())
         return opened[-1]
 
-    monkeypatch.setattr(inventory_module, "temporary_file", spool)
+    monkeypatch.setattr(inventory_module, "temporary_file", open_temporary)
     body = csv_file([row(f"{number}") for number in range(6000)])
     store = placed({"inv/1.csv.gz": body})
     file = InventoryFile("inv/1.csv.gz", len(body), digest(body))

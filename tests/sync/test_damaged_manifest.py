@@ -50,9 +50,9 @@ def scatter(seed: int) -> Callable[[Path], None]:
     """Change single bytes anywhere behind the file's header."""
 
     def damage(path: Path) -> None:
-        data, dice = bytearray(path.read_bytes()), random.Random(seed)  # noqa: S311 - not for secrets
+        data, rng = bytearray(path.read_bytes()), random.Random(seed)  # noqa: S311 - not for secrets
         for _ in range(20):
-            data[dice.randrange(100, len(data))] = dice.randrange(256)
+            data[rng.randrange(100, len(data))] = rng.randrange(256)
         path.write_bytes(data)
 
     return damage

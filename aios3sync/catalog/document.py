@@ -8,8 +8,10 @@ Invariants:
   the new document finds all of its shards.
 * A shard may be deleted in three cases only:
 
-  1. We stored it for a swap that was refused (412 or 404): no document has named it. (Before it reports a
-     412, the retry layer compares the stored body, to recognise an attempt of ours whose response was lost.)
+  1. We stored it for a swap that was refused (412 or 404), and the document read after that does not name it.
+     An earlier attempt of ours may have been applied and its response lost; a writer that replaced that
+     document keeps the shards that it did not change. Where such a writer has dropped them, none can name
+     them again: a new document names shards of the one that it replaces, and new ones.
   2. The document that we have replaced named it, and ours does not: the swap had the ETag of that document as
      its condition, so no other document names it. A reader that is still loading the old document finds a
      shard missing, and reads the document again.
@@ -249,9 +251,8 @@ class CatalogDocument:
         try:
             await self._put(body, found.etag, gzip=found.head.gzip and not refs)
         except (PreconditionFailedError, ObjectNotFoundError):
-            # The swap was refused: no document names the shards that we stored for it (case 1). Any other
-            # error leaves them, as the document may have been written.
-            await self._drop(fresh)
+            # Any other error leaves the shards that we stored, as the document may have been written.
+            await self._drop_unnamed(fresh)
             raise
         # Only the replaced document named these (case 2).
         await self._drop(set(found.head.shards) - set(refs))
@@ -323,6 +324,20 @@ class CatalogDocument:
         if await self.conditions.ask(self.store, self._folder, self._payer):
             options = replace(options, if_match=etag, if_none_match=not etag)
         await self.store.put(self.key, body, options, md5=_md5(body))
+
+    async def _drop_unnamed(self, refs: tuple[ShardRef, ...]) -> None:
+        """Delete the shards of a refused swap (case 1), but those that the present document names."""
+        if not refs:
+            return
+        try:
+            body, _ = await self.store.get(self.key)
+            head = await to_thread.run_sync(catalog_format.read_head, body)
+            named = {ref.key for ref in head.shards}
+        except ObjectNotFoundError:
+            named = set()
+        except (StoreError, CorruptError):
+            return  # not known, so they stay: once no document names them, case 3 deletes them
+        await self._drop({ref for ref in refs if ref.key not in named})
 
     async def _drop(self, refs: set[ShardRef] | tuple[ShardRef, ...]) -> None:
         """Delete shards that no document names; a failure is ignored, as they only take up space."""

@@ -13,7 +13,7 @@ import pytest
 from aios3sync.catalog import DatasetEntry
 from aios3sync.catalog import format as document
 from aios3sync.catalog import orphans as sweeping
-from aios3sync.errors import AccessDeniedError
+from aios3sync.errors import AccessDeniedError, PreconditionFailedError
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from tests.catalog.test_writing import INDEX, Unconditional
 
@@ -195,6 +195,35 @@ class Renaming(ForwardingStore):
             etag = md5(body, usedforsecurity=False).hexdigest()
             self._shop.memory.objects[INDEX] = replace(head, body=body, etag=etag)
         return await request.send()
+
+
+class LostResponse(ForwardingStore):
+    """The first swap is applied, its response lost, and another writer builds on it before the retry."""
+
+    def __init__(self, shop: Shop) -> None:
+        super().__init__(shop.memory)
+        self._shop = shop
+        self._lost = False
+
+    async def call(self, request: StoreCall[T]) -> T:
+        response = await request.send()
+        if request.operation == "PutObject" and request.key == INDEX and not self._lost:
+            self._lost = True
+            await self._shop.catalog().add(DatasetEntry("other"), derive=False)
+            raise PreconditionFailedError("the document is another one", key=INDEX, operation="PutObject")
+        return response
+
+
+async def test_shards_of_a_swap_whose_response_was_lost_stay_where_another_document_names_them(
+    shop: Shop,
+) -> None:
+    await stocked(shop)
+    shop.store.inner = LostResponse(shop)
+    await shop.catalog().add(*entries(20, "late"), derive=False)
+    assert named(shop) <= shards(shop)
+    listing = await shop.catalog().list(tier="index")
+    expected = {f"{name}{n}" for name in ("d", "late") for n in range(20)}
+    assert {entry.id for entry in listing} == {*expected, "other"}
 
 
 async def test_an_index_that_is_replaced_all_the_time_is_not_corrupt(shop: Shop) -> None:

@@ -143,7 +143,7 @@ async def test_a_request_may_take_its_time() -> None:
 
 
 def test_a_fault_of_no_verb_is_a_mistake_of_the_test() -> None:
-    with pytest.raises(ValueError, match="not a verb"):
+    with pytest.raises(ValueError, match="not a method of the store"):
         FaultyStore(MemoryStore()).on("PutObject")
 
 

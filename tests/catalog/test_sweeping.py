@@ -239,12 +239,12 @@ class Slow(ForwardingStore):
 
     def __init__(self, inner: Any, seed: int) -> None:
         super().__init__(inner)
-        self._dice = random.Random(seed)  # noqa: S311 - delays, no secret
+        self._rng = random.Random(seed)  # noqa: S311 - delays, no secret
 
     async def call(self, request: StoreCall[T]) -> T:
-        await anyio.sleep(self._dice.uniform(0, 0.004))
+        await anyio.sleep(self._rng.uniform(0, 0.004))
         answer = await request.send()
-        await anyio.sleep(self._dice.uniform(0, 0.002))
+        await anyio.sleep(self._rng.uniform(0, 0.002))
         return answer
 
 

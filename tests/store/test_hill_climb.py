@@ -21,7 +21,7 @@ class Course:
     """A HillClimb that gets the throughput of a curve, window after window."""
 
     def __init__(self, curve: Callable[[int], float], first: int = 32, ceiling: int = CEILING) -> None:
-        self.climb = HillClimb(first, ceiling)
+        self.hill = HillClimb(first, ceiling)
         self.curve = curve
         self.limit = first
         self.limits: list[int] = []
@@ -31,12 +31,12 @@ class Course:
         start = len(self.limits)
         for _ in range(windows):
             self.limits.append(self.limit)
-            self.limit = self.climb.next(self.curve(self.limit))
+            self.limit = self.hill.next(self.curve(self.limit))
         return self.limits[start:]
 
     def share(self, limits: list[int]) -> float:
         """Mean throughput at these limits, as a share of the best there is."""
-        best = max(self.curve(limit) for limit in range(1, self.climb.ceiling + 1))
+        best = max(self.curve(limit) for limit in range(1, self.hill.ceiling + 1))
         return sum(map(self.curve, limits)) / len(limits) / best
 
 
@@ -63,7 +63,7 @@ def test_where_more_brings_nothing_it_goes_back_and_then_down() -> None:
     course = Course(knee(1))
     assert course.run(4) == [32, 64, 64, 32]
     course.run(200)
-    assert course.climb.base == LOWEST
+    assert course.hill.base == LOWEST
 
 
 @pytest.mark.parametrize("at", [8, 12, 32, 50, 100, 150, 256])
@@ -124,18 +124,18 @@ def test_a_trial_is_judged_by_the_windows_around_it() -> None:
 
     course = Course(curve, first=LOWEST)
     course.run(3)  # doubling has nothing to compare with but what came before
-    base = course.climb.base
+    base = course.hill.base
     course.run(100)
-    assert course.climb.base <= base
+    assert course.hill.base <= base
 
 
 @pytest.mark.parametrize("factor", [1 / 10, 10])
 def test_other_conditions_are_looked_into_at_once(factor: float) -> None:
     course = Course(knee(16))
     course.run(200)
-    assert course.climb.base < 32
+    assert course.hill.base < 32
     course.curve = lambda limit: factor * limit  # now it is latency that limits
-    assert course.climb.ceiling in course.run(25)
+    assert course.hill.ceiling in course.run(25)
     assert factor > CHANGE or factor < 1 / CHANGE
 
 
@@ -143,8 +143,8 @@ def test_an_overload_ends_a_trial() -> None:
     course = Course(knee(1000))
     course.run(2)
     assert course.limit == 128
-    assert course.climb.fall_back() == course.climb.base == 64
-    course.limit = course.climb.base
+    assert course.hill.fall_back() == course.hill.base == 64
+    course.limit = course.hill.base
     assert CEILING in course.run(20)
 
 
@@ -155,8 +155,8 @@ def test_an_overload_ends_a_trial() -> None:
 )
 def test_no_rate_leads_out_of_bounds(first: int, ceiling: int, rates: list[float | None]) -> None:
     first = min(first, ceiling)
-    climb = HillClimb(first, ceiling)
+    hill = HillClimb(first, ceiling)
     for rate in rates:
-        limit = climb.fall_back() if rate is None else climb.next(rate)
+        limit = hill.fall_back() if rate is None else hill.next(rate)
         assert min(first, LOWEST) <= limit <= ceiling
-        assert min(first, LOWEST) <= climb.base <= ceiling
+        assert min(first, LOWEST) <= hill.base <= ceiling

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.local import digest as hashing
@@ -147,6 +147,9 @@ TARGETS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    files=[], links={"a": "a", "b/a": "a/.."}, key="b/a"
+)  # a loop that leads to a directory by its text alone
 @given(files=st.lists(PATHS, max_size=4), links=st.dictionaries(PATHS, TARGETS, max_size=4), key=PATHS)
 def test_any_path_leads_to_the_file_that_it_names_or_to_none(
     files: list[str], links: dict[str, str], key: str, tmp_path_factory: pytest.TempPathFactory

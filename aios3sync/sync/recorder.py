@@ -141,6 +141,7 @@ class Recorder:
         self._wake = anyio.Event()
         self._writing = anyio.Lock()
         self._idle = anyio.Event()
+        self._awaited = False
         self._state = state
         self._error_file = error_file
         self._beginning = anyio.Lock()
@@ -183,13 +184,18 @@ class Recorder:
     def add(self, outcome: Outcome) -> None:
         """Take one outcome; it is counted when it is recorded."""
         self._pending.append(outcome)
-        if len(self._pending) >= _BATCH:
-            self._wake.set()
+        if len(self._pending) >= _BATCH or self._awaited:
+            self._wake_up()
 
     def add_all(self, outcomes: Sequence[Outcome]) -> None:
         """Take some outcomes."""
         self._pending += outcomes
-        if len(self._pending) >= _BATCH:
+        if len(self._pending) >= _BATCH or self._awaited:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Record now: a batch is full, or the last outcome that :meth:`settled` waits for has come."""
+        if len(self._pending) >= min(_BATCH, self._builder.pending):
             self._wake.set()
 
     async def run(self) -> None:
@@ -227,8 +233,12 @@ class Recorder:
     async def settled(self, given_up: Callable[[], object]) -> None:
         """Wait until every planned item has ended and is recorded, or ``given_up`` returns true."""
         await self.flush()
-        while self._builder.pending and not given_up():
-            await self._idle.wait()  # at the latest after the next interval
+        self._awaited = True
+        try:
+            while self._builder.pending and not given_up():
+                await self._idle.wait()  # at the latest after the next interval
+        finally:
+            self._awaited = False
 
     async def _record(self, batch: list[Outcome]) -> None:
         if self._manifest is not None:

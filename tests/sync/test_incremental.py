@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from aios3sync.store.protocol import StoreCapabilities
@@ -45,6 +46,19 @@ async def test_touching_a_file_uploads_nothing_and_records_it_anew(bench: Bench)
     touched = await bench.sync()
     assert (touched.touched, touched.kept, touched.uploaded, touched.requests) == (1, 1, 0, {})
     assert (await bench.sync()).kept == 2
+
+
+async def test_a_run_waits_for_its_last_outcome_and_not_for_the_clock(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.tree({"a": "1", "b": "2"})
+    await bench.sync()
+    monkeypatch.setattr("aios3sync.sync.recorder._INTERVAL", 3600.0)
+    (bench.root / "a").write_text("9")
+    os.utime(bench.root / "b", ns=(1, 1))
+    with anyio.fail_after(100):
+        report = await bench.sync()
+    assert (report.uploaded, report.touched) == (1, 1)
 
 
 async def test_one_byte_changed_with_size_and_mtime_restored_is_found(bench: Bench) -> None:

@@ -429,7 +429,7 @@ class Session:
             open_store=opener,
             memory=self._memory,
             workers=self.options.workers,
-            free_slots=self._stores.limiter.room,
+            free_slots=self._stores.limiter.free_slots,
             window=self._stores.window,
             open_offloader=self._stores.offloader(bucket, counts),
             profile=self._stores.profile(bucket),

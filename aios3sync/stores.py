@@ -116,7 +116,7 @@ class Stores:
             if self._options.etags == "auto":
                 profile.forget("etags")
             elif self._options.etags:
-                profile.learn("etags", self._options.etags, given=True)
+                profile.record("etags", self._options.etags, given=True)
         return self._profiles[name]
 
     def opener(self, bucket: str, counts: RequestCounts, **reading: Any) -> StoreOpener:

@@ -1,9 +1,9 @@
-"""Backfill: list a prefix into the index, several key ranges at once, resumable; then delete the stale rows.
+"""Backfill: list a location into the index, several prefixes at once, resumable; then delete the stale rows.
 
 Every listed row gets the time at which the backfill began as its ``observed``, and the transaction of the
-last rows of a part also records that the part is done. When all parts are done, rows of the prefix that were
-last observed before that time belong to objects that do not exist any more, and are deleted. What syncs and
-events report meanwhile was observed later, so it stays.
+last rows of a prefix also records that the prefix is done. When all prefixes are done, rows of the location
+that were last observed before that time belong to objects that do not exist any more, and are deleted. What
+syncs and events report meanwhile was observed later, so it stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered_marks, listed_state
 from aios3sync.listing.parallel import ListPlan, list_in_parallel
-from aios3sync.listing.resumable import PartsPlan, ResumableLevel, read_parts
+from aios3sync.listing.resumable import PrefixPlan, ResumableLevel, find_prefixes
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
@@ -38,12 +38,12 @@ __all__ = (
 
 
 _ITEM: Final = "backfill:"
-_PART: Final = "backfilled:"
+_DONE_PREFIX: Final = "backfilled:"
 _BATCH: Final = 5000
-_PARTS_AT_ONCE: Final = 16
-"""Parts that are listed at the same time; a large one sends several requests at once."""
+_PREFIXES_AT_ONCE: Final = 16
+"""Prefixes that are listed at the same time; a large one sends several requests at once."""
 _WORKERS: Final = 4
-"""Requests at once within one part."""
+"""Requests at once within one prefix."""
 _PAGES: Final = 32
 """Pages that may wait for the database."""
 _SWEEP: Final = 5000
@@ -54,7 +54,7 @@ _REMEMBERED: Final = 15 * 86_400.0
 """Seconds after which no event older than a removal can arrive: a queue keeps messages for 14 days."""
 
 ListedPage = tuple[list[TargetEntry], str | None]
-"""Entries with full keys, and the part that has ended with them, if any."""
+"""Entries with full keys, and the prefix that has ended with them, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,17 +133,19 @@ class _Progress:
     observed: float
     listed: int = 0
     planned: bool = False
-    plan: PartsPlan = field(default_factory=lambda: PartsPlan([]))
+    plan: PrefixPlan = field(default_factory=lambda: PrefixPlan([]))
 
     def text(self) -> str:
-        return orjson.dumps(asdict(self)).decode()
+        document = asdict(self)
+        document["plan"]["parts"] = document["plan"].pop("prefixes")  # as earlier versions wrote it
+        return orjson.dumps(document).decode()
 
     @classmethod
     def of(cls, text: str) -> _Progress:
         values = orjson.loads(text)
         plan = values.pop("plan")
         levels = [ResumableLevel(**level) for level in plan["waiting"]]
-        return cls(**values, plan=PartsPlan(levels, plan["parts"]))
+        return cls(**values, plan=PrefixPlan(levels, plan["parts"]))
 
 
 def row_of_entry(entry: TargetEntry) -> ObjectRow:
@@ -158,7 +160,7 @@ async def run_backfill(
     """See :meth:`aios3sync.index.object_index.ObjectIndex.backfill`."""
     began = time.monotonic()
     item = f"{_ITEM}{location}"
-    done_items = f"{_PART}{location} "
+    done_items = f"{_DONE_PREFIX}{location} "
     state = await backend.state(item)
     now = time.time()
     progress = _Progress.of(state[item]) if item in state else None
@@ -166,7 +168,7 @@ async def run_backfill(
     if progress is None or not resumed:
         old: dict[str, str | None] = dict.fromkeys(await backend.state(done_items))
         await backend.save_state(old)
-        progress = _Progress(now, plan=PartsPlan([ResumableLevel(location.prefix)]))
+        progress = _Progress(now, plan=PrefixPlan([ResumableLevel(location.prefix)]))
     # Read before the listing begins: a sync that goes wrong meanwhile leaves a mark that is not settled.
     settled = await covered_marks(backend, location)
     await backend.begin_loading()
@@ -211,7 +213,7 @@ async def _sweep(
 
 
 class _Backfill:
-    """One attempt: several tasks list parts, one task writes."""
+    """One attempt: several tasks list prefixes, one task writes."""
 
     def __init__(
         self,
@@ -227,12 +229,12 @@ class _Backfill:
         self._location = location
         self._progress = progress
         self._on_event = on_event
-        self._parts = self._parts_done = 0
+        self._prefixes = self._prefixes_done = 0
 
     def report_progress(self, phase: str, deleted: int = 0) -> None:
         """Send the progress to the caller."""
         written = self.applied.inserted + self.applied.updated + deleted
-        event = IndexProgress(phase, self._progress.listed, written, self._parts, self._parts_done)
+        event = IndexProgress(phase, self._progress.listed, written, self._prefixes, self._prefixes_done)
         self._on_event(event)
 
     async def save(self) -> None:
@@ -240,20 +242,21 @@ class _Backfill:
         await self._backend.save_state({f"{_ITEM}{self._location}": self._progress.text()})
 
     async def list_all(self, done: dict[str, str], done_items: str) -> None:
-        """List the parts that are not done yet."""
+        """List the prefixes that are not done yet."""
         progress = self._progress
         if not progress.planned:
             await self._plan()
-        waiting = [part for part in progress.plan.parts if done_items + part not in done]
-        self._parts, self._parts_done = len(progress.plan.parts), len(progress.plan.parts) - len(waiting)
+        waiting = [prefix for prefix in progress.plan.prefixes if done_items + prefix not in done]
+        self._prefixes = len(progress.plan.prefixes)
+        self._prefixes_done = self._prefixes - len(waiting)
         send, receive = anyio.create_memory_object_stream[ListedPage](_PAGES)
         queue = iter(waiting)
         with raise_first_error():
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._write_parts, receive, done_items)
+                tasks.start_soon(self._write_prefixes, receive, done_items)
                 async with send:
-                    for _ in range(min(_PARTS_AT_ONCE, len(waiting))):
-                        tasks.start_soon(self._list_parts, queue, send.clone())
+                    for _ in range(min(_PREFIXES_AT_ONCE, len(waiting))):
+                        tasks.start_soon(self._list_prefixes, queue, send.clone())
 
     async def _plan(self) -> None:
         """List the first levels, and write the objects that are directly in them."""
@@ -269,26 +272,26 @@ class _Backfill:
             held.clear()
             await self._load(entries, state or {})
 
-        async def save(plan: PartsPlan) -> None:
+        async def save(plan: PrefixPlan) -> None:
             if len(held) >= _BATCH or not plan.waiting or plan.waiting[0].after == "":
                 await flush({f"{_ITEM}{self._location}": self._progress.text()})
 
-        await read_parts(self._store, self._progress.plan, take, save)
+        await find_prefixes(self._store, self._progress.plan, take, save)
         self._progress.planned = True
         await flush({f"{_ITEM}{self._location}": self._progress.text()})
 
-    async def _list_parts(self, queue: Any, send: MemoryObjectSendStream[ListedPage]) -> None:
-        """List one part after the other until the queue is empty."""
+    async def _list_prefixes(self, queue: Any, send: MemoryObjectSendStream[ListedPage]) -> None:
+        """List one prefix after the other until the queue is empty."""
         async with send:
-            for part in queue:
-                await self._list_part(part, send)
+            for prefix in queue:
+                await self._list_prefix(prefix, send)
 
-    async def _list_part(self, part: str, send: MemoryObjectSendStream[ListedPage]) -> None:
+    async def _list_prefix(self, prefix: str, send: MemoryObjectSendStream[ListedPage]) -> None:
         pages, receive = anyio.create_memory_object_stream[list[TargetEntry]](2)
 
         async def listing() -> None:
             async with pages:
-                await list_in_parallel(self._store, part, pages, ListPlan(workers=_WORKERS))
+                await list_in_parallel(self._store, prefix, pages, ListPlan(workers=_WORKERS))
 
         with raise_first_error():
             async with anyio.create_task_group() as tasks, receive:
@@ -296,25 +299,25 @@ class _Backfill:
                 async for page in receive:
                     await send.send((page, None))
         # The listing is complete here: an error would have left this function.
-        await send.send(([], part))
+        await send.send(([], prefix))
 
-    async def _write_parts(self, receive: MemoryObjectReceiveStream[ListedPage], done_items: str) -> None:
-        """Write pages in large batches; a part is done in the transaction of its last rows."""
+    async def _write_prefixes(self, receive: MemoryObjectReceiveStream[ListedPage], done_items: str) -> None:
+        """Write pages in large batches; a prefix is done in the transaction of its last rows."""
         entries: list[TargetEntry] = []
         ended: list[str] = []
         async with receive:
-            async for page, part in receive:
+            async for page, prefix in receive:
                 entries += page
-                if part is not None:
-                    ended.append(part)
+                if prefix is not None:
+                    ended.append(prefix)
                 if len(entries) >= _BATCH:
                     await self._write(entries, ended, done_items)
                     entries, ended = [], []
         await self._write(entries, ended, done_items)
 
     async def _write(self, entries: list[TargetEntry], ended: Sequence[str], done_items: str) -> None:
-        self._parts_done += len(ended)
-        await self._load(entries, {done_items + part: "" for part in ended})
+        self._prefixes_done += len(ended)
+        await self._load(entries, {done_items + prefix: "" for prefix in ended})
 
     async def _load(self, entries: list[TargetEntry], state: dict[str, str | None]) -> None:
         if not (entries or state):

@@ -152,7 +152,7 @@ class PageWindow:
         self._free += 1
         self._grant()
 
-    def enter(self, producer: OrderedProducer[Any]) -> None:
+    def allow_extra(self, producer: OrderedProducer[Any]) -> None:
         """Give a producer its extra pages, for the reader is in it now."""
         # The deeper one is always the nearer one: no producer above it can take what it may have.
         producer.allow(self._extra * max(0, len(producer.path) - 1))
@@ -194,6 +194,6 @@ async def deliver(root: OrderedProducer[T], window: PageWindow, out: ObjectSendS
             window.release()
         elif isinstance(item, OrderedProducer):
             stack.append(item)
-            window.enter(item)
+            window.allow_extra(item)
         else:
             await out.send(item)

@@ -1,8 +1,8 @@
-"""Cuts a listing into parts that can be done one by one, so that a later run can resume it; it only reads.
+"""Cuts a listing into prefixes that can be listed one by one, so that a later run can resume it; only reads.
 
 The folders of the first levels are read with the delimiter until there are enough of them: the keys directly
-in them are handed on, and each folder below is a part. Parts are prefixes, so they are right on every server,
-whatever its order. Where a level has very many folders, those that begin alike are one part.
+in them are handed on, and each folder below is a prefix of the plan. Prefixes are right on every server,
+whatever its order. Where a level has very many folders, those that begin alike share one prefix.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from aios3sync.listing.pages import PageReader
 from aios3sync.listing.partition import DELIMITER
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("PartsPlan", "ResumableLevel", "Taker", "read_parts")
+__all__ = ("PrefixPlan", "ResumableLevel", "Taker", "find_prefixes")
 
 _ENOUGH: Final = 16
-"""Parts that are worth listing in parallel; with fewer, the next level is read."""
+"""Prefixes that are worth listing in parallel; with fewer, the next level is read."""
 _MOST: Final = 1024
-"""Parts that are remembered one by one."""
+"""Prefixes that are remembered one by one."""
 _READ: Final = 64
-"""Levels that are read to find parts."""
+"""Levels that are read to find prefixes."""
 
 Taker = Callable[[list[TargetEntry]], Awaitable[None]]
 
@@ -36,8 +36,8 @@ class ResumableLevel:
     Attributes:
         prefix: the folder.
         after: the last key that was handed on, empty at the beginning.
-        names: the prefixes of the parts below; one may cover many folders.
-        cut: characters of a name that a part of several folders has, 0 while each is a part.
+        names: the prefixes found below it; one may cover many folders.
+        cut: characters of a name in a prefix that several folders share, 0 while each has its own.
     """
 
     prefix: str
@@ -46,56 +46,56 @@ class ResumableLevel:
     cut: int = 0
 
     def add(self, prefixes: Iterable[str]) -> None:
-        """Add the CommonPrefixes of a page; if they are too many, those that begin alike are one part."""
+        """Add the CommonPrefixes of a page; if they are too many, those that begin alike share one."""
         names = dict.fromkeys(self.names)
-        names.update(dict.fromkeys(map(self._part, prefixes)))
+        names.update(dict.fromkeys(map(self._shared_prefix, prefixes)))
         while len(names) > _MOST:
             longest = max(len(name) for name in names) - len(self.prefix)
             self.cut = (self.cut or longest) - 1
-            names = dict.fromkeys(map(self._part, names))
+            names = dict.fromkeys(map(self._shared_prefix, names))
         self.names = list(names)
 
-    def _part(self, name: str) -> str:
+    def _shared_prefix(self, name: str) -> str:
         return name[: len(self.prefix) + self.cut] if self.cut else name
 
 
 @dataclass(slots=True)
-class PartsPlan:
-    """The parts that are known, and the folders that are still to be read for more of them."""
+class PrefixPlan:
+    """The prefixes that are known, and the folders that are still to be read for more of them."""
 
     waiting: list[ResumableLevel]
-    parts: list[str] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
 
 
-async def read_parts(
-    store: ObjectStore, plan: PartsPlan, take: Taker, save: Callable[[PartsPlan], Awaitable[None]]
+async def find_prefixes(
+    store: ObjectStore, plan: PrefixPlan, take: Taker, save: Callable[[PrefixPlan], Awaitable[None]]
 ) -> list[str]:
-    """Read levels until there are enough parts.
+    """Read levels until there are enough prefixes.
 
     Args:
         store: of the bucket.
         plan: where to begin, or to go on; it is changed on the way.
-        take: awaited with the entries that are in no part, full keys.
+        take: awaited with the entries that are below no prefix, full keys.
         save: awaited when the entries taken until then need not be taken again.
 
     Returns:
-        The parts, prefixes of full keys.
+        The prefixes, with which full keys begin.
     """
     read = 0
-    while plan.waiting and read < _READ and len(plan.parts) + len(plan.waiting) < _ENOUGH:
+    while plan.waiting and read < _READ and len(plan.prefixes) + len(plan.waiting) < _ENOUGH:
         level = plan.waiting[0]
         await _read_level(store, level, take, lambda: save(plan))
         plan.waiting.pop(0)
         if level.cut or is_directory_bucket(store.bucket):  # lists only prefixes that end in the delimiter
-            plan.parts += level.names
+            plan.prefixes += level.names
         else:
             plan.waiting += [ResumableLevel(name) for name in level.names]
         read += 1
         await save(plan)
-    parts = [*plan.parts, *(level.prefix for level in plan.waiting)]
-    plan.parts, plan.waiting = parts, []
+    prefixes = [*plan.prefixes, *(level.prefix for level in plan.waiting)]
+    plan.prefixes, plan.waiting = prefixes, []
     await save(plan)
-    return parts
+    return prefixes
 
 
 async def _read_level(

@@ -45,7 +45,7 @@ from aios3sync.processes.protocol import UploadJob
 from aios3sync.store.wire.requests import MAX_XML, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
-from aios3sync.store.wire.tls import Trust, context_of
+from aios3sync.store.wire.tls import TrustedAuthorities, context_of
 
 __all__ = ("UploadProcess", "main")
 
@@ -72,8 +72,8 @@ class _Route:
         self.host, self.port = message.host, message.port
         self.connect_timeout, self.read_timeout = message.connect, message.read
         self.tls: ssl.SSLContext | None = None
-        if message.trust is not None:
-            self.tls = context_of(Trust(*message.trust))
+        if message.authorities is not None:
+            self.tls = context_of(TrustedAuthorities(*message.authorities))
 
     def is_same_address(self, other: _Route) -> bool:
         """Whether connections of the other route lead to the same host and port."""

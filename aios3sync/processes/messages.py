@@ -63,7 +63,8 @@ class RouteMessage(NamedTuple):
         access_key, secret_key, token, region, service: for signatures.
         authority, root, user_agent: for request heads, see :class:`~aios3sync.store.wire.signing.HeadWriter`.
         host, port: where connections lead to.
-        trust: ``None`` for plain HTTP, else the fields of :class:`~aios3sync.store.wire.tls.Trust`.
+        authorities: ``None`` for plain HTTP, else the fields of
+            :class:`~aios3sync.store.wire.tls.TrustedAuthorities`.
         connect, read: time-outs in seconds.
     """
 
@@ -77,7 +78,7 @@ class RouteMessage(NamedTuple):
     user_agent: str
     host: str
     port: int
-    trust: tuple[bool, str | None, str | None] | None
+    authorities: tuple[bool, str | None, str | None] | None
     connect: float
     read: float
 

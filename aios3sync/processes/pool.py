@@ -27,7 +27,7 @@ from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
 from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_template
 from aios3sync.store.wire.store import WireStore
-from aios3sync.store.wire.tls import Trust
+from aios3sync.store.wire.tls import TrustedAuthorities
 from aios3sync.store.wire.transport import BucketRoute
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -66,7 +66,7 @@ class ProcessPool:
         self._starting = anyio.Lock()
         self._templates: list[HeaderTemplateMessage] = []
         self._route: BucketRoute | None = None
-        self._trust: Trust | None = None
+        self._authorities: TrustedAuthorities | None = None
         self._submitted = self._returned = 0
 
     def header_template(
@@ -178,8 +178,8 @@ class ProcessPool:
         return min(self._most, 1 + self._submitted // _JOBS_PER_PROCESS)
 
     async def _start(self, route: BucketRoute) -> None:
-        if route.address.secure and self._trust is None:
-            self._trust = await to_thread.run_sync(self._store.transport.trust)
+        if route.address.secure and self._authorities is None:
+            self._authorities = await to_thread.run_sync(self._store.transport.authorities)
         try:
             worker = await WorkerProcess.start(self._limiter, self._share)
         except (OSError, RuntimeError) as error:  # the latter where the loop cannot watch children
@@ -209,7 +209,7 @@ class ProcessPool:
             user_agent=address.user_agent,
             host=address.host,
             port=address.port,
-            trust=(*self._trust,) if address.secure and self._trust else None,
+            authorities=(*self._authorities,) if address.secure and self._authorities else None,
             connect=limits.connect,
             read=limits.read,
         )

@@ -125,7 +125,7 @@ class WorkerProcess:
         """
         self._skew = skew
         if not self._slots and self._limiter.start_rate == float("inf"):
-            self._slots.append(await self._limiter.enter())
+            self._slots.append(await self._limiter.acquire())
         self._acquire_slots(len(self._jobs) + len(jobs))
         if not (self._slots and self.alive):
             self._release_slots()
@@ -199,7 +199,7 @@ class WorkerProcess:
 
     def _acquire_slots(self, wanted: int) -> None:
         most = min(self._share(), wanted)
-        while len(self._slots) < most and (slot := self._limiter.try_enter()) is not None:
+        while len(self._slots) < most and (slot := self._limiter.try_acquire()) is not None:
             self._slots.append(slot)
 
     def _send_slots(self) -> None:
@@ -226,13 +226,13 @@ class WorkerProcess:
             return
         throttled = len(result) == 3 and result[1] in _SLOW_DOWN
         error = ThrottledError("an upload process was throttled") if throttled else None
-        self._limiter.leave(self._slots.popleft(), error, size)
-        if len(self._slots) < len(self._jobs) and (slot := self._limiter.try_enter()) is not None:
+        self._limiter.release(self._slots.popleft(), error, size)
+        if len(self._slots) < len(self._jobs) and (slot := self._limiter.try_acquire()) is not None:
             self._slots.append(slot)
 
     def _release_slots(self) -> None:
         while self._slots and not (self.alive and self._jobs):
-            self._limiter.leave(self._slots.popleft(), asyncio.CancelledError())
+            self._limiter.release(self._slots.popleft(), asyncio.CancelledError())
 
 
 def can_spawn() -> bool:

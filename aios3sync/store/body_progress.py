@@ -14,7 +14,7 @@ from typing import Final, Protocol
 __all__ = ("LARGE_BODY", "BodyWatch", "SendWindow", "Unlimited", "body_watch", "watched")
 
 LARGE_BODY: Final = 1024 * 1024
-"""Bytes from which a body is watched and takes its part of the send window; smaller ones leave at once."""
+"""Bytes from which a body is watched and takes its part of the send window; smaller ones release at once."""
 
 
 class BodyWatch(Protocol):
@@ -32,12 +32,12 @@ class BodyWatch(Protocol):
 class SendWindow(Protocol):
     """Bounds the bytes of large bodies that are on their way at once, by what the line carries."""
 
-    async def enter(self, size: int, turn: int = 0) -> None:
+    async def acquire(self, size: int, turn: int = 0) -> None:
         """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
         ...
 
-    def leave(self, size: int) -> None:
-        """The body arrived, or was given up; exactly once for each :meth:`enter`, with the same size."""
+    def release(self, size: int) -> None:
+        """The body arrived, or was given up; exactly once for each :meth:`acquire`, with the same size."""
         ...
 
     def moved(self, size: int) -> None:
@@ -48,10 +48,10 @@ class SendWindow(Protocol):
 class Unlimited:
     """A window without a bound."""
 
-    async def enter(self, size: int, turn: int = 0) -> None:
+    async def acquire(self, size: int, turn: int = 0) -> None:
         """Return at once."""
 
-    def leave(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Ignore it."""
 
     def moved(self, size: int) -> None:

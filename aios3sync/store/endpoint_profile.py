@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from aios3sync.core.parts import MAX_PARTS
 
-__all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "Lesson")
+__all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact")
 
 Etags = Literal["unknown", "md5", "opaque"]
 ListOrder = Literal["", "bytes", "unordered"]
@@ -27,7 +27,7 @@ LASTS: Final = 30 * 24 * 3600.0
 _CLOCK_ERROR: Final = 24 * 3600.0
 
 
-class Lesson(NamedTuple):
+class KnownFact(NamedTuple):
     """When a fact became known (seconds since the epoch), and whether the user gave it."""
 
     at: float
@@ -60,7 +60,7 @@ class EndpointProfile:
         list_v1: ListObjectsV2 is answered with pages of ListObjects.
         list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
             one was seen that is not.
-        lessons: since when the facts are known that are not as S3 documents them.
+        known: since when each fact that is not as S3 documents it is known.
         forgotten: facts that are not read from a file.
         changed: something is known that was not read from a file.
         clock: seconds since the epoch.
@@ -72,7 +72,7 @@ class EndpointProfile:
     max_parts: int = MAX_PARTS
     list_v1: bool = False
     list_order: ListOrder = ""
-    lessons: dict[str, Lesson] = field(default_factory=dict)
+    known: dict[str, KnownFact] = field(default_factory=dict)
     forgotten: set[str] = field(default_factory=set)
     changed: bool = False
     clock: Callable[[], float] = time.time
@@ -80,33 +80,33 @@ class EndpointProfile:
     @property
     def certain_md5(self) -> bool:
         """Whether an ETag that is no MD5 can only mean other bytes: at AWS, and where the user says so."""
-        lesson = self.lessons.get("etags")
-        return self.etags == "md5" and (lesson is None or lesson.given)
+        known = self.known.get("etags")
+        return self.etags == "md5" and (known is None or known.given)
 
-    def learn(self, fact: str, value: Any, *, given: bool = False) -> None:
+    def record(self, fact: str, value: Any, *, given: bool = False) -> None:
         """Set a fact. What the user gave is not changed by an answer."""
-        known = self.lessons.get(fact)
+        known = self.known.get(fact)
         if known is not None and known.given and not given:
             return
         if known is not None and getattr(self, fact) == value and known.given == given:
             return
         setattr(self, fact, value)
-        self.lessons[fact] = Lesson(self.clock(), given)
+        self.known[fact] = KnownFact(self.clock(), given)
         self.forgotten.discard(fact)
         self.changed = True
 
     def forget(self, fact: str) -> None:
         """Go back to what S3 documents, whatever was observed or given before, also in other runs."""
-        if self.lessons.pop(fact, None) is not None:
-            setattr(self, fact, _UNLEARNT[fact])
+        if self.known.pop(fact, None) is not None:
+            setattr(self, fact, _DEFAULTS[fact])
         self.forgotten.add(fact)
         self.changed = True
 
     def as_document(self) -> dict[str, Any]:
         """Return the facts for a file, see :meth:`take`."""
         facts = {
-            fact: {"value": getattr(self, fact), "at": lesson.at, "given": lesson.given}
-            for fact, lesson in sorted(self.lessons.items())
+            fact: {"value": getattr(self, fact), "at": known.at, "given": known.given}
+            for fact, known in sorted(self.known.items())
         }
         return {"version": VERSION, "endpoint": self.endpoint, "facts": facts}
 
@@ -118,7 +118,7 @@ class EndpointProfile:
         if document.get("endpoint") != self.endpoint or not isinstance(facts, dict):
             return
         for fact, stored in facts.items():
-            if isinstance(stored, dict) and fact in _FACTS and fact not in {*self.lessons, *self.forgotten}:
+            if isinstance(stored, dict) and fact in _FACTS and fact not in {*self.known, *self.forgotten}:
                 self._take_fact(fact, stored)
 
     def _take_fact(self, fact: str, stored: dict[str, Any]) -> None:
@@ -127,18 +127,18 @@ class EndpointProfile:
             return
         if given or -_CLOCK_ERROR <= self.clock() - at < LASTS:
             setattr(self, fact, value)
-            self.lessons[fact] = Lesson(float(at), given)
+            self.known[fact] = KnownFact(float(at), given)
 
     def described(self) -> list[str]:
         """Return a line of text for each fact that differs from AWS or was given."""
         return [
-            _WORDS[fact](getattr(self, fact)) + (" (given)" if lesson.given else "")
-            for fact, lesson in sorted(self.lessons.items())
-            if lesson.given or (fact, getattr(self, fact)) != ("etags", "md5")
+            _WORDS[fact](getattr(self, fact)) + (" (given)" if known.given else "")
+            for fact, known in sorted(self.known.items())
+            if known.given or (fact, getattr(self, fact)) != ("etags", "md5")
         ]
 
 
-_UNLEARNT: Final[Mapping[str, Any]] = {
+_DEFAULTS: Final[Mapping[str, Any]] = {
     "etags": "unknown",
     "batch_delete": True,
     "max_parts": MAX_PARTS,

@@ -62,7 +62,7 @@ class AdaptiveSendWindow:
         """Bytes of the bodies that are on their way."""
         return self._bytes
 
-    async def enter(self, size: int, turn: int = 0) -> None:
+    async def acquire(self, size: int, turn: int = 0) -> None:
         """Wait until a body of ``size`` bytes may go; of those that wait the lowest ``turn`` goes first."""
         if not self._bodies:
             self._begin()  # the line was idle, so that its rate is unknown
@@ -76,10 +76,10 @@ class AdaptiveSendWindow:
         except BaseException:
             # Cancelled: either still waiting, and dropped when its turn comes, or admitted just before.
             if not future.cancelled():
-                self.leave(size)
+                self.release(size)
             raise
 
-    def leave(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """The body arrived, or was given up."""
         self._bytes -= size
         self._bodies -= 1

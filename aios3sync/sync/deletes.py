@@ -189,7 +189,7 @@ class DeleteStage:
         try:
             errors = await self._errors_of(store, batch)
         except Exception as error:  # noqa: BLE001 - of this batch alone
-            run.recorder.add_all(run.faults_of([action.key for action in batch], "delete", error))
+            run.recorder.add_all(run.outcomes_of_error([action.key for action in batch], "delete", error))
             return
         run.note_response()
         if not errors:

@@ -196,7 +196,7 @@ class Detector:
         compares: list[CompareDigest] = []
         updates: list[UpdateHeaders] = []
         run, policy, number = self._run, self._run.policy, self._run.number
-        again = run.recorder.faulted
+        again = run.recorder.not_done
         for source, recorded, target in rows:
             if source is not None and recorded is not None and recorded.run == number:
                 continue  # done earlier in this run, and counted there

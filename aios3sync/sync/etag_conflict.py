@@ -57,9 +57,9 @@ async def settle_metadata_conflict(run: Run, key: str, head: HeadResult, digest:
         except StoreError:
             return
         if md5 == digest.md5:
-            run.profile.learn("etags", "opaque")
+            run.profile.record("etags", "opaque")
         elif same_etag(md5, head.etag):
-            run.profile.learn("etags", "md5")
+            run.profile.record("etags", "md5")
 
 
 def _contradicts(head: HeadResult, digest: FileDigest) -> bool:
@@ -136,7 +136,7 @@ async def verify_joined(  # noqa: PLR0913 - both sides of one upload
             raise _damaged(run, key, f"the object has {head.size} bytes, or other metadata than were sent")
     else:
         return
-    run.profile.learn("etags", "opaque")
+    run.profile.record("etags", "opaque")
 
 
 def _looks_wrong(result: PutResult, stored_md5: str) -> bool:

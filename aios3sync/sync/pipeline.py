@@ -252,7 +252,7 @@ class Pipeline:
             with (
                 _prefetched(producers, partial(_pump, _scan(walk))) as source,
                 _prefetched(producers, partial(_pump, _rows(self.manifest))) as recorded,
-                _prefetched(producers, self._send_target) if self.listed else nullcontext() as target,
+                _prefetched(producers, self._list_target) if self.listed else nullcontext() as target,
             ):
                 try:
                     await detector.compare(source, recorded, target, self._visible)
@@ -262,7 +262,7 @@ class Pipeline:
         if again is not None:
             raise again
 
-    async def _send_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
+    async def _list_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
         store = await self.run.resources.open_store()
         self._listing_began = time.time()
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
@@ -281,7 +281,7 @@ class Pipeline:
         if not self._seen.order and given == "auto":
             profile.forget("list_order")
         elif not self._seen.order and given:
-            profile.learn("list_order", given, given=True)
+            profile.record("list_order", given, given=True)
         if profile.list_order == "bytes":
             return True, self._seen.order or ASCENDING
         if profile.list_order:
@@ -294,7 +294,7 @@ class Pipeline:
         self._seen.order = UNORDERED
         if self.run.profile.list_order != "unordered":
             self.run.profile.forget("list_order")
-            self.run.profile.learn("list_order", "unordered")
+            self.run.profile.record("list_order", "unordered")
 
     def _new_walk(self) -> Walk:
         mounts = frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))

@@ -47,11 +47,11 @@ def make_policy(
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
         opaque_etags=state.opaque_etags or opaque_etags,
         protection=Protection(not options.delete_protected, options.protected_prefixes),
-        headers=_asked_headers(options, headers),
+        headers=_wanted_headers(options, headers),
     )
 
 
-def _asked_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | None:
+def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | None:
     """Return the headers that unchanged objects should have, ``None`` where they are left alone."""
     update = options.metadata_update
     if update == "off":

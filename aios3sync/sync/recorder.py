@@ -118,7 +118,7 @@ class Recorder:
         failed_uploads: files that could not be compared or sent, so that deletes wait (P5).
         failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
             its new place has its only copy under its old key.
-        faulted: keys that ended badly; a second comparison leaves them alone.
+        not_done: keys that ended badly; a second comparison leaves them alone.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
@@ -150,7 +150,7 @@ class Recorder:
         self.uncertain = 0
         self.failed_uploads = 0
         self.failed_reads = 0
-        self.faulted: set[str] = set()
+        self.not_done: set[str] = set()
         self._comparing = True
 
     def begin_comparison(self) -> None:
@@ -160,13 +160,13 @@ class Recorder:
         """
         self._builder.begin_comparison(nothing_done=self._manifest is None)
         if self._manifest is None:
-            self.faulted.clear()
+            self.not_done.clear()
             self.uncertain = self.failed_uploads = self.failed_reads = 0
 
     def compared(self) -> None:
         """Note that the last comparison has ended: failed keys are not looked up any more."""
         self._comparing = False
-        self.faulted.clear()
+        self.not_done.clear()
 
     async def begin(self, *, changing: bool = True) -> None:
         """Mark in the manifest that this run writes, before it does.
@@ -310,17 +310,17 @@ class Recorder:
             case Forgotten():
                 builder.settle("forgotten")
             case NotDone():
-                self._count_fault(outcome)
+                self._count_not_done(outcome)
 
-    def _count_fault(self, fault: NotDone) -> None:
+    def _count_not_done(self, outcome: NotDone) -> None:
         if self._comparing:
-            self.faulted.add(fault.key)
-        self.uncertain += fault.uncertain
-        if fault.state == "failed":
-            self.failed_reads += fault.stage == "read"
-            self.failed_uploads += fault.stage in ("compare", "upload")
-        failure = Failure(fault.key, fault.stage, fault.error) if fault.error else None
-        self._builder.settle(fault.state, failure)
+            self.not_done.add(outcome.key)
+        self.uncertain += outcome.uncertain
+        if outcome.state == "failed":
+            self.failed_reads += outcome.stage == "read"
+            self.failed_uploads += outcome.stage in ("compare", "upload")
+        failure = Failure(outcome.key, outcome.stage, outcome.error) if outcome.error else None
+        self._builder.settle(outcome.state, failure)
         if failure is not None:
             self._sink(events.Failed(failure))
 

@@ -229,14 +229,14 @@ class Run:
             _LOG.debug("%r: the size of the image is not known", key, exc_info=True)
             return None
 
-    def faults_of(self, keys: Sequence[str], stage: str, error: Exception) -> list[NotDone]:
+    def outcomes_of_error(self, keys: Sequence[str], stage: str, error: Exception) -> list[NotDone]:
         """Return the outcomes of all keys of one failed request; a missing response counts once.
 
         Raises:
             StoreError: as :meth:`outcome_of_error`.
         """
-        fault = self.outcome_of_error(keys[0], stage, error)
-        return [replace(fault, key=key) for key in keys]
+        outcome = self.outcome_of_error(keys[0], stage, error)
+        return [replace(outcome, key=key) for key in keys]
 
     def _is_refused_like_all(self, error: StoreError) -> bool:
         """Whether this upload was in flight when the refusal of others ended all uploads."""

@@ -95,7 +95,7 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
                 builder.warn(message)
                 resources.on_event(Warned(message))
 
-            manifest = await _begin_anew(request, path, manifest, reason, warn, stack)
+            manifest = await _replace_damaged(request, path, manifest, reason, warn, stack)
             report = await attempt(manifest, builder)
         elapsed = round(time.monotonic() - began, 3)
         return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
@@ -132,7 +132,7 @@ def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
     return f"it is damaged: {error}" if error.stream == "manifest" else None
 
 
-async def _begin_anew(
+async def _replace_damaged(
     request: SyncRequest,
     path: str,
     damaged: Manifest,

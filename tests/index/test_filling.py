@@ -212,7 +212,7 @@ async def test_changes_during_the_listing_are_newer(backend: IndexBackend) -> No
     assert report.ignored == 2
 
 
-async def test_many_folders_become_few_parts(backend: IndexBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_folders_share_prefixes(backend: IndexBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.listing.resumable._MOST", 20)
     memory = MemoryStore(
         objects={f"p/{n:04}/x": b"1" for n in range(0, 3000, 11)} | {"p/0": b"2", "p/12": b"3"}

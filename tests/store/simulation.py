@@ -146,13 +146,13 @@ class Load:
 
     async def _work(self) -> None:
         while True:
-            seen = await self.limiter.enter()
+            cuts = await self.limiter.acquire()
             try:
                 await self.endpoint.serve(self.size)
             except BaseException as error:
-                self.limiter.leave(seen, error)
+                self.limiter.release(cuts, error)
                 if not isinstance(error, ThrottledError):
                     raise
                 await asyncio.sleep(0.2 * self.endpoint.random.random())
             else:
-                self.limiter.leave(seen, None)
+                self.limiter.release(cuts, None)

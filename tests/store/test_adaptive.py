@@ -159,13 +159,13 @@ def test_large_bodies_are_paid_by_the_byte() -> None:
 
         async def work(size: int) -> None:
             while True:
-                seen = await limiter.enter()
+                cuts = await limiter.acquire()
                 try:
                     await endpoint.serve(1 + size / (256 * 1024))
                 except BaseException as error:
-                    limiter.leave(seen, error)
+                    limiter.release(cuts, error)
                     raise
-                limiter.leave(seen, None, size)
+                limiter.release(cuts, None, size)
 
         for size in (0, 4 << 20, 0, 4 << 20):
             tasks = [asyncio.ensure_future(work(size)) for _ in range(256)]
@@ -187,9 +187,9 @@ def test_failures_that_are_no_refusals_teach_nothing() -> None:
 
         async def fail() -> None:
             for _ in range(100):
-                seen = await limiter.enter()
+                cuts = await limiter.acquire()
                 await asyncio.sleep(0.001)
-                limiter.leave(seen, UnavailableError("gone"))
+                limiter.release(cuts, UnavailableError("gone"))
 
         await asyncio.gather(*(fail() for _ in range(64)))
         return limiter.limit, limiter.start_rate

@@ -29,7 +29,7 @@ FACTS: dict[str, Any] = {
 def observed(at: float = NOW, *, given: bool = False) -> EndpointProfile:
     profile = EndpointProfile(URL, clock=lambda: at)
     for fact, value in FACTS.items():
-        profile.learn(fact, value, given=given)
+        profile.record(fact, value, given=given)
     return profile
 
 
@@ -55,7 +55,7 @@ def test_every_observed_fact_is_read_again() -> None:
     ]
 
 
-def test_a_lesson_expires_and_what_the_user_gave_does_not() -> None:
+def test_an_observed_fact_expires_and_what_the_user_gave_does_not() -> None:
     for given_, later, wanted in (
         (False, LASTS - 1, FACTS),
         (False, LASTS, UNKNOWN),
@@ -70,23 +70,23 @@ def test_a_lesson_expires_and_what_the_user_gave_does_not() -> None:
 def test_what_the_user_gave_is_changed_by_the_user_alone() -> None:
     profile, seen = EndpointProfile(URL), []
 
-    def learn(value: str, *, given: bool) -> None:
-        profile.learn("etags", value, given=given)
+    def record(value: str, *, given: bool) -> None:
+        profile.record("etags", value, given=given)
         seen.append((profile.etags, profile.certain_md5))
 
-    learn("md5", given=True)
-    learn("opaque", given=False)
-    learn("opaque", given=True)
+    record("md5", given=True)
+    record("opaque", given=False)
+    record("opaque", given=True)
     profile.forget("etags")
     seen.append((profile.etags, profile.certain_md5))
-    learn("md5", given=False)
+    record("md5", given=False)
     assert seen == [("md5", True), ("md5", True), ("opaque", False), ("unknown", False), ("md5", False)]
 
 
 def test_two_runs_at_once_keep_the_facts_of_both() -> None:
     one, other = EndpointProfile(URL), EndpointProfile(URL)
-    one.learn("batch_delete", False)
-    other.learn("max_parts", 1000)
+    one.record("batch_delete", False)
+    other.record("max_parts", 1000)
     write_profile(one)
     write_profile(other)
     read_profile(profile := EndpointProfile(URL))
@@ -142,7 +142,7 @@ def test_a_file_that_is_damaged_is_as_none_and_is_replaced(content: bytes) -> No
     profile = EndpointProfile(URL, clock=lambda: NOW)
     read_profile(profile)
     assert known(profile) == UNKNOWN
-    profile.learn("max_parts", 7)
+    profile.record("max_parts", 7)
     write_profile(profile)
     read_profile(again := EndpointProfile(URL, clock=lambda: NOW))
     assert again.max_parts == 7

@@ -8,7 +8,7 @@ import pytest
 from anyio import create_task_group
 
 from aios3sync.errors import BucketNotFoundError, IntegrityError, StoreError, UnavailableError
-from aios3sync.store.endpoint_profile import EndpointProfile, Lesson
+from aios3sync.store.endpoint_profile import EndpointProfile, KnownFact
 from aios3sync.store.protocol import DeleteItem, PutOptions, PutResult
 from aios3sync.store.s3.errors import mismatch
 from aios3sync.store.wrappers.stack import stack
@@ -92,9 +92,9 @@ async def test_many_contradictions_at_once_are_settled_by_one_look() -> None:
     assert (faults.calls["put"], faults.calls["head"], faults.calls["get"]) == (50, 1, 1)
 
 
-@pytest.mark.parametrize("lesson", [None, Lesson(0.0, given=True)])
-async def test_where_etags_are_certainly_md5s_a_contradiction_is_damage(lesson: Lesson | None) -> None:
-    profile = EndpointProfile(etags="md5", lessons={"etags": lesson} if lesson else {})
+@pytest.mark.parametrize("known", [None, KnownFact(0.0, given=True)])
+async def test_where_etags_are_certainly_md5s_a_contradiction_is_damage(known: KnownFact | None) -> None:
+    profile = EndpointProfile(etags="md5", known={"etags": known} if known else {})
     faults = contradicting(MemoryStore(), profile)
     with pytest.raises(IntegrityError):
         await stack(faults, max_attempts=1, workers=4, profile=profile).put(

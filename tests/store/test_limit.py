@@ -147,10 +147,10 @@ async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
 
 async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
     limiter = ConcurrencyLimiter(1)
-    seen = await limiter.enter()
-    task = asyncio.create_task(limiter.enter())
+    cuts = await limiter.acquire()
+    task = asyncio.create_task(limiter.acquire())
     await settle()
-    limiter.leave(seen, None)
+    limiter.release(cuts, None)
     assert limiter.in_flight == 1  # the task has it, and does not know yet
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

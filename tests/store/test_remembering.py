@@ -103,7 +103,7 @@ async def test_a_listing_by_marker_is_remembered(lane: Any) -> None:
 async def test_a_marker_that_is_not_known_any_more_is_forgotten() -> None:
     async with canned_server() as server:
         profile = await kept(server)
-        profile.learn("list_v1", True)
+        profile.record("list_v1", True)
         await to_thread.run_sync(profile_files.write_profile, profile)
         async with aios3sync.connect(endpoint_url=server.url) as s3:
             server.will(501, error_body("NotImplemented"))

@@ -38,7 +38,7 @@ class Turns(RuleBasedStateMachine):
 
     async def request(self, number: int) -> None:
         try:
-            seen = await self.limiter.enter()
+            cuts = await self.limiter.acquire()
         except asyncio.CancelledError:
             self.waiting.remove(number)
             raise
@@ -53,7 +53,7 @@ class Turns(RuleBasedStateMachine):
             raise
         finally:
             self.inside.remove(number)
-            self.limiter.leave(seen, error, number)
+            self.limiter.release(cuts, error, number)
 
     def settle(self, seconds: float = 0.0) -> None:
         async def pause() -> None:
@@ -126,7 +126,7 @@ class Turns(RuleBasedStateMachine):
     def no_request_waits_in_vain(self) -> None:
         if self.waiting and self.limiter.start_rate == float("inf"):
             assert self.limiter.in_flight >= self.limiter.limit
-        assert self.limiter.room() <= max(0, self.limiter.limit - self.limiter.in_flight)
+        assert self.limiter.free_slots() <= max(0, self.limiter.limit - self.limiter.in_flight)
 
     def teardown(self) -> None:
         try:

@@ -29,7 +29,7 @@ class Line:
         left: dict[int, int] = {}
 
         async def body(number: int) -> None:
-            await window.enter(sizes[number], turns[number] if turns else 0)
+            await window.acquire(sizes[number], turns[number] if turns else 0)
             left[number] = sizes[number]
 
         tasks = [asyncio.create_task(body(number)) for number in range(len(sizes))]
@@ -45,7 +45,7 @@ class Line:
                 if left[number] <= 0:
                     del left[number]
                     self.arrived.append((number, self.now))
-                    window.leave(sizes[number])
+                    window.release(sizes[number])
         await asyncio.gather(*tasks)
         assert window.in_flight == 0
         return window
@@ -91,17 +91,17 @@ async def test_a_body_larger_than_the_window_goes_too() -> None:
 async def test_a_cancelled_wait_takes_nothing(*, let_go: bool) -> None:
     window = AdaptiveSendWindow()
     for _ in range(2):
-        await window.enter(8 * MIB)
-    waiting = asyncio.create_task(window.enter(8 * MIB))
-    after = asyncio.create_task(window.enter(8 * MIB))
+        await window.acquire(8 * MIB)
+    waiting = asyncio.create_task(window.acquire(8 * MIB))
+    after = asyncio.create_task(window.acquire(8 * MIB))
     await asyncio.sleep(0)
     if let_go:
-        window.leave(8 * MIB)
+        window.release(8 * MIB)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     if not let_go:
-        window.leave(8 * MIB)
+        window.release(8 * MIB)
     await after
     for _ in range(2):
-        window.leave(8 * MIB)
+        window.release(8 * MIB)
     assert window.in_flight == 0

@@ -105,7 +105,7 @@ def served(bench: Bench, **etags: Callable[[str], str]) -> Endpoint:
 def on_a_fresh_machine(bench: Bench, *, known: EndpointProfile | None = None) -> None:
     """Reset the profile in place: the endpoint continues to use the same object."""
     fresh = known or EndpointProfile("http://memory")
-    for name in ("etags", "lessons", "changed"):
+    for name in ("etags", "known", "changed"):
         setattr(bench.profile, name, getattr(fresh, name))
 
 
@@ -185,7 +185,7 @@ PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB}
 
 async def test_every_part_has_its_md5_also_where_etags_prove_nothing(bench: Bench) -> None:
     endpoint = served(bench, of_part=hidden, of_object=hidden)
-    bench.profile.learn("etags", "opaque", given=True)
+    bench.profile.record("etags", "opaque", given=True)
     content = large(bench)
     assert (await bench.sync(**PARTS)).uploaded == 1
     assert sorted(endpoint.md5s) == sorted(

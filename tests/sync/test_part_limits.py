@@ -84,7 +84,7 @@ async def test_a_second_refusal_is_a_failure_with_a_hint(bench: Bench) -> None:
 async def test_a_refusal_of_the_first_part_is_no_limit(bench: Bench) -> None:
     limited(bench, 0, "no")
     report = await bench.sync(**PARTS)
-    assert (report.failed, report.requests["CreateMultipartUpload"], bench.profile.lessons) == (1, 1, {})
+    assert (report.failed, report.requests["CreateMultipartUpload"], bench.profile.known) == (1, 1, {})
 
 
 @pytest.mark.parametrize("most", [-1, 10_001])
@@ -96,7 +96,7 @@ async def test_an_impossible_limit_is_refused(bench: Bench, most: int) -> None:
 async def test_without_a_stated_limit_that_of_the_stored_parts_is_used_once(bench: Bench) -> None:
     content = limited(bench, 4, "no")
     report = await bench.sync(**PARTS)
-    assert (report.uploaded, bench.profile.lessons, bench.objects()) == (1, {}, {"big": content})
+    assert (report.uploaded, bench.profile.known, bench.objects()) == (1, {}, {"big": content})
 
 
 async def test_parts_that_are_too_large_fail_with_a_hint(bench: Bench) -> None:

@@ -188,11 +188,11 @@ async def test_memory_does_not_grow_with_the_deletes(
     def add(self: Recorder, outcome: Outcome) -> None:
         recorders.add(self)
         real(self, outcome)
-        most[0] = max(most[0], len(self._pending) + len(self.faulted))
+        most[0] = max(most[0], len(self._pending) + len(self.not_done))
 
     def add_all(self: Recorder, outcomes: Any) -> None:
         real_all(self, outcomes)
-        most[0] = max(most[0], len(self._pending) + len(self.faulted))
+        most[0] = max(most[0], len(self._pending) + len(self.not_done))
 
     monkeypatch.setattr(Recorder, "add", add)
     monkeypatch.setattr(Recorder, "add_all", add_all)
@@ -214,7 +214,7 @@ async def test_memory_does_not_grow_with_the_deletes(
             del bench.memory.objects[f"p/f{n:05}"]
         assert (await bench.sync(check="list")).forgotten == 3000
     assert most[0] < 13 * 1024  # what may wait, and one batch of each of the workers
-    assert all(not recorder.faulted for recorder in recorders)
+    assert all(not recorder.not_done for recorder in recorders)
 
 
 async def test_memory_does_not_grow_with_names_that_have_another_form(

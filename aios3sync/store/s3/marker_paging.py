@@ -115,7 +115,7 @@ class MarkerPaging:
             page = await _instead(by_marker, start_after, error)
         if not self._profile.list_v1:
             _LOG.info("the endpoint answers ListObjectsV2 as ListObjects; listing goes on by marker")
-        self._profile.learn("list_v1", True)
+        self._profile.record("list_v1", True)
         return page
 
 

@@ -10,14 +10,14 @@ import ssl
 from typing import NamedTuple
 
 __all__ = (
-    "Trust",
+    "TrustedAuthorities",
+    "authorities_of",
     "client_context",
     "context_of",
-    "trust_of",
 )
 
 
-class Trust(NamedTuple):
+class TrustedAuthorities(NamedTuple):
     """The trusted certificate authorities.
 
     Attributes:
@@ -30,17 +30,17 @@ class Trust(NamedTuple):
     capath: str | None = None
 
 
-def context_of(trust: Trust) -> ssl.SSLContext:
-    """A context for connections to an endpoint; raises OSError where the authorities cannot be read."""
-    context = ssl.create_default_context(cafile=trust.cafile, capath=trust.capath)
-    if not trust.checked:
+def context_of(authorities: TrustedAuthorities) -> ssl.SSLContext:
+    """Return a context for connections to an endpoint; OSError if the authorities cannot be read."""
+    context = ssl.create_default_context(cafile=authorities.cafile, capath=authorities.capath)
+    if not authorities.checked:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
 def client_context(verify: bool | str) -> ssl.SSLContext:
-    """A context that checks certificates against the system's authorities, or a bundle's, or not at all.
+    """Return a context that checks certificates against the system's authorities, a bundle's, or not at all.
 
     Args:
         verify: True, False, or the path of a file or directory of authorities.
@@ -49,23 +49,25 @@ def client_context(verify: bool | str) -> ssl.SSLContext:
         WireUnavailableError: the bundle cannot be read.
     """
     try:
-        return context_of(trust_of(verify))
+        return context_of(authorities_of(verify))
     except OSError as error:
         from aios3sync.store.s3.errors import WireUnavailableError
 
         raise WireUnavailableError(f"a CA bundle that cannot be read ({type(error).__name__})") from error
 
 
-def trust_of(verify: bool | str) -> Trust:
+def authorities_of(verify: bool | str) -> TrustedAuthorities:
     """Return the authorities that botocore's ``verify`` names."""
     if isinstance(verify, str):
-        return Trust(capath=verify) if os.path.isdir(verify) else Trust(cafile=verify)
+        return (
+            TrustedAuthorities(capath=verify) if os.path.isdir(verify) else TrustedAuthorities(cafile=verify)
+        )
     if verify and not _system_has_authorities():
         from importlib.resources import files
 
         # Images without ca-certificates; botocore brings a bundle of its own, and trusts it as well.
-        return Trust(cafile=str(files("botocore").joinpath("cacert.pem")))
-    return Trust(verify)
+        return TrustedAuthorities(cafile=str(files("botocore").joinpath("cacert.pem")))
+    return TrustedAuthorities(verify)
 
 
 def _system_has_authorities() -> bool:

@@ -21,7 +21,7 @@ from aios3sync.store.wire.boto_config import Internals, internals_of, refuse_cus
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.signing import Address, HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
-from aios3sync.store.wire.tls import Trust
+from aios3sync.store.wire.tls import TrustedAuthorities
 
 __all__ = ("BucketRoute", "WireTransport")
 
@@ -85,11 +85,11 @@ class WireTransport:
         """Bounds of connections."""
         return self._limits
 
-    def trust(self) -> Trust:
+    def authorities(self) -> TrustedAuthorities:
         """Return the trusted authorities. Blocks: it looks for them."""
-        from aios3sync.store.wire.tls import trust_of
+        from aios3sync.store.wire.tls import authorities_of
 
-        return trust_of(self._internals.verify)
+        return authorities_of(self._internals.verify)
 
     async def aclose(self) -> None:
         """Close all connections."""

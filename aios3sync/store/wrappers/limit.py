@@ -132,12 +132,12 @@ class ConcurrencyLimiter:
         """How many requests may start in a second; infinite until the endpoint asked to slow down."""
         return self._rate.rate
 
-    def room(self) -> int:
+    def free_slots(self) -> int:
         """Return how many more requests need not wait for others now; the rate may still delay them."""
         return max(0, self._limit - self._in_flight - len(self._waiting))
 
-    async def enter(self) -> int:
-        """Wait for a slot; what it returns goes to :meth:`leave`, which must follow however that ends."""
+    async def acquire(self) -> int:
+        """Wait for a slot; return the argument of :meth:`release`, which must follow in any case."""
         free = self._in_flight < self._limit and not self._waiting
         if free and (not self._rate_limited or self._may_start()):
             self._in_flight += 1
@@ -145,14 +145,14 @@ class ConcurrencyLimiter:
             await self._turn()
         return self._cuts
 
-    def try_enter(self) -> int | None:
-        """As :meth:`enter` where the request need not wait, else return ``None``."""
+    def try_acquire(self) -> int | None:
+        """As :meth:`acquire` where the request need not wait, else return ``None``."""
         if self._in_flight >= self._limit or self._waiting or self._rate_limited:
             return None
         self._in_flight += 1
         return self._cuts
 
-    def leave(self, entered: int, error: BaseException | None, size: int = 0) -> None:
+    def release(self, cuts: int, error: BaseException | None, size: int = 0) -> None:
         """Give the slot back, and adapt to how the request ended; ``size`` are the bytes of its body."""
         if self._in_flight < self._busy:
             self._slack = True
@@ -163,20 +163,20 @@ class ConcurrencyLimiter:
             if not self._left:
                 self._end_window()
         elif isinstance(error, ThrottledError):
-            self._slow_down(entered)
+            self._slow_down(cuts)
         if self._waiting:
             self._admit()
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one request in flight; the exception that leaves the block, or none, is its outcome."""
-        entered = await self.enter()
+        cuts = await self.acquire()
         try:
             yield
         except BaseException as error:
-            self.leave(entered, error)
+            self.release(cuts, error)
             raise
-        self.leave(entered, None)
+        self.release(cuts, None)
 
     def throttled(self) -> None:
         """Halve the limit: an answer within a request that succeeded as a whole asked to slow down."""
@@ -220,9 +220,9 @@ class ConcurrencyLimiter:
         self._timer = None
         self._admit()
 
-    def _slow_down(self, seen: int) -> None:
+    def _slow_down(self, cuts: int) -> None:
         # The same overload as another request saw before: the limit was cut since this one was admitted.
-        if seen != self._cuts:
+        if cuts != self._cuts:
             return
         # A large endpoint refuses a few requests at any rate: successes pay for some refusals.
         if self._tolerance >= 1.0:
@@ -304,25 +304,25 @@ class LimitingStore(ForwardingStore):
     ) -> PutResult:
         """Wait for a slot, then store; spelled out, as many small bodies go this way."""
         limiter = self.limiter
-        seen = await limiter.enter()
+        cuts = await limiter.acquire()
         try:
             result = await self.inner.put(key, body, options, md5=md5, sha256=sha256)
         except BaseException as error:
-            limiter.leave(seen, error)
+            limiter.release(cuts, error)
             raise
-        limiter.leave(seen, None, len(body))
+        limiter.release(cuts, None, len(body))
         return result
 
     async def call(self, request: StoreCall[T]) -> T:
         """Wait for a slot, then send."""
         limiter = self.limiter
-        seen = await limiter.enter()
+        cuts = await limiter.acquire()
         try:
             result = await request.send()
         except BaseException as error:
-            limiter.leave(seen, error)
+            limiter.release(cuts, error)
             raise
-        limiter.leave(seen, None, request.size)
+        limiter.release(cuts, None, request.size)
         return result
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:

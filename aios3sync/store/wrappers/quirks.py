@@ -142,6 +142,6 @@ class QuirksStore(ForwardingStore):
         profile = self._profile
         if getattr(profile, fact) == value:
             return
-        profile.learn(fact, value)
+        profile.record(fact, value)
         if getattr(profile, fact) == value:  # what the user gave stays
             _LOG.info("%s: %s", profile.endpoint, "; ".join(profile.described()))

@@ -252,11 +252,11 @@ class RetryingStore(ForwardingStore):
         send = partial(self.inner.put, key, body, options, md5=md5, sha256=sha256)
         if not (options.if_match or options.if_none_match):
             return await self._attempts(send, options)
-        doubt = _MaybeApplied()
+        maybe_applied = _MaybeApplied()
         try:
-            return await self._attempts(send, options, doubt)
+            return await self._attempts(send, options, maybe_applied)
         except PreconditionFailedError:
-            if not doubt.exists:
+            if not maybe_applied.exists:
                 raise
             found = await self._found(key)
             if found is None or not self._is_body(found, md5):
@@ -285,13 +285,13 @@ class RetryingStore(ForwardingStore):
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
         """Retry; an upload that is gone after a lost answer may be the finished object."""
-        doubt = _MaybeApplied()
+        maybe_applied = _MaybeApplied()
         try:
             return await self._attempts(
-                partial(self.inner.complete_multipart, key, upload_id, parts, options), options, doubt
+                partial(self.inner.complete_multipart, key, upload_id, parts, options), options, maybe_applied
             )
         except (ObjectNotFoundError, PreconditionFailedError):
-            if not doubt.exists:
+            if not maybe_applied.exists:
                 raise
             found = await self._found(key)
             if found is None or not self._is_joined(found, parts):
@@ -319,7 +319,7 @@ class RetryingStore(ForwardingStore):
         self,
         send: Callable[[], Awaitable[T]],
         options: PutOptions | None = None,
-        doubt: _MaybeApplied | None = None,
+        maybe_applied: _MaybeApplied | None = None,
     ) -> T:
         """Send until it succeeds or is given up; a refusal names what of ``options`` it is about."""
         tries: _Tries | None = None
@@ -330,8 +330,8 @@ class RetryingStore(ForwardingStore):
             try:
                 result = await send()
             except StoreError as error:
-                if doubt is not None:
-                    doubt.learn(error)
+                if maybe_applied is not None:
+                    maybe_applied.note(error)
                 if (
                     renewals < _MOST_RENEWALS
                     and is_about_credentials(error)
@@ -420,7 +420,7 @@ class _MaybeApplied:
 
     exists = False
 
-    def learn(self, error: StoreError) -> None:
+    def note(self, error: StoreError) -> None:
         if _may_pass(error) and not _was_not_carried_out(error):
             self.exists = True
 

@@ -211,7 +211,7 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple
     except StoreError as error:
         raise _with_hint(error) from None
     if stated or most >= _PLAUSIBLE_LIMIT:
-        run.profile.learn("max_parts", most)
+        run.profile.record("max_parts", most)
     return result, upload.part_size
 
 
@@ -301,9 +301,9 @@ class _MultipartUpload:
             raise self._refusals[0][1]
 
     async def _send_part(self, store: ObjectStore, upload_id: str, part: Part) -> SentPart:
-        """Send one part. The window is entered before memory is acquired, as for small files: no deadlock."""
+        """Send one part. The window is acquired before memory, as for small files: no deadlock."""
         run, cost = self._run, part.length + part.length // _OVERHEAD_SHARE
-        await run.resources.window.enter(part.length, self._turn)
+        await run.resources.window.acquire(part.length, self._turn)
         try:
             await run.resources.memory.acquire(cost)
             buffer = run.buffers.acquire(part.length)
@@ -314,7 +314,7 @@ class _MultipartUpload:
                 run.buffers.release(buffer)
                 run.resources.memory.release(cost)
         finally:
-            run.resources.window.leave(part.length)
+            run.resources.window.release(part.length)
 
     async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
         await to_thread.run_sync(_read_part, self._content, part, body)

@@ -81,7 +81,7 @@ class _UploadPool:
         self._tasks = tasks
         self._queue: deque[_Body] = deque()
         self._idle: deque[asyncio.Event] = deque()
-        self._has_room = anyio.Event()
+        self._queue_drained = anyio.Event()
         self._workers = 0
         self._closed = False
 
@@ -91,9 +91,9 @@ class _UploadPool:
         all_idle = self._workers == len(self._idle)
         self._add_workers(min(len(bodies), max(self.run.resources.free_slots(), all_idle)))
         while len(self._queue) > _QUEUED_BODIES:
-            if self._has_room.is_set():  # else another reader waits for it already
-                self._has_room = anyio.Event()
-            await self._has_room.wait()
+            if self._queue_drained.is_set():  # else another reader waits for it already
+                self._queue_drained = anyio.Event()
+            await self._queue_drained.wait()
 
     def _add_workers(self, count: int) -> None:
         """Set up to ``count`` more workers to work, first those that have been idle longest."""
@@ -113,14 +113,14 @@ class _UploadPool:
             event.set()
 
     async def _work(self) -> None:
-        queue, room = self._queue, self.run.resources.free_slots
+        queue, free_slots = self._queue, self.run.resources.free_slots
         store = await self.run.resources.open_store()
         while True:
             while queue:
                 await self._send(store, queue.popleft())
-                if queue and room() > 1:  # one is our own: the limit grew, or others wait to try again
+                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
                     self._add_workers(1)
-            self._has_room.set()
+            self._queue_drained.set()
             if self._closed:
                 return
             event = asyncio.Event()  # anyio's asks which event loop this is, at a third of a body's cost
@@ -130,7 +130,7 @@ class _UploadPool:
     async def _send(self, store: ObjectStore, body: _Body) -> None:
         run = self.run
         if len(self._queue) == _QUEUED_BODIES:
-            self._has_room.set()
+            self._queue_drained.set()
         try:
             if run.sends_no_more:  # the queue is only drained, and counted as cancelled
                 run.cancel([body.file.entry.key])
@@ -149,7 +149,7 @@ class _UploadPool:
     def _release(self, reserved: int) -> None:
         self.run.resources.memory.release(reserved)
         if reserved >= LARGE_BODY:
-            self.run.resources.window.leave(reserved)
+            self.run.resources.window.release(reserved)
 
 
 async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
@@ -275,14 +275,14 @@ async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
             bodies, grown = await _read_chunk(pool, chunk)
             await pool.submit(bodies)
         return grown
-    await window.enter(size, pool.run.next_turn())
+    await window.acquire(size, pool.run.next_turn())
     bodies = []
     try:
         async with pool.reading:
             bodies, grown = await _read_chunk(pool, chunk)
     finally:
         if not bodies:
-            window.leave(size)
+            window.release(size)
     await pool.submit(bodies)
     return grown
 

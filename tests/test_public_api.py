@@ -202,7 +202,7 @@ def _is_public(item: ast.stmt) -> bool:
 
 
 def unnamed(module: str, annotation: ast.expr, public: dict[Named, ast.AST]) -> Iterator[str]:
-    """The classes in an annotation that have no public name; an alias is what it stands for."""
+    """The classes in an annotation that have no public name; an alias counts as what it names."""
     for node in ast.walk(annotation):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
             node = ast.Name(node.value)

@@ -70,7 +70,7 @@ class FeedMark:
         return _ITEM + self.number
 
     def text(self) -> str:
-        """The value of the mark in the state of the index."""
+        """Return the value of the mark in the state of the index."""
         return orjson.dumps(asdict(self)).decode()
 
     @property

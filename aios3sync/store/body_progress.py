@@ -21,11 +21,11 @@ class BodyWatch(Protocol):
     """Receives the progress of one body; its methods run on the event loop and must be quick."""
 
     def begin(self) -> None:
-        """An attempt begins: what an earlier one sent is sent again."""
+        """Note that an attempt begins: what an earlier one sent is sent again."""
         ...
 
     def sent(self, size: int) -> None:
-        """``size`` more bytes have left this machine."""
+        """Note that ``size`` more bytes have left this machine."""
         ...
 
 
@@ -37,11 +37,11 @@ class SendWindow(Protocol):
         ...
 
     def release(self, size: int) -> None:
-        """The body arrived, or was given up; exactly once for each :meth:`acquire`, with the same size."""
+        """Release the bytes of a body that ended; exactly once for each :meth:`acquire`, with its size."""
         ...
 
     def moved(self, size: int) -> None:
-        """``size`` more bytes have left, by which the window measures the line."""
+        """Note that ``size`` more bytes have left, by which the window measures the line."""
         ...
 
 

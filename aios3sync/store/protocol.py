@@ -329,7 +329,7 @@ class ObjectStore(Protocol):
         ...
 
     async def acl(self, key: str) -> str:
-        """The canned ACL that lets the same readers in as that of an object. Retry-safe.
+        """Return the canned ACL that lets the same readers in as that of an object. Retry-safe.
 
         ``public-read-write``, ``public-read``, ``authenticated-read``, or empty for an object that only its
         owner and single accounts may read (which no canned ACL can name). What a bucket policy allows is not
@@ -366,7 +366,7 @@ class ObjectStore(Protocol):
         ...
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
-        """All parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError.
+        """List all parts stored so far, by number. Retry-safe. Raises ObjectNotFoundError.
 
         A number that the endpoint lists with several ETags (SeaweedFS keeps replaced parts) is left out:
         which one it would use is not known, so the part has to be sent again.
@@ -374,11 +374,11 @@ class ObjectStore(Protocol):
         ...
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """All unfinished uploads below ``prefix``, in any order. Retry-safe."""
+        """List all unfinished uploads below ``prefix``, in any order. Retry-safe."""
         ...
 
     async def versioning(self) -> str:
-        """``Enabled``, ``Suspended``, or empty where the bucket never had versions. Retry-safe."""
+        """Return ``Enabled``, ``Suspended``, or empty where the bucket never had versions. Retry-safe."""
         ...
 
     async def list_versions_page(
@@ -391,13 +391,13 @@ class ObjectStore(Protocol):
         ...
 
     async def presign(self, key: str, *, expires: float = 3600, method: str = "GET") -> str:
-        """One URL; see :meth:`presign_many`."""
+        """Return one URL; see :meth:`presign_many`."""
         ...
 
     async def presign_many(
         self, keys: Sequence[str], *, expires: float = 3600, method: str = "GET"
     ) -> list[str]:
-        """URLs with which anyone may ``method`` the objects for ``expires`` seconds, in the order of keys.
+        """Return URLs with which anyone may ``method`` the objects for ``expires`` seconds, in order.
 
         They are computed locally: no request is sent, and no object is looked for. A URL that was signed with
         temporary credentials dies with their token, however long ``expires`` is. Objects under SSE-C need the

@@ -80,13 +80,13 @@ class AdaptiveSendWindow:
             raise
 
     def release(self, size: int) -> None:
-        """The body arrived, or was given up."""
+        """Release the bytes of a body that arrived or was given up."""
         self._bytes -= size
         self._bodies -= 1
         self._admit()
 
     def moved(self, size: int) -> None:
-        """``size`` more bytes have left; what is sent again counts, as the line carries it."""
+        """Note that ``size`` more bytes have left; what is sent again counts, as the line carries it."""
         self._moved += size
         if self._moved < _WINDOW_BYTES:
             return

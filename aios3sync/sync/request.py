@@ -80,7 +80,7 @@ class SyncRequest:
 
 
 def _unlimited() -> int:
-    """Where nothing limits the requests in flight but the number of workers."""
+    """Return a number that limits nothing: the number of workers limits the requests in flight."""
     return sys.maxsize
 
 

@@ -68,7 +68,7 @@ def test_no_credentials(offline: CommandLine, tree: Path) -> None:
     assert "credentials" in ended.error.lower()
 
 
-def test_an_endpoint_that_nobody_serves_is_named(offline: CommandLine, tree: Path) -> None:
+def test_an_endpoint_without_a_server_is_named(offline: CommandLine, tree: Path) -> None:
     keys = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "a-secret"}
     ended = offline.process("sync", tree, "s3://bucket/p", set_=keys)
     assert ended.code == 1
@@ -148,7 +148,7 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
 
 
 @pytest.mark.parametrize("verbose", [(), ("-vv",)])
-def test_what_nobody_foresaw_of_one_file_is_its_failure_and_vv_shows_where(
+def test_an_unexpected_error_of_one_file_is_its_failure_and_vv_shows_where(
     cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
 ) -> None:
     from aios3sync.sync.transfers import uploads

@@ -94,7 +94,7 @@ def test_refused_again_it_goes_by_whole_seconds() -> None:
     assert line.cubic.rate == pytest.approx(1000 * CUT, rel=0.01)
 
 
-def test_what_was_fine_for_a_while_is_not_far_off() -> None:
+def test_a_rate_far_below_the_limit_is_no_measure_of_what_is_accepted() -> None:
     """Little was asked for before the refusal; that is no measure of what would be accepted."""
     line = paced(1000)
     rate = line.cubic.rate

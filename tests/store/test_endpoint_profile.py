@@ -67,7 +67,7 @@ def test_an_observed_fact_expires_and_what_the_user_gave_does_not() -> None:
         assert known(profile) == wanted
 
 
-def test_what_the_user_gave_is_changed_by_the_user_alone() -> None:
+def test_only_the_user_changes_a_fact_that_the_user_gave() -> None:
     profile, seen = EndpointProfile(URL), []
 
     def record(value: str, *, given: bool) -> None:
@@ -93,7 +93,7 @@ def test_two_runs_at_once_keep_the_facts_of_both() -> None:
     assert (profile.batch_delete, profile.max_parts) == (False, 1000)
 
 
-def test_what_is_forgotten_stays_so() -> None:
+def test_a_forgotten_fact_is_not_read_from_the_file_again() -> None:
     write_profile(observed(given=True))
     profile = EndpointProfile(URL)
     profile.forget("etags")

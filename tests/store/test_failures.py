@@ -186,7 +186,7 @@ async def test_a_redirect_without_an_address_is_an_error() -> None:
             await store.list_page("")
 
 
-async def test_what_the_endpoint_quotes_of_the_signature_is_not_repeated() -> None:
+async def test_a_signature_in_the_endpoints_message_is_not_repeated() -> None:
     async with served() as (server, store):
         message = "you sent AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE, Signature=abc"
         server.will(400, error_body("InvalidRequest", message))

@@ -50,7 +50,7 @@ async def test_another_failure_teaches_nothing() -> None:
 @pytest.mark.parametrize(
     "error", [BucketNotFoundError("no bucket", status=404), UnavailableError("no answer", code="Timeout")]
 )
-async def test_what_every_key_would_meet_ends_the_batch(error: StoreError) -> None:
+async def test_an_error_that_every_key_would_meet_ends_the_batch(error: StoreError) -> None:
     faults, profile = faulty(500), EndpointProfile(batch_delete=False)
     faults.on("delete_one", times=-1, error=error)
     with pytest.raises(type(error)):

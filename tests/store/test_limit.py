@@ -108,7 +108,7 @@ async def test_a_lower_limit_admits_no_request_until_enough_have_ended() -> None
     assert limiter.in_flight == 0
 
 
-async def test_who_is_cancelled_while_waiting_takes_no_slot() -> None:
+async def test_a_request_cancelled_while_waiting_takes_no_slot() -> None:
     entered: list[int] = []
     limiter, leave = ConcurrencyLimiter(1), Event()
     async with create_task_group() as group:
@@ -216,7 +216,7 @@ async def test_nothing_costs_nothing() -> None:
         ByteSemaphore(0)
 
 
-async def test_who_is_cancelled_while_waiting_for_bytes_lets_the_next_in() -> None:
+async def test_a_request_cancelled_while_waiting_for_bytes_lets_the_next_in() -> None:
     order: list[int] = []
     budget = ByteSemaphore(10)
     await budget.acquire(5)

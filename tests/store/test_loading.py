@@ -25,7 +25,7 @@ def test_files_are_those_of_botocore() -> None:
         assert quick.load_data(name) == json.loads(json.dumps(slow.load_data(name)))
 
 
-def test_what_does_not_exist_is_said_to(tmp_path: Path) -> None:
+def test_a_model_that_does_not_exist_is_an_error_as_botocores(tmp_path: Path) -> None:
     with pytest.raises(UnknownServiceError):
         QuickLoader(None).load_service_model("no-such-service", "service-2")
     with pytest.raises(DataNotFoundError):

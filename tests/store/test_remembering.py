@@ -59,7 +59,7 @@ async def test_all_stores_of_a_session_share_the_facts_that_one_observed() -> No
 
 
 @pytest.mark.parametrize("given", ["opaque", "md5"])
-async def test_what_is_said_of_etags_holds_until_something_else_is_said(given: Any) -> None:
+async def test_the_option_etags_holds_until_another_value_is_given(given: Any) -> None:
     async with canned_server() as server:
         for etags, wanted in ((given, given), ("", given), ("auto", "unknown"), ("", "unknown")):
             async with aios3sync.connect(endpoint_url=server.url, etags=etags) as s3:
@@ -69,9 +69,7 @@ async def test_what_is_said_of_etags_holds_until_something_else_is_said(given: A
 
 
 @LANES
-async def test_the_order_of_listings_that_was_said_holds_until_something_else_is_said(
-    tmp_path: Path, lane: Any
-) -> None:
+async def test_the_option_list_order_holds_until_another_value_is_given(tmp_path: Path, lane: Any) -> None:
     root = make_tree(tmp_path / "t", {})
     async with canned_server() as server:
         for given, wanted in (("bytes", "bytes"), ("", "bytes"), ("auto", ""), ("", "")):

@@ -153,7 +153,7 @@ async def test_keys_that_are_throttled_use_up_no_attempts() -> None:
 
 
 @pytest.mark.parametrize("kind", [AccessDeniedError, ObjectNotFoundError, StoreError])
-async def test_what_cannot_pass_is_not_sent_again(kind: type[StoreError]) -> None:
+async def test_a_refused_request_is_not_sent_again(kind: type[StoreError]) -> None:
     scene = Scene()
     scene.faults.on("list_page", times=-1, error=kind("no"))
     with pytest.raises(kind):
@@ -265,7 +265,7 @@ async def test_an_upload_whose_beginning_is_in_doubt_is_begun_again() -> None:
 
 
 @pytest.mark.parametrize("error", [AccessDeniedError("no"), StoreError("odd"), UnavailableError("gone")])
-async def test_what_cannot_be_read_back_is_what_the_endpoint_said(error: StoreError) -> None:
+async def test_a_put_that_cannot_be_read_back_raises_the_error_of_the_endpoint(error: StoreError) -> None:
     """A role that may only write is not allowed to look."""
     scene = Scene()
     scene.faults.on("put", late=unavailable())

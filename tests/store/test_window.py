@@ -61,7 +61,7 @@ async def test_photos_on_a_slow_uplink_arrive_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("rate", [1e7, 1e8, 1e9])
-async def test_what_the_line_carries_in_a_second_may_be_on_its_way(rate: float) -> None:
+async def test_as_much_as_the_line_carries_in_a_second_may_be_on_its_way(rate: float) -> None:
     line = Line(rate)
     window = await line.carry([4 * MIB] * 400)
     assert window.limit >= rate * 0.8

@@ -215,7 +215,7 @@ def test_a_right_that_the_endpoint_names_is_named_once() -> None:
 
 
 @each_lane
-async def test_what_is_sent_may_need_more_rights(lane: Any) -> None:
+async def test_options_of_a_put_may_need_more_rights(lane: Any) -> None:
     options = PutOptions(acl="public-read", tags={"a": "b"})
     error = await refused(lane, options, lambda _: (403, error_body("AccessDenied", "No")), large=False)
     assert "s3:PutObject, and" in str(error)

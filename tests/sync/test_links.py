@@ -37,7 +37,7 @@ SEEN = {
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A directory beside the source that must not be read."""
+    """A directory next to the source that must not be read."""
     return make_tree(tmp_path / "secret", {"f": "secret"})
 
 

@@ -14,7 +14,7 @@ SIDE = (
     *("", "-wal", "-shm", "-journal", ".lock", ".lock.held", ".lock.held.12", ".tmp-a1b2_3d4"),
     *(".set-aside-20260206T143000-77", ".set-aside-20260206T143000-77-wal", ".errors-a1b2_3d4.jsonl"),
 )
-"""What follows the manifest's name in the names of the files beside it."""
+"""What follows the manifest's name in the names of the files next to it."""
 USERS = (".bak", ".errors-", ".jsonl", ".set-aside", ".tmp-a/b", "x")
 """What follows it in files of a user, which are sent like any other."""
 

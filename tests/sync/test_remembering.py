@@ -124,25 +124,25 @@ async def test_what_is_counted_and_passed_on_is_recorded_before(
 async def test_what_cannot_be_recorded_is_neither_counted_nor_passed_on(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Any] = []
+    reported: list[Any] = []
 
     async def record(self: SqliteManifest, rows: Sequence[Any], gone: Sequence[str]) -> None:
         raise ManifestError("the disk is full")
 
     class Sink:
         async def outcomes(self, batch: Sequence[Any]) -> None:
-            told.extend(batch)
+            reported.extend(batch)
 
     def listen(event: Event) -> None:
         if isinstance(event, ObjectUploaded):
-            told.append(event)
+            reported.append(event)
 
     monkeypatch.setattr(SqliteManifest, "record", record)
     bench.outcome_sinks, bench.on_event = (Sink(),), listen
     bench.tree({f"f{n}": str(n) for n in range(20)})
     with pytest.raises(ManifestError, match="the disk is full"):
         await bench.sync()
-    assert told == []
+    assert reported == []
 
 
 # Complete is what is known to be so.

@@ -39,7 +39,7 @@ from aios3sync.testing import FaultyStore, MemoryStore
 
 
 def on_event(event: Event) -> None:
-    """Events are told apart by their class."""
+    """The class of an event says what it is."""
     match event:
         case Finished(report):
             assert_type(report, Any)

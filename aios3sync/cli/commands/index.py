@@ -309,7 +309,7 @@ _PHASES: Final = {
 
 @contextmanager
 def _progress_shown(shown: Output) -> Iterator[IndexSink]:
-    """A sink for the progress of backfill and reconcile, shown on a line of the terminal."""
+    """Return a sink for the progress of backfill and reconcile, shown on a line of the terminal."""
     line = StatusLine(shown)
 
     def on_event(event: IndexProgress, /) -> None:

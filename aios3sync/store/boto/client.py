@@ -88,7 +88,7 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
 
 
 async def _entered(context: Any) -> Any:
-    """The client; for an endpoint that is no URL botocore raises a ValueError, whose text may hold keys."""
+    """Return the client; of an endpoint that is no URL botocore raises a ValueError that may hold keys."""
     try:
         return await context.__aenter__()
     except ValueError as error:
@@ -105,7 +105,7 @@ async def _entered(context: Any) -> Any:
 
 
 def _accepted(url: str | None) -> str | None:
-    """The URL, with ``-`` for each ``_`` of its host."""
+    """Return the URL with ``-`` for each ``_`` of its host."""
     host = urlsplit(url).hostname if url else None
     if not (url and host and "_" in host):
         return url
@@ -115,7 +115,7 @@ def _accepted(url: str | None) -> str | None:
 
 
 def _no_underscores(authority: str) -> str:
-    """Each label must begin and end with a letter or a digit."""
+    """Return a host name that botocore takes: each label begins and ends with a letter or a digit."""
     return re.sub(r"_", "-", re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", "x", authority))
 
 
@@ -192,7 +192,7 @@ def _own_session(options: ConnectOptions) -> aioboto3.Session:
 
 
 def _timestamp(value: Any) -> datetime:
-    """The parser of botocore takes most of the time of a listing page; nearly all values are ISO 8601."""
+    """Parse a time; nearly all are ISO 8601, and botocore's parser takes most of the time of a page."""
     try:
         if isinstance(value, str) and _ISO_TIMESTAMP.fullmatch(value):
             return datetime.fromisoformat(value)

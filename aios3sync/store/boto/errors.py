@@ -134,7 +134,7 @@ def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, s
 
 
 def _never_sent(error: Exception, cause: object) -> bool:
-    """A client of aiobotocore reports a connection that broke later as one that could not be made."""
+    """Return whether no connection was made; aiobotocore says so of one that broke later as well."""
     return isinstance(error, boto_errors.ConnectTimeoutError) or isinstance(
         cause, aiohttp.ClientConnectorError
     )

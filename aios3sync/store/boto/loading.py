@@ -36,7 +36,7 @@ class QuickLoader(Loader):  # type: ignore[misc] # botocore has no types
         super().__init__(extra_search_paths=further, file_loader=_OrjsonFiles())
 
     def list_available_services(self, type_name: str) -> list[str]:
-        """All that may be services; whether one has a model of this type is found out by loading it."""
+        """List all that may be services; whether one has a model of this type shows when it is loaded."""
         del type_name
         paths = [path for path in self.search_paths if os.path.isdir(path)]
         return sorted({name for path in paths for name in os.listdir(path)})

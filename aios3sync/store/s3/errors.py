@@ -87,7 +87,7 @@ def other_bytes(result: PutResult, md5: bytes, *, opaque: bool) -> str:
 
 
 def mismatch(operation: str, bucket: str, key: str | None, text: str, etag: str) -> IntegrityError:
-    """The error for what :func:`other_bytes` says of an answer with this ETag."""
+    """Return the error for what :func:`other_bytes` says of an answer with this ETag."""
     message = f"{subject(operation, bucket, key)}: {text}"
     error = IntegrityError(
         message, operation=operation, bucket=bucket, key=key, code=ETAG_MISMATCH, status=200
@@ -231,7 +231,7 @@ def subject(operation: str, bucket: str, key: str | None) -> str:
 
 
 def error_from(operation: str, bucket: str, key: str | None, answer: ErrorAnswer) -> StoreError:
-    """The exception that one refused request is; its message holds no secret and no signature."""
+    """Return the exception for one refused request; its message holds no secret and no signature."""
     kind = _kind(operation, answer)
     explanation = _explanation(kind, answer)
     error = kind(

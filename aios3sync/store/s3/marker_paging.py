@@ -122,7 +122,7 @@ class MarkerPaging:
 async def _instead(
     by_marker: Callable[[str], Awaitable[ListPage]], marker: str, error: ListingError
 ) -> ListPage:
-    """The page by marker; where it is refused for good, what was wrong at first is the error."""
+    """Return the page by marker; where it is refused for good, raise what was wrong at first."""
     try:
         return await by_marker(marker)
     except StoreError as refusal:

@@ -79,7 +79,7 @@ def copy_parameters(options: PutOptions | None) -> dict[str, Any]:
 
 
 def conditions(options: PutOptions) -> dict[str, Any]:
-    """``If-Match`` and ``If-None-Match``; unquoted, which Ceph demands and every other server takes."""
+    """Return ``If-Match`` and ``If-None-Match``, unquoted: Ceph demands it, every other server takes it."""
     parameters = {"IfMatch": options.if_match} if options.if_match else {}
     if options.if_none_match:
         parameters["IfNoneMatch"] = "*"
@@ -87,17 +87,17 @@ def conditions(options: PutOptions) -> dict[str, Any]:
 
 
 def sse_customer(key: bytes) -> dict[str, Any]:
-    """Parameters of a request for an object under SSE-C; none without a key."""
+    """Return the parameters of a request for an object under SSE-C; none without a key."""
     return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
 
 
 def checksum_member(algorithm: str) -> str:
-    """The name of the checksum parameter, e.g. ``ChecksumCRC64NVME``."""
+    """Return the name of the checksum parameter, e.g. ``ChecksumCRC64NVME``."""
     return f"Checksum{algorithm.upper()}"
 
 
 def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
-    """The ``x-amz-checksum-*`` parameter of a body, none without an algorithm.
+    """Return the ``x-amz-checksum-*`` parameter of a body, none without an algorithm.
 
     It is sent as a header that is known before the body: trailers and aws-chunked bodies are refused or
     stored as content by several servers.

@@ -106,7 +106,7 @@ def _handlers(trie: Any) -> Iterator[Any]:
 
 
 def _author(handler: Any) -> str:
-    """The module that a handler comes from."""
+    """Return the module that a handler comes from."""
     while isinstance(handler, partial):
         handler = handler.func
     handler = getattr(handler, "__func__", handler)
@@ -155,7 +155,7 @@ def _stop(request: Any, **_: Any) -> None:
 
 
 async def resolve_address(client: Any, bucket: str) -> Address:
-    """The address of ``bucket`` and the scope of its signatures.
+    """Return the address of ``bucket`` and the scope of its signatures.
 
     Raises:
         WireUnavailableError: botocore would send what the wire transport cannot.
@@ -175,7 +175,7 @@ async def resolve_address(client: Any, bucket: str) -> Address:
 
 
 async def captured(client: Any, bucket: str) -> Any:
-    """The request that the client would send for one object of ``bucket``."""
+    """Return the request that the client would send for one object of ``bucket``."""
     client.meta.events.register(f"before-send.s3.{_OPERATION}", _stop, unique_id="aios3sync-address")
     stopping = _stopping.set(True)
     try:

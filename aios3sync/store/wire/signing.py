@@ -44,7 +44,7 @@ class Address(NamedTuple):
     user_agent: str
 
     def in_region(self, region: str) -> Address:
-        """The same bucket in another region; only AWS's own hosts have the region in their name."""
+        """Return the same bucket in another region; only AWS's own hosts have the region in their name."""
         host = self.host
         if is_aws_host(host):
             before, dot, domain = host.rpartition(".amazonaws.com")
@@ -126,13 +126,13 @@ class HeadWriter:
 
 
 def _folded(block: str) -> str:
-    """The block as it is signed: runs of white space are one space."""
+    """Return the block as it is signed: runs of white space are one space."""
     lines = (line.partition(":") for line in block.split("\n")[:-1])
     return "".join(f"{name}:{' '.join(value.split())}\n" for name, _, value in lines)
 
 
 def _trimmed(block: str) -> str:
-    """The block as it is sent: white space inside of a value stays, as it is part of the value."""
+    """Return the block as it is sent: white space inside of a value stays, as it is part of the value."""
     lines = (line.partition(":") for line in block.split("\n")[:-1])
     return "".join(f"{name}:{value.strip()}\n" for name, _, value in lines)
 
@@ -171,7 +171,7 @@ class UrlSigner:
         self._rest = f"\n{canonical}\nhost:{address.authority}\n\nhost\nUNSIGNED-PAYLOAD"
 
     def url(self, key: str) -> str:
-        """The URL of one key.
+        """Return the URL of one key.
 
         Raises:
             InvalidRequestError: the key is empty or not Unicode.

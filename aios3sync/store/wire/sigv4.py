@@ -49,7 +49,7 @@ class Moment(NamedTuple):
 
 @lru_cache(maxsize=8)
 def moment(seconds: int) -> Moment:
-    """The moment ``seconds`` after the epoch; thousands of requests share one second."""
+    """Return the moment ``seconds`` after the epoch; thousands of requests share one second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
     return Moment(stamp, stamp[:8])
 
@@ -67,12 +67,12 @@ class Signer:
         self._keyed = hmac.new(b"", digestmod="sha256")
 
     def authorization(self, canonical_request: str, signed_names: str, at: Moment) -> str:
-        """The value of the ``Authorization`` header of one request."""
+        """Return the value of the ``Authorization`` header of one request."""
         signature = self.signature(canonical_request, at)
         return f"{self._introduction}{signed_names}, Signature={signature}"
 
     def signature(self, canonical_request: str, at: Moment) -> str:
-        """The signature of one request, in hexadecimal digits."""
+        """Return the signature of one request, in hexadecimal digits."""
         if at.day != self._day:
             self._begin(at.day)
         digest = hashlib.sha256(canonical_request.encode()).hexdigest()
@@ -81,11 +81,11 @@ class Signer:
         return mac.hexdigest()
 
     def scope(self, at: Moment) -> str:
-        """What signatures of that day are bound to: day, region and service."""
+        """Return what signatures of that day are bound to: day, region and service."""
         return f"{at.day}/{self.region}/{self.service}/aws4_request"
 
     def _begin(self, day: str) -> None:
-        """The key of a signature depends on the day alone, and takes as long as four signatures."""
+        """Derive the key of a day's signatures, which takes as long as four signatures."""
         key = f"AWS4{self.credentials.secret_key}".encode()
         for part in (day, self.region, self.service, "aws4_request"):
             key = hmac.digest(key, part.encode(), "sha256")
@@ -98,11 +98,11 @@ class Signer:
 
 
 def encoded(text: str) -> str:
-    """``text`` as one part of a query, percent-encoded as signatures demand."""
+    """Return ``text`` as one part of a query, percent-encoded as signatures demand."""
     return quote(text, safe="-_.~")
 
 
 def canonical_query(parameters: Iterable[tuple[str, str]]) -> str:
-    """The query both as it is signed and as it is sent: encoded, then sorted."""
+    """Return the query both as it is signed and as it is sent: encoded, then sorted."""
     pairs = sorted((encoded(name), encoded(value)) for name, value in parameters)
     return "&".join(f"{name}={value}" for name, value in pairs)

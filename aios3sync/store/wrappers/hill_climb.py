@@ -50,7 +50,7 @@ class HillClimb:
         next(self._course)
 
     def next(self, rate: float) -> int:
-        """The limit of the next window.
+        """Return the limit of the next window.
 
         Args:
             rate: throughput of the last window, at the limit that was returned last (at first ``base``),

@@ -153,7 +153,7 @@ class ConcurrencyLimiter:
         return self._cuts
 
     def release(self, cuts: int, error: BaseException | None, size: int = 0) -> None:
-        """Give the slot back, and adapt to how the request ended; ``size`` are the bytes of its body."""
+        """Release the slot, and adapt to how the request ended; ``size`` are the bytes of its body."""
         if self._in_flight < self._busy:
             self._slack = True
         self._in_flight -= 1
@@ -236,7 +236,7 @@ class ConcurrencyLimiter:
         self._recovering = True
         if cut or self._limit > 1:
             level = f", {self._rate.rate:.0f} a second" if cut else ""
-            _LOG.debug("told to slow down: %d requests in flight%s", max(1, self._limit // 2), level)
+            _LOG.debug("asked to slow down: %d requests in flight%s", max(1, self._limit // 2), level)
         self._set_limit(max(1, self._limit // 2))
 
     def _end_window(self) -> None:

@@ -201,7 +201,7 @@ class RetryBudget:
         return True
 
     def earn(self, retried: bool) -> None:
-        """A request succeeded: what its last retry cost comes back, or one token."""
+        """Give back what the last retry of a successful request cost, or add one token."""
         self._successes += 1
         self.tokens = min(self.capacity, self.tokens + (self.cost if retried else 1))
 
@@ -365,7 +365,7 @@ class RetryingStore(ForwardingStore):
             self._on_retry(retry)
 
     async def _found(self, key: str) -> HeadResult | None:
-        """The object, where it can be looked at; else the refusal that raised the question is the answer."""
+        """Return the facts of the object, ``None`` where it cannot be read: then the first refusal counts."""
         try:
             return await self.head(key)
         except StoreError:

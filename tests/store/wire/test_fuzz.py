@@ -94,7 +94,7 @@ def test_the_quick_way_reads_what_the_parser_reads(body: bytes) -> None:
         assert quick[1] == parsed[1]
 
 
-def test_the_usual_form_is_read_the_quick_way() -> None:
+def test_the_common_form_is_read_by_the_quick_parser() -> None:
     quick = plain_entries(PAGE)
     assert quick is not None
     assert quick[1] == parsed_entries(PAGE)[1]

@@ -167,7 +167,7 @@ async def test_a_key_that_cannot_be_is_named(opened: Any, key: str) -> None:
             assert (caught.value.operation, caught.value.key) == ("Presign", key)
 
 
-async def test_the_payer_stands_in_the_url(opened: Any) -> None:
+async def test_the_payer_is_part_of_the_url(opened: Any) -> None:
     async with opened("http://127.0.0.1:9", reading={"request_payer": "requester"}) as wire:
         assert "?x-amz-request-payer=requester&X-Amz-Algorithm=" in await wire.store.presign("key")
 

@@ -163,7 +163,7 @@ async def test_a_wrong_region_is_corrected(
     assert scopes == [wrong, right, right, right]
 
 
-async def test_what_one_request_learns_all_know(opened: Any) -> None:
+async def test_the_region_that_one_request_finds_is_used_by_all(opened: Any) -> None:
     body = error_body("AuthorizationHeaderMalformed", Region="us-west-2")
     async with canned_server() as server, opened(server.url) as wire:
         before = wire.store._route

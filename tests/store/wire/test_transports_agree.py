@@ -435,7 +435,7 @@ async def test_no_option_can_add_a_header(opened: Any, options: PutOptions) -> N
 
 
 @pytest.mark.parametrize("place", ["code", "message"])
-async def test_what_an_endpoint_says_never_reaches_a_terminal_as_it_is(opened: Any, place: str) -> None:
+async def test_control_characters_of_an_endpoint_are_escaped_in_errors(opened: Any, place: str) -> None:
     odd = "Odd\u202e\x9b31m\u2066\x7f"
     said = {"code": "Odd", "message": "odd"} | {place: odd}
     async with canned_server() as server, opened(server.url) as wire:

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 __all__ = (
     "Action",
     "Adopt",
+    "AdoptCopy",
     "CompareDigest",
     "Conflict",
+    "CopyObject",
     "Delete",
+    "Download",
     "Forget",
     "Keep",
     "NeedListing",
@@ -49,6 +52,9 @@ class Reason(StrEnum):
     PROTECTED = "protected"
     FOREIGN = "gone from the source, but replaced in the target since our upload"
     SILENT = "content changed without its stat"
+    CHANGED_HERE = "the file was changed since the last sync"
+    BOTH_CHANGED = "the file and the object were both changed since the last sync"
+    UNRECORDED = "the file differs from the object, and no sync wrote it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,45 @@ class Upload:
     source: SourceEntry
     reason: Reason
     md5: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Fetch the object.
+
+    Attributes:
+        source: the object, its key relative to the prefix.
+        reason: why.
+        replaces: the file that the comparison saw in its place, ``None`` for none. A file of another stat is
+            never replaced.
+        md5: where it is set, nothing else proves whether the file is the same: what was fetched replaces it
+            only if it has another digest, and then only with ``overwrite``; else it is a conflict.
+        overwrite: the file may be replaced whatever it holds.
+    """
+
+    source: TargetEntry
+    reason: Reason
+    replaces: SourceEntry | None = None
+    md5: str = ""
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject:
+    """Copy the object from one bucket to the other. ``replaces`` is the ETag that the target has now."""
+
+    source: TargetEntry
+    reason: Reason
+    replaces: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptCopy:
+    """The target already holds this object: record it as if we had copied it."""
+
+    source: TargetEntry
+    target: TargetEntry
+    reason: Reason = Reason.EQUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +194,17 @@ class NeedListing:
 
 
 Action = (
-    Keep | Upload | UpdateHeaders | Touch | Adopt | Delete | Forget | CompareDigest | Conflict | NeedListing
+    Keep
+    | Upload
+    | Download
+    | CopyObject
+    | UpdateHeaders
+    | Touch
+    | Adopt
+    | AdoptCopy
+    | Delete
+    | Forget
+    | CompareDigest
+    | Conflict
+    | NeedListing
 )

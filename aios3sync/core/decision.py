@@ -37,6 +37,8 @@ __all__ = (
     "Stored",
     "WantedHeaders",
     "decide",
+    "decide_absent",
+    "is_recorded",
     "needs_head",
     "same_stat",
     "settle",
@@ -98,6 +100,7 @@ class Policy:
         opaque_etags: ETags that differ prove nothing, because of the bucket's encryption or the endpoint.
         protection: what is never deleted.
         headers: the headers that unchanged objects should have, ``None`` where they are not compared.
+        overwrite: a download replaces files that hold changes of their own, instead of reporting a conflict.
     """
 
     delete: DeleteMode = "off"
@@ -109,6 +112,7 @@ class Policy:
     opaque_etags: bool = False
     protection: Protection = field(default_factory=Protection)
     headers: WantedHeaders | None = None
+    overwrite: bool = False
 
     @property
     def stat_decides(self) -> bool:
@@ -163,7 +167,7 @@ def decide(
         ValueError: the key is in none of the three.
     """
     if source is None:
-        return _decide_absent(recorded, target, policy)
+        return decide_absent(recorded, target, policy)
     if not policy.incremental:
         return Upload(source, Reason.FORCED)
     if recorded is None:
@@ -181,7 +185,7 @@ def _decide_recorded(
         return Upload(source, Reason.ENCODING)
     if target is None:
         return Upload(source, Reason.MISSING)
-    if target is not UNKNOWN and not _is_recorded(target, recorded):
+    if target is not UNKNOWN and not is_recorded(target, recorded):
         if not recorded.encoding and target.size != source.size:
             return Upload(source, Reason.DRIFTED)
         return CompareDigest(source, recorded, target)
@@ -211,7 +215,8 @@ def _decide_unrecorded(source: SourceEntry, target: Knowledge, policy: Policy) -
     return CompareDigest(source, None, target)
 
 
-def _decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Policy) -> Action:
+def decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Policy) -> Action:
+    """Choose what to do with one key that the source does not have; see :func:`decide`."""
     if recorded is None:
         if target is None or target is UNKNOWN:
             raise ValueError("nothing is known of this key")
@@ -224,12 +229,12 @@ def _decide_absent(recorded: RecordedEntry | None, target: Knowledge, policy: Po
         return _KEEP_OFF
     if target is UNKNOWN:
         return NeedListing(recorded.key)
-    if policy.delete == "mirror" or _is_recorded(target, recorded):
+    if policy.delete == "mirror" or is_recorded(target, recorded):
         return _delete(target, policy, tracked=True)
     return Conflict(target.key, Reason.FOREIGN, forget=True)
 
 
-def _is_recorded(target: TargetEntry, recorded: RecordedEntry) -> bool:
+def is_recorded(target: TargetEntry, recorded: RecordedEntry) -> bool:
     """Return whether the object is the recorded one: it has the same ETag, which is not empty."""
     return bool(recorded.etag) and (target.etag == recorded.etag or same_etag(target.etag, recorded.etag))
 

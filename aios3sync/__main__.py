@@ -19,6 +19,10 @@ def main() -> int:
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # while modules were still loading: nothing was begun
         return 130
+    finally:
+        # The interpreter looks for cycles several times while it ends, in every module and class that was
+        # loaded. The process ends anyway: what is frozen is not looked at, which saves some milliseconds.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ The live view and the event lines of the command line show it, and applications 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.events import (
     BytesSent,
     Decided,

@@ -8,8 +8,9 @@ the run goes on; :class:`SyncReport` is what the caller gets at its end, with th
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
+
+from aios3sync._dataclass import asdict, dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

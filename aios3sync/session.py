@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.errors import ManifestError, UsageError

@@ -10,12 +10,12 @@ import logging
 import os
 from base64 import b64encode
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import replace
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Offloader, OffloaderOpener

@@ -47,7 +47,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "manifest events options",
         "local",
         "core field_types concurrency",
-        "errors report _lazy _version",
+        "errors report",
+        "_dataclass _lazy _version",
     )
 )
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Awaitable, Callable, MutableSequence, Sequence
-from dataclasses import replace
 from typing import Final
 
 import anyio
 
+from aios3sync._dataclass import replace
 from aios3sync.catalog.document import CatalogDocument, ConditionalWrites, CorruptDocument
 from aios3sync.catalog.edits import (
     adding,

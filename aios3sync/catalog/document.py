@@ -30,7 +30,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -38,6 +37,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.catalog import format as catalog_format
 from aios3sync.catalog.format import CorruptError, Head, Shard, ShardRef
 from aios3sync.catalog.orphans import ASIDE, OrphanedShards, shard_key

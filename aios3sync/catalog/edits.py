@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from aios3sync._dataclass import replace
 from aios3sync.catalog.entries import DatasetEntry, Entry
 from aios3sync.catalog.layout import Kind, Layout
 from aios3sync.catalog.update import Apply

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields
 from typing import Any, Final
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.errors import UsageError
 
 __all__ = (

@@ -13,8 +13,9 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+from aios3sync._dataclass import dataclass, field
 
 __all__ = (
     "LARGEST_PLAIN",

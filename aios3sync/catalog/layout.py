@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from aios3sync._dataclass import dataclass
 from aios3sync.catalog.entries import DatasetEntry, Entry, ModelEntry, read_entry
 from aios3sync.errors import UsageError
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from aios3sync._dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from aios3sync._dataclass import replace
 from aios3sync.catalog.catalog import Catalog
 from aios3sync.catalog.entries import Entry, Registration
 from aios3sync.catalog.layout import kind_of

@@ -6,9 +6,9 @@ and revision.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, NamedTuple
 
+from aios3sync._dataclass import replace
 from aios3sync.catalog.entries import Entry, with_facts
 from aios3sync.catalog.layout import MODELS, Kind, Layout
 from aios3sync.concurrency import for_each

@@ -11,9 +11,9 @@ import copy
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.catalog.document import CatalogDocument, ConditionalWrites, CorruptDocument, Snapshot
 from aios3sync.catalog.entries import Entry
 from aios3sync.catalog.layout import Kind, Layout

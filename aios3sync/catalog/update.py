@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import dataclass
 from aios3sync.catalog.document import CatalogDocument, CorruptDocument, Snapshot
 from aios3sync.catalog.metrics import CatalogMetrics
 from aios3sync.concurrency import full_jitter

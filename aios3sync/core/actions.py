@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from aios3sync._dataclass import dataclass
 
 if TYPE_CHECKING:
     from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.actions import (
     Adopt,
     CompareDigest,

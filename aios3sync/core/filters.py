@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.gitignore import IgnoreTree
 
 if TYPE_CHECKING:

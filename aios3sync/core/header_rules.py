@@ -8,9 +8,9 @@ header. The encoding of a body has no rule: the option ``gzip`` decides it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._dataclass import dataclass
 from aios3sync.core.filters import make_rules
 from aios3sync.errors import UsageError
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Final
 
+from aios3sync._dataclass import dataclass
 from aios3sync.errors import UsageError
 
 __all__ = (

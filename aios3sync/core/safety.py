@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.text import escape_undecodable
 

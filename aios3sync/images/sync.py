@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 from anyio import to_thread
 
+from aios3sync._dataclass import replace
 from aios3sync.concurrency import raise_first_error
 from aios3sync.events import EventSink, Warned, discard
 from aios3sync.images.size import require_pillow

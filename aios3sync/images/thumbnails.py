@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from hashlib import md5
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import THUMBNAIL_PREFIX, thumbnails_below
 from aios3sync.errors import ObjectNotFoundError, StoreError

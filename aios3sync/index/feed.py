@@ -11,11 +11,11 @@ import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
+from aios3sync._dataclass import replace
 from aios3sync.core.keys import Location, thumbnails_below
 from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Uploaded, Warned, discard
 from aios3sync.index.db.batch import facts_of

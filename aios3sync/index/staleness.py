@@ -14,11 +14,11 @@ import os
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 import orjson
 
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.keys import Location
 from aios3sync.index.db.protocol import IndexBackend
 

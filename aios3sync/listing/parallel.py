@@ -27,12 +27,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
 
+from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket

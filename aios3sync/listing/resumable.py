@@ -8,9 +8,9 @@ whatever its order. Where a level has very many folders, those that begin alike 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.listing.pages import PageReader

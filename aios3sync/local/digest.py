@@ -12,9 +12,9 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeVar
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
 from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular

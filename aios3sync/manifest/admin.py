@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from anyio import to_thread
 
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.files import local_files, lock_path, open_manifest

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from typing import Any, Final, Protocol, Self
 
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 
 __all__ = ("Binding", "Manifest", "ManifestState", "Stat")

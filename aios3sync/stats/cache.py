@@ -14,12 +14,12 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from anyio import to_thread
 
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.errors import (
     CredentialsError,
     ObjectNotFoundError,

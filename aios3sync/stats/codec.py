@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import BucketStats, CacheFacts
 

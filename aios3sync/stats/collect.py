@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import anyio
 from anyio.abc import ObjectReceiveStream
 
+from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan, list_in_parallel

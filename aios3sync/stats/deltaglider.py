@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Final
 
+from aios3sync._dataclass import asdict, dataclass
 from aios3sync.stats.model import DeltaGliderStats, Mode
 from aios3sync.stats.original_sizes import KindTotals
 from aios3sync.store.protocol import PutOptions

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
 from zlib import crc32
 
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Known, Number, ObjectKind, exact, unknown
 from aios3sync.stats.original_sizes import KindTotals, SizeSum

@@ -7,9 +7,9 @@ the bucket has changed since; so the numbers are as of the index, and say so.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._dataclass import replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.stats.collect import CountRequest, Page, count_objects

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import anyio
 
+from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import (
     AccessDeniedError,

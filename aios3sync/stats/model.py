@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
+
+from aios3sync._dataclass import asdict, dataclass, field
 
 __all__ = (
     "MODES",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, conform
 from aios3sync.stats.model import Mode

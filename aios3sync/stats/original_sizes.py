@@ -8,9 +8,9 @@ their key and have the size in theirs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import META_ORIGINAL_SIZE
 from aios3sync.stats.aggregate import extension_of

@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Final, Literal
@@ -20,6 +19,7 @@ from typing import Final, Literal
 from anyio import to_thread
 from anyio.abc import ObjectReceiveStream
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.errors import AioS3SyncError, UsageError
 from aios3sync.stats.cache import CacheLookup, ModeCache, count_lookup
 from aios3sync.stats.codec import CachedStats, Validation

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.parts import MAX_PARTS
 
 __all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact")

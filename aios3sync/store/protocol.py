@@ -8,9 +8,9 @@ content encoding is dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import UsageError
 

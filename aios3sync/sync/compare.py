@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync._dataclass import replace
 from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders, Upload
 from aios3sync.core.decision import Evidence, Stored, needs_head, settle

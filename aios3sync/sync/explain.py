@@ -8,11 +8,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from anyio import to_thread
 
+from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.content import is_gzip

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -18,6 +17,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.actions import CompareDigest, UpdateHeaders, Upload
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.core.filters import Filters

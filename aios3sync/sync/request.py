@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError

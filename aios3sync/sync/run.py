@@ -9,12 +9,12 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
 import anyio
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry

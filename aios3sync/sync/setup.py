@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, replace
 from functools import partial
 from typing import Any, Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import asdict, replace
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import (

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any, Protocol
 
+from aios3sync._dataclass import replace
 from aios3sync.report import SyncReport
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import run_sync

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import raise_first_error, run_in_thread
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import SourceEntry, TargetEntry

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import anyio
 
+from aios3sync._dataclass import dataclass
 from aios3sync.errors import StoreError, ThrottledError, UnavailableError
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall

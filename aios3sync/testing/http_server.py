@@ -15,7 +15,6 @@ import http.client
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from hashlib import md5
 from ssl import SSLContext
 from typing import Final
@@ -32,6 +31,8 @@ from anyio import (
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener
+
+from aios3sync._dataclass import dataclass, field, replace
 
 __all__ = ("CannedRequest", "CannedServer", "canned_server", "error_body")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import md5 as md5_of
 from typing import Any, Final, NoReturn
 from urllib.parse import quote
 
 from anyio.lowlevel import checkpoint
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, multipart_etag
 from aios3sync.core.parts import MIN_PART_SIZE

@@ -17,9 +17,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from aios3sync._dataclass import dataclass, field
 
 __all__ = ("Endpoint", "ServerError", "rclone_serve", "start_moto", "start_seaweedfs")
 

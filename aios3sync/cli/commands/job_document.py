@@ -10,12 +10,13 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 import orjson
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.cli.commands.catalog_entry import registration_of_document
 from aios3sync.cli.values import seconds, size
 from aios3sync.core.keys import Location, key_problem

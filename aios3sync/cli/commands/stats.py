@@ -7,12 +7,12 @@ import shutil
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync._dataclass import asdict, dataclass
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import connect_options, connection_options, option_name, output, output_options
 from aios3sync.cli.output.choose import choose_view

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (

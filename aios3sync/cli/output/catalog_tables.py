@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
+from aios3sync._dataclass import asdict
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.core.text import count, duration, printable

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from signal import Signals
 from typing import Any, Final
 
+from aios3sync._dataclass import asdict
 from aios3sync.cli.errors import failure_document, print_error, print_stopping
 from aios3sync.cli.output.lines import Lines, json_bytes
 from aios3sync.events import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from aios3sync._dataclass import dataclass
 from aios3sync.cli.output.summary import Conclusion
 
 __all__ = ("CommandResult",)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._dataclass import dataclass
 from aios3sync.core.text import count, duration, printable, size_text
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.events import Event
 

@@ -7,12 +7,12 @@ how the sums of the folders change.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 import orjson
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.index.rows import Applied, Change, Facts, Upsert, ancestors
 
 __all__ = ("FACTS", "BatchPlan", "Known", "Sums", "facts_of", "fold", "plan_batch")

@@ -8,8 +8,9 @@ of a statement.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
+
+from aios3sync._dataclass import dataclass
 
 __all__ = ("Copy", "Dialect", "Fetch", "Many", "Statement", "Steps")
 

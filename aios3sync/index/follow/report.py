@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import fields
 from typing import Any
 
+from aios3sync._dataclass import asdict, dataclass, field, replace
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, conform
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
 import anyio
 import orjson
 
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.errors import AioS3SyncError, UsageError

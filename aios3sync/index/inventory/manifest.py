@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
 from hashlib import md5
 from typing import IO, Any, Final, NamedTuple
 
 import orjson
 from anyio import to_thread
 
+from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.index.inventory.files import InventoryError, batches_of_csv, batches_of_parquet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
+from aios3sync._dataclass import replace
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import (
     ObjectNotFoundError,

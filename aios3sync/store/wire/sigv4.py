@@ -11,10 +11,11 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
+
+from aios3sync._dataclass import dataclass, field
 
 __all__ = (
     "EMPTY_SHA256",

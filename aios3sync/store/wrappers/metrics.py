@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TypeVar
 
+from aios3sync._dataclass import dataclass, field
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 

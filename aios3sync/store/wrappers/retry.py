@@ -16,12 +16,12 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple, TypeVar
 
 import anyio
 
+from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import full_jitter
 from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof, same_etag
 from aios3sync.errors import (

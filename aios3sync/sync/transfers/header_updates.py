@@ -7,13 +7,13 @@ uploaded instead. In a versioned bucket the copy is a new version, as an upload 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync._dataclass import replace
 from aios3sync.core.actions import Reason, UpdateHeaders, Upload
 from aios3sync.core.etag import part_count
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError

@@ -10,13 +10,13 @@ import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import IO, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, max_parts_from_refusal, plan_part_size, plan_parts

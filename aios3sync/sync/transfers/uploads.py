@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -20,6 +19,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
+from aios3sync._dataclass import replace
 from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
 from aios3sync.events import Uploaded

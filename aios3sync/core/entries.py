@@ -9,7 +9,19 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, Literal, NamedTuple
 
-__all__ = ("UNKNOWN", "Knowledge", "RecordedEntry", "SourceEntry", "TargetEntry", "Unlisted")
+__all__ = (
+    "UNKNOWN",
+    "Knowledge",
+    "Problem",
+    "ProblemKind",
+    "RecordedEntry",
+    "ScanBatch",
+    "SourceEntry",
+    "TargetEntry",
+    "Unlisted",
+)
+
+ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
 
 
 class SourceEntry(NamedTuple):
@@ -27,6 +39,28 @@ class SourceEntry(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+
+class Problem(NamedTuple):
+    """A place of the source that could not, or must not, be seen.
+
+    Attributes:
+        path: relative, with ``/``; may hold surrogate escapes.
+        kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
+            moment ago, ``hidden`` is hidden by the options and is not reported.
+        error: one line.
+    """
+
+    path: str
+    kind: ProblemKind
+    error: str
+
+
+class ScanBatch(NamedTuple):
+    """The files and problems that were met since the batch before; entries ascend."""
+
+    entries: list[SourceEntry]
+    problems: list[Problem]
 
 
 class RecordedEntry(NamedTuple):

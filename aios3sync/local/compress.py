@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
+import threading
 import zlib
 from typing import IO, Final
 
-__all__ = ("GzipWriter", "compress", "md5_of")
+from aios3sync.local.digest import CHUNK, ChangedError, FileDigest, digest_file, entry_of, open_regular
+from aios3sync.local.read import Place
+from aios3sync.local.temporary import temporary_space
+
+__all__ = ("GzipWriter", "compress", "compress_file", "md5_of")
 
 # RFC 1952: no time, no name, "maximum compression", unknown system: equal content makes equal headers.
 _GZIP_HEADER: Final = struct.pack("<2sBBLBB", b"\x1f\x8b", 8, 0, 0, 2, 255)
@@ -53,3 +59,35 @@ def compress(body: bytes) -> bytes:
     writer.write(body)
     writer.finish()
     return file.getvalue()
+
+
+def compress_file(
+    place: Place, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
+) -> tuple[FileDigest, str, int]:
+    """Compress a file into ``copy``; return the digest of the file, and the MD5 and the size of the copy.
+
+    Args:
+        place: where the file is.
+        key: its name in errors and in the digest.
+        copy: a temporary file, empty.
+        stop: set to make it give up between two chunks.
+        by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
+
+    Raises:
+        OSError: the file cannot be read.
+        ChangedError: it changed while it was read, or ``stop`` was set.
+        TemporarySpaceError: the copy cannot be written.
+    """
+    digest = digest_file(place, key, stop, by_mtime=by_mtime)
+    with temporary_space():
+        writer = GzipWriter(copy)
+    with open_regular(place) as descriptor:
+        while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
+            with temporary_space():
+                writer.write(chunk)
+        if stop.is_set() or entry_of(key, os.fstat(descriptor)) != digest.entry:
+            raise ChangedError(key)
+    with temporary_space():
+        stored_md5, size = writer.finish()
+        copy.flush()
+    return digest, stored_md5, size

@@ -24,6 +24,7 @@ __all__ = (
     "ChangedError",
     "FileDigest",
     "SmallFile",
+    "descriptor_of",
     "digest_file",
     "entry_of",
     "is_settled",
@@ -96,14 +97,19 @@ def open_regular(place: Place) -> Iterator[int]:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    descriptor = _open_regular(place)
+    descriptor = descriptor_of(place)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _open_regular(place: Place) -> int:
+def descriptor_of(place: Place) -> int:
+    """Return a descriptor for reading, for the caller to close; never blocks on a FIFO.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
     descriptor = open_place(place)
     try:
         refuse_irregular(os.fstat(descriptor), path_of(place))

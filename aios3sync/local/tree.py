@@ -1,18 +1,31 @@
-"""LocalTree: a source on the local filesystem, and every question about it but the reading of its files."""
+"""LocalTree: a source on the local filesystem, its entries and files, and whether they are the same."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
+
+from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import unescaped
-from aios3sync.local.digest import entry_of
-from aios3sync.local.read import Place, place_of
+from aios3sync.local.compress import compress_file
+from aios3sync.local.digest import (
+    FileDigest,
+    SmallFile,
+    descriptor_of,
+    digest_file,
+    entry_of,
+    open_regular,
+    small_file,
+)
+from aios3sync.local.open_file import OpenFile
+from aios3sync.local.read import Place, ReadResult, place_of, read_files
 from aios3sync.local.walk import Walk, check_root
 
 __all__ = ("LocalTree",)
@@ -21,7 +34,9 @@ _IGNORE_FILE: Final = ".gitignore"
 
 
 class LocalTree:
-    """A source directory, or a list of files. All methods but :meth:`path` and :meth:`place` block.
+    """A source directory, or a list of files.
+
+    The methods that are not asynchronous block, but for :meth:`path`, :meth:`place` and :meth:`is_missing`.
 
     Args:
         root: absolute path of the directory; a mere name where ``files`` are given.
@@ -45,14 +60,14 @@ class LocalTree:
         self._files = files
         self._root_stat: os.stat_result | None = None
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Look at the root, and remember which directory it is; a list of files has none.
 
         Raises:
             SourceError: the root is missing, not a directory, or cannot be read.
         """
         if self._files is None:
-            self._root_stat = check_root(self.root)
+            self._root_stat = await to_thread.run_sync(check_root, self.root)
 
     @property
     def device(self) -> int | None:
@@ -118,23 +133,103 @@ class LocalTree:
         """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
         return self.device is not None and device not in (-1, self.device)
 
-    def entry(self, key: str) -> SourceEntry | str:
+    async def entry(self, key: str) -> SourceEntry | str:
         """Return the file of a key as it is now, or why it is none."""
+        return await to_thread.run_sync(self._entry, key)
+
+    def _entry(self, key: str) -> SourceEntry | str:
         try:
             result = os.stat(self.path(key))
         except OSError as error:
             return error.strerror or str(error)
         return entry_of(key, result) if stat.S_ISREG(result.st_mode) else "not a regular file"
 
-    def ignore_files(self, key: str) -> Iterator[tuple[str, bytes]]:
-        """List the directories above a key that have a ``.gitignore``, with its content.
+    async def ignore_files(self, key: str) -> list[tuple[str, bytes]]:
+        """Return the directories above a key that have a ``.gitignore``, with its content.
 
         Raises:
             OSError: one of the files cannot be read.
         """
+        return await to_thread.run_sync(self._ignore_files, key)
+
+    def _ignore_files(self, key: str) -> list[tuple[str, bytes]]:
+        found = []
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):
             directory = "".join(f"{part}/" for part in parts[:depth])
             file = Path(self.path(directory), _IGNORE_FILE)
             if file.is_file():
-                yield directory, file.read_bytes()
+                found.append((directory, file.read_bytes()))
+        return found
+
+    # The files.
+
+    def is_missing(self, key: str, error: OSError) -> bool:
+        """Whether an error says that the file of a key is gone."""
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        return gone and error.filename == self.path(key)
+
+    def open(self, key: str) -> OpenFile:
+        """Open a file for reading; never blocks on a FIFO that took its place.
+
+        Raises:
+            OSError: it cannot be opened, or is no regular file.
+        """
+        return OpenFile(key, descriptor_of(self.place(key)))
+
+    def head(self, key: str, size: int) -> bytes:
+        """Return at most the first ``size`` bytes of a file.
+
+        Raises:
+            OSError: it cannot be read, or is no regular file.
+        """
+        with open_regular(self.place(key)) as descriptor:
+            return os.read(descriptor, size)
+
+    def read_small(
+        self, keys: Sequence[str], rooms: Sequence[int], *, by_mtime: bool
+    ) -> tuple[list[SmallFile | Exception | int], bool]:
+        """Read files one after the other, each as it was at one moment.
+
+        Args:
+            keys: of the files.
+            rooms: bytes that each may have; a file that has become larger is not read.
+            by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
+
+        Returns:
+            For each a file, why it cannot be read, or the size of a file that has become larger; and whether
+            the storage was waited for.
+        """
+        read, waited = read_files([self.place(key) for key in keys], rooms)
+        return [self._small(key, result, by_mtime) for key, result in zip(keys, read, strict=True)], waited
+
+    def _small(self, key: str, result: ReadResult, by_mtime: bool) -> SmallFile | Exception | int:
+        if isinstance(result, int):
+            return result
+        try:
+            return small_file(self.path(key), key, result, by_mtime=by_mtime)
+        except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
+            return error
+
+    def digest(
+        self, key: str, stop: threading.Event, *, part_sizes: Sequence[int] = (), by_mtime: bool = False
+    ) -> FileDigest:
+        """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
+
+        Raises:
+            OSError: it cannot be read.
+            ChangedError: it changed at every attempt, or ``stop`` was set.
+        """
+        return digest_file(self.place(key), key, stop, part_sizes=part_sizes, by_mtime=by_mtime)
+
+    def compress(
+        self, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
+    ) -> tuple[FileDigest, str, int]:
+        """Compress a file into ``copy``, see :func:`~aios3sync.local.compress.compress_file`.
+
+        Raises:
+            OSError: it cannot be read.
+            ChangedError: it changed while it was read, or ``stop`` was set.
+            TemporarySpaceError: the copy cannot be written.
+        """
+        return compress_file(self.place(key), key, copy, stop, by_mtime=by_mtime)

@@ -2,7 +2,8 @@
 
 The only contents it reads are the ``.gitignore`` files that filters ask for. It runs in a thread, one batch
 per hop. Memory is the names of one directory per depth. A place that cannot be seen is reported as a
-:class:`Problem`, because unknown is not absent: nothing at or below it may be deleted (P2).
+:class:`~aios3sync.core.entries.Problem`, because unknown is not absent: nothing at or below it may be deleted
+(P2).
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final
+
+from anyio import to_thread
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.core.entries import SourceEntry
+from aios3sync.core.entries import Problem, ProblemKind, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.core.text import escape_undecodable
@@ -25,37 +28,10 @@ from aios3sync.local.mounts import DirectoryIdentity, MountTracker
 
 __all__ = (
     "BATCH_SIZE",
-    "Problem",
-    "ProblemKind",
-    "ScanBatch",
     "Walk",
     "check_root",
     "kind_of",
 )
-
-ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
-
-
-class Problem(NamedTuple):
-    """A place of the source that the walk could not, or must not, see.
-
-    Attributes:
-        path: relative, with ``/``; may hold surrogate escapes.
-        kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
-            moment ago, ``hidden`` is hidden by the options and is not reported.
-        error: one line.
-    """
-
-    path: str
-    kind: ProblemKind
-    error: str
-
-
-class ScanBatch(NamedTuple):
-    """The files and problems that the walk met since the batch before; entries ascend."""
-
-    entries: list[SourceEntry]
-    problems: list[Problem]
 
 
 def check_root(root: str) -> os.stat_result:
@@ -186,6 +162,16 @@ class Walk:
         self._look_for_mounts_again()
         if self._entries or self._problems:
             yield self._batch()
+
+    async def stream(self) -> AsyncGenerator[ScanBatch, None]:
+        """Yield :meth:`batches`, each made in a thread.
+
+        Raises:
+            SourceError: the root itself cannot be read.
+        """
+        batches = self.batches()
+        while (batch := await to_thread.run_sync(next, batches, None)) is not None:
+            yield batch
 
     def _batch(self) -> ScanBatch:
         batch = ScanBatch(self._entries, self._problems)

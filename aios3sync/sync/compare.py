@@ -25,7 +25,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
-from aios3sync.local.digest import FileDigest, digest_file
+from aios3sync.local.digest import FileDigest
 from aios3sync.sync.etag_conflict import settle_metadata_conflict
 from aios3sync.sync.run import Run
 
@@ -102,7 +102,7 @@ def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested
     key = compare.source.key
     try:
         part_sizes = _part_sizes(run, compare)
-        return digest_file(run.source.place(key), key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
+        return run.files.digest(key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 

@@ -1,4 +1,4 @@
-"""Check the deferred deletes against the guards, and delete in batches of 1000 keys. Nothing else deletes.
+"""Check the deferred deletes against the guards, and have the target delete in batches. Nothing else deletes.
 
 The stage begins when both walks have ended cleanly and all uploads have ended. Each guard checks the whole
 plan before the first request (P1 to P5).
@@ -18,15 +18,12 @@ from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
 from aios3sync.core.text import escape_undecodable
 from aios3sync.events import Deleted, Forgotten, NotDone
-from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run
 
 __all__ = ("DeleteStage",)
 
-BATCH: Final = 1000
-"""Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 _AT_ONCE: Final = 8
 
 
@@ -51,8 +48,6 @@ class DeleteStage:
         self._deferred = deferred
         self._detector = detector
         self._filters = filters
-        self._conditional = True
-        self._try_without = True
 
     async def forget_and_report(self) -> None:
         """Drop the rows of keys that are gone on both sides, and report conflicts; delete nothing."""
@@ -172,9 +167,10 @@ class DeleteStage:
                     await batches_in.send(batch)
 
     async def _batches(self) -> AsyncIterator[list[DeferredAction]]:
+        most = self._run.target.deletes_at_once
         async for page in self._deferred.pages("delete"):
-            for start in range(0, len(page), BATCH):
-                yield page[start : start + BATCH]
+            for start in range(0, len(page), most):
+                yield page[start : start + most]
 
     async def _worker(self, batches: MemoryObjectReceiveStream[list[DeferredAction]]) -> None:
         async with batches:
@@ -185,9 +181,9 @@ class DeleteStage:
 
     async def _delete_batch(self, batch: list[DeferredAction]) -> None:
         run = self._run
-        store = await run.resources.open_store()
+        await run.target.open()  # outside: a target that cannot be reached ends the run
         try:
-            errors = await self._errors_of(store, batch)
+            errors = await run.target.delete(batch)
         except Exception as error:  # noqa: BLE001 - of this batch alone
             run.recorder.add_all(run.outcomes_of_error([action.key for action in batch], "delete", error))
             return
@@ -196,33 +192,8 @@ class DeleteStage:
             run.recorder.add_all([Deleted(action.key, action.size) for action in batch])
             return
         for action in batch:
-            failed = errors.get(run.full_key(action.key))
-            if failed is None:
+            text = errors.get(action.key)
+            if text is None:
                 run.recorder.add(Deleted(action.key, action.size))
             else:
-                text = f"{failed.code}: {failed.message}"
                 run.recorder.add(NotDone(action.key, "failed", "delete", text, uncertain=True))
-
-    async def _errors_of(self, store: ObjectStore, batch: list[DeferredAction]) -> dict[str, DeleteError]:
-        """Delete a batch, where possible only what still has the listed ETag; return what was not deleted.
-
-        A condition takes the right to read objects, which a role that may only write has not
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html): what is refused with
-        a condition is deleted without one, and if that works so is all that follows.
-        """
-        conditional = store.capabilities.conditional_delete and self._conditional
-        full_key = self._run.full_key
-        items = [DeleteItem(full_key(a.key), a.etag if conditional else "") for a in batch]
-        errors = {error.key: error for error in await store.delete_many(items)}
-        refused = [DeleteItem(key) for key, error in errors.items() if error.code == "AccessDenied"]
-        if not (conditional and refused and self._try_without):
-            return errors
-        again = {error.key: error for error in await store.delete_many(refused)}
-        self._try_without = len(again) < len(refused)
-        if self._try_without and self._conditional:
-            self._conditional = False
-            self._run.builder.warn(
-                "deletes are sent without a condition, because the credentials may not read objects "
-                "(s3:GetObject): an object that is replaced during the run may be deleted"
-            )
-        return {key: error for key, error in errors.items() if error.code != "AccessDenied"} | again

@@ -24,12 +24,11 @@ from aios3sync.core.actions import (
     Upload,
 )
 from aios3sync.core.decision import decide
-from aios3sync.core.entries import UNKNOWN, SourceEntry
+from aios3sync.core.entries import UNKNOWN, Problem, ScanBatch, SourceEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.core.safety import UnreadablePaths
 from aios3sync.core.text import escape_undecodable
-from aios3sync.local.walk import Problem, ScanBatch
 from aios3sync.report import Failure
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.manifest_diff import DiffStep

@@ -30,14 +30,13 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.events import discard
-from aios3sync.local.digest import ChangedError, FileDigest, digest_file
-from aios3sync.local.read import Place
-from aios3sync.local.tree import LocalTree
+from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
+from aios3sync.sync.sides import Files, Source, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("Explanation", "run_explain")
@@ -117,10 +116,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         StoreError: the request to S3 failed.
     """
     key = _relative_key(request, key)
-    tree = request.tree()
-    await to_thread.run_sync(tree.check)
-    filters = await to_thread.run_sync(_filters, request, tree, key)
-    found = await to_thread.run_sync(tree.entry, key)
+    sides = sides_of(request)
+    await sides.source.check()
+    filters = await _filters(request, sides.source, key)
+    found = await sides.source.entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
@@ -133,7 +132,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
     listed = must_list(request.options, state, scope_of(request.options), time.time())
-    key_state = _KeyState(request, key, policy, listed, source, recorded, head)
+    key_state = _KeyState(request, sides.files, key, policy, listed, source, recorded, head)
     compared, action, reason = await key_state.decision(visible=filters.visible(key))
     return Explanation(
         key=key,
@@ -168,11 +167,11 @@ def _relative_key(request: SyncRequest, key: str) -> str:
     return key
 
 
-def _filters(request: SyncRequest, tree: LocalTree, key: str) -> Filters:
+async def _filters(request: SyncRequest, source: Source, key: str) -> Filters:
     """Return the filters, with the ``.gitignore`` files of the directories above the key."""
-    filters = make_filters(request)
+    filters = await to_thread.run_sync(make_filters, request)
     if filters.ignored is not None:
-        for directory, content in tree.ignore_files(key):
+        for directory, content in await source.ignore_files(key):
             filters.ignored.read(directory, content)
     return filters
 
@@ -199,6 +198,7 @@ class _KeyState:
     """Source, manifest and target of one key, and the decision from them."""
 
     request: SyncRequest
+    files: Files
     key: str
     policy: Policy
     listed: bool
@@ -273,19 +273,18 @@ class _KeyState:
         return f"{text}, then with the MD5 {stored} of its metadata"
 
     async def _digest(self) -> FileDigest | None:
-        place = self.request.tree().place(self.key)
         try:
-            return await run_in_thread(lambda stop: self._hash(place, stop))
+            return await run_in_thread(self._hash)
         except (OSError, ChangedError):
             return None
 
-    def _hash(self, place: Place, stop: threading.Event) -> FileDigest:
+    def _hash(self, stop: threading.Event) -> FileDigest:
         parts = part_count(self.target.etag) if self.target else 0
         size = self.source.size if self.source else 0
         recorded = self.recorded.part_size if self.recorded else 0
         known = [n for n in (recorded, self.request.options.part_size) if n]
         sizes = part_size_candidates(size, parts, *known) if parts else ()
-        return digest_file(place, self.key, stop, part_sizes=sizes)
+        return self.files.digest(self.key, stop, part_sizes=sizes)
 
 
 def _in_words(action: Action) -> tuple[str, str]:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 from typing import Final, NamedTuple
 
-from aios3sync.core.entries import RecordedEntry, SourceEntry
-from aios3sync.local.walk import Problem, Walk
+from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.manifest.protocol import Manifest
 
 __all__ = ("DiffStep", "ManifestDiff")
@@ -46,12 +45,17 @@ class DiffStep(NamedTuple):
 class ManifestDiff:
     """One walk against one manifest. All methods block: call them in a thread, one after the other.
 
-    ``headers`` are the digests that rows may have which need no new headers, ``None`` for any.
+    Args:
+        batches: of the walk.
+        manifest: of the pair.
+        headers: the digests that rows may have which need no new headers, ``None`` for any.
     """
 
-    def __init__(self, walk: Walk, manifest: Manifest, headers: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, batches: Iterator[ScanBatch], manifest: Manifest, headers: tuple[str, str] | None = None
+    ) -> None:
         self._headers = headers
-        self._batches = walk.batches()
+        self._batches = batches
         self._manifest = manifest
         self._after = ""
         self._walked = False

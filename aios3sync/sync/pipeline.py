@@ -24,9 +24,6 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
-from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted
-from aios3sync.local.walk import ScanBatch, Walk
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.sync.compare import compare_worker
 from aios3sync.sync.deferred import DeferredDeletes
@@ -34,6 +31,7 @@ from aios3sync.sync.deletes import DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
 from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
 from aios3sync.sync.run import Run
+from aios3sync.sync.sides import SourceWalk
 from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
@@ -85,9 +83,8 @@ class Pipeline:
     refused: Refusal | None = None
     _deferred: DeferredDeletes = field(default_factory=DeferredDeletes)
     _detector: Detector | None = None
-    _walks: list[Walk] = field(default_factory=list)
+    _walks: list[SourceWalk] = field(default_factory=list)
     _mounts: set[str] = field(default_factory=set)
-    _seen: SeenOrder = field(default_factory=SeenOrder)
     _listing_began: float = 0.0
     _refused_listing: bool = False
 
@@ -189,7 +186,7 @@ class Pipeline:
             if not self.listed:
                 self._go_on_unlisted(again)
             if isinstance(again, OutOfOrderError):
-                self._saw_disorder()
+                self.run.target.saw_disorder()
 
     @property
     def _unlistable(self) -> bool:
@@ -216,16 +213,11 @@ class Pipeline:
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """Compare once; return the error that makes another comparison necessary, or ``None``."""
         self._detector = detector = Detector(self.run, self._deferred, *outlets)
-        walk = self._new_walk()
-        self._walks.append(walk)
         try:
             if self.listed or not self.run.policy.stat_decides:
-                await self._compare_streams(detector, walk)
+                await self._compare_streams(detector)
             else:
-                asked = self.run.policy.headers
-                satisfied_by = None if asked is None else asked.satisfied_by
-                agreement = ManifestDiff(walk, self.manifest, satisfied_by)
-                await detector.compare_unlisted(_steps(agreement), self._visible)
+                await self._compare_unlisted(detector)
         except ListingNeededError as error:
             return error
         except OutOfOrderError as error:
@@ -246,11 +238,21 @@ class Pipeline:
         everything = self.filters.static_is_trivial or self.run.options.delete_excluded
         return None if everything else self.filters.visible_by_rules
 
-    async def _compare_streams(self, detector: Detector, walk: Walk) -> None:
+    async def _compare_unlisted(self, detector: Detector) -> None:
+        walk = self.run.files.walk(self.filters, self.run.location.prefix, self._known_mounts)
+        self._walks.append(walk)
+        asked = self.run.policy.headers
+        satisfied_by = None if asked is None else asked.satisfied_by
+        agreement = ManifestDiff(walk.batches(), self.manifest, satisfied_by)
+        await detector.compare_unlisted(_steps(agreement), self._visible)
+
+    async def _compare_streams(self, detector: Detector) -> None:
+        walk = self._new_walk()
+        self._walks.append(walk)
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
             with (
-                _prefetched(producers, partial(_pump, _scan(walk))) as source,
+                _prefetched(producers, partial(_pump, walk.stream())) as source,
                 _prefetched(producers, partial(_pump, _rows(self.manifest))) as recorded,
                 _prefetched(producers, self._list_target) if self.listed else nullcontext() as target,
             ):
@@ -263,42 +265,16 @@ class Pipeline:
             raise again
 
     async def _list_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
-        store = await self.run.resources.open_store()
+        await self.run.target.open()
         self._listing_began = time.time()
-        certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
-        workers = self.run.options.list_workers or ADAPTIVE_WORKERS
-        plan = ListPlan(workers, byte_order=certain, key_after=self.manifest.key_after)
-        await send_sorted(store, self.run.location.prefix, known, self._seen, plan, out)
-        if self._seen.order == UNORDERED:
-            self._saw_disorder()
+        await self.run.target.send_entries(out)
 
-    def _list_order(self, *, sorted_listing: bool) -> tuple[bool, str]:
-        """Return whether the endpoint is known to list in byte order, and the order of this listing.
+    @property
+    def _known_mounts(self) -> frozenset[str]:
+        return frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
 
-        The option of the user is remembered; what a listing shows counts more.
-        """
-        profile, given = self.run.profile, self.run.options.list_order
-        if not self._seen.order and given == "auto":
-            profile.forget("list_order")
-        elif not self._seen.order and given:
-            profile.record("list_order", given, given=True)
-        if profile.list_order == "bytes":
-            return True, self._seen.order or ASCENDING
-        if profile.list_order:
-            return False, self._seen.order or self.state.order or UNORDERED
-        order = self._seen.order or self.state.order
-        return sorted_listing, order or (ASCENDING if sorted_listing else "")
-
-    def _saw_disorder(self) -> None:
-        """Remember that the endpoint does not list in byte order, whatever the options say."""
-        self._seen.order = UNORDERED
-        if self.run.profile.list_order != "unordered":
-            self.run.profile.forget("list_order")
-            self.run.profile.record("list_order", "unordered")
-
-    def _new_walk(self) -> Walk:
-        mounts = frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
-        return self.run.source.walk(self.filters, self.run.location.prefix, mounts)
+    def _new_walk(self) -> SourceWalk:
+        return self.run.source.walk(self.filters, self.run.location.prefix, self._known_mounts)
 
     # The guards, and the deletes that they permit.
 
@@ -308,7 +284,7 @@ class Pipeline:
             return False
         join = BatchJoin("source", "manifest")
         found = recorded = 0
-        streams: list[AsyncIterator[Any]] = [_scan(self._new_walk()), _rows(self.manifest)]
+        streams: list[AsyncIterator[Any]] = [self._new_walk().stream(), _rows(self.manifest)]
         while not join.finished:
             while (index := join.needs_input()) is not None:
                 batch = await anext(streams[index], None)
@@ -376,7 +352,7 @@ class Pipeline:
                 run=run.number,
                 device=self._device(),
                 mounts=tuple(sorted(self._mounts)),
-                order=self._seen.order or state.order,
+                order=run.target.order or state.order,
                 opaque_etags=run.opaque_etags,
             )
         )
@@ -463,12 +439,6 @@ async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T])
     async with aclosing(items):
         async for item in items:
             await send.send(item)
-
-
-async def _scan(walk: Walk) -> AsyncGenerator[ScanBatch, None]:
-    batches = walk.batches()
-    while (batch := await to_thread.run_sync(next, batches, None)) is not None:
-        yield batch
 
 
 async def _steps(agreement: ManifestDiff) -> AsyncGenerator[DiffStep, None]:

@@ -40,7 +40,7 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
 from aios3sync.sync.request import Resources, SyncRequest
-from aios3sync.sync.sides import Source
+from aios3sync.sync.sides import Files, Source, Target
 from aios3sync.sync.transfers.memory import BufferPool
 
 __all__ = ("Run",)
@@ -61,6 +61,8 @@ class Run:
         request: what was asked for.
         resources: what the session provides for it.
         source: where files come from.
+        files: the side whose files are read, see :class:`~aios3sync.sync.sides.Files`.
+        target: where they go.
         policy: what decisions depend on.
         number: of this run, greater than that of any row before it.
         recorder, builder: where outcomes and counts go.
@@ -75,6 +77,8 @@ class Run:
     request: SyncRequest
     resources: Resources
     source: Source
+    files: Files
+    target: Target
     policy: Policy
     number: int
     recorder: Recorder
@@ -206,7 +210,7 @@ class Run:
                     return NotDone(key, "cancelled", stage)
                 self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return NotDone(key, "failed", stage, str(error), uncertain=True)
-            case FileNotFoundError() | NotADirectoryError() if error.filename == self.source.path(key):
+            case OSError() if self.files.is_missing(key, error):
                 return NotDone(key, "vanished", "read")
             case OSError():
                 return NotDone(key, "failed", "read", error.strerror or str(error))

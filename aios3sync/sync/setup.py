@@ -35,13 +35,14 @@ from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Manifest
 from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder, SyncReport
+from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.callbacks import Callbacks
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
 from aios3sync.sync.recorder import ErrorFile, Recorder
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.run import Run
-from aios3sync.sync.sides import Source
+from aios3sync.sync.sides import Sides, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("report_endpoint", "run_sync")
@@ -74,14 +75,14 @@ async def run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 
 async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     began = time.monotonic()
-    source = request.tree()
-    await to_thread.run_sync(source.check)
+    sides = sides_of(request)
+    await sides.source.check()
     path = await to_thread.run_sync(manifest_path, request)
     builder, error_file = ReportBuilder(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, builder, stack)
-        attempt = partial(_attempt, request, resources, source, error_file)
+        attempt = partial(_attempt, request, resources, sides, error_file)
         try:
             report = await attempt(manifest, builder)
         except (DamagedManifestError, OutOfOrderError) as error:
@@ -104,13 +105,13 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 async def _attempt(
     request: SyncRequest,
     resources: Resources,
-    source: Source,
+    sides: Sides,
     error_file: ErrorFile,
     manifest: Manifest,
     builder: ReportBuilder,
 ) -> SyncReport:
     """Run once; return the report but for its time."""
-    pipeline = await _assemble(request, resources, manifest, builder, source, error_file)
+    pipeline = await _assemble(request, resources, manifest, builder, sides, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
@@ -207,14 +208,14 @@ async def _assemble(
     resources: Resources,
     manifest: Manifest,
     builder: ReportBuilder,
-    source: Source,
+    sides: Sides,
     error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
     number = state.run + 1
     recorder = Recorder(
-        source,
+        sides.source,
         None if options.dry_run else manifest,
         builder,
         resources.on_event,
@@ -222,12 +223,16 @@ async def _assemble(
         state=replace(state, run=number),
         error_file=error_file,
     )
+    target = BucketTarget(
+        request, resources, order=state.order, key_after=manifest.key_after, warn=builder.warn
+    )
     headers = HeaderPlan.of(options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
     run = Run(
         request,
         resources,
-        source,
+        *sides,
+        target,
         policy,
         number,
         recorder,

@@ -1,26 +1,65 @@
-"""The source as the engine sees it: the few questions that it asks, whatever the source is made of.
+"""Source and Target: the few questions that the engine asks of a side, whatever the side is made of.
 
-:class:`~aios3sync.local.tree.LocalTree` is the source on a disk. The target is an
-:class:`~aios3sync.store.protocol.ObjectStore`.
+The engine compares, guards, counts and records; a side knows what exists there, in key order, and whether
+it is still what it was. Which class answers for which direction:
+
+==================  ==========================================  ===========================================
+Question            local to S3                                 S3 to local, S3 to S3 (not built)
+==================  ==========================================  ===========================================
+Source              LocalTree: the walk                         the bucket: its sorted listing
+Target              BucketTarget: its sorted listing, deletes   the tree: its walk, unlinks; BucketTarget
+Files               LocalTree: what is uploaded                 the tree that is written to; none
+objects             the target's ObjectStore                    the source's; both
+identity, mounts    LocalTree                                   none: a bucket cannot be swapped or unmounted
+==================  ==========================================  ===========================================
+
+Content is no question for a source or a target: where a file is compared with an object, the file is hashed
+by :class:`Files` and the object is asked by the :class:`~aios3sync.store.protocol.ObjectStore`, whichever of
+the two is the source.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import threading
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence, Set
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+
+from anyio.abc import ObjectSendStream
+
+from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry, TargetEntry
+from aios3sync.core.filters import Filters
+from aios3sync.sync.deferred import DeferredAction
+from aios3sync.sync.request import SyncRequest
 
 if TYPE_CHECKING:
-    from aios3sync.core.entries import RecordedEntry, SourceEntry
-    from aios3sync.core.filters import Filters
+    from aios3sync.local.digest import FileDigest, SmallFile
     from aios3sync.local.read import Place
-    from aios3sync.local.walk import Walk
 
-__all__ = ("Source",)
+__all__ = ("ContentFile", "FileWalk", "Files", "Sides", "Source", "SourceWalk", "Target", "sides_of")
+
+
+class SourceWalk(Protocol):
+    """One pass over a source, to be consumed once."""
+
+    @property
+    def mounts(self) -> Set[str]:
+        """Directories that are on another mount than the directory that they are in; empty for a bucket."""
+        ...
+
+    def stream(self) -> AsyncGenerator[ScanBatch, None]:
+        """Yield what is visible, in key order, and what could not be seen.
+
+        Raises:
+            SourceError: the source as a whole cannot be read: nothing is known to be absent.
+            StoreError: the same, of a bucket.
+        """
+        ...
 
 
 class Source(Protocol):
-    """Where files come from. All methods but :meth:`path` and :meth:`place` block."""
+    """Where entries come from. The methods that are not asynchronous block, but for :attr:`device`."""
 
-    def check(self) -> None:
+    async def check(self) -> None:
         """Look at the source before the run, and remember its identity.
 
         Raises:
@@ -33,34 +72,226 @@ class Source(Protocol):
         """The identity of what holds the source, remembered across runs; ``None`` if it has none."""
         ...
 
-    def path(self, key: str) -> str:
-        """Return the path of the file of a key."""
-        ...
-
-    def place(self, key: str) -> Place:
-        """Return where the file of a key is, for its reading."""
-        ...
-
-    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> Walk:
-        """Return a walk over all visible files in key order."""
-        ...
-
-    def is_unchanged(self, row: RecordedEntry) -> bool:
-        """Whether the file of a row is still what was sent."""
-        ...
-
-    def has_name(self, key: str) -> bool:
-        """Whether the source has an entry of this name, visible or not."""
+    def may_be_swapped(self, device: int) -> bool:
+        """Whether the source may be another one than that of an earlier run."""
         ...
 
     def root_problem(self) -> str:
         """Return why the source is not the one of :meth:`check` any more; empty if it is."""
         ...
 
-    def may_be_swapped(self, device: int) -> bool:
-        """Whether the source may be another one than that of an earlier run."""
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> SourceWalk:
+        """Return a walk over all visible entries.
+
+        Args:
+            filters: what is visible.
+            prefix: of the target, for the length of keys.
+            mounts: directories that were mount points in walks before.
+        """
         ...
 
-    def entry(self, key: str) -> SourceEntry | str:
-        """Return the file of a key as it is now, or why it is none."""
+    def is_unchanged(self, row: RecordedEntry) -> bool:
+        """Whether the entry of a row is still what was sent (P8); one that is gone counts as unchanged.
+
+        It was sent as it was; the next run finds that it is gone. A source whose reads are conditional knows
+        it without looking.
+        """
         ...
+
+    def has_name(self, key: str) -> bool:
+        """Whether the source has an entry of this name, visible or not."""
+        ...
+
+    async def entry(self, key: str) -> SourceEntry | str:
+        """Return the entry of a key as it is now, or why there is none."""
+        ...
+
+    async def ignore_files(self, key: str) -> Sequence[tuple[str, bytes]]:
+        """Return the directories above a key that have a ``.gitignore``, with its content.
+
+        Raises:
+            OSError: one of the files cannot be read.
+        """
+        ...
+
+
+class Target(Protocol):
+    """What exists where entries go; it takes deletes. How one entry is written is up to the transfers."""
+
+    @property
+    def deletes_at_once(self) -> int:
+        """How many entries one :meth:`delete` takes."""
+        ...
+
+    @property
+    def order(self) -> str:
+        """The order that the last listing had, remembered with the manifest; empty where it is not known."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, unless it is done.
+
+        Raises:
+            StoreError: the target cannot be used.
+        """
+        ...
+
+    async def send_entries(self, out: ObjectSendStream[list[TargetEntry]]) -> None:
+        """Send all entries in key order, as soon as their order is certain enough.
+
+        Args:
+            out: the receiver; it is left open.
+
+        Raises:
+            StoreError: the listing did not end cleanly: nothing is known to be absent.
+            OutOfOrderError: the entries were expected in key order and are not.
+            TemporarySpaceError: they are sorted on disk, and the disk is full.
+        """
+        ...
+
+    def entries(self) -> AsyncGenerator[list[TargetEntry], None]:
+        """Yield all entries in key order, whatever order they are found in.
+
+        Raises:
+            StoreError: the listing did not end cleanly.
+            TemporarySpaceError: the entries are sorted on disk, and the disk is full.
+        """
+        ...
+
+    def saw_disorder(self) -> None:
+        """Note that the entries did not come in key order: they are sorted from now on."""
+        ...
+
+    async def delete(self, entries: Sequence[DeferredAction]) -> Mapping[str, str]:
+        """Delete entries, where possible only those that are still what was listed or recorded.
+
+        Args:
+            entries: at most :attr:`deletes_at_once`.
+
+        Returns:
+            Why some were not deleted, by key. What is absent already counts as deleted.
+
+        Raises:
+            StoreError: nothing is known to be deleted.
+        """
+        ...
+
+
+class ContentFile(Protocol):
+    """An open file whose content is sent. All methods block."""
+
+    def stat(self) -> SourceEntry:
+        """Return the file as it is now."""
+        ...
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the whole buffer with the bytes from an offset on.
+
+        Raises:
+            OSError: it cannot be read.
+            ChangedError: it ends before the buffer is full.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close the file."""
+        ...
+
+
+class FileWalk(SourceWalk, Protocol):
+    """A walk that can be consumed in one thread, next to the manifest."""
+
+    def batches(self) -> Iterator[ScanBatch]:
+        """Yield the batches of :meth:`stream`. Blocks."""
+        ...
+
+
+class Files(Protocol):
+    """The side whose entries are files of this machine. All methods block but the first three."""
+
+    def path(self, key: str) -> str:
+        """Return the path of the file of a key."""
+        ...
+
+    def place(self, key: str) -> Place:
+        """Return where the file of a key is, a plain value for another process."""
+        ...
+
+    def is_missing(self, key: str, error: OSError) -> bool:
+        """Whether an error says that the file of a key is gone."""
+        ...
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> FileWalk:
+        """Return a walk over all visible files, see :meth:`Source.walk`."""
+        ...
+
+    def open(self, key: str) -> ContentFile:
+        """Open a file for reading.
+
+        Raises:
+            OSError: it cannot be opened, or is no regular file.
+        """
+        ...
+
+    def head(self, key: str, size: int) -> bytes:
+        """Return at most the first ``size`` bytes of a file.
+
+        Raises:
+            OSError: it cannot be read, or is no regular file.
+        """
+        ...
+
+    def read_small(
+        self, keys: Sequence[str], rooms: Sequence[int], *, by_mtime: bool
+    ) -> tuple[list[SmallFile | Exception | int], bool]:
+        """Read files one after the other, each as it was at one moment.
+
+        Args:
+            keys: of the files.
+            rooms: bytes that each may have; a file that has become larger is not read.
+            by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
+
+        Returns:
+            For each a file, why it cannot be read, or the size of a file that has become larger; and whether
+            the storage was waited for.
+        """
+        ...
+
+    def digest(
+        self, key: str, stop: threading.Event, *, part_sizes: Sequence[int] = (), by_mtime: bool = False
+    ) -> FileDigest:
+        """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
+
+        Raises:
+            OSError: it cannot be read.
+            ChangedError: it changed at every attempt, or ``stop`` was set.
+        """
+        ...
+
+    def compress(
+        self, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
+    ) -> tuple[FileDigest, str, int]:
+        """Compress a file into ``copy``, see :func:`~aios3sync.local.compress.compress_file`.
+
+        Returns:
+            The digest of the file, and the MD5 and the size of the copy.
+
+        Raises:
+            OSError: it cannot be read.
+            ChangedError: it changed while it was read, or ``stop`` was set.
+            TemporarySpaceError: the copy cannot be written.
+        """
+        ...
+
+
+class Sides(NamedTuple):
+    """The sides of a request that need no connection; the target is opened with what the manifest knows."""
+
+    source: Source
+    files: Files
+
+
+def sides_of(request: SyncRequest) -> Sides:
+    """Return the sides of a request: the only place that chooses their classes, with the session's stores."""
+    tree = request.tree()
+    return Sides(tree, tree)

@@ -19,23 +19,21 @@ from aios3sync import events
 from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import raise_first_error, run_in_thread
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
-from aios3sync.core.entries import SourceEntry, TargetEntry
+from aios3sync.core.entries import Problem, ScanBatch, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError
-from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.listing.sorted import SeenOrder, sorted_pages
-from aios3sync.local.digest import ChangedError, FileDigest, digest_file
-from aios3sync.local.walk import Problem, ScanBatch
+from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
-from aios3sync.sync.sides import Source
+from aios3sync.sync.sides import Sides, Target, sides_of
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -116,12 +114,12 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
-    source = request.tree()
-    await to_thread.run_sync(source.check)
+    sides = sides_of(request)
+    await sides.source.check()
     filters = await to_thread.run_sync(make_filters, request)
     report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
     with raise_first_error():
-        await _Verification(request, resources, source, report, filters).run()
+        await _Verification(request, resources, sides, report, filters).run()
     report_endpoint(resources)
     report.requests = dict(resources.counts.requests)
     report.retries = resources.counts.retries
@@ -137,13 +135,14 @@ class _Verification:
         self,
         request: SyncRequest,
         resources: Resources,
-        source: Source,
+        sides: Sides,
         report: VerifyReport,
         filters: Filters,
     ) -> None:
         self._request = request
         self._resources = resources
-        self._source = source
+        self._source, self._files = sides
+        self._target: Target = BucketTarget(request, resources)
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
@@ -152,7 +151,7 @@ class _Verification:
     async def run(self) -> None:
         store = await self._resources.open_store()
         extras: list[TargetEntry] = []
-        async with aclosing(self._pairs(store)) as pairs, anyio.create_task_group() as comparing:
+        async with aclosing(self._pairs()) as pairs, anyio.create_task_group() as comparing:
             async for source, target in pairs:
                 if source is None:
                     extras.append(target)
@@ -166,18 +165,15 @@ class _Verification:
         if text := useless_rules(self._filters):
             self._resources.on_event(events.Warned(text))
 
-    async def _pairs(self, store: ObjectStore) -> AsyncGenerator[tuple[Any, Any], None]:
+    async def _pairs(self) -> AsyncGenerator[tuple[Any, Any], None]:
         walk = self._source.walk(self._filters, self._request.location.prefix)
         join = BatchJoin("source", "target")
-        batches = walk.batches()
-        plan = ListPlan(self._request.options.list_workers or ADAPTIVE_WORKERS)
-        pages = sorted_pages(store, self._request.location.prefix, SeenOrder(), plan)
-        async with aclosing(pages):
+        async with aclosing(walk.stream()) as batches, aclosing(self._target.entries()) as pages:
             while not join.finished:
                 while (index := join.needs_input()) is not None:
                     batch: list[Any] | None
                     if index == 0:
-                        batch = self._scanned(await to_thread.run_sync(next, batches, None))
+                        batch = self._scanned(await anext(batches, None))
                     else:
                         batch = await anext(pages, None)
                     if batch is None:
@@ -250,7 +246,7 @@ class _Verification:
         parts = part_count(target.etag)
         wanted = self._request.options.part_size
         sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        return digest_file(self._source.place(source.key), source.key, stop, part_sizes=sizes)
+        return self._files.digest(source.key, stop, part_sizes=sizes)
 
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest

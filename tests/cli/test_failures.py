@@ -151,16 +151,16 @@ def test_one_bad_file_makes_exit_code_3_and_does_not_stop_the_rest(
 def test_an_unexpected_error_of_one_file_is_its_failure_and_vv_shows_where(
     cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, verbose: tuple[str, ...]
 ) -> None:
-    from aios3sync.sync.transfers import uploads
+    from aios3sync.local import tree as local_tree
 
-    real = uploads.small_file  # type: ignore[attr-defined]
+    real = local_tree.small_file  # type: ignore[attr-defined]
 
     def broken(path: str, key: str, *more: Any, **facts: Any) -> Any:
         if key == "b.txt":
             raise LookupError("with a secret in it")
         return real(path, key, *more, **facts)
 
-    monkeypatch.setattr(uploads, "small_file", broken)
+    monkeypatch.setattr(local_tree, "small_file", broken)
     ended = cli("sync", tree, bucket.url(), *verbose)
     assert ended.code == 3
     said = ended.out + ended.err

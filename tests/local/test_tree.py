@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from aios3sync.core.entries import RecordedEntry
@@ -19,7 +20,7 @@ def test_the_path_of_a_key_is_below_the_root() -> None:
 
 def test_a_list_of_files_names_their_paths() -> None:
     tree = LocalTree("files:", files={"a": "/x/1"}, symlinks="skip")
-    tree.check()
+    anyio.run(tree.check)
     assert (tree.path("a"), tree.path("b"), tree.place("a")) == ("/x/1", "", "/x/1")
     assert (tree.device, tree.root_problem(), tree.may_be_swapped(5)) == (None, "", False)
 
@@ -46,9 +47,9 @@ def test_the_root_is_the_one_that_was_checked(tmp_path: Path) -> None:
     root = tmp_path / "root"
     tree = LocalTree(str(root))
     with pytest.raises(SourceError):
-        tree.check()
+        anyio.run(tree.check)
     root.mkdir()
-    tree.check()
+    anyio.run(tree.check)
     assert tree.root_problem() == ""
     assert tree.device == root.stat().st_dev
     assert [tree.may_be_swapped(device) for device in (-1, root.stat().st_dev, 10**9)] == [
@@ -67,9 +68,9 @@ def test_an_entry_is_a_regular_file_or_a_reason(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("1")
     (tmp_path / "dangling").symlink_to("nowhere")
     tree = LocalTree(str(tmp_path))
-    assert tree.entry("a") == entry_of("a", (tmp_path / "a").stat())
-    assert tree.entry("d") == "not a regular file"
-    assert tree.entry("b") == "No such file or directory"
+    assert anyio.run(tree.entry, "a") == entry_of("a", (tmp_path / "a").stat())
+    assert anyio.run(tree.entry, "d") == "not a regular file"
+    assert anyio.run(tree.entry, "b") == "No such file or directory"
     assert (tree.has_name("dangling"), tree.has_name("b")) == (True, False)
 
 
@@ -78,5 +79,5 @@ def test_ignore_files_are_those_above_a_key(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("x")
     (tmp_path / "d" / "e" / ".gitignore").write_text("y")
     tree = LocalTree(str(tmp_path))
-    assert list(tree.ignore_files("d/e/f")) == [("", b"x"), ("d/e/", b"y")]
-    assert list(tree.ignore_files("d/f")) == [("", b"x")]
+    assert anyio.run(tree.ignore_files, "d/e/f") == [("", b"x"), ("d/e/", b"y")]
+    assert anyio.run(tree.ignore_files, "d/f") == [("", b"x")]

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aios3sync import SourceError
+from aios3sync.core.entries import Problem
 from aios3sync.core.filters import Filters, make_rules
 from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.text import escape_undecodable
-from aios3sync.local.walk import BATCH_SIZE, Problem, Walk, check_root
+from aios3sync.local.walk import BATCH_SIZE, Walk, check_root
 from aios3sync.testing.trees import make_tree
 
 

@@ -74,7 +74,7 @@ async def test_an_abort_that_raises_does_not_hide_what_failed_first(bench: Bench
     ("place", "applies"),
     [
         ("aios3sync.local.read._read_whole", lambda path, room: path.endswith("/b")),
-        ("aios3sync.sync.transfers.uploads.small_file", lambda path, key, answer: key == "b"),
+        ("aios3sync.local.tree.small_file", lambda path, key, answer: key == "b"),
         ("aios3sync.sync.transfers.uploads.compress", lambda body: body == b"bad"),
     ],
 )
@@ -96,7 +96,10 @@ async def test_an_image_that_cannot_be_looked_at_is_sent_all_the_same(bench: Ben
     assert (await bench.sync(**LARGE)).uploaded == 2
 
 
-@pytest.mark.parametrize("place", ["digest_file", "needs_head", "settle", "_part_sizes"])
+@pytest.mark.parametrize(
+    "place",
+    ["local.tree.digest_file", "sync.compare.needs_head", "sync.compare.settle", "sync.compare._part_sizes"],
+)
 async def test_what_a_comparison_raises_is_that_files_failure(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -108,7 +111,7 @@ async def test_what_a_comparison_raises_is_that_files_failure(
     def is_b(*args: Any) -> bool:
         return any(arg == "b" or getattr(getattr(arg, "source", None), "key", "") == "b" for arg in args)
 
-    break_of(monkeypatch, f"aios3sync.sync.compare.{place}", is_b, RuntimeError("?"))
+    break_of(monkeypatch, f"aios3sync.{place}", is_b, RuntimeError("?"))
     report = await bench.sync()
     assert (report.touched, report.failed, report.exit_code) == (2, 1, 3)
 

@@ -18,13 +18,13 @@ from aios3sync import BucketNotFoundError, ManifestError, ObjectNotFoundError, P
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.etag import META_ORIGINAL_MD5
 from aios3sync.events import Deleted, Event, ObjectDeleted, ObjectUploaded, Uploaded
+from aios3sync.local import compress as compressing
 from aios3sync.local import read as reading
 from aios3sync.manifest.files import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.store.protocol import DeleteError, PutResult
 from aios3sync.sync.detector import Detector
-from aios3sync.sync.transfers import multipart
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import MIB, Bench, same_size_change
 
@@ -308,7 +308,7 @@ async def test_P8_a_large_file_that_changes_between_its_hashing_and_its_compress
 ) -> None:
     """Else its metadata would tell the digest of bytes that the object does not hold."""
     bench.tree({"a.txt": os.urandom(6 * MIB)})
-    change_within(monkeypatch, multipart, "digest_file", lambda: same_size_change(bench.root / "a.txt"))
+    change_within(monkeypatch, compressing, "digest_file", lambda: same_size_change(bench.root / "a.txt"))
     report = await bench.sync(gzip=("txt",), multipart_threshold=5 * MIB, part_size=5 * MIB)
     assert report.uploaded == 1
     now = (bench.root / "a.txt").read_bytes()

@@ -6,11 +6,9 @@ the end: the upload of a file that changed meanwhile is aborted, never completed
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import IO, Final
+from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -22,21 +20,15 @@ from aios3sync.core.actions import Upload
 from aios3sync.core.parts import Part, max_parts_from_refusal, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
-from aios3sync.local.compress import GzipWriter, md5_of
-from aios3sync.local.digest import (
-    CHUNK,
-    ChangedError,
-    FileDigest,
-    digest_file,
-    entry_of,
-    is_settled,
-    open_regular,
-)
-from aios3sync.local.read import ATTEMPTS, Place
-from aios3sync.local.temporary import drop, temporary_file, temporary_space
+from aios3sync.local.compress import md5_of
+from aios3sync.local.digest import CHUNK, ChangedError, FileDigest, is_settled
+from aios3sync.local.open_file import OpenFile
+from aios3sync.local.read import ATTEMPTS
+from aios3sync.local.temporary import drop, temporary_file
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined
 from aios3sync.sync.run import Run
+from aios3sync.sync.sides import ContentFile
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.progress import BodyProgress
 
@@ -64,14 +56,14 @@ class _Content:
 
     Attributes:
         digest: of the file.
-        descriptor: open file with the content.
+        file: open, with the content.
         size: bytes of the content.
         stored_md5: hex digest of the content.
         encoding: ``gzip`` or empty.
     """
 
     digest: FileDigest
-    descriptor: int
+    file: ContentFile
     size: int
     stored_md5: str
     encoding: str
@@ -131,8 +123,7 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
 def _image(run: Run, key: str) -> tuple[int, int] | None:
     """Return the size of a large image; ``None`` if the file is gone or is no image."""
     try:
-        with open_regular(run.source.place(key)) as descriptor:
-            head = os.read(descriptor, _HEAD)
+        head = run.files.head(key, _HEAD)
     except OSError:
         return None
     return run.image(key, head)
@@ -141,54 +132,30 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
     """Open and hash the file; where gzip applies, compress it into a temporary file that vanishes."""
-    key, place = upload.source.key, run.source.place(upload.source.key)
+    key, files = upload.source.key, run.files
     encoding = run.policy.encoding(key)
     if encoding:
         copy = await to_thread.run_sync(temporary_file)
         try:
             digest, stored_md5, size = await run_in_thread(
-                lambda stop: _compress_file(place, key, copy, stop, by_mtime=run.by_mtime)
+                lambda stop: files.compress(key, copy, stop, by_mtime=run.by_mtime)
             )
-            yield _Content(digest, copy.fileno(), size, stored_md5, encoding)
+            yield _Content(digest, OpenFile(key, copy.fileno()), size, stored_md5, encoding)
         finally:
             drop(copy)
         return
-    descriptor = await to_thread.run_sync(_open, place)
+    file = await to_thread.run_sync(files.open, key)
     try:
-        now = entry_of(key, os.fstat(descriptor))
+        now = file.stat()
         plan_part_size(now.size, run.options.part_size)  # raises before the hashing if no object can hold it
         if known_md5 and now == upload.source:
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
-            digest = await run_in_thread(lambda stop: digest_file(place, key, stop, by_mtime=run.by_mtime))
-        yield _Content(digest, descriptor, digest.entry.size, digest.md5, "")
+            digest = await run_in_thread(lambda stop: files.digest(key, stop, by_mtime=run.by_mtime))
+        yield _Content(digest, file, digest.entry.size, digest.md5, "")
     finally:
-        os.close(descriptor)
-
-
-def _open(place: Place) -> int:
-    with open_regular(place) as descriptor:
-        return os.dup(descriptor)
-
-
-def _compress_file(
-    place: Place, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool
-) -> tuple[FileDigest, str, int]:
-    """Compress a file into ``copy``; return the digest of the file, and the MD5 and the size of the copy."""
-    digest = digest_file(place, key, stop, by_mtime=by_mtime)
-    with temporary_space():
-        writer = GzipWriter(copy)
-    with open_regular(place) as descriptor:
-        while not stop.is_set() and (chunk := os.read(descriptor, CHUNK)):
-            with temporary_space():
-                writer.write(chunk)
-        if stop.is_set() or entry_of(key, os.fstat(descriptor)) != digest.entry:
-            raise ChangedError(key)
-    with temporary_space():
-        stored_md5, size = writer.finish()
-        copy.flush()
-    return digest, stored_md5, size
+        file.close()
 
 
 async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
@@ -317,7 +284,7 @@ class _MultipartUpload:
             run.resources.window.release(part.length)
 
     async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
-        await to_thread.run_sync(_read_part, self._content, part, body)
+        await to_thread.run_sync(self._content.file.read_into, part.offset, body)
         # Sent also where ETags prove nothing: the endpoint checks it, and Object Lock requires it.
         digest = await to_thread.run_sync(md5_of, body)
         with BodyProgress(self._run, self._content.digest.entry.key, part.length).watching():
@@ -370,15 +337,5 @@ def _check_unchanged(content: _Content) -> None:
     if content.encoding:
         return  # the copy cannot change, and the file was compared when the copy was made
     entry = content.digest.entry
-    if entry_of(entry.key, os.fstat(content.descriptor)) != entry:
+    if content.file.stat() != entry:
         raise ChangedError(entry.key)
-
-
-def _read_part(content: _Content, part: Part, body: memoryview) -> None:
-    """Fill ``body`` with a part of the file."""
-    read = 0
-    while read < part.length:
-        count = os.preadv(content.descriptor, [body[read:]], part.offset + read)
-        if not count:
-            raise ChangedError(content.digest.entry.key)
-        read += count

@@ -53,7 +53,7 @@ class SmallFileOffload:
             if template is None:
                 rest.append(upload)
             else:
-                place, key = self._run.source.place(entry.key), self._run.full_key(entry.key)
+                place, key = self._run.files.place(entry.key), self._run.full_key(entry.key)
                 offloaded.append(upload)
                 jobs.append(UploadJob(place, key, template, *entry[1:]))
         rest += await self._offload(offloader, offloaded, jobs) if jobs else ()

@@ -24,8 +24,8 @@ from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
 from aios3sync.events import Uploaded
 from aios3sync.local.compress import compress, md5_of
-from aios3sync.local.digest import ChangedError, SmallFile, small_file
-from aios3sync.local.read import ATTEMPTS, ReadResult, read_files
+from aios3sync.local.digest import ChangedError, SmallFile
+from aios3sync.local.read import ATTEMPTS
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.run import Run
@@ -319,20 +319,19 @@ def _read_files(
     run: Run, headers: HeaderPlan, chunk: list[Upload]
 ) -> tuple[list[_Body | Exception | int], bool]:
     """Read a chunk; return bodies, errors or sizes of grown files, and whether the storage was waited for."""
-    places = [run.source.place(upload.source.key) for upload in chunk]
-    answers, waited = read_files(places, [upload.source.size for upload in chunk])
-    return list(map(partial(_body_or_error, run, headers), chunk, answers)), waited
+    entries = [upload.source for upload in chunk]
+    keys, sizes = [entry.key for entry in entries], [entry.size for entry in entries]
+    read, waited = run.files.read_small(keys, sizes, by_mtime=run.by_mtime)
+    return list(map(partial(_body_or_error, run, headers), chunk, read)), waited
 
 
 def _body_or_error(
-    run: Run, headers: HeaderPlan, upload: Upload, answer: ReadResult
+    run: Run, headers: HeaderPlan, upload: Upload, file: SmallFile | Exception | int
 ) -> _Body | Exception | int:
     """Return the body of a file, its size if it has grown, or the error that its reading raised."""
-    if isinstance(answer, int):
-        return answer
-    key = upload.source.key
+    if not isinstance(file, SmallFile):
+        return file
     try:
-        file = small_file(run.source.path(key), key, answer, by_mtime=run.by_mtime)
         return _body_of(run, headers, upload, file)
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error

@@ -1,0 +1,166 @@
+"""BucketTarget: a bucket below a prefix as the target: its sorted listing, and its deletes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from anyio.abc import ObjectSendStream
+
+from aios3sync.core.entries import TargetEntry
+from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
+from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted, sorted_pages
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.sync.deferred import DeferredAction
+from aios3sync.sync.request import Resources, SyncRequest
+
+__all__ = ("BucketTarget",)
+
+_KEYS_OF_A_DELETE: Final = 1000
+"""Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+
+
+class BucketTarget:
+    """The target of one run, or of one verification.
+
+    Args:
+        request: says where the target is, and how it is listed.
+        resources: open its store, and know its endpoint.
+        order: that its listing had in the run before, as the manifest remembers it; empty if it does not.
+        key_after: returns the key of the manifest so many rows after another, to cut the listing there.
+        warn: takes one line about how deletes are sent.
+    """
+
+    deletes_at_once = _KEYS_OF_A_DELETE
+
+    def __init__(
+        self,
+        request: SyncRequest,
+        resources: Resources,
+        *,
+        order: str = "",
+        key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+        warn: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._open_store = resources.open_store
+        self._profile = resources.profile
+        self._prefix = request.location.prefix
+        self._workers = request.options.list_workers or ADAPTIVE_WORKERS
+        self._given_order = request.options.list_order
+        self._remembered_order = order
+        self._key_after = key_after
+        self._warn = warn
+        self._seen = SeenOrder()
+        self._conditional = True
+        self._try_without = True
+
+    async def open(self) -> None:
+        """Connect, unless it is done.
+
+        Raises:
+            StoreError: the bucket cannot be used.
+        """
+        await self._open_store()
+
+    # The listing.
+
+    @property
+    def order(self) -> str:
+        """The order that the last listing had; empty where it is not known."""
+        return self._seen.order
+
+    async def send_entries(self, out: ObjectSendStream[list[TargetEntry]]) -> None:
+        """Send the listing in key order: streamed where the endpoint is known to list so, else sorted.
+
+        Args:
+            out: the receiver; it is left open.
+
+        Raises:
+            StoreError: the listing did not end cleanly.
+            OutOfOrderError: the endpoint was said to list in byte order, and does not.
+            TemporarySpaceError: the listing is sorted on disk, and the disk is full.
+        """
+        store = await self._open_store()
+        certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
+        plan = ListPlan(self._workers, byte_order=certain, key_after=self._key_after)
+        await send_sorted(store, self._prefix, known, self._seen, plan, out)
+        if self._seen.order == UNORDERED:
+            self.saw_disorder()
+
+    def _list_order(self, *, sorted_listing: bool) -> tuple[bool, str]:
+        """Return whether the endpoint is known to list in byte order, and the order of this listing.
+
+        The option of the user is remembered; what a listing shows counts more.
+        """
+        profile, given = self._profile, self._given_order
+        if not self._seen.order and given == "auto":
+            profile.forget("list_order")
+        elif not self._seen.order and given:
+            profile.record("list_order", given, given=True)
+        if profile.list_order == "bytes":
+            return True, self._seen.order or ASCENDING
+        if profile.list_order:
+            return False, self._seen.order or self._remembered_order or UNORDERED
+        order = self._seen.order or self._remembered_order
+        return sorted_listing, order or (ASCENDING if sorted_listing else "")
+
+    def saw_disorder(self) -> None:
+        """Remember that the endpoint does not list in byte order, whatever the options say."""
+        self._seen.order = UNORDERED
+        if self._profile.list_order != "unordered":
+            self._profile.forget("list_order")
+            self._profile.record("list_order", "unordered")
+
+    async def entries(self) -> AsyncGenerator[list[TargetEntry], None]:
+        """Yield the listing in key order, after it was read to its end.
+
+        Raises:
+            StoreError: the listing did not end cleanly.
+            TemporarySpaceError: the listing is sorted on disk, and the disk is full.
+        """
+        store = await self._open_store()
+        async with aclosing(sorted_pages(store, self._prefix, SeenOrder(), ListPlan(self._workers))) as pages:
+            async for page in pages:
+                yield page
+
+    # Deletes.
+
+    async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
+        """Delete objects, where possible only those that still have the listed ETag.
+
+        A condition takes the right to read objects, which a role that may only write has not
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html): what is refused with
+        a condition is deleted without one, and if that works so is all that follows.
+
+        Args:
+            entries: at most 1000.
+
+        Returns:
+            Why some were not deleted, by key.
+
+        Raises:
+            StoreError: nothing is known to be deleted.
+        """
+        store, prefix = await self._open_store(), self._prefix
+        conditional = store.capabilities.conditional_delete and self._conditional
+        items = [DeleteItem(prefix + entry.key, entry.etag if conditional else "") for entry in entries]
+        errors = {error.key: error for error in await store.delete_many(items)}
+        refused = [DeleteItem(key) for key, error in errors.items() if error.code == "AccessDenied"]
+        if conditional and refused and self._try_without:
+            errors = {key: error for key, error in errors.items() if error.code != "AccessDenied"}
+            errors |= await self._delete_without_condition(store, refused)
+        return {key[len(prefix) :]: f"{error.code}: {error.message}" for key, error in errors.items()}
+
+    async def _delete_without_condition(
+        self, store: ObjectStore, refused: Sequence[DeleteItem]
+    ) -> dict[str, DeleteError]:
+        again = {error.key: error for error in await store.delete_many(refused)}
+        self._try_without = len(again) < len(refused)
+        if self._try_without and self._conditional:
+            self._conditional = False
+            self._warn(
+                "deletes are sent without a condition, because the credentials may not read objects "
+                "(s3:GetObject): an object that is replaced during the run may be deleted"
+            )
+        return again

@@ -16,6 +16,9 @@ Invariants
   by its length; a body that is too long is not kept.
 * ``_left <= _written``: bytes that left this machine, and bytes that were handed to the transport. Only
   progress sets ``quiet`` to 0: of ``_left``, a byte from the endpoint, or a transport that takes bytes again.
+* While a body goes out that may not fit into one write, ``_spare`` is a second number of the socket: however
+  the connection ends, what the endpoint said before is read first, and a whole answer wins. It is closed when
+  the exchange ends.
 * ``lost`` is called exactly once, and ``_transport`` is ``None`` from then on.
 """
 
@@ -34,6 +37,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
+from aios3sync.store.wire.tls_layer import TlsLayer
 
 __all__ = ("MAX_HEAD", "Connection", "ExchangeError", "HttpResponse")
 
@@ -46,7 +50,8 @@ _JOINED: Final = 64 * 1024
 _SLICE: Final = 256 * 1024
 # What chunked framing may cost on top of the body: 8 bytes for a chunk of one.
 _FRAMING: Final = 8
-_PLAIN_TRANSPORT: Final = "asyncio.selector_events"
+# What a socket takes at once, so that no later write can fail before the answer was read.
+_ONE_WRITE: Final = 16 * 1024
 
 
 class ExchangeError(Exception):
@@ -102,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._size = self._received = self._max_body = self._status = 0
         self._is_head = self._sending = self._is_closed = False
         self._watch: BodyWatch | None = None
-        self._socket = -1
+        self._socket = self._spare = -1
         self._written = self._left = 0
         self.requests = self.quiet = self.ticks = 0
         self.reusable = True
@@ -133,6 +138,8 @@ class Connection(asyncio.Protocol):
         self._max_body = max_body
         self._is_head = is_head
         self.requests += 1
+        if len(body) > _ONE_WRITE:
+            self._spare = _duplicate(self._socket)
         try:
             if len(body) <= _JOINED:
                 transport.write(head + body if body else head)
@@ -147,6 +154,9 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self._answer = self._watch = None
+            if self._spare >= 0:
+                os.close(self._spare)
+                self._spare = -1
 
     async def _send(
         self, transport: asyncio.Transport, head: bytes, body: Body, answer: asyncio.Future[HttpResponse]
@@ -167,7 +177,7 @@ class Connection(asyncio.Protocol):
             part = view[start : start + _SLICE]
             transport.write(part)
             if transport.is_closing():
-                self._read_last_words(transport)
+                self._read_last_words()
                 return
             self._written += len(part)
             self.look()
@@ -189,24 +199,22 @@ class Connection(asyncio.Protocol):
             self._left = left
             self.quiet = self.ticks = 0
 
-    def _read_last_words(self, transport: asyncio.BaseTransport) -> None:
+    def _read_last_words(self) -> None:
         """Read what came before the connection broke: an endpoint that refuses a body hangs up on it.
 
-        asyncio closes at the first write that fails, with the answer unread in the socket, which is still
-        open then. uvloop mostly reads it first; under TLS the bytes would have to be decrypted, and are lost.
+        A loop closes its socket at the first write that fails, with the answer unread in it. The duplicate
+        of its number keeps it open, and the kernel keeps what came before a reset.
         """
-        sock = transport.get_extra_info("socket")
-        if sock is None or type(transport).__module__ != _PLAIN_TRANSPORT:
-            return
-        answer = self._answer
-        while answer is not None and not answer.done():
+        transport, answer = self._transport, self._answer
+        receive = transport.data_received if isinstance(transport, TlsLayer) else self.data_received
+        while self._spare >= 0 and answer is not None and not answer.done():
             try:
-                data = os.read(sock.fileno(), MAX_HEAD)
+                data = os.read(self._spare, MAX_HEAD)
             except OSError:
                 return
             if not data:
                 return
-            self.data_received(data)
+            receive(data)
 
     def abort(self) -> None:
         """Close now, whatever is under way."""
@@ -234,8 +242,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; that may be the end of a body that has no other."""
         self.reusable = False
-        if exc is not None and self._transport is not None:
-            self._read_last_words(self._transport)
+        if exc is not None:
+            self._read_last_words()
         self._is_closed = True
         answer = self._answer
         if answer is not None and not answer.done():
@@ -366,6 +374,14 @@ def _unacknowledged(socket: int) -> int:
         return int.from_bytes(ioctl(socket, TIOCOUTQ, bytes(4)), sys.byteorder)
     except (OSError, ValueError):
         return 0
+
+
+def _duplicate(socket: int) -> int:
+    """Return another number of a socket, -1 if there is none."""
+    try:
+        return os.dup(socket)
+    except OSError:
+        return -1
 
 
 def _is_readable(number: int) -> bool:

@@ -18,6 +18,7 @@ import anyio
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import Body
 from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
+from aios3sync.store.wire.tls_layer import TlsLayer
 
 __all__ = ("Limits", "Origin", "Pool")
 
@@ -186,13 +187,13 @@ class Pool:
     async def _connection(self, address: str) -> Connection:
         host, port, tls = self._origin
         connection = Connection(self._made, self._lost)
-        name = host if tls else None
+        layer = TlsLayer(tls, host, connection) if tls else None
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: connection, address, port, ssl=tls, server_hostname=name
-            )
+            await asyncio.get_running_loop().create_connection(lambda: layer or connection, address, port)
+            if layer is not None:
+                await layer.established()
         except BaseException:
-            connection.abort()
+            (layer or connection).abort()
             raise
         return connection
 

@@ -732,3 +732,46 @@ async def test_small_bodies_are_not_watched(raw_server: Any) -> None:
         with watched(watch):
             await ask(pool, PUT, b"x")
     assert (watch.attempts, watch.left) == (0, 0)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_only_an_announced_end_of_tls_ends_a_body(authority: Any, *, announced: bool) -> None:
+    """A body without length ends with the connection, which anyone on the line can cut."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\nall of it")
+        await writer.drain()
+        if announced:
+            writer.close()
+        else:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=authority.server)
+    context = ssl.create_default_context(cafile=authority.bundle)
+    async with server, pool_at(server.sockets[0].getsockname()[1], tls=context) as pool:
+        if announced:
+            assert (await ask(pool)).body == b"all of it"
+        else:
+            with pytest.raises(ExchangeError, match="broke"):
+                await ask(pool)
+
+
+async def test_a_connection_that_ends_in_the_handshake_is_no_connection(
+    raw_server: Any, authority: Any
+) -> None:
+    async def serve(stream: SocketStream) -> None:
+        await stream.receive()
+
+    context = ssl.create_default_context(cafile=authority.bundle)
+    async with raw_server(serve) as port, pool_at(port, tls=context) as pool:
+        with pytest.raises(ExchangeError, match="cannot reach") as caught:
+            await ask(pool)
+        assert caught.value.code == "NoConnection"
+
+
+async def test_a_silent_handshake_times_out(raw_server: Any, authority: Any) -> None:
+    context = ssl.create_default_context(cafile=authority.bundle)
+    async with raw_server(drained) as port, pool_at(port, tls=context, connect=0.1) as pool:
+        with pytest.raises(ExchangeError, match="no connection in time"):
+            await ask(pool)

@@ -190,7 +190,7 @@ class Stores:
             from aios3sync.store.wire.store import open_wire
 
             try:
-                return await open_wire(self._transport, boto, **reading)
+                return await open_wire(self._transport, bucket, known, profile, **reading)
             except WireUnavailableError as error:
                 self._without_wire(error)
                 return boto

@@ -25,6 +25,8 @@ from aios3sync.store.protocol import (
     PutResult,
     VersionPage,
 )
+from aios3sync.store.s3.answers import canned_acl as acl_of_grants
+from aios3sync.store.s3.answers import distinct_parts
 from aios3sync.store.s3.errors import subject
 from aios3sync.store.s3.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, next_marker
 from aios3sync.store.s3.objects import content_encoding, cut_range
@@ -83,15 +85,7 @@ def head_result(answer: Answer, size: int) -> HeadResult:
 
 def canned_acl(answer: Answer) -> str:
     """The canned ACL that grants the same to the groups of S3; empty where it grants them nothing."""
-    granted = {
-        (grant["Grantee"].get("URI", "").rpartition("/")[2], grant["Permission"])
-        for grant in answer["Grants"]
-    }
-    readers = {group for group, permission in granted if permission in ("READ", "FULL_CONTROL")}
-    writers = {group for group, permission in granted if permission in ("WRITE", "FULL_CONTROL")}
-    if "AllUsers" in readers:
-        return "public-read-write" if "AllUsers" in writers else "public-read"
-    return "authenticated-read" if "AuthenticatedUsers" in readers else ""
+    return acl_of_grants((grant["Grantee"].get("URI", ""), grant["Permission"]) for grant in answer["Grants"])
 
 
 def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:
@@ -201,12 +195,15 @@ def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
 
 def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
     """Return parts by number, without those that are listed with several ETags, of which one is wrong."""
-    parts: dict[int, set[ListedPart]] = {}
-    for part in stored:
-        checksum = next((part[name] for name in part if name.startswith("Checksum")), "")
-        listed = ListedPart(part["PartNumber"], bare_etag(part.get("ETag", "")), part["Size"], checksum)
-        parts.setdefault(listed.number, set()).add(listed)
-    return [min(same) for _, same in sorted(parts.items()) if len(same) == 1]
+    return distinct_parts(
+        ListedPart(
+            part["PartNumber"],
+            bare_etag(part.get("ETag", "")),
+            part["Size"],
+            next((part[name] for name in part if name.startswith("Checksum")), ""),
+        )
+        for part in stored
+    )
 
 
 def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Marker]:

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from aios3sync._dataclass import replace
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import (
     ObjectNotFoundError,
@@ -47,6 +46,7 @@ from aios3sync.store.protocol import (
     VersionPage,
 )
 from aios3sync.store.s3.deletes import checked_delete_errors, delete_error, delete_keys
+from aios3sync.store.s3.endpoint import observed_capabilities
 from aios3sync.store.s3.errors import mismatch, other_bytes
 from aios3sync.store.s3.marker_paging import MarkerPaging
 from aios3sync.store.s3.objects import get_range, range_header
@@ -54,6 +54,7 @@ from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
     copy_parameters,
+    encoded_customer,
     lifetime,
     multipart_parameters,
     part_parameters,
@@ -99,6 +100,7 @@ class BotoStore:
         self._capabilities = capabilities or capabilities_of(client, bucket)
         self.profile = profile or EndpointProfile()
         self._customer = sse_customer(sse_customer_key)
+        self._encoded_customer = encoded_customer(sse_customer_key)
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
         self._directory = is_directory_bucket(bucket)
         self._paging = MarkerPaging(self.profile)
@@ -114,12 +116,7 @@ class BotoStore:
     @property
     def capabilities(self) -> StoreCapabilities:
         """What the endpoint is known to do, by its name and by what its answers showed."""
-        known, profile = self._capabilities, self.profile
-        opaque = known.opaque_etags or profile.etags == "opaque"
-        ordered = profile.list_order == "bytes" or (known.sorted_listing and not profile.list_order)
-        if (opaque, ordered) == (known.opaque_etags, known.sorted_listing):
-            return known
-        return replace(known, opaque_etags=opaque, sorted_listing=ordered)
+        return observed_capabilities(self._capabilities, self.profile)
 
     async def put(
         self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str = ""
@@ -412,7 +409,9 @@ class BotoStore:
         marker: dict[str, int] = {}
         while True:
             with map_errors("ListParts", self._bucket, key):
-                answer = await self._client.list_parts(**self._reading(key), UploadId=upload_id, **marker)
+                answer = await self._client.list_parts(
+                    **self._at(key), UploadId=upload_id, **(self._payer | self._encoded_customer | marker)
+                )
             with whole_answer("ListParts", self._bucket, key):
                 refuse_html(answer)
                 parts += answer.get("Parts", ())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from aios3sync.store.protocol import StoreCapabilities
 
-__all__ = ("AWS", "capabilities_at", "is_aws_host", "is_aws_url")
+if TYPE_CHECKING:
+    from aios3sync.store.endpoint_profile import EndpointProfile
+
+__all__ = ("AWS", "capabilities_at", "is_aws_host", "is_aws_url", "observed_capabilities")
 
 AWS: Final = "aws"
 """The name of AWS's own endpoint: buckets are global, so the region does not matter."""
@@ -25,13 +28,26 @@ def is_aws_url(url: str) -> bool:
 
 
 def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
-    """Return what the endpoint of ``url`` is known to do: AWS's own sorts and has conditional deletes.
+    """Return what an endpoint is known to do: AWS's own sorts and has conditional deletes.
 
     Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
+
+    Args:
+        url: of the endpoint; :data:`AWS` for one of AWS's own, whatever its region.
+        bucket: a name, an access-point alias or an ARN.
     """
     from aios3sync.core.keys import is_directory_bucket  # not at the top: upload processes load this module
 
     host = urlsplit(url).hostname or ""
     special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
-    documented = is_aws_host(host) and not special
+    documented = (url == AWS or is_aws_host(host)) and not special
     return StoreCapabilities(sorted_listing=documented, conditional_delete=documented)
+
+
+def observed_capabilities(known: StoreCapabilities, profile: EndpointProfile) -> StoreCapabilities:
+    """Return what an endpoint can do by its name and by what its answers showed."""
+    opaque = known.opaque_etags or profile.etags == "opaque"
+    ordered = profile.list_order == "bytes" or (known.sorted_listing and not profile.list_order)
+    if (opaque, ordered) == (known.opaque_etags, known.sorted_listing):
+        return known
+    return StoreCapabilities(ordered, known.conditional_delete, opaque)

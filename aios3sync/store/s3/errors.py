@@ -33,6 +33,7 @@ __all__ = (
     "RETRYABLE_CODES",
     "THROTTLED_CODES",
     "ErrorAnswer",
+    "InvalidAnswerError",
     "WireUnavailableError",
     "add_reason",
     "error_from",
@@ -50,6 +51,10 @@ ETAG_MISMATCH: Final = "ETagMismatch"
 
 class WireUnavailableError(Exception):
     """The wire transport cannot serve this client or bucket; the text says why, and botocore can."""
+
+
+class InvalidAnswerError(ValueError):
+    """The answer is not one of S3; the text says what is missing, and quotes nothing."""
 
 
 class ErrorAnswer(NamedTuple):

@@ -23,6 +23,7 @@ __all__ = (
     "checksum_member",
     "conditions",
     "copy_parameters",
+    "encoded_customer",
     "lifetime",
     "multipart_parameters",
     "part_parameters",
@@ -89,6 +90,18 @@ def conditions(options: PutOptions) -> dict[str, Any]:
 def sse_customer(key: bytes) -> dict[str, Any]:
     """Return the parameters of a request for an object under SSE-C; none without a key."""
     return {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": key} if key else {}
+
+
+def encoded_customer(key: bytes) -> dict[str, str]:
+    """The same encoded, for ListParts: it is the one request whose key botocore does not encode itself."""
+    if not key:
+        return {}
+    digest = hashlib.md5(key, usedforsecurity=False).digest()
+    return {
+        "SSECustomerAlgorithm": "AES256",
+        "SSECustomerKey": base64.b64encode(key).decode("ascii"),
+        "SSECustomerKeyMD5": base64.b64encode(digest).decode("ascii"),
+    }
 
 
 def checksum_member(algorithm: str) -> str:

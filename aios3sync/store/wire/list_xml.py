@@ -8,7 +8,7 @@ in any other way goes through the parser whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import unquote_plus
@@ -18,10 +18,19 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import ListPage
+from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.marker_paging import NoTokenError, next_marker
-from aios3sync.store.wire.responses import InvalidAnswerError, children, document
+from aios3sync.store.wire.xml_documents import children, document
 
-__all__ = ("list_page", "marker_page", "parsed_entries", "plain_entries")
+__all__ = (
+    "decoded",
+    "is_truncated",
+    "list_page",
+    "marker_page",
+    "parsed_entries",
+    "plain_entries",
+    "timestamp",
+)
 
 _ROOT: Final = "ListBucketResult"
 _ISO_LENGTHS: Final = (len("2026-11-02T03:04:05Z"), len("2026-11-02T03:04:05.678Z"))
@@ -60,7 +69,7 @@ def list_page(body: bytes, token: str | None) -> ListPage:
         NoTokenError: it is not the last one, and does not say where the next one starts.
     """
     page, facts = _page(body)
-    if not _truncated(facts):
+    if not is_truncated(facts):
         return page
     following = facts.get("NextContinuationToken", "")
     if not following or following == token:
@@ -71,10 +80,10 @@ def list_page(body: bytes, token: str | None) -> ListPage:
 def marker_page(body: bytes, marker: str) -> ListPage:
     """One page of ListObjects, which answers a request with ``marker``; raises as :func:`list_page`."""
     page, facts = _page(body)
-    if not _truncated(facts):
+    if not is_truncated(facts):
         return page
     try:
-        reported = _name(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
+        reported = decoded(facts.get("NextMarker", ""), facts.get("EncodingType") == "url")
     except ValueError as error:
         raise InvalidAnswerError("a marker that is none") from error
     return page._replace(next_token=next_marker(page.entries, page.prefixes, reported, marker))
@@ -88,13 +97,14 @@ def _page(body: bytes) -> tuple[ListPage, dict[str, str]]:
     encoded = facts.get("EncodingType") == "url"
     try:
         entries = _entries(fields, encoded)
-        prefixes = [_name(prefix, encoded) for prefix in _prefixes(root, space)]
+        prefixes = [decoded(prefix, encoded) for prefix in _prefixes(root, space)]
     except (ValueError, OverflowError) as error:
         raise InvalidAnswerError("an entry that is not one") from error
     return ListPage(entries, prefixes, None), facts
 
 
-def _truncated(facts: dict[str, str]) -> bool:
+def is_truncated(facts: Mapping[str, str]) -> bool:
+    """Return whether a page is not the last one; raises InvalidAnswerError where it does not say so."""
     said = facts.get("IsTruncated", "").strip()
     if said not in ("true", "false"):
         raise InvalidAnswerError("no IsTruncated")
@@ -150,7 +160,7 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
             raise InvalidAnswerError("an entry of a size that no object has")
         if encoded and ("%" in key or "+" in key):
             key = unquote_plus(key, errors="strict")
-        moment = _timestamp(modified, minutes) if modified else 0.0
+        moment = timestamp(modified, minutes) if modified else 0.0
         # Half the time of the constructor, which is a function of Python.
         entries.append(_new(TargetEntry, (key, int(size), etag, moment, storage)))
     return entries
@@ -162,12 +172,12 @@ def _prefixes(root: Element, space: str) -> Iterable[str]:
             yield prefix.text or ""
 
 
-def _name(text: str, encoded: bool) -> str:
+def decoded(text: str, encoded: bool) -> str:
     """A key as it is; servers encode only where they say so, and most write a space as ``+``."""
     return unquote_plus(text, errors="strict") if encoded else text
 
 
-def _timestamp(text: str, minutes: dict[str, float]) -> float:
+def timestamp(text: str, minutes: dict[str, float]) -> float:
     """Seconds since the epoch; objects that were written together share the minute, which is kept."""
     if len(text) in _ISO_LENGTHS and text[16] == ":" and text[-1] == "Z":
         begin = minutes.get(text[:16])

@@ -8,23 +8,13 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import md5
-from hashlib import md5 as md5_of
-from hashlib import sha256 as sha256_of
-from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from aios3sync.store.protocol import Body, DeleteItem, PutOptions
-from aios3sync.store.s3.objects import range_header
-from aios3sync.store.s3.parameters import (
-    checksum_member,
-    part_parameters,
-    payload_checksum,
-    put_parameters,
-    sse_customer,
-)
+from aios3sync.store.protocol import Body, PutOptions
+from aios3sync.store.s3.parameters import checksum_member, put_parameters
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, canonical_query
 
 __all__ = (
@@ -33,8 +23,8 @@ __all__ = (
     "HeaderTemplate",
     "HttpRequest",
     "InvalidRequestError",
-    "RequestBuilder",
     "headers_of",
+    "http_request",
     "metadata_values",
     "object_path",
     "put_template",
@@ -47,17 +37,25 @@ _HEADERS: Final[Mapping[str, str]] = {
     "ContentEncoding": "content-encoding",
     "ContentLanguage": "content-language",
     "ContentType": "content-type",
+    "CopySource": "x-amz-copy-source",
+    "CopySourceIfMatch": "x-amz-copy-source-if-match",
+    "CopySourceSSECustomerAlgorithm": "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "Expires": "expires",
     "IfMatch": "if-match",
     "IfNoneMatch": "if-none-match",
+    "MetadataDirective": "x-amz-metadata-directive",
     "RequestPayer": "x-amz-request-payer",
     "SSECustomerAlgorithm": "x-amz-server-side-encryption-customer-algorithm",
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "ServerSideEncryption": "x-amz-server-side-encryption",
     "StorageClass": "x-amz-storage-class",
     "Tagging": "x-amz-tagging",
+    "TaggingDirective": "x-amz-tagging-directive",
 }
-_CUSTOMER_KEY: Final = "x-amz-server-side-encryption-customer-key"
+_CUSTOMER_KEYS: Final[Mapping[str, str]] = {
+    "SSECustomerKey": "x-amz-server-side-encryption-customer-key",
+    "CopySourceSSECustomerKey": "x-amz-copy-source-server-side-encryption-customer-key",
+}
 _TOKEN: Final = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]+").fullmatch
 _CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]").search
 
@@ -93,10 +91,13 @@ def headers_of(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Parameters in the names of the S3 API as headers."""
     headers = {}
     for member, value in parameters.items():
-        if member == "SSECustomerKey":
-            headers[_CUSTOMER_KEY] = b64encode(value).decode("ascii")
+        if member in _CUSTOMER_KEYS:
+            name = _CUSTOMER_KEYS[member]
+            headers[name] = b64encode(value).decode("ascii")
             digest = md5(value, usedforsecurity=False).digest()
-            headers[f"{_CUSTOMER_KEY}-md5"] = b64encode(digest).decode("ascii")
+            headers[f"{name}-md5"] = b64encode(digest).decode("ascii")
+        elif member == "Metadata":
+            headers |= {f"x-amz-meta-{name.lower()}": text for name, text in value.items()}
         elif member.startswith("Checksum"):
             headers[f"x-amz-checksum-{member[8:].lower()}"] = value
         else:
@@ -109,21 +110,7 @@ MAX_XML: Final = 32 * 2**20
 MAX_OBJECT: Final = 5 * 2**30
 """Bytes of the longest body of an object: what one PutObject can store."""
 
-# Everything of PutOptions that is the same for many objects; metadata go along as their names.
-_COMMON: Final = attrgetter(
-    *("content_type", "content_encoding", "cache_control", "content_disposition", "content_language"),
-    *("expires", "storage_class", "sse", "sse_kms_key_id", "sse_customer_key", "acl", "checksum"),
-    "request_payer",
-)
-_MOST_TEMPLATES: Final = 512
-
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9/_.~-]+").fullmatch
-_MARKUP: Final = re.compile("[&<>\r\n\t]").search
-# Line ends and tabs as references, else a parser reads them as other white space: another key.
-_ESCAPES: Final = str.maketrans(
-    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#xD;", "\n": "&#xA;", "\t": "&#x9;"}
-)
-_DELETE: Final = '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
 
 
 class HttpRequest(NamedTuple):
@@ -156,134 +143,6 @@ class HttpRequest(NamedTuple):
     max_answer: int
 
 
-class RequestBuilder:
-    """Builds the requests of one bucket.
-
-    Args:
-        sse_customer_key: the SSE-C key for reading, or empty.
-        request_payer: ``requester`` where the requester pays, for requests without put options.
-    """
-
-    def __init__(self, sse_customer_key: bytes = b"", request_payer: str = "") -> None:
-        self.payer = request_payer
-        self._payer = {"RequestPayer": request_payer} if request_payer else {}
-        self._reading = sse_customer(sse_customer_key) | self._payer
-        self._templates: dict[tuple[Any, ...], HeaderTemplate] = {}
-
-    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> HttpRequest:
-        """PutObject."""
-        metadata = options.metadata
-        common = (_COMMON(options), tuple(metadata), tuple(options.tags.items()))
-        template = self._templates.get(common)
-        conditional = bool(options.if_match) or options.if_none_match
-        if template is None or conditional:
-            template = put_template(options)
-            if not conditional:
-                self._remember(common, template)
-        values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
-        if options.checksum:
-            (checksum,) = payload_checksum(options.checksum, body).values()
-            values = (values[0], checksum, sha256)
-        if metadata:
-            values += metadata_values(metadata)
-        return HttpRequest(
-            "PutObject",
-            key,
-            "PUT",
-            object_path(key),
-            "",
-            template,
-            values,
-            sha256,
-            body,
-            not conditional,
-            MAX_XML,
-        )
-
-    def put_part(
-        self,
-        key: str,
-        upload: tuple[str, int],
-        body: Body,
-        options: PutOptions,
-        *,
-        md5: bytes,
-        sha256: str,
-    ) -> HttpRequest:
-        """UploadPart; ``upload`` is its id and the number of the part."""
-        headers = headers_of(part_parameters(options, body))
-        if md5:
-            headers["content-md5"] = b64encode(md5).decode("ascii")
-        query = canonical_query([("uploadId", upload[0]), ("partNumber", str(upload[1]))])
-        return _request("UploadPart", key, "PUT", query, headers, body=body, sha256=sha256)
-
-    def get(
-        self, key: str, start: int, length: int | None, if_match: str = "", if_none_match: str = ""
-    ) -> HttpRequest:
-        """GetObject, of a range where one is asked for."""
-        headers = headers_of(self._reading)
-        if span := range_header(start, length):
-            headers["range"] = span
-        if if_match:
-            headers["if-match"] = if_match
-        if if_none_match:
-            headers["if-none-match"] = f'"{if_none_match}"'
-        return _request("GetObject", key, "GET", "", headers, max_answer=MAX_OBJECT)
-
-    def head(self, key: str) -> HttpRequest:
-        """HeadObject."""
-        return _request("HeadObject", key, "HEAD", "", headers_of(self._reading))
-
-    def list_page(
-        self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
-    ) -> HttpRequest:
-        """ListObjectsV2."""
-        parameters = {
-            "continuation-token": token,
-            "delimiter": delimiter,
-            "encoding-type": "url",
-            "list-type": "2",
-            "max-keys": str(size),
-            "start-after": start_after,
-        }
-        return self._listing("ListObjectsV2", prefix, parameters)
-
-    def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> HttpRequest:
-        """ListObjects."""
-        parameters = {
-            "delimiter": delimiter,
-            "encoding-type": "url",
-            "marker": marker,
-            "max-keys": str(size),
-        }
-        return self._listing("ListObjects", prefix, parameters)
-
-    def _listing(self, operation: str, prefix: str, parameters: Mapping[str, str | None]) -> HttpRequest:
-        query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
-        return _request(operation, None, "GET", canonical_query(query), headers_of(self._payer))
-
-    def delete_batch(self, items: Sequence[DeleteItem]) -> HttpRequest:
-        """DeleteObjects."""
-        body = f"{_DELETE}{''.join(map(_delete_entry, items))}<Quiet>true</Quiet></Delete>".encode()
-        headers = headers_of(self._payer)
-        headers["content-md5"] = b64encode(md5_of(body, usedforsecurity=False).digest()).decode("ascii")
-        headers["content-type"] = "application/xml"
-        digest = sha256_of(body).hexdigest()
-        return _request("DeleteObjects", None, "POST", "delete=", headers, body=body, sha256=digest)
-
-    def delete_one(self, item: DeleteItem) -> HttpRequest:
-        """DeleteObject."""
-        headers = headers_of(self._payer)
-        if item.etag:
-            headers["if-match"] = item.etag
-        return _request("DeleteObject", item.key, "DELETE", "", headers)
-
-    def _remember(self, common: tuple[Any, ...], template: HeaderTemplate) -> None:
-        if len(self._templates) >= _MOST_TEMPLATES:
-            self._templates.clear()
-        self._templates[common] = template
-
-
 def object_path(key: str) -> str:
     """The path of a key below its bucket: every byte but ``/`` and the unreserved ones encoded.
 
@@ -300,21 +159,31 @@ def object_path(key: str) -> str:
         raise InvalidRequestError("the key is not valid Unicode") from None
 
 
-def _request(  # noqa: PLR0913 - the facts of a request; the constructor has more
+def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has more
     operation: str,
     key: str | None,
     method: str,
-    query: str,
-    headers: dict[str, str],
+    query: Iterable[tuple[str, str]],
+    headers: Mapping[str, str],
     *,
     body: Body = b"",
     sha256: str = EMPTY_SHA256,
+    idempotent: bool = True,
     max_answer: int = MAX_XML,
 ) -> HttpRequest:
+    """A request whose headers serve it alone.
+
+    Raises:
+        InvalidRequestError: it cannot be written down.
+    """
     path = "" if key is None else object_path(key)
     template = HeaderTemplate(headers, ("x-amz-content-sha256",))
+    try:
+        canonical = canonical_query(query)
+    except UnicodeEncodeError:
+        raise InvalidRequestError("a name in it is not valid Unicode") from None
     return HttpRequest(
-        operation, key, method, path, query, template, (sha256,), sha256, body, True, max_answer
+        operation, key, method, path, canonical, template, (sha256,), sha256, body, idempotent, max_answer
     )
 
 
@@ -341,14 +210,3 @@ def metadata_values(metadata: Mapping[str, str]) -> tuple[str, ...]:
         return tuple(metadata.values())
     lowered = {name.lower(): value for name, value in metadata.items()}
     return tuple(lowered[name] for name in sorted(lowered))
-
-
-def _delete_entry(item: DeleteItem) -> str:
-    key = _escaped(item.key)
-    if not item.etag:
-        return f"<Object><Key>{key}</Key></Object>"
-    return f"<Object><Key>{key}</Key><ETag>{_escaped(item.etag)}</ETag></Object>"
-
-
-def _escaped(text: str) -> str:
-    return text.translate(_ESCAPES) if _MARKUP(text) else text

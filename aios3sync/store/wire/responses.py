@@ -1,4 +1,4 @@
-"""Convert HTTP responses to the values of the store protocol: headers and error documents; pure.
+"""Convert HTTP responses to the values of the store protocol: headers, errors and refusals; pure.
 
 An answer that is not what S3 would say raises InvalidAnswerError, never anything else: a login page of a
 proxy must not pass for a success.
@@ -6,30 +6,24 @@ proxy must not pass for a success.
 
 from __future__ import annotations
 
-import http.client
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
-from xml.etree.ElementTree import Element, ParseError, XMLParser
 
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
-from aios3sync.store.protocol import DeleteError, GetResult, HeadResult, PutResult
-from aios3sync.store.s3.deletes import delete_error
+from aios3sync.store.protocol import GetResult, HeadResult, PutResult
 from aios3sync.store.s3.endpoint import is_aws_host
-from aios3sync.store.s3.errors import ErrorAnswer
+from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError
 from aios3sync.store.s3.objects import content_encoding, cut_range
 from aios3sync.store.wire.http1 import HttpResponse
 
 __all__ = (
-    "InvalidAnswerError",
-    "children",
     "clock_skew",
-    "delete_errors",
-    "document",
     "error_answer",
     "get_result",
     "head_result",
@@ -38,54 +32,28 @@ __all__ = (
     "region_from_refusal",
     "server_time",
     "text_headers",
+    "written",
 )
-
-
-class InvalidAnswerError(ValueError):
-    """The answer is not one of S3; the text says what is missing, and quotes nothing."""
-
-
-def document(body: bytes | str, name: str) -> Element:
-    """The root of a document, if it is called ``name``.
-
-    The encoding is fixed, whatever the document claims: so a document type, which is where entities are
-    declared, cannot hide from the search for it.
-
-    Raises:
-        InvalidAnswerError: it is another document, or none.
-    """
-    text = body.encode() if isinstance(body, str) else body
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise InvalidAnswerError("a document type")
-    parser = XMLParser(encoding="utf-8")  # noqa: S314 - hardened: what is dangerous begins as above
-    try:
-        parser.feed(text.lstrip())  # servers that take their time send white space first
-        root: object = parser.close()
-    except (ParseError, ValueError, LookupError) as error:
-        raise InvalidAnswerError("not XML") from error
-    if not isinstance(root, Element) or root.tag.rpartition("}")[2] != name:
-        raise InvalidAnswerError(f"not a {name}")
-    return root
-
-
-def children(element: Element) -> dict[str, str]:
-    """The texts of the direct children by name, without their namespace."""
-    return {child.tag.rpartition("}")[2]: child.text or "" for child in element}
 
 
 _META: Final = b"x-amz-meta-"
 _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
 _LONGEST_CODE: Final = 100
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 def put_result(answer: HttpResponse) -> PutResult:
     """Return the result of a PutObject or UploadPart."""
-    headers = answer.headers
-    etag = headers.get(b"etag")
+    etag = answer.headers.get(b"etag")
     if not etag:
         raise InvalidAnswerError("no ETag")
-    version = headers.get(b"x-amz-version-id", b"")
-    return PutResult(bare_etag(_text(etag)), _encryption(headers), _text(version))
+    return written(answer, _text(etag))
+
+
+def written(answer: HttpResponse, etag: str) -> PutResult:
+    """Return the result of a write that answers with ``etag``."""
+    headers = answer.headers
+    return PutResult(bare_etag(etag), _encryption(headers), _text(headers.get(b"x-amz-version-id", b"")))
 
 
 def head_result(answer: HttpResponse) -> HeadResult:
@@ -167,34 +135,36 @@ def _http_date(value: str) -> float:
 def error_answer(answer: HttpResponse) -> ErrorAnswer:
     """The facts of a refused request; an answer without a readable error document goes by its status."""
     status = answer.status
-    try:
-        facts = children(document(answer.body, "Error"))
-    except InvalidAnswerError:
-        facts = {}
+    facts = _error_facts(answer.body)
     code = printable(facts.get("Code", "").strip())[:_LONGEST_CODE]
     message = facts.get("Message", "")
     if not code:
-        code, message = str(status), http.client.responses.get(status, "")
+        code, message = str(status), _PHRASES.get(status, "")
     return ErrorAnswer(code, status, message, text_headers(answer), facts.get("Region", ""))
+
+
+def _error_facts(body: bytes) -> dict[str, str]:
+    if not body:
+        return {}
+    from aios3sync.store.wire.xml_documents import children, document  # a run without errors has no XML
+
+    try:
+        return children(document(body, "Error"))
+    except InvalidAnswerError:
+        return {}
 
 
 def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
     """The error in the body of an answer that says 200; counts as a failure of the server."""
+    if b"<Error" not in answer.body:
+        return None
+    from aios3sync.store.wire.xml_documents import document
+
     try:
         document(answer.body, "Error")
     except InvalidAnswerError:
         return None
     return error_answer(answer)._replace(status=500)
-
-
-def delete_errors(answer: HttpResponse) -> list[DeleteError]:
-    """Return the errors of a DeleteObjects answer."""
-    if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
-        return []  # quiet mode, and no errors
-    root = document(answer.body, "DeleteResult")
-    space = root.tag.removesuffix("DeleteResult")
-    errors = (children(element) for element in root.iterfind(f"{space}Error"))
-    return [delete_error(*(facts.get(name, "") for name in ("Key", "Code", "Message"))) for facts in errors]
 
 
 _MISDIRECTED: Final = (301, 302, 307, 308, 400)

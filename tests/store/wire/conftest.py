@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from aios3sync.options import ConnectOptions
-from aios3sync.store.boto import BotoStore, open_client
+from aios3sync.store.boto import BotoStore, capabilities_of, open_client
 from aios3sync.store.wire.store import WireStore, open_wire
 from aios3sync.store.wire.transport import WireTransport
 
@@ -88,7 +88,10 @@ def opened() -> Callable[..., Any]:
             transport = await WireTransport.open(client, connect)
             closing.push_async_callback(transport.aclose)
             boto = BotoStore(client, bucket, **(reading or {}))
-            yield Opened(await open_wire(transport, boto, **(reading or {})), boto, transport, client)
+            store = await open_wire(
+                transport, bucket, capabilities_of(client, bucket), boto.profile, **(reading or {})
+            )
+            yield Opened(store, boto, transport, client)
 
     return opened
 

@@ -10,10 +10,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.store.wire import responses
+from aios3sync.store.s3.errors import InvalidAnswerError
+from aios3sync.store.wire import responses, xml_results
 from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
 from aios3sync.store.wire.list_xml import list_page, parsed_entries, plain_entries
-from aios3sync.store.wire.responses import InvalidAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,7 @@ def test_heads_and_errors(
     for parse in (
         responses.put_result,
         responses.head_result,
-        responses.delete_errors,
+        xml_results.delete_errors,
         lambda whole: responses.get_result(whole, start, length),
     ):
         with suppress(InvalidAnswerError):

@@ -16,7 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, RequestBuilder, object_path
+from aios3sync.store.wire.request_builder import RequestBuilder
+from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import (
     EMPTY_SHA256,

@@ -21,7 +21,7 @@ from anyio import create_task_group
 from aios3sync.errors import CredentialsError, StoreError, UnavailableError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
-from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.boto_config import internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.http1 import HttpResponse
@@ -156,7 +156,7 @@ async def test_a_wrong_region_is_corrected(
         server.will(status, body, headers)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
         await wire.store.put("key", BODY, PLAIN, md5=MD5)
-        again = await open_wire(wire.transport, wire.boto)
+        again = await open_wire(wire.transport, wire.boto.bucket, wire.boto.capabilities)
         await again.put("key", BODY, PLAIN, md5=MD5)
         scopes = [scope_of(request).split("/", 2)[2] for request in server.requests]
     wrong, right = "eu-central-1/s3/aws4_request", "us-west-2/s3/aws4_request"
@@ -336,7 +336,7 @@ async def test_it_serves_a_client_of_ours_and_a_plain_one_of_the_caller() -> Non
 async def refusal(client: Any, bucket: str = "bkt", **options: Any) -> str:
     async def attempt() -> None:
         transport = await WireTransport.open(client, ConnectOptions(**options))
-        await open_wire(transport, BotoStore(client, bucket))
+        await open_wire(transport, bucket, StoreCapabilities())
 
     with pytest.raises(WireUnavailableError) as caught:
         await attempt()

@@ -12,8 +12,9 @@ import pytest_asyncio
 from anyio import create_task_group
 
 from aios3sync.options import ConnectOptions
-from aios3sync.store.boto import BotoStore, open_client
+from aios3sync.store.boto import open_client
 from aios3sync.store.protocol import DeleteItem, ObjectStore
+from aios3sync.store.s3.endpoint import AWS, capabilities_at
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.contract import ObjectStoreContract
@@ -45,7 +46,7 @@ async def stores(endpoint: Endpoint, url: str = "", **options: Any) -> AsyncIter
             await client.create_bucket(Bucket="wire")
 
         async def store_of(bucket: str) -> ObjectStore:
-            return await open_wire(transport, BotoStore(client, bucket))
+            return await open_wire(transport, bucket, capabilities_at(connect.endpoint_url or AWS, bucket))
 
         yield store_of
 

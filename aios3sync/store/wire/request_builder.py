@@ -1,0 +1,203 @@
+"""RequestBuilder: the requests of objects, listings and the bucket itself; pure, nothing is signed here."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import md5 as md5_of
+from hashlib import sha256 as sha256_of
+from operator import attrgetter
+from typing import Any, Final
+from urllib.parse import quote
+
+from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.s3.objects import range_header
+from aios3sync.store.s3.parameters import copy_parameters, payload_checksum, sse_customer
+from aios3sync.store.wire.requests import (
+    MAX_OBJECT,
+    MAX_XML,
+    HeaderTemplate,
+    HttpRequest,
+    headers_of,
+    http_request,
+    metadata_values,
+    object_path,
+    put_template,
+)
+from aios3sync.store.wire.xml_bodies import delete_body
+
+__all__ = ("RequestBuilder",)
+
+# Everything of PutOptions that is the same for many objects; metadata go along as their names.
+_COMMON: Final = attrgetter(
+    *("content_type", "content_encoding", "cache_control", "content_disposition", "content_language"),
+    *("expires", "storage_class", "sse", "sse_kms_key_id", "sse_customer_key", "acl", "checksum"),
+    "request_payer",
+)
+_MOST_TEMPLATES: Final = 512
+# Access points are named by ARN, and their objects below "/object/"
+# (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-copy-source).
+_ACCESS_POINT: Final = re.compile(
+    r"arn:aws[^:]*:(?:s3|s3-object-lambda):[a-z0-9-]*:[0-9]{12}:accesspoint[/:][A-Za-z0-9.-]{1,63}"
+    r"|arn:aws[^:]*:s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[/:][A-Za-z0-9-]{1,63}"
+    r"[/:]accesspoint[/:][A-Za-z0-9-]{1,63}"
+).fullmatch
+
+
+class RequestBuilder:
+    """Builds the requests of one bucket.
+
+    Args:
+        sse_customer_key: the SSE-C key for reading, or empty.
+        request_payer: ``requester`` where the requester pays, for requests without put options.
+
+    Attributes:
+        payer: who pays, or empty.
+        paid: the same as parameters of a request.
+        reading: parameters of requests that read objects.
+    """
+
+    def __init__(self, sse_customer_key: bytes = b"", request_payer: str = "") -> None:
+        self.payer = request_payer
+        self.paid: dict[str, Any] = {"RequestPayer": request_payer} if request_payer else {}
+        self._customer = sse_customer(sse_customer_key)
+        self.reading = self._customer | self.paid
+        self._templates: dict[tuple[Any, ...], HeaderTemplate] = {}
+
+    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> HttpRequest:
+        """PutObject."""
+        metadata = options.metadata
+        common = (_COMMON(options), tuple(metadata), tuple(options.tags.items()))
+        template = self._templates.get(common)
+        conditional = bool(options.if_match) or options.if_none_match
+        if template is None or conditional:
+            template = put_template(options)
+            if not conditional:
+                self._remember(common, template)
+        values: tuple[str, ...] = (b64encode(md5).decode("ascii"), sha256)
+        if options.checksum:
+            (checksum,) = payload_checksum(options.checksum, body).values()
+            values = (values[0], checksum, sha256)
+        if metadata:
+            values += metadata_values(metadata)
+        return HttpRequest(
+            "PutObject",
+            key,
+            "PUT",
+            object_path(key),
+            "",
+            template,
+            values,
+            sha256,
+            body,
+            not conditional,
+            MAX_XML,
+        )
+
+    def get(
+        self, key: str, start: int, length: int | None, if_match: str = "", if_none_match: str = ""
+    ) -> HttpRequest:
+        """GetObject, of a range where one is asked for."""
+        headers = headers_of(self.reading)
+        if span := range_header(start, length):
+            headers["range"] = span
+        if if_match:
+            headers["if-match"] = if_match
+        if if_none_match:
+            headers["if-none-match"] = f'"{if_none_match}"'
+        return http_request("GetObject", key, "GET", (), headers, max_answer=MAX_OBJECT)
+
+    def head(self, key: str) -> HttpRequest:
+        """HeadObject."""
+        return http_request("HeadObject", key, "HEAD", (), headers_of(self.reading))
+
+    def list_page(
+        self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
+    ) -> HttpRequest:
+        """ListObjectsV2."""
+        parameters = {
+            "continuation-token": token,
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "list-type": "2",
+            "max-keys": str(size),
+            "start-after": start_after,
+        }
+        return self._listing("ListObjectsV2", prefix, parameters)
+
+    def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> HttpRequest:
+        """ListObjects."""
+        parameters = {
+            "delimiter": delimiter,
+            "encoding-type": "url",
+            "marker": marker,
+            "max-keys": str(size),
+        }
+        return self._listing("ListObjects", prefix, parameters)
+
+    def _listing(
+        self, operation: str, prefix: str, parameters: Mapping[str, str | None], resource: str = ""
+    ) -> HttpRequest:
+        query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
+        if resource:
+            query.append((resource, ""))
+        return http_request(operation, None, "GET", query, headers_of(self.paid))
+
+    def delete_batch(self, items: Sequence[DeleteItem]) -> HttpRequest:
+        """DeleteObjects."""
+        body = delete_body(items)
+        headers = headers_of(self.paid)
+        headers["content-md5"] = b64encode(md5_of(body, usedforsecurity=False).digest()).decode("ascii")
+        headers["content-type"] = "application/xml"
+        digest = sha256_of(body).hexdigest()
+        return http_request(
+            "DeleteObjects", None, "POST", [("delete", "")], headers, body=body, sha256=digest
+        )
+
+    def delete_one(self, item: DeleteItem) -> HttpRequest:
+        """DeleteObject."""
+        headers = headers_of(self.paid)
+        if item.etag:
+            headers["if-match"] = item.etag
+        return http_request("DeleteObject", item.key, "DELETE", (), headers)
+
+    def copy(
+        self, bucket: str, source_key: str, key: str, options: PutOptions | None, source_etag: str
+    ) -> HttpRequest:
+        """CopyObject within ``bucket``; the SSE-C key for reading opens the source."""
+        copied = {"CopySource": _copy_source(bucket, source_key)}
+        copied |= {f"CopySource{name}": value for name, value in self._customer.items()}
+        if source_etag:
+            copied["CopySourceIfMatch"] = source_etag
+        headers = headers_of(self.paid | copied | copy_parameters(options))
+        conditional = options is not None and (bool(options.if_match) or options.if_none_match)
+        return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
+
+    def acl(self, key: str) -> HttpRequest:
+        """GetObjectAcl."""
+        return http_request("GetObjectAcl", key, "GET", [("acl", "")], headers_of(self.paid))
+
+    def versioning(self) -> HttpRequest:
+        """GetBucketVersioning."""
+        return http_request("GetBucketVersioning", None, "GET", [("versioning", "")], {})
+
+    def versions_page(self, prefix: str, markers: tuple[str, str], size: int) -> HttpRequest:
+        """ListObjectVersions; ``markers`` are key and version id of the last one before, or empty."""
+        parameters = {
+            "encoding-type": "url",
+            "key-marker": markers[0],
+            "max-keys": str(size),
+            "version-id-marker": markers[1],
+        }
+        return self._listing("ListObjectVersions", prefix, parameters, "versions")
+
+    def _remember(self, common: tuple[Any, ...], template: HeaderTemplate) -> None:
+        if len(self._templates) >= _MOST_TEMPLATES:
+            self._templates.clear()
+        self._templates[common] = template
+
+
+def _copy_source(bucket: str, key: str) -> str:
+    """The address of an object as a header names it."""
+    return f"{quote(bucket)}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}"

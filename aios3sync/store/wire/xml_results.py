@@ -1,0 +1,233 @@
+"""The XML answers of the verbs that are no listing of objects, as values of the store protocol; pure.
+
+What an answer must have and has not makes it no answer of S3: a page of a proxy must not pass for a success,
+nor half of a list for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+from aios3sync.core.etag import bare_etag
+from aios3sync.core.numbers import LARGEST
+from aios3sync.store.protocol import (
+    DeleteError,
+    ListedPart,
+    ListedUpload,
+    ListedVersion,
+    PutResult,
+    VersionPage,
+)
+from aios3sync.store.s3.deletes import delete_error
+from aios3sync.store.s3.errors import InvalidAnswerError
+from aios3sync.store.s3.marker_paging import NO_WAY_ON
+from aios3sync.store.wire.http1 import HttpResponse
+from aios3sync.store.wire.list_xml import decoded, is_truncated, timestamp
+from aios3sync.store.wire.responses import written
+from aios3sync.store.wire.xml_documents import children, document, named, result
+
+__all__ = (
+    "PartsPage",
+    "UploadsPage",
+    "completed",
+    "copied",
+    "delete_errors",
+    "granted",
+    "parts_page",
+    "upload_id",
+    "uploads_page",
+    "version_page",
+    "versioning_status",
+)
+
+
+class PartsPage(NamedTuple):
+    """One page of ListParts.
+
+    Attributes:
+        parts: as listed, each with its checksums by the name of the member (``ChecksumSHA256``).
+        marker: the number after which the next page begins, 0 at the end.
+    """
+
+    parts: list[tuple[ListedPart, dict[str, str]]]
+    marker: int
+
+
+class UploadsPage(NamedTuple):
+    """One page of ListMultipartUploads; ``markers`` are those of the next one, ``None`` at the end."""
+
+    uploads: list[ListedUpload]
+    markers: tuple[str, str] | None
+
+
+def copied(answer: HttpResponse) -> PutResult:
+    """Return the result of CopyObject."""
+    return written(answer, _text(result(answer.body, "CopyObjectResult", "ETag"), "ETag"))
+
+
+def completed(answer: HttpResponse) -> PutResult:
+    """Return the result of CompleteMultipartUpload; Ceph leaves its ETag empty."""
+    return written(answer, _text(result(answer.body, "CompleteMultipartUploadResult", "ETag"), "ETag"))
+
+
+def upload_id(answer: HttpResponse) -> str:
+    """Return the id of an upload that was created."""
+    found = _text(result(answer.body, "InitiateMultipartUploadResult", "UploadId"), "UploadId")
+    if not found:
+        raise InvalidAnswerError("an empty UploadId")
+    return found
+
+
+def granted(answer: HttpResponse) -> list[tuple[str, str]]:
+    """Return the grants of an object: the URI of a group, empty for others, and the permission."""
+    element = result(answer.body, "AccessControlPolicy", "AccessControlList")
+    grants = named(_child(element, "AccessControlList"), "Grant")
+    return [
+        (children(_child(grant, "Grantee")).get("URI", ""), _text(grant, "Permission")) for grant in grants
+    ]
+
+
+def versioning_status(answer: HttpResponse) -> str:
+    """Return ``Enabled``, ``Suspended`` or nothing."""
+    return children(result(answer.body, "VersioningConfiguration", "Status")).get("Status", "").strip()
+
+
+def delete_errors(answer: HttpResponse) -> list[DeleteError]:
+    """Return the errors of a DeleteObjects answer."""
+    if not answer.body and b"html" not in answer.headers.get(b"content-type", b""):
+        return []  # quiet mode, and no errors
+    errors = map(children, named(document(answer.body, "DeleteResult"), "Error"))
+    return [delete_error(*(facts.get(name, "") for name in ("Key", "Code", "Message"))) for facts in errors]
+
+
+def parts_page(answer: HttpResponse, marker: int) -> PartsPage:
+    """One page of parts, which answers a request with ``marker``.
+
+    Some servers never say whether there are more, because they list all: to miss a part would mean to send
+    it again, and no more.
+
+    Raises:
+        InvalidAnswerError: it is no page, or does not lead on.
+    """
+    element = result(answer.body, "ListPartsResult", "IsTruncated")
+    parts = [_part(children(part)) for part in named(element, "Part")]
+    facts = children(element)
+    if "IsTruncated" not in facts or not is_truncated(facts):
+        return PartsPage(parts, 0)
+    following = _number(facts, "NextPartNumberMarker")
+    if following <= marker:
+        raise InvalidAnswerError(NO_WAY_ON)
+    return PartsPage(parts, following)
+
+
+def _part(facts: Mapping[str, str]) -> tuple[ListedPart, dict[str, str]]:
+    checksums = {name: text for name, text in facts.items() if name.startswith("Checksum")}
+    checksum = next(iter(checksums.values()), "")
+    etag = bare_etag(facts.get("ETag", ""))
+    return ListedPart(_number(facts, "PartNumber"), etag, _number(facts, "Size"), checksum), checksums
+
+
+def uploads_page(answer: HttpResponse) -> UploadsPage:
+    """One page of unfinished uploads.
+
+    Raises:
+        InvalidAnswerError: it is no page, or does not lead on.
+    """
+    element = result(answer.body, "ListMultipartUploadsResult", "IsTruncated")
+    facts = children(element)
+    encoded = facts.get("EncodingType") == "url"
+    uploads = [
+        ListedUpload(_name(upload, "Key", encoded), _member(upload, "UploadId"), _time(upload, "Initiated"))
+        for upload in map(children, named(element, "Upload"))
+    ]
+    if not is_truncated(facts):
+        return UploadsPage(uploads, None)
+    markers = (_marker(facts, "NextKeyMarker", encoded), facts.get("NextUploadIdMarker", ""))
+    if not any(markers):
+        raise InvalidAnswerError(NO_WAY_ON)
+    return UploadsPage(uploads, markers)
+
+
+def version_page(answer: HttpResponse, token: tuple[str, str] | None) -> VersionPage:
+    """One page of versions and delete markers, which answers a request with ``token``.
+
+    Raises:
+        InvalidAnswerError: it is no page, or does not lead on.
+    """
+    element = result(answer.body, "ListVersionsResult", "IsTruncated")
+    facts = children(element)
+    encoded = facts.get("EncodingType") == "url"
+    versions = [
+        _version(children(version), encoded, is_delete_marker=kind == "DeleteMarker")
+        for kind in ("Version", "DeleteMarker")
+        for version in named(element, kind)
+    ]
+    if not is_truncated(facts):
+        return VersionPage(versions, None)
+    following = (_marker(facts, "NextKeyMarker", encoded), facts.get("NextVersionIdMarker", ""))
+    if not following[0] or following == token:
+        raise InvalidAnswerError(NO_WAY_ON)
+    return VersionPage(versions, following)
+
+
+def _version(facts: Mapping[str, str], encoded: bool, *, is_delete_marker: bool) -> ListedVersion:
+    latest = _member(facts, "IsLatest").strip()
+    if latest not in ("true", "false"):
+        raise InvalidAnswerError("no IsLatest")
+    return ListedVersion(
+        _name(facts, "Key", encoded),
+        facts.get("VersionId", "null"),
+        _number(facts, "Size") if "Size" in facts else 0,
+        _time(facts, "LastModified"),
+        latest == "true",
+        is_delete_marker=is_delete_marker,
+    )
+
+
+def _child(element: Element, name: str) -> Element:
+    found = next(named(element, name), None)
+    if found is None:
+        raise InvalidAnswerError(f"no {name}")
+    return found
+
+
+def _text(element: Element, name: str) -> str:
+    return _child(element, name).text or ""
+
+
+def _member(facts: Mapping[str, str], name: str) -> str:
+    if name not in facts:
+        raise InvalidAnswerError(f"no {name}")
+    return facts[name]
+
+
+def _number(facts: Mapping[str, str], name: str) -> int:
+    text = _member(facts, name).strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= LARGEST):
+        raise InvalidAnswerError(f"a {name} that is none")
+    return int(text)
+
+
+def _name(facts: Mapping[str, str], name: str, encoded: bool) -> str:
+    text = _marker(facts, name, encoded)
+    if not text:
+        raise InvalidAnswerError(f"no {name}")
+    return text
+
+
+def _marker(facts: Mapping[str, str], name: str, encoded: bool) -> str:
+    try:
+        return decoded(facts.get(name, ""), encoded)
+    except ValueError as error:
+        raise InvalidAnswerError(f"a {name} that is none") from error
+
+
+def _time(facts: Mapping[str, str], name: str) -> float:
+    """Seconds since the epoch, 0 where there is no time."""
+    text = facts.get(name, "").strip()
+    try:
+        return timestamp(text, {}) if text else 0.0
+    except (ValueError, OverflowError) as error:
+        raise InvalidAnswerError(f"a {name} that is no time") from error

@@ -1,0 +1,249 @@
+"""The addresses of buckets, by rules of our own; pure, and light to load: botocore's rules take megabytes.
+
+A test holds the rules against botocore's resolver. What they do not cover is not guessed: it is left to
+botocore, in these cases:
+
+=================================  =====================================================================
+case                               why
+=================================  =====================================================================
+ARNs                               access points, Outposts, Object Lambda, several regions: rules of their own
+names ending in ``--…-s3``         directory buckets (S3 Express) and Outposts, which sign otherwise
+names ending in ``.mrap``          access points of several regions, which sign with version 4A
+``fips`` in the region             a pseudo-region of the past, which botocore translates
+unknown partition                  the domain of a region of another form is not known
+settings that exclude each other   acceleration with FIPS or an endpoint, FIPS in China, …: botocore says why
+unusual endpoint URLs              credentials, queries, white space, paths that need normalising or quoting
+=================================  =====================================================================
+
+Sources: the rule set of endpoints that AWS publishes with its SDKs,
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html (styles),
+https://docs.aws.amazon.com/general/latest/gr/s3.html (hosts).
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+__all__ = ("BucketAddress", "EndpointSettings", "resolve")
+
+
+class EndpointSettings(NamedTuple):
+    """The settings of a client that bear on addresses, as the AWS SDKs name them.
+
+    Attributes:
+        endpoint_url: a custom endpoint; empty for AWS's own.
+        region: empty where none is set, which means ``us-east-1`` in S3.
+        addressing_style: ``auto``, ``path`` or ``virtual``.
+        use_dualstack: hosts that have IPv6 as well; ignored at a custom endpoint.
+        use_fips: hosts with validated cryptography; ignored at a custom endpoint.
+        use_accelerate: S3 Transfer Acceleration.
+        us_east_1_regional_endpoint: ``legacy`` for the global host in ``us-east-1``, or ``regional``.
+    """
+
+    endpoint_url: str = ""
+    region: str = ""
+    addressing_style: str = "auto"
+    use_dualstack: bool = False
+    use_fips: bool = False
+    use_accelerate: bool = False
+    us_east_1_regional_endpoint: str = "legacy"
+
+
+class BucketAddress(NamedTuple):
+    """Where the requests for one bucket go, and what their signatures are bound to.
+
+    Attributes:
+        secure: over TLS.
+        host: the name to connect to, in lower case; of IPv6 without brackets.
+        port: the port to connect to.
+        authority: the value of ``Host``: without the port where that is the usual one.
+        root: the path that keys are appended to; ends in ``/``.
+        region, service: what signatures are bound to.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    root: str
+    region: str
+    service: str
+
+
+_STYLES: Final = ("auto", "path", "virtual")
+_US_EAST_1: Final = "us-east-1"
+_GLOBAL: Final = "aws-global"
+"""The pseudo-region of the host that finds buckets of all regions; it signs for us-east-1."""
+
+_COMMERCIAL: Final = "amazonaws.com"
+_CHINA: Final = "amazonaws.com.cn"
+# What comes before the place and the number in the name of a region -> the domain of its partition.
+_DOMAINS: Final = {
+    **dict.fromkeys(("af", "ap", "ca", "eu", "il", "me", "mx", "sa", "us", "us-gov"), _COMMERCIAL),
+    "cn": _CHINA,
+    "eu-isoe": "cloud.adc-e.uk",
+    "eusc-de": "amazonaws.eu",
+    "us-iso": "c2s.ic.gov",
+    "us-isob": "sc2s.sgov.gov",
+    "us-isof": "csp.hci.ic.gov",
+}
+_WITH_DUALSTACK: Final = (_COMMERCIAL, _CHINA)
+_ACCELERATED: Final = ("s3-accelerate.amazonaws.com", "s3-accelerate.dualstack.amazonaws.com")
+
+_LOWER_LABEL: Final = frozenset(string.ascii_lowercase + string.digits + "-")
+_LABEL: Final = _LOWER_LABEL | frozenset(string.ascii_uppercase)
+_NAME: Final = _LABEL | frozenset("._")
+_PATH: Final = _NAME | frozenset("/~")
+
+
+def resolve(bucket: str, settings: EndpointSettings, region: str = "") -> BucketAddress | None:
+    """Return the address of a bucket; ``None`` where the rules are not certain, see the top of the module.
+
+    Args:
+        bucket: its name, or the alias of an access point.
+        settings: those of the client.
+        region: the one that an answer named, where that is another than the client's.
+    """
+    if not _is_covered(bucket) or settings.addressing_style not in _STYLES:
+        return None
+    if "fips" in region or "fips" in settings.region:
+        return None
+    # Only a client that was made for us-east-1 goes to the global host: one that was sent there does not.
+    goes_global = settings.region in ("", _US_EAST_1) and settings.us_east_1_regional_endpoint != "regional"
+    region = region or settings.region or (_US_EAST_1 if goes_global else _GLOBAL)
+    if settings.endpoint_url:
+        return _at_endpoint(bucket, settings, region)
+    return _at_aws(bucket, settings, region, goes_global=goes_global)
+
+
+def _is_covered(bucket: str) -> bool:
+    if not 0 < len(bucket) <= 255 or not _NAME.issuperset(bucket) or not bucket.strip("."):
+        return False
+    return not bucket.endswith(".mrap") and not ("--" in bucket and bucket.endswith("-s3"))
+
+
+def _at_aws(
+    bucket: str, settings: EndpointSettings, region: str, *, goes_global: bool
+) -> BucketAddress | None:
+    signed_for = _US_EAST_1 if region == _GLOBAL else region
+    domain = _domain(signed_for)
+    is_china = domain == _CHINA
+    if not domain or (settings.use_fips and is_china):
+        return None
+    if settings.use_dualstack and domain not in _WITH_DUALSTACK:
+        return None
+    is_virtual = _is_host_label(bucket)
+    dualstack = ".dualstack" if settings.use_dualstack else ""
+    if settings.use_accelerate:
+        if settings.use_fips or is_china or not is_virtual or (dualstack and region == _GLOBAL):
+            return None
+        host = f"s3-accelerate{dualstack}.{domain}"
+    else:
+        is_virtual = is_virtual and settings.addressing_style != "path"
+        is_global = region == _GLOBAL or (goes_global and region == _US_EAST_1)
+        if is_global and not dualstack and not settings.use_fips:
+            host = f"s3.{domain}"
+        else:
+            host = f"{'s3-fips' if settings.use_fips else 's3'}{dualstack}.{signed_for}.{domain}"
+    if is_virtual:
+        return _address("https", f"{bucket}.{host}", None, "/", signed_for)
+    return _address("https", host, None, f"/{bucket}/", signed_for)
+
+
+def _domain(region: str) -> str:
+    """The domain of the partition of a region; empty for a region of no known form."""
+    labels = region.rsplit("-", 2)
+    if len(labels) != 3 or not region.isascii():
+        return ""
+    partition, place, number = labels
+    return _DOMAINS.get(partition, "") if place.isalpha() and place.islower() and number.isdigit() else ""
+
+
+def _at_endpoint(bucket: str, settings: EndpointSettings, region: str) -> BucketAddress | None:
+    try:
+        parts = urlsplit(settings.endpoint_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    if not _is_covered_url(settings.endpoint_url, parts.scheme, host, port, parts.path):
+        return None
+    signed_for = _US_EAST_1 if region == _GLOBAL else region
+    if settings.use_accelerate or not _is_region(signed_for):
+        return None
+    if settings.use_dualstack and _domain(signed_for) not in _WITH_DUALSTACK:
+        return None
+    base = parts.path if parts.path.endswith("/") else f"{parts.path}/"
+    style = settings.addressing_style
+    if style == "virtual" or (style == "auto" and host in _ACCELERATED):
+        is_ip = ":" in host or _is_ipv4(host)
+        if _is_host_label(bucket) and not is_ip:
+            return _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
+        if parts.scheme == "http" and _is_host_name(bucket):
+            if is_ip or region == _GLOBAL:
+                return None
+            return _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
+    return _address(parts.scheme, host, port, f"{base}{bucket}/", signed_for)
+
+
+def _is_covered_url(url: str, scheme: str, host: str, port: int | None, path: str) -> bool:
+    if scheme not in ("http", "https") or not host or port == 0 or not _PATH.issuperset(path):
+        return False
+    if "//" in path or "/." in path:  # would be normalised in one style, and not in the other
+        return False
+    # What urlsplit takes away or keeps elsewhere; and what it reads as a part of the host.
+    if not url.isascii() or not url.isprintable() or any(sign in url for sign in " @?#"):
+        return False
+    return _is_ipv6(host) if ":" in host else _NAME.issuperset(host) and ".." not in host and host[0] != "."
+
+
+def _address(scheme: str, host: str, port: int | None, root: str, region: str) -> BucketAddress:
+    usual = 443 if scheme == "https" else 80
+    port = port or usual
+    name = f"[{host}]" if ":" in host else host
+    authority = name if port == usual else f"{name}:{port}"
+    return BucketAddress(scheme == "https", host, port, authority, root, region, "s3")
+
+
+def _is_host_label(bucket: str) -> bool:
+    """Whether the name can be one label of a host, so that certificates of AWS are valid for it."""
+    return 3 <= len(bucket) <= 63 and _LOWER_LABEL.issuperset(bucket) and bucket[0] != "-" != bucket[-1]
+
+
+def _is_host_name(bucket: str) -> bool:
+    """Whether the name can be some labels of a host; certificates of AWS are valid for one only."""
+    labels = bucket.split(".")
+    return (
+        len(bucket) >= 3
+        and not _is_ipv4(bucket)
+        and all(
+            0 < len(label) <= 63 and _LOWER_LABEL.issuperset(label) and label[0] != "-" != label[-1]
+            for label in labels
+        )
+    )
+
+
+def _is_region(region: str) -> bool:
+    """Whether botocore accepts the name: a label that is no number."""
+    return (
+        0 < len(region) <= 63
+        and _LABEL.issuperset(region)
+        and not region.isdigit()
+        and region[0] != "-" != region[-1]
+    )
+
+
+def _is_ipv4(host: str) -> bool:
+    numbers = host.split(".")
+    return len(numbers) == 4 and all(number.isdigit() and len(number) <= 3 for number in numbers)
+
+
+def _is_ipv6(host: str) -> bool:
+    from socket import AF_INET6, inet_pton  # such hosts are rare; whatever connects loads it anyway
+
+    try:
+        inet_pton(AF_INET6, host)
+    except OSError:
+        return False
+    return True

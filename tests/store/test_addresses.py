@@ -1,26 +1,29 @@
-"""The rules for addresses of buckets, held against botocore: its resolver, its regions, its prepared requests."""
+"""The rules for addresses of buckets, held against botocore: its resolver and its prepared requests."""
 
 from __future__ import annotations
 
 import json
-import string
+import re
 import subprocess
 import sys
 from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from unittest.mock import patch
 
 import botocore
 import botocore.session
 import pytest
 from botocore.awsrequest import _urljoin
+from botocore.client import ClientCreator
 from botocore.config import Config
+from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import validate_bucket_name
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
+from aios3sync.options import ConnectOptions
+from aios3sync.store.boto.client import open_client
 from aios3sync.store.s3.addresses import BucketAddress, EndpointSettings, resolve
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire import boto_config
@@ -28,17 +31,15 @@ from aios3sync.store.wire import boto_config
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PLAIN = ("example-bucket", "abc", "a" * 63, "1bucket", "xn--bucket", "a--b")
-ALIASES = ("name-1a2b3c4d5e6f7g8h9i0jklmnopqrst1use1b-s3alias",)
-ON_A_PATH = (
+# One of each kind: a label, the longest label, an alias of an access point, and names that are no label.
+KINDS = (
+    "example-bucket",
+    "a" * 63,
+    "name-1a2b3c4d5e6f7g8h9i0jklmnopqrst1use1b-s3alias",
     "example.bucket.dots",
     "Example",
     "example_bucket",
     "ab",
-    "b" * 64,
-    "-dash",
-    "192.168.0.1",
-    "a..b",
 )
 SPECIAL = (
     "bucket--use1-az4--x-s3",
@@ -50,51 +51,29 @@ SPECIAL = (
     "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap",
     *("b/ucket", "", ".", "..", "bucket\n", "büc", "a b"),
 )
-BUCKETS = (*PLAIN, *ALIASES, *ON_A_PATH, *SPECIAL)
+BUCKETS = (
+    *KINDS,
+    *("abc", "1bucket", "xn--bucket", "a--b", "b" * 64, "-dash", "dash-", "192.168.0.1", "1.2.3.4.5", "a..b"),
+    *SPECIAL,
+)
 
 STYLES = ("auto", "path", "virtual")
 SWITCHES = (False, True)
+KINDS_OF_US_EAST_1 = ("legacy", "regional")
 ENDPOINTS = (
-    *(
-        "http://127.0.0.1:8333",
-        "http://127.0.0.1",
-        "https://127.0.0.1:443/",
-        "http://[::1]:9000",
-        "https://[2001:DB8::1]",
-    ),
-    *("http://localhost:9000", "https://minio.example.com/", "https://minio.example.com:8443", "http://h:80"),
-    *(
-        "https://h.example.com/base",
-        "https://h.example.com/base/",
-        "http://10.0.0.1/a/b.c",
-        "HTTP://H.Example.COM/Base",
-    ),
-    *(
-        "https://s3.us-west-2.amazonaws.com",
-        "https://s3.amazonaws.com",
-        "https://s3.cn-north-1.amazonaws.com.cn",
-    ),
+    *("http://127.0.0.1:8333", "http://localhost:9000", "http://127.0.0.1", "https://127.0.0.1:443/"),
+    *("http://[::1]:9000", "https://[2001:DB8::1]", "http://h:80", "https://minio.example.com:8443"),
+    *("https://h.example.com/base", "https://h.example.com/base/", "http://10.0.0.1/a/b.c", "https://h/a~b"),
+    *("HTTP://H.Example.COM/Base", "https://minio.example.com/"),
+    *("https://s3.us-west-2.amazonaws.com", "https://s3.amazonaws.com"),
+    *("https://s3.cn-north-1.amazonaws.com.cn", "https://account.r2.cloudflarestorage.com"),
     *("https://s3-accelerate.amazonaws.com", "https://s3-accelerate.dualstack.amazonaws.com"),
-    *("https://account.r2.cloudflarestorage.com", "https://s3.us-west-001.backblazeb2.com"),
-    *("https://h/a//b", "https://h/a/../b", "https://h/%41", "https://h/a~b", "https://h/a b", "https://h."),
-    *(
-        "http://user:secret@h",
-        "https://h/?query",
-        "https://h/#fragment",
-        "ftp://h",
-        "//h",
-        "h:9000",
-        "http://",
-    ),
-    *(
-        "http://h:0",
-        "http://h:",
-        "http://h:65536",
-        "http://h:x",
-        "http://[::1",
-        "http://[fe80::1%25eth0]",
-        "http://ü.example",
-    ),
+)
+ODD_ENDPOINTS = (
+    *("https://h/a//b", "https://h/a/../b", "https://h/%41", "https://h/a b", "https://h/ü", "https://h."),
+    *("http://user:secret@h", "https://h/?query", "https://h/#fragment", "http://h\t", "http://ü.example"),
+    *("ftp://h", "//h", "h:9000", "http://", "http://h:0", "http://h:", "http://h:65536", "http://h:x"),
+    *("http://[::1", "http://[fe80::1%25eth0]", "http://a..b", "https://s3-accelerate.other.amazonaws.com"),
 )
 ENDPOINT_REGIONS = (
     "",
@@ -126,6 +105,21 @@ def session() -> Any:
     return made
 
 
+@pytest.fixture(scope="module", autouse=True)
+def made_once() -> Iterator[None]:
+    """Make once what is the same for all clients and takes most of the time: their class, the rule set."""
+    model, rules = session().get_service_model("s3"), session().get_component("data_loader")
+    create = cache(ClientCreator._create_client_class)
+    provider = EndpointProvider(
+        rules.load_service_model("s3", "endpoint-rule-set-1"), rules.load_data("partitions")
+    )
+    with (
+        patch.object(ClientCreator, "_create_client_class", lambda self, name, _: create(self, name, model)),
+        patch("botocore.regions.EndpointProvider", lambda **_: provider),
+    ):
+        yield
+
+
 @lru_cache(maxsize=32)
 def truth_of(chosen: EndpointSettings) -> Truth | None:
     style = {
@@ -147,6 +141,18 @@ def truth_of(chosen: EndpointSettings) -> Truth | None:
     return Truth(client, client.meta.service_model.operation_model("GetObject"))
 
 
+def moved(client: Any, region: str) -> Any:
+    """The client, which has learnt from an answer that its buckets are in another region."""
+
+    def redirect(builtins: dict[str, Any], **_: Any) -> None:
+        builtins["AWS::Region"] = region
+
+    event = "before-endpoint-resolution.s3"
+    client.meta.events.unregister(event, unique_id="moved")
+    client.meta.events.register(event, redirect, unique_id="moved")
+    return client
+
+
 def expected(bucket: str, chosen: EndpointSettings, region: str = "") -> BucketAddress | None:
     """The address that botocore's resolver gives; ``None`` where it refuses, or signs in another way."""
     truth = truth_of(chosen)
@@ -154,19 +160,13 @@ def expected(bucket: str, chosen: EndpointSettings, region: str = "") -> BucketA
         return None
     params = {"Bucket": bucket, "Key": "k"}
     context: dict[str, Any] = {}
-    redirected = {"AWS::Region": region} if region else {}
-    client = truth.client
-    # As the redirector of botocore does with the region that an answer named.
-    client.meta.events.register(
-        "before-endpoint-resolution.s3", lambda builtins, **_: builtins.update(redirected), unique_id="moved"
-    )
+    if region:
+        truth = truth._replace(client=moved(truth.client, region))
     try:
         validate_bucket_name(params)
-        url = client._resolve_endpoint_ruleset(truth.operation, params, context)[0]
+        url = truth.client._resolve_endpoint_ruleset(truth.operation, params, context)[0]
     except (BotoCoreError, ValueError):
         return None
-    finally:
-        client.meta.events.unregister("before-endpoint-resolution.s3", unique_id="moved")
     return address_at(_urljoin(url, "/k", None), context)
 
 
@@ -190,56 +190,132 @@ def regions() -> list[str]:
     found = {region for partition in data("partitions.json")["partitions"] for region in partition["regions"]}
     for partition in data("endpoints.json")["partitions"]:
         found |= set(partition["regions"]) | set(partition["services"].get("s3", {}).get("endpoints", ()))
-    return sorted(found) + [
-        "",
-        "us-west-9",
-        "eu-nowhere-12",
-        "moon-base-1",
-        "auto",
-        "fips-us-east-1",
-        "us-gov-west-1-fips",
-    ]
+    return [*sorted(found), "", "us-west-9", "eu-nowhere-12", "moon-base-1", "auto", "us-gov-west-1-fips"]
 
 
 REGIONS = regions()
+REGION_LIKE = re.compile(r"[a-z]+(-[a-z]+){1,2}-[0-9]+")
+
+
+def is_isolated(region: str) -> bool:
+    return region.startswith(("us-iso", "eu-isoe", "eusc"))
 
 
 def settings_at_aws(region: str) -> Iterator[EndpointSettings]:
-    kinds = ("legacy", "regional") if region in ("", "us-east-1", "aws-global", "eu-west-1") else ("legacy",)
+    kinds = KINDS_OF_US_EAST_1 if region in ("", "us-east-1", "aws-global", "eu-west-1") else ("legacy",)
     for style, dualstack, fips, accelerate, kind in product(STYLES, SWITCHES, SWITCHES, SWITCHES, kinds):
         yield EndpointSettings("", region, style, dualstack, fips, accelerate, kind)
 
 
-def differences(chosen: EndpointSettings, region: str = "") -> list[str]:
-    """Where ``resolve`` says something that botocore does not."""
+def differences(
+    chosen: EndpointSettings, buckets: tuple[str, ...] = BUCKETS, region: str = "", *, whole: bool = False
+) -> list[str]:
+    """Where ``resolve`` says something that botocore does not, or nothing where it should know all."""
     wrong = []
-    for bucket in BUCKETS:
+    for bucket in buckets:
         address = resolve(bucket, chosen, region)
-        if address is not None and address != (truth := expected(bucket, chosen, region)):
+        if (address is not None or whole) and address != (truth := expected(bucket, chosen, region)):
             wrong.append(f"{bucket!r} {chosen} {region!r}: {address}, botocore {truth}")
     return wrong
 
 
-def uncovered(chosen: EndpointSettings, buckets: tuple[str, ...]) -> list[str]:
-    """Where botocore has an address of the common kind and ``resolve`` has none."""
-    return [
-        f"{bucket!r} {chosen}: botocore {address}"
-        for bucket in buckets
-        if resolve(bucket, chosen) is None and (address := expected(bucket, chosen)) is not None
-    ]
+@pytest.mark.parametrize("region", REGIONS)
+def test_an_address_at_aws_is_that_of_botocore(region: str) -> None:
+    """Each region, style, dual-stack, FIPS, acceleration and kind of name with each other."""
+    wrong = [line for chosen in settings_at_aws(region) for line in differences(chosen, KINDS)]
+    assert not wrong, "\n".join(wrong[:5])
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_an_address_at_aws_is_that_of_botocore(region: str) -> None:
-    wrong = [line for chosen in settings_at_aws(region) for line in differences(chosen)]
+def test_the_usual_cases_are_not_left_to_botocore(region: str) -> None:
+    """What botocore has an address for has one, pseudo-regions and dual-stack of isolated regions apart."""
+    is_pseudo = region and (not REGION_LIKE.fullmatch(region) or "fips" in region or region == "moon-base-1")
+    wrong = []
+    for fips, accelerate in ((False, False), (True, False), (False, True)):
+        for dualstack in SWITCHES if not is_isolated(region) else (False,):
+            chosen = EndpointSettings("", region, "auto", dualstack, fips, accelerate)
+            wrong += differences(chosen, KINDS, whole=not is_pseudo)
     assert not wrong, "\n".join(wrong[:5])
 
 
-@pytest.mark.parametrize("url", ENDPOINTS)
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("region", ["us-east-1", "cn-north-1", "us-iso-east-1"])
+def test_an_address_of_an_unusual_name_is_that_of_botocore(region: str, style: str) -> None:
+    wrong = differences(EndpointSettings("", region, style))
+    assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("bucket", SPECIAL)
+@pytest.mark.parametrize("url", ["", "http://localhost:9000"])
+def test_a_name_with_rules_of_its_own_is_left_to_botocore(url: str, bucket: str) -> None:
+    assert resolve(bucket, EndpointSettings(url, "us-east-1")) is None
+
+
+@pytest.mark.parametrize("url", [*ENDPOINTS, *ODD_ENDPOINTS])
 def test_an_address_at_an_endpoint_is_that_of_botocore(url: str) -> None:
     wrong = []
-    for region, style in product(ENDPOINT_REGIONS, STYLES):
-        wrong += differences(EndpointSettings(url, region, style))
-    for dualstack, fips, accelerate, kind in product(SWITCHES, SWITCHES, SWITCHES, ("legacy", "regional")):
-        wrong += differences(EndpointSettings(url, "us-east-1", "auto", dualstack, fips, accelerate, kind))
+    for style in STYLES:
+        wrong += differences(EndpointSettings(url, "eu-west-1", style))
+    for dualstack, fips, accelerate, kind in product(SWITCHES, SWITCHES, SWITCHES, KINDS_OF_US_EAST_1):
+        wrong += differences(EndpointSettings(url, "", "auto", dualstack, fips, accelerate, kind), KINDS)
     assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("url", ENDPOINTS)
+def test_the_usual_endpoints_are_not_left_to_botocore(url: str, style: str) -> None:
+    """An address of IPv4 with names before it is none, though botocore makes some."""
+    kinds = tuple(bucket for bucket in KINDS if style != "virtual" or "." not in bucket)
+    wrong = differences(EndpointSettings(url, "eu-west-1", style), kinds, whole=True)
+    assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("region", ENDPOINT_REGIONS)
+def test_the_region_of_an_endpoint_is_that_of_botocore(region: str) -> None:
+    wrong = []
+    for url, style, dualstack, fips in product(ENDPOINTS[:2], STYLES, SWITCHES, SWITCHES):
+        wrong += differences(EndpointSettings(url, region, style, dualstack, fips), KINDS)
+    assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_US_EAST_1)
+@pytest.mark.parametrize("there", ["us-east-1", "eu-west-1", "us-gov-west-1", "cn-north-1", "moon-base-1"])
+@pytest.mark.parametrize("here", ["", "us-east-1", "us-west-2", "cn-northwest-1", "aws-global"])
+def test_the_address_in_a_region_that_an_answer_named_is_that_of_botocore(
+    here: str, there: str, kind: str
+) -> None:
+    wrong = []
+    for dualstack, fips in product(SWITCHES, SWITCHES):
+        chosen = EndpointSettings("", here, "auto", dualstack, fips, us_east_1_regional_endpoint=kind)
+        wrong += differences(chosen, KINDS, there)
+    wrong += differences(EndpointSettings(ENDPOINTS[0], here), KINDS, there)
+    assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize(
+    ("url", "region"),
+    [("", "us-east-1"), ("", "eu-west-1"), ("", "cn-north-1"), ("", "us-gov-west-1"), ("", None)]
+    + [
+        (url, "garage") for url in ("http://127.0.0.1:8333", "http://[::1]:9000", "http://minio_1:9000/base/")
+    ],
+)
+async def test_an_address_is_that_of_a_prepared_request(
+    url: str, region: str | None, style: Literal["auto", "path", "virtual"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a client of ours would send, signed and all."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    options = ConnectOptions(endpoint_url=url or None, region=region, addressing=style)
+    async with open_client(options) as client:
+        for bucket in KINDS[:3] if style == "virtual" else KINDS:
+            prepared = await boto_config.resolve_address(client, bucket)
+            assert resolve(bucket, EndpointSettings(url, region or "", style)) == prepared[:7]
+
+
+def test_loading_the_rules_loads_nothing_heavy() -> None:
+    code = "import aios3sync.store.s3.addresses, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert not {"anyio", "botocore", "dataclasses", "json", "socket", "ssl"} & set(done.stdout.split())

@@ -174,17 +174,20 @@ def _at_endpoint(bucket: str, settings: EndpointSettings, region: str) -> Bucket
         return None
     if settings.use_dualstack and _domain(signed_for) not in _WITH_DUALSTACK:
         return None
+    if host.startswith("s3-accelerate.") and parts.netloc not in _ACCELERATED:
+        return None  # which of them botocore takes for its own depends on more than the host
     base = parts.path if parts.path.endswith("/") else f"{parts.path}/"
-    style = settings.addressing_style
-    if style == "virtual" or (style == "auto" and host in _ACCELERATED):
-        is_ip = ":" in host or _is_ipv4(host)
-        if _is_host_label(bucket) and not is_ip:
-            return _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
-        if parts.scheme == "http" and _is_host_name(bucket):
-            if is_ip or region == _GLOBAL:
-                return None
-            return _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
-    return _address(parts.scheme, host, port, f"{base}{bucket}/", signed_for)
+    in_host = _address(parts.scheme, f"{bucket}.{host}", port, base, signed_for)
+    in_path = _address(parts.scheme, host, port, f"{base}{bucket}/", signed_for)
+    style, is_ip = settings.addressing_style, ":" in host or _is_ipv4(host)
+    if style == "path" or (style == "auto" and parts.netloc not in _ACCELERATED):
+        return in_path
+    if _is_host_label(bucket):
+        return in_path if is_ip else in_host
+    if parts.scheme == "http" and _is_host_name(bucket):
+        # botocore puts names before the numbers, and signs for the pseudo-region: neither is right.
+        return None if is_ip or region == _GLOBAL else in_host
+    return in_path
 
 
 def _is_covered_url(url: str, scheme: str, host: str, port: int | None, path: str) -> bool:

@@ -64,6 +64,26 @@ SEAMS: dict[str, tuple[str, set[str]]] = {
     "local": ("listing", {"local.scratch"}),
 }
 
+# The engine asks its sides for files: of os it may use what computes, and of local what opens nothing in the
+# tree. ``open`` and the modules that open files are for the exceptions alone.
+ENGINE_OS = words("os.PathLike os.fsencode os.fspath os.path.abspath os.path.split")
+ENGINE_LOCAL = words(
+    """
+    compress.compress compress.md5_of digest.CHUNK digest.ChangedError digest.FileDigest digest.SmallFile
+    digest.is_settled open_file.OpenFile read.ATTEMPTS read.Place scratch.ScratchDatabase temporary.drop
+    temporary.temporary_file
+    """
+)
+OPENS_FILES = words("aiofiles fileinput glob io os pathlib posix shutil tempfile")
+ENGINE_FILES: dict[str, set[str]] = {
+    # the error file next to the manifest
+    "sync.recorder": words(
+        "aiofiles.open aiofiles.threadpool.binary.AsyncBufferedIOBase os.close os.makedirs tempfile.mkstemp"
+    ),
+    # the one place that makes the side that is a tree
+    "sync.request": {"tree.LocalTree"},
+}
+
 # Former path of public names -> their place now. Such a module gives the names with a DeprecationWarning for
 # one more release: it may name what it gives, for type checkers, whatever its own row.
 DEPRECATED: dict[str, str] = {"index.catalog": "catalog"}
@@ -233,6 +253,68 @@ def test_the_engine_imports_seams(module: Module) -> None:
         if place_of(module.name) == user:
             used = {item.name for item in imports(module.tree) if item.ours and place_of(item.name) == folder}
             assert used <= allowed, f"{module.name} imports {', '.join(sorted(used - allowed))}"
+
+
+def file_access(tree: ast.Module) -> set[str]:
+    """Everything that a module uses of modules that open files, the builtin ``open``, and names of local."""
+    names = {
+        alias.asname or alias.name.partition(".")[0]: alias.name
+        if alias.asname
+        else alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    }
+    parts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    used = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            used |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute | ast.Name) and id(node) not in parts:
+            first, *rest = ast.unparse(node).split(".")
+            used.add(".".join([names.get(first, first), *rest]))
+    local = f"{PACKAGE}.local."
+    ours = {name.removeprefix(local) for name in used if name.startswith(local)}
+    return ours | {name for name in used if name == "open" or name.partition(".")[0] in OPENS_FILES}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [module for module in MODULES if is_within(module.name, {"sync"})],
+    ids=lambda module: module.name,
+)
+def test_the_engine_opens_no_file_of_a_side(module: Module) -> None:
+    """Files of the source are looked at, opened and read in local/, behind the protocols of sync.sides."""
+    allowed = ENGINE_OS | ENGINE_LOCAL | ENGINE_FILES.get(module.name, set())
+    used = file_access(module.tree)
+    assert used <= allowed, f"{module.name} uses {', '.join(sorted(used - allowed))}"
+
+
+def test_every_access_to_files_is_seen() -> None:
+    """By a module, by an alias of it, by a name from it, by the builtin, and by a function of local."""
+    source = """
+import os, pathlib as paths
+import os.path
+from shutil import copy
+from aios3sync.local.digest import digest_file
+from aios3sync.local import walk
+os.path.exists(os.fspath("a"))
+paths.Path("a").open()
+open("a")
+walk.Walk("a")
+read = os.preadv
+"""
+    assert file_access(ast.parse(source)) == {
+        "os.path.exists",
+        "os.fspath",
+        "os.preadv",
+        "pathlib.Path",
+        "pathlib.Path('a').open",
+        "shutil.copy",
+        "open",
+        "digest.digest_file",
+        "walk",
+    }
 
 
 @pytest.mark.parametrize(

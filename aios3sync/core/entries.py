@@ -7,7 +7,7 @@ dataclass. Keys are relative to the target's prefix unless a docstring says "ful
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Literal, NamedTuple
+from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
 __all__ = (
     "UNKNOWN",
@@ -20,6 +20,8 @@ __all__ = (
     "TargetEntry",
     "Unlisted",
 )
+
+E = TypeVar("E")
 
 ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
 
@@ -56,10 +58,10 @@ class Problem(NamedTuple):
     error: str
 
 
-class ScanBatch(NamedTuple):
-    """The files and problems that were met since the batch before; entries ascend."""
+class ScanBatch(NamedTuple, Generic[E]):
+    """The entries and problems that a source met since the batch before; entries ascend."""
 
-    entries: list[SourceEntry]
+    entries: list[E]
     problems: list[Problem]
 
 

@@ -101,6 +101,10 @@ class LocalTree:
             self.root, filters, self._symlinks, prefix, mounts, self._files, on_bad_name=self._on_bad_name
         )
 
+    def roots(self) -> tuple[str, ...]:
+        """Return the paths that the root has: as it was given, and without symbolic links."""
+        return self.root, os.path.realpath(self.root)
+
     def is_unchanged(self, row: RecordedEntry) -> bool:
         """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
 

@@ -141,7 +141,7 @@ class Walk:
     _tracker: MountTracker = field(init=False, repr=False)
     _directories: dict[str, DirectoryIdentity | None] = field(default_factory=dict)
 
-    def batches(self) -> Iterator[ScanBatch]:
+    def batches(self) -> Iterator[ScanBatch[SourceEntry]]:
         """Yield the batches in key order; the last may be short, none is empty.
 
         Raises:
@@ -163,7 +163,7 @@ class Walk:
         if self._entries or self._problems:
             yield self._batch()
 
-    async def stream(self) -> AsyncGenerator[ScanBatch, None]:
+    async def stream(self) -> AsyncGenerator[ScanBatch[SourceEntry], None]:
         """Yield :meth:`batches`, each made in a thread.
 
         Raises:
@@ -173,7 +173,7 @@ class Walk:
         while (batch := await to_thread.run_sync(next, batches, None)) is not None:
             yield batch
 
-    def _batch(self) -> ScanBatch:
+    def _batch(self) -> ScanBatch[SourceEntry]:
         batch = ScanBatch(self._entries, self._problems)
         self._entries, self._problems = [], []
         return batch

@@ -86,7 +86,7 @@ class Detector:
 
     async def compare(
         self,
-        source: AsyncIterator[ScanBatch],
+        source: AsyncIterator[ScanBatch[SourceEntry]],
         recorded: AsyncIterator[Sequence[Any]],
         target: AsyncIterator[Sequence[Any]] | None,
         visible: Callable[[str], bool] | None,

@@ -167,9 +167,9 @@ def _relative_key(request: SyncRequest, key: str) -> str:
     return key
 
 
-async def _filters(request: SyncRequest, source: Source, key: str) -> Filters:
+async def _filters(request: SyncRequest, source: Source[SourceEntry], key: str) -> Filters:
     """Return the filters, with the ``.gitignore`` files of the directories above the key."""
-    filters = await to_thread.run_sync(make_filters, request)
+    filters = await to_thread.run_sync(make_filters, request, source)
     if filters.ignored is not None:
         for directory, content in await source.ignore_files(key):
             filters.ignored.read(directory, content)

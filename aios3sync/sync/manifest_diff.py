@@ -52,7 +52,10 @@ class ManifestDiff:
     """
 
     def __init__(
-        self, batches: Iterator[ScanBatch], manifest: Manifest, headers: tuple[str, str] | None = None
+        self,
+        batches: Iterator[ScanBatch[SourceEntry]],
+        manifest: Manifest,
+        headers: tuple[str, str] | None = None,
     ) -> None:
         self._headers = headers
         self._batches = batches

@@ -19,7 +19,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.actions import CompareDigest, UpdateHeaders, Upload
-from aios3sync.core.entries import RecordedEntry, TargetEntry
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
@@ -83,7 +83,7 @@ class Pipeline:
     refused: Refusal | None = None
     _deferred: DeferredDeletes = field(default_factory=DeferredDeletes)
     _detector: Detector | None = None
-    _walks: list[SourceWalk] = field(default_factory=list)
+    _walks: list[SourceWalk[SourceEntry]] = field(default_factory=list)
     _mounts: set[str] = field(default_factory=set)
     _listing_began: float = 0.0
     _refused_listing: bool = False
@@ -273,7 +273,7 @@ class Pipeline:
     def _known_mounts(self) -> frozenset[str]:
         return frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
 
-    def _new_walk(self) -> SourceWalk:
+    def _new_walk(self) -> SourceWalk[SourceEntry]:
         return self.run.source.walk(self.filters, self.run.location.prefix, self._known_mounts)
 
     # The guards, and the deletes that they permit.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
@@ -19,6 +18,7 @@ from aios3sync.manifest.files import own_files
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.options import SyncOptions
 from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
+from aios3sync.sync.sides import Source
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
@@ -60,8 +60,12 @@ def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | N
     return WantedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(request: SyncRequest) -> Filters:
+def make_filters(request: SyncRequest, source: Source[Any]) -> Filters:
     """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
+
+    Args:
+        request: the sync.
+        source: of the request; absolute paths in rules are below one of its roots.
 
     Raises:
         UsageError: a named file is not below the source.
@@ -71,16 +75,16 @@ def make_filters(request: SyncRequest) -> Filters:
     if options.thumbnails and options.manifest is not False:
         own += own_files(pending_path(request), root)
     return Filters(
-        rules=_rules(options.ordered_rules(), root),
-        files=None if options.files is None else _named_files(options, root),
+        rules=_rules(options.ordered_rules(), source),
+        files=None if options.files is None else _named_files(options, source),
         ignored=IgnoreTree() if options.gitignore else None,
         own=own,
     )
 
 
-def _rules(rules: Sequence[tuple[str, ...]], root: str) -> tuple[Rule, ...]:
+def _rules(rules: Sequence[tuple[str, ...]], source: Source[Any]) -> tuple[Rule, ...]:
     is_absolute = any(pattern.startswith("/") for _, pattern, *_ in rules)
-    return make_rules(rules, (root, os.path.realpath(root)) if is_absolute else ())
+    return make_rules(rules, source.roots() if is_absolute else ())
 
 
 def useless_rules(filters: Filters) -> str:
@@ -97,11 +101,10 @@ def useless_rules(filters: Filters) -> str:
     )
 
 
-def _named_files(options: SyncOptions, root: str) -> frozenset[str]:
+def _named_files(options: SyncOptions, source: Source[Any]) -> frozenset[str]:
     """Return the keys of a list of files; an absolute path begins with the source's path, or its real one."""
-    roots, paths = [root], options.files or ()
-    if any(path.startswith("/") for path in paths):
-        roots.append(os.path.realpath(root))
+    paths = options.files or ()
+    roots = source.roots() if any(path.startswith("/") for path in paths) else ()
     keys = (_named(path, roots) for path in paths)
     return frozenset(map(escaped, keys) if options.on_bad_name == "escape" else keys)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiofiles
 import anyio
@@ -123,7 +123,7 @@ class Recorder:
 
     def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
         self,
-        source: Source,
+        source: Source[Any],
         manifest: Manifest | None,
         builder: ReportBuilder,
         sink: EventSink,

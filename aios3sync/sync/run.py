@@ -17,7 +17,7 @@ import anyio
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.decision import Policy
-from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
 from aios3sync.errors import (
@@ -76,9 +76,9 @@ class Run:
 
     request: SyncRequest
     resources: Resources
-    source: Source
+    source: Source[SourceEntry]
     files: Files
-    target: Target
+    target: Target[TargetEntry]
     policy: Policy
     number: int
     recorder: Recorder

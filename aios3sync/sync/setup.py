@@ -240,7 +240,7 @@ async def _assemble(
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
     )
-    filters = await to_thread.run_sync(make_filters, request)
+    filters = await to_thread.run_sync(make_filters, request, sides.source)
     scope = await to_thread.run_sync(scope_of, options)
     return Pipeline(
         run,

@@ -1,32 +1,35 @@
 """Source and Target: the few questions that the engine asks of a side, whatever the side is made of.
 
 The engine compares, guards, counts and records; a side knows what exists there, in key order, and whether
-it is still what it was. Which class answers for which direction:
+it is still what it was. Which class answers which question in which direction; the second and third are not
+built, and what is missing for them is in brackets:
 
-==================  ==========================================  ===========================================
-Question            local to S3                                 S3 to local, S3 to S3 (not built)
-==================  ==========================================  ===========================================
-Source              LocalTree: the walk                         the bucket: its sorted listing
-Target              BucketTarget: its sorted listing, deletes   the tree: its walk, unlinks; BucketTarget
-Files               LocalTree: what is uploaded                 the tree that is written to; none
-objects             the target's ObjectStore                    the source's; both
-identity, mounts    LocalTree                                   none: a bucket cannot be swapped or unmounted
-==================  ==========================================  ===========================================
+===========  ======================  ========================  =================  ==========================
+Direction    Source                  Target                    Files              objects
+===========  ======================  ========================  =================  ==========================
+local to S3  LocalTree: its walk     BucketTarget: its sorted  LocalTree: bytes,  ObjectStore of the target:
+                                     listing, DeleteObjects    digests            HEAD, writes
+S3 to local  [bucket: its sorted     [tree: its walk,          LocalTree:         ObjectStore of the source:
+             listing]                unlinks]                  digests            HEAD, [ranged reads]
+S3 to S3     [bucket: its sorted     BucketTarget              none               both: HEAD, copies
+             listing]
+===========  ======================  ========================  =================  ==========================
 
 Content is no question for a source or a target: where a file is compared with an object, the file is hashed
 by :class:`Files` and the object is asked by the :class:`~aios3sync.store.protocol.ObjectStore`, whichever of
-the two is the source.
+the two is the source. A bucket has no device, no mounts and no root that can be swapped: its answers are
+``None`` and empty. What protects it is that each read and each delete names the ETag that was listed.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence, Set
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from anyio.abc import ObjectSendStream
 
-from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry, TargetEntry
+from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import SyncRequest
@@ -38,7 +41,12 @@ if TYPE_CHECKING:
 __all__ = ("ContentFile", "FileWalk", "Files", "Sides", "Source", "SourceWalk", "Target", "sides_of")
 
 
-class SourceWalk(Protocol):
+E = TypeVar("E")
+"""What a side holds: :class:`~aios3sync.core.entries.SourceEntry` for files, and
+:class:`~aios3sync.core.entries.TargetEntry` for objects, also where the bucket is the source."""
+
+
+class SourceWalk(Protocol[E]):
     """One pass over a source, to be consumed once."""
 
     @property
@@ -46,7 +54,7 @@ class SourceWalk(Protocol):
         """Directories that are on another mount than the directory that they are in; empty for a bucket."""
         ...
 
-    def stream(self) -> AsyncGenerator[ScanBatch, None]:
+    def stream(self) -> AsyncGenerator[ScanBatch[E], None]:
         """Yield what is visible, in key order, and what could not be seen.
 
         Raises:
@@ -56,7 +64,7 @@ class SourceWalk(Protocol):
         ...
 
 
-class Source(Protocol):
+class Source(Protocol[E]):
     """Where entries come from. The methods that are not asynchronous block, but for :attr:`device`."""
 
     async def check(self) -> None:
@@ -80,7 +88,7 @@ class Source(Protocol):
         """Return why the source is not the one of :meth:`check` any more; empty if it is."""
         ...
 
-    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> SourceWalk:
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> SourceWalk[E]:
         """Return a walk over all visible entries.
 
         Args:
@@ -88,6 +96,10 @@ class Source(Protocol):
             prefix: of the target, for the length of keys.
             mounts: directories that were mount points in walks before.
         """
+        ...
+
+    def roots(self) -> Sequence[str]:
+        """Return the absolute paths that the source is known by; a bucket has none."""
         ...
 
     def is_unchanged(self, row: RecordedEntry) -> bool:
@@ -102,7 +114,7 @@ class Source(Protocol):
         """Whether the source has an entry of this name, visible or not."""
         ...
 
-    async def entry(self, key: str) -> SourceEntry | str:
+    async def entry(self, key: str) -> E | str:
         """Return the entry of a key as it is now, or why there is none."""
         ...
 
@@ -115,7 +127,7 @@ class Source(Protocol):
         ...
 
 
-class Target(Protocol):
+class Target(Protocol[E]):
     """What exists where entries go; it takes deletes. How one entry is written is up to the transfers."""
 
     @property
@@ -136,7 +148,7 @@ class Target(Protocol):
         """
         ...
 
-    async def send_entries(self, out: ObjectSendStream[list[TargetEntry]]) -> None:
+    async def send_entries(self, out: ObjectSendStream[list[E]]) -> None:
         """Send all entries in key order, as soon as their order is certain enough.
 
         Args:
@@ -144,12 +156,13 @@ class Target(Protocol):
 
         Raises:
             StoreError: the listing did not end cleanly: nothing is known to be absent.
-            OutOfOrderError: the entries were expected in key order and are not.
+            OutOfOrderError: the entries were said to be in key order and are not. Where that was only
+                expected, the reader notices: see :meth:`saw_disorder`.
             TemporarySpaceError: they are sorted on disk, and the disk is full.
         """
         ...
 
-    def entries(self) -> AsyncGenerator[list[TargetEntry], None]:
+    def entries(self) -> AsyncGenerator[list[E], None]:
         """Yield all entries in key order, whatever order they are found in.
 
         Raises:
@@ -198,10 +211,10 @@ class ContentFile(Protocol):
         ...
 
 
-class FileWalk(SourceWalk, Protocol):
+class FileWalk(SourceWalk[SourceEntry], Protocol):
     """A walk that can be consumed in one thread, next to the manifest."""
 
-    def batches(self) -> Iterator[ScanBatch]:
+    def batches(self) -> Iterator[ScanBatch[SourceEntry]]:
         """Yield the batches of :meth:`stream`. Blocks."""
         ...
 
@@ -287,7 +300,7 @@ class Files(Protocol):
 class Sides(NamedTuple):
     """The sides of a request that need no connection; the target is opened with what the manifest knows."""
 
-    source: Source
+    source: Source[SourceEntry]
     files: Files
 
 

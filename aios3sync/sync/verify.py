@@ -116,7 +116,7 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     began = time.monotonic()
     sides = sides_of(request)
     await sides.source.check()
-    filters = await to_thread.run_sync(make_filters, request)
+    filters = await to_thread.run_sync(make_filters, request, sides.source)
     report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
     with raise_first_error():
         await _Verification(request, resources, sides, report, filters).run()
@@ -142,7 +142,7 @@ class _Verification:
         self._request = request
         self._resources = resources
         self._source, self._files = sides
-        self._target: Target = BucketTarget(request, resources)
+        self._target: Target[TargetEntry] = BucketTarget(request, resources)
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
@@ -183,7 +183,7 @@ class _Verification:
                 for row in join.rows():
                     yield row
 
-    def _scanned(self, batch: ScanBatch | None) -> list[SourceEntry] | None:
+    def _scanned(self, batch: ScanBatch[SourceEntry] | None) -> list[SourceEntry] | None:
         if batch is None:
             return None
         for problem in batch.problems:

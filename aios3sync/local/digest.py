@@ -10,7 +10,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
@@ -66,12 +67,17 @@ class SmallFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """The digest of a file that stays on disk, and its multipart ETags for some part sizes."""
+    """The digest of a file that stays on disk, and those of its parts for some part sizes."""
 
     entry: SourceEntry
     md5: str
     settled: bool
-    part_etags: dict[int, str] = field(default_factory=dict)
+    parts: Mapping[int, Sequence[bytes]] = field(default_factory=dict)
+
+    @property
+    def part_etags(self) -> dict[int, str]:
+        """The multipart ETags by part size."""
+        return {size: multipart_etag(digests) for size, digests in self.parts.items()}
 
 
 def is_settled(entry: SourceEntry, started_ns: int, *, by_mtime: bool = False) -> bool:
@@ -152,7 +158,7 @@ def digest_file(
         place: where it is.
         key: its name in errors and in the entry.
         stop: set to make it give up between two chunks.
-        part_sizes: also compute the multipart ETag for each of these part sizes (bytes).
+        part_sizes: also hash the parts of each of these sizes (bytes), in a second thread.
         by_mtime: see :func:`is_settled`.
 
     Raises:
@@ -163,54 +169,106 @@ def digest_file(
         started = time.time_ns()
         with open_regular(place) as descriptor:
             before = entry_of(key, os.fstat(descriptor))
-            # One buffer for all: the pages of a new one would cost as much as reading into it.
-            buffer = bytearray(min(CHUNK, before.size + 1))
-            whole = hashlib.md5(usedforsecurity=False)
-            parts = {size: _PartDigests(size) for size in part_sizes}
-            read = 0
-            while not stop.is_set() and (count := os.readv(descriptor, [buffer])):
-                chunk = memoryview(buffer)[:count]
-                whole.update(chunk)
-                for part in parts.values():
-                    part.update(chunk)
-                read += count
+            digests = _Digests(part_sizes)
+            _hash_chunks(descriptor, before.size, digests, stop)
             after = entry_of(key, os.fstat(descriptor))
         if stop.is_set():
             break
-        if before == after and read == before.size:
-            etags = {size: part.etag() for size, part in parts.items()}
-            return FileDigest(
-                before, whole.hexdigest(), is_settled(before, started, by_mtime=by_mtime), etags
-            )
+        if before == after and digests.size == before.size:
+            settled = is_settled(before, started, by_mtime=by_mtime)
+            return FileDigest(before, digests.whole.hexdigest(), settled, digests.parts())
     raise ChangedError(key)
 
 
-class _PartDigests:
-    """Cuts a stream of chunks at part borders and digests each part."""
+def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.Event) -> None:
+    """Read a file to its end and hash it; a chunk is hashed as part of the whole and of its parts at once."""
+    # One buffer for all: the pages of a new one would cost as much as reading into it.
+    buffer = memoryview(bytearray(min(CHUNK, size + 1)))
+    with ThreadPoolExecutor(1) as second:
+        while not stop.is_set() and (count := os.readv(descriptor, [buffer[: digests.room()]])):
+            chunk = buffer[:count]
+            behind = digests.beyond_first()
+            hashed = second.submit(_update_all, behind, chunk) if behind else None
+            digests.update(chunk)
+            if hashed is not None:
+                hashed.result()
 
-    def __init__(self, part_size: int) -> None:
-        self._part_size = part_size
-        self._digests: list[bytes] = []
+
+def _update_all(parts: Sequence[_PartDigests], chunk: memoryview) -> None:
+    for part in parts:
+        part.update(chunk)
+
+
+class _Digests:
+    """The MD5 of a file, and those of its parts for some part sizes.
+
+    Up to its end the first part has the digest of the file, so it is not hashed a second time.
+
+    Attributes:
+        whole: of all bytes so far.
+        size: how many those are.
+    """
+
+    def __init__(self, part_sizes: Sequence[int]) -> None:
+        self.whole = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+        self._parts = [_PartDigests(size) for size in part_sizes]
+
+    def room(self) -> int:
+        """Return how many bytes the next chunk may have, so that no first part ends within it."""
+        return min((part.size - self.size for part in self._parts if part.size > self.size), default=CHUNK)
+
+    def beyond_first(self) -> list[_PartDigests]:
+        """Return the digests of parts that the next chunk belongs to, unless it belongs to a first part."""
+        return [part for part in self._parts if part.size <= self.size]
+
+    def update(self, chunk: memoryview) -> None:
+        """Hash the next chunk as part of the whole."""
+        self.whole.update(chunk)
+        self.size += len(chunk)
+        for part in self._parts:
+            if part.size == self.size:
+                part.digests.append(self.whole.digest())
+
+    def parts(self) -> dict[int, list[bytes]]:
+        """Return the digests of the parts by part size; called once, at the end of the file."""
+        for part in self._parts:
+            if not part.digests:  # all of the file is less than one part
+                part.digests.append(self.whole.digest())
+        return {part.size: part.finish() for part in self._parts}
+
+
+class _PartDigests:
+    """Cuts a stream of chunks that begins with the second part at part borders, and digests each part.
+
+    Attributes:
+        size: bytes of each part but the last.
+        digests: of the parts so far.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.digests: list[bytes] = []
         self._current = hashlib.md5(usedforsecurity=False)
         self._filled = 0
 
     def update(self, chunk: memoryview) -> None:
         rest = chunk
         while rest:
-            piece = rest[: self._part_size - self._filled]
+            piece = rest[: self.size - self._filled]
             self._current.update(piece)
             self._filled += len(piece)
             rest = rest[len(piece) :]
-            if self._filled == self._part_size:
-                self._finish()
+            if self._filled == self.size:
+                self._end_part()
 
-    def _finish(self) -> None:
-        self._digests.append(self._current.digest())
+    def _end_part(self) -> None:
+        self.digests.append(self._current.digest())
         self._current = hashlib.md5(usedforsecurity=False)
         self._filled = 0
 
-    def etag(self) -> str:
-        """Return the ETag; called once, at the end."""
-        if self._filled or not self._digests:
-            self._finish()
-        return multipart_etag(self._digests)
+    def finish(self) -> list[bytes]:
+        """Return the digests; called once, at the end."""
+        if self._filled:
+            self._end_part()
+        return self.digests

@@ -44,6 +44,7 @@ def test_part_etags_are_those_that_s3_computes(
     assert digest.md5 == md5(body).hex()
     for size in part_sizes:
         parts = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+        assert digest.parts[size] == [md5(part) for part in parts]
         expected = md5(b"".join(map(md5, parts))).hex()
         assert digest.part_etags[size] == f"{expected}-{len(parts)}"
 

@@ -26,6 +26,7 @@ from aios3sync.store.s3.errors import (
 from aios3sync.store.s3.marker_paging import NO_TOKEN, NoTokenError
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
+from aios3sync.store.wire.payloads import PayloadSigning
 from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import HttpRequest, InvalidRequestError
 from aios3sync.store.wire.responses import clock_skew, region_from_refusal
@@ -62,6 +63,7 @@ class BucketClient:
         self._capabilities = capabilities
         self.profile = profile or EndpointProfile()
         self._requests = requests or RequestBuilder()
+        self._payloads = PayloadSigning()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._bucket})"

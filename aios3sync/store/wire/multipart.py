@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256 as sha256_of
-
-from anyio import to_thread
 
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.store.protocol import Body, ListedPart, ListedUpload, PutOptions, PutResult
@@ -36,12 +33,16 @@ class MultipartVerbs(BucketClient):
         self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
     ) -> PutResult:
         """Store one part with one UploadPart."""
-        digest = (await to_thread.run_sync(sha256_of, body)).hexdigest()
-        with self._valid("UploadPart", key):
-            request = requests.put_part(key, upload_id, number, body, options, md5=md5, sha256=digest)
-        result = self._verified(request, await self._ask(request), md5)
-        sent = request.template.constant.get(f"x-amz-checksum-{options.checksum}", "")
-        return result._replace(checksum=sent)
+
+        async def put(sha256: str) -> PutResult:
+            with self._valid("UploadPart", key):
+                request = requests.put_part(key, upload_id, number, body, options, md5=md5, sha256=sha256)
+            result = self._verified(request, await self._ask(request), md5)
+            sent = request.template.constant.get(f"x-amz-checksum-{options.checksum}", "")
+            return result._replace(checksum=sent)
+
+        protected = bool(md5) and self._route.pool.protected
+        return await self._payloads.send(body, put, protected=protected)
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions

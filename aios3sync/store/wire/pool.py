@@ -76,6 +76,12 @@ class Pool:
             f"{len(self._waiting)} waiting)"
         )
 
+    @property
+    def protected(self) -> bool:
+        """Whether what is sent cannot be changed on the way: over TLS with a checked certificate."""
+        tls = self._origin.tls
+        return tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
+
     async def exchange(
         self, head: bytes, body: Body, *, idempotent: bool, is_head: bool, max_body: int
     ) -> HttpResponse:

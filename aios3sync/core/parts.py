@@ -23,6 +23,7 @@ __all__ = (
     "MIN_PART_SIZE",
     "Part",
     "inferred_part_size",
+    "max_part_size_from_refusal",
     "max_parts_from_refusal",
     "plan_part_size",
     "plan_parts",
@@ -48,10 +49,12 @@ class Part(NamedTuple):
     length: int
 
 
-def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS) -> int:
+def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS, largest: int = MAX_PART_SIZE) -> int:
     """Return the part size for ``size`` bytes: ``wanted``, or more if that makes more than ``most`` parts.
 
-    A grown part size is a whole number of MiB, so that it can be inferred from the ETag later.
+    A grown part size is a whole number of MiB, so that it can be inferred from the ETag later. ``largest`` is
+    the limit of one endpoint. Where ``most`` such parts do not hold the object, it is not obeyed: the
+    endpoint may have changed, and else says itself what it refuses.
 
     Raises:
         UsageError: no part size is large enough.
@@ -59,9 +62,11 @@ def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS) -> int:
     if size > most * MAX_PART_SIZE:
         raise UsageError(f"{size} bytes are more than S3 can hold in one object ({most * MAX_PART_SIZE})")
     least = -(-size // most)
-    if least <= wanted:
-        return wanted
-    return min(-(-least // MIB) * MIB, MAX_PART_SIZE)
+    if least > largest:
+        largest = MAX_PART_SIZE
+    if least <= min(wanted, largest):
+        return min(wanted, largest)
+    return min(-(-least // MIB) * MIB, largest)
 
 
 def inferred_part_size(size: int, parts: int) -> int:
@@ -93,6 +98,36 @@ def max_parts_from_refusal(message: str, stored: int, refused: int) -> tuple[int
         if stored <= said < refused:
             return said, said > 0
     return (stored, False) if 0 < stored < refused else (0, False)
+
+
+_SIZE_IN_WORDS = re.compile(
+    r"(?:maximum|max|limit|at most|up to|exceeds?|larger than|more than)\D{0,40}?"
+    r"(\d{1,15})\s?(?:([kmg])(i?)b?|bytes?)?\b(?!\s*parts)",
+    re.IGNORECASE,
+)
+_THOUSANDS = {"k": 1, "m": 2, "g": 3}
+
+
+def max_part_size_from_refusal(message: str, refused: int, least: int) -> int:
+    """Return how large the parts may be at an endpoint that refused one, 0 if no size is left to try.
+
+    Without a size in its words it is the smallest that can be tried: there is one more attempt, and it stores
+    the file if any can. A unit counts as the smaller of its two meanings.
+
+    Args:
+        message: of its error, perhaps with the limit in words.
+        refused: bytes of the refused part.
+        least: the smallest part size with which the object has no more parts than allowed.
+    """
+    least = max(least, MIN_PART_SIZE)
+    for match in _SIZE_IN_WORDS.finditer(message.replace(",", "")):
+        unit, binary = (match[2] or "").lower(), match[3]
+        said = int(match[1])
+        for _ in range(_THOUSANDS.get(unit, 0)):
+            said *= 1024 if binary else 1000
+        if least <= said < refused:
+            return said
+    return least if least < refused else 0
 
 
 def plan_parts(size: int, part_size: int) -> Iterator[Part]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.core.parts import MAX_PARTS
+from aios3sync.core.parts import MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
 
 __all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact")
 
@@ -38,11 +38,16 @@ def _is_part_limit(value: object) -> bool:
     return type(value) is int and 0 < value <= MAX_PARTS
 
 
+def _is_part_size(value: object) -> bool:
+    return type(value) is int and MIN_PART_SIZE <= value <= MAX_PART_SIZE
+
+
 # Fact -> whether a value that was read from a file can be one.
 _FACTS: Final[Mapping[str, Callable[[object], bool]]] = {
     "etags": lambda value: value in ("md5", "opaque"),
     "batch_delete": lambda value: value is False,
     "max_parts": _is_part_limit,
+    "max_part_size": _is_part_size,
     "list_v1": lambda value: value is True,
     "list_order": lambda value: value in ("bytes", "unordered"),
 }
@@ -57,6 +62,7 @@ class EndpointProfile:
         etags: whether the ETag of a body is its MD5; ``unknown`` until the first answer.
         batch_delete: the endpoint knows DeleteObjects.
         max_parts: the most parts of one object.
+        max_part_size: the most bytes of one part with which a file was stored after larger ones were refused.
         list_v1: ListObjectsV2 is answered with pages of ListObjects.
         list_order: ``bytes`` where the user knows that listings are in UTF-8 byte order; ``unordered`` where
             one was seen that is not.
@@ -70,6 +76,7 @@ class EndpointProfile:
     etags: Etags = "unknown"
     batch_delete: bool = True
     max_parts: int = MAX_PARTS
+    max_part_size: int = MAX_PART_SIZE
     list_v1: bool = False
     list_order: ListOrder = ""
     known: dict[str, KnownFact] = field(default_factory=dict)
@@ -142,6 +149,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "etags": "unknown",
     "batch_delete": True,
     "max_parts": MAX_PARTS,
+    "max_part_size": MAX_PART_SIZE,
     "list_v1": False,
     "list_order": "",
 }
@@ -149,6 +157,7 @@ _WORDS: Final[Mapping[str, Callable[[Any], str]]] = {
     "etags": lambda etags: "its ETags prove nothing" if etags == "opaque" else "its ETags are MD5s",
     "batch_delete": lambda _: "no DeleteObjects: keys are deleted one by one",
     "max_parts": lambda most: f"at most {most:,} parts of an object",
+    "max_part_size": lambda largest: f"at most {largest:,} bytes of a part",
     "list_v1": lambda _: "listings in pages of ListObjects (V1)",
     "list_order": lambda order: (
         "listings in byte order" if order == "bytes" else "listings in no order of keys"

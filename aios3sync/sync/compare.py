@@ -112,6 +112,7 @@ def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
     if target is None or not (parts := part_count(target.etag)):
         return ()
     known = [recorded.part_size] if recorded is not None and recorded.part_size else []
+    known.append(min(run.options.part_size, run.profile.max_part_size))
     return part_size_candidates(compare.source.size, parts, *known, run.options.part_size)
 
 

@@ -15,6 +15,7 @@ from aios3sync.core.parts import (
     MIN_PART_SIZE,
     Part,
     inferred_part_size,
+    max_part_size_from_refusal,
     max_parts_from_refusal,
     plan_part_size,
     plan_parts,
@@ -140,3 +141,44 @@ def test_the_limit_of_parts_comes_from_the_message_or_from_the_stored_parts(
 ) -> None:
     """A limit that the endpoint itself contradicts is none."""
     assert max_parts_from_refusal(message, stored, refused) == most
+
+
+@pytest.mark.parametrize(
+    ("message", "refused", "least", "largest"),
+    [
+        ("Your proposed upload exceeds the maximum allowed size", 64 * MIB, 1, 5 * MIB),
+        ("the maximum part size is 33554432 bytes", 64 * MIB, 1, 32 * MIB),
+        ("parts of up to 32 MiB, please", 64 * MIB, 1, 32 * MIB),
+        ("the limit is 20MB", 64 * MIB, 1, 20_000_000),
+        ("Part is larger than 33,554,432", 64 * MIB, 1, 32 * MIB),
+        ("the limit is 128 MiB", 64 * MIB, 1, 5 * MIB),
+        ("at most 1000 parts", 64 * MIB, 1, 5 * MIB),
+        ("the limit is 20MB", 64 * MIB, 40 * MIB, 40 * MIB),
+        ("the limit is 1 KB", 64 * MIB, 1, 5 * MIB),
+        ("no", 5 * MIB, 1, 0),
+        ("no", 64 * MIB, 64 * MIB, 0),
+    ],
+)
+def test_the_largest_part_comes_from_the_message_or_is_the_smallest_left(
+    message: str, refused: int, least: int, largest: int
+) -> None:
+    """What cannot be true is not believed: a limit above the refused part, or one that leaves no upload."""
+    assert max_part_size_from_refusal(message, refused, least) == largest
+
+
+@laws
+@given(
+    size=st.integers(1, 40 * 1024 * GIB),
+    wanted=st.integers(MIN_PART_SIZE, MAX_PART_SIZE),
+    most=st.integers(1, MAX_PARTS),
+    largest=st.integers(MIN_PART_SIZE, MAX_PART_SIZE),
+)
+def test_the_limits_of_number_and_size_hold_together_where_they_can(
+    size: int, wanted: int, most: int, largest: int
+) -> None:
+    if size > most * MAX_PART_SIZE:
+        return
+    part_size = plan_part_size(size, wanted, most, largest)
+    assert -(-size // part_size) <= most
+    assert part_size <= largest or size > most * largest
+    assert part_size >= min(wanted, largest)

@@ -21,6 +21,7 @@ FACTS: dict[str, Any] = {
     "etags": "opaque",
     "batch_delete": False,
     "max_parts": 1000,
+    "max_part_size": 8_000_000,
     "list_v1": True,
     "list_order": "unordered",
 }
@@ -51,6 +52,7 @@ def test_every_observed_fact_is_read_again() -> None:
         "its ETags prove nothing",
         "listings in no order of keys",
         "listings in pages of ListObjects (V1)",
+        "at most 8,000,000 bytes of a part",
         "at most 1,000 parts of an object",
     ]
 
@@ -132,6 +134,7 @@ def a_document(**changes: Any) -> bytes:
         a_document(facts={fact: {"value": [], "at": NOW} for fact in FACTS}),
         a_document(facts={fact: {"value": value, "at": float("nan")} for fact, value in FACTS.items()}),
         a_document(facts={"max_parts": {"value": 0, "at": NOW}, "batch_delete": {"value": 0, "at": NOW}}),
+        a_document(facts={"max_part_size": {"value": 1024, "at": NOW}}),
         a_document(facts={"max_parts": {"value": 10_001, "at": NOW}, "etags": {"value": "sha1", "at": NOW}}),
     ],
 )

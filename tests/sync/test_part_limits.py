@@ -99,10 +99,69 @@ async def test_without_a_stated_limit_that_of_the_stored_parts_is_used_once(benc
     assert (report.uploaded, bench.profile.known, bench.objects()) == (1, {}, {"big": content})
 
 
-async def test_parts_that_are_too_large_fail_with_a_hint(bench: Bench) -> None:
-    limited(bench, 10)
-    too_large = StoreError("no", operation="UploadPart", code="EntityTooLarge", status=400)
-    bench.faults.on("put_part", times=-1, error=too_large)
-    report = await bench.sync(**PARTS)
-    assert (report.failed, report.requests["CreateMultipartUpload"]) == (1, 1)
-    assert "give a smaller --part-size" in report.errors[0].error
+class SmallParts(ForwardingStore):
+    """Takes parts of up to ``largest`` bytes."""
+
+    def __init__(self, inner: ObjectStore, largest: int, refusal: tuple[str, str, int]) -> None:
+        super().__init__(inner)
+        self.largest = largest
+        self.refusal = refusal
+
+    async def put_part(
+        self, key: str, upload_id: str, number: int, body: Body, options: PutOptions, *, md5: bytes
+    ) -> PutResult:
+        if len(body) > self.largest:
+            text, code, status = self.refusal
+            raise StoreError(text, operation="UploadPart", code=code, status=status)
+        return await self.inner.put_part(key, upload_id, number, body, options, md5=md5)
+
+
+TOO_LARGE = ("Your proposed upload exceeds the maximum allowed size", "EntityTooLarge", 400)
+LARGE_PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 16 * MIB}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "part_size"),
+    [
+        (TOO_LARGE, 5 * MIB),
+        (("refused with status 413", "413", 413), 5 * MIB),
+        (("the part size exceeds the limit of 7MiB", "InvalidArgument", 400), 7 * MIB),
+        (("Part is too large: at most 7000000 bytes", "InvalidRequest", 400), 7_000_000),
+    ],
+)
+async def test_after_a_part_that_is_too_large_the_file_is_sent_in_smaller_ones(
+    bench: Bench, refusal: tuple[str, str, int], part_size: int
+) -> None:
+    bench.faults.inner = SmallParts(bench.memory, 7 * MIB, refusal)
+    content = os.urandom(31 * MIB)
+    bench.tree({"big": content})
+    report = await bench.sync(**LARGE_PARTS)
+    assert (report.uploaded, report.failed, bench.objects()) == (1, 0, {"big": content})
+    assert bench.memory.objects["p/big"].etag.endswith(f"-{-(-len(content) // part_size)}")
+    assert await bench.memory.list_multiparts("") == []
+    assert (report.requests["CreateMultipartUpload"], bench.profile.max_part_size) == (2, part_size)
+    assert bench.profile.described()[-1] == f"at most {part_size:,} bytes of a part"
+    bench.tree({"big": os.urandom(30 * MIB)})
+    again = await bench.sync(**LARGE_PARTS)
+    assert (again.uploaded, again.requests["CreateMultipartUpload"]) == (1, 1), "it is known now"
+    fresh = await bench.sync(**LARGE_PARTS, manifest=False)
+    assert (fresh.uploaded, fresh.adopted) == (0, 1), "the smaller part size is tried"
+
+
+async def test_smaller_parts_that_are_refused_too_fail_with_a_hint(
+    bench: Bench,
+) -> None:
+    bench.faults.inner = SmallParts(bench.memory, MIB, TOO_LARGE)
+    bench.tree({"big": os.urandom(32 * MIB)})
+    report = await bench.sync(**LARGE_PARTS)
+    assert (report.failed, report.requests["CreateMultipartUpload"], bench.profile.known) == (1, 2, {})
+    assert "smaller --part-size" in report.errors[0].error
+    assert await bench.memory.list_multiparts("") == []
+
+
+async def test_where_no_smaller_part_fits_the_limit_of_parts_the_hint_names_it(bench: Bench) -> None:
+    bench.faults.inner = SmallParts(bench.memory, 7 * MIB, TOO_LARGE)
+    bench.tree({"big": os.urandom(32 * MIB)})
+    report = await bench.sync(**LARGE_PARTS, max_parts=2)
+    assert (report.failed, report.requests["CreateMultipartUpload"], bench.profile.known) == (1, 1, {})
+    assert "smaller --part-size if 2 such parts hold the file" in report.errors[0].error

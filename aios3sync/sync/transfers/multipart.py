@@ -17,7 +17,7 @@ from aios3sync import events
 from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
-from aios3sync.core.parts import Part, max_parts_from_refusal, plan_part_size, plan_parts
+from aios3sync.core.parts import Part, plan_part_size, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
 from aios3sync.local.compress import md5_of
@@ -30,6 +30,7 @@ from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_join
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import ContentFile
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.part_limits import PartLimits, PartRefusal, refuses_number, with_hint
 from aios3sync.sync.transfers.progress import BodyProgress
 
 __all__ = ("send_large",)
@@ -39,13 +40,6 @@ _OVERHEAD_SHARE: Final = 8
 """A part is counted with an eighth more of memory, for the copies of it in sockets and TLS."""
 _HEAD: Final = CHUNK
 """Bytes at the beginning of a large file from which the size of an image is read."""
-_PARTS_EVERYWHERE: Final = 1000
-_PLAUSIBLE_LIMIT: Final = 100
-"""A lower limit that the endpoint did not put into words is not remembered: the refusal may have another
-reason."""
-_PART_REFUSED: Final = frozenset(
-    {"InvalidArgument", "InvalidPart", "InvalidPartNumber", "InvalidRequest", "MalformedXML", "TooManyParts"}
-)
 _ABORT_GRACE: Final = 5.0
 """Seconds that an abort may take after a cancellation."""
 
@@ -159,40 +153,28 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
 
 
 async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
-    """Send the content in parts, and once more in larger ones if the endpoint takes fewer parts.
+    """Send the content in parts; once more in others if the endpoint takes fewer or smaller ones.
 
     Returns:
         The response of the endpoint, and the part size.
     """
-    most = run.options.max_parts or run.profile.max_parts
-    upload = _MultipartUpload(run, content, _part_size(run, content, most), options)
+    limits = PartLimits.known(run.options.max_parts, run.profile)
+    upload = _MultipartUpload(run, content, limits, options)
     try:
         return await upload.send(), upload.part_size
     except StoreError as error:
-        most, stated = upload.part_limit(error)
-        if not most:
-            raise _with_hint(error) from None
-    upload = _MultipartUpload(run, content, _part_size(run, content, most), options)
+        limit = upload.refusal(error).limit(limits)
+        if limit is None:
+            raise with_hint(error, limits) from None
+    limits = limits.below(limit)
+    upload = _MultipartUpload(run, content, limits, options)
     try:
         result = await upload.send()
     except StoreError as error:
-        raise _with_hint(error) from None
-    if stated or most >= _PLAUSIBLE_LIMIT:
-        run.profile.record("max_parts", most)
+        raise with_hint(error, limits) from None
+    if limit.certain:
+        run.profile.record(limit.fact, limit.value)
     return result, upload.part_size
-
-
-def _with_hint(error: StoreError) -> StoreError:
-    """Return ``error``, with a hint if it is about the number or the size of parts."""
-    if _refuses_parts(error):
-        error.message += "; give a larger --part-size, or --max-parts as the endpoint documents it"
-    elif error.operation == "UploadPart" and error.code == "EntityTooLarge":
-        error.message += "; give a smaller --part-size"
-    return error
-
-
-def _part_size(run: Run, content: _Content, most: int) -> int:
-    return plan_part_size(content.size, run.options.part_size, most)
 
 
 class _MultipartUpload:
@@ -202,8 +184,8 @@ class _MultipartUpload:
         part_size: bytes of each part but the last.
     """
 
-    def __init__(self, run: Run, content: _Content, part_size: int, options: PutOptions) -> None:
-        self.part_size = part_size
+    def __init__(self, run: Run, content: _Content, limits: PartLimits, options: PutOptions) -> None:
+        self.part_size = limits.part_size(content.size, run.options.part_size)
         self._run = run
         self._content = content
         self._options = options
@@ -253,7 +235,7 @@ class _MultipartUpload:
                 try:
                     sent = await self._send_part(store, upload_id, part)
                 except StoreError as error:
-                    if part.number == 1 or not _refuses_parts(error):
+                    if part.number == 1 or not refuses_number(error):
                         raise
                     self._refusals.append((part.number, error))
                 else:
@@ -291,29 +273,11 @@ class _MultipartUpload:
             result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=digest)
         return SentPart(part, digest, result)
 
-    def part_limit(self, error: StoreError) -> tuple[int, bool]:
-        """Return how many parts the endpoint takes if ``error`` says that there were too many, else 0.
-
-        Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/api-cli/multipart-uploads/), and
-        refuses the number of a part. Others refuse when the parts are joined; they take at least 1,000.
-
-        Returns:
-            The number, and whether the endpoint stated it.
-        """
-        if not _refuses_parts(error):
-            return 0, False
+    def refusal(self, error: StoreError) -> PartRefusal:
+        """Return what is known of a refusal."""
         stored = max((part.part.number for part in self._stored), default=0)
-        if self._refusals:
-            return max_parts_from_refusal(error.message, stored, min(number for number, _ in self._refusals))
-        if error.operation == "CompleteMultipartUpload" and stored > _PARTS_EVERYWHERE:
-            return max_parts_from_refusal(error.message, _PARTS_EVERYWHERE, stored)
-        return 0, False
-
-
-def _refuses_parts(error: StoreError) -> bool:
-    """Whether the endpoint may have refused the number or the count of parts."""
-    verb = error.operation in ("UploadPart", "CompleteMultipartUpload")
-    return verb and error.code in _PART_REFUSED and error.status == 400
+        refused = min((number for number, _ in self._refusals), default=0)
+        return PartRefusal(error, self._content.size, self.part_size, stored, refused)
 
 
 async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResult:

@@ -26,7 +26,7 @@ from aios3sync.store.s3.marker_paging import NO_WAY_ON
 from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.list_xml import decoded, is_truncated, timestamp
 from aios3sync.store.wire.responses import written
-from aios3sync.store.wire.xml_documents import children, document, named, result
+from aios3sync.store.wire.xml_documents import children, document, local_name, named, result, root
 
 __all__ = (
     "PartsPage",
@@ -90,8 +90,16 @@ def granted(answer: HttpResponse) -> list[tuple[str, str]]:
 
 
 def versioning_status(answer: HttpResponse) -> str:
-    """Return ``Enabled``, ``Suspended`` or nothing."""
-    return children(result(answer.body, "VersioningConfiguration", "Status")).get("Status", "").strip()
+    """Return ``Enabled``, ``Suspended`` or nothing.
+
+    Raises:
+        InvalidAnswerError: it is no answer about versioning. Some servers call theirs
+            GetBucketVersioningResponse, and that of a bucket which never had versions has only its name.
+    """
+    element = root(answer.body)
+    if "Versioning" not in local_name(element):
+        raise InvalidAnswerError("not a VersioningConfiguration")
+    return children(element).get("Status", "").strip()
 
 
 def delete_errors(answer: HttpResponse) -> list[DeleteError]:

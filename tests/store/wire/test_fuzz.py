@@ -34,6 +34,31 @@ DELETED = (
 )
 ERROR = b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>m</Message><Region>r</Region></Error>"
 
+RARE = [
+    b"<CopyObjectResult><ETag>&quot;e&quot;</ETag></CopyObjectResult>",
+    b"<CompleteMultipartUploadResult><ETag>e-2</ETag></CompleteMultipartUploadResult>",
+    b"<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>",
+    b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+    (
+        b"<AccessControlPolicy><AccessControlList><Grant><Grantee><URI>u/AllUsers</URI></Grantee>"
+        b"<Permission>READ</Permission></Grant></AccessControlList></AccessControlPolicy>"
+    ),
+    (
+        b"<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"
+        b"<Part><PartNumber>1</PartNumber><ETag>e</ETag><Size>5</Size></Part></ListPartsResult>"
+    ),
+    (
+        b"<ListMultipartUploadsResult><IsTruncated>true</IsTruncated><NextKeyMarker>%41</NextKeyMarker>"
+        b"<EncodingType>url</EncodingType><Upload><Key>%41</Key><UploadId>i</UploadId>"
+        b"<Initiated>2026-11-02T03:04:05.678Z</Initiated></Upload></ListMultipartUploadsResult>"
+    ),
+    (
+        b"<ListVersionsResult><IsTruncated>false</IsTruncated><Version><Key>k</Key><VersionId>v</VersionId>"
+        b"<IsLatest>true</IsLatest><LastModified>2026-11-02T03:04:05.678Z</LastModified><Size>5</Size></Version>"
+        b"<DeleteMarker><Key>k</Key><IsLatest>false</IsLatest></DeleteMarker></ListVersionsResult>"
+    ),
+]
+
 
 @st.composite
 def damaged(draw: st.DrawFn, corpus: Sequence[bytes]) -> bytes:
@@ -118,6 +143,25 @@ def test_heads_and_errors(
         responses.head_result,
         xml_results.delete_errors,
         lambda whole: responses.get_result(whole, start, length),
+    ):
+        with suppress(InvalidAnswerError):
+            parse(answer)
+
+
+@given(damaged(RARE), HEADERS)
+@settings(max_examples=400)
+@example(RARE[-1], {})
+def test_rare_answers(body: bytes, headers: dict[bytes, bytes]) -> None:
+    answer = HttpResponse(200, headers, body)
+    for parse in (
+        xml_results.copied,
+        xml_results.completed,
+        xml_results.upload_id,
+        xml_results.granted,
+        xml_results.versioning_status,
+        xml_results.uploads_page,
+        lambda whole: xml_results.parts_page(whole, 0),
+        lambda whole: xml_results.version_page(whole, ("k", "v")),
     ):
         with suppress(InvalidAnswerError):
             parse(answer)

@@ -12,13 +12,13 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-import boto3
 import orjson
 import pytest
 from botocore.config import Config
 
 from aios3sync.cli.main import run
 from aios3sync.testing.servers import Endpoint
+from tests.clients import boto3_client
 
 _NUMBERS = itertools.count()
 
@@ -115,14 +115,8 @@ class CommandLine:
 
 
 def boto(endpoint: Endpoint) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint.url,
-        aws_access_key_id=endpoint.access_key,
-        aws_secret_access_key=endpoint.secret_key,
-        region_name=endpoint.region,
-        config=Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required"),
-    )
+    config = Config(s3={"addressing_style": "path"}, request_checksum_calculation="when_required")
+    return boto3_client(endpoint, config=config)
 
 
 @pytest.fixture(scope="session")

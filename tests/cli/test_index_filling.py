@@ -12,8 +12,9 @@ import time
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
+
+from tests.clients import boto3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +27,7 @@ ODD = "a b+ü.jpg"
 
 @pytest.fixture
 def sqs(moto: Endpoint) -> Iterator[Any]:
-    client = boto3.client(
-        "sqs",
-        endpoint_url=moto.url,
-        aws_access_key_id=moto.access_key,
-        aws_secret_access_key=moto.secret_key,
-        region_name=moto.region,
-    )
+    client = boto3_client(moto, "sqs")
     yield client
     client.close()
 

@@ -895,6 +895,12 @@ def test_law_time_is_compared_by_equality_c2(situation: tuple[Any, Any, Any], po
     assert getattr(got, "reason", None) == getattr(mirrored, "reason", None)
 
 
+def assert_object_is_known_to_be_the_file(seen: Any, row: Any, there: Any, policy: Policy) -> None:
+    assert row.settled
+    assert same_stat(seen, row, policy)
+    assert there is UNKNOWN or there.etag == row.etag != ""
+
+
 @laws
 @given(situations(), policies)
 def test_law_only_a_settled_equal_stat_is_kept_unseen(
@@ -903,10 +909,8 @@ def test_law_only_a_settled_equal_stat_is_kept_unseen(
     """Without hashing a file is kept only on a settled row with an equal stat, and not with check=content."""
     seen, row, there = situation
     if seen is not None and isinstance(outcome(situation, policy), Keep):
-        assert row.settled
         assert not policy.content
-        assert same_stat(seen, row, policy)
-        assert there is UNKNOWN or there.etag == row.etag != ""
+        assert_object_is_known_to_be_the_file(seen, row, there, policy)
 
 
 @laws
@@ -918,9 +922,7 @@ def test_law_headers_are_written_only_to_what_has_the_content_of_the_file(
     seen, row, there = situation
     if isinstance(outcome(situation, policy), UpdateHeaders):
         assert policy.headers is not None
-        assert row.settled
-        assert same_stat(seen, row, policy)
-        assert there is UNKNOWN or there.etag == row.etag != ""
+        assert_object_is_known_to_be_the_file(seen, row, there, policy)
 
 
 @laws

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
-import boto3
 import pytest
 from PIL import Image
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.clients import boto3_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,13 +44,7 @@ def gallery(seaweedfs: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> It
         "XDG_STATE_HOME": str(root / "state"),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.url,
-        aws_access_key_id=seaweedfs.access_key,
-        aws_secret_access_key=seaweedfs.secret_key,
-        region_name=seaweedfs.region,
-    )
+    client = boto3_client(seaweedfs)
     client.create_bucket(Bucket=BUCKET)
     draw_pictures(root / "pictures")
     fill = [sys.executable, str(GALLERY / "fill.py"), str(root / "pictures"), f"s3://{BUCKET}"]

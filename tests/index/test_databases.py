@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import sqlite3
 import subprocess
-import threading
 from pathlib import Path
 
 import anyio
@@ -33,30 +31,14 @@ from aios3sync.index.rows import (
 )
 from aios3sync.testing.postgres import start_postgres
 from tests.index.conftest import new_database
+from tests.threads import assert_closing_waits
 
 # SQLite
 
 
 async def test_closing_waits_for_the_writer_that_a_cancelled_task_left_at_work(tmp_path: Path) -> None:
-    """SQLite crashes the process if it is closed below a thread."""
     index = await to_thread.run_sync(SqliteIndex.open, str(tmp_path / "index.db"), "main")
-    at_work, go_on = threading.Event(), threading.Event()
-
-    def work() -> None:
-        at_work.set()
-        go_on.wait()
-
-    task = asyncio.create_task(index._write_in_thread(work))
-    await to_thread.run_sync(at_work.wait)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    closing = asyncio.create_task(index.close())
-    for _ in range(20):
-        await to_thread.run_sync(lambda: None)  # other threads come and go
-    assert not closing.done()
-    go_on.set()
-    await closing
+    await assert_closing_waits(index._write_in_thread, index.close)
 
 
 async def test_a_file_that_is_no_index_is_left_as_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import aioboto3  # noqa: F401 - loaded here: importing it on the event loop would block
 import anyio
-import boto3
 import pytest
 from anyio import to_thread
 
@@ -35,6 +34,7 @@ from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 from aios3sync.testing.servers import Endpoint
 from aios3sync.testing.trees import make_tree
+from tests.clients import boto3_client
 
 UNKNOWN_ORDER = StoreCapabilities()
 TREE = {
@@ -471,13 +471,7 @@ async def session(seaweedfs: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 async def make_bucket(endpoint: Endpoint, name: str) -> None:
     def make() -> None:
-        boto3.client(
-            "s3",
-            endpoint_url=endpoint.url,
-            aws_access_key_id=endpoint.access_key,
-            aws_secret_access_key=endpoint.secret_key,
-            region_name=endpoint.region,
-        ).create_bucket(Bucket=name)
+        boto3_client(endpoint).create_bucket(Bucket=name)
 
     await to_thread.run_sync(make)
 

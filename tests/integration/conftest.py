@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
 import pytest
 from anyio import to_thread
 from botocore.config import Config
 
 import aios3sync
 from aios3sync.testing.servers import Endpoint
+from tests.clients import boto3_client
 
 _NUMBERS = itertools.count()
 
@@ -44,12 +44,8 @@ class Place:
 
 
 def boto(endpoint: Endpoint) -> Any:
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint.url,
-        aws_access_key_id=endpoint.access_key,
-        aws_secret_access_key=endpoint.secret_key,
-        region_name=endpoint.region,
+    return boto3_client(
+        endpoint,
         config=Config(s3={"addressing_style": "path"}),
     )
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import threading
-
-import pytest
-from anyio import to_thread
 
 from aios3sync.local.scratch import ScratchDatabase
+from tests.threads import assert_closing_waits
 
 
 async def test_what_was_never_written_is_empty() -> None:
@@ -34,23 +30,5 @@ async def test_rows_can_be_read_inside_of_a_transaction() -> None:
 
 
 async def test_closing_waits_for_the_thread_that_a_cancelled_task_left_at_work() -> None:
-    """asyncio's own cancel() waits for no thread, and SQLite crashes if it is closed below one."""
     database = ScratchDatabase("")
-    at_work, go_on = threading.Event(), threading.Event()
-
-    def work(connection: sqlite3.Connection) -> list[int]:
-        at_work.set()
-        go_on.wait()
-        return [number for (number,) in connection.execute("SELECT 7")]
-
-    task = asyncio.create_task(database.transact(work))
-    await to_thread.run_sync(at_work.wait)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    closing = asyncio.create_task(database.close())
-    for _ in range(20):
-        await to_thread.run_sync(lambda: None)  # other threads come and go
-    assert not closing.done()
-    go_on.set()
-    await closing
+    await assert_closing_waits(database.transact, database.close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -33,6 +32,7 @@ from aios3sync.manifest.files import (
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
+from tests.threads import assert_closing_waits
 
 PAIR = Binding("/data", "http://s3", "bucket", "p/")
 SEED = {
@@ -505,22 +505,5 @@ async def test_a_save_of_json_that_began_earlier_never_replaces_a_later_one(
 
 
 async def test_closing_waits_for_the_thread_that_a_cancelled_task_left_at_work(tmp_path: Path) -> None:
-    """SQLite crashes the process if it is closed below a thread."""
     manifest = await to_thread.run_sync(SqliteManifest.open, str(tmp_path / "m.sqlite"))
-    at_work, go_on = threading.Event(), threading.Event()
-
-    def work() -> None:
-        at_work.set()
-        go_on.wait()
-
-    task = asyncio.create_task(manifest._run(work))
-    await to_thread.run_sync(at_work.wait)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    closing = asyncio.create_task(manifest.close())
-    for _ in range(20):
-        await to_thread.run_sync(lambda: None)  # other threads come and go
-    assert not closing.done()
-    go_on.set()
-    await closing
+    await assert_closing_waits(manifest._run, manifest.close)

@@ -14,12 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from anyio import to_thread
 
 import aios3sync
 from aios3sync.stats.deltaglider import MAX_LISTED, decode_envelope
+from tests.clients import boto3_client
 
 if TYPE_CHECKING:
     from aios3sync.testing.servers import Endpoint
@@ -272,13 +272,7 @@ async def test_the_real_deltaglider_agrees_on_a_real_server(
     environment = {**seaweedfs.environment(), "AWS_ENDPOINT_URL": seaweedfs.url}
     venv = Path(os.environ.get("DELTAGLIDER_VENV", str(tmp_path / "venv")))
     real = await to_thread.run_sync(RealDeltaGlider, venv, environment)
-    client = boto3.client(
-        "s3",
-        endpoint_url=seaweedfs.url,
-        aws_access_key_id=seaweedfs.access_key,
-        aws_secret_access_key=seaweedfs.secret_key,
-        region_name=seaweedfs.region,
-    )
+    client = boto3_client(seaweedfs)
     await to_thread.run_sync(lambda: client.create_bucket(Bucket="live-releases"))
     await to_thread.run_sync(real, "upload", "live-releases")
     wanted = await to_thread.run_sync(real, "stats", "live-releases")

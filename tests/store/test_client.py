@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import md5, sha256
 from ipaddress import ip_address
@@ -28,9 +27,10 @@ from aios3sync.store.boto import BotoStore, adopt_client, capabilities_of, open_
 from aios3sync.store.boto.client import _delete_with_md5, _timestamp
 from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
 from aios3sync.testing.http_server import CannedServer, canned_server
+from tests.store.canned import BODY, MD5, REQUESTS, boto_store, cancel_while_hanging
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
 PLAIN = PutOptions()
@@ -46,13 +46,8 @@ def digest(body: bytes) -> bytes:
     return md5(body).digest()
 
 
-@asynccontextmanager
-async def served(**options: Any) -> AsyncIterator[tuple[CannedServer, BotoStore]]:
-    async with (
-        canned_server() as server,
-        open_client(ConnectOptions(endpoint_url=server.url, **options), session()) as client,
-    ):
-        yield server, BotoStore(client, "bkt")
+def served(**options: Any) -> AbstractAsyncContextManager[tuple[CannedServer, BotoStore]]:
+    return boto_store(session(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -369,26 +364,12 @@ def test_a_time_that_cannot_be_read_is_none(text: str) -> None:
     assert _timestamp(text).timestamp() == 0
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "head", "list_page", "put_part", "delete_many"])
+@pytest.mark.parametrize("verb", REQUESTS)
 async def test_a_cancelled_request_leaves_no_task_and_no_connection(verb: str) -> None:
     before = asyncio.all_tasks()
     async with served() as (server, store):
-        server.will(hang=True)
-        body, md5_of_body = b"body", digest(b"body")
-        requests: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-            "put": lambda: store.put("key", body, PLAIN, md5=md5_of_body),
-            "put_part": lambda: store.put_part("key", "id", 1, body, PLAIN, md5=md5_of_body),
-            "get": lambda: store.get("key"),
-            "head": lambda: store.head("key"),
-            "list_page": lambda: store.list_page(""),
-            "delete_many": lambda: store.delete_many([DeleteItem("key")]),
-        }
-        async with create_task_group() as group:
-            group.start_soon(requests[verb])
-            await server.hanging.wait()
-            group.cancel_scope.cancel()
-        await server.hung_up.wait()
-        await store.put("key", body, PLAIN, md5=md5_of_body)
+        await cancel_while_hanging(server, store, verb)
+        await store.put("key", BODY, PLAIN, md5=MD5)
     assert asyncio.all_tasks() == before
 
 

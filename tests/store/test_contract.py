@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import pytest
@@ -11,28 +11,18 @@ import pytest_asyncio
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
-from aios3sync.store.protocol import DeleteItem
 from aios3sync.testing.contract import ObjectStoreContract
 from aios3sync.testing.memory import MemoryStore
+from tests.store.contracts import OnMoto, OnSeaweedFS, emptied
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator
 
     from aios3sync.store.protocol import ObjectStore
     from aios3sync.testing.servers import Endpoint
 
 # One loop for the module: it keeps the one client that all tests of a server share.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-async def emptied(client: Any, bucket: str) -> ObjectStore:
-    """The bucket without what an earlier test left; SeaweedFS has no room for a bucket per test."""
-    store = BotoStore(client, bucket)
-    for upload in await store.list_multiparts(""):
-        await store.abort_multipart(upload.key, upload.upload_id)
-    while entries := (await store.list_page("")).entries:
-        assert await store.delete_many([DeleteItem(entry.key) for entry in entries]) == []
-    return store
 
 
 @asynccontextmanager
@@ -73,21 +63,10 @@ class TestMemoryStore(ObjectStoreContract):
         return store
 
 
-class TestBotoStoreOnMoto(ObjectStoreContract):
-    cannot_hold: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ["new\nline", "both\r\n", "x\ny", "x\r\ny"], "its routes do not match a line feed"
-    )
-    refuses_wrong_md5 = False
-    conditional_copy = False
-    conditional_delete = False
-    refuses_long_keys = False
-    groups_with_start_after = False
-    reports_initiated = False
-    forgets_aborted_uploads = False
-
+class TestBotoStoreOnMoto(OnMoto):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, moto_client: Any) -> ObjectStore:
-        return await emptied(moto_client, "contract")
+        return await emptied(BotoStore(moto_client, "contract"))
 
     @pytest.fixture
     def absent(self, moto_client: Any) -> ObjectStore:
@@ -95,22 +74,10 @@ class TestBotoStoreOnMoto(ObjectStoreContract):
 
 
 @pytest.mark.server
-class TestBotoStoreOnSeaweedFS(ObjectStoreContract):
-    keeps_acls = False
-    cannot_hold: ClassVar[Mapping[str, str]] = {
-        "a//b": "folds empty path parts",
-        "//": "folds empty path parts",
-        "/lead": "drops a leading slash",
-        "a\\b": "reads a backslash as a slash",
-        "trail/": "drops the body of a folder",
-        **dict.fromkeys(["a/../b", "a/./b", ".."], "refuses relative paths"),
-    }
-    sorted_listing = False
-    forgets_replaced_parts = False
-
+class TestBotoStoreOnSeaweedFS(OnSeaweedFS):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, seaweedfs_client: Any) -> ObjectStore:
-        return await emptied(seaweedfs_client, "contract")
+        return await emptied(BotoStore(seaweedfs_client, "contract"))
 
     @pytest.fixture
     def absent(self, seaweedfs_client: Any) -> ObjectStore:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import socket
-from contextlib import asynccontextmanager
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +30,11 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.body_progress import watched
 from aios3sync.store.boto import BotoStore, map_errors, open_client
 from aios3sync.store.protocol import DeleteItem, ListedPart, PutOptions
-from aios3sync.testing.http_server import CannedServer, canned_server, error_body
+from aios3sync.testing.http_server import CannedServer, error_body
+from tests.store.canned import boto_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 SECRET = "s3cr3t-that-must-not-leak"
 BODY = b"body"
@@ -52,13 +52,8 @@ def session() -> aioboto3.Session:
     )
 
 
-@asynccontextmanager
-async def served(**options: Any) -> AsyncIterator[tuple[CannedServer, BotoStore]]:
-    async with (
-        canned_server() as server,
-        open_client(ConnectOptions(endpoint_url=server.url, **options), session()) as client,
-    ):
-        yield server, BotoStore(client, "bkt")
+def served(**options: Any) -> AbstractAsyncContextManager[tuple[CannedServer, BotoStore]]:
+    return boto_store(session(), **options)
 
 
 def assert_clean(error: StoreError) -> None:

@@ -19,7 +19,7 @@ from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.protocol import ObjectStore, StoreCapabilities
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import Inspect, Resources, SyncRequest
@@ -64,6 +64,15 @@ class Bench:
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
         """Add files; they look ``age`` seconds old to everything but their ctime."""
         make_tree(self.root, tree, mtime_ns=time.time_ns() - int(age * 1e9))
+
+    def claim_byte_order(self) -> None:
+        """Replace the bucket by one that claims to list in byte order, and sorts by path."""
+        self.memory = MemoryStore(
+            capabilities=StoreCapabilities(sorted_listing=True),
+            page_size=lambda _: 2,
+            order=lambda key: key.split("/"),
+        )
+        self.faults.inner = self.memory
 
     def objects(self) -> dict[str, bytes]:
         """Bodies by key relative to the prefix ``p/``."""

@@ -237,16 +237,11 @@ async def test_D11_disorder_found_on_the_way_restarts_the_join_and_counts_each_k
     bench: Bench,
 ) -> None:
     """A target that was remembered (or claims) to list in order, and then does not."""
-    memory = MemoryStore(
-        capabilities=StoreCapabilities(sorted_listing=True),
-        page_size=lambda n: 2,
-        order=lambda k: k.split("/"),
-    )
-    bench.memory, bench.faults.inner = memory, memory
+    bench.claim_byte_order()
     bench.tree({"a/1": "1", "a/2": "2", "a/3": "3", "a-b": "4", "a!b": "5", "new": "6"})
     await bench.sync()
-    memory.objects["p/a.foreign"] = memory.objects["p/new"]
-    del memory.objects["p/new"]
+    bench.memory.objects["p/a.foreign"] = bench.memory.objects["p/new"]
+    del bench.memory.objects["p/new"]
     report = await bench.sync(check="list", delete="mirror")
     assert report.deleted == 1
     assert report.uploaded + report.kept == 6

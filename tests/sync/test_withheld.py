@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from aios3sync.events import Outcome
-from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.sync import detector
 from aios3sync.sync.deferred import DeferredDeletes
 from aios3sync.sync.recorder import Recorder
@@ -133,12 +132,7 @@ async def test_P9_a_dry_run_that_compares_twice_counts_each_key_once(bench: Benc
 async def test_P9_what_was_compared_and_kept_is_counted_once_when_the_listing_is_out_of_order(
     bench: Bench,
 ) -> None:
-    memory = MemoryStore(
-        capabilities=StoreCapabilities(sorted_listing=True),
-        page_size=lambda n: 2,
-        order=lambda k: k.split("/"),
-    )
-    bench.memory, bench.faults.inner = memory, memory
+    bench.claim_byte_order()
     bench.tree({f"0{n:03}": "6" for n in range(40)})
     bench.tree({"a/1": "1", "a/2": "2", "a/3": "3", "a-b": "4", "a!b": "5"})
     await bench.sync()

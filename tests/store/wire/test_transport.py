@@ -21,7 +21,7 @@ from anyio import create_task_group
 from aios3sync.errors import CredentialsError, StoreError, UnavailableError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
-from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
+from aios3sync.store.protocol import PutOptions, StoreCapabilities
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.boto_config import internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.http1 import HttpResponse
@@ -31,9 +31,10 @@ from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context
 from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.http_server import canned_server, error_body
+from tests.store.canned import REQUESTS, cancel_while_hanging
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator
 
     from anyio.abc import SocketStream
 
@@ -494,28 +495,14 @@ async def test_a_conditional_put_is_not_repeated_behind_the_back(
     assert len(received) == (2 if conditional else 3)
 
 
-@pytest.mark.parametrize("verb", ["put", "get", "head", "list_page", "put_part", "delete_many"])
+@pytest.mark.parametrize("verb", REQUESTS)
 async def test_a_cancelled_request_leaves_no_task_and_no_connection(opened: Any, verb: str) -> None:
     before = asyncio.all_tasks()
     async with canned_server() as server, opened(server.url) as wire:
-        server.will(hang=True)
-        store = wire.store
-        requests: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-            "put": lambda: store.put("key", BODY, PLAIN, md5=MD5),
-            "put_part": lambda: store.put_part("key", "id", 1, BODY, PLAIN, md5=MD5),
-            "get": lambda: store.get("key"),
-            "head": lambda: store.head("key"),
-            "list_page": lambda: store.list_page(""),
-            "delete_many": lambda: store.delete_many([DeleteItem("key")]),
-        }
-        async with create_task_group() as group:
-            group.start_soon(requests[verb])
-            await server.hanging.wait()
-            group.cancel_scope.cancel()
-        await server.hung_up.wait()
+        await cancel_while_hanging(server, wire.store, verb)
         (pool,) = wire.transport._pools.values()
         assert not pool._open
-        await store.put("key", BODY, PLAIN, md5=MD5)
+        await wire.store.put("key", BODY, PLAIN, md5=MD5)
     assert asyncio.all_tasks() == before
 
 

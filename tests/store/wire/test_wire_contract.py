@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import aioboto3
 import pytest
@@ -13,14 +13,14 @@ from anyio import create_task_group
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import open_client
-from aios3sync.store.protocol import DeleteItem, ObjectStore
+from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS, capabilities_at
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.transport import WireTransport
-from aios3sync.testing.contract import ObjectStoreContract
+from tests.store.contracts import OnMoto, OnSeaweedFS, emptied
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     from aios3sync.testing.servers import Endpoint
 
@@ -49,15 +49,6 @@ async def stores(endpoint: Endpoint, url: str = "", **options: Any) -> AsyncIter
             return await open_wire(transport, bucket, capabilities_at(connect.endpoint_url or AWS, bucket))
 
         yield store_of
-
-
-async def emptied(store: ObjectStore) -> ObjectStore:
-    """The bucket without what an earlier test left; SeaweedFS has no room for a bucket per test."""
-    for upload in await store.list_multiparts(""):
-        await store.abort_multipart(upload.key, upload.upload_id)
-    while entries := (await store.list_page("")).entries:
-        assert await store.delete_many([DeleteItem(entry.key) for entry in entries]) == []
-    return store
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -97,18 +88,7 @@ async def tls_stores(seaweedfs: Endpoint, authority: Any) -> AsyncIterator[Calla
             yield store_of
 
 
-class TestWireStoreOnMoto(ObjectStoreContract):
-    cannot_hold: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ["new\nline", "both\r\n", "x\ny", "x\r\ny"], "its routes do not match a line feed"
-    )
-    refuses_wrong_md5 = False
-    conditional_copy = False
-    conditional_delete = False
-    refuses_long_keys = False
-    groups_with_start_after = False
-    reports_initiated = False
-    forgets_aborted_uploads = False
-
+class TestWireStoreOnMoto(OnMoto):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, moto_stores: Callable[[str], Any]) -> ObjectStore:
         return await emptied(await moto_stores("wire"))
@@ -116,20 +96,6 @@ class TestWireStoreOnMoto(ObjectStoreContract):
     @pytest_asyncio.fixture(loop_scope="module")
     async def absent(self, moto_stores: Callable[[str], Any]) -> Any:
         return await moto_stores("does-not-exist")
-
-
-class OnSeaweedFS(ObjectStoreContract):
-    keeps_acls = False
-    cannot_hold: ClassVar[Mapping[str, str]] = {
-        "a//b": "folds empty path parts",
-        "//": "folds empty path parts",
-        "/lead": "drops a leading slash",
-        "a\\b": "reads a backslash as a slash",
-        "trail/": "drops the body of a folder",
-        **dict.fromkeys(["a/../b", "a/./b", ".."], "refuses relative paths"),
-    }
-    sorted_listing = False
-    forgets_replaced_parts = False
 
 
 @pytest.mark.server

@@ -87,6 +87,8 @@ else:
 
 def _slotted(plain: type, *, frozen: bool, kw_only: bool) -> type:
     """Return the class with slots and methods; ``plain`` stays as it was written, for ``dataclasses``."""
+    if any("__given__" in vars(base) for base in plain.__mro__[1:]):
+        raise TypeError(f"{plain.__qualname__} inherits fields: use dataclasses.dataclass")
     written = vars(plain)
     fields = {name: written.get(name, _MISSING) for name in plain.__annotations__}
     own = {name: value for name, value in written.items() if name not in fields}

@@ -148,6 +148,21 @@ def test_patterns_match_by_position() -> None:
             pytest.fail("did not match")
 
 
+def test_a_class_that_would_inherit_fields_is_refused() -> None:
+    with pytest.raises(TypeError, match="inherits fields"):
+        quick.dataclass(slots=True)(type("Larger", (Pickled,), {"__annotations__": {"more": int}}))
+
+
+def test_the_standard_decorator_adds_fields_to_an_inherited_class() -> None:
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Larger(Pickled):
+        more: int
+
+    item = Larger(key="k", more=1)
+    assert dataclasses.asdict(item) == {"key": "k", "size": 0, "more": 1}
+    assert item == Larger(key="k", size=0, more=1)
+
+
 def test_a_definition_compiles_nothing() -> None:
     """The constructor is compiled when it is needed, which is what makes a definition cheap."""
     made = _classes(quick.dataclass, quick.field, frozen=True)

@@ -8,6 +8,7 @@ and the prefix counts as stale until a reconcile or a backfill by listing has en
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ _HELD: Final = 50_000
 _BATCH: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)  # it inherits fields
 class InventoryReport(BackfillReport):
     """The result of a backfill from an inventory.
 

@@ -15,6 +15,9 @@ from blockbuster import BlockBuster
 
 from aios3sync import BucketNotFoundError, LockedError, ManifestError, UnavailableError
 from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded, Uploaded
+from aios3sync.local.open_file import OpenFile
+from aios3sync.local.read import ATTEMPTS
+from aios3sync.sync.transfers import multipart
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -143,6 +146,39 @@ async def test_P8_a_large_file_that_changes_while_it_is_sent_is_aborted_and_sent
     assert bench.objects()["big"] == (bench.root / "big").read_bytes()
     assert bench.faults.calls["abort_multipart"] == 1
     assert await bench.memory.list_multiparts("") == []
+
+
+@pytest.mark.parametrize(("times", "uploaded"), [(1, 1), (99, 0)])
+async def test_P8_a_large_file_whose_bytes_change_without_its_stat_is_aborted_and_sent_anew(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int, uploaded: int
+) -> None:
+    """Its parts are hashed before they are sent, and the endpoint checks what it receives."""
+    bench.tree({"big": os.urandom(11 * MIB)})
+    real, left = OpenFile.read_into, [times]
+
+    def read_into(file: OpenFile, offset: int, buffer: memoryview) -> None:
+        real(file, offset, buffer)
+        if offset == 5 * MIB and left[0]:
+            left[0] -= 1
+            buffer[0] ^= 1
+
+    monkeypatch.setattr(OpenFile, "read_into", read_into)
+    report = await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
+    assert (report.uploaded, report.failed) == (uploaded, 1 - uploaded)
+    assert bench.faults.calls["abort_multipart"] == min(times, ATTEMPTS)
+    assert await bench.memory.list_multiparts("") == []
+    if uploaded:
+        assert bench.objects()["big"] == (bench.root / "big").read_bytes()
+    else:
+        assert "changed while it was read" in report.errors[0].error
+
+
+async def test_a_part_is_hashed_when_the_file_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.tree({"big": os.urandom(11 * MIB)})
+    monkeypatch.setattr(multipart, "md5_of", None)
+    report = await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
+    assert report.uploaded == 1
+    assert bench.memory.objects["p/big"].etag.endswith("-3")
 
 
 async def test_a_large_upload_that_fails_is_aborted(bench: Bench) -> None:

@@ -1,7 +1,8 @@
 """Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
-The file is hashed first, because its metadata must be known when the upload begins. Its stat is compared at
-the end: the upload of a file that changed meanwhile is aborted, never completed (P8).
+The file is hashed first, because its metadata must be known when the upload begins; its parts are hashed on
+the way. The endpoint checks them against what it receives, and the stat is compared at the end: the upload of
+a file that changed meanwhile is aborted, never completed (P8).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aios3sync import events
 from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
-from aios3sync.core.parts import Part, plan_part_size, plan_parts
+from aios3sync.core.parts import Part, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
 from aios3sync.local.compress import md5_of
@@ -141,12 +142,16 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
     file = await to_thread.run_sync(files.open, key)
     try:
         now = file.stat()
-        plan_part_size(now.size, run.options.part_size)  # raises before the hashing if no object can hold it
+        limits = PartLimits.known(run.options.max_parts, run.profile)
+        # Raises before the hashing if no object can hold it.
+        part_size = limits.part_size(now.size, run.options.part_size)
         if known_md5 and now == upload.source:
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
-            digest = await run_in_thread(lambda stop: files.digest(key, stop, by_mtime=run.by_mtime))
+            digest = await run_in_thread(
+                lambda stop: files.digest(key, stop, part_sizes=[part_size], by_mtime=run.by_mtime)
+            )
         yield _Content(digest, file, digest.entry.size, digest.md5, "")
     finally:
         file.close()
@@ -188,6 +193,7 @@ class _MultipartUpload:
         self.part_size = limits.part_size(content.size, run.options.part_size)
         self._run = run
         self._content = content
+        self._digests = content.digest.parts.get(self.part_size, ())
         self._options = options
         self._key = run.full_key(content.digest.entry.key)
         self._stored: list[SentPart] = []
@@ -266,12 +272,19 @@ class _MultipartUpload:
             run.resources.window.release(part.length)
 
     async def _send_body(self, store: ObjectStore, upload_id: str, part: Part, body: memoryview) -> SentPart:
+        key = self._content.digest.entry.key
         await to_thread.run_sync(self._content.file.read_into, part.offset, body)
         # Sent also where ETags prove nothing: the endpoint checks it, and Object Lock requires it.
-        digest = await to_thread.run_sync(md5_of, body)
-        with BodyProgress(self._run, self._content.digest.entry.key, part.length).watching():
-            result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=digest)
-        return SentPart(part, digest, result)
+        known = part.number <= len(self._digests)
+        md5 = self._digests[part.number - 1] if known else await to_thread.run_sync(md5_of, body)
+        try:
+            with BodyProgress(self._run, key, part.length).watching():
+                result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=md5)
+        except IntegrityError:
+            if known and await to_thread.run_sync(md5_of, body) != md5:
+                raise ChangedError(key) from None  # since it was hashed, whatever its stat says
+            raise
+        return SentPart(part, md5, result)
 
     def refusal(self, error: StoreError) -> PartRefusal:
         """Return what is known of a refusal."""

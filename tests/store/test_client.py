@@ -26,6 +26,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.client import _delete_with_md5, _timestamp
 from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
+from aios3sync.store.s3.endpoint import AWS, capabilities_at
 from aios3sync.testing.http_server import CannedServer, canned_server
 from tests.store.canned import BODY, MD5, REQUESTS, boto_store, cancel_while_hanging
 
@@ -303,6 +304,9 @@ async def test_addresses(endpoint: str | None, addressing: Any, address: str) ->
     ("endpoint", "bucket", "sorted_listing"),
     [
         ("https://s3.eu-central-1.amazonaws.com", "bkt", True),
+        (AWS, "bkt", True),
+        (AWS, "bkt--euc1-az1--x-s3", False),
+        ("aws.example", "bkt", False),
         ("https://s3.cn-north-1.amazonaws.com.cn", "bkt", True),
         ("https://s3.eu-central-1.amazonaws.com", "bkt--euc1-az1--x-s3", False),
         ("https://s3.eu-central-1.amazonaws.com", "point--euc1-az1--xa-s3", False),
@@ -313,7 +317,8 @@ async def test_addresses(endpoint: str | None, addressing: Any, address: str) ->
 )
 def test_capabilities_are_known_only_of_aws(endpoint: str, bucket: str, *, sorted_listing: bool) -> None:
     client = SimpleNamespace(meta=SimpleNamespace(endpoint_url=endpoint))
-    assert capabilities_of(client, bucket) == StoreCapabilities(sorted_listing, sorted_listing)
+    known = StoreCapabilities(sorted_listing, sorted_listing)
+    assert capabilities_of(client, bucket) == capabilities_at(endpoint, bucket) == known
 
 
 async def test_a_directory_bucket_is_sent_a_crc_and_trusted_without_an_md5() -> None:

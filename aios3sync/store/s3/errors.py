@@ -6,9 +6,8 @@ Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
@@ -26,6 +25,7 @@ from aios3sync.errors import (
     UnavailableError,
 )
 from aios3sync.store.protocol import PutResult
+from aios3sync.store.s3.http_dates import http_date
 from aios3sync.store.s3.redaction import quotes_secret
 
 __all__ = (
@@ -303,8 +303,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def _seconds_until(value: str, now: str) -> float | None:
     """Return the seconds by the endpoint's own clock, where the answer has it."""
     try:
-        then = parsedate_to_datetime(value)
-        start = parsedate_to_datetime(now) if now else datetime.now(UTC)
-        return max(0.0, (then - start).total_seconds())
-    except (ValueError, TypeError):
+        return max(0.0, http_date(value) - (http_date(now) if now else time.time()))
+    except ValueError:
         return None

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from aios3sync.core.text import printable
 from aios3sync.store.protocol import GetResult, HeadResult, PutResult
 from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError
+from aios3sync.store.s3.http_dates import http_date
 from aios3sync.store.s3.objects import content_encoding, cut_range
 from aios3sync.store.wire.http1 import HttpResponse
 
@@ -75,7 +74,7 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
     return HeadResult(
         size=size,
         etag=bare_etag(_text(headers.get(b"etag", b""))),
-        last_modified=_http_date(_text(headers.get(b"last-modified", b""))),
+        last_modified=_seconds(headers.get(b"last-modified", b"")),
         metadata={
             _text(name[len(_META) :]): _text(value)
             for name, value in headers.items()
@@ -116,16 +115,14 @@ def text_headers(answer: HttpResponse) -> dict[str, str]:
 
 def server_time(answer: HttpResponse) -> float:
     """Return the endpoint's clock in seconds since the epoch, 0 where the answer has none."""
-    return _http_date(_text(answer.headers.get(b"date", b"")))
+    return _seconds(answer.headers.get(b"date", b""))
 
 
-def _http_date(value: str) -> float:
-    if not value:
-        return 0.0
+def _seconds(value: bytes) -> float:
+    """Return the seconds since the epoch, 0 where there is no date."""
     try:
-        moment = parsedate_to_datetime(value)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
+        return http_date(_text(value)) if value else 0.0
+    except ValueError:
         return 0.0
 
 

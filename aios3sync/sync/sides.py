@@ -220,11 +220,7 @@ class FileWalk(SourceWalk[SourceEntry], Protocol):
 
 
 class Files(Protocol):
-    """The side whose entries are files of this machine. All methods block but the first three."""
-
-    def path(self, key: str) -> str:
-        """Return the path of the file of a key."""
-        ...
+    """The side whose entries are files of this machine. All methods block but the first two."""
 
     def place(self, key: str) -> Place:
         """Return where the file of a key is, a plain value for another process."""

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from aios3sync.index.follow.queue import Queue
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
-    from aios3sync.stats.cache import StatsCache
+    from aios3sync.stats.background import BackgroundRefreshes
+    from aios3sync.stats.cache_admin import StatsCache
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
-    from aios3sync.stats.service import BackgroundRefreshes
     from aios3sync.stats.single_flight import SingleFlight
     from aios3sync.sync.explain import Explanation
 
@@ -367,7 +367,8 @@ class Session:
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
         """Compute the statistics for one call or several equal ones."""
-        from aios3sync.stats.service import BackgroundRefreshes, StatsRequest, compute
+        from aios3sync.stats.background import BackgroundRefreshes
+        from aios3sync.stats.service import StatsRequest, compute
 
         counts, payer = RequestCounts(), "requester" if options.request_payer else ""
         key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
@@ -394,7 +395,7 @@ class Session:
     async def stats_cache(self, target: str) -> StatsCache:
         """Return the cached statistics of a bucket or a prefix, to show and to clear them."""
         self._stores.access.check()
-        from aios3sync.stats.cache import StatsCache
+        from aios3sync.stats.cache_admin import StatsCache
 
         location = Location.parse(target)
         return StatsCache(await self.store(location.bucket), location.prefix, self.endpoint)

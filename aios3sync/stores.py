@@ -28,7 +28,7 @@ from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
-from aios3sync.store.wrappers.retry import RetryBudget
+from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import StoreOpener

@@ -1,6 +1,6 @@
 """Shows, exports, imports and forgets the manifest of a pair as a whole, without S3.
 
-Export and import use the JSON document of :mod:`.json_file`, which is in memory as a whole. Every change
+Export and import use the JSON document of :mod:`.json_format`, which is in memory as a whole. Every change
 holds the lock of the manifest, so that no run is at work meanwhile.
 """
 
@@ -18,7 +18,7 @@ from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.files import local_files, lock_path, open_manifest
-from aios3sync.manifest.json_file import dump_document, load_document
+from aios3sync.manifest.json_format import dump_document, load_document
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aios3sync._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from aios3sync.stats.cache import CacheEntry, StatsCache
+    from aios3sync.stats.cache_admin import CacheEntry, StatsCache
     from aios3sync.stats.html import write_page
     from aios3sync.stats.model import (
         Bin,
@@ -52,7 +52,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
     __getattr__, __dir__ = lazy_names(
         __name__,
         {
-            "aios3sync.stats.cache": "CacheEntry StatsCache",
+            "aios3sync.stats.cache_admin": "CacheEntry StatsCache",
             "aios3sync.stats.html": "write_page",
             "aios3sync.stats.model": (
                 "Bin Breakdown BucketStats CacheFacts DeltaGliderStats FolderTotals GroupTotals HeadCounts "

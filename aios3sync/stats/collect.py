@@ -17,7 +17,6 @@ from aios3sync.stats.aggregate import ListingAggregate
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.deltaglider import Envelope, deltaglider_stats
 from aios3sync.stats.estimates import (
-    Sample,
     detailed_kinds,
     quick_kinds,
     sampled_kinds,
@@ -30,6 +29,7 @@ from aios3sync.stats.head_requests import HeadRequester, HeadSink, head_requeste
 from aios3sync.stats.hidden_storage import HiddenStorage, count_hidden_storage, uncounted_storage
 from aios3sync.stats.model import BucketStats, DeltaGliderStats, HeadCounts, Mode, ObjectKind, exact
 from aios3sync.stats.original_sizes import KindTotals, classify
+from aios3sync.stats.sampling import Sample
 from aios3sync.store.protocol import HeadResult, ObjectStore
 
 __all__ = ("CountRequest", "Page", "count_objects", "list_pages")

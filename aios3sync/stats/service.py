@@ -7,20 +7,17 @@ problem with the listing is an error, and nothing is cached.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Final, Literal
 
 from anyio import to_thread
 from anyio.abc import ObjectReceiveStream
 
 from aios3sync._dataclass import dataclass, field, replace
-from aios3sync.errors import AioS3SyncError, UsageError
+from aios3sync.errors import UsageError
 from aios3sync.stats.cache import CacheLookup, ModeCache, count_lookup
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.collect import CountRequest, Page, count_objects, list_pages
@@ -31,12 +28,9 @@ from aios3sync.stats.options import StatsOptions
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
-    "BackgroundRefreshes",
     "StatsRequest",
     "compute",
 )
-
-_LOG = logging.getLogger(__name__)
 
 _BUFFERED_OBJECTS: Final = 20_000
 """Listed objects that are kept in memory until it is known whether they have to be counted."""
@@ -299,45 +293,3 @@ def _from_cache(stats: BucketStats) -> BucketStats:
             delete_markers=aged(versions.delete_markers),
         ),
     )
-
-
-class BackgroundRefreshes:
-    """The background refreshes of one session: at most one for each bucket, prefix and mode.
-
-    A task group cannot hold them: it belongs to the task that opened it, and statistics may be requested by
-    another one. So the tasks are held here, and end before the session does.
-    """
-
-    def __init__(self) -> None:
-        self._tasks: dict[tuple[str, str, str], asyncio.Task[None]] = {}
-
-    def start(self, request: StatsRequest) -> None:
-        """Compute a request in the background, unless that is already under way."""
-        key = (request.store.bucket, request.prefix, request.options.mode)
-        if key in self._tasks:
-            return
-        task = self._tasks[key] = asyncio.create_task(_refresh(request))
-        task.add_done_callback(lambda _: self._tasks.pop(key, None))
-
-    async def wait(self) -> None:
-        """Wait for all refreshes that are under way."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks.values()))
-
-    async def close(self, *ending: type[BaseException] | BaseException | TracebackType | None) -> None:
-        """Wait for the refreshes, or cancel them where the session ends with an error."""
-        tasks = set(self._tasks.values())
-        try:
-            if ending[0] is None:
-                await self.wait()
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _refresh(request: StatsRequest) -> None:
-    try:
-        await compute(request)
-    except AioS3SyncError as error:
-        _LOG.warning("the statistics of %s were not refreshed: %s", request.store.bucket, error)

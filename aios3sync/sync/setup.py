@@ -37,9 +37,10 @@ from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.callbacks import Callbacks
+from aios3sync.sync.error_file import ErrorFile
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
-from aios3sync.sync.recorder import ErrorFile, Recorder
+from aios3sync.sync.recorder import Recorder
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import Sides, sides_of

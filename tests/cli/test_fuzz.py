@@ -160,7 +160,9 @@ def fuzzed(
     server: Server, isolated: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> CommandLine:
     """The command line, pointed to that endpoint; between two attempts it does not wait."""
-    monkeypatch.setattr("aios3sync.store.wrappers.retry.Backoff.delay", lambda self, attempt, error: 0.0)
+    monkeypatch.setattr(
+        "aios3sync.store.wrappers.retry_policy.Backoff.delay", lambda self, attempt, error: 0.0
+    )
     environment = {
         **os.environ,
         "AWS_ENDPOINT_URL": server.url,

@@ -451,7 +451,7 @@ async def test_rows_recorded_while_json_is_saved_are_neither_lost_nor_in_its_way
     tmp_path: Path, warnings: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A save takes seconds in a thread of its own, and the run goes on."""
-    from aios3sync.manifest import json_file as document
+    from aios3sync.manifest import json_format as document
 
     path = str(tmp_path / "state.json")
     manifest = await opened(path, PAIR, warnings.append)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from aios3sync.errors import AccessDeniedError, StoreError, UsageError
-from aios3sync.stats.cache import StatsCache
+from aios3sync.stats.cache_admin import StatsCache
 from aios3sync.stats.service import compute
 from aios3sync.store.protocol import DeleteItem
 from aios3sync.testing.faulty import FaultyStore, unavailable

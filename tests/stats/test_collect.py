@@ -14,9 +14,10 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.stats import aggregate, service
 from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of
 from aios3sync.stats.collect import list_pages
-from aios3sync.stats.estimates import Sample, savings, t_quantile, total
+from aios3sync.stats.estimates import savings, total
 from aios3sync.stats.fingerprint import Fingerprint, is_tool_file
 from aios3sync.stats.model import FolderTotals, Number, exact, unknown
+from aios3sync.stats.sampling import Sample, t_quantile
 from aios3sync.store.protocol import StoreCapabilities
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
@@ -295,7 +296,7 @@ def test_a_sample_does_not_depend_on_the_order(listing: list[TargetEntry], rng: 
 
 
 def test_too_many_folders_share_their_representatives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.stats.estimates.MOST_GROUPS", 10)
+    monkeypatch.setattr("aios3sync.stats.sampling.MOST_GROUPS", 10)
     sample = Sample()
     for folder in range(20_000):
         sample.add("delta", TargetEntry(f"f{folder}/x.delta", 10, "e"))

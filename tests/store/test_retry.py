@@ -22,7 +22,8 @@ from aios3sync.errors import (
 )
 from aios3sync.store.protocol import DeleteError, DeleteItem, ListedPart, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
-from aios3sync.store.wrappers.retry import REPEATS, Backoff, RetryBudget, RetryingStore
+from aios3sync.store.wrappers.retry import RetryingStore
+from aios3sync.store.wrappers.retry_policy import REPEATS, Backoff, RetryBudget
 from aios3sync.testing.faulty import FaultyStore, throttled, unavailable
 from aios3sync.testing.memory import MemoryStore
 

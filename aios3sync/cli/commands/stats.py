@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aios3sync.concurrency import Stop
     from aios3sync.options import ConnectOptions
     from aios3sync.session import Session
-    from aios3sync.stats.cache import CacheEntry
+    from aios3sync.stats.cache_admin import CacheEntry
     from aios3sync.stats.model import BucketStats
 
 __all__ = ("conclude_stats", "stats_command", "stats_options")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
-from aios3sync.store.wrappers.retry import REPEATS, RetryingStore
+from aios3sync.store.wrappers.retry import RetryingStore
+from aios3sync.store.wrappers.retry_policy import REPEATS
 from aios3sync.testing.http_server import CannedServer, canned_server, error_body
 
 if TYPE_CHECKING:

@@ -94,7 +94,8 @@ _ACCELERATED: Final = ("s3-accelerate.amazonaws.com", "s3-accelerate.dualstack.a
 
 _LOWER_LABEL: Final = frozenset(string.ascii_lowercase + string.digits + "-")
 _LABEL: Final = _LOWER_LABEL | frozenset(string.ascii_uppercase)
-_NAME: Final = _LABEL | frozenset("._")
+_HOST_LABEL: Final = _LABEL | frozenset("_")
+_NAME: Final = _HOST_LABEL | frozenset(".")
 _PATH: Final = _NAME | frozenset("/~")
 
 
@@ -198,7 +199,7 @@ def _is_covered_url(url: str, scheme: str, host: str, port: int | None, path: st
     # What urlsplit takes away or keeps elsewhere; and what it reads as a part of the host.
     if not url.isascii() or not url.isprintable() or any(sign in url for sign in " @?#"):
         return False
-    return _is_ipv6(host) if ":" in host else _NAME.issuperset(host) and ".." not in host and host[0] != "."
+    return _is_ipv6(host) if ":" in host else _is_host(host)
 
 
 def _address(scheme: str, host: str, port: int | None, root: str, region: str) -> BucketAddress:
@@ -234,6 +235,14 @@ def _is_region(region: str) -> bool:
         and _LABEL.issuperset(region)
         and not region.isdigit()
         and region[0] != "-" != region[-1]
+    )
+
+
+def _is_host(host: str) -> bool:
+    """Whether a client can be made for the host: botocore's rule, and ``_`` which the package allows."""
+    return len(host) <= 255 and all(
+        0 < len(label) <= 63 and _HOST_LABEL.issuperset(label) and label[0] != "-" != label[-1]
+        for label in host.removesuffix(".").split(".")
     )
 
 

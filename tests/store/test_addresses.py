@@ -72,23 +72,31 @@ ENDPOINTS = (
     *("https://s3-accelerate.amazonaws.com", "https://s3-accelerate.dualstack.amazonaws.com"),
 )
 ODD_ENDPOINTS = (
-    *("https://h/a//b", "https://h/a/../b", "https://h/%41", "https://h/a b", "https://h/ü", "https://h."),
+    *("https://h.", "http://h:", "http://h_1:9000", "https://s3-accelerate.amazonaws.com:443"),
+    *("https://s3-accelerate.otheramazonaws.com", "https://s3-accelerate.other.amazonaws.com"),
+)
+REFUSED_ENDPOINTS = (
+    *("https://h/a//b", "https://h/a/../b", "https://h/%41", "https://h/a b", "https://h/ü", "http://h/\t"),
     *("http://user:secret@h", "https://h/?query", "https://h/#fragment", "http://h\t", "http://ü.example"),
-    *("ftp://h", "//h", "h:9000", "http://", "http://h:0", "http://h:", "http://h:65536", "http://h:x"),
-    *("http://[::1", "http://[fe80::1%25eth0]", "http://a..b", "https://s3-accelerate.other.amazonaws.com"),
+    *("ftp://h", "//h", "h:9000", "http://", "http://h:0", "http://h:65536", "http://h:x", " http://h"),
+    *("http://[::1", "http://[fe80::1%25eth0]", "http://a..b", "http://-a", "http://.a", "http://a-:1"),
 )
 ENDPOINT_REGIONS = (
-    "",
-    "us-east-1",
-    "eu-west-1",
-    "aws-global",
-    "auto",
-    "garage",
-    "US",
-    "us-iso-east-1",
-    "1",
-    "a_b",
-    "cn-north-1",
+    *(
+        "",
+        "us-east-1",
+        "eu-west-1",
+        "aws-global",
+        "auto",
+        "garage",
+        "US",
+        "1",
+        "a_b",
+        "-a",
+        "a" * 63,
+        "a" * 64,
+    ),
+    *("us-iso-east-1", "eu-isoe-west-1", "cn-north-1", "fips-us-east-1", "us-gov-west-1-fips"),
 )
 
 
@@ -204,6 +212,8 @@ REGION_LIKE = re.compile(r"[a-z]+(-[a-z]+){1,2}-[0-9]+")
 def is_usual(chosen: EndpointSettings) -> bool:
     """Whether nothing may be left to botocore: pseudo-regions may, and dual-stack where AWS has none."""
     region = chosen.region or "us-east-1"
+    if region == "aws-global":
+        return not (chosen.use_accelerate and chosen.use_dualstack)
     if not REGION_LIKE.fullmatch(region) or "fips" in region or region == "moon-base-1":
         return False
     if chosen.use_dualstack and region.startswith(("us-iso", "eu-isoe", "eusc")):
@@ -269,6 +279,11 @@ def test_the_usual_endpoints_are_not_left_to_botocore(url: str, style: str) -> N
     kinds = tuple(bucket for bucket in KINDS if style != "virtual" or "." not in bucket)
     wrong = differences(EndpointSettings(url, "eu-west-1", style), kinds, whole=True)
     assert not wrong, "\n".join(wrong[:5])
+
+
+@pytest.mark.parametrize("url", REFUSED_ENDPOINTS)
+def test_an_endpoint_of_an_unusual_form_is_left_to_botocore(url: str) -> None:
+    assert all(resolve("bucket", EndpointSettings(url, "us-east-1", style)) is None for style in STYLES)
 
 
 @pytest.mark.parametrize("region", ENDPOINT_REGIONS)

@@ -197,7 +197,7 @@ def _is_covered_url(url: str, scheme: str, host: str, port: int | None, path: st
     if "//" in path or "/." in path:  # would be normalised in one style, and not in the other
         return False
     # What urlsplit takes away or keeps elsewhere; and what it reads as a part of the host.
-    if not url.isascii() or not url.isprintable() or any(sign in url for sign in " @?#"):
+    if not url.isprintable() or any(sign in url for sign in " @?#"):
         return False
     return _is_ipv6(host) if ":" in host else _is_host(host)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from aios3sync._dataclass import dataclass, field
 from aios3sync.core.entries import Problem, ProblemKind, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
+from aios3sync.core.local_names import TEMPORARY_PREFIX, is_temporary
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError
 from aios3sync.local.mounts import DirectoryIdentity, MountTracker
@@ -122,6 +124,7 @@ class Walk:
         mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
             in, be they mount points or links to one; and the known ones that are not mounted now. Complete
             when the walk has ended.
+        temporaries: paths of the files of unfinished downloads, which are never synced.
     """
 
     root: str
@@ -132,6 +135,7 @@ class Walk:
     files: Mapping[str, str] | None = None
     on_bad_name: str = "fail"
     mounts: set[str] = field(default_factory=set)
+    temporaries: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
     _entries: list[SourceEntry] = field(default_factory=list)
     _real_root: str = ""
@@ -268,9 +272,20 @@ class Walk:
         for own in self.filters.own:
             if own.directory == (at.device, at.inode):
                 names[:] = [name for name in names if not own.name.fullmatch(name)]
+        self._set_temporaries_aside(prefix, names)
         if self.filters.ignored is not None and ".gitignore" in names:
             self._read_gitignore(prefix)
         return level
+
+    def _set_temporaries_aside(self, prefix: str, names: list[str]) -> None:
+        """Take the names of unfinished downloads out of sorted names."""
+        start = end = bisect_left(names, TEMPORARY_PREFIX)
+        while end < len(names) and names[end].startswith(TEMPORARY_PREFIX):
+            end += 1
+        if start < end:
+            own = [name for name in names[start:end] if is_temporary(name)]
+            self.temporaries += (prefix + name for name in own)
+            names[start:end] = [name for name in names[start:end] if not is_temporary(name)]
 
     def _collect(
         self, prefix: str, entries: Iterable[os.DirEntry[str]], names: list[str], links: set[str]

@@ -1,0 +1,100 @@
+"""Opens the directories of a tree one below the other, never through a symbolic link, and makes missing ones.
+
+What is written by the descriptor of a directory lands in that directory, whatever its path leads to
+meanwhile: a directory that is replaced by a link leads nothing out of the tree (openat(2), O_NOFOLLOW).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from typing import Final
+
+__all__ = ("Directories",)
+
+_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_KEPT: Final = 64
+"""Open directories of one batch; more of them are closed and opened again."""
+
+
+class Directories:
+    """The directories below a root. Blocks; not for several threads at once.
+
+    A directory stays open only until :meth:`close`: use one object for one batch of work.
+
+    Args:
+        root: descriptor of the root; it is not closed.
+        make: make directories that are missing.
+    """
+
+    def __init__(self, root: int, *, make: bool) -> None:
+        self._root = root
+        self._make = make
+        self._opened: OrderedDict[str, int] = OrderedDict()
+
+    def __enter__(self) -> Directories:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open; idempotent."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
+
+    def parent(self, path: str) -> tuple[int, str]:
+        """Return the descriptor of the directory that a path lies in, and the name of the path there.
+
+        The descriptor is good until the next call.
+
+        Raises:
+            OSError: a directory on the way is a link or a file, or is missing and not to be made.
+        """
+        directory, _, name = path.rpartition("/")
+        return (self._descriptor(directory) if directory else self._root), name
+
+    def _descriptor(self, path: str) -> int:
+        if (known := self._opened.get(path)) is not None:
+            self._opened.move_to_end(path)
+            return known
+        above, _, name = path.rpartition("/")
+        parent = self._descriptor(above) if above else self._root
+        descriptor = self._open(parent, name, path)
+        if len(self._opened) >= _KEPT:
+            os.close(self._opened.popitem(last=False)[1])
+        self._opened[path] = descriptor
+        return descriptor
+
+    def _open(self, parent: int, name: str, path: str) -> int:
+        try:
+            return os.open(name, _OPEN, dir_fd=parent)
+        except FileNotFoundError:
+            if not self._make:
+                raise
+        except OSError as error:
+            raise _explained(error, path, parent, name) from None
+        try:
+            os.mkdir(name, dir_fd=parent)
+        except FileExistsError:  # another thread made it, or something took the name: opening it tells
+            pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+        try:
+            return os.open(name, _OPEN, dir_fd=parent)
+        except OSError as error:
+            raise _explained(error, path, parent, name) from None
+
+
+def _explained(error: OSError, path: str, parent: int, name: str) -> OSError:
+    """Return an error that says what is in the way of a directory."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+        try:
+            os.readlink(name, dir_fd=parent)
+        except OSError:
+            return OSError(errno.ENOTDIR, "a file has the name of this directory", path)
+        return OSError(
+            errno.ELOOP, "a symbolic link has the name of this directory, and is not followed", path
+        )
+    return OSError(error.errno, error.strerror, path)

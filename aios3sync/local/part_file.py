@@ -1,0 +1,163 @@
+"""PartFile: one large file that is written in ranges, in any order, and continued by a later run.
+
+The ranges that are written are noted in a journal next to the temporary file, bound to the ETag of the
+object. The journal says only what need not be read again: whether the bytes are right is decided when the
+whole file is verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.core.local_names import TEMPORARY_PREFIX
+from aios3sync.local.write import TreeWriter, lock, set_mtime
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import SourceEntry
+
+__all__ = ("PartFile",)
+
+_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_BLOCK: Final = 64 * 1024
+_ZEROS: Final = bytes(_BLOCK)
+
+
+class PartFile:
+    """A file that is being downloaded. All methods block; :meth:`write` may be called by several threads.
+
+    Invariant: a range is in the journal only after its bytes were handed to the system. A process that is
+    killed loses at most ranges that will be read again. After a power failure ranges may be missing although
+    they are noted; the verification of the whole finds it, and :meth:`restart` begins anew.
+
+    Attributes:
+        finished: the starts of the ranges that are written.
+    """
+
+    def __init__(self, writer: TreeWriter, key: str, path: str, descriptor: int, journal: int) -> None:
+        self._writer = writer
+        self._key = key
+        self._path = path
+        self._descriptor = descriptor
+        self._journal = journal
+        self.finished: set[int] = set()
+
+    @classmethod
+    def open(cls, writer: TreeWriter, key: str, size: int, etag: str, range_size: int) -> PartFile:
+        """Open the temporary file of an object: the one of an earlier run if it is of the same object.
+
+        Args:
+            writer: of the directory.
+            key: path below its root.
+            size: bytes of the object.
+            etag: of the object.
+            range_size: bytes of one range, the last one excepted.
+
+        Raises:
+            OSError: it cannot be created, or the disk has no room for it.
+        """
+        facts = json.dumps({"key": key, "size": size, "etag": etag, "range": range_size})
+        name = f"{TEMPORARY_PREFIX}{hashlib.sha256(facts.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+        with writer.directories(make=True) as directories:
+            parent, last = directories.parent(key)
+            path = key[: len(key) - len(last)] + name
+            try:
+                descriptor = os.open(f"{name}.part", _FLAGS, 0o666, dir_fd=parent)
+                if not lock(descriptor):  # another process downloads the same object to the same place
+                    os.close(descriptor)
+                    path, descriptor = writer.create(directories, key)
+                    path = path.removesuffix(".part")
+                journal = os.open(
+                    f"{path.rpartition('/')[2]}.ranges", _FLAGS | os.O_APPEND, 0o600, dir_fd=parent
+                )
+            except OSError as error:
+                raise OSError(error.errno, error.strerror, key) from None
+        part = cls(writer, key, path, descriptor, journal)
+        try:
+            part._continue(facts, size)
+        except OSError as error:
+            part.close()
+            raise OSError(error.errno, error.strerror, key) from None
+        return part
+
+    def _continue(self, facts: str, size: int) -> None:
+        lines = _read_all(self._journal).decode("utf-8", "replace").split("\n")
+        same = len(lines) > 1 and lines[0] == facts and os.fstat(self._descriptor).st_size == size
+        if same:  # the last line may be cut
+            self.finished = {int(line) for line in lines[1:-1] if line.isdecimal()}
+            return
+        os.ftruncate(self._journal, 0)
+        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._descriptor, size)  # a hole: what is zero need not be written
+        os.write(self._journal, f"{facts}\n".encode())
+
+    def restart(self) -> None:
+        """Forget all ranges: the file as a whole proved to be wrong."""
+        size = os.fstat(self._descriptor).st_size
+        first = _read_all(self._journal).split(b"\n", 1)[0]
+        os.ftruncate(self._journal, 0)
+        os.write(self._journal, first + b"\n")
+        os.ftruncate(self._descriptor, 0)
+        os.ftruncate(self._descriptor, size)
+        self.finished.clear()
+
+    def write(self, start: int, body: bytes | memoryview) -> None:
+        """Write one range and note it. Blocks of zeros stay holes.
+
+        Raises:
+            OSError: the disk is full, or another error.
+        """
+        rest = memoryview(body)
+        for offset in range(0, len(rest), _BLOCK):
+            block = rest[offset : offset + _BLOCK]
+            if block != _ZEROS[: len(block)]:
+                _write_at(self._descriptor, block, start + offset)
+        self.finished.add(start)
+        os.write(self._journal, b"%d\n" % start)
+
+    def read_into(self, offset: int, buffer: memoryview) -> int:
+        """Read bytes back, to verify them; return how many."""
+        return os.preadv(self._descriptor, [buffer], offset)
+
+    def commit(self, mtime_ns: int, replaces: SourceEntry | None) -> SourceEntry:
+        """Give the file its name, and return it as it is now.
+
+        Raises:
+            ChangedHereError: what is in its place is not ``replaces``.
+            OSError: it cannot be renamed, or not be written to the disk.
+        """
+        set_mtime(self._descriptor, mtime_ns)
+        if self._writer.fsync:
+            os.fsync(self._descriptor)
+        with self._writer.directories(make=True) as directories:
+            written = self._writer.commit(directories, f"{self._path}.part", self._key, replaces)
+            with suppress(OSError):
+                parent, name = directories.parent(f"{self._path}.ranges")
+                os.unlink(name, dir_fd=parent)
+        return written
+
+    def discard(self) -> None:
+        """Remove the file and its journal: the object changed, or its bytes are wrong."""
+        with self._writer.directories(make=False) as directories:
+            for suffix in (".part", ".ranges"):
+                self._writer.discard(directories, f"{self._path}{suffix}")
+
+    def close(self) -> None:
+        """Close it; what is not committed stays for a later run. Idempotent."""
+        for descriptor in (self._descriptor, self._journal):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._descriptor = self._journal = -1
+
+
+def _read_all(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _write_at(descriptor: int, block: memoryview, offset: int) -> None:
+    while block:
+        written = os.pwrite(descriptor, block, offset)
+        block, offset = block[written:], offset + written

@@ -139,7 +139,7 @@ class IndexFeed:
         """Stop feeding the index in this run, and add a warning."""
         if not self.trouble:
             self.trouble = reason
-            self.warnings.append(f"the index is behind, reconcile {self._targets} repairs it: {reason}")
+            self.warnings.append(f"the index is stale, reconcile {self._targets} repairs it: {reason}")
 
     async def run(self) -> None:
         """Write the queue until it is closed; after a failure drop its content."""

@@ -50,7 +50,7 @@ async def _gap(index: ObjectIndex, location: Location) -> str:
         return f"it holds nothing of the bucket {location.bucket}; fill it with backfill"
     for stale in await index.stale():
         if _overlap(stale.target, str(location)):
-            return f"it is behind at {stale.target} ({stale.reason}); reconcile it"
+            return f"it is stale at {stale.target} ({stale.reason}); reconcile it"
     for item in await index.backend.state(_UNFINISHED):
         if _overlap(item.removeprefix(_UNFINISHED), str(location)):
             return f"the backfill of {item.removeprefix(_UNFINISHED)} has not ended"

@@ -134,7 +134,7 @@ def test_guards_d4_d5_p1_p3_p4(changes: dict[str, int], limits: DeleteLimits, gu
     ],
 )
 def test_refusals_name_the_way_out(changes: dict[str, int], limits: DeleteLimits, words: str) -> None:
-    """Whoever is refused reads what to say if it was meant."""
+    """A refusal names the option that permits it."""
     refusal = check_deletes(replace(FINE, **changes), limits)  # type: ignore[arg-type]
     assert refusal is not None
     assert words in refusal.message

@@ -206,7 +206,7 @@ async def test_a_fed_index_spares_the_listing(place: Place, tmp_path: Path) -> N
         assert (found.folders, found.sizes, found.largest) == (listed.folders, listed.sizes, listed.largest)
 
 
-async def test_an_index_that_is_behind_is_not_used(place: Place, tmp_path: Path) -> None:
+async def test_a_stale_index_is_not_used(place: Place, tmp_path: Path) -> None:
     await put(place, "a/1", b"12345")
     async with place.session.index(f"sqlite:///{tmp_path / 'index.db'}") as index:
         await index.backfill(place.url())
@@ -218,6 +218,6 @@ async def test_an_index_that_is_behind_is_not_used(place: Place, tmp_path: Path)
             feed.fail("the disk was full")
         assert (await place.session.stats(place.url("c"), index=index)).origin == "index"
         found = await place.session.stats(place.url("a"), index=index)
-        assert (found.origin, "is behind" in found.warnings[0]) == ("cache", True)
+        assert (found.origin, "is stale" in found.warnings[0]) == ("cache", True)
     closed = await place.session.stats(place.url("a"), index=index)
     assert (closed.origin, len(closed.warnings)) == ("cache", 1)

@@ -378,7 +378,7 @@ async def test_common_prefixes_that_cannot_be_are_not_followed(name: str) -> Non
     keys = tree(30, 40)
     store = FaultyStore(memory(keys, 20))
     store.on("list_page", key="", skip=1, change=lambda page: page._replace(prefixes=[*page.prefixes, name]))
-    if name == "other/":  # it may well be there, and is empty
+    if name == "other/":  # it may exist, and is empty
         assert sorted(await keys_of(store)) == keys
         return
     assert sorted(await keys_of(store)) == keys

@@ -8,7 +8,7 @@ from aios3sync.local.scratch import ScratchDatabase
 from tests.threads import assert_closing_waits
 
 
-async def test_what_was_never_written_is_empty() -> None:
+async def test_a_table_that_was_never_written_is_empty() -> None:
     database = ScratchDatabase("CREATE TABLE names (name TEXT)")
     assert await database.fetch("SELECT * FROM names") == []
     assert database.select("SELECT * FROM names", ()) == []

@@ -63,7 +63,7 @@ def totals_result(totals: Totals, stale: Sequence[Stale], listed: float | None) 
     note = "" if listed else "no backfill or reconcile has finished here: the index may be incomplete"
     way_out = "'aios3sync index reconcile' repairs it"
     warnings = tuple(
-        f"the index is behind on {printable(mark.target)}: {printable(mark.reason)}; {way_out}"
+        f"the index is stale at {printable(mark.target)}: {printable(mark.reason)}; {way_out}"
         for mark in stale
     )
     marks = [_stale_document(mark) for mark in stale]

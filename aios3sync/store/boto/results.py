@@ -52,7 +52,7 @@ Marker = TypeVar("Marker", str, int)
 
 
 def seconds(answer: Answer, member: str) -> float:
-    """A timestamp as seconds since the epoch, 0 where there is none."""
+    """Return a timestamp as seconds since the epoch, 0 where there is none."""
     moment = answer.get(member)
     return float(moment.timestamp()) if moment else 0.0
 
@@ -69,7 +69,7 @@ def put_result(answer: Answer, etag: str) -> PutResult:
 
 
 def head_result(answer: Answer, size: int) -> HeadResult:
-    """The facts of an object of ``size`` bytes, from HeadObject or GetObject."""
+    """Return the facts of an object of ``size`` bytes, from HeadObject or GetObject."""
     return HeadResult(
         size=size,
         etag=bare_etag(answer.get("ETag", "")),
@@ -84,12 +84,12 @@ def head_result(answer: Answer, size: int) -> HeadResult:
 
 
 def canned_acl(answer: Answer) -> str:
-    """The canned ACL that grants the same to the groups of S3; empty where it grants them nothing."""
+    """Return the canned ACL that grants the same to the groups of S3; empty where it grants them nothing."""
     return acl_of_grants((grant["Grantee"].get("URI", ""), grant["Permission"]) for grant in answer["Grants"])
 
 
 def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:
-    """A body with its facts; a server that ignores ranges answers with the whole object, which is cut."""
+    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range."""
     content_range = answer.get("ContentRange", "")
     if content_range:
         return GetResult(body, head_result(answer, int(content_range.rpartition("/")[2])))
@@ -117,21 +117,21 @@ def refuse_html(answer: Answer) -> None:
 
 
 def decoded(answer: Answer, text: str) -> str:
-    """A key as it is; servers encode only where they say so, and most write a space as ``+``."""
+    """Return a key decoded; servers encode only where they say so, and most write a space as ``+``."""
     if answer.get("EncodingType") != "url":
         return text
     return unquote_plus(text, errors="strict")
 
 
 def _object_size(size: int) -> int:
-    """Bytes of an object; raises ValueError for what none has, and no column holds."""
+    """Return the bytes of an object; raises ValueError for a number that none has or no column holds."""
     if not 0 <= size <= LARGEST:
         raise ValueError(f"a size of {size} bytes")
     return size
 
 
 def list_page(answer: Answer, token: str | None) -> ListPage:
-    """One page of ListObjectsV2.
+    """Return one page of ListObjectsV2.
 
     Raises:
         ValueError: it does not say whether it is the last one.
@@ -147,7 +147,7 @@ def list_page(answer: Answer, token: str | None) -> ListPage:
 
 
 def marker_page(answer: Answer, marker: str) -> ListPage:
-    """One page of ListObjects, which answers a request with ``marker``; raises as :func:`list_page`."""
+    """Return one page of ListObjects, the answer to ``marker``; raises as :func:`list_page`."""
     page = _page(answer)
     if not answer["IsTruncated"]:
         return page
@@ -172,7 +172,7 @@ def _page(answer: Answer) -> ListPage:
 
 
 def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
-    """One page of versions and delete markers; raises ValueError where it does not lead on."""
+    """Return one page of versions and delete markers; raises ValueError where it does not lead on."""
     versions = [
         ListedVersion(
             decoded(answer, item["Key"]),
@@ -207,7 +207,7 @@ def listed_parts(stored: Iterable[Answer]) -> list[ListedPart]:
 
 
 def advanced(previous: Mapping[str, Marker], **markers: Marker) -> dict[str, Marker]:
-    """The markers of the next page; raises ValueError where they do not lead on."""
+    """Return the markers of the next page; raises ValueError where they do not lead on."""
     following = {name: marker for name, marker in markers.items() if marker}
     if not following or following == dict(previous):
         raise ValueError(NO_WAY_ON)

@@ -275,11 +275,11 @@ class BotoStore:
             return
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
-        """All parts, with as many ListParts as their pages need."""
+        """List all parts, with as many ListParts as their pages need."""
         return listed_parts(await self._parts(key, upload_id))
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """All unfinished uploads, with as many ListMultipartUploads as their pages need.
+        """List all unfinished uploads, with as many ListMultipartUploads as their pages need.
 
         Encoded keys are asked for only of AWS: SeaweedFS says that it encodes them, and does not.
         """
@@ -390,7 +390,7 @@ class BotoStore:
     async def _listed(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], algorithm: str
     ) -> list[dict[str, Any]]:
-        """The parts as CompleteMultipartUpload names them, with what they were sent with."""
+        """Return the parts as CompleteMultipartUpload names them, with what they were sent with."""
         listed: list[dict[str, Any]] = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
         if not algorithm:
             return listed

@@ -154,7 +154,7 @@ def _at_aws(
 
 
 def _domain(region: str) -> str:
-    """The domain of the partition of a region; empty for a region of no known form."""
+    """Return the domain of the partition of a region; empty for a region of no known form."""
     labels = region.rsplit("-", 2)
     if len(labels) != 3 or not region.isascii():
         return ""

@@ -10,7 +10,7 @@ __all__ = ("canned_acl", "distinct_parts")
 
 
 def canned_acl(grants: Iterable[tuple[str, str]]) -> str:
-    """The canned ACL that grants the same to the groups of S3; empty where it grants them nothing.
+    """Return the canned ACL that grants the same to the groups of S3; empty where it grants them nothing.
 
     Args:
         grants: the URI of a grantee (empty for an account) and the permission.

@@ -20,7 +20,7 @@ _NAMES: Final = {
 
 
 def cleaned(name: str, value: str | None, method: str = "") -> str:
-    """A key without the white space around it; empty for a token that is not there.
+    """Return a key without the white space around it; empty for a token that is not there.
 
     Args:
         name: ``access_key``, ``secret_key`` or ``token``.

@@ -93,7 +93,7 @@ def sse_customer(key: bytes) -> dict[str, Any]:
 
 
 def encoded_customer(key: bytes) -> dict[str, str]:
-    """The same encoded, for ListParts: it is the one request whose key botocore does not encode itself."""
+    """Return the same encoded, for ListParts: the only request whose key botocore does not encode."""
     if not key:
         return {}
     digest = hashlib.md5(key, usedforsecurity=False).digest()

@@ -62,7 +62,7 @@ _END: Final = "</Contents>"
 
 
 def list_page(body: bytes, token: str | None) -> ListPage:
-    """One page of ListObjectsV2, which answers a request with ``token``.
+    """Return one page of ListObjectsV2, which answers a request with ``token``.
 
     Raises:
         InvalidAnswerError: it is no page, or does not say whether it is the last one.
@@ -78,7 +78,7 @@ def list_page(body: bytes, token: str | None) -> ListPage:
 
 
 def marker_page(body: bytes, marker: str) -> ListPage:
-    """One page of ListObjects, which answers a request with ``marker``; raises as :func:`list_page`."""
+    """Return one page of ListObjects, the answer to ``marker``; raises as :func:`list_page`."""
     page, facts = _page(body)
     if not is_truncated(facts):
         return page
@@ -112,7 +112,7 @@ def is_truncated(facts: Mapping[str, str]) -> bool:
 
 
 def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
-    """The page without its entries, and these; ``None`` where they are not all in the plain form.
+    """Return the page without its entries, and these; ``None`` where they are not all in the plain form.
 
     Nothing is skipped: an entry has one begin and one end, so if there are no more of either than entries,
     and each end but the last is followed by a begin, the entries have nothing between them. What is left
@@ -136,7 +136,7 @@ def plain_entries(body: bytes) -> tuple[Element, list[_Fields]] | None:
 
 
 def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
-    """The page and its entries, in whatever form of XML they are written."""
+    """Return the page and its entries, in whatever form of XML they are written."""
     root = document(body, _ROOT)
     space = root.tag.removesuffix(_ROOT)
     names = [f"{space}{name}" for name in ("Key", "LastModified", "ETag", "Size", "StorageClass")]
@@ -173,7 +173,7 @@ def _prefixes(root: Element, space: str) -> Iterable[str]:
 
 
 def decoded(text: str, encoded: bool) -> str:
-    """A key as it is; servers encode only where they say so, and most write a space as ``+``."""
+    """Return a key decoded; servers encode only where they say so, and most write a space as ``+``."""
     return unquote_plus(text, errors="strict") if encoded else text
 
 

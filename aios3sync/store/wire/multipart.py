@@ -68,11 +68,11 @@ class MultipartVerbs(BucketClient):
             return
 
     async def list_parts(self, key: str, upload_id: str) -> list[ListedPart]:
-        """All parts, with as many ListParts as their pages need."""
+        """List all parts, with as many ListParts as their pages need."""
         return distinct_parts([part for part, _ in await self._stored(key, upload_id)])
 
     async def list_multiparts(self, prefix: str) -> list[ListedUpload]:
-        """All unfinished uploads, with as many ListMultipartUploads as their pages need.
+        """List all unfinished uploads, with as many ListMultipartUploads as their pages need.
 
         Encoded keys are asked for only of AWS: SeaweedFS says that it encodes them, and does not.
         """
@@ -97,7 +97,7 @@ class MultipartVerbs(BucketClient):
             visited.add(markers)
 
     async def _stored(self, key: str, upload_id: str) -> list[tuple[ListedPart, dict[str, str]]]:
-        """All parts as they are listed, each with its checksums by the name of the member."""
+        """Return all parts as they are listed, each with its checksums by the name of the member."""
         from aios3sync.store.wire.xml_results import parts_page
 
         stored: list[tuple[ListedPart, dict[str, str]]] = []
@@ -116,7 +116,7 @@ class MultipartVerbs(BucketClient):
     async def _with_checksums(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], member: str
     ) -> list[ListedPart]:
-        """The parts with what they were sent with, where the endpoint still knows it."""
+        """Return the parts with what they were sent with, where the endpoint still knows it."""
         stored = await self._stored(key, upload_id)
         known = {part.number: checksums.get(member, "") for part, checksums in stored}
         return [

@@ -127,7 +127,7 @@ class Pool:
             self._timer = None
 
     async def _connected(self, *, fresh: bool = False) -> Connection:
-        """A connection for one request: a new one while there may be more, else the next that is free."""
+        """Return a connection for one request: a new one while there may be more, else the next free one."""
         while True:
             if self._closed:
                 raise ExchangeError("NoConnection", "the session is closed")
@@ -247,7 +247,7 @@ class _Names:
         self._until = 0.0
 
     async def addresses(self) -> list[str]:
-        """Some addresses, each time another one first."""
+        """Return some addresses, each time another one first."""
         host = self._origin.host
         if _is_address(host):
             return [host]

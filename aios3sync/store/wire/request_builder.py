@@ -199,5 +199,5 @@ class RequestBuilder:
 
 
 def _copy_source(bucket: str, key: str) -> str:
-    """The address of an object as a header names it."""
+    """Return the address of an object as a header names it."""
     return f"{quote(bucket)}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}"

@@ -144,7 +144,7 @@ class HttpRequest(NamedTuple):
 
 
 def object_path(key: str) -> str:
-    """The path of a key below its bucket: every byte but ``/`` and the unreserved ones encoded.
+    """Return the path of a key below its bucket: every byte but ``/`` and the unreserved ones encoded.
 
     Raises:
         InvalidRequestError: the key is empty, which would name the bucket, or is not Unicode.
@@ -171,7 +171,7 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
     idempotent: bool = True,
     max_answer: int = MAX_XML,
 ) -> HttpRequest:
-    """A request whose headers serve it alone.
+    """Return a request whose headers serve it alone.
 
     Raises:
         InvalidRequestError: it cannot be written down.
@@ -188,7 +188,7 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
 
 
 def put_template(options: PutOptions) -> HeaderTemplate:
-    """The headers of a put, of which Content-MD5, checksum, SHA-256 and metadata vary, in this order.
+    """Return the headers of a put, of which Content-MD5, checksum, SHA-256 and metadata vary, in this order.
 
     Raises:
         InvalidRequestError: one of them cannot be a header.

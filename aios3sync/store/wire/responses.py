@@ -61,7 +61,7 @@ def head_result(answer: HttpResponse) -> HeadResult:
 
 
 def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResult:
-    """A body with its facts; a server that ignores ranges answers with the whole object, which is cut."""
+    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range."""
     body = answer.body
     content_range = answer.headers.get(b"content-range", b"")
     if content_range and answer.status == 206:
@@ -109,7 +109,7 @@ def _number(value: bytes) -> int:
 
 
 def text_headers(answer: HttpResponse) -> dict[str, str]:
-    """The headers of an answer as text."""
+    """Return the headers of an answer as text."""
     return {_text(name): _text(value) for name, value in answer.headers.items()}
 
 
@@ -130,7 +130,7 @@ def _seconds(value: bytes) -> float:
 
 
 def error_answer(answer: HttpResponse) -> ErrorAnswer:
-    """The facts of a refused request; an answer without a readable error document goes by its status."""
+    """Return the facts of a refused request; without a readable error document its status decides."""
     status = answer.status
     facts = _error_facts(answer.body)
     code = printable(facts.get("Code", "").strip())[:_LONGEST_CODE]
@@ -152,7 +152,7 @@ def _error_facts(body: bytes) -> dict[str, str]:
 
 
 def hidden_error(answer: HttpResponse) -> ErrorAnswer | None:
-    """The error in the body of an answer that says 200; counts as a failure of the server."""
+    """Return the error in the body of an answer that says 200; counts as a failure of the server."""
     if b"<Error" not in answer.body:
         return None
     from aios3sync.store.wire.xml_documents import document

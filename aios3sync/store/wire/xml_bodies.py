@@ -21,12 +21,12 @@ _ESCAPES: Final = str.maketrans(
 
 
 def delete_body(items: Iterable[DeleteItem]) -> bytes:
-    """The body of DeleteObjects, which answers with errors alone."""
+    """Return the body of DeleteObjects, which answers with errors alone."""
     return _encoded(f"<Delete {_NAMESPACE}>{''.join(map(_deleted, items))}<Quiet>true</Quiet></Delete>")
 
 
 def complete_body(parts: Iterable[ListedPart], algorithm: str) -> bytes:
-    """The body of CompleteMultipartUpload.
+    """Return the body of CompleteMultipartUpload.
 
     Args:
         parts: in the order of the object.

@@ -11,7 +11,7 @@ __all__ = ("children", "document", "local_name", "named", "result", "root")
 
 
 def document(body: bytes | str, name: str) -> Element:
-    """The root of a document, if it is called ``name``.
+    """Return the root of a document, if it is called ``name``.
 
     Raises:
         InvalidAnswerError: it is another document, or none.
@@ -23,7 +23,7 @@ def document(body: bytes | str, name: str) -> Element:
 
 
 def result(body: bytes, name: str, member: str) -> Element:
-    """The root of a document that is called ``name``, or has a ``member``.
+    """Return the root of a document that is called ``name``, or has a ``member``.
 
     Servers call some documents otherwise (``ListBucketVersionsResult``), which no client minds.
 
@@ -37,7 +37,7 @@ def result(body: bytes, name: str, member: str) -> Element:
 
 
 def root(body: bytes | str) -> Element:
-    """The root of a document.
+    """Return the root of a document.
 
     The encoding is fixed, whatever the document claims: so a document type, which is where entities are
     declared, cannot hide from the search for it.
@@ -60,15 +60,15 @@ def root(body: bytes | str) -> Element:
 
 
 def local_name(element: Element) -> str:
-    """The name of an element without its namespace."""
+    """Return the name of an element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
 def children(element: Element) -> dict[str, str]:
-    """The texts of the direct children by name, without their namespace."""
+    """Return the texts of the direct children by name, without their namespace."""
     return {child.tag.rpartition("}")[2]: child.text or "" for child in element}
 
 
 def named(element: Element, name: str) -> Iterator[Element]:
-    """The direct children of one name, in whatever namespace."""
+    """Return the direct children of one name, in whatever namespace."""
     return (child for child in element if local_name(child) == name)

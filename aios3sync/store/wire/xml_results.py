@@ -111,7 +111,7 @@ def delete_errors(answer: HttpResponse) -> list[DeleteError]:
 
 
 def parts_page(answer: HttpResponse, marker: int) -> PartsPage:
-    """One page of parts, which answers a request with ``marker``.
+    """Return one page of parts, which answers a request with ``marker``.
 
     Some servers never say whether there are more, because they list all: to miss a part would mean to send
     it again, and no more.
@@ -138,7 +138,7 @@ def _part(facts: Mapping[str, str]) -> tuple[ListedPart, dict[str, str]]:
 
 
 def uploads_page(answer: HttpResponse) -> UploadsPage:
-    """One page of unfinished uploads.
+    """Return one page of unfinished uploads.
 
     Raises:
         InvalidAnswerError: it is no page, or does not lead on.
@@ -159,7 +159,7 @@ def uploads_page(answer: HttpResponse) -> UploadsPage:
 
 
 def version_page(answer: HttpResponse, token: tuple[str, str] | None) -> VersionPage:
-    """One page of versions and delete markers, which answers a request with ``token``.
+    """Return one page of versions and delete markers, which answers a request with ``token``.
 
     Raises:
         InvalidAnswerError: it is no page, or does not lead on.

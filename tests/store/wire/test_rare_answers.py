@@ -204,7 +204,7 @@ WRONG: list[tuple[str, bytes]] = [
 
 
 @pytest.mark.parametrize(("verb", "body"), WRONG)
-async def test_what_is_no_whole_answer_is_an_error_that_may_pass(opened: Any, verb: str, body: bytes) -> None:
+async def test_an_incomplete_answer_is_an_error_that_may_pass(opened: Any, verb: str, body: bytes) -> None:
     async with canned_server() as server, opened(server.url) as wire:
         server.will(200, body)
         kind = ListingError if verb.startswith("List") else UnavailableError
@@ -308,7 +308,7 @@ async def test_a_finished_upload_names_the_checksums_that_its_parts_were_sent_wi
 
 
 @pytest.mark.parametrize("verb", ["CreateMultipartUpload", "CompleteMultipartUpload"])
-async def test_what_has_two_effects_when_it_is_sent_twice_is_sent_once(opened: Any, verb: str) -> None:
+async def test_a_request_that_would_have_two_effects_is_sent_once(opened: Any, verb: str) -> None:
     """On a connection that had been open: a closed one may be closed after the request was carried out."""
     async with canned_server() as server, opened(server.url) as wire:
         await wire.store.head("key")
@@ -334,7 +334,7 @@ async def test_what_has_two_effects_when_it_is_sent_twice_is_sent_once(opened: A
         lambda store: store.create_multipart("key", PutOptions(acl="a\r\nx-evil: 1")),
     ],
 )
-async def test_what_cannot_be_written_down_is_refused(opened: Any, call: Verb) -> None:
+async def test_values_that_no_request_can_hold_are_refused(opened: Any, call: Verb) -> None:
     async with canned_server() as server, opened(server.url) as wire:
         with pytest.raises(StoreError) as caught:
             await call(wire.store)

@@ -506,7 +506,7 @@ async def test_a_cancelled_request_leaves_no_task_and_no_connection(opened: Any,
     assert asyncio.all_tasks() == before
 
 
-async def test_what_is_not_hot_goes_through_the_other_transport(opened: Any) -> None:
+async def test_a_store_of_the_transport_aborts_uploads_and_signs_urls(opened: Any) -> None:
     async with canned_server() as server, opened(server.url) as wire:
         assert wire.store.bucket == "bkt"
         assert wire.store.capabilities == wire.boto.capabilities

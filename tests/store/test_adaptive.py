@@ -218,7 +218,7 @@ def test_no_request_starves_at_a_low_rate() -> None:
     run(main())
 
 
-def test_two_who_share_an_endpoint_both_get_on() -> None:
+def test_two_sessions_that_share_an_endpoint_both_progress() -> None:
     async def main() -> tuple[float, float]:
         endpoint = Endpoint(0.05, per_second=1000, noise=0.2)
         loads = [Load(ConcurrencyLimiter(256), endpoint) for _ in "ab"]

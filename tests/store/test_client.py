@@ -242,7 +242,7 @@ async def test_customer_keys_go_with_reads_and_writes() -> None:
     assert sent[2].headers["x-amz-request-payer"] == "requester"
 
 
-async def test_who_asks_is_named() -> None:
+async def test_the_user_agent_names_this_package() -> None:
     async with served() as (server, store):
         await store.put("key", b"", PLAIN, md5=digest(b""))
         assert " aios3sync/" in server.requests[0].headers["user-agent"]

@@ -124,7 +124,7 @@ async def test_a_request_cancelled_while_waiting_takes_no_slot() -> None:
     assert limiter.in_flight == 0
 
 
-async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
+async def test_a_request_cancelled_as_it_gets_a_slot_passes_it_on() -> None:
     entered: list[int] = []
     limiter, leave = ConcurrencyLimiter(1), Event()
     async with create_task_group() as group:
@@ -145,7 +145,7 @@ async def test_who_is_cancelled_as_the_slot_comes_passes_it_on() -> None:
     assert limiter.in_flight == 0
 
 
-async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
+async def test_a_request_cancelled_after_it_got_a_slot_releases_it() -> None:
     limiter = ConcurrencyLimiter(1)
     cuts = await limiter.acquire()
     task = asyncio.create_task(limiter.acquire())
@@ -158,7 +158,7 @@ async def test_who_is_cancelled_after_the_slot_came_gives_it_back() -> None:
     assert limiter.in_flight == 0
 
 
-async def test_who_is_cancelled_after_the_bytes_came_gives_them_back() -> None:
+async def test_a_request_cancelled_after_it_got_bytes_releases_them() -> None:
     budget = ByteSemaphore(10)
     await budget.acquire(8)
     task = asyncio.create_task(budget.acquire(5))
@@ -261,7 +261,7 @@ async def test_bytes_in_use_never_exceed_the_budget_and_all_come_back(
     assert budget.in_use == 0
 
 
-async def test_the_store_learns_from_single_keys_too() -> None:
+async def test_a_throttled_key_of_a_batch_lowers_the_limit() -> None:
     faults = FaultyStore(MemoryStore(objects={"a": b""}))
     store = LimitingStore(faults, ConcurrencyLimiter(100, first=8))
     faults.on("delete_many", delete_errors=[DeleteError("a", "SlowDown", "later", True)])

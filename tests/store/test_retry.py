@@ -116,7 +116,7 @@ async def test_to_be_throttled_uses_up_no_attempts() -> None:
     assert scene.slept == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.1]
 
 
-async def test_who_only_refuses_is_given_up_after_a_minute() -> None:
+async def test_an_endpoint_that_only_throttles_is_given_up_after_a_minute() -> None:
     scene = Scene({"key": BODY})
     await scene.store.head("key")
     scene.now += 3600  # nothing was asked: no success in that time is no sign
@@ -254,7 +254,7 @@ async def test_a_request_whose_answer_was_lost_has_the_effect_of_one(operation: 
     assert looked == REPEATS[operation].read_back
 
 
-async def test_an_upload_whose_beginning_is_in_doubt_is_begun_again() -> None:
+async def test_an_upload_that_may_have_begun_is_begun_again() -> None:
     """The first one has no parts, and looks like one that another writer has just begun."""
     scene = Scene()
     scene.faults.on("create_multipart", late=unavailable())

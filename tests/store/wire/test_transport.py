@@ -102,7 +102,7 @@ async def test_addresses_are_those_of_botocore(
     assert "Botocore" in address.user_agent
 
 
-async def test_learning_an_address_sends_nothing_and_stops_nothing_else() -> None:
+async def test_resolving_an_address_sends_nothing_and_stops_nothing_else() -> None:
     async with canned_server() as server, client_of(endpoint_url=server.url) as client:
         async with create_task_group() as group:
             for _ in range(5):

@@ -21,9 +21,10 @@ from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
+from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
-from aios3sync.stores import Stores, load
+from aios3sync.stores import Stores
 from aios3sync.sync.request import Resources, SyncRequest, locate_source, manifest_path
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore

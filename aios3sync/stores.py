@@ -1,28 +1,26 @@
-"""Stores: one client, one transport and one set of limits for all stores of a session.
+"""Stores: one set of connections and of limits for all stores of a session.
 
-The first request opens the client; nothing here sends one.
+The first store opens a connection to S3; nothing here sends a request.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
 import os
 from base64 import b64encode
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import Offloader, OffloaderOpener
+from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS
-from aios3sync.store.s3.endpoint_config import endpoint_name, endpoint_url
+from aios3sync.store.s3.endpoint_config import endpoint_name
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit
@@ -33,28 +31,10 @@ from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import StoreOpener
 
-if TYPE_CHECKING:
-    from aios3sync.store.wire.transport import WireTransport
+__all__ = ("Stores",)
 
-__all__ = ("Stores", "load")
-
-_LOG: Final = logging.getLogger(__name__)
 _MOST_PROCESSES: Final = 4
 """More than these send faster than one event loop can keep the books."""
-
-
-_loaded: Final[set[str]] = set()
-
-
-async def load(*modules: str) -> None:
-    """Import modules in a thread, so that importing them here afterwards takes no time.
-
-    botocore and what it needs take from a third of a second to two seconds, and many runs never need it. So
-    it is imported late, and in a thread because it would block the event loop.
-    """
-    if not _loaded.issuperset(modules):
-        await to_thread.run_sync(lambda: list(map(importlib.import_module, modules)))
-        _loaded.update(modules)
 
 
 class Stores:
@@ -80,12 +60,9 @@ class Stores:
         self.access = SessionState()
         self._options = options
         self._closing = closing
-        self._session = session
         self._client = client
-        self._is_own = client is None
-        self._opened = False
-        self._transport: WireTransport | None = None
-        self._warned = False
+        self._connections = Connections(options, closing, self.access, session, client)
+        self._endpoint = ""
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
         self._bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
@@ -99,9 +76,12 @@ class Stores:
         Raises:
             UsageError: the URL that was chosen is none, or holds credentials.
         """
-        if self._is_own:
-            return endpoint_name(self._options)
-        return endpoint_name(replace(self._options, endpoint_url=self._client.meta.endpoint_url))
+        if not self._endpoint:
+            options = self._options
+            if self._client is not None:
+                options = replace(options, endpoint_url=self._client.meta.endpoint_url)
+            self._endpoint = endpoint_name(options)
+        return self._endpoint
 
     def profile(self, bucket: str) -> EndpointProfile:
         """Return the profile of the endpoint of a bucket, one for all its stores.
@@ -173,27 +153,10 @@ class Stores:
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """Return the store that sends requests: WireStore where it applies, else BotoStore."""
-        await load("aios3sync.store.boto", "aios3sync.store.wire.store")
-        from aios3sync.store.boto import BotoStore, capabilities_of
-
         async with self._opening:
-            if not self._opened:
-                await self._open()
-            known, profile = capabilities_of(self._client, bucket), self.profile(bucket)
+            profile = self.profile(bucket)
             await self._remember(profile)
-            if profile.etags == "unknown" and known.conditional_delete:
-                profile.etags = "md5"  # AWS documents it; responses show encryption that makes others
-            boto = BotoStore(self._client, bucket, known, profile=profile, **reading)
-            if self._transport is None:
-                return boto
-            from aios3sync.store.s3.errors import WireUnavailableError
-            from aios3sync.store.wire.store import open_wire
-
-            try:
-                return await open_wire(self._transport, bucket, known, profile, **reading)
-            except WireUnavailableError as error:
-                self._without_wire(error)
-                return boto
+            return await self._connections.open_store(bucket, self.endpoint, profile, **reading)
 
     async def _remember(self, profile: EndpointProfile) -> None:
         """Read the saved profile of an endpoint, once, and save what changes when the session ends."""
@@ -211,44 +174,3 @@ class Stores:
                     await to_thread.run_sync(write_profile, profile)
 
         self._closing.push_async_callback(keep)
-
-    async def _open(self) -> None:
-        """Open the client, or prepare the caller's, and the wire transport next to it."""
-        await load(
-            "aios3sync.store.boto", "aios3sync.store.wire.transport", "aios3sync.store.wire.boto_config"
-        )
-        from aios3sync.store.boto import adopt_client, open_client, renewable_of
-
-        if self._client is None:
-            options = self._options
-            if self._session is None:  # what the environment and the configuration say is cleaned as well
-                url = await to_thread.run_sync(endpoint_url, options)
-                options = replace(options, endpoint_url=url)
-            opening = open_client(options, self._session)
-            self._client = await self._closing.enter_async_context(opening)
-        else:
-            adopt_client(self._client)
-        self.access.credentials = renewable_of(self._client)
-        self._opened = True
-        if self._options.lane == "boto":
-            return
-        from aios3sync.store.s3.errors import WireUnavailableError
-        from aios3sync.store.wire.transport import WireTransport
-
-        try:
-            self._transport = await WireTransport.open(self._client, self._options)
-        except WireUnavailableError as error:
-            self._without_wire(error)
-        else:
-            self._closing.push_async_callback(self._transport.aclose)
-
-    def _without_wire(self, reason: Exception) -> None:
-        """Go on with BotoStore and say so once, unless the wire transport was insisted on."""
-        if self._options.lane == "wire":
-            raise UsageError(f"lane: 'wire' cannot serve {reason}; use 'auto'") from reason
-        from aios3sync.store.wire.boto_config import UNSIGNED
-
-        if not self._warned:
-            level = logging.DEBUG if str(reason) == UNSIGNED else logging.WARNING
-            _LOG.log(level, "requests go through botocore, which is slower: %s", reason)
-            self._warned = True

@@ -53,14 +53,16 @@ def no_secrets() -> Iterator[None]:
 def no_blocking() -> Iterator[BlockBuster]:
     """Fail when code of ours blocks the event loop: files, sleeps, sockets, SQLite.
 
-    botocore may read its own JSON and the certificates while it creates a client: that happens once. What is
-    asked of the chain of credentials again is asked in a loop of another thread.
+    botocore may read its own JSON and the certificates while it creates a client: that happens once, as does
+    reading the name of the endpoint from the AWS configuration. What is asked of the chain of credentials
+    again is asked in a loop of another thread.
     """
     with blockbuster_ctx("aios3sync", excluded_modules=["aios3sync.testing"]) as blockbuster:
         for function in blockbuster.functions.values():
             function.can_block_in("aiobotocore/session.py", {"_create_client"})
             function.can_block_in("aiobotocore/httpsession.py", {"_create_connector"})
             function.can_block_in("aios3sync/store/boto/credentials.py", {"_run"})
+            function.can_block_in("aios3sync/stores.py", {"endpoint"})
         yield blockbuster
 
 

@@ -97,7 +97,7 @@ FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"store.boto"},
     "anyio": {""},
     "asyncpg": {"index.db.postgres"},
-    "botocore": {"session", "store.boto", "index.follow.sqs"},
+    "botocore": {"session", "store.boto", "store.wire.chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
     "httptools": {"store.wire"},
     "moto": {"testing"},

@@ -20,6 +20,8 @@ endpoint_url = http://ignored
 s3 =
   endpoint_url = http://nested:9000
   addressing_style = path
+[profile ignoring]
+ignore_configured_endpoint_urls = True
 [profile plain]
 region = us-east-1
 """
@@ -46,6 +48,17 @@ def config(tmp_path: Path) -> str:
             {"AWS_ENDPOINT_URL": "http://all", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
             ConnectOptions(),
             "aws",
+        ),
+        (
+            {"AWS_DEFAULT_PROFILE": "plain", "AWS_PROFILE": "nested"},
+            ConnectOptions(),
+            "aws",
+        ),
+        ({"AWS_ENDPOINT_URL": "http://all"}, ConnectOptions(profile="ignoring"), "aws"),
+        (
+            {"AWS_ENDPOINT_URL": "http://all", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false"},
+            ConnectOptions(profile="ignoring"),
+            "http://all",
         ),
         ({}, ConnectOptions(), "http://default:9000"),
         ({}, ConnectOptions(profile="nested"), "http://nested:9000"),

@@ -50,14 +50,27 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("first", ["store", "queue"])
-@pytest.mark.parametrize("lane", ["wire", "boto"])
-def test_botocore_is_never_imported_on_the_event_loop(lane: str, first: str) -> None:
-    environ = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": ""}
+CHAIN = {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("lane", "first", "variables", "static"),
+    [
+        ("wire", "store", {}, True),  # keys of the environment need no botocore
+        ("wire", "store", CHAIN, False),
+        ("wire", "queue", {}, False),
+        ("boto", "store", {}, False),
+        ("boto", "queue", {}, False),
+    ],
+)
+def test_botocore_is_never_imported_on_the_event_loop(
+    lane: str, first: str, variables: dict[str, str], *, static: bool
+) -> None:
+    environ = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "PATH": "", **variables}
     ran = subprocess.run(
         [sys.executable, "-c", PROBE, lane, first], env=environ, capture_output=True, text=True, check=False
     )
     assert ran.returncode == 0, ran.stderr
     on_the_loop, loaded = json.loads(ran.stdout)
-    assert loaded
+    assert loaded is not static
     assert on_the_loop == []

@@ -156,6 +156,8 @@ async def _register_credentials(request_signer: Any, **_: Any) -> None:
 
 
 def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
+    # "auto" is what the AWS configuration says, if it says something.
+    style = {} if options.addressing == "auto" else {"addressing_style": options.addressing}
     # Which hosts a proxy is not for (NO_PROXY) is asked with the true name.
     proxies = get_environ_proxies(options.endpoint_url) if renamed else None
     return AioConfig(
@@ -168,7 +170,7 @@ def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         user_agent_extra=f"aios3sync/{__version__}",
-        s3={"addressing_style": options.addressing, "payload_signing_enabled": True},
+        s3={"payload_signing_enabled": True, **style},
     )
 
 

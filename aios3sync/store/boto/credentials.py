@@ -1,8 +1,6 @@
 """RenewableCredentials: the credentials that a client signs with, replaced when they are refused.
 
-botocore asks the chain of credentials once and refreshes only what says when it expires. Keys in a file that
-a tool rewrites, and a credential_process that names no end, say nothing: only the endpoint reports that they
-have expired, and only the chain of credentials has those that replace them.
+botocore asks the chain of credentials once and refreshes only what says when it expires.
 """
 
 from __future__ import annotations
@@ -14,47 +12,36 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import anyio
 from aiobotocore.session import get_session
 from anyio import to_thread
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 
 from aios3sync.options import ConnectOptions
+from aios3sync.store.renewal import Renewal
 from aios3sync.store.s3.credentials import cleaned
 from aios3sync.store.s3.redaction import register_credentials
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
 
 _LOG: Final = logging.getLogger(__name__)
-_ASK_AGAIN_AFTER: Final = 5.0
-"""Seconds in which a chain that had nothing new is not asked again: many requests are refused at once."""
 
 Chain = Callable[[], Any]
 """Asks the chain anew; blocks, and returns credentials or ``None``."""
 
 
-class RenewableCredentials:
+class RenewableCredentials(Renewal):
     """Credentials of a client, in the place of those that botocore found.
 
     Args:
         found: what botocore found.
         chain: asks for others.
         clock: seconds, never going back.
-
-    Attributes:
-        generation: how often others were found. A request that was refused names the generation that it was
-            signed with, so that many such requests ask the chain once.
-        listeners: called after every renewal.
     """
 
     def __init__(self, found: Any, chain: Chain, clock: Callable[[], float] = time.monotonic) -> None:
-        self.generation = 0
-        self.listeners: list[Callable[[], None]] = []
+        super().__init__(clock)
         self._found = found
         self._chain = chain
-        self._clock = clock
-        self._asking = anyio.Lock()
-        self._asked = float("-inf")
 
     def __getattr__(self, name: str) -> Any:
         """Return any other attribute of the credentials that botocore found."""
@@ -75,25 +62,12 @@ class RenewableCredentials:
         register_credentials(frozen.access_key, frozen.secret_key, frozen.token)
         return _cleaned(frozen, str(self.method))
 
-    async def renew(self, generation: int) -> bool:
-        """Ask the chain for others than those of ``generation``; whether there are any now.
-
-        What can be wrong with the chain is logged: the refusal that led here says more.
-        """
-        async with self._asking:
-            if generation != self.generation:
-                return True
-            if self._clock() < self._asked + _ASK_AGAIN_AFTER:
-                return False
-            fresh = await self._asked_anew()
-            self._asked = self._clock()
-            if fresh is None:
-                return False
-            self._found = fresh
-            self.generation += 1
-        _LOG.info("the credentials were refused; others were found, and the work goes on with them")
-        for listener in self.listeners:
-            listener()
+    async def _replace(self) -> bool:
+        """Ask the chain; what can be wrong with it is logged: the refusal that led here says more."""
+        fresh = await self._asked_anew()
+        if fresh is None:
+            return False
+        self._found = fresh
         return True
 
     async def _asked_anew(self) -> Any:

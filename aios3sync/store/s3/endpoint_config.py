@@ -6,17 +6,16 @@ The rules are those of https://docs.aws.amazon.com/sdkref/latest/guide/feature-s
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.options import ConnectOptions
+from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile
 from aios3sync.store.s3.endpoint import AWS, is_aws_url
 
-__all__ = ("endpoint_name", "endpoint_url")
+__all__ = ("configured_endpoint", "endpoint_name", "endpoint_url", "is_true")
 
 _VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
@@ -40,40 +39,39 @@ def endpoint_url(options: ConnectOptions, environment: Mapping[str, str] | None 
     environment = os.environ if environment is None else environment
     if options.endpoint_url:
         return options.endpoint_url
-    if environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
-        return None
+    try:
+        return configured_endpoint(environment, read_profile(options.profile, environment))
+    except UnknownSettingsError:
+        return None  # botocore says what is wrong with the files, if it is asked at all
+
+
+def configured_endpoint(environment: Mapping[str, str], found: AwsProfile) -> str | None:
+    """The URL that environment or configuration chose, ``None`` for AWS's own.
+
+    Args:
+        environment: comes before the files.
+        found: what the files say.
+
+    Raises:
+        UnknownSettingsError: a setting is not what it should be.
+        UsageError: it is no URL, or holds credentials; the message names where it comes from.
+    """
+    ignored = environment.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+    if is_true(found.text("ignore_configured_endpoint_urls") if ignored is None else ignored):
+        return None  # those of the variables too, whoever says so
     for name in _VARIABLES:
         if environment.get(name, "").strip():
             return checked_endpoint(environment[name], name)
-    return _from_configuration(options, environment)
-
-
-def _from_configuration(options: ConnectOptions, environment: Mapping[str, str]) -> str | None:
-    # os.path and not pathlib, which raises where there is no home directory to put in the place of "~".
-    path = os.path.expanduser(environment.get("AWS_CONFIG_FILE") or "~/.aws/config")
-    parser = configparser.RawConfigParser(strict=False, delimiters=("=",))
-    try:
-        parser.read_string(Path(path).read_text("utf-8", "replace"))
-    except (OSError, configparser.Error):
-        return None  # botocore will say what is wrong with it, if it is asked at all
-    profile = options.profile or environment.get("AWS_PROFILE") or environment.get("AWS_DEFAULT_PROFILE")
-    name = f"profile {profile}" if profile and profile != "default" else "default"
-    if not parser.has_section(name):
-        return None
-    if parser.get(name, "ignore_configured_endpoint_urls", fallback="").lower() == "true":
-        return None
-    services = parser.get(name, "services", fallback="")
-    own = _nested(parser.get(f"services {services}", "s3", fallback=""), "endpoint_url")
+    own = found.service("s3").get("endpoint_url", "")
     if own:
-        return checked_endpoint(own, f"s3 endpoint_url of [services {services}] in {path}")
-    url = parser.get(name, "endpoint_url", fallback="")
-    return checked_endpoint(url, f"endpoint_url of [{name}] in {path}") if url.strip() else None
+        return checked_endpoint(
+            own, f"s3 endpoint_url of [services {found.text('services')}] in {found.path}"
+        )
+    url = found.text("endpoint_url") or ""
+    heading = "default" if found.name in (None, "default") else f"profile {found.name}"
+    return checked_endpoint(url, f"endpoint_url of [{heading}] in {found.path}") if url.strip() else None
 
 
-def _nested(block: str, name: str) -> str | None:
-    """A value of an indented block, as the AWS configuration nests service settings."""
-    for line in block.split("\n"):
-        key, equals, value = line.partition("=")
-        if equals and key.strip() == name:
-            return value.strip()
-    return None
+def is_true(value: str | None) -> bool:
+    """Return whether a setting says yes, as botocore reads it."""
+    return value is not None and value.lower() == "true"

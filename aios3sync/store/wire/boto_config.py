@@ -1,4 +1,4 @@
-"""The configuration of a boto client: its credentials, handlers, and the address of a bucket. Sends nothing.
+"""The client tier: credentials, handlers and the addresses of buckets of a boto client. Sends nothing.
 
 The rules (virtual hosts, path style, dual-stack, acceleration, access points, custom endpoints) stay in one
 place: a real call of the client is prepared and signed, and stopped before it is sent. A presigned URL
@@ -15,12 +15,17 @@ from itertools import product
 from typing import Any, Final, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
+from aios3sync.core.text import printable
 from aios3sync.errors import CredentialsError, StoreError
+from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.s3.errors import WireUnavailableError
+from aios3sync.store.renewal import Renewal
+from aios3sync.store.s3.errors import WireUnavailableError, subject
 from aios3sync.store.wire.signing import Address
+from aios3sync.store.wire.sigv4 import Credentials
 
 __all__ = (
+    "ClientSource",
     "Internals",
     "captured",
     "internals_of",
@@ -61,6 +66,45 @@ class Internals(NamedTuple):
     proxy: bool
     customised: bool
     handlers: tuple[Any, ...]
+
+
+class ClientSource:
+    """Credentials and addresses of an open aioboto3 client, see :mod:`aios3sync.store.wire.sources`.
+
+    Args:
+        client: open, and prepared for BotoStore.
+
+    Raises:
+        WireUnavailableError: the requests of this client need the client itself.
+    """
+
+    def __init__(self, client: Any) -> None:
+        internals = internals_of(client, client.meta.endpoint_url)
+        refuse_customised(internals)
+        self.verify: bool | str = internals.verify
+        self.secure: bool = client.meta.endpoint_url.startswith("https:")
+        self.renewal: Renewal | None = renewable_of(client)
+        self._client = client
+        self._credentials = internals.credentials
+
+    async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
+        """Ask the client's credentials, which refresh what is about to expire."""
+        try:
+            with map_errors(operation, bucket, key):
+                frozen = await self._credentials.get_frozen_credentials()
+        except RuntimeError as error:  # how botocore says that a refresh brought expired ones
+            text = f"{subject(operation, bucket, key)}: {printable(str(error))}"
+            facts: dict[str, Any] = {"operation": operation, "bucket": bucket, "key": key}
+            raise CredentialsError(text, code="Expired", **facts) from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+
+    async def address(self, bucket: str) -> Address:
+        """Prepare a call of the client, and return where it would go."""
+        return await resolve_address(self._client, bucket)
+
+    def moved(self, _bucket: str, address: Address) -> Address:
+        """Return the address as it is: only the host has a region in it."""
+        return address
 
 
 def internals_of(client: Any, url: str) -> Internals:

@@ -1,4 +1,4 @@
-"""WireTransport: connections, credentials, addresses and clock, shared by the wire stores of one client."""
+"""WireTransport: connections, credentials, addresses and clock, shared by wire stores of one source."""
 
 from __future__ import annotations
 
@@ -10,17 +10,13 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.core.keys import is_directory_bucket
-from aios3sync.core.text import printable
-from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
-from aios3sync.store.boto.credentials import renewable_of
-from aios3sync.store.boto.errors import map_errors
-from aios3sync.store.s3.errors import WireUnavailableError, subject
+from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.s3.redaction import register_credentials
-from aios3sync.store.wire.boto_config import Internals, internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.store.wire.signing import Address, HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
+from aios3sync.store.wire.sources import WireSource
 from aios3sync.store.wire.tls import TrustedAuthorities
 
 __all__ = ("BucketRoute", "WireTransport")
@@ -39,7 +35,7 @@ class BucketRoute(NamedTuple):
 
 
 class WireTransport:
-    """Connections, credentials and clock of one client; made by :meth:`open`, closed by :meth:`aclose`.
+    """Connections, credentials and clock of one source; opened by :meth:`open_source`.
 
     Attributes:
         credentials: those that requests are signed with now.
@@ -47,12 +43,11 @@ class WireTransport:
         skew: seconds that the endpoint's clock is ahead of ours, 0 until it complains.
     """
 
-    def __init__(self, client: Any, internals: Internals, options: ConnectOptions) -> None:
+    def __init__(self, source: WireSource, options: ConnectOptions) -> None:
         self.credentials = Credentials("", "")
         self.renew_at = 0.0
         self.skew = 0.0
-        self._client = client
-        self._internals = internals
+        self._source = source
         self._limits = Limits(options.workers, connect=options.connect_timeout, read=options.read_timeout)
         self._resolving = anyio.Lock()
         self._addresses: dict[str, Address] = {}
@@ -67,17 +62,28 @@ class WireTransport:
             WireUnavailableError: the requests of this client need the client itself.
             CredentialsError: there are none, or they cannot be had.
         """
-        internals = internals_of(client, client.meta.endpoint_url)
-        refuse_customised(internals)
-        transport = cls(client, internals, options)
-        if (renewable := renewable_of(client)) is not None:
-            renewable.listeners.append(transport.expire)
+        # Loaded here: it loads aioboto3, which other sources do without.
+        from aios3sync.store.wire.boto_config import ClientSource
+
+        return await cls.open_source(ClientSource(client), options)
+
+    @classmethod
+    async def open_source(cls, source: WireSource, options: ConnectOptions) -> Self:
+        """Open a transport with the credentials and addresses of a source, see :mod:`.sources`.
+
+        Raises:
+            WireUnavailableError: the certificate authorities cannot be read.
+            CredentialsError: there are no credentials, or they cannot be had.
+        """
+        transport = cls(source, options)
+        if source.renewal is not None:
+            source.renewal.listeners.append(transport.expire)
         await transport.renew("Connect", "")
-        if client.meta.endpoint_url.startswith("https:"):
+        if source.secure:
             # Loaded here, in a thread: a bundle of authorities has a quarter of a megabyte.
             from aios3sync.store.wire.tls import client_context
 
-            transport._tls = await to_thread.run_sync(client_context, internals.verify)
+            transport._tls = await to_thread.run_sync(client_context, source.verify)
         return transport
 
     @property
@@ -89,7 +95,7 @@ class WireTransport:
         """Return the trusted authorities. Blocks: it looks for them."""
         from aios3sync.store.wire.tls import authorities_of
 
-        return authorities_of(self._internals.verify)
+        return authorities_of(self._source.verify)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -101,19 +107,12 @@ class WireTransport:
         self.renew_at = 0.0
 
     async def renew(self, operation: str, bucket: str, key: str | None = None) -> None:
-        """Ask the client's source of credentials again; it refreshes what is about to expire.
+        """Ask the source of credentials again; it refreshes what is about to expire.
 
         Raises:
             CredentialsError: they expired, and there are no others.
         """
-        try:
-            with map_errors(operation, bucket, key):
-                frozen = await self._internals.credentials.get_frozen_credentials()
-        except RuntimeError as error:  # how botocore says that a refresh brought expired ones
-            text = f"{subject(operation, bucket, key)}: {printable(str(error))}"
-            facts: dict[str, Any] = {"operation": operation, "bucket": bucket, "key": key}
-            raise CredentialsError(text, code="Expired", **facts) from error
-        found = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+        found = await self._source.credentials(operation, bucket, key)
         if found != self.credentials:
             register_credentials(found.access_key, found.secret_key, found.token)
             self.credentials = found
@@ -131,13 +130,13 @@ class WireTransport:
             raise WireUnavailableError("a multi-region access point")
         async with self._resolving:
             if bucket not in self._addresses:
-                self._addresses[bucket] = await resolve_address(self._client, bucket)
+                self._addresses[bucket] = await self._source.address(bucket)
         return self.route(self._addresses[bucket])
 
     def moved(self, bucket: str, address: Address) -> BucketRoute:
-        """Remember that ``bucket`` is somewhere else than botocore thought."""
-        self._addresses[bucket] = address
-        return self.route(address)
+        """Remember that ``bucket`` is in the region of this address, and return the route to it."""
+        self._addresses[bucket] = found = self._source.moved(bucket, address)
+        return self.route(found)
 
     def route(self, address: Address) -> BucketRoute:
         """Return the route to an address, with the present credentials."""

@@ -15,7 +15,10 @@ class Renewable(Protocol):
     ``generation`` counts the replacements: a request remembers with which one it was signed.
     """
 
-    generation: int
+    @property
+    def generation(self) -> int:
+        """How often they were replaced."""
+        ...
 
     async def renew(self, generation: int) -> bool:
         """Replace the credentials of ``generation``, once for all callers; return whether that succeeded."""

@@ -1,0 +1,133 @@
+"""Keys to sign with: plain ones of the environment and of the AWS files, found without botocore.
+
+They are found in the order of botocore, which holds for every place that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
+
+from aios3sync._dataclass import dataclass
+from aios3sync.errors import CredentialsError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.s3.aws_files import AwsProfile, Section, UnknownSettingsError
+from aios3sync.store.s3.credentials import cleaned
+from aios3sync.store.wire.settings import Settings
+from aios3sync.store.wire.sigv4 import Credentials
+
+__all__ = ("Keys", "KeysUnavailableError", "StaticKeys", "cleaned_keys", "static_keys")
+
+_TOKENS: Final = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+
+
+class KeysUnavailableError(Exception):
+    """The keys cannot be had; the cause is what botocore raised."""
+
+
+class Keys(Protocol):
+    """Where the keys of now are."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether :meth:`current` may have to wait for others."""
+        ...
+
+    def current(self) -> Credentials:
+        """Return the keys of now. Blocks while :attr:`waits`.
+
+        Raises:
+            KeysUnavailableError: they expired, and there are no others.
+            CredentialsError: they cannot be sent.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StaticKeys:
+    """Keys that stay what they are until somebody writes others."""
+
+    credentials: Credentials
+
+    @property
+    def waits(self) -> bool:
+        """They are there."""
+        return False
+
+    def current(self) -> Credentials:
+        """Return them."""
+        return self.credentials
+
+
+class _Found(NamedTuple):
+    """Keys as they were found, and where: the name that botocore has for the place."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+    method: str
+
+    def __repr__(self) -> str:
+        return f"_Found({self.method})"
+
+
+def static_keys(options: ConnectOptions, settings: Settings, environment: Mapping[str, str]) -> StaticKeys:
+    """Return the plain keys of the environment or of a profile.
+
+    Those of the environment come first, unless an option names a profile; then those of the credentials file,
+    then those of the configuration file. None of them counts where a role, a program or a service is asked.
+
+    Raises:
+        UnknownSettingsError: botocore has to find the credentials, or to say what is wrong with them.
+    """
+    if settings.by_chain or options.anonymous:
+        raise UnknownSettingsError("the credentials come from somewhere else")
+    found = None if options.profile is not None else _of_environment(environment)
+    found = found or _of_files(settings.profile)
+    if found is None:
+        raise UnknownSettingsError("there are no plain keys")
+    try:
+        return StaticKeys(cleaned_keys(*found))
+    except CredentialsError:
+        raise UnknownSettingsError("the keys cannot be sent") from None
+
+
+def cleaned_keys(access_key: str, secret_key: str, token: str | None, method: str) -> Credentials:
+    """Return keys without white space around them.
+
+    Raises:
+        CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credentials`.
+    """
+    return Credentials(
+        cleaned("access_key", access_key, method),
+        cleaned("secret_key", secret_key, method),
+        cleaned("token", token, method),
+    )
+
+
+def _of_environment(environment: Mapping[str, str]) -> _Found | None:
+    access_key = environment.get("AWS_ACCESS_KEY_ID", "")
+    if not access_key:
+        return None
+    token = next(filter(None, (environment.get(name) for name in _TOKENS)), None)
+    return _Found(access_key, environment.get("AWS_SECRET_ACCESS_KEY", ""), token, "env")
+
+
+def _of_files(profile: AwsProfile) -> _Found | None:
+    return _of_section(profile.credentials, "shared-credentials-file") or _of_section(
+        profile.config, "config-file"
+    )
+
+
+def _of_section(section: Section | None, method: str) -> _Found | None:
+    if section is None or "aws_access_key_id" not in section:
+        return None
+    values = [
+        section.get("aws_access_key_id"),
+        section.get("aws_secret_access_key", ""),
+        section.get("aws_security_token", section.get("aws_session_token", "")),
+    ]
+    texts = [value for value in values if isinstance(value, str)]
+    if len(texts) < len(values):
+        raise UnknownSettingsError("a key is a block of settings")
+    return _Found(texts[0], texts[1], texts[2], method)

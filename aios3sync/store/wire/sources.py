@@ -1,0 +1,217 @@
+"""Sources of credentials and addresses for wire transports: three tiers, the first that is certain serves.
+
+=======  ==========================================  ================================  ====================
+tier     credentials                                 addresses of buckets              loads
+=======  ==========================================  ================================  ====================
+static   keys of the environment or of a profile     rules of our own                  nothing of botocore
+chain    botocore's chain: roles, web identity,      rules of our own                  botocore, in a thread
+         SSO, processes, containers, machines
+client   those of an aioboto3 client: the caller's   a call of the client, prepared    aioboto3
+         own, or one that is opened for it           and signed, and not sent
+=======  ==========================================  ================================  ====================
+
+The settings of the first two (region, endpoint, style, certificates, …) are read by ``settings.py``. The
+client tier (``boto_config.py``) serves whatever is left: a session or client of the caller's, an unknown
+setting, a missing or broken profile, a bucket whose address the rules do not cover, a proxy, requests without
+credentials. What it cannot serve either (S3 Express, access points of several regions, event handlers of the
+caller's own) goes through the client itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import platform
+from functools import partial
+from typing import Final, NoReturn, Protocol
+
+import anyio
+from anyio import to_thread
+
+from aios3sync._version import __version__
+from aios3sync.errors import CredentialsError, UsageError
+from aios3sync.options import ConnectOptions
+from aios3sync.store.renewal import Renewal
+from aios3sync.store.s3.addresses import BucketAddress, resolve
+from aios3sync.store.s3.aws_files import UnknownSettingsError
+from aios3sync.store.s3.errors import WireUnavailableError
+from aios3sync.store.wire.keys import Keys, KeysUnavailableError, static_keys
+from aios3sync.store.wire.settings import Settings, read_settings
+from aios3sync.store.wire.signing import Address
+from aios3sync.store.wire.sigv4 import Credentials
+
+__all__ = ("ConfiguredSource", "WireSource", "open_configured")
+
+_LOG: Final = logging.getLogger(__name__)
+_OPENING: Final = "opening the S3 client"
+_USER_AGENT: Final = f"aios3sync/{__version__} python/{platform.python_version()}"
+
+
+class WireSource(Protocol):
+    """Credentials and addresses for a wire transport.
+
+    Attributes:
+        verify: True, False or the path of certificate authorities, as botocore's option.
+        secure: whether requests go over TLS.
+        renewal: replaces the credentials when they are refused; ``None`` where nothing does.
+    """
+
+    @property
+    def verify(self) -> bool | str: ...  # noqa: D102 - see above
+    @property
+    def secure(self) -> bool: ...  # noqa: D102 - see above
+    @property
+    def renewal(self) -> Renewal | None: ...  # noqa: D102 - see above
+
+    async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
+        """Return the credentials of now; the arguments are what errors name.
+
+        Raises:
+            CredentialsError: they expired or cannot be sent, and there are no others.
+        """
+        ...
+
+    async def address(self, bucket: str) -> Address:
+        """Return the address of a bucket.
+
+        Raises:
+            WireUnavailableError: it has none that a wire transport can use.
+        """
+        ...
+
+    def moved(self, bucket: str, address: Address) -> Address:
+        """Return the address of a bucket that turned out to be in the region of ``address``.
+
+        What is given has the region of the bucket and a host that was made from another one's.
+        """
+        ...
+
+
+class ConfiguredSource(Renewal):
+    """The static tier and the chain tier: what the environment and the AWS files say.
+
+    Args:
+        options: how to reach S3.
+        settings: what was read.
+        keys: plain ones, or those of the chain.
+    """
+
+    def __init__(self, options: ConnectOptions, settings: Settings, keys: Keys) -> None:
+        super().__init__()
+        self.verify = settings.verify
+        self.secure = not settings.endpoint.endpoint_url.lower().startswith("http:")
+        self._options = options
+        self._settings = settings
+        self._keys = keys
+        self._present = Credentials("", "")
+        self._refreshing = anyio.Lock()
+
+    @property
+    def renewal(self) -> Renewal:
+        """The source looks for its credentials again by itself."""
+        return self
+
+    async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
+        """Return the credentials of now, see :class:`WireSource`."""
+        async with self._refreshing:  # many requests find out at once that a refresh is due
+            keys = self._keys
+            try:
+                if keys.waits:
+                    self._present = await to_thread.run_sync(keys.current, abandon_on_cancel=True)
+                else:
+                    self._present = keys.current()
+            except KeysUnavailableError as error:
+                await _raise_mapped(error, operation, bucket, key)
+            return self._present
+
+    async def address(self, bucket: str) -> Address:
+        """Return the address of a bucket by the rules, see :class:`WireSource`."""
+        found = resolve(bucket, self._settings.endpoint)
+        if found is None:
+            raise WireUnavailableError("a bucket whose address botocore has to resolve")
+        if self._settings.proxies and await to_thread.run_sync(_is_proxied, found):
+            raise WireUnavailableError("an HTTP proxy")
+        return Address(*found, user_agent=_USER_AGENT)
+
+    def moved(self, bucket: str, address: Address) -> Address:
+        """Return the address by the rules; that of a custom endpoint is right as it is."""
+        settings = self._settings.endpoint
+        found = None if settings.endpoint_url else resolve(bucket, settings, address.region)
+        return address if found is None else Address(*found, user_agent=_USER_AGENT)
+
+    async def _replace(self) -> bool:
+        """Read the environment and the files again; a source that has nothing is logged, not raised."""
+        try:
+            found = await to_thread.run_sync(partial(_found_anew, self._options), abandon_on_cancel=True)
+        except (CredentialsError, KeysUnavailableError, OSError, UsageError) as error:
+            _LOG.debug("there are no other credentials: %s", type(error.__cause__ or error).__name__)
+            return False
+        if found is None or found[1] == self._present:
+            return False
+        self._keys = found[0]
+        return True
+
+
+async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
+    """Open the static or the chain tier; ``None`` where neither is certain.
+
+    Raises:
+        CredentialsError: the credentials cannot be had, or cannot be sent.
+        UsageError: the URL of the endpoint is none, or holds credentials.
+    """
+    if options.anonymous:
+        return None
+    try:
+        settings = await to_thread.run_sync(read_settings, options, os.environ)
+    except UnknownSettingsError as error:
+        _LOG.debug("botocore is asked: %s", error)
+        return None
+    try:
+        keys = await to_thread.run_sync(
+            partial(_found_keys, options, settings, settings.region), abandon_on_cancel=True
+        )
+    except KeysUnavailableError as error:
+        await _raise_mapped(error, _OPENING, "", None)
+    return None if keys is None else ConfiguredSource(options, settings, keys)
+
+
+def _found_keys(options: ConnectOptions, settings: Settings | None, region: str | None) -> Keys | None:
+    """Plain keys, or those of the chain, which is asked where nothing else is certain."""
+    try:
+        if settings is not None:
+            return static_keys(options, settings, os.environ)
+    except UnknownSettingsError as error:
+        _LOG.debug("the chain of credentials is asked: %s", error)
+    # Loaded here: it loads botocore.
+    from aios3sync.store.wire.chain import find_in_chain
+
+    return find_in_chain(options.profile, region)
+
+
+def _found_anew(options: ConnectOptions) -> tuple[Keys, Credentials] | None:
+    settings = None
+    try:
+        settings = read_settings(options, os.environ)
+    except UnknownSettingsError as error:
+        _LOG.debug("the chain of credentials is asked: %s", error)
+    keys = _found_keys(options, settings, options.region)
+    return None if keys is None else (keys, keys.current())
+
+
+def _is_proxied(address: BucketAddress) -> bool:
+    # Loaded here: it takes as long as the rest of this module.
+    from aios3sync.store.wire.proxies import is_proxied
+
+    return is_proxied(f"{'https' if address.secure else 'http'}://{address.authority}{address.root}")
+
+
+async def _raise_mapped(
+    error: KeysUnavailableError, operation: str, bucket: str, key: str | None
+) -> NoReturn:
+    """Raise what botocore raised as an error of ours, in the words that a client has for it."""
+    # Loaded here: it loads aiohttp, whose errors it knows as well.
+    errors = await to_thread.run_sync(importlib.import_module, "aios3sync.store.boto.errors")
+    with errors.map_errors(operation, bucket, key):
+        raise error.__cause__ or error
+    raise error

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from aios3sync.cli.commands.job_document import JobError, read_job
+from aios3sync.cli.commands.job_document import read_job
+from aios3sync.cli.commands.job_values import JobError
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine, Ended

@@ -6,19 +6,23 @@ in snake_case or camelCase. An error names the field as the document spells it.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-import click
 import orjson
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.cli.commands.catalog_entry import registration_of_document
-from aios3sync.cli.values import seconds, size
+from aios3sync.cli.commands.job_values import (
+    CONVERTERS,
+    JobError,
+    convert_value,
+    flag_value,
+    pairs_value,
+    text_value,
+)
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions, SyncOptions
@@ -27,29 +31,9 @@ from aios3sync.store.protocol import PutOptions
 if TYPE_CHECKING:
     from aios3sync.catalog import Registration
 
-__all__ = ("Job", "JobError", "read_job")
+__all__ = ("Job", "read_job")
 
 _ALIASES: Final = {"max_workers": "workers", "bwlimit": "bandwidth", "no_sign_request": "anonymous"}
-_SIZES: Final = frozenset({"part_size", "multipart_threshold", "memory", "bandwidth"})
-_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle"})
-_DELETE: Final = {True: "mirror", False: "off"}
-
-
-class JobError(UsageError):
-    """Raised when the document or one of its fields is invalid.
-
-    Args:
-        field: the name of the field as the document spells it, empty for the document as a whole.
-        error: the reason, and the way out.
-    """
-
-    def __init__(self, field: str, error: str) -> None:
-        super().__init__(field, error)
-        self.field = field
-        self.error = error
-
-    def __str__(self) -> str:
-        return self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +68,7 @@ def read_job(content: bytes) -> Job:
     catalog = _catalog(spelled.get("catalog", ""), values.pop("catalog", None))
     if "sync_deletes" in values:
         _replace_sync_deletes(spelled, values)
-    converted = {name: _converted(spelled[name], name, value) for name, value in values.items()}
+    converted = {name: convert_value(spelled[name], name, value) for name, value in values.items()}
     return Job(
         source=source,
         target=target,
@@ -126,11 +110,11 @@ def _replace_sync_deletes(spelled: dict[str, str], values: dict[str, Any]) -> No
     if "delete" in values:
         raise JobError(spelling, "means the same as delete; give one of them")
     spelled["delete"] = spelling
-    values["delete"] = _flag(spelling, values.pop("sync_deletes"))
+    values["delete"] = flag_value(spelling, values.pop("sync_deletes"))
 
 
 def _target(values: dict[str, Any]) -> str:
-    target = _text("target", values.pop("target", None))
+    target = text_value("target", values.pop("target", None))
     try:
         Location.parse(target)
     except UsageError as error:
@@ -154,10 +138,10 @@ def _source(values: dict[str, Any], location: Location) -> tuple[str | dict[str,
     """Return the directory, or the files by their keys, and the overrides of single keys."""
     source, files = values.pop("source", None), values.get("files")
     if isinstance(files, list) and all(isinstance(item, str) for item in files) and source is not None:
-        return _text("source", source), {}  # paths below the directory: an option like any other
+        return text_value("source", source), {}  # paths below the directory: an option like any other
     if files is None:
         values.pop("files", None)
-        return _text("source", source), {}
+        return text_value("source", source), {}
     if source is not None:
         raise JobError("files", "source and a list of files with keys exclude each other; give one of them")
     if not isinstance(files, list):
@@ -184,12 +168,12 @@ def _add_file(
         raise JobError(
             f"{place}.{min(unknown)}", "unknown field; known are: path, key, content_type, metadata"
         )
-    key = _text(f"{place}.key", known.get("key"))
+    key = text_value(f"{place}.key", known.get("key"))
     if (problem := key_problem(location.prefix + key)) is not None:
         raise JobError(f"{place}.key", problem)
     if key in paths:
         raise JobError(f"{place}.key", f"{key!r} is twice in the list; a key can have one file")
-    paths[key] = _text(f"{place}.path", known.get("path"))
+    paths[key] = text_value(f"{place}.path", known.get("path"))
     content_type = known.get("content_type")
     metadata = known.get("metadata")
     if content_type is not None or metadata is not None:
@@ -197,8 +181,8 @@ def _add_file(
 
 
 def _override(place: str, content_type: Any, metadata: Any) -> PutOptions:
-    text = "" if content_type is None else _text(f"{place}.content_type", content_type)
-    pairs = {} if metadata is None else _pairs(f"{place}.metadata", metadata)
+    text = "" if content_type is None else text_value(f"{place}.content_type", content_type)
+    pairs = {} if metadata is None else pairs_value(f"{place}.metadata", metadata)
     try:
         return PutOptions(content_type=text, metadata=pairs)
     except UsageError as error:
@@ -217,125 +201,4 @@ def _make_options(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[s
         raise JobError("", str(error)) from None
 
 
-# One converter for each type of value; the first argument is the field as the document spells it.
-
-
-def _converted(spelling: str, name: str, value: Any) -> Any:
-    try:
-        return _CONVERTERS[name](spelling, value)
-    except click.BadParameter as error:
-        raise JobError(spelling, error.message) from None
-
-
-def _text(spelling: str, value: Any) -> str:
-    if value is None:
-        raise JobError(spelling, "is missing; the job needs it")
-    if not isinstance(value, str) or not value or "\0" in value:
-        raise JobError(spelling, "must be a text that is not empty")
-    return value
-
-
-def _any_text(spelling: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise JobError(spelling, "must be a text")
-    return value
-
-
-def _flag(spelling: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise JobError(spelling, "must be true or false")
-    return value
-
-
-def _whole(spelling: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise JobError(spelling, "must be a whole number")
-    return value
-
-
-def _number(spelling: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise JobError(spelling, "must be a number")
-    return value
-
-
-def _size(spelling: str, value: Any) -> int:
-    return size(value) if isinstance(value, str) else _whole(spelling, value)
-
-
-def _age(spelling: str, value: Any) -> float:
-    return seconds(value) if isinstance(value, str) else _number(spelling, value)
-
-
-def _texts(spelling: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise JobError(spelling, "must be a list of texts")
-    return tuple(value)
-
-
-def _pairs(spelling: str, value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise JobError(spelling, "must be an object whose values are texts")
-    return value
-
-
-def _rules(spelling: str, value: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(value, list) or not all(isinstance(rule, list) and len(rule) == 2 for rule in value):
-        raise JobError(spelling, 'must be a list of rules such as ["exclude", "*.tmp"]')
-    return tuple((_any_text(spelling, kind), _any_text(spelling, pattern)) for kind, pattern in value)
-
-
-def _manifest(spelling: str, value: Any) -> Any:
-    return value if value is False or value is None else _text(spelling, value)
-
-
-def _delete(spelling: str, value: Any) -> str:
-    return _DELETE[value] if isinstance(value, bool) else _any_text(spelling, value)
-
-
-def _key(spelling: str, value: Any) -> bytes:
-    try:
-        key = base64.b64decode(_any_text(spelling, value), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != 32:
-        raise JobError(spelling, "must be 32 bytes as base64")
-    return key
-
-
-_OWN_CONVERTERS: Final[dict[str, Callable[[str, Any], Any]]] = {
-    "delete": _delete,
-    "manifest": _manifest,
-    "max_delete": _whole,
-    "metadata_update": _any_text,
-    "processes": _whole,
-    "max_delete_ratio": _number,
-    "max_manifest_age": _age,
-    "rules": _rules,
-    "files": _texts,
-    "sse_customer_key": _key,
-    **dict.fromkeys(_SIZES, _size),
-    **dict.fromkeys(_TEXTS, _text),
-}
-_BY_DEFAULT_TYPE: Final[dict[type, Callable[[str, Any], Any]]] = {
-    bool: _flag,
-    int: _whole,
-    float: _number,
-    str: _any_text,
-    tuple: _texts,
-    dict: _pairs,
-}
-
-
-def _converters() -> dict[str, Callable[[str, Any], Any]]:
-    """Return the converter of every option: its own, or that of the type of its default."""
-    converters = {}
-    for item in (*fields(SyncOptions), *fields(ConnectOptions)):
-        factory = item.default_factory
-        default = item.default if factory is MISSING else factory()
-        converters[item.name] = _OWN_CONVERTERS.get(item.name) or _BY_DEFAULT_TYPE[type(default)]
-    return converters
-
-
-_CONVERTERS: Final = _converters()
-_KNOWN: Final = frozenset({*_CONVERTERS, "source", "target", "sync_deletes", "catalog"})
+_KNOWN: Final = frozenset({*CONVERTERS, "source", "target", "sync_deletes", "catalog"})

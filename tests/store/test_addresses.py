@@ -21,6 +21,7 @@ from botocore.config import Config
 from botocore.endpoint_provider import EndpointProvider
 from botocore.exceptions import BotoCoreError
 from botocore.handlers import validate_bucket_name
+from botocore.httpsession import URLLib3Session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,15 +118,19 @@ def session() -> Any:
 
 @pytest.fixture(scope="module", autouse=True)
 def made_once() -> Iterator[None]:
-    """Make once what is the same for all clients and takes most of the time: their class, the rule set."""
-    model, rules = session().get_service_model("s3"), session().get_component("data_loader")
-    create = cache(ClientCreator._create_client_class)
+    """Make once what is the same for all clients and takes most of the time: their class, the rule set.
+
+    Nothing is sent, so no client needs connections.
+    """
+    of_s3 = type(session().create_client("s3", region_name="us-east-1"))
+    rules = session().get_component("data_loader")
     provider = EndpointProvider(
         rules.load_service_model("s3", "endpoint-rule-set-1"), rules.load_data("partitions")
     )
     with (
-        patch.object(ClientCreator, "_create_client_class", lambda self, name, _: create(self, name, model)),
+        patch.object(ClientCreator, "_create_client_class", lambda *_: of_s3),
         patch("botocore.regions.EndpointProvider", lambda **_: provider),
+        patch.object(URLLib3Session, "__init__", return_value=None),
     ):
         yield
 

@@ -120,23 +120,28 @@ CALLS: list[Callable[[ObjectStore], Awaitable[Any]]] = [
 # What has no part in the meaning of a request.
 _PASSING = {"authorization", "x-amz-date", "amz-sdk-invocation-id", "amz-sdk-request", "accept"}
 _PASSING |= {"accept-encoding", "connection", "expect", "content-length"}
+_SDK = {"amz-sdk-invocation-id", "amz-sdk-request"}
+_DECLARATIONS = (b'<?xml version="1.0" encoding="UTF-8"?>', b'<?xml version="1.0" encoding="utf-8"?>')
 
 
 def meaning(request: CannedRequest) -> Any:
+    """Method, path, query, headers, the names of those that are signed, and the body."""
     parts = urlsplit(request.path)
     headers = {name: value for name, value in request.headers.items() if name not in _PASSING}
-    # An XML declaration and the place of Quiet are a matter of taste.
+    signed = {*request.headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")}
     body = request.body
     if parts.query.startswith("delete"):
-        for taste in (b'<?xml version="1.0" encoding="UTF-8"?>', b'<?xml version="1.0" encoding="utf-8"?>'):
-            body = body.removeprefix(taste).lstrip()
+        # An XML declaration and the place of Quiet are a matter of taste.
+        for declaration in _DECLARATIONS:
+            body = body.removeprefix(declaration).lstrip()
         for name in ("content-md5", "content-type", "x-amz-content-sha256"):
             headers.pop(name, None)
+            signed.discard(name)
     elif request.method == "POST" and body:
         body = canonicalize(body).encode()  # how an empty element is written is one as well
         headers.pop("x-amz-content-sha256")
     query = sorted(parse_qsl(parts.query, keep_blank_values=True))
-    return request.method, parts.path, query, headers, body
+    return request.method, parts.path, query, headers, signed - _SDK, body
 
 
 def stored_parts(request: CannedRequest) -> tuple[int, bytes] | None:

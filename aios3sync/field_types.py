@@ -15,12 +15,13 @@ from operator import index
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
 __all__ = ("FilePath", "Seconds", "Size", "conform", "parse_seconds", "parse_size")
 
-_SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
-_DURATION: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
+_SIZE: Final = lazy_pattern(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
+_DURATION: Final = lazy_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
 __all__ = ("checked_endpoint",)
 
-_URL: Final = re.compile(
+_URL: Final = lazy_pattern(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
     re.IGNORECASE,
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, inferred_part_size
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ META_MD5: Final = "md5chksum"
 META_ORIGINAL_MD5: Final = "aios3sync-md5"
 META_ORIGINAL_SIZE: Final = "aios3sync-size"
 
-_PLAIN = re.compile(r"[0-9a-fA-F]{32}")
-_PARTS = re.compile(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
-_OWN_MD5 = re.compile(r"[0-9a-f]{32}")
-_S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
+_PLAIN = lazy_pattern(r"[0-9a-fA-F]{32}")
+_PARTS = lazy_pattern(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
+_OWN_MD5 = lazy_pattern(r"[0-9a-f]{32}")
+_S3CMD_MD5 = lazy_pattern(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
 
 # Part sizes that the usual tools use: aws and boto3 8 MiB, rclone and s3cmd 5 and 15 MiB, s5cmd 50 MiB,
 # this package 16 MiB, and the round numbers that people set by hand.

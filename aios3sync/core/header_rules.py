@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass
+from aios3sync._lazy import lazy_pattern
 from aios3sync.core.filters import make_rules
 from aios3sync.errors import UsageError
 
@@ -32,7 +33,7 @@ _FIELDS: Final = {
     "storage-class": "storage_class",
 }
 # The pattern ends at the first colon that a known header follows: keys may hold colons and equals signs.
-_RULE: Final = re.compile(
+_RULE: Final = lazy_pattern(
     rf"(?P<pattern>.+?):(?:x-amz-(?=acl|storage-class))?"
     rf"(?P<name>{'|'.join(_FIELDS)}|{METADATA}[a-z0-9!#$&'*+.^_`|~-]+)=(?P<value>.*)",
     re.IGNORECASE | re.DOTALL,

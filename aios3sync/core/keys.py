@@ -7,6 +7,7 @@ import unicodedata
 from typing import Final
 
 from aios3sync._dataclass import dataclass
+from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
 __all__ = (
@@ -28,21 +29,21 @@ MAX_KEY_BYTES: Final = 1024
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, with the upper case and
 # underscores of old buckets and of other servers; ARNs and access point aliases are buckets as well.
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
-_ARN = re.compile(
+_BUCKET = lazy_pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_ARN = lazy_pattern(
     r"(arn:[a-z0-9-]+:s3[a-z0-9-]*:(?:[a-z0-9-]*:[0-9]+:(?:outpost[:/][A-Za-z0-9-]+[:/])?"
     r"(?:accesspoint|bucket)[:/]|::)[A-Za-z0-9._-]+)(?:/(.*))?",
     re.DOTALL,
 )
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_XML = lazy_pattern("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SCHEME = "s3://"
 _QUOTE: Final = "\u201b"
 """The mark of an escape, which rclone uses as well (https://rclone.org/overview/#encoding)."""
-_TO_ESCAPE = re.compile(f"[\udc80-\udcff{_QUOTE}]")
-_ESCAPE = re.compile(f"{_QUOTE}(?:{_QUOTE}|[89A-F][0-9A-F])")
+_TO_ESCAPE = lazy_pattern(f"[\udc80-\udcff{_QUOTE}]")
+_ESCAPE = lazy_pattern(f"{_QUOTE}(?:{_QUOTE}|[89A-F][0-9A-F])")
 
 
-_DIRECTORY = re.compile(r"--xa?-s3(?=$|[./?])")
+_DIRECTORY = lazy_pattern(r"--xa?-s3(?=$|[./?])")
 
 
 THUMBNAIL_PREFIX: Final = ".thumbnails/"

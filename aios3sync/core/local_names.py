@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._lazy import lazy_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,14 +19,14 @@ __all__ = ("TEMPORARY_PREFIX", "FolderClashes", "folded", "is_temporary", "paren
 
 TEMPORARY_PREFIX: Final = ".aios3sync-"
 """How the names of files begin that a download writes until they are whole; they are never synced."""
-_TEMPORARY: Final = re.compile(r"\.aios3sync-[0-9a-f]{16}\.(?:part|ranges)")
+_TEMPORARY: Final = lazy_pattern(r"\.aios3sync-[0-9a-f]{16}\.(?:part|ranges)")
 
 _MAX_NAME_BYTES: Final = 255
 """NAME_MAX of the usual filesystems of Linux and macOS; the 255 UTF-16 units of NTFS are never fewer."""
-_RESERVED: Final = re.compile(
+_RESERVED: Final = lazy_pattern(
     r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE | re.DOTALL
 )
-_NOT_WINDOWS: Final = re.compile(r'[<>:"\\|?*\x00-\x1f]')
+_NOT_WINDOWS: Final = lazy_pattern(r'[<>:"\\|?*\x00-\x1f]')
 
 
 def is_temporary(name: str) -> bool:

@@ -5,16 +5,17 @@ Such a file has no key, so it is not known which object is its own; any that may
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from aios3sync._lazy import lazy_pattern
 
 __all__ = ("UndecodableNames",)
 
 _SPELLED: Final = 4
 """Most characters of a key that one undecodable byte becomes, such as ``\\xFF``; it may be none."""
-_DROPPED: Final = re.compile(r"[^\x00-\x7f]|[0-9A-Fa-f%\\xX?_=&#;]")
+_DROPPED: Final = lazy_pattern(r"[^\x00-\x7f]|[0-9A-Fa-f%\\xX?_=&#;]")
 """Characters of spellings of a byte: other letters, hexadecimal digits, and marks of an escape."""
-_ODD: Final = re.compile("([\udc80-\udcff]+|[\x80-\ud7ff\ue000-\U0010ffff]+)")
+_ODD: Final = lazy_pattern("([\udc80-\udcff]+|[\x80-\ud7ff\ue000-\U0010ffff]+)")
 
 
 class UndecodableNames:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def inferred_part_size(size: int, parts: int) -> int:
     return -(-least // MIB) * MIB
 
 
-_MOST_IN_WORDS = re.compile(
+_MOST_IN_WORDS = lazy_pattern(
     r"between 1 and (\d{1,5})\b|(?:maximum|max|limit|at most|up to|exceeds?|more than)\D{0,40}(\d{1,5})\b",
     re.IGNORECASE,
 )

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._lazy import lazy_pattern
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.text import escape_undecodable
 
@@ -34,8 +35,8 @@ DEFAULT_DELETE_RATIO: Final = 0.5
 RATIO_APPLIES_ABOVE: Final = 100
 """The default ratio refuses only once more deletes than this are planned."""
 
-_INTERNAL = re.compile(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
-_THUMBNAIL = re.compile(r"(?:^|/)\.thumbnails/\d+/.+\.webp", re.DOTALL)
+_INTERNAL = lazy_pattern(r"(?:^|/)\.(?:deltaglider|aios3sync)/")
+_THUMBNAIL = lazy_pattern(r"(?:^|/)\.thumbnails/\d+/.+\.webp", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from aios3sync._lazy import lazy_pattern
 
 __all__ = ("count", "duration", "escape_json", "escape_undecodable", "printable", "size_text")
 
 # As UTF-8: DEL, C1 controls, line and paragraph separators, the byte order mark, and what changes the
 # direction of text (UAX #9, https://www.unicode.org/reports/tr9/).
-_OBEYED: Final = re.compile(
+_OBEYED: Final = lazy_pattern(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
 )
 

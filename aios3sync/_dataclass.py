@@ -4,11 +4,12 @@
 millisecond each, and a hundred of them are defined before a command line begins its work. Here a
 constructor is compiled when the first instance is made, the other methods are shared code, and what
 ``dataclasses`` itself needs is made when it is asked for: ``fields()``, ``replace()``, ``asdict()`` and
-``is_dataclass()`` take these classes as their own. All of them have slots, and none inherits fields.
+``is_dataclass()`` take these classes as their own. All of them have slots.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
@@ -90,17 +91,20 @@ def _slotted(plain: type, *, frozen: bool, kw_only: bool) -> type:
     if any("__given__" in vars(base) for base in plain.__mro__[1:]):
         raise TypeError(f"{plain.__qualname__} inherits fields: use dataclasses.dataclass")
     written = vars(plain)
-    fields = {name: written.get(name, _MISSING) for name in plain.__annotations__}
-    own = {name: value for name, value in written.items() if name not in fields}
+    hints = written.get("__annotations__", {})
+    inherited: dict[str, Any] = getattr(plain, "__written__", {})
+    fields = inherited | {name: written.get(name, _MISSING) for name in hints}
+    own = {name: value for name, value in written.items() if name not in hints}
     del own["__dict__"], own["__weakref__"]
     given = tuple(name for name, value in fields.items() if _option(value, "init"))
     made = {
         **_methods(fields, frozen=frozen),
         **own,  # a method that is written out is kept
-        "__slots__": tuple(fields),
+        "__slots__": tuple(name for name in fields if name not in inherited),
         "__qualname__": plain.__qualname__,
         "__match_args__": () if kw_only else given,
         "__given__": given,
+        "__written__": fields,
         "__defaults__": {name: _default(value) for name, value in fields.items()},
         "__init__": _WhenAsked(lambda kind: _constructor(kind, fields, frozen=frozen, kw_only=kw_only)),
     }
@@ -157,10 +161,9 @@ def _constructor(
     made: Any = space["__init__"]
     made.__qualname__ = f"{kind.__qualname__}.__init__"
     made.__module__ = kind.__module__
-    made.__annotations__ = {
-        **{name: hint for name, hint in kind.__annotations__.items() if name in kind.__given__},  # type: ignore[attr-defined]
-        "return": None,
-    }
+    hints = ChainMap(*(vars(base).get("__annotations__", {}) for base in kind.__mro__))
+    given: tuple[str, ...] = kind.__given__  # type: ignore[attr-defined]
+    made.__annotations__ = {**{name: hints[name] for name in given}, "return": None}
     return made  # type: ignore[no-any-return]
 
 

@@ -1,20 +1,30 @@
-"""What asynchronous code needs everywhere: a request to stop, one error of a group, threads, backoff."""
+"""What asynchronous code needs everywhere: a request to stop, one error of a group, threads, backoff.
+
+anyio is loaded by what uses it: a sync that finds nothing to do needs no event loop, and uses the rest.
+"""
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, TypeVar
-
-import anyio
-from anyio import to_thread
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aios3sync.errors import AioS3SyncError
 
-__all__ = ("Stop", "first_error", "for_each", "full_jitter", "raise_first_error", "run_in_thread")
+if TYPE_CHECKING:
+    import anyio
+
+__all__ = (
+    "Stop",
+    "first_error",
+    "for_each",
+    "full_jitter",
+    "in_thread",
+    "raise_first_error",
+    "run_in_thread",
+)
 
 T = TypeVar("T")
 
@@ -41,6 +51,8 @@ class Stop:
 
     async def wait(self) -> None:
         """Wait until a stop is requested."""
+        import anyio
+
         if self._event is None:
             self._event = anyio.Event()
         if not self.signal:
@@ -79,8 +91,17 @@ def first_error(error: BaseException) -> BaseException:
     return next((leaf for leaf in leaves if isinstance(leaf, AioS3SyncError)), leaves[0])
 
 
+async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
+    """Run ``work`` in a thread, and wait for its end also where the task is cancelled."""
+    from anyio import to_thread
+
+    return await to_thread.run_sync(work, *arguments)
+
+
 async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
     """Run ``work`` in a thread; on cancellation its event is set and the thread left to end by itself."""
+    from anyio import to_thread
+
     stop = threading.Event()
     try:
         return await to_thread.run_sync(partial(work, stop), abandon_on_cancel=True)
@@ -96,6 +117,8 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], lim
         work: what to do with one item.
         limit: calls at once.
     """
+    import anyio
+
     waiting = iter(list(items))
     failures: list[Exception] = []
 
@@ -116,7 +139,7 @@ async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]], lim
 
 
 def full_jitter(
-    attempt: int, base: float, cap: float, uniform: Callable[[float, float], float] = random.uniform
+    attempt: int, base: float, cap: float, uniform: Callable[[float, float], float] | None = None
 ) -> float:
     """Return the seconds to wait before another attempt: exponential backoff with full jitter.
 
@@ -126,6 +149,10 @@ def full_jitter(
         attempt: the number of the attempt that failed, from 1.
         base: the longest wait after the first attempt.
         cap: the longest wait after any attempt.
-        uniform: draws a number between two; a test injects its own.
+        uniform: draws a number between two, :func:`random.uniform`; a test injects its own.
     """
+    if uniform is None:
+        import random  # loaded here: hardly any run waits
+
+        uniform = random.uniform
     return uniform(0.0, min(cap, base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS)))

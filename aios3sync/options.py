@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Literal, Self, get_args
 
-from aios3sync._dataclass import dataclass, field
+from aios3sync._dataclass import dataclass, defaults_of, field
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
@@ -285,7 +284,7 @@ class SyncOptions:
         Raises:
             UsageError: a name is unknown, or a value is invalid.
         """
-        known = {item.name for item in fields(cls)}
+        known = defaults_of(cls).keys()
         for name in changes:
             _require(name in known, f"{name!r} is not a sync option; known are: {', '.join(sorted(known))}")
         base = {} if options is None else {name: getattr(options, name) for name in known}

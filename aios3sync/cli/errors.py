@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-import traceback
 from contextlib import suppress
-from typing import Any, Final
-
-import click
+from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync.core.text import printable
 from aios3sync.errors import AioS3SyncError, LockedError, UsageError
+
+if TYPE_CHECKING:
+    import click
 
 __all__ = (
     "exit_code_of",
@@ -55,6 +55,8 @@ def failure_document(error: BaseException) -> dict[str, Any]:
 def print_error(error: BaseException, *, verbose: bool = False) -> int:
     """Print the error and return the exit code."""
     if verbose:
+        import traceback  # few command lines fail
+
         for line in "".join(traceback.format_exception(error)).splitlines():
             with suppress(OSError):
                 print(printable(line), file=sys.stderr)

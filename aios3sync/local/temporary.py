@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -14,6 +13,8 @@ __all__ = ("drop", "no_space", "temporary_file", "temporary_space")
 
 def no_space(reason: object) -> TemporarySpaceError:
     """Return the error for temporary files that cannot be written, with the directory that they are in."""
+    import tempfile  # eight modules, which few runs need
+
     try:
         place = repr(tempfile.gettempdir())
     except OSError:
@@ -38,6 +39,8 @@ def temporary_file() -> IO[bytes]:
     Raises:
         TemporarySpaceError: there is no directory to make it in.
     """
+    import tempfile
+
     with temporary_space():
         return tempfile.TemporaryFile(prefix="aios3sync-")
 

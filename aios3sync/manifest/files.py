@@ -6,15 +6,17 @@ import os
 import re
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
-from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.protocol import Binding, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
+
+if TYPE_CHECKING:
+    from aios3sync.manifest.json_file import DocumentManifest
 
 __all__ = (
     "default_path",
@@ -24,6 +26,7 @@ __all__ = (
     "own_files",
     "refuse_foreign",
     "set_aside",
+    "storable",
     "temporary_manifest",
 )
 
@@ -135,12 +138,12 @@ def open_manifest(
     except ValueError as error:
         return set_aside(path, binding, str(error), warn, read_only=read_only)
     bound = manifest.binding
-    if bound is not None and bound != _storable(binding):
+    if bound is not None and bound != storable(binding):
         _close_now(manifest)
         reason = f"it belongs to {describe_pair(bound)}"
         return set_aside(path, binding, reason, warn, read_only=read_only)
     if bound is None and not read_only:
-        manifest.bind(_storable(binding))
+        manifest.bind(storable(binding))
     return manifest
 
 
@@ -149,7 +152,7 @@ def describe_pair(binding: Binding) -> str:
     return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
 
 
-def _storable(binding: Binding) -> Binding:
+def storable(binding: Binding) -> Binding:
     """Return the pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
     return Binding(escape_undecodable(binding.source), binding.endpoint, binding.bucket, binding.prefix)
 
@@ -157,6 +160,8 @@ def _storable(binding: Binding) -> Binding:
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
     refuse_foreign(path)
     if path.endswith(".json") or (os.path.exists(path) and not is_sqlite(path)):
+        from aios3sync.manifest.json_file import DocumentManifest  # few manifests are documents
+
         return DocumentManifest.open(path)
     return SqliteManifest.open(path, read_only=read_only)
 
@@ -184,7 +189,7 @@ def set_aside(
         raise ManifestError(f"the manifest {path!r} cannot be set aside: {error.strerror}") from error
     warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
     manifest = _open_format(path, read_only=False)
-    manifest.bind(_storable(binding))
+    manifest.bind(storable(binding))
     return manifest
 
 

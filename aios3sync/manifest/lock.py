@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from aios3sync.errors import LockedError, ManifestError
@@ -135,25 +133,26 @@ def _take_over(path: str) -> bool:
 def _is_left_over(owner: str) -> bool:
     host, _, rest = owner.partition(" ")
     pid = rest.partition(" ")[0]
-    return host == socket.gethostname() and pid.isdecimal() and _owner(int(pid)) != owner
+    return host == os.uname().nodename and pid.isdecimal() and _owner(int(pid)) != owner
 
 
 def _owner(pid: int) -> str:
     """Return machine, process and its start, so that a process number that is used again is another owner."""
     started = _text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(started) > _START_TIME:
-        return f"{socket.gethostname()} {pid} {started[_START_TIME]}"
+        return f"{os.uname().nodename} {pid} {started[_START_TIME]}"
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return ""
     except PermissionError:
         pass  # it lives, as another user
-    return f"{socket.gethostname()} {pid} -"
+    return f"{os.uname().nodename} {pid} -"
 
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8", "replace")
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
     except OSError:
         return ""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final, Protocol, Self
 
-from aios3sync._dataclass import dataclass, replace
+from aios3sync._dataclass import dataclass, defaults_of, replace
 from aios3sync.core.entries import RecordedEntry
 
 __all__ = ("Binding", "Manifest", "ManifestState", "Stat")
@@ -76,7 +75,7 @@ class ManifestState:
         Raises:
             TypeError: a value is of another kind than its default.
         """
-        defaults = {item.name: item.default for item in fields(cls)}
+        defaults = defaults_of(cls)
         return cls(
             **{name: _like(value, defaults[name]) for name, value in values.items() if name in defaults}
         )

@@ -6,19 +6,17 @@ while a run reads. WAL is used only on local filesystems, as SQLite demands (htt
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import orjson
-from anyio import to_thread
-
 from aios3sync._dataclass import asdict
+from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import DamagedManifestError, ManifestError, TemporarySpaceError
@@ -144,6 +142,10 @@ class SqliteManifest:
 
     async def state(self) -> ManifestState:
         """Return the state as last saved."""
+        return await in_thread(self.state_now)
+
+    def state_now(self) -> ManifestState:
+        """Return the state as last saved. Blocks."""
 
         def work() -> ManifestState:
             try:
@@ -151,7 +153,7 @@ class SqliteManifest:
             except (TypeError, ValueError) as error:
                 raise DamagedManifestError(f"its state cannot be read: {error}", self._place) from error
 
-        return await self._run(work)
+        return self._locked(work)
 
     async def save_state(self, state: ManifestState) -> None:
         """Replace the state."""
@@ -171,15 +173,15 @@ class SqliteManifest:
 
     def _read_state(self, name: str) -> dict[str, Any] | None:
         row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return None if row is None else dict(orjson.loads(row[0]))
+        return None if row is None else dict(json.loads(row[0]))
 
     def _write_state(self, name: str, value: dict[str, Any]) -> None:
-        text = orjson.dumps(value).decode()
+        text = json.dumps(value, separators=(",", ":"))
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 
     async def page(self, after: str | None, limit: int) -> list[RecordedEntry]:
         """Return rows greater than ``after``."""
-        return await to_thread.run_sync(self.rows_after, after or "", limit)
+        return await in_thread(self.rows_after, after or "", limit)
 
     def rows_after(self, after: str, limit: int) -> list[RecordedEntry]:
         """Return rows greater than ``after``."""
@@ -219,9 +221,14 @@ class SqliteManifest:
         row = await self._run(lambda: self._connection.execute(_KEY_AFTER, (after, rows - 1)).fetchone())
         return None if row is None else str(row[0])
 
+    def has_more_rows(self, rows: int) -> bool:
+        """Whether there are more than so many rows. Blocks."""
+        found = self._locked(lambda: self._connection.execute(_KEY_AFTER, ("", rows)).fetchone())
+        return found is not None
+
     async def get(self, key: str) -> RecordedEntry | None:
         """Return one row."""
-        rows = await to_thread.run_sync(self._rows, _GET, (key,))
+        rows = await in_thread(self._rows, _GET, (key,))
         return rows[0] if rows else None
 
     async def count(self) -> int:
@@ -273,10 +280,10 @@ class SqliteManifest:
 
     async def close(self) -> None:
         """Close the file."""
-        await to_thread.run_sync(self.close_now)
+        await in_thread(self.close_now)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        return await to_thread.run_sync(partial(self._locked, work))
+        return await in_thread(partial(self._locked, work))
 
     def _locked(self, work: Callable[[], T]) -> T:
         with self._lock:
@@ -314,12 +321,16 @@ def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
     if not path:
         return sqlite3.connect(path, check_same_thread=False)
     if not read_only:
-        Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     # Without locks SQLite would wait for ever for its own; the lock next to the manifest keeps others away.
     facts = {"mode=ro": read_only, "nolock=1": not _has_locks(path)}
     query = "&".join(fact for fact, wanted in facts.items() if wanted)
-    uri = f"{Path(path).absolute().as_uri()}?{query}"
+    if not query:
+        return sqlite3.connect(os.path.abspath(path), check_same_thread=False)
+    from urllib.parse import quote_from_bytes  # few manifests need it
+
+    uri = f"file://{quote_from_bytes(os.fsencode(os.path.abspath(path)))}?{query}"
     return sqlite3.connect(uri, uri=True, check_same_thread=False)
 
 
@@ -344,9 +355,10 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
     wal = _is_local(path) and _has_locks(path)
     connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     connection.execute("PRAGMA synchronous = NORMAL")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.executescript(_SCHEMA)
+    if not tables or version != SCHEMA_VERSION:  # else it would be written, and synced, to no purpose
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.executescript(_SCHEMA)
     for name in _missing(connection):
         connection.execute(f"ALTER TABLE entries ADD COLUMN {name} {_LATER[name]}")
 
@@ -367,7 +379,8 @@ def _show_later_columns(connection: sqlite3.Connection) -> None:
 def _is_local(path: str) -> bool:
     """Return whether the filesystem of ``path`` keeps shared memory between processes, as WAL needs."""
     try:
-        mounts = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").split("\n")[:-1]
+        with open("/proc/self/mounts", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+            mounts = file.read().split("\n")[:-1]
     except OSError:
         return True
     real = os.path.realpath(path or "/")

@@ -18,11 +18,11 @@ from aios3sync.manifest.protocol import Binding
 from aios3sync.options import SyncOptions
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.sync.transfers.memory import ByteSemaphore
 
 if TYPE_CHECKING:
     from aios3sync.processes.protocol import OffloaderOpener
+    from aios3sync.store.protocol import ObjectStore, PutOptions
+    from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = (
     "NAMED_FILES",
@@ -36,7 +36,7 @@ __all__ = (
 )
 
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
-StoreOpener = Callable[[], Awaitable[ObjectStore]]
+StoreOpener = Callable[[], Awaitable["ObjectStore"]]
 
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""

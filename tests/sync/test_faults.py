@@ -400,7 +400,7 @@ async def test_a_large_file_that_has_no_space_for_its_compressed_copy_fails_alon
             return open("/dev/full", "w+b")
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr("aios3sync.local.temporary.tempfile.TemporaryFile", no_directory)
+    monkeypatch.setattr("tempfile.TemporaryFile", no_directory)
     bench.tree({"large.txt": os.urandom(300_000), "small.txt": "1"})
     report = await bench.sync(gzip=("txt",), multipart_threshold=200_000)
     assert (report.uploaded, report.failed, report.vanished) == (1, 1, 0)

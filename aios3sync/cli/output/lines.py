@@ -11,8 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import IO, Any, TextIO
 
-import orjson
-
 from aios3sync.core.numbers import to_json
 from aios3sync.core.text import escape_json, printable
 
@@ -32,6 +30,8 @@ def json_bytes(document: Any, *, indent: bool = False) -> bytes:
 
     A number that does not fit into 64 bits becomes a string of its digits.
     """
+    import orjson  # takes ten milliseconds, and only some command lines print JSON
+
     options = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
     try:
         return escape_json(orjson.dumps(document, option=options))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Final
 
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import (
     META_MD5,
@@ -37,7 +36,7 @@ _CUSTOMER_ENCRYPTION: Final = "SSE-C"
 _CHARSET: Final = "; charset=utf-8"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HeaderSet:
     """The headers that are asked for some keys, without those that depend on the single file.
 
@@ -50,13 +49,19 @@ class HeaderSet:
     base: PutOptions
     content_type: str
     guess: bool
+    _digests: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A short value that differs where the headers differ; NO_HEADERS where there are none.
 
         It covers what was asked for, not what was guessed: another table of types changes no object.
         """
+        if not self._digests:
+            self._digests.append(self._digest())
+        return self._digests[0]
+
+    def _digest(self) -> str:
         base = self.base
         asked = {
             "type": self.content_type or ("" if self.guess else "none"),

@@ -1,0 +1,133 @@
+"""The plainest command lines mean the same, whichever of the two readers reads them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aios3sync.cli import everyday
+from aios3sync.cli.commands.sync import sync_command
+from aios3sync.cli.everyday import PlainSync, read_plain_sync
+from aios3sync.cli.options import connect_options, output, sync_options
+from aios3sync.cli.output.view import Output
+from tests.cli.conftest import Bucket, CommandLine
+
+_WORDS = st.text("ab*/.-=é ", min_size=1, max_size=5)
+_VALUES = st.one_of(_WORDS, st.sampled_from(["http://h:1", "https://host/x", "m.sqlite"]))
+_NAMED = st.sampled_from(
+    ["--endpoint-url", "--profile", "--region", "--manifest", "--include", "--exclude"]
+).flatmap(
+    lambda name: st.one_of(
+        _VALUES.map(lambda value: [name, value]), _VALUES.map(lambda value: [f"{name}={value}"])
+    )
+)
+_FLAG = st.sampled_from(["-q", "--quiet", "--json", "--no-progress", "-v", "--verbose"]).map(
+    lambda flag: [flag]
+)
+_PLACE = st.one_of(_WORDS, st.just("s3://bucket/p")).map(lambda place: [place])
+
+
+def read_by_click(arguments: list[str]) -> PlainSync:
+    context = sync_command.make_context("sync", list(arguments))
+    values: dict[str, Any] = dict(context.params)
+    shown: Output = output(values)
+    return PlainSync(
+        values["source"], values["target"], sync_options(context, values), connect_options(values), shown
+    )
+
+
+@given(st.lists(st.one_of(_NAMED, _FLAG, _PLACE), min_size=1, max_size=6))
+def test_both_readers_agree(parts: list[list[str]]) -> None:
+    """What the quick reader accepts, click reads in the same way; what it refuses may be anything."""
+    arguments = [word for part in parts for word in part]
+    try:
+        plain = read_plain_sync(["sync", *arguments])
+    except Exception:  # noqa: BLE001 - left to click
+        return
+    assert plain == read_by_click(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["d", "s3://b/p"],
+        ["d", "s3://b/p", "--endpoint-url", "http://h:1", "-q"],
+        ["--exclude=*.log", "d", "--include", "a", "s3://b/p", "--manifest", "m", "-v", "--json"],
+    ],
+)
+def test_plain_command_lines_are_accepted(arguments: list[str]) -> None:
+    assert read_plain_sync(["sync", *arguments]) == read_by_click(arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["d"],
+        ["d", "s3://b", "x"],
+        ["d", "s3://b", "--delete"],
+        ["d", "s3://b", "--check", "list"],
+        ["d", "s3://b", "-vv"],
+        ["d", "s3://b", "-v", "-v"],
+        ["d", "s3://b", "--endpoint-url"],
+        ["d", "s3://b", "--endpoint-url", "-q"],
+        ["d", "s3://b", "--region="],
+        ["--", "d", "s3://b"],
+        ["d", "s3://b", "--events"],
+        ["d", "s3://b", "--dry-run"],
+    ],
+    ids=" ".join,
+)
+def test_all_others_are_left_to_the_program(arguments: list[str]) -> None:
+    with pytest.raises(everyday._UnknownError):
+        read_plain_sync(["sync", *arguments])
+
+
+@pytest.mark.parametrize("name", ["AIOS3SYNC_ETAGS", "AIOS3SYNC_LANE"])
+def test_options_of_the_environment_are_left_to_the_program(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "auto")
+    with pytest.raises(everyday._UnknownError):
+        read_plain_sync(["sync", "d", "s3://b"])
+
+
+@pytest.mark.parametrize("how", [[], ["-q"], ["-v"], ["--json"], ["--exclude", "*.none"]], ids=str)
+def test_an_unchanged_sync_prints_what_a_run_prints(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
+    """Only the times differ."""
+    assert cli("sync", tree, bucket.url(), *how).code == 0
+    for path in tree.rglob("*"):
+        monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
+        path.touch()
+    assert cli("sync", tree, bucket.url(), *how).code == 0
+    quick = cli("sync", tree, bucket.url(), *how)
+    monkeypatch.setattr(everyday, "report_unchanged", lambda _: None)
+    whole = cli("sync", tree, bucket.url(), *how)
+    assert (quick.code, quick.err) == (whole.code, whole.err)
+    if "--json" in how:
+        documents = [ended.json() for ended in (quick, whole)]
+        for document in documents:
+            assert document.pop("knowledge_age_s") >= 0
+            document.pop("elapsed_s")
+        assert documents[0] == documents[1]
+    else:
+        assert _without_times(quick.out) == _without_times(whole.out)
+
+
+def _without_times(text: str) -> str:
+    return re.sub(r"\d+(\.\d)? s", "", text)
+
+
+def test_the_quick_reader_knows_only_options_that_click_has() -> None:
+    known = {name for item in sync_command.params if isinstance(item, click.Option) for name in item.opts}
+    ours = {*everyday._CONNECTION, *everyday._RULES, *everyday._FLAGS, everyday._MANIFEST}
+    assert ours <= known
+    variables = {item.envvar for item in sync_command.params if isinstance(item, click.Option)} - {None}
+    assert variables == {*everyday._VARIABLES}

@@ -1,0 +1,186 @@
+"""A sync that finds nothing to do is reported as a run reports it; all else is left to a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aios3sync._dataclass import replace
+from aios3sync.concurrency import in_thread
+from aios3sync.core.keys import Location
+from aios3sync.manifest.files import lock_path
+from aios3sync.manifest.lock import hold_lock
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.unchanged import report_unchanged
+from tests.sync.conftest import Bench, same_size_change
+
+pytestmark = pytest.mark.usefixtures("settle")
+FILES: dict[str, bytes | str | None] = {"a": "1", "b/c": "22", "b/d.log": "333", "é": ""}
+
+
+async def unchanged(request: SyncRequest) -> SyncReport | None:
+    return await in_thread(report_unchanged, request)
+
+
+def request_of(bench: Bench, **options: Any) -> SyncRequest:
+    return SyncRequest(
+        root=str(bench.root),
+        location=Location.parse(bench.target),
+        endpoint=bench.endpoint,
+        options=SyncOptions(**options),
+    )
+
+
+def comparable(report: SyncReport | None) -> SyncReport | None:
+    """Without what differs from second to second."""
+    if report is None:
+        return None
+    return replace(report, elapsed_s=0.0, knowledge_age_s=report.knowledge_age_s is not None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"delete": "tracked"},
+        {"exclude": ("*.log",)},
+        {"exclude": ("*.none",)},
+        {"gitignore": True},
+        {"no_list": True},
+        {"symlinks": "skip"},
+    ],
+    ids=str,
+)
+async def test_the_report_is_that_of_a_run(bench: Bench, options: dict[str, Any]) -> None:
+    bench.tree(FILES)
+    await bench.sync(**options)
+    found = await unchanged(request_of(bench, **options))
+    assert found is not None
+    assert comparable(found) == comparable(await bench.sync(**options))
+    assert found.kept == (3 if options.get("exclude") == ("*.log",) else 4)
+    assert bool(found.warnings) == (options.get("exclude") == ("*.none",))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a new file": lambda root: _write(root / "new", "x"),
+    "a changed file": lambda root: _write(root / "a", "xyz"),
+    "a changed file of the same size and time": lambda root: same_size_change(root / "a"),
+    "a touched file": lambda root: os.utime(root / "a", (1, 1)),
+    "a file that is gone": lambda root: (root / "b/c").unlink(),
+    "the last file gone": lambda root: (root / "é").unlink(),
+    "a link that leads nowhere": lambda root: (root / "link").symlink_to("nowhere"),
+    "a special file": lambda root: os.mkfifo(root / "fifo"),
+    "an empty source": lambda root: (root.rename(root.with_name("old")), root.mkdir()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_change_is_left_to_a_run(bench: Bench, change: str) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    assert await unchanged(request_of(bench)) is not None
+    CHANGES[change](bench.root)
+    assert await unchanged(request_of(bench)) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"check": "list"},
+        {"check": "content"},
+        {"delete": "mirror"},
+        {"incremental": False},
+        {"dry_run": True},
+        {"manifest": False},
+        {"gzip": ("txt",)},
+        {"stat_fields": ("size", "mtime")},
+        {"cache_control": "no-cache"},
+        {"header_for": ("*:cache-control=no-cache",)},
+        {"metadata_update": "copy", "metadata": {"a": "b"}},
+        {"thumbnails": 64},
+        {"max_manifest_age": 0},
+        {"exclude": ("a",), "delete": "mirror"},
+    ],
+    ids=str,
+)
+async def test_what_needs_more_than_stats_is_left_to_a_run(bench: Bench, options: dict[str, Any]) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    assert await unchanged(request_of(bench, **options)) is None
+
+
+async def test_a_first_run_is_left_to_a_run(bench: Bench) -> None:
+    bench.tree(FILES)
+    assert await unchanged(request_of(bench)) is None
+    assert not Path(await in_thread(manifest_path, request_of(bench))).exists()
+
+
+async def test_the_run_after_a_failed_upload_is_left_to_a_run(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    (bench.root / "a").write_text("changed")
+    (bench.root / "a").chmod(0)
+    bench.stop.request()
+    await bench.sync()
+    (bench.root / "a").chmod(0o600)
+    assert await unchanged(request_of(bench)) is None
+
+
+async def test_another_run_at_work_is_left_to_a_run_to_report(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    request = request_of(bench)
+    lock = hold_lock(lock_path(await in_thread(manifest_path, request)))
+    await in_thread(lock.__enter__)
+    assert await unchanged(request) is None
+    await in_thread(lock.__exit__, None, None, None)
+    assert await unchanged(request) is not None
+
+
+async def test_a_damaged_or_foreign_manifest_is_left_as_it_is(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    request = request_of(bench)
+    path = Path(await in_thread(manifest_path, request))
+    for content in (b"garbage", path.read_bytes()[:5000]):
+        path.write_bytes(content)
+        assert await unchanged(request) is None
+        assert path.read_bytes()[: len(content)] == content
+    assert not list(path.parent.glob("*set-aside*"))
+
+
+async def test_a_missing_source_is_left_to_a_run_to_report(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    bench.root.rename(bench.root.with_name("moved"))
+    assert await unchanged(request_of(bench)) is None
+
+
+async def test_a_large_or_slow_source_is_left_to_a_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    with monkeypatch.context() as patch:
+        patch.setattr("aios3sync.sync.unchanged._MOST_ROWS", 3)
+        assert await unchanged(request_of(bench)) is None
+    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", -1)
+    assert await unchanged(request_of(bench)) is None
+
+
+async def test_nothing_is_written(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    request = request_of(bench)
+    path = Path(await in_thread(manifest_path, request))
+    before = path.read_bytes()
+    assert await unchanged(request) is not None
+    assert path.read_bytes() == before

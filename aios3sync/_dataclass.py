@@ -4,12 +4,11 @@
 millisecond each, and a hundred of them are defined before a command line begins its work. Here a
 constructor is compiled when the first instance is made, the other methods are shared code, and what
 ``dataclasses`` itself needs is made when it is asked for: ``fields()``, ``replace()``, ``asdict()`` and
-``is_dataclass()`` take these classes as their own. All of them have slots.
+``is_dataclass()`` take these classes as their own. All of them have slots, and none inherits fields.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
@@ -73,6 +72,10 @@ else:
     def replace(item: T, /, **changes: Any) -> T:
         """Return a copy with other values, as :func:`dataclasses.replace` does."""
         kind = type(item)
+        if "__given__" not in vars(kind):
+            import dataclasses
+
+            return dataclasses.replace(item, **changes)
         kept = [name for name in kind.__given__ if name not in changes]
         return kind(**{name: getattr(item, name) for name in kept}, **changes)
 
@@ -91,20 +94,17 @@ def _slotted(plain: type, *, frozen: bool, kw_only: bool) -> type:
     if any("__given__" in vars(base) for base in plain.__mro__[1:]):
         raise TypeError(f"{plain.__qualname__} inherits fields: use dataclasses.dataclass")
     written = vars(plain)
-    hints = written.get("__annotations__", {})
-    inherited: dict[str, Any] = getattr(plain, "__written__", {})
-    fields = inherited | {name: written.get(name, _MISSING) for name in hints}
-    own = {name: value for name, value in written.items() if name not in hints}
+    fields = {name: written.get(name, _MISSING) for name in plain.__annotations__}
+    own = {name: value for name, value in written.items() if name not in fields}
     del own["__dict__"], own["__weakref__"]
     given = tuple(name for name, value in fields.items() if _option(value, "init"))
     made = {
         **_methods(fields, frozen=frozen),
         **own,  # a method that is written out is kept
-        "__slots__": tuple(name for name in fields if name not in inherited),
+        "__slots__": tuple(fields),
         "__qualname__": plain.__qualname__,
         "__match_args__": () if kw_only else given,
         "__given__": given,
-        "__written__": fields,
         "__defaults__": {name: _default(value) for name, value in fields.items()},
         "__init__": _WhenAsked(lambda kind: _constructor(kind, fields, frozen=frozen, kw_only=kw_only)),
     }
@@ -161,9 +161,10 @@ def _constructor(
     made: Any = space["__init__"]
     made.__qualname__ = f"{kind.__qualname__}.__init__"
     made.__module__ = kind.__module__
-    hints = ChainMap(*(vars(base).get("__annotations__", {}) for base in kind.__mro__))
-    given: tuple[str, ...] = kind.__given__  # type: ignore[attr-defined]
-    made.__annotations__ = {**{name: hints[name] for name in given}, "return": None}
+    made.__annotations__ = {
+        **{name: hint for name, hint in kind.__annotations__.items() if name in kind.__given__},  # type: ignore[attr-defined]
+        "return": None,
+    }
     return made  # type: ignore[no-any-return]
 
 

@@ -170,28 +170,3 @@ def test_a_definition_compiles_nothing() -> None:
     assert not isinstance(vars(made)["__dataclass_fields__"], dict)
     made(key="a")
     assert inspect.isfunction(vars(made)["__init__"])
-
-
-def test_a_class_inherits_fields() -> None:
-    def made(make: Any) -> Any:
-        @make(frozen=True, slots=True)
-        class Base:
-            key: str
-            size: int = 0
-
-        @make(frozen=True, slots=True)
-        class Longer(Base):
-            etag: str = ""
-
-        return Longer
-
-    ours, standard = made(quick.dataclass), made(dataclasses.dataclass)
-    for kind in (ours, standard):
-        item = dataclasses.replace(kind("a", etag="x"), size=3)
-        assert (item.key, item.size, item.etag) == ("a", 3, "x")
-        assert item == kind("a", 3, "x")
-        assert hash(item) == hash(kind("a", 3, "x"))
-        assert [found.name for found in dataclasses.fields(kind)] == ["key", "size", "etag"]
-        assert list(inspect.signature(kind).parameters) == ["key", "size", "etag"]
-        assert not hasattr(item, "__dict__")
-    assert repr(ours("a")) == repr(standard("a"))

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from anyio import to_thread
-
+from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import unescaped
@@ -66,8 +65,12 @@ class LocalTree:
         Raises:
             SourceError: the root is missing, not a directory, or cannot be read.
         """
+        await in_thread(self.check_now)
+
+    def check_now(self) -> None:
+        """Do the same. Blocks."""
         if self._files is None:
-            self._root_stat = await to_thread.run_sync(check_root, self.root)
+            self._root_stat = check_root(self.root)
 
     @property
     def device(self) -> int | None:
@@ -139,7 +142,7 @@ class LocalTree:
 
     async def entry(self, key: str) -> SourceEntry | str:
         """Return the file of a key as it is now, or why it is none."""
-        return await to_thread.run_sync(self._entry, key)
+        return await in_thread(self._entry, key)
 
     def _entry(self, key: str) -> SourceEntry | str:
         try:
@@ -154,7 +157,7 @@ class LocalTree:
         Raises:
             OSError: one of the files cannot be read.
         """
-        return await to_thread.run_sync(self._ignore_files, key)
+        return await in_thread(self._ignore_files, key)
 
     def _ignore_files(self, key: str) -> list[tuple[str, bytes]]:
         found = []

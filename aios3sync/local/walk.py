@@ -17,9 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from anyio import to_thread
-
 from aios3sync._dataclass import dataclass, field
+from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import Problem, ProblemKind, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
@@ -174,7 +173,7 @@ class Walk:
             SourceError: the root itself cannot be read.
         """
         batches = self.batches()
-        while (batch := await to_thread.run_sync(next, batches, None)) is not None:
+        while (batch := await in_thread(next, batches, None)) is not None:
             yield batch
 
     def _batch(self) -> ScanBatch[SourceEntry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
@@ -18,8 +18,10 @@ from aios3sync.manifest.files import own_files
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.options import SyncOptions
 from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
-from aios3sync.sync.sides import Source
 from aios3sync.sync.transfers.headers import HeaderPlan
+
+if TYPE_CHECKING:
+    from aios3sync.sync.sides import Source
 
 __all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
 

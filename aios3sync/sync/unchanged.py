@@ -59,7 +59,7 @@ def _compare(request: SyncRequest, manifest: SqliteManifest, began: float) -> Sy
     """
     state, scope = manifest.state_now(), scope_of(request.options)
     source = request.tree()
-    source.check()
+    source.check_now()
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=False)
     if (
@@ -72,11 +72,11 @@ def _compare(request: SyncRequest, manifest: SqliteManifest, began: float) -> Sy
         or manifest.has_more_rows(_MOST_ROWS)
     ):
         return None
-    filters = make_filters(request)
+    filters = make_filters(request, source)
     walk = source.walk(filters, request.location.prefix, frozenset(state.mounts))
     satisfied_by = None if policy.headers is None else policy.headers.satisfied_by
     files = 0
-    for step in ManifestDiff(walk, manifest, satisfied_by).steps():
+    for step in ManifestDiff(walk.batches(), manifest, satisfied_by).steps():
         if step.problems or step.entries or step.rows or time.monotonic() - began > _PATIENCE_S:
             return None
         files += step.files

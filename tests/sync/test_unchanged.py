@@ -71,6 +71,11 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def _empty(root: Path) -> None:
+    root.rename(root.with_name("old"))
+    root.mkdir()
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a new file": lambda root: _write(root / "new", "x"),
     "a changed file": lambda root: _write(root / "a", "xyz"),
@@ -80,7 +85,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the last file gone": lambda root: (root / "é").unlink(),
     "a link that leads nowhere": lambda root: (root / "link").symlink_to("nowhere"),
     "a special file": lambda root: os.mkfifo(root / "fifo"),
-    "an empty source": lambda root: (root.rename(root.with_name("old")), root.mkdir()),
+    "an empty source": _empty,
 }
 
 

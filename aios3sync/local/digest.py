@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, NamedTuple, TypeVar
 
@@ -184,6 +183,8 @@ def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.
     """Read a file to its end and hash it; a chunk is hashed as part of the whole and of its parts at once."""
     # One buffer for all: the pages of a new one would cost as much as reading into it.
     buffer = memoryview(bytearray(min(CHUNK, size + 1)))
+    from concurrent.futures import ThreadPoolExecutor  # logging and more, for large files alone
+
     with ThreadPoolExecutor(1) as second:
         while not stop.is_set() and (count := os.readv(descriptor, [buffer[: digests.room()]])):
             chunk = buffer[:count]

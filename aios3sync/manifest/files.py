@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
-from aios3sync.manifest.protocol import Binding, Manifest
+from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.protocol import Binding, BlockingManifest, Manifest
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ __all__ = (
     "own_files",
     "refuse_foreign",
     "set_aside",
-    "storable",
+    "sound_manifest",
     "temporary_manifest",
 )
 
@@ -138,13 +140,33 @@ def open_manifest(
     except ValueError as error:
         return set_aside(path, binding, str(error), warn, read_only=read_only)
     bound = manifest.binding
-    if bound is not None and bound != storable(binding):
+    if bound is not None and bound != _storable(binding):
         _close_now(manifest)
         reason = f"it belongs to {describe_pair(bound)}"
         return set_aside(path, binding, reason, warn, read_only=read_only)
     if bound is None and not read_only:
-        manifest.bind(storable(binding))
+        manifest.bind(_storable(binding))
     return manifest
+
+
+@contextmanager
+def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | None]:
+    """Lock and open the manifest of a pair, if there is one in the default format. Blocks.
+
+    Raises:
+        LockedError: another run of the pair is at work.
+        ManifestError: it cannot be read.
+        ValueError: it is damaged, or of a newer version.
+    """
+    if not (os.path.isfile(path) and is_sqlite(path)):
+        yield None
+        return
+    with hold_lock(lock_path(path)):
+        manifest = SqliteManifest.open(path)
+        try:
+            yield manifest if manifest.binding == _storable(binding) else None
+        finally:
+            manifest.close_now()
 
 
 def describe_pair(binding: Binding) -> str:
@@ -152,7 +174,7 @@ def describe_pair(binding: Binding) -> str:
     return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
 
 
-def storable(binding: Binding) -> Binding:
+def _storable(binding: Binding) -> Binding:
     """Return the pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
     return Binding(escape_undecodable(binding.source), binding.endpoint, binding.bucket, binding.prefix)
 
@@ -189,7 +211,7 @@ def set_aside(
         raise ManifestError(f"the manifest {path!r} cannot be set aside: {error.strerror}") from error
     warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
     manifest = _open_format(path, read_only=False)
-    manifest.bind(storable(binding))
+    manifest.bind(_storable(binding))
     return manifest
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self
 from aios3sync._dataclass import dataclass, defaults_of, replace
 from aios3sync.core.entries import RecordedEntry
 
-__all__ = ("Binding", "Manifest", "ManifestState", "Stat")
+__all__ = ("Binding", "BlockingManifest", "Manifest", "ManifestState", "Stat")
 
 _SCOPES: Final = 16
 """How many scopes are remembered, the latest ones."""
@@ -182,4 +182,20 @@ class Manifest(Protocol):
 
     async def close(self) -> None:
         """Save pending changes and close the file; idempotent."""
+        ...
+
+
+class BlockingManifest(Manifest, Protocol):
+    """What a caller without an event loop asks. All of it blocks."""
+
+    def state_now(self) -> ManifestState:
+        """Return the state as last saved."""
+        ...
+
+    def has_more_rows(self, rows: int) -> bool:
+        """Whether there are more than so many rows."""
+        ...
+
+    def close_now(self) -> None:
+        """Close the file; idempotent."""
         ...

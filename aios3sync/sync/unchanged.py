@@ -7,16 +7,13 @@ work) is left to :func:`~aios3sync.sync.setup.run_sync`, which begins anew and s
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Final
 
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import AioS3SyncError
-from aios3sync.manifest.files import lock_path, storable
-from aios3sync.manifest.lock import hold_lock
-from aios3sync.manifest.protocol import ManifestState
-from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
+from aios3sync.manifest.files import sound_manifest
+from aios3sync.manifest.protocol import BlockingManifest, ManifestState
 from aios3sync.report import SyncReport
 from aios3sync.sync.manifest_diff import ManifestDiff
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
@@ -34,23 +31,17 @@ _PATIENCE_S: Final = 0.5
 def report_unchanged(request: SyncRequest) -> SyncReport | None:
     """Return the report of a sync that has nothing to do; ``None`` where only a run can tell. Blocks."""
     began = time.monotonic()
-    if request.files is not None or request.options.dry_run or request.options.thumbnails:
+    options = request.options
+    if request.files is not None or options.dry_run or options.thumbnails or options.manifest is False:
         return None
     try:
-        path = manifest_path(request)
-        if request.options.manifest is False or not (os.path.isfile(path) and is_sqlite(path)):
-            return None
-        with hold_lock(lock_path(path)):
-            manifest = SqliteManifest.open(path)
-            try:
-                return _compare(request, manifest, began)
-            finally:
-                manifest.close_now()
+        with sound_manifest(manifest_path(request), request.binding) as manifest:
+            return None if manifest is None else _compare(request, manifest, began)
     except (AioS3SyncError, OSError, ValueError):
         return None
 
 
-def _compare(request: SyncRequest, manifest: SqliteManifest, began: float) -> SyncReport | None:
+def _compare(request: SyncRequest, manifest: BlockingManifest, began: float) -> SyncReport | None:
     """Compare the source with the manifest, whose lock is held.
 
     Raises:
@@ -63,8 +54,7 @@ def _compare(request: SyncRequest, manifest: SqliteManifest, began: float) -> Sy
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=False)
     if (
-        manifest.binding != storable(request.binding)
-        or not policy.stat_decides
+        not policy.stat_decides
         or headers.sets_headers
         or not state.last_sync
         or must_list(request.options, state, scope, time.time())

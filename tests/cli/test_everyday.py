@@ -16,6 +16,7 @@ from aios3sync.cli.commands.sync import sync_command
 from aios3sync.cli.everyday import PlainSync, read_plain_sync
 from aios3sync.cli.options import connect_options, output, sync_options
 from aios3sync.cli.output.view import Output
+from aios3sync.cli.program import program
 from tests.cli.conftest import Bucket, CommandLine
 
 _WORDS = st.text("ab*/.-=é ", min_size=1, max_size=5)
@@ -34,7 +35,8 @@ _PLACE = st.one_of(_WORDS, st.just("s3://bucket/p")).map(lambda place: [place])
 
 
 def read_by_click(arguments: list[str]) -> PlainSync:
-    context = sync_command.make_context("sync", list(arguments))
+    above = click.Context(program, info_name="aios3sync", **program.context_settings)
+    context = sync_command.make_context("sync", list(arguments), parent=above)
     values: dict[str, Any] = dict(context.params)
     shown: Output = output(values)
     return PlainSync(

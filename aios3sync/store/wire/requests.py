@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import md5
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -163,7 +163,7 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
     operation: str,
     key: str | None,
     method: str,
-    query: Iterable[tuple[str, str]],
+    query: Sequence[tuple[str, str]],
     headers: Mapping[str, str],
     *,
     body: Body = b"",
@@ -179,7 +179,7 @@ def http_request(  # noqa: PLR0913 - the facts of a request; the constructor has
     path = "" if key is None else object_path(key)
     template = HeaderTemplate(headers, ("x-amz-content-sha256",))
     try:
-        canonical = canonical_query(query)
+        canonical = canonical_query(query) if query else ""
     except UnicodeEncodeError:
         raise InvalidRequestError("a name in it is not valid Unicode") from None
     return HttpRequest(

@@ -10,14 +10,18 @@ import hashlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
 from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = (
     "CHUNK",
@@ -33,6 +37,8 @@ __all__ = (
 )
 
 CHUNK: Final = 1024 * 1024
+_CHUNKS_BEHIND: Final = 8
+"""Chunks that the hashing of parts may be behind: threads that wait for each other at each lose a third."""
 SETTLING_NS: Final = 2_000_000_000
 """With coarse clocks and NFS, a ctime younger than this at the hashing may hide a later write."""
 
@@ -180,19 +186,32 @@ def digest_file(
 
 
 def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.Event) -> None:
-    """Read a file to its end and hash it; a chunk is hashed as part of the whole and of its parts at once."""
-    # One buffer for all: the pages of a new one would cost as much as reading into it.
-    buffer = memoryview(bytearray(min(CHUNK, size + 1)))
+    """Read a file to its end and hash it; a second thread hashes the parts, at most some chunks behind."""
+    # The same buffers for all: the pages of new ones would cost as much as reading into them.
+    buffers = deque([memoryview(bytearray(min(CHUNK, size + 1)))])
+    hashing: deque[tuple[Future[None], memoryview]] = deque()
     from concurrent.futures import ThreadPoolExecutor  # logging and more, for large files alone
 
     with ThreadPoolExecutor(1) as second:
-        while not stop.is_set() and (count := os.readv(descriptor, [buffer[: digests.room()]])):
-            chunk = buffer[:count]
+        while not stop.is_set():
+            buffer = buffers.popleft()
+            count = os.readv(descriptor, [buffer[: digests.room()]])
+            if not count:
+                break
             behind = digests.beyond_first()
-            hashed = second.submit(_update_all, behind, chunk) if behind else None
-            digests.update(chunk)
-            if hashed is not None:
+            if behind:
+                hashing.append((second.submit(_update_all, behind, buffer[:count]), buffer))
+            else:
+                buffers.append(buffer)
+            digests.update(buffer[:count])
+            if len(hashing) == _CHUNKS_BEHIND:
+                hashed, buffer = hashing.popleft()
                 hashed.result()
+                buffers.append(buffer)
+            elif not buffers:
+                buffers.append(memoryview(bytearray(CHUNK)))
+        for hashed, _ in hashing:
+            hashed.result()
 
 
 def _update_all(parts: Sequence[_PartDigests], chunk: memoryview) -> None:

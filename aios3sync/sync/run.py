@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -51,6 +52,8 @@ _HOPELESS_CODES: Final = frozenset(
 )
 _UNREACHABLE_AFTER: Final = 20
 """Uploads in a row without any answer, after which the endpoint is called unreachable."""
+_HASHED_AT_ONCE: Final = 2
+"""Large files that are hashed at once, each by two threads."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Run:
         recorder, builder: where outcomes and counts go.
         started_ns: when it began, nanoseconds since the epoch.
         buffers: memory for the parts of large files.
+        hashing: bounds the large files that are hashed at once: the sooner one is done, the sooner it goes.
         opaque_etags: responses showed that this bucket encrypts so that its ETags prove nothing.
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
         target_changed: a response contradicted what the manifest holds of the target.
@@ -85,6 +89,7 @@ class Run:
     builder: ReportBuilder
     started_ns: int
     buffers: BufferPool = field(default_factory=BufferPool)
+    hashing: anyio.Semaphore = field(default_factory=partial(anyio.Semaphore, _HASHED_AT_ONCE))
     opaque_etags: bool = False
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False

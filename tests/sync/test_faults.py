@@ -17,6 +17,7 @@ from aios3sync import BucketNotFoundError, LockedError, ManifestError, Unavailab
 from aios3sync.events import BytesSent, Failed, Finished, ObjectUploaded, Uploaded
 from aios3sync.local.open_file import OpenFile
 from aios3sync.local.read import ATTEMPTS
+from aios3sync.local.tree import LocalTree
 from aios3sync.sync.transfers import multipart
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import throttled, unavailable
@@ -179,6 +180,26 @@ async def test_a_part_is_hashed_when_the_file_is(bench: Bench, monkeypatch: pyte
     report = await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
     assert report.uploaded == 1
     assert bench.memory.objects["p/big"].etag.endswith("-3")
+
+
+async def test_two_large_files_are_hashed_at_once_so_that_the_first_is_sent_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.tree({f"big{n}": os.urandom(6 * MIB) for n in range(4)})
+    real, now, most = LocalTree.digest, set[str](), [0]
+
+    def digest(tree: LocalTree, key: str, *arguments: Any, **options: Any) -> Any:
+        now.add(key)
+        most.append(len(now))
+        try:
+            return real(tree, key, *arguments, **options)
+        finally:
+            now.discard(key)
+
+    monkeypatch.setattr(LocalTree, "digest", digest)
+    report = await bench.sync(multipart_threshold=5 * MIB, part_size=5 * MIB)
+    assert (report.uploaded, len(most)) == (4, 5)
+    assert max(most) <= 2
 
 
 async def test_a_large_upload_that_fails_is_aborted(bench: Bench) -> None:

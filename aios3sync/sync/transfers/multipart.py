@@ -149,9 +149,10 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
-            digest = await run_in_thread(
-                lambda stop: files.digest(key, stop, part_sizes=[part_size], by_mtime=run.by_mtime)
-            )
+            async with run.hashing:
+                digest = await run_in_thread(
+                    lambda stop: files.digest(key, stop, part_sizes=[part_size], by_mtime=run.by_mtime)
+                )
         yield _Content(digest, file, digest.entry.size, digest.md5, "")
     finally:
         file.close()

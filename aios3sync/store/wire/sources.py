@@ -22,7 +22,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import platform
+import sys
 from functools import partial
 from typing import Final, NoReturn, Protocol
 
@@ -45,7 +45,7 @@ __all__ = ("ConfiguredSource", "WireSource", "open_configured")
 
 _LOG: Final = logging.getLogger(__name__)
 _OPENING: Final = "opening the S3 client"
-_USER_AGENT: Final = f"aios3sync/{__version__} python/{platform.python_version()}"
+_USER_AGENT: Final = f"aios3sync/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
 class WireSource(Protocol):

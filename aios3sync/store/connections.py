@@ -110,10 +110,11 @@ class Connections:
             from aios3sync.store.wire.transport import WireTransport
 
             source = await open_configured(self._options)
-            self._may_configure = source is not None
+            self._may_configure = False  # unless it succeeds: asking once more would take as long
             if source is None:
                 return None
             self._configured = await WireTransport.open_source(source, self._options)
+            self._may_configure = True
             self._closing.push_async_callback(self._configured.aclose)
             self._renew_by(source.renewal)
         return self._configured

@@ -188,6 +188,32 @@ async def test_only_a_bucket_that_the_rules_do_not_cover_opens_a_client(keys: No
     assert server.requests[1].headers["host"].startswith("ap-123456789012.minio:")
 
 
+@pytest.mark.parametrize("lane", ["wire", "boto"])
+@pytest.mark.parametrize(("addressing", "virtual"), [("auto", True), ("virtual", True), ("path", False)])
+async def test_the_style_of_a_profile_counts_where_no_option_says_another(
+    keys: None, place: Path, lane: Any, addressing: Any, *, virtual: bool
+) -> None:
+    (place / "config").write_text("[default]\nregion = eu-west-1\ns3 =\n  addressing_style = virtual\n")
+    async with canned_server() as server:
+        url = server.url.replace("127.0.0.1", "minio")
+        async with aios3sync.connect(endpoint_url=url, lane=lane, addressing=addressing) as session:
+            await put(session)
+            assert has_client(session) is (lane == "boto")
+    assert server.requests[0].headers["host"].startswith("bucket.minio:" if virtual else "minio:")
+
+
+async def test_authorities_that_cannot_be_read_are_left_to_a_client_once(
+    keys: None, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "bundle").write_text("no certificates")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(place / "bundle"))
+    async with aios3sync.connect(endpoint_url="https://127.0.0.1:9", region="x", max_attempts=1) as session:
+        for bucket in ("one", "two"):
+            with pytest.raises(AioS3SyncError):
+                await put(session, bucket)
+            assert session._stores._connections._may_configure is False
+
+
 @pytest.mark.parametrize(("no_proxy", "proxied"), [("", True), ("127.0.0.1", False), ("elsewhere", True)])
 async def test_requests_that_a_proxy_is_for_go_through_a_client(
     keys: None, monkeypatch: pytest.MonkeyPatch, no_proxy: str, *, proxied: bool

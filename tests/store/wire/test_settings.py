@@ -177,11 +177,21 @@ BLOCKS: dict[str, st.SearchStrategy[str]] = {
     "max_concurrent_requests": mostly("20"),
     "endpoint_url": URLS,  # of a services section; unknown in a profile
 }
-HEADINGS = mostly(
-    *("default", "dev", "profile dev", "profile default", 'profile "my team"', "my team"),
-    *("services local", 'services "my services"', "profile", "profile a b", "DEFAULT"),
-    *("preview", "profiles dev", " dev", "sso-session x"),
-    odd=('profile "',),
+SERVICES = ("services local", 'services "my services"')
+OF_CONFIG = ("default", "profile dev", 'profile "my team"', *SERVICES)
+OF_CREDENTIALS = ("default", "dev", "my team")
+ODD_HEADINGS = st.sampled_from(
+    [
+        "dev",
+        "profile default",
+        "profile",
+        "profile a b",
+        "DEFAULT",
+        "preview",
+        "profiles dev",
+        " dev",
+        'profile "',
+    ]
 )
 MARKS = st.sampled_from([" = ", "=", ": ", " =  "])
 NOISE = st.sampled_from(["# comment", "; comment", "", "   ", "no delimiter", "  indented = x", "a = 1"])
@@ -203,33 +213,37 @@ def setting(draw: st.DrawFn) -> str:
 
 
 @st.composite
-def section(draw: st.DrawFn) -> str:
-    heading = draw(HEADINGS)
+def section(draw: st.DrawFn, heading: str) -> str:
     lines = []
     if draw(st.booleans()):
         lines += ["aws_access_key_id = AKID-of-file", "aws_secret_access_key = secret-of-file"]
     lines += draw(st.lists(setting(), max_size=3))
-    if heading.startswith("services"):
+    if heading in SERVICES:
         lines = [f"s3 =\n  endpoint_url = {draw(URLS)}"]
     elif draw(st.integers(0, 3)) == 0:
         lines.append(draw(block()))
     once = {text.partition("=")[0].partition(":")[0].strip().lower(): text for text in lines}
     lines = [f"[{heading}]", *once.values()]
-    if draw(st.integers(0, 9)) == 0:
+    if draw(st.integers(0, 19)) == 0:
         lines.insert(draw(st.integers(0, len(lines))), draw(NOISE))
     return "\n".join(lines)
 
 
-FILES = st.lists(section(), max_size=4, unique_by=lambda text: text.partition("\n")[0]).map(
-    lambda sections: "\n".join(sections) + "\n"
-)
+@st.composite
+def files(draw: st.DrawFn, headings: tuple[str, ...]) -> str:
+    chosen = [heading for heading in headings if draw(st.integers(0, 3))]
+    if draw(st.integers(0, 3)) == 0:
+        odd = draw(ODD_HEADINGS)
+        chosen += [odd] if odd not in chosen else []
+    return "".join(f"{draw(section(heading))}\n" for heading in draw(st.permutations(chosen)))
+
+
 VARIABLES: dict[str, st.SearchStrategy[str]] = {
     KEY: mostly("AKID-env", " AKID-env\n", odd=("",)),
     SECRET: mostly("secret-env", "secret\n", odd=("",)),
     "AWS_SESSION_TOKEN": mostly("token-env", ""),
     "AWS_SECURITY_TOKEN": mostly("older-env", ""),
     "AWS_DEFAULT_REGION": REGIONS,
-    "AWS_REGION": REGIONS,
     "AWS_PROFILE": mostly("dev", "my team", "default", odd=("",)),
     "AWS_DEFAULT_PROFILE": mostly("dev", "default"),
     "AWS_ENDPOINT_URL": URLS,
@@ -244,31 +258,101 @@ VARIABLES: dict[str, st.SearchStrategy[str]] = {
     "AWS_S3_USE_ARN_REGION": YES,
     "AWS_MAX_ATTEMPTS": mostly("x"),
     "AWS_PAGER": mostly(""),
+    "AWS_REGION": REGIONS,
     "AWS_DEFAULTS_MODE": mostly("standard"),
 }
 
 
 @st.composite
 def environments(draw: st.DrawFn) -> dict[str, str]:
-    names = draw(st.lists(mostly(*list(VARIABLES)[:-1], odd=("AWS_DEFAULTS_MODE",)), max_size=4))
+    names = draw(st.lists(mostly(*list(VARIABLES)[:-2], odd=("AWS_REGION", "AWS_DEFAULTS_MODE")), max_size=4))
     keys = {KEY: "AKID-env", SECRET: "secret-env"} if draw(st.integers(0, 3)) else {}
     return keys | {name: draw(VARIABLES[name]) for name in names}
 
 
 OPTIONS = st.builds(
     ConnectOptions,
-    profile=st.sampled_from([None, None, None, "dev", "default", "my team", "missing"]),
+    profile=mostly("", "", "dev", "default", "my team", odd=("missing",)).map(lambda name: name or None),
     region=st.sampled_from([None, None, "eu-central-1", "us-east-1"]),
     addressing=st.sampled_from(["auto", "auto", "path", "virtual"]),
     verify_tls=st.booleans(),
 )
 
 
-@given(options=OPTIONS, config=FILES, credentials=FILES, variables=environments())
+PROFILES = """[default]
+aws_access_key_id = AKID-of-default
+aws_secret_access_key = secret
+region = eu-west-1
+[profile dev]
+aws_access_key_id = AKID-of-dev
+aws_secret_access_key = secret
+region = us-west-2
+"""
+# One for each rule, which a run of generated ones may miss.
+RULES = [
+    ({}, PROFILES, "", {}),
+    ({}, PROFILES, "", {"AWS_PROFILE": "dev", "AWS_DEFAULT_PROFILE": "default"}),
+    ({"profile": "dev"}, PROFILES, "", {KEY: "AKID-env", SECRET: "secret-env"}),
+    ({"profile": "dev"}, PROFILES, "[dev]\naws_access_key_id = C\naws_secret_access_key = c\n", {}),
+    ({"profile": "dev"}, PROFILES, "[dev]\nregion = eu-central-1\n", {}),
+    ({"region": "us-east-1"}, PROFILES, "", {"AWS_DEFAULT_REGION": "eu-west-3"}),
+    ({}, PROFILES, "", {"AWS_DEFAULT_REGION": "'eu-west-3' "}),
+    ({}, PROFILES, "", {KEY: "K", SECRET: "s", "AWS_SECURITY_TOKEN": "old", "AWS_SESSION_TOKEN": "new"}),
+    ({}, PROFILES, "", {KEY: "K", SECRET: "s", "AWS_SECURITY_TOKEN": "", "AWS_SESSION_TOKEN": "new"}),
+    ({}, f"{PROFILES}aws_security_token = old\naws_session_token = new\n", "", {"AWS_PROFILE": "dev"}),
+    ({}, "[default]\nuse_dualstack_endpoint = true\n", "", {KEY: "K", SECRET: "s"}),
+    ({}, "[default]\ns3 =\n use_dualstack_endpoint = TRUE\n", "", {KEY: "K", SECRET: "s"}),
+    ({}, "[default]\nuse_fips_endpoint = true\n", "", {KEY: "K", SECRET: "s", "AWS_USE_FIPS_ENDPOINT": ""}),
+    ({}, "[default]\ns3 =\n use_accelerate_endpoint = true\n", "", {KEY: "K", SECRET: "s"}),
+    ({}, "[default]\ns3 =\n addressing_style = path\n", "", {KEY: "K", SECRET: "s"}),
+    ({"addressing": "virtual"}, "[default]\ns3 =\n addressing_style = path\n", "", {KEY: "K", SECRET: "s"}),
+    (
+        {"region": "us-east-1"},
+        "[default]\ns3_us_east_1_regional_endpoint = regional\ns3 =\n us_east_1_regional_endpoint = legacy\n",
+        "",
+        {KEY: "K", SECRET: "s"},
+    ),
+    ({}, "[default]\ndefaults_mode = standard\n", "", {KEY: "K", SECRET: "s"}),
+    ({}, "[default]\nendpoint_url = http://a\n", "", {KEY: "K", SECRET: "s", "AWS_ENDPOINT_URL": "http://b"}),
+    ({}, "", "", {KEY: "K", SECRET: "s", "AWS_ENDPOINT_URL": "http://b", "AWS_ENDPOINT_URL_S3": "http://c"}),
+    (
+        {},
+        "[default]\nendpoint_url = http://a\nservices = my s\n[services 'my s']\ns3 =\n endpoint_url = http://d\n",
+        "",
+        {KEY: "K", SECRET: "s"},
+    ),
+    (
+        {},
+        "[default]\nignore_configured_endpoint_urls = true\n",
+        "",
+        {KEY: "K", SECRET: "s", "AWS_ENDPOINT_URL": "http://b"},
+    ),
+    ({}, f"[default]\nca_bundle = {os.devnull}\n", "", {KEY: "K", SECRET: "s", "REQUESTS_CA_BUNDLE": "/no"}),
+    ({}, "", "", {KEY: "K", SECRET: "s", "REQUESTS_CA_BUNDLE": os.devnull}),
+    ({"verify_tls": False}, "", "", {KEY: "K", SECRET: "s", "AWS_CA_BUNDLE": os.devnull}),
+]
+
+
+@pytest.mark.parametrize(("options", "config", "credentials", "variables"), RULES)
+def test_each_rule_is_that_of_botocore(
+    options: dict[str, Any], config: str, credentials: str, variables: dict[str, str]
+) -> None:
+    said = compared(ConnectOptions(**options), config, credentials, variables)
+    assert (said is not None) is ("defaults_mode" not in config)
+
+
+@given(options=OPTIONS, config=files(OF_CONFIG), credentials=files(OF_CREDENTIALS), variables=environments())
 @settings(max_examples=300)
 def test_it_says_what_botocore_says(
     options: ConnectOptions, config: str, credentials: str, variables: dict[str, str]
 ) -> None:
+    event(f"certain: {compared(options, config, credentials, variables) is not None}")
+
+
+def compared(
+    options: ConnectOptions, config: str, credentials: str, variables: dict[str, str]
+) -> Told | None:
+    """Return what the static tier says, where it is certain, and once botocore was seen to say the same."""
     with TemporaryDirectory() as place:
         (Path(place) / "config").write_text(config)
         (Path(place) / "credentials").write_text(credentials)
@@ -281,7 +365,6 @@ def test_it_says_what_botocore_says(
         }
         with patch.dict(os.environ, environment, clear=True):
             said = ours(options, environment)
-            event(f"certain: {said is not None}")
-            if said is None:
-                return
-            assert said == botocores(options, addressed=said.address is not None)
+            if said is not None:
+                assert said == botocores(options, addressed=said.address is not None)
+    return said

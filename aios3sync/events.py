@@ -25,9 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Adopted",
+    "Archived",
+    "BytesReceived",
     "BytesSent",
+    "Copied",
     "Decided",
     "Deleted",
+    "DownloadBegan",
+    "Downloaded",
     "EndpointKnown",
     "Event",
     "EventSink",
@@ -37,7 +42,9 @@ __all__ = (
     "Kept",
     "NotDone",
     "ObjectAdopted",
+    "ObjectCopied",
     "ObjectDeleted",
+    "ObjectDownloaded",
     "ObjectTouched",
     "ObjectUpdated",
     "ObjectUploaded",
@@ -93,8 +100,10 @@ class Planned:
     """More actions are planned.
 
     Attributes:
-        uploads, size: files that the run will send, and their bytes together.
-        deletes: objects that it will delete.
+        uploads, downloads, copies: files or objects that the run will send, fetch or copy; one run does one
+            of these.
+        size: their bytes together.
+        deletes: objects, or files of a download, that it will delete.
         updates: objects that it will give other headers.
     """
 
@@ -102,6 +111,8 @@ class Planned:
     size: int = 0
     deletes: int = 0
     updates: int = 0
+    downloads: int = 0
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +154,46 @@ class ObjectUploaded:
 
 
 @dataclass(frozen=True, slots=True)
+class DownloadBegan:
+    """The download of an object of 1 MiB or more has begun; smaller ones send no such event."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class BytesReceived:
+    """``size`` more bytes of an object were received; negative when they will be received again.
+
+    A small object has one such event, when its file is there. The events of one object add up to its size as
+    stored once it is there, and to 0 if it failed.
+    """
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectDownloaded:
+    """An object is a file now. ``size`` is the size of the file, ``etag`` that of the object."""
+
+    key: str
+    size: int
+    etag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCopied:
+    """An object was copied to another bucket or prefix; ``etag`` is that of the copy."""
+
+    key: str
+    size: int
+    etag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectUpdated:
     """An object has other headers now; its content is the same, its ``etag`` may differ."""
 
@@ -153,7 +204,7 @@ class ObjectUpdated:
 
 @dataclass(frozen=True, slots=True)
 class ObjectDeleted:
-    """An object was deleted."""
+    """An object was deleted, or the file of a download."""
 
     key: str
     size: int
@@ -233,6 +284,10 @@ Event = (
     | UploadBegan
     | BytesSent
     | ObjectUploaded
+    | DownloadBegan
+    | BytesReceived
+    | ObjectDownloaded
+    | ObjectCopied
     | ObjectUpdated
     | ObjectDeleted
     | ObjectAdopted
@@ -306,6 +361,40 @@ class Uploaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Downloaded:
+    """An object was fetched, verified, and is a file now.
+
+    Attributes:
+        row: what to record in the manifest: the stat of the file as it was written, the MD5 of its bytes, the
+            ETag of the object that they came from.
+        received: bytes of the body, as stored.
+        reason: why the object was fetched.
+    """
+
+    row: RecordedEntry
+    received: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """An object was copied; ``sent`` bytes, of which a copy on the server moves none through this machine."""
+
+    row: RecordedEntry
+    sent: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """An object is in an archive and cannot be read now; ``restoring``, if its restore was asked for."""
+
+    key: str
+    size: int
+    restoring: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Adopted:
     """An object already has this content; ``stored`` is its entry in the target."""
 
@@ -343,7 +432,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The object and its row were deleted."""
+    """The object, or the file of a download, and its row were deleted."""
 
     key: str
     size: int
@@ -378,12 +467,24 @@ class NotDone:
     forget: bool = False
 
 
-Outcome = Uploaded | Updated | Adopted | Touched | Kept | Deleted | Forgotten | NotDone
+Outcome = (
+    Uploaded
+    | Downloaded
+    | Copied
+    | Archived
+    | Updated
+    | Adopted
+    | Touched
+    | Kept
+    | Deleted
+    | Forgotten
+    | NotDone
+)
 
 
 class OutcomeSink(Protocol):
-    """Takes every outcome that changed the bucket or the manifest, in batches, in recording order."""
+    """Takes every outcome that changed the target or the manifest, in batches, in recording order."""
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Take the next batch: ``Uploaded``, ``Updated``, ``Adopted`` and ``Deleted`` outcomes."""
+        """Take the next batch of outcomes."""
         ...

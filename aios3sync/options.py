@@ -17,18 +17,22 @@ from aios3sync.field_types import FilePath, Seconds, Size, conform
 __all__ = (
     "CHARSETS",
     "CHECKS",
+    "DIRECTORY_MARKERS",
     "LANES",
     "LIST_ORDERS",
     "METADATA_UPDATES",
     "ON_BAD_NAME",
+    "ON_CONFLICT",
     "SYMLINK_MODES",
     "Charset",
     "Check",
     "ConnectOptions",
+    "DirectoryMarkers",
     "Lane",
     "ListOrder",
     "MetadataUpdate",
     "OnBadName",
+    "OnConflict",
     "Symlinks",
     "SyncOptions",
 )
@@ -45,6 +49,10 @@ Symlinks = Literal["follow", "skip", "inside"]
 SYMLINK_MODES: tuple[Symlinks, ...] = get_args(Symlinks)
 Charset = Literal["auto", "utf-8", "none"]
 CHARSETS: tuple[Charset, ...] = get_args(Charset)
+OnConflict = Literal["keep", "overwrite"]
+ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)
+DirectoryMarkers = Literal["skip", "create"]
+DIRECTORY_MARKERS: tuple[DirectoryMarkers, ...] = get_args(DirectoryMarkers)
 Lane = Literal["auto", "wire", "boto"]
 LANES: tuple[Lane, ...] = get_args(Lane)
 
@@ -181,6 +189,14 @@ class SyncOptions:
         thumbnails: the side in pixels of the square that the thumbnails of uploaded images fit into; 0 makes
             none. They are WebP and stored under ``.thumbnails/<size>/`` and the full key in the bucket;
             images that need no upload get none.
+        on_conflict: of a download: files that were changed here are kept and reported as conflicts
+            (``keep``), or replaced (``overwrite``).
+        fsync: of a download: files are on disk before they get their names, so that a power failure leaves
+            the old file or the new one. Without it a run is faster.
+        directory_markers: of a download: whether empty objects whose keys end in ``/`` make directories.
+        trash: of a download: an absolute path on the same filesystem, below which deleted files are moved.
+        decode: of a download: objects that an upload has compressed become the original files; ``False``
+            keeps their bytes as they are stored.
     """
 
     check: Check = "auto"
@@ -231,6 +247,11 @@ class SyncOptions:
     checksum: str = ""
     protected_prefixes: tuple[str, ...] = ()
     thumbnails: int = 0
+    on_conflict: OnConflict = "keep"
+    fsync: bool = True
+    directory_markers: DirectoryMarkers = "skip"
+    trash: FilePath | None = None
+    decode: bool = True
 
     def __post_init__(self) -> None:
         conform(self)
@@ -239,6 +260,8 @@ class SyncOptions:
         _choice("list_order", self.list_order, ("", *LIST_ORDERS))
         _choice("on_bad_name", self.on_bad_name, ON_BAD_NAME)
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
+        _choice("on_conflict", self.on_conflict, ON_CONFLICT)
+        _choice("directory_markers", self.directory_markers, DIRECTORY_MARKERS)
         _choice("charset", self.charset, CHARSETS)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)

@@ -19,6 +19,8 @@ __all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "ReportB
 
 STATES: Final = (
     "uploaded",
+    "downloaded",
+    "copied",
     "updated",
     "kept",
     "touched",
@@ -27,6 +29,8 @@ STATES: Final = (
     "forgotten",
     "conflicts",
     "withheld",
+    "archived",
+    "restoring",
     "skipped",
     "vanished",
     "failed",
@@ -49,8 +53,8 @@ class Failure:
 
     Attributes:
         key: relative to the prefix; a path that is no key is shown with its bytes escaped.
-        stage: ``scan``, ``read``, ``compare``, ``upload``, ``update``, ``delete`` or ``conflict``; ``run``
-            where the run itself failed.
+        stage: ``scan``, ``read``, ``compare``, ``upload``, ``download``, ``copy``, ``update``, ``delete`` or
+            ``conflict``; ``run`` where the run itself failed.
         error: one line.
     """
 
@@ -98,20 +102,27 @@ class SyncReport:
 
     Attributes:
         command, source, target: the run.
-        checked: how the target was compared: ``manifest`` (no request was needed), ``list`` or ``content``.
-        scanned: files found in the source.
+        checked: how the bucket was compared: ``manifest`` (no request was needed), ``list`` or ``content``.
+        scanned: files or objects found in the source.
         planned: items that must end in one of the STATES; the counts of the states add up to it.
         uploaded: files that were sent.
         uploaded_bytes: bytes sent for uploads that succeeded (compressed where gzip applied).
+        downloaded: objects that were fetched and are files now.
+        downloaded_bytes: bytes received for them, as stored.
+        copied: objects that were copied to another bucket or prefix.
+        copied_bytes: their bytes.
         updated: objects with the same content that got other headers, by a copy on the server.
         kept: files and objects left as they are. Objects of other tools are not counted at all.
         touched: files with another stat and the recorded content; only the row changed.
         adopted: objects that already had the content of a file; recorded and not sent.
-        deleted: objects that were deleted.
+        deleted: objects that were deleted; of a download, files.
         forgotten: rows that were deleted because the file and the object are gone.
         conflicts: kept on both sides because either action could lose something.
         withheld: planned deletes that were not carried out (see ``refused``; or uploads failed).
-        skipped: what cannot be synced: special files, names that are no keys, loops.
+        archived: objects that cannot be read because they are in an archive (Glacier).
+        archived_bytes: their bytes, those of ``restoring`` included.
+        restoring: archived objects whose restore was asked for; a later run can read them.
+        skipped: what cannot be synced: special files, names that are no keys, keys that are no names, loops.
         vanished: files that disappeared between the walk and the upload.
         failed: items with an error.
         cancelled: items that had not ended when the run was stopped.
@@ -136,6 +147,10 @@ class SyncReport:
     scanned: int = 0
     uploaded: int = 0
     uploaded_bytes: int = 0
+    downloaded: int = 0
+    downloaded_bytes: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
     updated: int = 0
     kept: int = 0
     touched: int = 0
@@ -144,6 +159,9 @@ class SyncReport:
     forgotten: int = 0
     conflicts: int = 0
     withheld: int = 0
+    archived: int = 0
+    archived_bytes: int = 0
+    restoring: int = 0
     skipped: int = 0
     vanished: int = 0
     failed: int = 0
@@ -200,6 +218,7 @@ class ReportBuilder:
     Attributes:
         scanned: files found in the source.
         uploaded_bytes: bytes sent for uploads that succeeded.
+        downloaded_bytes, copied_bytes, archived_bytes: see :class:`SyncReport`.
     """
 
     def __init__(self) -> None:
@@ -213,6 +232,9 @@ class ReportBuilder:
         self._warnings: dict[str, None] = {}
         self.scanned = 0
         self.uploaded_bytes = 0
+        self.downloaded_bytes = 0
+        self.copied_bytes = 0
+        self.archived_bytes = 0
 
     def begin_comparison(self, *, nothing_done: bool = False) -> None:
         """Drop the findings of an earlier comparison, and with ``nothing_done`` the effects too."""
@@ -220,6 +242,7 @@ class ReportBuilder:
             self._effects.clear()
             self._errors.clear()
             self._planned_effects = self.uploaded_bytes = 0
+            self.downloaded_bytes = self.copied_bytes = self.archived_bytes = 0
         self._findings.clear()
         self._finding_errors.clear()
         self.scanned = 0
@@ -264,6 +287,11 @@ class ReportBuilder:
     def planned(self) -> int:
         """All planned items, ended or not."""
         return self._planned_effects + self._findings.total()
+
+    @property
+    def archived(self) -> int:
+        """Objects that are in an archive."""
+        return self._effects["archived"]
 
     @property
     def cancelled(self) -> int:

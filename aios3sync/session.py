@@ -25,7 +25,7 @@ from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
-from aios3sync.sync.request import Resources, SyncRequest, locate_source, manifest_path
+from aios3sync.sync.request import Resources, Side, SyncRequest, locate_sides, manifest_path
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import VerifyReport, run_verify
@@ -187,8 +187,8 @@ class Session:
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
         self,
-        source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
-        target: str,
+        source: Side,
+        target: str | os.PathLike[str],
         *,
         options: SyncOptions | None = None,
         on_event: EventSink = discard,
@@ -202,9 +202,10 @@ class Session:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
 
         Args:
-            source: a local directory; or keys and the files that they stand for, which then are the whole
-                source: what is not named is absent, so ``delete`` deletes it.
-            target: ``s3://bucket/prefix``, a literal prefix.
+            source: a local directory, or ``s3://bucket/prefix``, a literal prefix; or keys and the files that
+                they stand for, which then are the whole source: what is not named is absent, so ``delete``
+                deletes it.
+            target: the same; one of the two is a bucket. A directory that is missing is made.
             options: what to do; ``changes`` are its fields as keyword arguments.
             on_event: called with progress events (see :mod:`aios3sync.events`), also of a run that fails as
                 a whole; a :class:`~aios3sync.progress.Progress` is one.
@@ -226,6 +227,10 @@ class Session:
         async def run() -> SyncReport:
             self._stores.access.check()
             request = await self._request(source, target, SyncOptions.of(options, changes), overrides or {})
+            if request.direction == "down" and not (index is None and catalog is None):
+                raise UsageError(
+                    "index and catalog follow what is written to a bucket; a download writes none"
+                )
             resources = replace(
                 self._resources(request, on_event), outcome_sinks=outcome_sinks, stop=stop or Stop()
             )
@@ -269,7 +274,7 @@ class Session:
     async def verify(
         self,
         source: str | os.PathLike[str],
-        target: str,
+        target: str | os.PathLike[str],
         *,
         options: SyncOptions | None = None,
         on_event: EventSink = discard,
@@ -291,7 +296,7 @@ class Session:
     async def explain(
         self,
         source: str | os.PathLike[str],
-        target: str,
+        target: str | os.PathLike[str],
         key: str,
         *,
         options: SyncOptions | None = None,
@@ -312,7 +317,7 @@ class Session:
     async def manifest(
         self,
         source: str | os.PathLike[str],
-        target: str,
+        target: str | os.PathLike[str],
         *,
         path: str | None = None,
         warn: Callable[[str], None] = _discard_warning,
@@ -320,8 +325,8 @@ class Session:
         """Return the local state of a pair: to show, export, replace or forget it. No request is sent.
 
         Args:
-            source: the directory.
-            target: ``s3://bucket/prefix``.
+            source: the directory or the bucket, as for :meth:`sync`.
+            target: the other one; both directions of a pair have one manifest.
             path: where it is kept, if not in the default place.
             warn: called with one line when a file cannot be used.
 
@@ -403,15 +408,19 @@ class Session:
 
     async def _request(
         self,
-        source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
-        target: str,
+        source: Side,
+        target: str | os.PathLike[str],
         options: SyncOptions,
         overrides: Mapping[str, PutOptions] | None = None,
     ) -> SyncRequest:
-        location = Location.parse(target)
         # In a thread: a relative path needs the working directory, and looking it up blocks.
-        root, files = await to_thread.run_sync(locate_source, source, options)
+        direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
+        if direction == "down":
+            from aios3sync.sync.download_options import check_download_options
+
+            check_download_options(options)
         return SyncRequest(
+            direction=direction,
             root=root,
             location=location,
             endpoint=self.endpoint,

@@ -71,7 +71,8 @@ ENGINE_LOCAL = words(
     """
     compress.compress compress.md5_of digest.CHUNK digest.ChangedError digest.FileDigest digest.SmallFile
     digest.is_settled open_file.OpenFile read.ATTEMPTS read.Place scratch.ScratchDatabase temporary.drop
-    temporary.temporary_file
+    temporary.temporary_file write.ChangedHereError write.MOST_AT_ONCE write.NewFile write.TreeWriter
+    write.Written part_file.PartFile
     """
 )
 OPENS_FILES = words("aiofiles fileinput glob io os pathlib posix shutil tempfile")
@@ -82,6 +83,10 @@ ENGINE_FILES: dict[str, set[str]] = {
     ),
     # the one place that makes the side that is a tree
     "sync.request": {"tree.LocalTree"},
+    # they are given one, and hand it on
+    "sync.setup": {"tree.LocalTree"},
+    "sync.sides": {"tree.LocalTree"},
+    "sync.tree": {"tree.LocalTree"},
 }
 
 # Former path of public names -> their place now. Such a module gives the names with a DeprecationWarning for

@@ -64,8 +64,18 @@ def test_every_state_is_a_count_of_the_report_p9() -> None:
     """The states are the documented ones: fields that start at zero, each named once."""
     assert all(getattr(EMPTY, state) == 0 for state in STATES)
     assert sorted(STATES) == [
-        *("adopted", "cancelled", "conflicts", "deleted", "failed", "forgotten"),
-        *("kept", "skipped", "touched", "updated", "uploaded", "vanished", "withheld"),
+        *("adopted", "archived", "cancelled", "conflicts", "copied", "deleted", "downloaded", "failed"),
+        *(
+            "forgotten",
+            "kept",
+            "restoring",
+            "skipped",
+            "touched",
+            "updated",
+            "uploaded",
+            "vanished",
+            "withheld",
+        ),
     ]
 
 

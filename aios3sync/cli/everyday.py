@@ -15,11 +15,10 @@ from typing import Any, Final, NamedTuple
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.output.view import Output
-from aios3sync.core.keys import Location
 from aios3sync.errors import AioS3SyncError
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.store.s3.endpoint_config import endpoint_name
-from aios3sync.sync.request import SyncRequest, locate_source
+from aios3sync.sync.request import SyncRequest, locate_sides
 from aios3sync.sync.unchanged import report_unchanged
 
 __all__ = ("PlainSync", "read_plain_sync", "run_unchanged")
@@ -58,10 +57,11 @@ def run_unchanged(arguments: Sequence[str]) -> int | None:
     """Run a plain sync that has nothing to do; ``None`` for all else, of which nothing is done then."""
     with suppress(_UnknownError, AioS3SyncError):
         plain = read_plain_sync(arguments)
-        root, files = locate_source(plain.source, plain.options)
+        direction, root, files, location = locate_sides(plain.source, plain.target, plain.options)
         request = SyncRequest(
+            direction=direction,
             root=root,
-            location=Location.parse(plain.target),
+            location=location,
             endpoint=endpoint_name(plain.connection),
             options=plain.options,
             files=files,

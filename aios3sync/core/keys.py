@@ -12,6 +12,7 @@ from aios3sync.errors import UsageError
 
 __all__ = (
     "MAX_KEY_BYTES",
+    "SCHEME",
     "THUMBNAIL_PREFIX",
     "Location",
     "escaped",
@@ -36,7 +37,7 @@ _ARN = lazy_pattern(
     re.DOTALL,
 )
 _NOT_XML = lazy_pattern("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SCHEME = "s3://"
+SCHEME: Final = "s3://"
 _QUOTE: Final = "\u201b"
 """The mark of an escape, which rclone uses as well (https://rclone.org/overview/#encoding)."""
 _TO_ESCAPE = lazy_pattern(f"[\udc80-\udcff{_QUOTE}]")
@@ -78,9 +79,9 @@ class Location:
         Raises:
             UsageError: the text names no bucket, or one with an impossible name.
         """
-        if not text.startswith(_SCHEME):
+        if not text.startswith(SCHEME):
             raise UsageError(f"{text!r} is not an S3 location; write s3://bucket/prefix")
-        bucket, prefix = _split_bucket(text.removeprefix(_SCHEME))
+        bucket, prefix = _split_bucket(text.removeprefix(SCHEME))
         if not (_BUCKET.fullmatch(bucket) or _ARN.fullmatch(bucket)):
             raise UsageError(
                 f"{bucket!r} in {text!r} cannot be a bucket name: 3 to 255 letters, digits, dots, dashes or "
@@ -93,7 +94,7 @@ class Location:
         return cls(bucket, prefix)
 
     def __str__(self) -> str:
-        return f"{_SCHEME}{self.bucket}/{self.prefix}"
+        return f"{SCHEME}{self.bucket}/{self.prefix}"
 
 
 def _split_bucket(text: str) -> tuple[str, str]:

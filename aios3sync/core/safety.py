@@ -133,6 +133,7 @@ class PlanFacts:
         target_objects: visible objects of the target (filters applied).
         source_complete: the walk ended cleanly, unreadable places known and left out.
         target_complete: the listing ended cleanly.
+        entries: the word for what is deleted.
     """
 
     deletes: int
@@ -140,6 +141,7 @@ class PlanFacts:
     target_objects: int
     source_complete: bool
     target_complete: bool
+    entries: str = "objects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
         return Refusal(
             "empty-source",
             count,
-            f"the source is empty and {count} objects would be deleted; "
+            f"the source is empty and {count} {facts.entries} would be deleted; "
             "if that is meant, say --allow-empty-source",
         )
     return _check_limits(facts, limits)
@@ -185,7 +187,7 @@ def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
         return Refusal(
             "max-delete-ratio",
             count,
-            f"{count} deletes are planned, {share:.0%} of {facts.target_objects} objects; "
+            f"{count} deletes are planned, {share:.0%} of {facts.target_objects} {facts.entries}; "
             f"--max-delete-ratio allows {ratio:.0%}",
         )
     return None

@@ -7,12 +7,14 @@ import stat
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import unescaped
+from aios3sync.core.text import escape_undecodable
+from aios3sync.errors import SourceError
 from aios3sync.local.compress import compress_file
 from aios3sync.local.digest import (
     FileDigest,
@@ -26,6 +28,9 @@ from aios3sync.local.digest import (
 from aios3sync.local.open_file import OpenFile
 from aios3sync.local.read import Place, ReadResult, place_of, read_files
 from aios3sync.local.walk import Walk, check_root
+
+if TYPE_CHECKING:
+    from aios3sync.local.write import TreeWriter
 
 __all__ = ("LocalTree",)
 
@@ -42,6 +47,9 @@ class LocalTree:
         symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
         on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
         files: keys and absolute paths that are the whole source, all of their links followed.
+
+    Attributes:
+        is_absent: there was no such directory at :meth:`check`, and none was made since.
     """
 
     def __init__(
@@ -58,19 +66,21 @@ class LocalTree:
         self._on_bad_name = on_bad_name
         self._files = files
         self._root_stat: os.stat_result | None = None
+        self.is_absent = False
 
-    async def check(self) -> None:
+    async def check(self, *, may_be_absent: bool = False) -> None:
         """Look at the root, and remember which directory it is; a list of files has none.
 
         Raises:
-            SourceError: the root is missing, not a directory, or cannot be read.
+            SourceError: the root is missing and may not be, is not a directory, or cannot be read.
         """
-        await in_thread(self.check_now)
+        await in_thread(lambda: self.check_now(may_be_absent=may_be_absent))
 
-    def check_now(self) -> None:
+    def check_now(self, *, may_be_absent: bool = False) -> None:
         """Do the same. Blocks."""
         if self._files is None:
-            self._root_stat = check_root(self.root)
+            self.is_absent = may_be_absent and not os.path.lexists(self.root)
+            self._root_stat = None if self.is_absent else check_root(self.root)
 
     @property
     def device(self) -> int | None:
@@ -131,7 +141,7 @@ class LocalTree:
         try:
             now = os.stat(self.root)
         except OSError as error:
-            return f"the source {self.root!r} went away during the run: {error.strerror}"
+            return f"the directory {self.root!r} went away during the run: {error.strerror}"
         if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
             return f"another directory took the place of {self.root!r} during the run"
         return ""
@@ -168,6 +178,42 @@ class LocalTree:
             if file.is_file():
                 found.append((directory, file.read_bytes()))
         return found
+
+    # The target of a download.
+
+    def writer(self, *, fsync: bool, trash: str | None) -> TreeWriter:
+        """Make the root if it is missing, and return what writes below it, opened.
+
+        Raises:
+            SourceError: it cannot be made or opened.
+        """
+        from aios3sync.local.write import TreeWriter
+
+        writer = TreeWriter(self.root, fsync=fsync, trash=trash)
+        try:
+            writer.open()
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise SourceError(
+                f"the directory {escape_undecodable(self.root)!r} cannot be made: {reason}"
+            ) from None
+        try:
+            self.check_now()
+        except SourceError:
+            writer.close()
+            raise
+        return writer
+
+    def below_links(self, keys: Sequence[str]) -> set[str]:
+        """Return which keys are below a directory that is a symbolic link, or are such links themselves."""
+        links: dict[str, bool] = {"": False}
+        return {key for key in keys if self._is_below_link(key, links) or os.path.islink(self.path(key))}
+
+    def _is_below_link(self, path: str, links: dict[str, bool]) -> bool:
+        above = path.rpartition("/")[0]
+        if above not in links:
+            links[above] = os.path.islink(self.path(above)) or self._is_below_link(above, links)
+        return links[above]
 
     # The files.
 

@@ -13,9 +13,9 @@ import os
 import stat
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import in_thread
@@ -26,6 +26,9 @@ from aios3sync.core.local_names import TEMPORARY_PREFIX, is_temporary
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError
 from aios3sync.local.mounts import DirectoryIdentity, MountTracker
+
+if TYPE_CHECKING:
+    from anyio.abc import ObjectSendStream
 
 __all__ = (
     "BATCH_SIZE",
@@ -175,6 +178,12 @@ class Walk:
         batches = self.batches()
         while (batch := await in_thread(next, batches, None)) is not None:
             yield batch
+
+    async def send_batches(self, out: ObjectSendStream[ScanBatch[SourceEntry]]) -> None:
+        """Send what :meth:`stream` yields."""
+        async with aclosing(self.stream()) as batches:
+            async for batch in batches:
+                await out.send(batch)
 
     def _batch(self) -> ScanBatch[SourceEntry]:
         batch = ScanBatch(self._entries, self._problems)

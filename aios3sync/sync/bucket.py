@@ -1,4 +1,4 @@
-"""BucketTarget: a bucket below a prefix as the target: its sorted listing, and its deletes."""
+"""BucketListing: a bucket below a prefix, listed in key order; BucketTarget: the same with deletes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,21 @@ from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import Resources, SyncRequest
 
-__all__ = ("BucketTarget",)
+__all__ = ("BucketListing", "BucketTarget")
 
 _KEYS_OF_A_DELETE: Final = 1000
 """Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
 
-class BucketTarget:
-    """The target of one run, or of one verification.
+class BucketListing:
+    """The bucket of one run, or of one verification.
 
     Args:
-        request: says where the target is, and how it is listed.
+        request: says where it is, and how it is listed.
         resources: open its store, and know its endpoint.
         order: that its listing had in the run before, as the manifest remembers it; empty if it does not.
         key_after: returns the key of the manifest so many rows after another, to cut the listing there.
-        warn: takes one line about how deletes are sent.
     """
-
-    deletes_at_once = _KEYS_OF_A_DELETE
 
     def __init__(
         self,
@@ -41,7 +38,6 @@ class BucketTarget:
         *,
         order: str = "",
         key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
-        warn: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._open_store = resources.open_store
         self._profile = resources.profile
@@ -50,10 +46,7 @@ class BucketTarget:
         self._given_order = request.options.list_order
         self._remembered_order = order
         self._key_after = key_after
-        self._warn = warn
         self._seen = SeenOrder()
-        self._conditional = True
-        self._try_without = True
 
     async def open(self) -> None:
         """Connect, unless it is done.
@@ -62,8 +55,6 @@ class BucketTarget:
             StoreError: the bucket cannot be used.
         """
         await self._open_store()
-
-    # The listing.
 
     @property
     def order(self) -> str:
@@ -124,7 +115,34 @@ class BucketTarget:
             async for page in pages:
                 yield page
 
-    # Deletes.
+
+class BucketTarget(BucketListing):
+    """A bucket as the target.
+
+    Args:
+        request, resources, order, key_after: see :class:`BucketListing`.
+        warn: takes one line about how deletes are sent.
+    """
+
+    deletes_at_once = _KEYS_OF_A_DELETE
+
+    def __init__(
+        self,
+        request: SyncRequest,
+        resources: Resources,
+        *,
+        order: str = "",
+        key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+        warn: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        super().__init__(request, resources, order=order, key_after=key_after)
+        self._warn = warn
+        self._conditional = True
+        self._try_without = True
+
+    def out_of_reach(self, keys: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 - a bucket has no links
+        """Return no key: a bucket has no links."""
+        return frozenset()
 
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
         """Delete objects, where possible only those that still have the listed ETag.

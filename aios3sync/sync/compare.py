@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -15,8 +15,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import run_in_thread
-from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders, Upload
-from aios3sync.core.decision import Evidence, Stored, needs_head, settle
+from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders
+from aios3sync.core.decision import Evidence, Stored
 from aios3sync.core.etag import (
     is_opaque_encryption,
     part_count,
@@ -26,6 +26,7 @@ from aios3sync.core.etag import (
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest
+from aios3sync.sync.directions import DOWN
 from aios3sync.sync.etag_conflict import settle_metadata_conflict
 from aios3sync.sync.run import Run
 
@@ -38,7 +39,7 @@ _GROUP_BYTES: Final = 32 * 1024 * 1024
 class _Wanted(NamedTuple):
     """Actions for other stages that a group of comparisons led to."""
 
-    uploads: list[Upload]
+    transfers: list[Any]
     updates: list[UpdateHeaders]
 
 
@@ -48,22 +49,31 @@ Digested = FileDigest | Exception
 async def compare_worker(
     run: Run,
     compares: MemoryObjectReceiveStream[list[CompareDigest]],
-    uploads: MemoryObjectSendStream[list[Upload]],
+    transfers: MemoryObjectSendStream[list[Any]],
     updates: MemoryObjectSendStream[list[UpdateHeaders]],
 ) -> None:
     """Settle batches until there are no more; the streams are this worker's own clones."""
-    async with compares, uploads, updates:
+    async with compares, transfers, updates:
         async for batch in compares:
             for group in _groups(batch):
                 if not run.stop.signal:  # after a stop the rest is only drained, and counted as cancelled
                     wanted = await _settle_group(run, group)
-                    if wanted.uploads:
-                        size = sum(upload.source.size for upload in wanted.uploads)
-                        run.events(events.Planned(len(wanted.uploads), size))
-                        await uploads.send(wanted.uploads)
+                    if transfer := _readable(run, wanted.transfers):
+                        size = sum(each.source.size for each in transfer)
+                        run.events(run.direction.planned(len(transfer), size))
+                        await transfers.send(transfer)
                     if wanted.updates:
                         run.events(events.Planned(updates=len(wanted.updates)))
                         await updates.send(wanted.updates)
+
+
+def _readable(run: Run, transfers: list[Any]) -> list[Any]:
+    """Return the transfers that can be done; those of a download are not where objects are in an archive."""
+    if not (transfers and run.direction.name == DOWN):
+        return transfers
+    from aios3sync.sync.archives import readable
+
+    return readable(run, transfers, planned=True)
 
 
 def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
@@ -91,7 +101,7 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
                 # The file may have changed since the walk: the stat of its hashing counts.
                 current = replace(compare, source=digest.entry)
                 evidence = Evidence(digest.md5, digest.part_etags)
-                if needs_head(current, evidence, run.settling_policy):
+                if run.direction.needs_head(current, evidence, run.settling_policy):
                     asking.start_soon(_ask, run, current, digest, wanted)
                 else:
                     _finish(run, current, digest, evidence, wanted)
@@ -144,9 +154,9 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
 def _finish(
     run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: _Wanted
 ) -> None:
-    action = settle(compare, evidence, run.settling_policy)
-    if isinstance(action, Upload):
-        wanted.uploads.append(action)
+    action = run.direction.settle(compare, evidence, run.settling_policy)
+    if type(action) is run.direction.transfer:
+        wanted.transfers.append(action)
         return
     if isinstance(action, UpdateHeaders):
         wanted.updates.append(replace(action, settled=digest.settled))

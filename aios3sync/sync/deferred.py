@@ -33,7 +33,12 @@ _NAMES_A_QUERY: Final = 500
 class DeferredAction(NamedTuple):
     """A decision about a key that is absent in the source; carried out when both walks have ended.
 
-    ``kind`` is ``delete``, ``forget`` or ``conflict``.
+    Attributes:
+        key: relative to the prefix.
+        kind: ``delete``, ``forget`` or ``conflict``.
+        etag, size, tracked, reason: of a delete, see :class:`~aios3sync.core.actions.Delete`; ``tracked`` of
+            a conflict means that its row is dropped.
+        stat: mtime, ctime and inode that a file must still have to be deleted; empty for an object.
     """
 
     key: str
@@ -42,6 +47,7 @@ class DeferredAction(NamedTuple):
     size: int = 0
     tracked: bool = False
     reason: str = ""
+    stat: tuple[int, ...] = ()
 
 
 _action: Final[Callable[[Any], DeferredAction]] = partial(tuple.__new__, DeferredAction)

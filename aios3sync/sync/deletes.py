@@ -66,8 +66,8 @@ class DeleteStage:
                     run.builder.find("kept")
                     continue
                 run.builder.plan()
-                text = f"{action.reason}: kept; --delete deletes it, an upload replaces it"
-                run.recorder.add(NotDone(action.key, "conflicts", "conflict", text, forget=True))
+                text = f"{action.reason}: {run.direction.gone_conflict}"
+                run.recorder.add(NotDone(action.key, "conflicts", "conflict", text, forget=action.tracked))
             await run.recorder.catch_up()
 
     async def approve(self) -> int:
@@ -81,7 +81,7 @@ class DeleteStage:
 
     def _stays(self, page: list[DeferredAction]) -> set[str]:
         """Return the keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
-        stays = set()
+        stays = set(self._run.target.out_of_reach([action.key for action in page]))
         unreadable = self._detector.unreadable
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
         lookalike_keys = self._deferred.noted([stored_form(action.key) for action in page])
@@ -113,12 +113,13 @@ class DeleteStage:
             target_objects=detector.target_objects,
             source_complete=detector.complete,
             target_complete=detector.complete,
+            entries=self._run.direction.entries,
         )
         limits = DeleteLimits(options.max_delete, options.max_delete_ratio, options.allow_empty_source)
         return check_deletes(facts, limits) or self._root_gone(planned)
 
     def _root_gone(self, planned: int) -> Refusal | None:
-        if planned and (text := self._run.source.root_problem()):
+        if planned and (text := self._run.files.root_problem()):
             return Refusal("source-gone", planned, text)
         return None
 
@@ -133,8 +134,8 @@ class DeleteStage:
             return f"the uploads were given up: {self._run.refusals.reason}"
         recorder, places = self._run.recorder, sorted(self._detector.unreadable.unexplained)
         reasons = []
-        if recorder.failed_uploads:
-            reasons.append(f"{recorder.failed_uploads} uploads failed")
+        if recorder.failed_transfers:
+            reasons.append(f"{recorder.failed_transfers} {self._run.direction.transfers} failed")
         if recorder.failed_reads:
             reasons.append(f"{recorder.failed_reads} files could not be read")
         if places:

@@ -7,7 +7,7 @@ about keys that are absent there are deferred until both walks have ended cleanl
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio.abc import ObjectSendStream
 
@@ -21,10 +21,8 @@ from aios3sync.core.actions import (
     NeedListing,
     Reason,
     UpdateHeaders,
-    Upload,
 )
-from aios3sync.core.decision import decide
-from aios3sync.core.entries import UNKNOWN, Problem, ScanBatch, SourceEntry
+from aios3sync.core.entries import UNKNOWN, Problem, ScanBatch, SourceEntry, TargetEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.core.safety import UnreadablePaths
@@ -33,6 +31,9 @@ from aios3sync.report import Failure
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.manifest_diff import DiffStep
 from aios3sync.sync.run import Run
+
+if TYPE_CHECKING:
+    from aios3sync.sync.download_gate import DownloadGate
 
 __all__ = ("Detector", "ListingNeededError")
 
@@ -53,28 +54,31 @@ class Detector:
     Args:
         run: the run.
         deferred: where decisions about absent keys wait.
-        uploads: takes batches of Upload.
+        transfers: takes batches of the transfers of the direction: Upload, Download or CopyObject.
         compares: takes batches of CompareDigest.
         updates: takes batches of UpdateHeaders.
+        gate: of a download, lets transfers through once they are known to be possible.
 
     Attributes:
-        unreadable: what the walk could not see.
-        target_objects: visible objects listed.
-        source_files: files seen.
-        complete: both walks ended cleanly.
+        unreadable: what the walk of the tree could not see.
+        target_objects: visible entries of the target.
+        source_files: entries of the source.
+        complete: both sides were seen to their ends.
     """
 
     def __init__(
         self,
         run: Run,
         deferred: DeferredDeletes,
-        uploads: ObjectSendStream[list[Upload]],
+        transfers: ObjectSendStream[list[Any]],
         compares: ObjectSendStream[list[CompareDigest]],
         updates: ObjectSendStream[list[UpdateHeaders]],
+        gate: DownloadGate | None = None,
     ) -> None:
         self._run = run
         self._deferred = deferred
-        self._uploads = uploads
+        self._transfers = transfers
+        self._gate = gate
         self._compares = compares
         self._updates = updates
         self._waiting: list[DeferredAction] = []
@@ -86,7 +90,7 @@ class Detector:
 
     async def compare(
         self,
-        source: AsyncIterator[ScanBatch[SourceEntry]],
+        source: AsyncIterator[ScanBatch[Any]],
         recorded: AsyncIterator[Sequence[Any]],
         target: AsyncIterator[Sequence[Any]] | None,
         visible: Callable[[str], bool] | None,
@@ -94,9 +98,9 @@ class Detector:
         """Join the streams to their ends and send every decision.
 
         Args:
-            source: batches of the walk.
+            source: batches of the source.
             recorded: pages of manifest rows.
-            target: pages of the listing, or ``None`` where the target is not asked.
+            target: pages of a listing or batches of a walk, or ``None`` where the target is not asked.
             visible: the filters, for the manifest's and the target's keys; ``None`` if all are visible.
 
         Raises:
@@ -145,11 +149,18 @@ class Detector:
 
     def _arrived(self, index: int, batch: Any, visible: Callable[[str], bool] | None) -> Sequence[Any]:
         if index == SOURCE:
-            for problem in batch.problems:
-                self._report(problem)
+            if self._gate is None:
+                for problem in batch.problems:
+                    self._report(problem)
+            else:
+                self._gate.feed(batch)
             self._count_scanned(len(batch.entries), sum(entry.size for entry in batch.entries))
             self._note_lookalikes(batch.entries)
             return batch.entries  # type: ignore[no-any-return]
+        if type(batch) is ScanBatch:
+            for problem in batch.problems:
+                self._report_in_target(problem)
+            batch = batch.entries
         if visible is not None:
             batch = [entry for entry in batch if visible(entry.key)]
         if index == TARGET:
@@ -162,7 +173,7 @@ class Detector:
         if files:
             self._run.events(events.Scanned(files, size))
 
-    def _note_lookalikes(self, entries: Sequence[SourceEntry]) -> None:
+    def _note_lookalikes(self, entries: Sequence[SourceEntry | TargetEntry]) -> None:
         """Note the forms in which servers and other systems store source keys (C15)."""
         if self._run.policy.delete == "off":
             return
@@ -190,11 +201,22 @@ class Detector:
                 self._run.builder.warn(message)
                 self._run.events(events.Warned(message))
 
+    def _report_in_target(self, problem: Problem) -> None:
+        """Note a place of the target that cannot be seen: nothing at or below it is written or deleted.
+
+        Only what fails is reported: what else is there concerns a download only where it is in the way.
+        """
+        if problem.kind == "unreadable":
+            self._report(problem)
+        else:
+            self.unreadable.add(problem.path)
+
     async def _decide(self, rows: Iterable[Any], *, listed: bool, kept: int = 0) -> None:
-        uploads: list[Upload] = []
+        transfers: list[Any] = []
         compares: list[CompareDigest] = []
         updates: list[UpdateHeaders] = []
         run, policy, number = self._run, self._run.policy, self._run.number
+        decide, transfer = run.direction.decide, run.direction.transfer
         again = run.recorder.not_done
         for source, recorded, target in rows:
             if source is not None and recorded is not None and recorded.run == number:
@@ -209,23 +231,25 @@ class Detector:
                 run.recorder.add(run.outcome_of_error(key, "compare", error))
                 continue
             kind = type(action)
-            if kind is Upload:
-                uploads.append(action)  # type: ignore[arg-type]
+            if kind is transfer:
+                transfers.append(action)
             elif kind is CompareDigest:
                 compares.append(action)  # type: ignore[arg-type]
             elif kind is Delete or kind is Forget or kind is Conflict:
-                self._waiting.append(_deferred(action))
+                self._waiting.append(_deferred(action, target))
             elif kind is UpdateHeaders:
                 updates.append(action)  # type: ignore[arg-type]
             elif kind is NeedListing:
                 raise ListingNeededError
             elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
-        await self._hand_on(uploads, compares, updates, kept)
+        if self._gate is not None:
+            transfers = self._gate.admit(transfers, self.unreadable)
+        await self._hand_on(transfers, compares, updates, kept)
 
     async def _hand_on(
         self,
-        uploads: list[Upload],
+        transfers: list[Any],
         compares: list[CompareDigest],
         updates: list[UpdateHeaders],
         kept: int,
@@ -237,10 +261,10 @@ class Detector:
         if compares:
             run.builder.plan(len(compares))
             await self._compares.send(compares)
-        if uploads:
-            run.builder.plan(len(uploads))
-            run.events(events.Planned(len(uploads), sum(upload.source.size for upload in uploads)))
-            await self._uploads.send(uploads)
+        if transfers:
+            run.builder.plan(len(transfers))
+            run.events(run.direction.planned(len(transfers), sum(each.source.size for each in transfers)))
+            await self._transfers.send(transfers)
         if updates:
             run.builder.plan(len(updates))
             run.events(events.Planned(updates=len(updates)))
@@ -253,7 +277,9 @@ class Detector:
             self._lookalikes.clear()
 
     async def _end(self) -> None:
-        """Defer the rest and mark the comparison complete: both walks have ended cleanly."""
+        """Defer the rest and mark the comparison complete: both sides have ended cleanly."""
+        if self._gate is not None:
+            await self._hand_on(self._gate.end(self.unreadable), [], [], 0)
         if self._waiting:
             await self._deferred.add(self._waiting)
         if self._lookalikes:
@@ -261,13 +287,14 @@ class Detector:
         self.complete = True
 
 
-def _deferred(action: Action) -> DeferredAction:
+def _deferred(action: Action, target: Any) -> DeferredAction:
     if type(action) is Delete:  # a pattern takes three times as long, and these may be many
         reason = action.reason.value  # kept as plain text
-        return DeferredAction(action.key, "delete", action.etag, action.size, action.tracked, reason)
+        stat = tuple(target[2:]) if type(target) is SourceEntry else ()
+        return DeferredAction(action.key, "delete", action.etag, action.size, action.tracked, reason, stat)
     match action:
         case Forget(key):
             return DeferredAction(key, "forget")
-        case Conflict(key, reason):
-            return DeferredAction(key, "conflict", reason=reason.value)
+        case Conflict(key, reason, forget):
+            return DeferredAction(key, "conflict", tracked=forget, reason=reason.value)
     raise TypeError(f"{action!r} cannot be deferred")

@@ -36,7 +36,7 @@ from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
-from aios3sync.sync.sides import Files, Source, sides_of
+from aios3sync.sync.sides import Files, Sides, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("Explanation", "run_explain")
@@ -116,9 +116,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         StoreError: the request to S3 failed.
     """
     key = _relative_key(request, key)
-    sides = sides_of(request)
-    await sides.source.check()
-    filters = await _filters(request, sides.source, key)
+    tree = request.tree()
+    await tree.check()
+    sides = sides_of(request, resources, tree)
+    filters = await _filters(request, sides, key)
     found = await sides.source.entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
@@ -131,7 +132,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         head = None
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
-    listed = must_list(request.options, state, scope_of(request.options), time.time())
+    listed = must_list(request, state, scope_of(request.options), time.time())
     key_state = _KeyState(request, sides.files, key, policy, listed, source, recorded, head)
     compared, action, reason = await key_state.decision(visible=filters.visible(key))
     return Explanation(
@@ -167,11 +168,11 @@ def _relative_key(request: SyncRequest, key: str) -> str:
     return key
 
 
-async def _filters(request: SyncRequest, source: Source[SourceEntry], key: str) -> Filters:
+async def _filters(request: SyncRequest, sides: Sides, key: str) -> Filters:
     """Return the filters, with the ``.gitignore`` files of the directories above the key."""
-    filters = await to_thread.run_sync(make_filters, request, source)
+    filters = await to_thread.run_sync(make_filters, request, sides.files)
     if filters.ignored is not None:
-        for directory, content in await source.ignore_files(key):
+        for directory, content in await sides.source.ignore_files(key):
             filters.ignored.read(directory, content)
     return filters
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -18,8 +18,8 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync._dataclass import dataclass, field, replace
-from aios3sync.core.actions import CompareDigest, UpdateHeaders, Upload
-from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.actions import CompareDigest, UpdateHeaders
+from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Refusal, looks_swapped
@@ -29,12 +29,16 @@ from aios3sync.sync.compare import compare_worker
 from aios3sync.sync.deferred import DeferredDeletes
 from aios3sync.sync.deletes import DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
+from aios3sync.sync.directions import UP
 from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import SourceWalk
 from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
+
+if TYPE_CHECKING:
+    from aios3sync.sync.download_gate import DownloadGate
 
 __all__ = ("Pipeline",)
 
@@ -46,12 +50,13 @@ _REPEATS_S: Final = 0.5
 """Seconds between two events about repeated requests."""
 
 T = TypeVar("T")
+Producer = Callable[[MemoryObjectSendStream[Any]], Awaitable[None]]
 
 
 class _Outlets(NamedTuple):
     """Where a comparison sends what it decides."""
 
-    uploads: MemoryObjectSendStream[list[Upload]]
+    transfers: MemoryObjectSendStream[list[Any]]
     compares: MemoryObjectSendStream[list[CompareDigest]]
     updates: MemoryObjectSendStream[list[UpdateHeaders]]
 
@@ -86,6 +91,7 @@ class Pipeline:
     _walks: list[SourceWalk[SourceEntry]] = field(default_factory=list)
     _mounts: set[str] = field(default_factory=set)
     _listing_began: float = 0.0
+    _listed: SourceWalk[Any] | None = None
     _refused_listing: bool = False
 
     async def execute(self) -> None:
@@ -153,20 +159,20 @@ class Pipeline:
     # Walk, compare, upload: all at once, in batches.
 
     async def _compare_and_upload(self) -> None:
-        uploads_in, uploads_out = anyio.create_memory_object_stream[list[Upload]](4)
+        transfers_in, transfers_out = anyio.create_memory_object_stream[list[Any]](4)
         compares_in, compares_out = anyio.create_memory_object_stream[list[CompareDigest]](4)
         updates_in, updates_out = anyio.create_memory_object_stream[list[UpdateHeaders]](4)
         dry, run, headers = self.run.options.dry_run, self.run, self.headers
         async with anyio.create_task_group() as stages:
-            with uploads_in, compares_in, compares_out, updates_in:
-                stages.start_soon(preview_stage if dry else upload_stage, run, headers, uploads_out)
+            with transfers_in, compares_in, compares_out, updates_in:
+                stages.start_soon(preview_stage if dry else upload_stage, run, headers, transfers_out)
                 update = preview_updates if dry else update_stage
-                stages.start_soon(update, run, headers, updates_out, uploads_in.clone())
+                stages.start_soon(update, run, headers, updates_out, transfers_in.clone())
                 for _ in range(_COMPARERS):
                     stages.start_soon(
-                        compare_worker, run, compares_out.clone(), uploads_in.clone(), updates_in.clone()
+                        compare_worker, run, compares_out.clone(), transfers_in.clone(), updates_in.clone()
                     )
-                await self._compare_until_certain(_Outlets(uploads_in, compares_in, updates_in))
+                await self._compare_until_certain(_Outlets(transfers_in, compares_in, updates_in))
 
     async def _compare_until_certain(self, outlets: _Outlets) -> None:
         """Compare; compare again with a listing, or a sorted one, where that proves necessary."""
@@ -186,7 +192,7 @@ class Pipeline:
             if not self.listed:
                 self._go_on_unlisted(again)
             if isinstance(again, OutOfOrderError):
-                self.run.target.saw_disorder()
+                self.run.listing.saw_disorder()
 
     @property
     def _unlistable(self) -> bool:
@@ -212,7 +218,7 @@ class Pipeline:
 
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """Compare once; return the error that makes another comparison necessary, or ``None``."""
-        self._detector = detector = Detector(self.run, self._deferred, *outlets)
+        self._detector = detector = Detector(self.run, self._deferred, *outlets, self._gate())
         try:
             if self.listed or not self.run.policy.stat_decides:
                 await self._compare_streams(detector)
@@ -221,17 +227,33 @@ class Pipeline:
         except ListingNeededError as error:
             return error
         except OutOfOrderError as error:
-            if error.stream == "target":
+            if error.stream == self._listed_stream:
                 return error
             raise
         except BaseExceptionGroup as group:
             # The listing raises it in a task of its own.
-            if (refusal := _refused_listing(group)) is not None:
+            if self._is_up and (refusal := _refused_listing(group)) is not None:
                 return refusal
             if group.split(OutOfOrderError)[1] is not None:
                 raise
-            return OutOfOrderError("target", "", "")
+            return OutOfOrderError(self._listed_stream, "", "")
         return None
+
+    @property
+    def _is_up(self) -> bool:
+        return self.run.direction.name == UP
+
+    @property
+    def _listed_stream(self) -> str:
+        """The stream whose order depends on the endpoint."""
+        return "source" if self.run.direction.lists_source else "target"
+
+    def _gate(self) -> DownloadGate | None:
+        if not self.run.direction.lists_source:
+            return None
+        from aios3sync.sync.download_gate import DownloadGate
+
+        return DownloadGate(self.run)
 
     @property
     def _visible(self) -> Callable[[str], bool] | None:
@@ -249,12 +271,16 @@ class Pipeline:
     async def _compare_streams(self, detector: Detector) -> None:
         walk = self._new_walk()
         self._walks.append(walk)
+        first: Producer = walk.send_batches
+        last: Producer | None = self._list_target if self.listed else None
+        if self.run.direction.lists_source:
+            first, last = self._list_source, walk.send_batches
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
             with (
-                _prefetched(producers, partial(_pump, walk.stream())) as source,
+                _prefetched(producers, first) as source,
                 _prefetched(producers, partial(_pump, _rows(self.manifest))) as recorded,
-                _prefetched(producers, self._list_target) if self.listed else nullcontext() as target,
+                nullcontext() if last is None else _prefetched(producers, last) as target,
             ):
                 try:
                     await detector.compare(source, recorded, target, self._visible)
@@ -264,17 +290,22 @@ class Pipeline:
         if again is not None:
             raise again
 
-    async def _list_target(self, out: MemoryObjectSendStream[list[TargetEntry]]) -> None:
+    async def _list_target(self, out: MemoryObjectSendStream[Any]) -> None:
         await self.run.target.open()
         self._listing_began = time.time()
         await self.run.target.send_entries(out)
+
+    async def _list_source(self, out: MemoryObjectSendStream[Any]) -> None:
+        self._listing_began = time.time()
+        self._listed = self.run.source.walk(self.filters, self.run.location.prefix)
+        await self._listed.send_batches(out)
 
     @property
     def _known_mounts(self) -> frozenset[str]:
         return frozenset(self.state.mounts).union(*(walk.mounts for walk in self._walks))
 
     def _new_walk(self) -> SourceWalk[SourceEntry]:
-        return self.run.source.walk(self.filters, self.run.location.prefix, self._known_mounts)
+        return self.run.walked.walk(self.filters, self.run.location.prefix, self._known_mounts)
 
     # The guards, and the deletes that they permit.
 
@@ -352,14 +383,14 @@ class Pipeline:
                 run=run.number,
                 device=self._device(),
                 mounts=tuple(sorted(self._mounts)),
-                order=run.target.order or state.order,
+                order=run.listing.order or state.order,
                 opaque_etags=run.opaque_etags,
             )
         )
 
     def _device(self) -> int:
         """Return the device to save: a run that saw only a part cannot know of the rest (P3)."""
-        device = self.run.source.device
+        device = self.run.files.device
         if device is None or (self.scope and self.state.device != -1):
             return self.state.device
         return device

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
@@ -21,7 +21,7 @@ from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
-    from aios3sync.sync.sides import Source
+    from aios3sync.sync.sides import Files
 
 __all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
 
@@ -49,7 +49,8 @@ def make_policy(
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
         opaque_etags=state.opaque_etags or opaque_etags,
         protection=Protection(not options.delete_protected, options.protected_prefixes),
-        headers=_wanted_headers(options, headers),
+        headers=None if request.direction == "down" else _wanted_headers(options, headers),
+        overwrite=options.on_conflict == "overwrite",
     )
 
 
@@ -62,31 +63,31 @@ def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | N
     return WantedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(request: SyncRequest, source: Source[Any]) -> Filters:
+def make_filters(request: SyncRequest, tree: Files) -> Filters:
     """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Args:
         request: the sync.
-        source: of the request; absolute paths in rules are below one of its roots.
+        tree: of the request; absolute paths in rules are below one of its roots.
 
     Raises:
-        UsageError: a named file is not below the source.
+        UsageError: a named file is not below the tree.
     """
     options, root = request.options, request.root
     own = own_files(manifest_path(request), root)
     if options.thumbnails and options.manifest is not False:
         own += own_files(pending_path(request), root)
     return Filters(
-        rules=_rules(options.ordered_rules(), source),
-        files=None if options.files is None else _named_files(options, source),
+        rules=_rules(options.ordered_rules(), tree),
+        files=None if options.files is None else _named_files(options, tree),
         ignored=IgnoreTree() if options.gitignore else None,
         own=own,
     )
 
 
-def _rules(rules: Sequence[tuple[str, ...]], source: Source[Any]) -> tuple[Rule, ...]:
+def _rules(rules: Sequence[tuple[str, ...]], tree: Files) -> tuple[Rule, ...]:
     is_absolute = any(pattern.startswith("/") for _, pattern, *_ in rules)
-    return make_rules(rules, source.roots() if is_absolute else ())
+    return make_rules(rules, tree.roots() if is_absolute else ())
 
 
 def useless_rules(filters: Filters) -> str:
@@ -103,10 +104,10 @@ def useless_rules(filters: Filters) -> str:
     )
 
 
-def _named_files(options: SyncOptions, source: Source[Any]) -> frozenset[str]:
+def _named_files(options: SyncOptions, tree: Files) -> frozenset[str]:
     """Return the keys of a list of files; an absolute path begins with the source's path, or its real one."""
     paths = options.files or ()
-    roots = source.roots() if any(path.startswith("/") for path in paths) else ()
+    roots = tree.roots() if any(path.startswith("/") for path in paths) else ()
     keys = (_named(path, roots) for path in paths)
     return frozenset(map(escaped, keys) if options.on_bad_name == "escape" else keys)
 
@@ -137,8 +138,14 @@ def scope_of(options: SyncOptions) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def must_list(options: SyncOptions, state: ManifestState, scope: str, now: float) -> bool:
-    """Whether the run begins with a listing, see the three ways to check in the documentation."""
+def must_list(request: SyncRequest, state: ManifestState, scope: str, now: float) -> bool:
+    """Whether the run begins with a listing, see the three ways to check in the documentation.
+
+    A download always does: its source is the listing.
+    """
+    options = request.options
+    if request.direction != "up":
+        return True
     if options.no_list or (not options.incremental and options.delete == "off"):
         return False  # it was asked for, or everything is sent whatever the target holds
     if options.check != "auto" or options.delete == "mirror" or not options.incremental:

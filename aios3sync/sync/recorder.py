@@ -17,7 +17,10 @@ from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
 from aios3sync.events import (
     Adopted,
+    Archived,
+    Copied,
     Deleted,
+    Downloaded,
     EventSink,
     Forgotten,
     Kept,
@@ -45,6 +48,7 @@ __all__ = (
 _BATCH: Final = 256
 _WAITING: Final = 16 * _BATCH
 """Outcomes that may wait to be recorded before their callers wait."""
+_TRANSFERS: Final = frozenset({"compare", "upload", "download", "copy"})
 _INTERVAL: Final = 0.25
 """Seconds after which outcomes are recorded though there are few."""
 
@@ -65,7 +69,7 @@ class Recorder:
         began: the manifest was written to in this run.
         changing: the target was changed in this run, or was about to be.
         uncertain: uploads and deletes whose effect is not known: the next run must list.
-        failed_uploads: files that could not be compared or sent, so that deletes wait (P5).
+        failed_transfers: what could not be compared, sent, fetched or copied, so that deletes wait (P5).
         failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
             its new place has its only copy under its old key.
         not_done: keys that ended badly; a second comparison leaves them alone.
@@ -98,7 +102,7 @@ class Recorder:
         self.changing = False
         self.began = False
         self.uncertain = 0
-        self.failed_uploads = 0
+        self.failed_transfers = 0
         self.failed_reads = 0
         self.not_done: set[str] = set()
         self._comparing = True
@@ -111,7 +115,7 @@ class Recorder:
         self._builder.begin_comparison(nothing_done=self._manifest is None)
         if self._manifest is None:
             self.not_done.clear()
-            self.uncertain = self.failed_uploads = self.failed_reads = 0
+            self.uncertain = self.failed_transfers = self.failed_reads = 0
 
     def compared(self) -> None:
         """Note that the last comparison has ended: failed keys are not looked up any more."""
@@ -236,11 +240,22 @@ class Recorder:
             if sink is not events.discard:
                 sink(events.ObjectUploaded(row.key, row.size, row.etag, outcome.reason))
             return
+        if type(outcome) is Downloaded:
+            row = outcome.row
+            builder.downloaded_bytes += outcome.received
+            builder.settle("downloaded")
+            if sink is not events.discard:
+                sink(events.ObjectDownloaded(row.key, row.size, row.etag, outcome.reason))
+            return
         if type(outcome) is Deleted:
             builder.settle("deleted")
             if sink is not events.discard:
                 sink(events.ObjectDeleted(outcome.key, outcome.size))
             return
+        self._count_rare(outcome)
+
+    def _count_rare(self, outcome: Outcome) -> None:
+        builder, sink = self._builder, self._sink
         match outcome:
             case Adopted(row):
                 builder.settle("adopted")
@@ -248,19 +263,33 @@ class Recorder:
             case Updated(row):
                 builder.settle("updated")
                 sink(events.ObjectUpdated(row.key, row.size, row.etag))
+            case Copied(row, sent, reason):
+                builder.copied_bytes += sent
+                builder.settle("copied")
+                sink(events.ObjectCopied(row.key, row.size, row.etag, reason))
             case Touched(row, visible=True):
                 builder.settle("touched")
                 sink(events.ObjectTouched(row.key, row.size))
+            case NotDone():
+                self._count_not_done(outcome)
+            case _:
+                self._count_unseen(outcome)
+
+    def _count_unseen(self, outcome: Outcome) -> None:
+        """Count what changed nothing that is listed or shown."""
+        builder, sink = self._builder, self._sink
+        match outcome:
             case Touched():
                 builder.settle("kept")
                 sink(events.Decided(1))
             case Kept():
                 builder.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
                 sink(events.Decided(1))
+            case Archived(_, size, restoring):
+                builder.archived_bytes += size
+                builder.settle("restoring" if restoring else "archived")
             case Forgotten():
                 builder.settle("forgotten")
-            case NotDone():
-                self._count_not_done(outcome)
 
     def _count_not_done(self, outcome: NotDone) -> None:
         if self._comparing:
@@ -268,7 +297,7 @@ class Recorder:
         self.uncertain += outcome.uncertain
         if outcome.state == "failed":
             self.failed_reads += outcome.stage == "read"
-            self.failed_uploads += outcome.stage in ("compare", "upload")
+            self.failed_transfers += outcome.stage in _TRANSFERS
         failure = Failure(outcome.key, outcome.stage, outcome.error) if outcome.error else None
         self._builder.settle(outcome.state, failure)
         if failure is not None:
@@ -279,14 +308,14 @@ def _changes(batch: Sequence[Outcome]) -> tuple[list[RecordedEntry], list[str]]:
     rows: list[RecordedEntry] = []
     gone: list[str] = []
     for outcome in batch:
-        if type(outcome) is Uploaded:
+        if type(outcome) is Uploaded or type(outcome) is Downloaded:
             rows.append(outcome.row)
             continue
         if type(outcome) is Deleted:
             gone.append(outcome.key)
             continue
         match outcome:
-            case Adopted() | Touched() | Updated():
+            case Adopted() | Touched() | Updated() | Copied():
                 rows.append(outcome.row)
             case Forgotten() | NotDone(forget=True):
                 gone.append(outcome.key)

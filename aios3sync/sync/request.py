@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop
-from aios3sync.core.keys import Location
+from aios3sync.core.keys import SCHEME, Location
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink, OutcomeSink, discard
 from aios3sync.local.tree import LocalTree
@@ -18,6 +19,7 @@ from aios3sync.manifest.protocol import Binding
 from aios3sync.options import SyncOptions
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.sync.directions import DirectionName
 
 if TYPE_CHECKING:
     from aios3sync.processes.protocol import OffloaderOpener
@@ -30,7 +32,7 @@ __all__ = (
     "Resources",
     "StoreOpener",
     "SyncRequest",
-    "locate_source",
+    "locate_sides",
     "manifest_path",
     "pending_path",
 )
@@ -38,6 +40,7 @@ __all__ = (
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable["ObjectStore"]]
 
+_NOT_YET: Final = True
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
 
@@ -47,14 +50,16 @@ class SyncRequest:
     """One sync as it was asked for; it holds no callables and can be pickled.
 
     Attributes:
-        root: the source directory, absolute; its own symbolic links stay, they are its identity.
+        root: the directory of the pair, absolute; its own symbolic links stay, they are its identity.
             NAMED_FILES where ``files`` are given.
-        location: the target.
+        location: the bucket and prefix of the pair.
         endpoint: its name, see :mod:`aios3sync.store.s3.endpoint`.
         options: what to do.
         overrides: headers of single keys.
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
             is absent, not hidden.
+        direction: ``up`` from the directory to the bucket, ``down`` from the bucket to the directory. Both
+            have one manifest.
     """
 
     root: str
@@ -63,6 +68,17 @@ class SyncRequest:
     options: SyncOptions
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     files: Mapping[str, str] | None = None
+    direction: DirectionName = "up"
+
+    @property
+    def source(self) -> str:
+        """The source, for people."""
+        return str(self.location) if self.direction == "down" else escape_undecodable(self.root)
+
+    @property
+    def target(self) -> str:
+        """The target, for people."""
+        return escape_undecodable(self.root) if self.direction == "down" else str(self.location)
 
     @property
     def binding(self) -> Binding:
@@ -70,7 +86,7 @@ class SyncRequest:
         return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
 
     def tree(self) -> LocalTree:
-        """Return the source."""
+        """Return the side that is a tree."""
         return LocalTree(
             self.root,
             symlinks=self.options.symlinks,
@@ -120,14 +136,49 @@ class Resources:
     counts: Any = None
 
 
-def locate_source(
-    source: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]], options: SyncOptions
-) -> tuple[str, dict[str, str] | None]:
-    """Return the root of a directory, or the keys and absolute paths of a source that is a list of files.
+Side = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
+"""What a caller names a side by: ``s3://bucket/prefix``, a path, or for a source keys and files."""
+
+
+def locate_sides(
+    source: Side, target: str | os.PathLike[str], options: SyncOptions
+) -> tuple[DirectionName, str, dict[str, str] | None, Location]:
+    """Return the direction of a sync, the root of its directory, its list of files, and its bucket.
+
+    A text that begins with ``s3://`` is a bucket, any other text and every path object is a directory.
 
     Raises:
-        UsageError: the list of files has an empty key, or the options have a list of their own.
+        UsageError: no side or both sides are buckets, or one of them cannot be.
     """
+    if not _is_bucket(source):
+        if not _is_bucket(target):
+            raise UsageError(_no_bucket(target))
+        return "up", *_locate_tree(source, options), Location.parse(os.fspath(target))
+    if _is_bucket(target):
+        raise UsageError("a sync between two buckets is built by a later step")
+    assert isinstance(source, str)  # noqa: S101 - as _is_bucket() says
+    location = Location.parse(source)
+    if _NOT_YET:
+        raise UsageError("a sync from a bucket to a directory is built by a later step")
+    if not os.fspath(target):
+        raise UsageError("the target is empty; name the directory to sync into")
+    return "down", *_locate_tree(target, options), location
+
+
+def _is_bucket(side: Side) -> bool:
+    return isinstance(side, str) and side.startswith(SCHEME)
+
+
+def _no_bucket(target: str | os.PathLike[str]) -> str:
+    text = escape_undecodable(os.fspath(target))
+    return (
+        f"{text!r} is not an S3 location; write s3://bucket/prefix, or use rsync to copy between two "
+        "directories"
+    )
+
+
+def _locate_tree(source: Side, options: SyncOptions) -> tuple[str, dict[str, str] | None]:
+    """Return the root of a directory, or the keys and absolute paths of a source that is a list of files."""
     if not isinstance(source, Mapping):
         return os.path.abspath(os.fspath(source)), None
     if options.files is not None:

@@ -11,14 +11,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.decision import Policy
-from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
 from aios3sync.errors import (
@@ -38,11 +38,15 @@ from aios3sync.local.digest import ChangedError
 from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.sync.directions import Direction
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals
 from aios3sync.sync.request import Resources, SyncRequest
-from aios3sync.sync.sides import Files, Source, Target
+from aios3sync.sync.sides import Files, Listing, Source, Target, Walked
 from aios3sync.sync.transfers.memory import BufferPool
+
+if TYPE_CHECKING:
+    from aios3sync.local.write import TreeWriter
 
 __all__ = ("Run",)
 
@@ -63,9 +67,12 @@ class Run:
     Attributes:
         request: what was asked for.
         resources: what the session provides for it.
-        source: where files come from.
+        direction: up, down or copy.
+        source: where files or objects come from.
         files: the side whose files are read, see :class:`~aios3sync.sync.sides.Files`.
         target: where they go.
+        walked: the tree, for its walk.
+        listing: the bucket whose order of listing the manifest remembers.
         policy: what decisions depend on.
         number: of this run, greater than that of any row before it.
         recorder, builder: where outcomes and counts go.
@@ -76,13 +83,17 @@ class Run:
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
         target_changed: a response contradicted what the manifest holds of the target.
         refusals: uploads that were refused in a row.
+        tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
     """
 
     request: SyncRequest
     resources: Resources
-    source: Source[SourceEntry]
+    direction: Direction
+    source: Source[Any]
     files: Files
-    target: Target[TargetEntry]
+    target: Target[Any]
+    walked: Walked
+    listing: Listing
     policy: Policy
     number: int
     recorder: Recorder
@@ -95,8 +106,15 @@ class Run:
     etags_settled: bool = False
     target_changed: bool = False
     refusals: Refusals = field(default_factory=Refusals)
+    tree_writer: TreeWriter | None = None
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
+
+    @property
+    def writer(self) -> TreeWriter:
+        """The writer of the tree that a download fills; it is open as long as the transfers work."""
+        assert self.tree_writer is not None  # noqa: S101 - only a download asks, after its target was opened
+        return self.tree_writer
 
     @property
     def options(self) -> SyncOptions:
@@ -105,7 +123,7 @@ class Run:
 
     @property
     def location(self) -> Location:
-        """The target."""
+        """The bucket of the pair."""
         return self.request.location
 
     @property
@@ -215,6 +233,8 @@ class Run:
                     return NotDone(key, "cancelled", stage)
                 self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return NotDone(key, "failed", stage, str(error), uncertain=True)
+            case OSError() if stage == "download":
+                return NotDone(key, "failed", stage, error.strerror or str(error))
             case OSError() if self.files.is_missing(key, error):
                 return NotDone(key, "vanished", "read")
             case OSError():

@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import asdict, replace
 from aios3sync.concurrency import raise_first_error
-from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import (
     DamagedManifestError,
     LockedError,
@@ -35,16 +34,19 @@ from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Manifest
 from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder, SyncReport
-from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.callbacks import Callbacks
+from aios3sync.sync.directions import direction_of
 from aios3sync.sync.error_file import ErrorFile
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
 from aios3sync.sync.recorder import Recorder
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.run import Run
-from aios3sync.sync.sides import Sides, sides_of
+from aios3sync.sync.sides import sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
+
+if TYPE_CHECKING:
+    from aios3sync.local.tree import LocalTree
 
 __all__ = ("report_endpoint", "run_sync")
 
@@ -76,14 +78,14 @@ async def run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 
 async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     began = time.monotonic()
-    sides = sides_of(request)
-    await sides.source.check()
+    tree = request.tree()
+    await tree.check(may_be_absent=request.direction == "down")
     path = await to_thread.run_sync(manifest_path, request)
     builder, error_file = ReportBuilder(), ErrorFile(path)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(error_file.close)
         manifest = await _open_manifest(request, path, builder, stack)
-        attempt = partial(_attempt, request, resources, sides, error_file)
+        attempt = partial(_attempt, request, resources, tree, error_file)
         try:
             report = await attempt(manifest, builder)
         except (DamagedManifestError, OutOfOrderError) as error:
@@ -106,17 +108,19 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 async def _attempt(
     request: SyncRequest,
     resources: Resources,
-    sides: Sides,
+    tree: LocalTree,
     error_file: ErrorFile,
     manifest: Manifest,
     builder: ReportBuilder,
 ) -> SyncReport:
     """Run once; return the report but for its time."""
-    pipeline = await _assemble(request, resources, manifest, builder, sides, error_file)
+    pipeline = await _assemble(request, resources, manifest, builder, tree, error_file)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
     report_endpoint(resources)
+    if builder.archived:
+        builder.warn(_archive_warning(builder))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
     if await _headers_unknown(pipeline):
@@ -125,6 +129,12 @@ async def _attempt(
         for rule in pipeline.headers.unmatched_rules():
             builder.warn(f"--header-for {str(rule)!r} matched no file")
     return _report(pipeline, builder, checked)
+
+
+def _archive_warning(builder: ReportBuilder) -> str:
+    from aios3sync.sync.archives import archive_warning
+
+    return archive_warning(builder.archived, builder.archived_bytes)
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
@@ -209,12 +219,15 @@ async def _assemble(
     resources: Resources,
     manifest: Manifest,
     builder: ReportBuilder,
-    sides: Sides,
+    tree: LocalTree,
     error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
     state = await manifest.state()
     number = state.run + 1
+    sides = sides_of(
+        request, resources, tree, order=state.order, key_after=manifest.key_after, warn=builder.warn
+    )
     recorder = Recorder(
         sides.source,
         None if options.dry_run else manifest,
@@ -224,16 +237,13 @@ async def _assemble(
         state=replace(state, run=number),
         error_file=error_file,
     )
-    target = BucketTarget(
-        request, resources, order=state.order, key_after=manifest.key_after, warn=builder.warn
-    )
     headers = HeaderPlan.of(options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
     run = Run(
         request,
         resources,
+        direction_of(request.direction),
         *sides,
-        target,
         policy,
         number,
         recorder,
@@ -241,7 +251,7 @@ async def _assemble(
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
     )
-    filters = await to_thread.run_sync(make_filters, request, sides.source)
+    filters = await to_thread.run_sync(make_filters, request, sides.files)
     scope = await to_thread.run_sync(scope_of, options)
     return Pipeline(
         run,
@@ -249,7 +259,7 @@ async def _assemble(
         state,
         filters,
         headers,
-        must_list(options, state, scope, time.time()),
+        must_list(request, state, scope, time.time()),
         scope,
     )
 
@@ -276,11 +286,14 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
         **builder.counts(),
     }
     return SyncReport(
-        source=escape_undecodable(request.root),
-        target=str(request.location),
+        source=request.source,
+        target=request.target,
         checked=checked,
         scanned=builder.scanned,
         uploaded_bytes=builder.uploaded_bytes,
+        downloaded_bytes=builder.downloaded_bytes,
+        copied_bytes=builder.copied_bytes,
+        archived_bytes=builder.archived_bytes,
         planned=builder.planned,
         knowledge_age_s=0.0 if pipeline.listed else age,
         errors=builder.errors,

@@ -1,18 +1,16 @@
 """Source and Target: the few questions that the engine asks of a side, whatever the side is made of.
 
 The engine compares, guards, counts and records; a side knows what exists there, in key order, and whether
-it is still what it was. Which class answers which question in which direction; the second and third are not
-built, and what is missing for them is in brackets:
+it is still what it was. Which class answers which question in which direction; the third is not built:
 
 ===========  ======================  ========================  =================  ==========================
 Direction    Source                  Target                    Files              objects
 ===========  ======================  ========================  =================  ==========================
 local to S3  LocalTree: its walk     BucketTarget: its sorted  LocalTree: bytes,  ObjectStore of the target:
                                      listing, DeleteObjects    digests            HEAD, writes
-S3 to local  [bucket: its sorted     [tree: its walk,          LocalTree:         ObjectStore of the source:
-             listing]                unlinks]                  digests            HEAD, [ranged reads]
-S3 to S3     [bucket: its sorted     BucketTarget              none               both: HEAD, copies
-             listing]
+S3 to local  BucketSource: its       TreeTarget: its walk,     LocalTree:         ObjectStore of the source:
+             sorted listing          unlinks                   digests            HEAD, ranged reads
+S3 to S3     [BucketSource]          BucketTarget              none               both: HEAD, copies
 ===========  ======================  ========================  =================  ==========================
 
 Content is no question for a source or a target: where a file is compared with an object, the file is hashed
@@ -24,21 +22,35 @@ the two is the source. A bucket has no device, no mounts and no root that can be
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence, Set
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from anyio.abc import ObjectSendStream
 
 from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.errors import UsageError
+from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
-from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.request import Resources, SyncRequest
 
 if TYPE_CHECKING:
     from aios3sync.local.digest import FileDigest, SmallFile
     from aios3sync.local.read import Place
+    from aios3sync.local.tree import LocalTree
 
-__all__ = ("ContentFile", "FileWalk", "Files", "Sides", "Source", "SourceWalk", "Target", "sides_of")
+__all__ = (
+    "ContentFile",
+    "FileWalk",
+    "Files",
+    "Listing",
+    "Sides",
+    "Source",
+    "SourceWalk",
+    "Target",
+    "Walked",
+    "sides_of",
+)
 
 
 E = TypeVar("E")
@@ -60,6 +72,14 @@ class SourceWalk(Protocol[E]):
         Raises:
             SourceError: the source as a whole cannot be read: nothing is known to be absent.
             StoreError: the same, of a bucket.
+        """
+        ...
+
+    async def send_batches(self, out: ObjectSendStream[ScanBatch[E]]) -> None:
+        """Send the same, as soon as the order is certain enough; see :meth:`Target.send_entries`.
+
+        Raises:
+            OutOfOrderError: as there.
         """
         ...
 
@@ -127,17 +147,35 @@ class Source(Protocol[E]):
         ...
 
 
+class Walked(Protocol):
+    """A tree that is walked, on either side."""
+
+    def walk(
+        self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()
+    ) -> SourceWalk[SourceEntry]:
+        """Return a walk over all visible files, see :meth:`Source.walk`."""
+        ...
+
+
+class Listing(Protocol):
+    """A bucket that is listed, on either side."""
+
+    @property
+    def order(self) -> str:
+        """The order that the last listing had, remembered with the manifest; empty where it is not known."""
+        ...
+
+    def saw_disorder(self) -> None:
+        """Note that the entries did not come in key order: they are sorted from now on."""
+        ...
+
+
 class Target(Protocol[E]):
     """What exists where entries go; it takes deletes. How one entry is written is up to the transfers."""
 
     @property
     def deletes_at_once(self) -> int:
         """How many entries one :meth:`delete` takes."""
-        ...
-
-    @property
-    def order(self) -> str:
-        """The order that the last listing had, remembered with the manifest; empty where it is not known."""
         ...
 
     async def open(self) -> None:
@@ -148,16 +186,17 @@ class Target(Protocol[E]):
         """
         ...
 
-    async def send_entries(self, out: ObjectSendStream[list[E]]) -> None:
+    async def send_entries(self, out: ObjectSendStream[Any]) -> None:
         """Send all entries in key order, as soon as their order is certain enough.
 
         Args:
-            out: the receiver; it is left open.
+            out: the receiver of lists of entries, or of a :class:`~aios3sync.core.entries.ScanBatch` where
+                there are places that cannot be seen; it is left open.
 
         Raises:
             StoreError: the listing did not end cleanly: nothing is known to be absent.
             OutOfOrderError: the entries were said to be in key order and are not. Where that was only
-                expected, the reader notices: see :meth:`saw_disorder`.
+                expected, the reader notices: see :meth:`Listing.saw_disorder`.
             TemporarySpaceError: they are sorted on disk, and the disk is full.
         """
         ...
@@ -171,8 +210,8 @@ class Target(Protocol[E]):
         """
         ...
 
-    def saw_disorder(self) -> None:
-        """Note that the entries did not come in key order: they are sorted from now on."""
+    def out_of_reach(self, keys: Sequence[str]) -> Set[str]:
+        """Return which of some keys a delete must not touch, because a link leads to them. Blocks."""
         ...
 
     async def delete(self, entries: Sequence[DeferredAction]) -> Mapping[str, str]:
@@ -220,7 +259,20 @@ class FileWalk(SourceWalk[SourceEntry], Protocol):
 
 
 class Files(Protocol):
-    """The side whose entries are files of this machine. All methods block but the first two."""
+    """The side whose entries are files of this machine. All methods block but the first three."""
+
+    @property
+    def device(self) -> int | None:
+        """The identity of what holds the files, see :attr:`Source.device`."""
+        ...
+
+    def root_problem(self) -> str:
+        """Return why the tree is not the one that it was before the run; empty if it is."""
+        ...
+
+    def roots(self) -> Sequence[str]:
+        """Return the absolute paths that the tree is known by."""
+        ...
 
     def place(self, key: str) -> Place:
         """Return where the file of a key is, a plain value for another process."""
@@ -294,13 +346,49 @@ class Files(Protocol):
 
 
 class Sides(NamedTuple):
-    """The sides of a request that need no connection; the target is opened with what the manifest knows."""
+    """The sides of a request: see the table above.
 
-    source: Source[SourceEntry]
+    Attributes:
+        source, target: where entries come from, and where they go.
+        files: the side that is a tree, for its files.
+        walked: the same side, for its walk.
+        listing: the bucket whose listing the manifest goes by.
+    """
+
+    source: Source[Any]
     files: Files
+    target: Target[Any]
+    walked: Walked
+    listing: Listing
 
 
-def sides_of(request: SyncRequest) -> Sides:
-    """Return the sides of a request: the only place that chooses their classes, with the session's stores."""
-    tree = request.tree()
-    return Sides(tree, tree)
+def sides_of(
+    request: SyncRequest,
+    resources: Resources,
+    tree: LocalTree,
+    *,
+    order: str = "",
+    key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+    warn: Callable[[str], object] = lambda _: None,
+) -> Sides:
+    """Return the sides of a request: the only place that chooses their classes.
+
+    Args:
+        request: says the direction, and where both sides are.
+        resources: open the store of the bucket, and know its endpoint.
+        tree: of the request, which was looked at already.
+        order: of the last listing, see :class:`~aios3sync.sync.bucket.BucketTarget`.
+        key_after: see there.
+        warn: see there.
+    """
+    if request.direction == "up":
+        target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
+        return Sides(tree, tree, target, tree, target)
+    if request.direction == "copy":
+        raise UsageError("a sync between two buckets is built by a later step")
+    from aios3sync.sync.bucket_source import BucketSource
+    from aios3sync.sync.tree import TreeTarget
+
+    source = BucketSource(request, resources, order=order, key_after=key_after)
+    target_tree = TreeTarget(tree, request.options)
+    return Sides(source, tree, target_tree, target_tree, source)

@@ -32,7 +32,13 @@ def report_unchanged(request: SyncRequest) -> SyncReport | None:
     """Return the report of a sync that has nothing to do; ``None`` where only a run can tell. Blocks."""
     began = time.monotonic()
     options = request.options
-    if request.files is not None or options.dry_run or options.thumbnails or options.manifest is False:
+    if (
+        request.direction != "up"
+        or request.files is not None
+        or options.dry_run
+        or options.thumbnails
+        or options.manifest is False
+    ):
         return None
     try:
         with sound_manifest(manifest_path(request), request.binding) as manifest:
@@ -57,7 +63,7 @@ def _compare(request: SyncRequest, manifest: BlockingManifest, began: float) -> 
         not policy.stat_decides
         or headers.sets_headers
         or not state.last_sync
-        or must_list(request.options, state, scope, time.time())
+        or must_list(request, state, scope, time.time())
         or source.may_be_swapped(state.device)
         or manifest.has_more_rows(_MOST_ROWS)
     ):

@@ -29,7 +29,6 @@ from aios3sync.errors import StoreError
 from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.report import MAX_REPORTED_ERRORS, Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
@@ -114,10 +113,11 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
-    sides = sides_of(request)
-    await sides.source.check()
-    filters = await to_thread.run_sync(make_filters, request, sides.source)
-    report = VerifyReport(source=escape_undecodable(request.root), target=str(request.location))
+    tree = request.tree()
+    await tree.check()
+    sides = sides_of(request, resources, tree)
+    filters = await to_thread.run_sync(make_filters, request, sides.files)
+    report = VerifyReport(source=request.source, target=request.target)
     with raise_first_error():
         await _Verification(request, resources, sides, report, filters).run()
     report_endpoint(resources)
@@ -141,8 +141,8 @@ class _Verification:
     ) -> None:
         self._request = request
         self._resources = resources
-        self._source, self._files = sides
-        self._target: Target[TargetEntry] = BucketTarget(request, resources)
+        self._source, self._files = sides.source, sides.files
+        self._target: Target[TargetEntry] = sides.target
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)

@@ -11,7 +11,7 @@ from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import PutOptions
-from aios3sync.sync.request import SyncRequest, locate_source
+from aios3sync.sync.request import SyncRequest, locate_sides
 
 
 def request(**changes: Any) -> SyncRequest:
@@ -40,4 +40,4 @@ def test_a_request_can_be_pickled() -> None:
 )
 def test_a_list_of_files_is_refused(source: dict[str, str], options: SyncOptions) -> None:
     with pytest.raises(UsageError):
-        locate_source(source, options)
+        locate_sides(source, "s3://bucket", options)

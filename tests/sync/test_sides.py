@@ -118,9 +118,12 @@ async def test_a_walk_in_one_thread_yields_what_the_stream_yields(tmp_path: Path
 
 
 def test_the_sides_of_a_local_request_are_one_tree() -> None:
-    sides: tuple[object, object] = sides_of(request_of("/src"))
-    source, files = sides
-    assert source is files
+    request = request_of("/src")
+    sides = sides_of(request, resources_of(MemoryStore()), request.tree())
+    files: object = sides.files
+    assert sides.source is files
+    assert sides.walked is files
+    assert isinstance(sides.listing, BucketTarget)
     assert isinstance(files, LocalTree)
     assert files.path("a") == "/src/a"
 

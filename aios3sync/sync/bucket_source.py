@@ -1,0 +1,147 @@
+"""BucketSource: a bucket below a prefix as the source of a download, and which of its keys are no paths."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, Sequence, Set
+from contextlib import aclosing
+from typing import Final
+
+from anyio.abc import ObjectSendStream
+
+from aios3sync._dataclass import dataclass
+from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, TargetEntry
+from aios3sync.core.filters import Filters
+from aios3sync.core.local_names import path_problem
+from aios3sync.errors import ObjectNotFoundError
+from aios3sync.sync.bucket import BucketListing
+
+__all__ = ("BucketSource", "BucketWalk")
+
+_WINDOWS: Final = sys.platform == "win32"
+
+
+class BucketSource(BucketListing):
+    """A bucket as the source. What protects it is that each read names the ETag that was listed."""
+
+    device = None
+
+    async def check(self) -> None:
+        """Do nothing: the first request shows whether the bucket can be used."""
+
+    def may_be_swapped(self, device: int) -> bool:  # noqa: ARG002
+        """Return False: a bucket has no device."""
+        return False
+
+    def root_problem(self) -> str:
+        """Return an empty text: a bucket has no root that could be another one."""
+        return ""
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> BucketWalk:  # noqa: ARG002
+        """Return one pass over what the filters show."""
+        return BucketWalk(self, filters)
+
+    def roots(self) -> tuple[str, ...]:
+        """Return no path."""
+        return ()
+
+    def is_unchanged(self, row: RecordedEntry) -> bool:  # noqa: ARG002
+        """Return True: the answer to a read that names an ETag is of that very object."""
+        return True
+
+    def has_name(self, key: str) -> bool:  # noqa: ARG002
+        """Return False: keys of other forms are noted while the bucket is listed."""
+        return False
+
+    async def entry(self, key: str) -> TargetEntry | str:
+        """Return the object of a key as it is now, or why there is none."""
+        store = await self._open_store()
+        try:
+            head = await store.head(self._prefix + key)
+        except ObjectNotFoundError:
+            return "no such object"
+        return TargetEntry(key, head.size, head.etag, head.last_modified, head.storage_class)
+
+    async def ignore_files(self, key: str) -> Sequence[tuple[str, bytes]]:  # noqa: ARG002
+        """Return no file: a bucket has no directories with rules of their own."""
+        return ()
+
+
+class BucketWalk:
+    """One pass over the objects of a bucket, to be consumed once.
+
+    Attributes:
+        mounts: none.
+        markers: keys that end in ``/`` and have no bytes: directories, as consoles make them.
+    """
+
+    mounts: Set[str] = frozenset()
+
+    def __init__(self, source: BucketSource, filters: Filters) -> None:
+        self._source = source
+        self._visible = None if filters.trivial else filters.visible
+        self._missing = set(filters.files or ())
+        self.markers: list[str] = []
+
+    async def send_batches(self, out: ObjectSendStream[ScanBatch[TargetEntry]]) -> None:
+        """Send batches as soon as the order of the listing is certain enough.
+
+        Raises:
+            StoreError: the listing did not end cleanly.
+            OutOfOrderError: see :meth:`~aios3sync.sync.bucket.BucketListing.send_entries`.
+            TemporarySpaceError: the listing is sorted on disk, and the disk is full.
+        """
+        await self._source.send_entries(_Batches(self, out))  # type: ignore[arg-type]
+        if self._missing:
+            await out.send(self._end())
+
+    async def stream(self) -> AsyncGenerator[ScanBatch[TargetEntry], None]:
+        """Yield batches, after the listing was read to its end.
+
+        Raises:
+            StoreError: the listing did not end cleanly.
+            TemporarySpaceError: the listing is sorted on disk, and the disk is full.
+        """
+        async with aclosing(self._source.entries()) as pages:
+            async for page in pages:
+                yield self.batch(page)
+        if self._missing:
+            yield self._end()
+
+    def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
+        """Return what is visible of a page, without the keys that can be no path of a file."""
+        visible, missing = self._visible, self._missing
+        entries: list[TargetEntry] = []
+        problems: list[Problem] = []
+        for entry in page:
+            key = entry.key
+            if visible is not None and not visible(key):
+                continue
+            if missing:
+                missing.discard(key)
+            if key[-1] == "/" and not entry.size and not path_problem(key, windows=_WINDOWS):
+                self.markers.append(key)
+            elif key[-1] == "/":
+                text = path_problem(key, windows=_WINDOWS) or "ends in a slash, which no name of a file does"
+                problems.append(Problem(key, "skipped", text))
+            elif problem := path_problem(key, windows=_WINDOWS):
+                problems.append(Problem(key, "skipped", problem))
+            else:
+                entries.append(entry)
+        return ScanBatch(entries, problems)
+
+    def _end(self) -> ScanBatch[TargetEntry]:
+        text = "named, but there is no such object"
+        return ScanBatch([], [Problem(key, "unreadable", text) for key in sorted(self._missing)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Batches:
+    """Passes pages of the listing on as batches."""
+
+    walk: BucketWalk
+    out: ObjectSendStream[ScanBatch[TargetEntry]]
+
+    async def send(self, page: list[TargetEntry]) -> None:
+        """Send one page."""
+        await self.out.send(self.walk.batch(page))

@@ -1,0 +1,100 @@
+"""DownloadGate: which transfers of a download may begin, and when; it reports what cannot be a file here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aios3sync import events
+from aios3sync.core.actions import Download
+from aios3sync.core.entries import Problem, ScanBatch, TargetEntry
+from aios3sync.core.local_names import FolderClashes
+from aios3sync.core.safety import UnreadablePaths
+from aios3sync.core.text import escape_undecodable
+from aios3sync.report import Failure
+from aios3sync.sync.archives import readable
+from aios3sync.sync.run import Run
+
+__all__ = ("DownloadGate",)
+
+_NAMED: Final = 3
+_MOST_REASONS: Final = 50
+
+
+class DownloadGate:
+    """The gate of one comparison.
+
+    A key that is a folder as well can be no file. That is known only when the keys behind it have passed, so
+    its transfer waits; all others begin at once.
+
+    Args:
+        run: the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._clashes = FolderClashes()
+        self._held: list[Download] = []
+        self._reasons: dict[str, list[str]] = {}
+        self._skipped: dict[str, int] = {}
+
+    def feed(self, batch: ScanBatch[TargetEntry]) -> None:
+        """Take the next batch of the source."""
+        self._clashes.feed([entry.key for entry in batch.entries])
+        for problem in batch.problems:
+            self._report(problem)
+
+    def admit(self, downloads: list[Download], unreadable: UnreadablePaths) -> list[Download]:
+        """Return which transfers may begin now: of these, and of those that have waited.
+
+        Args:
+            downloads: the next ones, in key order.
+            unreadable: places of the tree that cannot be seen, where nothing is written.
+        """
+        if not downloads and not self._held:
+            return downloads
+        admitted: list[Download] = []
+        held: list[Download] = []
+        for download in (*self._held, *downloads):
+            key = download.source.key
+            is_folder = False if download.replaces is not None else self._clashes.is_folder(key)
+            if is_folder is None:
+                held.append(download)
+            elif is_folder:
+                self._skip(key, "is a folder as well, and no directory can hold both")
+            elif unreadable and unreadable.covers(key):
+                self._skip(key, "has a place in the directory that cannot be seen, or is no regular file")
+            else:
+                admitted.append(download)
+        self._held = held
+        return readable(self._run, admitted)
+
+    def end(self, unreadable: UnreadablePaths) -> list[Download]:
+        """Return the transfers that still waited, and warn of what was skipped: there are no more keys."""
+        self._clashes.end()
+        admitted = self.admit([], unreadable)
+        for reason, names in self._reasons.items():
+            number = self._skipped[reason]
+            more = f" and {number - len(names)} more" if number > len(names) else ""
+            which = ", ".join(map(repr, names))
+            message = f"skipped {which}{more}: the key {reason}"
+            self._run.builder.warn(message)
+            self._run.events(events.Warned(message))
+        return admitted
+
+    def _report(self, problem: Problem) -> None:
+        if problem.kind == "skipped":
+            self._skip(problem.path, problem.error)
+            return
+        failure = Failure(escape_undecodable(problem.path), "scan", problem.error)
+        self._run.builder.find("failed", failure=failure)
+        self._run.events(events.Failed(failure))
+
+    def _skip(self, key: str, reason: str) -> None:
+        self._run.builder.find("skipped")
+        self._run.events(events.Skipped(escape_undecodable(key), reason))
+        if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
+            reason = "has another problem of its name"
+        self._skipped[reason] = self._skipped.get(reason, 0) + 1
+        names = self._reasons.setdefault(reason, [])
+        if len(names) < _NAMED:
+            names.append(escape_undecodable(key))

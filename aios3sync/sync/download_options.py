@@ -1,0 +1,42 @@
+"""The options that a download takes: what only means something for an upload is refused, not ignored."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aios3sync.errors import UsageError
+from aios3sync.options import SyncOptions
+
+__all__ = ("check_download_options",)
+
+_OF_UPLOADS: Final = (
+    *(
+        "accept_content",
+        "content_type",
+        "cache_control",
+        "content_disposition",
+        "content_language",
+        "expires",
+    ),
+    *("metadata", "storage_class", "sse", "sse_kms_key_id", "acl", "header_for", "metadata_update", "tags"),
+    *("checksum", "thumbnails"),
+)
+
+
+def check_download_options(options: SyncOptions) -> None:
+    """Look at the options of a download.
+
+    Raises:
+        UsageError: one of them says how objects are written, or cannot be done in this direction.
+    """
+    for name in _OF_UPLOADS:
+        if getattr(options, name):
+            raise UsageError(f"{name}: a download writes no objects; leave it out")
+    if options.no_list:
+        raise UsageError("no_list: what a download fetches is known from the listing alone; leave it out")
+    if options.gitignore:
+        raise UsageError("gitignore: a download does not read rules in its own target; use exclude rules")
+    if options.on_bad_name == "escape":
+        raise UsageError(
+            "on_bad_name: names of files are only escaped on their way to a bucket; leave it out"
+        )

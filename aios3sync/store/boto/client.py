@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import md5
 from io import BytesIO
 from typing import Any, Final
@@ -17,6 +18,7 @@ import aioboto3
 import aioboto3.s3.inject  # what a session would only import when it makes a client, on the event loop
 import botocore
 from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
 from aiobotocore.session import get_session
 from anyio import move_on_after, to_thread
 from botocore.utils import get_environ_proxies, parse_timestamp
@@ -27,6 +29,7 @@ from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.body_progress import BodyWatch, body_watch
+from aios3sync.store.boto.body import LEAST, SentBody, end_body
 from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.loading import QuickLoader
@@ -137,9 +140,13 @@ def adopt_client(client: Any) -> Any:
     """
     checked_endpoint(client.meta.endpoint_url, "endpoint_url")
     events = client.meta.events
+    send: Any = partial(_send_body, quiet=client.meta.config.read_timeout)
+    if not _sends_with_aiohttp(client):
+        send = _watch_body
     for operation in ("PutObject", "UploadPart"):
         events.register(f"before-call.s3.{operation}", _plain_body, unique_id=f"aios3sync-{operation}")
-        events.register(f"before-send.s3.{operation}", _watch_body, unique_id=f"aios3sync-send-{operation}")
+        events.register(f"before-send.s3.{operation}", send, unique_id=f"aios3sync-send-{operation}")
+        events.register(f"response-received.s3.{operation}", end_body, unique_id=f"aios3sync-end-{operation}")
     events.register("before-sign.s3", _register_credentials, unique_id="aios3sync-before-sign")
     events.register_last(
         "before-call.s3.DeleteObjects", _delete_with_md5, unique_id="aios3sync-DeleteObjects"
@@ -215,6 +222,22 @@ def _plain_body(params: dict[str, Any], **_: Any) -> None:
         params["body"] = body.getvalue()
     if "Content-MD5" in params["headers"]:
         params["context"].pop("checksum", None)
+
+
+def _sends_with_aiohttp(client: Any) -> bool:
+    """Whether the client sends with aiohttp; one of the caller's own may send with something else."""
+    endpoint = getattr(client, "_endpoint", None)
+    return isinstance(getattr(endpoint, "http_session", None), AIOHTTPSession)
+
+
+def _send_body(request: Any, *, quiet: float, **_: Any) -> None:
+    """Send a body with :class:`SentBody`, once it is signed."""
+    body = request.body.getvalue() if isinstance(request.body, BytesIO) else request.body
+    watch = body_watch()
+    if watch is not None:
+        watch.begin()
+    if isinstance(body, bytes) and len(body) >= LEAST:
+        request.body = SentBody(body, quiet, watch)
 
 
 class _WatchedBody(BytesIO):

@@ -26,17 +26,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Callable
-from fcntl import ioctl
-from select import POLLIN, poll
-from termios import TIOCOUTQ
 from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
+from aios3sync.store.socket_state import is_readable, unacknowledged
 from aios3sync.store.wire.tls_layer import TlsLayer
 
 __all__ = ("MAX_HEAD", "Connection", "ExchangeError", "HttpResponse")
@@ -170,7 +167,7 @@ class Connection(asyncio.Protocol):
         for start in range(0, len(body), _SLICE):
             if self._writable is not None:
                 await self._writable
-            elif start and _is_readable(self._socket):
+            elif start and is_readable(self._socket):
                 await asyncio.sleep(0)  # an answer came, perhaps before a reset: it is read first
             if answer.done():  # answered early, or lost: the rest of the body is of no use
                 return
@@ -192,7 +189,7 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or self._left == self._written:
             return
-        left = self._written - transport.get_write_buffer_size() - _unacknowledged(self._socket)
+        left = self._written - transport.get_write_buffer_size() - unacknowledged(self._socket)
         if left > self._left:
             if self._watch is not None:
                 self._watch.sent(left - self._left)
@@ -365,29 +362,9 @@ class Connection(asyncio.Protocol):
             self._finish()
 
 
-def _unacknowledged(socket: int) -> int:
-    """Return the bytes in the kernel that the other side has not acknowledged; 0 where that is unknown.
-
-    Linux: tcp(7), SIOCOUTQ.
-    """
-    try:
-        return int.from_bytes(ioctl(socket, TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (OSError, ValueError):
-        return 0
-
-
 def _duplicate(socket: int) -> int:
     """Return another number of a socket, -1 if there is none."""
     try:
         return os.dup(socket)
     except OSError:
         return -1
-
-
-def _is_readable(number: int) -> bool:
-    """Return whether a socket, by its number, has bytes to read or was reset."""
-    if number < 0:
-        return False
-    looking = poll()
-    looking.register(number, POLLIN)
-    return bool(looking.poll(0))

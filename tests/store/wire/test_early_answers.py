@@ -142,7 +142,7 @@ async def test_a_write_that_fails_before_the_refusal_was_read_is_no_lost_connect
                 pass
 
         monkeypatch.setattr(http1.Connection, "look", blocked)
-        monkeypatch.setattr(http1, "_is_readable", lambda _: False)
+        monkeypatch.setattr(http1, "is_readable", lambda _: False)
         async with opened(server.url, ca_bundle=str(authority.bundle)) as wire:
             with pytest.raises(AccessDeniedError, match="You may not"):
                 await wire.store.put_part("key", "id", 1, BODY, PLAIN, md5=MD5)
@@ -155,3 +155,13 @@ async def test_half_a_refusal_is_none(opened: Any, authority: Any, *, tls: bool)
             with pytest.raises(StoreError) as caught:
                 await wire.store.put_part("key", "id", 1, BODY, PLAIN, md5=MD5)
             assert caught.value.code == "ConnectionLost"
+
+
+@pytest.mark.parametrize("reads", [100, 70_000, 2 * 2**20])
+async def test_the_refusal_is_reported_by_aiohttp(opened: Any, reads: int) -> None:
+    """The answer that is there when a write fails would be lost in asyncio's transport."""
+    with refusing_server(reads) as server:
+        async with opened(server.url) as wire:
+            for _ in range(10):
+                with pytest.raises(AccessDeniedError, match="You may not"):
+                    await wire.boto.put_part("key", "id", 1, BODY, PLAIN, md5=MD5)

@@ -1,0 +1,158 @@
+"""The body of an upload as aiohttp sends it: no time-out while it moves, and its early answer is read.
+
+aiohttp by itself waits for ever while a body is sent that no longer moves, and counts its time-out for the
+answer from when the kernel took the last byte, which on a slow line is minutes before that byte has left.
+
+Limits, which are aiohttp's: it sends no body before ``100 Continue``, however long that takes to come; and
+under TLS an answer that comes with a reset between the last look at the socket and a write is lost, and
+reported as a lost connection, because nothing can be given to its layer of TLS any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextvars import ContextVar
+from typing import Any, Final
+
+from aiohttp import Payload
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+
+from aios3sync.store.body_progress import BodyWatch
+from aios3sync.store.socket_state import is_readable, unacknowledged
+
+__all__ = ("LEAST", "SentBody", "end_body")
+
+LEAST: Final = 64 * 1024
+"""Bytes from which a body is sent like this; smaller ones leave at once."""
+_SLICE: Final = 64 * 1024
+_LAST_WORDS: Final = 64 * 1024
+_SENDING: ContextVar[SentBody | None] = ContextVar("aios3sync_boto_body", default=None)
+
+
+class SentBody(Payload):
+    """One body in one request; ``finish`` is called when that has its answer or failed.
+
+    Args:
+        content: the bytes.
+        quiet: seconds without progress after which the upload fails.
+        watch: told what has left.
+    """
+
+    _autoclose = True
+
+    def __init__(self, content: bytes, quiet: float, watch: BodyWatch | None) -> None:
+        super().__init__(content)
+        self._size = len(content)
+        self._content = content
+        self._quiet = quiet
+        self._tick = max(0.005, min(1.0, quiet / 4))
+        self._watch = watch
+        self._protocol: Any = None
+        self._transport: asyncio.Transport | None = None
+        self._socket = -1
+        self._written = 0
+        self._still = 0.0
+        self._whole = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.left = 0
+        _SENDING.set(self)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Return the body as text; part of the interface."""
+        return self._content.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send the body in slices."""
+        self._begin(writer)
+        transport, view = self._transport, memoryview(self._content)
+        for start in range(0, len(view), _SLICE):
+            if start and is_readable(self._socket):
+                for _ in range(2):  # an answer came, perhaps before a reset: it is read first
+                    await asyncio.sleep(0)
+            part = view[start : start + _SLICE]
+            self._written += len(part)
+            await writer.write(part)
+            if transport is not None and transport.is_closing():
+                self._read_last_words(transport)
+                return
+            if self.look():
+                self._still = 0.0
+        self._whole = True
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Send the body, whose length is the one that was announced."""
+        del content_length
+        await self.write(writer)
+
+    def finish(self) -> None:
+        """Report and time nothing any more."""
+        self._watch = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport = self._protocol = self._timer = None
+
+    def look(self) -> bool:
+        """See how much has left; return whether it is more than before."""
+        transport = self._transport
+        if transport is None or self.left == self._written:
+            return False
+        left = self._written - transport.get_write_buffer_size() - unacknowledged(self._socket)
+        if left <= self.left:
+            return False
+        if self._watch is not None:
+            self._watch.sent(left - self.left)
+        self.left = left
+        return True
+
+    def _begin(self, writer: AbstractStreamWriter) -> None:
+        transport, protocol = getattr(writer, "transport", None), getattr(writer, "protocol", None)
+        if transport is None or not isinstance(protocol, ResponseHandler):
+            return
+        self._transport, self._protocol = transport, protocol
+        connected = transport.get_extra_info("socket")
+        self._socket = -1 if connected is None else connected.fileno()
+        self._wait()
+
+    def _wait(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self._see)
+
+    def _see(self) -> None:
+        """End a body that does not move; then begin aiohttp's time-out again as long as the end of it moves.
+
+        The wait for room is never cancelled: aiohttp would find it cancelled at the next slice.
+        """
+        protocol = self._protocol
+        self._still = 0.0 if self.look() else self._still + self._tick
+        if self._whole:
+            if not self._still:
+                protocol.start_timeout()
+            if self.left == self._written:
+                return
+        elif self._still >= self._quiet:
+            protocol.set_exception(TimeoutError("the body does not move"))
+            return
+        self._wait()
+
+    def _read_last_words(self, transport: asyncio.Transport) -> None:
+        """Read what came before a write failed: asyncio closes the socket in its next turn, unread."""
+        if self._protocol is None or transport.get_extra_info("ssl_object") is not None:
+            return
+        while True:
+            try:
+                data = os.read(self._socket, _LAST_WORDS)
+            except OSError:
+                return
+            if not data:
+                return
+            self._protocol.data_received(data)
+
+
+def end_body(**_: Any) -> None:
+    """End the body of the request that has its answer, or failed; an event handler of botocore."""
+    body = _SENDING.get()
+    if body is not None:
+        body.finish()
+        _SENDING.set(None)

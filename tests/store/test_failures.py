@@ -544,8 +544,11 @@ class Watch:
 
 
 @pytest.mark.parametrize("verb", ["put", "put_part"])
-async def test_a_large_body_is_reported_piece_by_piece_and_once(verb: str) -> None:
-    """It is read three times, to be signed and to be sent: only what is sent counts."""
+async def test_a_large_body_is_reported_once(verb: str) -> None:
+    """It is read three times, to be signed and to be sent: only what is sent counts.
+
+    That it is counted piece by piece, as it leaves, is tested on a slow line.
+    """
     body = bytes(3 * 2**20)
     digest, watch = md5(body), Watch()
     async with served() as (server, store):
@@ -557,6 +560,5 @@ async def test_a_large_body_is_reported_piece_by_piece_and_once(verb: str) -> No
                 else:
                     await store.put_part("key", "id", 1, memoryview(body), PLAIN, md5=digest.digest())
             assert sum(watch.sent_sizes) == len(body)
-            assert len(watch.sent_sizes) > 4
             assert server.requests[-1].body == body
     assert watch.begun == 2

@@ -121,14 +121,19 @@ async def test_an_upload_that_moves_never_times_out(
                 store.put_part("key", "id", 1, body, PutOptions(), md5=digest.digest())
             )
         taken = await endpoint.accept()
+        seen = []
         for step in sizes_to_take(size, taken):
             await endpoint.take(step)
             taken += step
             await clock.advance(LIMIT * 0.75)
             assert not upload.done()
+            seen.append(watch.left)
+            assert taken - STEP <= watch.left <= size, "what has left is counted, not what was handed over"
         await endpoint.answer(digest.hexdigest())
         assert (await upload).etag == digest.hexdigest()
-    assert watch.left <= size
+    assert seen == sorted(seen)
+    assert len(set(seen)) > size // STEP // 2
+    assert watch.left == size
 
 
 @pytest.mark.parametrize("steps", [1, 20], ids=["in the body", "in its tail"])

@@ -87,7 +87,9 @@ class SentBody(Payload):
         await self.write(writer)
 
     def finish(self) -> None:
-        """Report and time nothing any more."""
+        """Report the rest of a body that was handed over whole; report and time nothing any more."""
+        if self._watch is not None and self._whole and self.left < self._written:
+            self._watch.sent(self._written - self.left)
         self._watch = None
         if self._timer is not None:
             self._timer.cancel()

@@ -176,5 +176,5 @@ def test_the_log_is_shown_at_vv_alone(cli: CommandLine, tree: Path, bucket: Buck
     quiet = cli.process("sync", tree, bucket.url(), "--dry-run", "--check", "list", set_=proxied)
     loud = cli.process("sync", tree, bucket.url(), "--dry-run", "--check", "list", "-vv", set_=proxied)
     assert quiet.code == loud.code == 1
-    assert "aios3sync.stores" not in quiet.err
-    assert "aios3sync.stores: requests go through botocore" in loud.err
+    assert "aios3sync.store.connections" not in quiet.err
+    assert "aios3sync.store.connections: requests go through botocore" in loud.err

@@ -6,6 +6,7 @@ The map of the package; each line may import the lines below it::
     session, stores          connect() opens a Session; everything hangs off it
     stats, images            what is in a bucket, in numbers; sizes and thumbnails of images
     catalog, index           datasets and models by name; a database of the objects of a bucket
+    objects                  single objects: read, written, copied, listed
     sync                     the engine: pipeline, detector, manifest_diff, transfers/, deletes, recorder
     processes, listing       processes that send small files; every way to list a bucket
     store                    the S3 seam: protocol, s3/ (the API), boto/ and wire/ (clients), wrappers/
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         BucketNotFoundError,
         CredentialsError,
         DamagedManifestError,
+        DestinationError,
         IntegrityError,
         ListingError,
         LockedError,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.objects.reader import ObjectReader
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
     from aios3sync.report import Failure, SyncReport
@@ -71,6 +74,7 @@ __all__ = (
     "CredentialsError",
     "DamagedManifestError",
     "DatasetEntry",
+    "DestinationError",
     "Difference",
     "Explanation",
     "Failure",
@@ -82,6 +86,7 @@ __all__ = (
     "NotModifiedError",
     "ObjectIndex",
     "ObjectNotFoundError",
+    "ObjectReader",
     "OutOfOrderError",
     "PreconditionFailedError",
     "Progress",
@@ -114,11 +119,12 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.core.entries": "RecordedEntry SourceEntry TargetEntry",
             "aios3sync.errors": (
                 "AccessDeniedError AioS3SyncError BucketNotFoundError CredentialsError DamagedManifestError "
-                "IntegrityError ListingError LockedError ManifestError NotModifiedError ObjectNotFoundError "
-                "OutOfOrderError PreconditionFailedError SourceError StoreError TemporarySpaceError "
-                "ThrottledError UnavailableError UsageError"
+                "DestinationError IntegrityError ListingError LockedError ManifestError NotModifiedError "
+                "ObjectNotFoundError OutOfOrderError PreconditionFailedError SourceError StoreError "
+                "TemporarySpaceError ThrottledError UnavailableError UsageError"
             ),
             "aios3sync.index.object_index": "ObjectIndex",
+            "aios3sync.objects.reader": "ObjectReader",
             "aios3sync.options": "ConnectOptions SyncOptions",
             "aios3sync.progress": "Progress",
             "aios3sync.report": "Failure SyncReport",

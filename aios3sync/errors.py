@@ -5,6 +5,7 @@
     AioS3SyncError
     ├── UsageError                  an invalid argument, option or document (also a ValueError)
     ├── SourceError                 the local side as a whole cannot be used
+    ├── DestinationError            a local file cannot be written
     ├── ManifestError               the local state cannot be used
     │   ├── DamagedManifestError    its content is corrupt
     │   └── LockedError             another run holds the lock of this pair
@@ -35,6 +36,7 @@ __all__ = (
     "BucketNotFoundError",
     "CredentialsError",
     "DamagedManifestError",
+    "DestinationError",
     "IntegrityError",
     "ListingError",
     "LockedError",
@@ -62,6 +64,10 @@ class UsageError(AioS3SyncError, ValueError):
 
 class SourceError(AioS3SyncError):
     """The source directory is missing, is not a directory, or cannot be read at all."""
+
+
+class DestinationError(AioS3SyncError):
+    """A local file cannot be written: the disk is full, a directory is missing, the file has changed."""
 
 
 class ManifestError(AioS3SyncError):

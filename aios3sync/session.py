@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
-from aios3sync.core.keys import Location
+from aios3sync.core.keys import Location, parse_address
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from aios3sync.index.follow.queue import Queue
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.manifest.admin import StoredManifest
+    from aios3sync.objects.reader import ObjectReader
     from aios3sync.stats.background import BackgroundRefreshes
     from aios3sync.stats.cache_admin import StatsCache
     from aios3sync.stats.model import BucketStats
@@ -118,6 +119,33 @@ class Session:
         """
         self._stores.access.check()
         return await self._stores.opener(bucket, RequestCounts(), **reading)()
+
+    @asynccontextmanager
+    async def open_reader(
+        self, url: str, *, decode: bool = True, **reading: Any
+    ) -> AsyncIterator[ObjectReader]:
+        """Open one object for reading: an asynchronous iterator of its chunks, verified at its end.
+
+        Some ranges are read ahead, 64 MiB at most; an object that changes meanwhile is an error.
+
+        Args:
+            url: ``s3://bucket/key``, a literal key.
+            decode: hand out the original of an object that a sync has compressed.
+            reading: as for :meth:`store`.
+
+        Raises:
+            StoreError: the object cannot be read, or changed (PreconditionFailedError), or its bytes are not
+                the right ones (IntegrityError).
+            UsageError: the URL names no object.
+        """
+        from aios3sync.objects.reader import open_object
+
+        bucket, key = parse_address(url)
+        if not key:
+            raise UsageError(f"{url!r} names no object; write s3://bucket/key")
+        store = await self.store(bucket, **reading)
+        async with open_object(store, key, memory=self.options.memory, decode=decode) as reader:
+            yield reader
 
     @asynccontextmanager
     async def queue(self, url: str) -> AsyncIterator[Queue]:

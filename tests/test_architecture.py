@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "face",  # aios3sync/__init__.py: the public names, loaded when they are used
         "session",
         "stats images",
-        "catalog index stores",
+        "catalog index objects stores",
         "sync",
         "processes listing testing",
         "store progress",

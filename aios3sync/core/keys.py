@@ -20,6 +20,7 @@ __all__ = (
     "is_directory_bucket",
     "key_problem",
     "nfc",
+    "parse_address",
     "stored_form",
     "thumbnails_below",
     "unescaped",
@@ -95,6 +96,21 @@ class Location:
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.prefix}"
+
+
+def parse_address(text: str) -> tuple[str, str]:
+    """Return the bucket and the key of ``s3://bucket/key``, a literal: nothing is added, nothing decoded.
+
+    The key may be empty, or a mere prefix.
+
+    Raises:
+        UsageError: the text names no bucket, or the key cannot be one.
+    """
+    bucket, key = _split_bucket(text.partition("://")[2])
+    Location.parse(text.removesuffix(key))
+    if (problem := key_problem(key)) is not None:
+        raise UsageError(f"the key of {text!r} {problem}")
+    return bucket, key
 
 
 def _split_bucket(text: str) -> tuple[str, str]:

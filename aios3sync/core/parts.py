@@ -20,9 +20,11 @@ __all__ = (
     "MAX_OBJECT_SIZE",
     "MAX_PARTS",
     "MAX_PART_SIZE",
+    "MAX_STREAM_SIZE",
     "MIB",
     "MIN_PART_SIZE",
     "Part",
+    "growing_part_size",
     "inferred_part_size",
     "max_part_size_from_refusal",
     "max_parts_from_refusal",
@@ -40,6 +42,8 @@ MIN_PART_SIZE: Final = 5 * MIB
 MAX_PART_SIZE: Final = 5 * GIB
 MAX_OBJECT_SIZE: Final = MAX_PARTS * MAX_PART_SIZE
 """48.8 TiB: ten thousand parts of 5 GiB."""
+MAX_STREAM_SIZE: Final = 5 * 1024 * GIB
+"""What the parts of an object of unknown length can hold together."""
 
 
 class Part(NamedTuple):
@@ -68,6 +72,25 @@ def plan_part_size(size: int, wanted: int, most: int = MAX_PARTS, largest: int =
     if least <= min(wanted, largest):
         return min(wanted, largest)
     return min(-(-least // MIB) * MIB, largest)
+
+
+def growing_part_size(number: int, first: int, most: int = MAX_PARTS, largest: int = MAX_PART_SIZE) -> int:
+    """Return the size of one part of an object whose length is not known: so that all hold 5 TiB together.
+
+    The first tenth of the parts have the size ``first``, so that the layout of most objects can be inferred
+    from their ETags; after it the sizes grow evenly, in whole MiB.
+
+    Args:
+        number: of the part, from 1.
+        first: bytes of the first part.
+        most: parts of an object.
+        largest: the limit of the endpoint for one part; where it is not enough, fewer bytes fit.
+    """
+    steady = most // 10
+    growing = most - steady
+    rest = max(0, MAX_STREAM_SIZE - most * first)
+    added = -(-2 * rest * max(0, number - steady) // (growing * (growing + 1)))
+    return max(min(first, largest), min(first + -(-added // MIB) * MIB, largest))
 
 
 def inferred_part_size(size: int, parts: int) -> int:

@@ -16,6 +16,7 @@ from aios3sync.core.keys import (
     fits_xml,
     key_problem,
     nfc,
+    parse_address,
     stored_form,
     unescaped,
 )
@@ -229,3 +230,35 @@ def test_escapes_are_reversible_and_always_keys_c16(raw: bytes, text: str) -> No
     for path in (raw.decode("utf-8", "surrogateescape"), text):
         assert unescaped(escaped(path)) == path
         assert key_problem(escaped(path)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bucket", "key"),
+    [
+        ("s3://bucket", "bucket", ""),
+        ("s3://bucket/", "bucket", ""),
+        ("s3://bucket//", "bucket", "/"),
+        ("s3://bucket/a/b", "bucket", "a/b"),
+        ("s3://bucket/a/", "bucket", "a/"),
+        ("s3://bucket/%41?x#y\n ü", "bucket", "%41?x#y\n ü"),
+        ("s3://bucket/bucket", "bucket", "bucket"),
+        (f"s3://bucket/{'k' * MAX_KEY_BYTES}", "bucket", "k" * MAX_KEY_BYTES),
+        ("s3://arn:aws:s3:eu-west-1:1:accesspoint/p/a/b", "arn:aws:s3:eu-west-1:1:accesspoint/p", "a/b"),
+    ],
+)
+def test_an_address_is_literal(text: str, bucket: str, key: str) -> None:
+    assert parse_address(text) == (bucket, key)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("bucket/key", "not an S3 location"),
+        ("http://bucket/key", "not an S3 location"),
+        ("s3:///key", "cannot be a bucket name"),
+        (f"s3://bucket/{'k' * (MAX_KEY_BYTES + 1)}", "makes a key of 1025 bytes"),
+    ],
+)
+def test_an_impossible_address_says_why(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        parse_address(text)

@@ -11,9 +11,11 @@ from aios3sync.core.parts import (
     MAX_OBJECT_SIZE,
     MAX_PART_SIZE,
     MAX_PARTS,
+    MAX_STREAM_SIZE,
     MIB,
     MIN_PART_SIZE,
     Part,
+    growing_part_size,
     inferred_part_size,
     max_part_size_from_refusal,
     max_parts_from_refusal,
@@ -182,3 +184,21 @@ def test_the_limits_of_number_and_size_hold_together_where_they_can(
     assert -(-size // part_size) <= most
     assert part_size <= largest or size > most * largest
     assert part_size >= min(wanted, largest)
+
+
+@pytest.mark.parametrize("most", [1000, MAX_PARTS])
+@pytest.mark.parametrize("first", [MIN_PART_SIZE, 16 * MIB, GIB])
+def test_parts_of_unknown_length_reach_5_tib_and_stay_small_for_long(first: int, most: int) -> None:
+    """Sizes never fall, the first tenth is alike, all hold 5 TiB together, and none is too large."""
+    sizes = [growing_part_size(number, first, most) for number in range(1, most + 1)]
+    assert sizes == sorted(sizes)
+    assert set(sizes[: most // 10]) == {first}
+    assert sum(sizes) >= min(MAX_STREAM_SIZE, most * MAX_PART_SIZE // 2)
+    assert max(sizes) <= MAX_PART_SIZE
+    assert all((size - first) % MIB == 0 for size in sizes[:-1] if size < MAX_PART_SIZE)
+
+
+def test_the_usual_stream_has_parts_below_1200_mib() -> None:
+    assert growing_part_size(MAX_PARTS, 16 * MIB) <= 1200 * MIB
+    assert sum(growing_part_size(number, 16 * MIB) for number in range(1, MAX_PARTS + 1)) >= MAX_STREAM_SIZE
+    assert growing_part_size(1, 16 * MIB, largest=8 * MIB) == 8 * MIB

@@ -1,0 +1,208 @@
+"""ObjectReader: one object as a stream of chunks, read ahead in ranges and verified at its end.
+
+All ranges are of one object: each request names the ETag of the first response, so that an object that is
+replaced meanwhile is an error and never a mixture. A request that fails is repeated by its store, for its
+range alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync.core.etag import same_etag
+from aios3sync.core.parts import MIB
+from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError
+from aios3sync.objects.verification import BodyCheck, MemberDecoder, is_compressed_by_us
+from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+
+__all__ = ("READ_AHEAD", "ObjectReader", "open_object", "range_size_for")
+
+READ_AHEAD: Final = 64 * MIB
+_RANGES: Final = 8
+"""Ranges in memory or under way at once."""
+_SMALLEST_RANGE: Final = 128 * 1024
+
+
+def range_size_for(memory: int) -> int:
+    """Return the bytes of one range, so that all that are read ahead fit into ``memory`` bytes."""
+    return max(_SMALLEST_RANGE, min(memory, READ_AHEAD) // _RANGES)
+
+
+class ObjectReader:
+    """An open object, see :meth:`aios3sync.Session.open_reader`: an asynchronous iterator of its chunks.
+
+    The chunks can be read once, by one task. They are verified when the last one was handed out: a reader
+    that is not read to its end has proved nothing.
+
+    Attributes:
+        head: the facts of the object: size, ETag, metadata, content type.
+        verified: what proved the bytes, once all were read: ``md5`` (the ETag, or a digest in the metadata),
+            ``parts`` (the ETag of a multipart upload), or empty where the endpoint keeps no digest that can
+            be compared; then the size alone was.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        key: str,
+        first: GetResult,
+        range_size: int,
+        *,
+        decode: bool,
+    ) -> None:
+        self.head: HeadResult = first.head
+        self.verified = ""
+        self._store = store
+        self._key = key
+        self._first = first.body
+        self._range_size = range_size
+        self._decoder = MemberDecoder(first.head) if decode and is_compressed_by_us(first.head) else None
+        self._check = BodyCheck(first.head, opaque=store.capabilities.opaque_etags)
+        self._next = len(first.body)
+        self._ahead: deque[asyncio.Task[bytes]] = deque()
+        self._saved: Collection[int] = ()
+        self._read_saved: Callable[[int, int], Awaitable[bytes]] | None = None
+        self._chunks = self._verified_chunks()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the chunks are those of the original of a compressed object."""
+        return self._decoder is not None
+
+    def use_saved(self, starts: Collection[int], read: Callable[[int, int], Awaitable[bytes]]) -> None:
+        """Do not request ranges that are on disk already; called before the first chunk is read.
+
+        Args:
+            starts: where they start; each has the size of :func:`range_size_for`.
+            read: returns one, by its start and its length.
+        """
+        self._saved, self._read_saved = starts, read
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._chunks
+
+    async def read(self) -> bytes:
+        """Read all that is left into memory.
+
+        Raises:
+            StoreError: as the iteration does.
+        """
+        return b"".join([chunk async for chunk in self._chunks])
+
+    async def close(self) -> None:
+        """Cancel the requests under way, and wait for their end; idempotent."""
+        await self._chunks.aclose()
+        tasks = list(self._ahead)
+        self._ahead.clear()
+        for task in tasks:
+            task.cancel()
+        with anyio.CancelScope(shield=True):
+            for task in tasks:
+                with suppress(BaseException):  # its failure is of a range that is not wanted any more
+                    await task
+
+    async def _verified_chunks(self) -> AsyncGenerator[bytes, None]:
+        decoder = self._decoder
+        while body := await self._next_body():
+            await to_thread.run_sync(self._check.update, body)
+            if decoder is None:
+                yield body
+                continue
+            decoder.feed(body)
+            while piece := await to_thread.run_sync(decoder.piece):
+                yield piece
+        proved, problem = self._check.end()
+        if not problem and decoder is not None:
+            problem = decoder.end()
+        if problem:
+            raise self._damaged(problem)
+        self.verified = proved
+
+    async def _next_body(self) -> bytes:
+        """Return the next range, empty at the end; more are requested meanwhile."""
+        self._request_ahead()
+        if self._first:
+            body, self._first = self._first, b""
+            return body
+        if not self._ahead:
+            return b""
+        task = self._ahead.popleft()
+        try:
+            body = await task
+        finally:
+            task.cancel()
+        self._request_ahead()
+        return body
+
+    def _request_ahead(self) -> None:
+        while self._next < self.head.size and len(self._ahead) < _RANGES - 1:
+            length = min(self._range_size, self.head.size - self._next)
+            self._ahead.append(asyncio.ensure_future(self._range(self._next, length)))
+            self._next += length
+
+    async def _range(self, start: int, length: int) -> bytes:
+        if self._read_saved is not None and start in self._saved:
+            return await self._read_saved(start, length)
+        try:
+            found = await self._store.get(self._key, start=start, length=length, if_match=self.head.etag)
+        except (PreconditionFailedError, ObjectNotFoundError):
+            raise self._changed() from None
+        # A server may ignore If-Match, as it may ignore a range.
+        if not same_etag(found.head.etag, self.head.etag) or found.head.size != self.head.size:
+            raise self._changed()
+        if len(found.body) != length:
+            raise self._damaged(f"{len(found.body)} bytes came of the {length} from {start}")
+        return found.body
+
+    def _changed(self) -> PreconditionFailedError:
+        return PreconditionFailedError(
+            f"{self._key!r} in {self._store.bucket} was replaced or deleted while it was read",
+            operation="GetObject",
+            bucket=self._store.bucket,
+            key=self._key,
+            code="ObjectChanged",
+        )
+
+    def _damaged(self, problem: str) -> IntegrityError:
+        return IntegrityError(
+            f"GetObject of {self._key!r} in {self._store.bucket}: the bytes are not those of the object: "
+            f"{problem}",
+            operation="GetObject",
+            bucket=self._store.bucket,
+            key=self._key,
+            code="BodyMismatch",
+        )
+
+
+@asynccontextmanager
+async def open_object(
+    store: ObjectStore, key: str, *, memory: int = READ_AHEAD, decode: bool = True
+) -> AsyncIterator[ObjectReader]:
+    """Open an object for reading; its first range is requested at once.
+
+    Args:
+        store: of its bucket.
+        key: the full key.
+        memory: bytes that may be read ahead.
+        decode: hand out the original of an object that a sync has compressed.
+
+    Raises:
+        StoreError: it cannot be read. The iteration raises PreconditionFailedError where the object changes
+            while it is read, and IntegrityError where its bytes are not the right ones.
+    """
+    range_size = range_size_for(memory)
+    first = await store.get(key, length=range_size)
+    if len(first.body) < min(range_size, first.head.size):
+        first = first._replace(body=b"")  # its ranges are requested again, one by one
+    reader = ObjectReader(store, key, first, range_size, decode=decode)
+    try:
+        yield reader
+    finally:
+        await reader.close()

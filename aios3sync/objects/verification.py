@@ -1,0 +1,180 @@
+"""Verifies the bytes of an object as they pass: against its ETag, or the digests in its metadata. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import Any, Final
+
+from aios3sync.core.content import is_gzip
+from aios3sync.core.etag import (
+    META_MD5,
+    META_ORIGINAL_MD5,
+    META_ORIGINAL_SIZE,
+    Proof,
+    is_opaque_encryption,
+    multipart_etag,
+    part_count,
+    part_size_candidates,
+    proof,
+    recorded_md5,
+    same_etag,
+)
+from aios3sync.store.protocol import HeadResult
+
+__all__ = ("BodyCheck", "MemberDecoder", "decoded_size", "is_compressed_by_us")
+
+_LAYOUTS: Final = 2
+"""Part sizes that are tried where a multipart object has no digest of its whole: each is one more MD5."""
+_PIECE: Final = 1024 * 1024
+
+
+def is_compressed_by_us(head: HeadResult) -> bool:
+    """Return whether the object is a file that a sync compressed, so that its original can be restored."""
+    return is_gzip(head.content_encoding) and recorded_md5(head.metadata) == head.metadata.get(
+        META_ORIGINAL_MD5
+    )
+
+
+def decoded_size(head: HeadResult) -> int | None:
+    """Return the size of the original of a compressed object, where its metadata has it."""
+    text = head.metadata.get(META_ORIGINAL_SIZE, "")
+    return int(text) if text.isdecimal() and len(text) < 20 else None
+
+
+class BodyCheck:
+    """Digests of a body as it is stored, fed in order.
+
+    =============================  ====================  =========================================
+    ETag                           metadata              the bytes are right if
+    =============================  ====================  =========================================
+    an MD5                         any                   it is theirs, or the metadata's MD5 is
+    of parts                       MD5 of the body       it is theirs
+    of parts                       none                  a usual part size gives it; else not known
+    proves nothing                 MD5 of the body       it is theirs
+    proves nothing                 none                  not known: only the size is compared
+    =============================  ====================  =========================================
+
+    Args:
+        head: of the object.
+        opaque: ETags of the endpoint prove nothing, whatever they look like.
+    """
+
+    def __init__(self, head: HeadResult, *, opaque: bool = False) -> None:
+        self._etag = head.etag
+        self._size = head.size
+        self._kind = proof(head.etag, opaque=opaque or is_opaque_encryption(head.encryption))
+        self._claimed = recorded_md5({META_MD5: head.metadata.get(META_MD5, "")})
+        self._whole = hashlib.md5(usedforsecurity=False)
+        self._seen = 0
+        sizes: tuple[int, ...] = ()
+        if self._kind is Proof.PARTS and not self._claimed:
+            sizes = part_size_candidates(head.size, part_count(head.etag))[:_LAYOUTS]
+        self._layouts = [_PartDigests(size) for size in sizes]
+
+    def update(self, chunk: bytes) -> None:
+        """Add the next bytes."""
+        self._seen += len(chunk)
+        if self._claimed or self._kind is Proof.MD5:
+            self._whole.update(chunk)
+        for layout in self._layouts:
+            layout.update(chunk)
+
+    def end(self) -> tuple[str, str]:
+        """Return what proved the bytes (``md5``, ``parts`` or empty), and what is wrong, or empty."""
+        if self._seen != self._size:
+            return "", f"{self._seen} bytes came of {self._size}"
+        md5 = self._whole.hexdigest()
+        if self._kind is Proof.MD5 and same_etag(self._etag, md5):
+            return "md5", ""
+        if self._claimed:
+            return ("md5", "") if md5 == self._claimed else ("", "their MD5 is not that of its metadata")
+        if self._kind is Proof.MD5:
+            return "", "their MD5 is not its ETag (--etags opaque if the ETags of this endpoint are no MD5s)"
+        proved = any(same_etag(layout.etag(), self._etag) for layout in self._layouts)
+        return ("parts" if proved else ""), ""
+
+
+class _PartDigests:
+    """The MD5s of the parts of a body, for one part size."""
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size = part_size
+        self._room = part_size
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._digests: list[bytes] = []
+
+    def update(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        while rest:
+            if not self._room:
+                self._close_part()
+            self._part.update(rest[: self._room])
+            taken = min(len(rest), self._room)
+            self._room -= taken
+            rest = rest[taken:]
+
+    def _close_part(self) -> None:
+        self._digests.append(self._part.digest())
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = self._part_size
+
+    def etag(self) -> str:
+        return multipart_etag([*self._digests, self._part.digest()])
+
+
+class MemberDecoder:
+    """Inflates a gzip body in pieces of bounded size, and checks the original; see :class:`BodyCheck`.
+
+    All members count, and zeros after the last one do not (RFC 1952, 2.2).
+
+    Args:
+        head: of the object; :func:`is_compressed_by_us` holds.
+    """
+
+    def __init__(self, head: HeadResult) -> None:
+        self._md5 = head.metadata[META_ORIGINAL_MD5]
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._member: Any = None
+        self._members = 0
+        self._rest = b""
+        self.problem = ""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body; those before must be read to their end with :meth:`piece`."""
+        self._rest += chunk
+
+    def piece(self) -> bytes:
+        """Return the next piece of the original; empty where more of the body is needed."""
+        while self._rest and not self.problem:
+            if self._member is None:
+                self._rest = self._rest.lstrip(b"\0") if self._members else self._rest
+                if not self._rest:
+                    break
+                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            if found := self._inflate():
+                self._digest.update(found)
+                return found
+        return b""
+
+    def _inflate(self) -> bytes:
+        try:
+            found: bytes = self._member.decompress(self._rest, _PIECE)
+        except zlib.error:
+            self.problem = "they are not gzip"
+            return b""
+        if self._member.eof:
+            self._rest, self._member = self._member.unused_data, None
+            self._members += 1
+        else:
+            self._rest = self._member.unconsumed_tail
+        return found
+
+    def end(self) -> str:
+        """Return what is wrong with the original, if anything."""
+        if self.problem:
+            return self.problem
+        if self._member is not None or not self._members:
+            return "the gzip member breaks off"
+        right = self._digest.hexdigest() == self._md5
+        return "" if right else "the decompressed bytes have another MD5 than the original"

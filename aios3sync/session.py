@@ -28,7 +28,6 @@ from aios3sync.stores import Stores
 from aios3sync.sync.request import Resources, Side, SyncRequest, locate_sides, manifest_path
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
-from aios3sync.sync.verify import VerifyReport, run_verify
 
 if TYPE_CHECKING:
     import aioboto3
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.single_flight import SingleFlight
     from aios3sync.sync.explain import Explanation
+    from aios3sync.sync.verify import VerifyReport
 
 __all__ = ("Session", "connect")
 
@@ -313,6 +313,7 @@ class Session:
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
+        from aios3sync.sync.verify import run_verify  # a sync needs none of it
 
         async def run() -> VerifyReport:
             self._stores.access.check()

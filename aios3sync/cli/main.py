@@ -38,9 +38,9 @@ def _run(arguments: Sequence[str]) -> int:
         standard_lines()[0].line(f"aios3sync {__version__}")
         return 0
     if arguments[:1] == ["sync"]:
-        from aios3sync.cli.everyday import run_unchanged
+        from aios3sync.cli.everyday import run_everyday
 
-        code = run_unchanged(arguments)
+        code = run_everyday(arguments)
         if code is not None:
             return code
     from aios3sync.cli.program import run_program

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from contextlib import suppress
 from typing import Final
 
@@ -64,6 +63,8 @@ def write_profile(profile: EndpointProfile) -> None:
 
 def _replace_file(path: str, content: bytes) -> None:
     """Write a file as a whole: another run reads the old one or the new one. Readable by its owner alone."""
+    import tempfile  # ten modules, and few runs learn anything of the endpoint
+
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".profile-")
     try:
         with open(descriptor, "wb") as file:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import aiofiles
-import orjson
 from anyio import to_thread
 
 from aios3sync.core.text import escape_json
@@ -42,12 +39,17 @@ class ErrorFile:
         Raises:
             OSError: the place cannot be written.
         """
+        import aiofiles  # thirty modules with orjson, and most runs have no failure
+        import orjson
+
         if self._file is None:
             self.path = await to_thread.run_sync(self._new_path)
             self._file = await aiofiles.open(self.path, "ab")
         await self._file.write(b"".join(escape_json(orjson.dumps(failure)) + b"\n" for failure in failures))
 
     def _new_path(self) -> str:
+        import tempfile
+
         try:
             os.makedirs(self._directory, mode=0o700, exist_ok=True)
             descriptor, path = tempfile.mkstemp(

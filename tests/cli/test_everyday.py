@@ -11,26 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.cli import everyday
+from aios3sync.cli import everyday, plain_sync
 from aios3sync.cli.commands.sync import sync_command
-from aios3sync.cli.everyday import PlainSync, read_plain_sync
 from aios3sync.cli.options import connect_options, output, sync_options
 from aios3sync.cli.output.view import Output
+from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.cli.program import program
 from tests.cli.conftest import Bucket, CommandLine
 
 _WORDS = st.text("ab*/.-=é ", min_size=1, max_size=5)
-_VALUES = st.one_of(_WORDS, st.sampled_from(["http://h:1", "https://host/x", "m.sqlite"]))
+_VALUES = st.one_of(_WORDS, st.sampled_from(["http://h:1", "https://host/x", "m.sqlite", "list", "auto"]))
 _NAMED = st.sampled_from(
-    ["--endpoint-url", "--profile", "--region", "--manifest", "--include", "--exclude"]
+    ["--endpoint-url", "--profile", "--region", "--manifest", "--include", "--exclude", "--check"]
 ).flatmap(
     lambda name: st.one_of(
         _VALUES.map(lambda value: [name, value]), _VALUES.map(lambda value: [f"{name}={value}"])
     )
 )
-_FLAG = st.sampled_from(["-q", "--quiet", "--json", "--no-progress", "-v", "--verbose"]).map(
-    lambda flag: [flag]
-)
+_FLAG = st.sampled_from(
+    ["-q", "--quiet", "--json", "--no-progress", "-v", "--verbose", *plain_sync._ACTIONS]
+).map(lambda flag: [flag])
 _PLACE = st.one_of(_WORDS, st.just("s3://bucket/p")).map(lambda place: [place])
 
 
@@ -60,6 +60,7 @@ def test_both_readers_agree(parts: list[list[str]]) -> None:
     [
         ["d", "s3://b/p"],
         ["d", "s3://b/p", "--endpoint-url", "http://h:1", "-q"],
+        ["d", "s3://b/p", "--check", "list", "--delete-tracked", "--dry-run", "--gitignore"],
         ["--exclude=*.log", "d", "--include", "a", "s3://b/p", "--manifest", "m", "-v", "--json"],
     ],
 )
@@ -72,8 +73,9 @@ def test_plain_command_lines_are_accepted(arguments: list[str]) -> None:
     [
         ["d"],
         ["d", "s3://b", "x"],
-        ["d", "s3://b", "--delete"],
-        ["d", "s3://b", "--check", "list"],
+        ["d", "s3://b", "--delete", "--delete-tracked"],
+        ["d", "s3://b", "--check", "all"],
+        ["d", "s3://b", "--workers", "3"],
         ["d", "s3://b", "-vv"],
         ["d", "s3://b", "-v", "-v"],
         ["d", "s3://b", "--endpoint-url"],
@@ -81,12 +83,11 @@ def test_plain_command_lines_are_accepted(arguments: list[str]) -> None:
         ["d", "s3://b", "--region="],
         ["--", "d", "s3://b"],
         ["d", "s3://b", "--events"],
-        ["d", "s3://b", "--dry-run"],
     ],
     ids=" ".join,
 )
 def test_all_others_are_left_to_the_program(arguments: list[str]) -> None:
-    with pytest.raises(everyday._UnknownError):
+    with pytest.raises(UnknownError):
         read_plain_sync(["sync", *arguments])
 
 
@@ -95,7 +96,7 @@ def test_options_of_the_environment_are_left_to_the_program(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(name, "auto")
-    with pytest.raises(everyday._UnknownError):
+    with pytest.raises(UnknownError):
         read_plain_sync(["sync", "d", "s3://b"])
 
 
@@ -129,7 +130,14 @@ def _without_times(text: str) -> str:
 
 def test_the_quick_reader_knows_only_options_that_click_has() -> None:
     known = {name for item in sync_command.params if isinstance(item, click.Option) for name in item.opts}
-    ours = {*everyday._CONNECTION, *everyday._RULES, *everyday._FLAGS, everyday._MANIFEST}
+    ours = {
+        *plain_sync._CONNECTION,
+        *plain_sync._RULES,
+        *plain_sync._FLAGS,
+        *plain_sync._ACTIONS,
+        plain_sync._CHECK,
+        plain_sync._MANIFEST,
+    }
     assert ours <= known
     variables = {item.envvar for item in sync_command.params if isinstance(item, click.Option)} - {None}
-    assert variables == {*everyday._VARIABLES}
+    assert variables == {*plain_sync._VARIABLES}

@@ -20,7 +20,7 @@ from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.unchanged import report_unchanged
 from tests.sync.conftest import Bench, same_size_change
 
-pytestmark = pytest.mark.usefixtures("settle")
+pytestmark = pytest.mark.usefixtures("settle", "patient")
 FILES: dict[str, bytes | str | None] = {"a": "1", "b/c": "22", "b/d.log": "333", "é": ""}
 
 
@@ -65,6 +65,12 @@ async def test_the_report_is_that_of_a_run(bench: Bench, options: dict[str, Any]
     assert comparable(found) == comparable(await bench.sync(**options))
     assert found.kept == (3 if options.get("exclude") == ("*.log",) else 4)
     assert bool(found.warnings) == (options.get("exclude") == ("*.none",))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no slow source."""
+    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", 600)
 
 
 def _write(path: Path, text: str) -> None:

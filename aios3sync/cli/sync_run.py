@@ -1,0 +1,85 @@
+"""Runs a sync for the command line, with its index and its entry of a catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from aios3sync._dataclass import replace
+from aios3sync.cli.command import run_command
+from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.plain_sync import PlainSync
+from aios3sync.events import Warned
+
+if TYPE_CHECKING:
+    from aios3sync.catalog import Registration
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.report import SyncReport
+    from aios3sync.session import Session
+
+__all__ = ("run_sync",)
+
+
+def run_sync(plain: PlainSync, index: str | None = None, registration: Registration | None = None) -> int:
+    """Run a sync and return its exit code.
+
+    Args:
+        plain: the sync.
+        index: the URL of the object index to keep current.
+        registration: the entry of a catalog that the target is.
+    """
+    source, target, options, connection, shown = plain
+
+    async def work(session: Session, view: View, stop: Stop) -> SyncReport:
+        async with AsyncExitStack() as stack:
+            opened = _OpenedIndex()
+            if index:
+                opened = await _open_index(
+                    stack.enter_async_context(session.index(index, request_payer=options.request_payer))
+                )
+                for text in opened.warnings:
+                    view(Warned(text))
+            report = await session.sync(
+                source,
+                target,
+                options=options,
+                on_event=view,
+                stop=stop,
+                index=opened.database,
+                catalog=registration,
+            )
+            return replace(report, warnings=(*opened.warnings, *report.warnings))
+
+    open_view = partial(
+        choose_view,
+        "sync",
+        shown,
+        partial(conclude_sync, verbose=shown.verbose),
+        heading=f"{source} -> {target}",
+        dry_run=options.dry_run,
+    )
+    return run_command(work, connection, open_view, orderly=True)
+
+
+class _OpenedIndex(NamedTuple):
+    """The index of a sync, or the warning that the sync goes on without it."""
+
+    database: ObjectIndex | None = None
+    warnings: tuple[str, ...] = ()
+
+
+async def _open_index(opening: Awaitable[ObjectIndex]) -> _OpenedIndex:
+    """Open the index; a database that cannot be used is a warning, as it never fails a sync."""
+    from aios3sync.index.rows import IndexUnavailableError
+
+    try:
+        return _OpenedIndex(await opening)
+    except IndexUnavailableError as error:
+        return _OpenedIndex(
+            None, (f"{error}; the sync goes on without it, 'aios3sync index reconcile' repairs it",)
+        )

@@ -1,0 +1,128 @@
+"""What each kind of command line may load: a list, since times differ from machine to machine.
+
+A package that is in no list here is one more thing that every run waits for; a new one needs a reason.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Bucket, CommandLine
+
+PROGRAM = """
+import sys
+sys.argv = ["aios3sync", *sys.argv[2:]]
+place, before = {place!r}, set(sys.modules)
+from aios3sync.__main__ import main
+if "sync" in sys.argv:
+    import aios3sync.sync.unchanged as unchanged
+    unchanged._PATIENCE_S = 600  # on a busy machine too
+code = main()
+with open(place, "w") as file:
+    file.write(" ".join(sorted(set(sys.modules) - before)))
+sys.exit(code)
+"""
+
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Of the standard library: what takes a millisecond or more, with all that it loads.
+COSTLY = words(
+    """
+    ast asyncio bz2 concurrent configparser csv ctypes dataclasses datetime decimal dis email getpass gettext
+    gzip html http importlib.metadata inspect ipaddress json locale logging lzma mimetypes multiprocessing
+    pathlib pickle platform queue random selectors shutil signal socket sqlite3 ssl statistics subprocess
+    tempfile traceback unittest urllib uuid xml zipfile
+    """
+)
+
+# Everyone reads the manifest, and finds the endpoint in the configuration of AWS.
+UNCHANGED = words("configparser datetime ipaddress json pathlib signal sqlite3 urllib")
+# The event loop: asyncio itself loads ssl, subprocess and logging.
+LOOP = UNCHANGED | words(
+    """
+    anyio ast asyncio concurrent dis inspect logging queue selectors sniffio socket ssl subprocess traceback
+    locale typing_extensions uvloop
+    """
+)
+# One request: its user agent, its repetitions, and the parsers of HTTP and of listings.
+REQUEST = LOOP | words("dataclasses http httptools platform random xml")
+# What an upload shows of the endpoint is kept in a file of its own.
+UPLOAD = REQUEST | words("bz2 lzma shutil tempfile")
+
+
+def loaded(cli: CommandLine, tmp_path: Path, *arguments: str) -> frozenset[str]:
+    """Run a command line as a process of its own; return the packages that it loaded and that cost time."""
+    place = tmp_path / "modules"
+    ended = _process(cli, place, *arguments)
+    assert ended == 0
+    names = place.read_text().split()
+    found = {name for name in names if name in COSTLY}
+    foreign = {name.partition(".")[0] for name in names} - sys.stdlib_module_names
+    ignored = {"aios3sync", "cython_runtime"}  # the latter is no file
+    return frozenset(found | {name for name in foreign if name not in ignored and name[0] != "_"})
+
+
+def _process(cli: CommandLine, place: Path, *arguments: str) -> int:
+    text = PROGRAM.format(place=str(place))
+    ended = subprocess.run(
+        [sys.executable, "-c", text, "-", *arguments],
+        env=cli.environment,
+        capture_output=True,
+        timeout=240,
+        check=False,
+    )
+    assert not ended.stderr, ended.stderr
+    return ended.returncode
+
+
+@pytest.fixture
+def settled(tree: Path, cli: CommandLine, bucket: Bucket, tmp_path: Path) -> tuple[str, ...]:
+    """A sync that has been done, and whose rows may be trusted by their stats."""
+    arguments = ("sync", str(tree), bucket.url(), "--manifest", str(tmp_path / "m.sqlite"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
+        assert cli(*arguments).code == 0
+    return arguments
+
+
+def test_the_version_loads_nothing(offline: CommandLine, tmp_path: Path) -> None:
+    assert loaded(offline, tmp_path, "--version") <= {"signal"}
+
+
+@pytest.mark.parametrize("how", [[], ["-q"]], ids=str)
+def test_a_sync_with_nothing_to_do(
+    cli: CommandLine, settled: tuple[str, ...], tmp_path: Path, how: list[str]
+) -> None:
+    """No event loop, no client, no command line library."""
+    assert loaded(cli, tmp_path, *settled, *how) <= UNCHANGED
+
+
+def test_its_json_document_loads_orjson(cli: CommandLine, settled: tuple[str, ...], tmp_path: Path) -> None:
+    found = loaded(cli, tmp_path, *settled, "--json") - UNCHANGED
+    assert "orjson" in found
+    assert not found & {"anyio", "asyncio", "click", "rich", "ssl"}
+
+
+@pytest.mark.parametrize("how", [[], ["-q"]], ids=str)
+def test_a_sync_that_lists(
+    cli: CommandLine, settled: tuple[str, ...], tmp_path: Path, how: list[str]
+) -> None:
+    """Neither boto, nor rich, click, multiprocessing, aiofiles."""
+    assert loaded(cli, tmp_path, *settled, "--check", "list", *how) <= REQUEST
+
+
+def test_an_upload_of_ten_files(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:
+    for number in range(10):
+        path = tmp_path / "new" / f"{number}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"file {number}")
+    found = loaded(cli, tmp_path, "sync", str(tmp_path / "new"), bucket.url())
+    assert found <= UPLOAD
+    assert len(bucket.keys()) == 10

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from aios3sync._version import __version__
-from aios3sync.cli.errors import print_lost_output
+from aios3sync.cli.errors import print_error, print_lost_output
 from aios3sync.cli.output.lines import flush_output, lost_output, open_missing_streams, standard_lines
 
 __all__ = ("run",)
@@ -40,7 +40,10 @@ def _run(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["sync"]:
         from aios3sync.cli.everyday import run_everyday
 
-        code = run_everyday(arguments)
+        try:
+            code = run_everyday(arguments)
+        except Exception as error:  # noqa: BLE001 - whatever nothing caught: one line, no traceback
+            return print_error(error)
         if code is not None:
             return code
     from aios3sync.cli.program import run_program

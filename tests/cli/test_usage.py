@@ -109,14 +109,17 @@ def test_the_version_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 def test_a_bug_is_one_line_without_its_text(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from aios3sync.cli import everyday
     from aios3sync.cli.commands import sync
 
     def broken(*_: Any) -> None:
         raise KeyError("a-secret")
 
     monkeypatch.setattr(sync, "sync_options", broken)
-    assert run(["sync", "data", TARGET]) == 1
-    out, err = capfd.readouterr()
-    assert (out, err) == ("", "aios3sync: error: unexpected KeyError: this is a bug; -vv shows where\n")
+    monkeypatch.setattr(everyday, "report_unchanged", broken)
+    for more in ([], ["--workers", "3"]):
+        assert run(["sync", "data", TARGET, *more]) == 1
+        out, err = capfd.readouterr()
+        assert (out, err) == ("", "aios3sync: error: unexpected KeyError: this is a bug; -vv shows where\n")
     assert run(["sync", "data", TARGET, "-vv"]) == 1
     assert "Traceback" in capfd.readouterr().err

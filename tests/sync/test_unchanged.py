@@ -195,3 +195,18 @@ async def test_nothing_is_written(bench: Bench) -> None:
     before = path.read_bytes()
     assert await unchanged(request) is not None
     assert path.read_bytes() == before
+
+
+async def test_a_source_on_another_device_is_left_to_a_run_to_judge(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.tree(FILES)
+    await bench.sync()
+    monkeypatch.setattr("aios3sync.local.tree.LocalTree.may_be_swapped", lambda *_: True)
+    assert await unchanged(request_of(bench)) is None
+
+
+async def test_headers_that_are_asked_for_are_left_to_a_run_to_compare(bench: Bench) -> None:
+    bench.tree(FILES)
+    await bench.sync(cache_control="no-cache")
+    assert await unchanged(request_of(bench, cache_control="no-cache")) is None

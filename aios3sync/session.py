@@ -15,7 +15,7 @@ from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
-from aios3sync.core.keys import Location, parse_address
+from aios3sync.core.keys import Location, parse_object
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
@@ -140,9 +140,7 @@ class Session:
         """
         from aios3sync.objects.reader import open_object
 
-        bucket, key = parse_address(url)
-        if not key:
-            raise UsageError(f"{url!r} names no object; write s3://bucket/key")
+        bucket, key = parse_object(url)
         store = await self.store(bucket, **reading)
         async with open_object(store, key, memory=self.options.memory, decode=decode) as reader:
             yield reader

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
 __all__ = ("program", "run_program")
 
-_COMMANDS: Final = ("sync", "verify", "explain", "manifest", "stats", "index", "catalog", "job")
+_COMMANDS: Final = (
+    "sync",
+    "verify",
+    "explain",
+    "ls",
+    "cat",
+    "manifest",
+    "stats",
+    "index",
+    "catalog",
+    "job",
+)
 
 
 class _Commands(click.Group):

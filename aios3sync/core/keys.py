@@ -21,6 +21,7 @@ __all__ = (
     "key_problem",
     "nfc",
     "parse_address",
+    "parse_object",
     "stored_form",
     "thumbnails_below",
     "unescaped",
@@ -110,6 +111,18 @@ def parse_address(text: str) -> tuple[str, str]:
     Location.parse(text.removesuffix(key))
     if (problem := key_problem(key)) is not None:
         raise UsageError(f"the key of {text!r} {problem}")
+    return bucket, key
+
+
+def parse_object(text: str) -> tuple[str, str]:
+    """Return the bucket and the key of an object; see :func:`parse_address`.
+
+    Raises:
+        UsageError: the text names no object.
+    """
+    bucket, key = parse_address(text)
+    if not key:
+        raise UsageError(f"{text!r} names no object; write s3://bucket/key")
     return bucket, key
 
 

@@ -1,0 +1,68 @@
+"""Reads and writes pipes, terminals and files that have no name here: standard input and output.
+
+The calls block, in threads; each looks every moment whether it is still wanted, so that a program can end
+although the other side of its pipe does nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import stat
+import threading
+from typing import IO, Final
+
+__all__ = ("read_stream", "write_stream")
+
+_MOMENT_S: Final = 0.2
+_PIPE_BUF: Final = select.PIPE_BUF
+"""A pipe that is ready takes as many bytes without blocking (POSIX)."""
+
+
+def read_stream(stream: IO[bytes], size: int, stop: threading.Event) -> bytes:
+    """Read up to ``size`` bytes; fewer only at the end, or where ``stop`` is set.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    descriptor = _descriptor(stream)
+    if descriptor < 0:
+        return stream.read(size)
+    parts: list[bytes] = []
+    while size > 0 and not stop.is_set():
+        if not select.select([descriptor], [], [], _MOMENT_S)[0]:
+            continue
+        part = os.read(descriptor, size)
+        if not part:
+            break
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def write_stream(stream: IO[bytes], body: bytes, stop: threading.Event) -> None:
+    """Write all bytes past the buffer of the stream, which must be empty; give up where ``stop`` is set.
+
+    Raises:
+        OSError: the reader has left, the disk is full, or another error.
+    """
+    descriptor = _descriptor(stream)
+    if descriptor < 0:
+        stream.write(body)
+        return
+    is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+    rest = memoryview(body)
+    while rest and not stop.is_set():
+        if is_file:
+            rest = rest[os.write(descriptor, rest) :]
+        elif select.select([], [descriptor], [], _MOMENT_S)[1]:
+            rest = rest[os.write(descriptor, rest[:_PIPE_BUF]) :]
+
+
+def _descriptor(stream: IO[bytes]) -> int:
+    """Return the descriptor of a stream, -1 where it has none, as in memory."""
+    try:
+        return stream.fileno()
+    except (OSError, io.UnsupportedOperation):
+        return -1

@@ -49,7 +49,7 @@ from aios3sync.errors import (
     PreconditionFailedError,
     StoreError,
 )
-from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, ObjectStore, PutOptions
 
 __all__ = ("CatalogDocument", "ConditionalWrites", "CorruptDocument", "Snapshot")
 
@@ -372,7 +372,7 @@ class CatalogDocument:
         """Copy the object to ``KEY.corrupt-TIME`` on the server side, and return the key of the copy."""
         moment = datetime.fromtimestamp(time.time(), UTC)
         aside = f"{self.key}{ASIDE}{moment:%Y%m%dT%H%M%S}.{moment.microsecond:06d}Z"
-        await self.store.copy(self.key, aside)
+        await self.store.copy(CopySource(self.key), aside)
         return aside
 
 

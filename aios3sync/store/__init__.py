@@ -9,6 +9,7 @@ from aios3sync._lazy import lazy_names
 if TYPE_CHECKING:
     from aios3sync.store.protocol import (
         Body,
+        CopySource,
         DeleteError,
         DeleteItem,
         GetResult,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         ListedVersion,
         ListPage,
         ObjectStore,
+        PartHead,
         PutOptions,
         PutResult,
         StoreCapabilities,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "Body",
+    "CopySource",
     "DeleteError",
     "DeleteItem",
     "ForwardingStore",
@@ -37,6 +40,7 @@ __all__ = (
     "ListedUpload",
     "ListedVersion",
     "ObjectStore",
+    "PartHead",
     "PutOptions",
     "PutResult",
     "StoreCall",
@@ -49,8 +53,9 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
         __name__,
         {
             "aios3sync.store.protocol": (
-                "Body DeleteError DeleteItem GetResult HeadResult ListPage ListedPart ListedUpload "
-                "ListedVersion ObjectStore PutOptions PutResult StoreCapabilities VersionPage"
+                "Body CopySource DeleteError DeleteItem GetResult HeadResult ListPage ListedPart "
+                "ListedUpload ListedVersion ObjectStore PartHead PutOptions PutResult "
+                "StoreCapabilities VersionPage"
             ),
             "aios3sync.store.wrappers.base": "ForwardingStore StoreCall",
         },

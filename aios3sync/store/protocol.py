@@ -16,6 +16,7 @@ from aios3sync.errors import UsageError
 
 __all__ = (
     "Body",
+    "CopySource",
     "DeleteError",
     "DeleteItem",
     "GetResult",
@@ -25,6 +26,7 @@ __all__ = (
     "ListedUpload",
     "ListedVersion",
     "ObjectStore",
+    "PartHead",
     "PutOptions",
     "PutResult",
     "StoreCapabilities",
@@ -132,6 +134,9 @@ class HeadResult(NamedTuple):
         encryption: as in :class:`PutResult`.
         storage_class: empty means STANDARD.
         kms_key_id: the key of an encryption with KMS, else empty.
+        cache_control, content_disposition, content_language: as stored, empty where unset.
+        expires: the HTTP date as it is stored.
+        tag_count: how many tags the object has; 0 also where the endpoint does not say.
     """
 
     size: int
@@ -143,6 +148,24 @@ class HeadResult(NamedTuple):
     encryption: str = ""
     storage_class: str = ""
     kms_key_id: str = ""
+    cache_control: str = ""
+    content_disposition: str = ""
+    content_language: str = ""
+    expires: str = ""
+    tag_count: int = 0
+
+
+class PartHead(NamedTuple):
+    """The facts of one part of a finished object.
+
+    Attributes:
+        size: bytes of the part; of an object without parts, or of an endpoint that does not know them, bytes
+            of the whole object.
+        parts: how many parts the object was uploaded in, 0 where the endpoint does not say.
+    """
+
+    size: int
+    parts: int
 
 
 class GetResult(NamedTuple):
@@ -168,6 +191,25 @@ class ListPage(NamedTuple):
     entries: list[TargetEntry]
     prefixes: list[str]
     next_token: str | None
+
+
+class CopySource(NamedTuple):
+    """What a copy is made of.
+
+    Attributes:
+        key: of the object.
+        bucket: where it is, on the same endpoint; empty for the bucket of the copy.
+        etag: only an object that has this ETag is copied; empty for any.
+        customer_key: its SSE-C key, empty for none; ``None`` for the key that the store itself reads with.
+        start, length: which bytes of it become a part.
+    """
+
+    key: str
+    bucket: str = ""
+    etag: str = ""
+    customer_key: bytes | None = None
+    start: int = 0
+    length: int = 0
 
 
 class DeleteItem(NamedTuple):
@@ -319,12 +361,36 @@ class ObjectStore(Protocol):
         ...
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
-        """Copy within the bucket on the server; ``options`` replace the metadata, ``None`` keeps them.
+        """Copy an object of at most 5 GiB on the server. Atomic and retry-safe.
 
-        Tags are replaced only by ``options`` that have some. With ``source_etag`` only an object that has
-        this ETag is copied. Atomic and retry-safe. Raises ObjectNotFoundError, PreconditionFailedError.
+        Args:
+            source: what is copied, as a whole.
+            key: what it becomes, in this bucket.
+            options: they replace metadata and content headers, and say how the copy is stored; ``None`` keeps
+                the former, and stores it as the bucket does. Tags are replaced only by ``options`` that
+                have some.
+            keep_metadata: metadata and content headers are those of the source; of ``options``, storage
+                class, encryption, ACL, tags, checksum, payer and conditions apply.
+
+        Raises ObjectNotFoundError, also where the source bucket does not exist, PreconditionFailedError.
+        """
+        ...
+
+    async def tags(self, key: str) -> Mapping[str, str]:
+        """Return the tags of an object. Retry-safe. Raises ObjectNotFoundError, AccessDeniedError."""
+        ...
+
+    async def head_part(self, key: str, number: int) -> PartHead:
+        """Ask for the size of part ``number`` of a finished object. Retry-safe.
+
+        Raises ObjectNotFoundError.
         """
         ...
 
@@ -348,6 +414,16 @@ class ObjectStore(Protocol):
 
         Of ``options`` SSE-C, request payer and checksum apply. ``md5`` is the 16-byte digest of ``body``,
         sent as Content-MD5, which buckets with Object Lock demand; an empty one is sent and compared nowhere.
+        """
+        ...
+
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """Store a range of an object as a part, on the server. Retry-safe.
+
+        ``options`` apply as for :meth:`put_part`, but for the checksum, which the server computes. Raises
+        ObjectNotFoundError, PreconditionFailedError.
         """
         ...
 

@@ -13,9 +13,10 @@ from anyio.lowlevel import checkpoint
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, multipart_etag
-from aios3sync.core.parts import MIN_PART_SIZE
+from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE
 from aios3sync.store.protocol import (
     Body,
+    CopySource,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -24,6 +25,7 @@ from aios3sync.store.protocol import (
     ListedUpload,
     ListedVersion,
     ListPage,
+    PartHead,
     PutOptions,
     PutResult,
     StoreCapabilities,
@@ -58,15 +60,28 @@ _STATUS: Final = {
 }
 
 
+_KEPT: Final = (
+    *("content_type", "content_encoding", "cache_control", "content_disposition", "content_language"),
+    *("expires", "metadata"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object, for a test to inspect; ``last_modified`` in seconds since the epoch."""
+    """One object, for a test to inspect.
+
+    Attributes:
+        body, etag, options, encryption: as it was stored.
+        last_modified: seconds since the epoch.
+        part_sizes: bytes of each part of a multipart upload.
+    """
 
     body: bytes
     etag: str
     options: PutOptions
     last_modified: float
     encryption: str = ""
+    part_sizes: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,6 +94,15 @@ class _Upload:
 
 def _refuse(operation: str, bucket: str, key: str | None, code: str) -> NoReturn:
     raise error_from(operation, bucket, key, ErrorAnswer(code, _STATUS[code], "", {}))
+
+
+def _copied(source: PutOptions, given: PutOptions | None, *, keep_metadata: bool) -> PutOptions:
+    """Return what a copy is stored with: the storage class and the encryption of the source never stay."""
+    options = PutOptions() if given is None else given
+    tags = options.tags or source.tags
+    if given is not None and not keep_metadata:
+        return replace(options, tags=tags)
+    return replace(options, tags=tags, **{name: getattr(source, name) for name in _KEPT})
 
 
 def _byte_order(key: str) -> Any:
@@ -100,6 +124,7 @@ class MemoryStore:
         min_part_size: bytes of every part but the last.
         clock: seconds since the epoch.
         sse_customer_key: needed to read objects under SSE-C.
+        endpoint: the buckets of its endpoint by name, which it joins: copies read from them.
 
     Attributes:
         objects: the stored objects by key.
@@ -118,7 +143,10 @@ class MemoryStore:
         min_part_size: int = MIN_PART_SIZE,
         clock: Callable[[], float] = time.time,
         sse_customer_key: bytes = b"",
+        endpoint: dict[str, MemoryStore] | None = None,
     ) -> None:
+        self._endpoint = {} if endpoint is None else endpoint
+        self._endpoint[bucket] = self
         self.objects: dict[str, StoredObject] = {}
         self.exists = True
         self._bucket = bucket
@@ -236,18 +264,37 @@ class MemoryStore:
         return True
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
-        """Copy within the bucket; the copy of a multipart object has a plain ETag."""
+        """Copy one object; the copy of a multipart object has a plain ETag."""
         await self._begin_request("CopyObject", key)
-        source = self._stored("CopyObject", source_key)
-        if source_etag and source.etag != source_etag:
-            _refuse("CopyObject", self._bucket, source_key, "PreconditionFailed")
+        stored = self._source("CopyObject", source)
+        if len(stored.body) > MAX_PART_SIZE:
+            _refuse("CopyObject", self._bucket, source.key, "InvalidRequest")
         if options is not None:
             self._check_conditions("CopyObject", key, options)
-            options = options if options.tags else replace(options, tags=source.options.tags)
-        digest = md5_of(source.body, usedforsecurity=False).hexdigest()
-        return self._store(key, source.body, options or source.options, digest)
+        digest = md5_of(stored.body, usedforsecurity=False).hexdigest()
+        options = _copied(stored.options, options, keep_metadata=keep_metadata)
+        return self._store(key, stored.body, options, digest)
+
+    async def tags(self, key: str) -> Mapping[str, str]:
+        """Return the tags of an object."""
+        await self._begin_request("GetObjectTagging", key)
+        return dict(self._stored("GetObjectTagging", key).options.tags)
+
+    async def head_part(self, key: str, number: int) -> PartHead:
+        """Return the size of one part of an object."""
+        await self._begin_request("HeadObject", key)
+        stored = self._stored("HeadObject", key)
+        sizes = stored.part_sizes or (len(stored.body),)
+        if not 1 <= number <= len(sizes):
+            _refuse("HeadObject", self._bucket, key, "InvalidRange")
+        return PartHead(sizes[number - 1], len(stored.part_sizes))
 
     async def acl(self, key: str) -> str:
         """Return the canned ACL of the object if it lets others read."""
@@ -276,6 +323,18 @@ class MemoryStore:
         upload.parts[number] = (etag, bytes(body))
         return PutResult(etag, encryption)
 
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """Store one part of the bytes of an object."""
+        await self._begin_request("UploadPartCopy", key)
+        stored = self._source("UploadPartCopy", source)
+        end = source.start + source.length
+        if not source.start < end <= len(stored.body):
+            _refuse("UploadPartCopy", self._bucket, source.key, "InvalidRange")
+        body = stored.body[source.start : end]
+        return await self.put_part(key, upload_id, number, body, options, md5=b"")
+
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
     ) -> PutResult:
@@ -287,7 +346,10 @@ class MemoryStore:
         self._check_conditions(operation, key, options)
         digests = (md5_of(body, usedforsecurity=False).digest() for body in bodies)
         del self._uploads[upload_id]
-        return self._store(key, b"".join(bodies), upload.options, multipart_etag(digests))
+        result = self._store(key, b"".join(bodies), upload.options, multipart_etag(digests))
+        sizes = tuple(len(body) for body in bodies)
+        self.objects[key] = replace(self.objects[key], part_sizes=sizes)
+        return result
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
         """Delete an upload and its parts."""
@@ -378,12 +440,24 @@ class MemoryStore:
         self.objects[key] = StoredObject(body, etag, options, self._clock(), encryption)
         return PutResult(etag, encryption)
 
-    def _stored(self, operation: str, key: str) -> StoredObject:
+    def _stored(self, operation: str, key: str, customer_key: bytes | None = None) -> StoredObject:
         stored = self.objects.get(key)
         if stored is None:
             _refuse(operation, self._bucket, key, "NoSuchKey")
-        if stored.options.sse_customer_key != self._customer_key and stored.encryption == "SSE-C":
+        given = self._customer_key if customer_key is None else customer_key
+        if stored.options.sse_customer_key != given and stored.encryption == "SSE-C":
             _refuse(operation, self._bucket, key, "InvalidRequest")
+        return stored
+
+    def _source(self, operation: str, source: CopySource) -> StoredObject:
+        """Return what is copied, if it is what was meant."""
+        store = self._endpoint.get(source.bucket or self._bucket)
+        if store is None or not store.exists:
+            _refuse(operation, source.bucket, source.key, "NoSuchBucket")
+        customer_key = self._customer_key if source.customer_key is None else source.customer_key
+        stored = store._stored(operation, source.key, customer_key)  # noqa: SLF001 - another bucket
+        if source.etag and stored.etag != source.etag:
+            _refuse(operation, store.bucket, source.key, "PreconditionFailed")
         return stored
 
     def _upload(self, operation: str, key: str, upload_id: str) -> _Upload:
@@ -418,6 +492,11 @@ class MemoryStore:
             encryption=stored.encryption,
             storage_class="" if options.storage_class == "STANDARD" else options.storage_class,
             kms_key_id=options.sse_kms_key_id if is_opaque_encryption(stored.encryption) else "",
+            cache_control=options.cache_control,
+            content_disposition=options.content_disposition,
+            content_language=options.content_language,
+            expires=options.expires,
+            tag_count=len(options.tags),
         )
 
     def _entry(self, key: str) -> TargetEntry:

@@ -21,6 +21,7 @@ class OnMoto(ObjectStoreContract):
     )
     refuses_wrong_md5 = False
     conditional_copy = False
+    conditional_copy_part = False
     conditional_delete = False
     refuses_long_keys = False
     groups_with_start_after = False
@@ -32,6 +33,7 @@ class OnSeaweedFS(ObjectStoreContract):
     """The contract as far as SeaweedFS keeps it."""
 
     keeps_acls = False
+    copied_parts_are_md5 = False
     cannot_hold: ClassVar[Mapping[str, str]] = {
         "a//b": "folds empty path parts",
         "//": "folds empty path parts",

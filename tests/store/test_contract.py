@@ -33,7 +33,8 @@ async def opened(endpoint: Endpoint, bucket: str) -> AsyncIterator[Any]:
         region_name=endpoint.region,
     )
     async with open_client(ConnectOptions(endpoint_url=endpoint.url), session) as client:
-        await client.create_bucket(Bucket=bucket)
+        for name in (bucket, f"{bucket}-other"):
+            await client.create_bucket(Bucket=name)
         yield client
 
 
@@ -53,8 +54,16 @@ class TestMemoryStore(ObjectStoreContract):
     serves_urls = False
 
     @pytest.fixture
-    def store(self) -> ObjectStore:
-        return MemoryStore()
+    def endpoint(self) -> dict[str, MemoryStore]:
+        return {}
+
+    @pytest.fixture
+    def store(self, endpoint: dict[str, MemoryStore]) -> ObjectStore:
+        return MemoryStore(endpoint=endpoint)
+
+    @pytest.fixture
+    def other(self, endpoint: dict[str, MemoryStore]) -> ObjectStore:
+        return MemoryStore("other", endpoint=endpoint)
 
     @pytest.fixture
     def absent(self) -> ObjectStore:
@@ -68,6 +77,10 @@ class TestBotoStoreOnMoto(OnMoto):
     async def store(self, moto_client: Any) -> ObjectStore:
         return await emptied(BotoStore(moto_client, "contract"))
 
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def other(self, moto_client: Any) -> ObjectStore:
+        return await emptied(BotoStore(moto_client, "contract-other"))
+
     @pytest.fixture
     def absent(self, moto_client: Any) -> ObjectStore:
         return BotoStore(moto_client, "does-not-exist")
@@ -78,6 +91,10 @@ class TestBotoStoreOnSeaweedFS(OnSeaweedFS):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, seaweedfs_client: Any) -> ObjectStore:
         return await emptied(BotoStore(seaweedfs_client, "contract"))
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def other(self, seaweedfs_client: Any) -> ObjectStore:
+        return await emptied(BotoStore(seaweedfs_client, "contract-other"))
 
     @pytest.fixture
     def absent(self, seaweedfs_client: Any) -> ObjectStore:

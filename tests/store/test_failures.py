@@ -29,7 +29,7 @@ from aios3sync.errors import (
 from aios3sync.options import ConnectOptions
 from aios3sync.store.body_progress import watched
 from aios3sync.store.boto import BotoStore, map_errors, open_client
-from aios3sync.store.protocol import DeleteItem, ListedPart, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, PutOptions
 from aios3sync.testing.http_server import CannedServer, error_body
 from tests.store.canned import boto_store
 
@@ -99,7 +99,7 @@ async def test_codes(status: int, code: str, kind: type[StoreError], *, retryabl
     async with served() as (server, store):
         server.will(status, error_body(code, "some message"))
         with pytest.raises(StoreError) as caught:
-            await store.copy("a", "key")
+            await store.copy(CopySource("a"), "key")
     error = caught.value
     assert type(error) is kind
     assert (error.code, error.retryable) == (code, retryable)
@@ -361,7 +361,7 @@ async def test_the_page_of_a_proxy_is_no_success() -> None:
             lambda: store.put_part("key", "id", 1, BODY, PLAIN, md5=MD5),
             lambda: store.create_multipart("key", PLAIN),
             lambda: store.complete_multipart("key", "id", [ListedPart(1, "e", 1)], PLAIN),
-            lambda: store.copy("key", "copy"),
+            lambda: store.copy(CopySource("key"), "copy"),
             lambda: store.delete_many([DeleteItem("key")]),
         ):
             server.will(200, page, html)

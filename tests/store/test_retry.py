@@ -20,7 +20,7 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
-from aios3sync.store.protocol import DeleteError, DeleteItem, ListedPart, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteError, DeleteItem, ListedPart, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import REPEATS, Backoff, RetryBudget
@@ -214,8 +214,10 @@ LATE: dict[str, tuple[str, Callable[[Scene], Awaitable[object]]]] = {
     "GetObjectAcl": ("acl", lambda scene: scene.store.acl("there")),
     "ListObjectsV2": ("list_page", lambda scene: scene.store.list_page("")),
     "DeleteObjects": ("delete_many", lambda scene: scene.store.delete_many([DeleteItem("there")])),
-    "CopyObject": ("copy", lambda scene: scene.store.copy("there", "key")),
+    "CopyObject": ("copy", lambda scene: scene.store.copy(CopySource("there"), "key")),
+    "GetObjectTagging": ("tags", lambda scene: scene.store.tags("there")),
     "UploadPart": ("put_part", lambda scene: part_of(scene)),
+    "UploadPartCopy": ("copy_part", lambda scene: copied_part_of(scene)),
     "CompleteMultipartUpload": ("complete_multipart", lambda scene: completed(scene)),
     "AbortMultipartUpload": ("abort_multipart", lambda scene: aborted(scene)),
     "ListMultipartUploads": ("list_multiparts", lambda scene: scene.store.list_multiparts("")),
@@ -227,6 +229,12 @@ LATE: dict[str, tuple[str, Callable[[Scene], Awaitable[object]]]] = {
 async def part_of(scene: Scene) -> object:
     upload, _ = await begun(scene)
     await scene.store.put_part("key", upload, 1, BODY, PLAIN, md5=MD5)
+    return await scene.memory.list_parts("key", upload)
+
+
+async def copied_part_of(scene: Scene) -> object:
+    upload, _ = await begun(scene)
+    await scene.store.copy_part(CopySource("there", start=1, length=2), "key", upload, 1, PLAIN)
     return await scene.memory.list_parts("key", upload)
 
 

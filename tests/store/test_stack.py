@@ -10,7 +10,7 @@ from anyio import create_task_group
 from anyio.lowlevel import checkpoint
 
 from aios3sync.errors import StoreError
-from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, ObjectStore, PutOptions
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
@@ -35,8 +35,17 @@ class TestStackedStore(ObjectStoreContract):
     serves_urls = False
 
     @pytest.fixture
-    def store(self) -> ObjectStore:
-        return stack(MemoryStore(), max_attempts=3, workers=4, bandwidth=BandwidthLimit(1e12))
+    def endpoint(self) -> dict[str, MemoryStore]:
+        return {}
+
+    @pytest.fixture
+    def store(self, endpoint: dict[str, MemoryStore]) -> ObjectStore:
+        inner = MemoryStore(endpoint=endpoint)
+        return stack(inner, max_attempts=3, workers=4, bandwidth=BandwidthLimit(1e12))
+
+    @pytest.fixture
+    def other(self, endpoint: dict[str, MemoryStore]) -> ObjectStore:
+        return stack(MemoryStore("other", endpoint=endpoint), max_attempts=3, workers=4)
 
     @pytest.fixture
     def absent(self) -> ObjectStore:
@@ -148,7 +157,7 @@ async def test_every_verb_is_counted_by_its_name() -> None:
     await store.get("key")
     await store.head("key")
     await store.list_page("")
-    await store.copy("key", "copy")
+    await store.copy(CopySource("key"), "copy")
     await store.delete_many([DeleteItem("key")])
     upload = await store.create_multipart("big", PLAIN)
     result = await store.put_part("big", upload, 1, b"part", PLAIN, md5=md5(b"part").digest())

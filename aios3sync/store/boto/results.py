@@ -80,6 +80,11 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         encryption=_encryption(answer),
         storage_class=answer.get("StorageClass", ""),
         kms_key_id=answer.get("SSEKMSKeyId", ""),
+        cache_control=answer.get("CacheControl", ""),
+        content_disposition=answer.get("ContentDisposition", ""),
+        content_language=answer.get("ContentLanguage", ""),
+        expires=answer.get("ExpiresString", ""),
+        tag_count=answer.get("TagCount", 0),
     )
 
 

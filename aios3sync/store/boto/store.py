@@ -33,6 +33,7 @@ from aios3sync.store.boto.results import (
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     Body,
+    CopySource,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -40,6 +41,7 @@ from aios3sync.store.protocol import (
     ListedPart,
     ListedUpload,
     ListPage,
+    PartHead,
     PutOptions,
     PutResult,
     StoreCapabilities,
@@ -53,7 +55,9 @@ from aios3sync.store.s3.objects import get_range, range_header
 from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
+    copied_part_parameters,
     copy_parameters,
+    copy_source_parameters,
     encoded_customer,
     lifetime,
     multipart_parameters,
@@ -99,6 +103,7 @@ class BotoStore:
         self._bucket = bucket
         self._capabilities = capabilities or capabilities_of(client, bucket)
         self.profile = profile or EndpointProfile()
+        self._customer_key = sse_customer_key
         self._customer = sse_customer(sse_customer_key)
         self._encoded_customer = encoded_customer(sse_customer_key)
         self._payer = {"RequestPayer": request_payer} if request_payer else {}
@@ -219,20 +224,33 @@ class BotoStore:
             await self._client.delete_object(**self._at(item.key), **condition, **self._payer)
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
-        """Copy within the bucket with one CopyObject."""
-        source = {f"CopySource{name}": value for name, value in self._customer.items()}
-        if source_etag:
-            source["CopySourceIfMatch"] = source_etag
+        """Copy with one CopyObject."""
+        parameters = self._source(source) | copy_parameters(options, keep_metadata=keep_metadata)
         with map_errors("CopyObject", self._bucket, key):
-            answer = await self._client.copy_object(
-                **self._at(key),
-                CopySource={"Bucket": self._bucket, "Key": source_key},
-                **(self._payer | source | copy_parameters(options)),
-            )
+            answer = await self._client.copy_object(**self._at(key), **(self._payer | parameters))
         with whole_answer("CopyObject", self._bucket, key):
             return put_result(answer, answer["CopyObjectResult"]["ETag"])
+
+    async def tags(self, key: str) -> Mapping[str, str]:
+        """Ask with one GetObjectTagging."""
+        with map_errors("GetObjectTagging", self._bucket, key):
+            answer = await self._client.get_object_tagging(**self._at(key), **self._payer)
+        with whole_answer("GetObjectTagging", self._bucket, key):
+            return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    async def head_part(self, key: str, number: int) -> PartHead:
+        """Ask with one HeadObject for one part."""
+        with map_errors("HeadObject", self._bucket, key):
+            answer = await self._client.head_object(**self._reading(key), PartNumber=number)
+        with whole_answer("HeadObject", self._bucket, key):
+            return PartHead(int(answer["ContentLength"]), answer.get("PartsCount", 0))
 
     async def acl(self, key: str) -> str:
         """Ask with one GetObjectAcl."""
@@ -249,6 +267,22 @@ class BotoStore:
             )
         with whole_answer("CreateMultipartUpload", self._bucket, key):
             return str(answer["UploadId"])
+
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """Store one part with one UploadPartCopy."""
+        parameters = self._source(source) | copied_part_parameters(options)
+        parameters["CopySourceRange"] = range_header(source.start, source.length)
+        with map_errors("UploadPartCopy", self._bucket, key):
+            answer = await self._client.upload_part_copy(
+                **self._at(key),
+                UploadId=upload_id,
+                PartNumber=number,
+                **(self._payer | parameters),
+            )
+        with whole_answer("UploadPartCopy", self._bucket, key):
+            return put_result(answer, answer["CopyPartResult"]["ETag"])
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions
@@ -354,6 +388,12 @@ class BotoStore:
 
     def _reading(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": key, **self._customer, **self._payer}
+
+    def _source(self, source: CopySource) -> dict[str, Any]:
+        """Return the parameters of a copy that are about its source."""
+        customer_key = self._customer_key if source.customer_key is None else source.customer_key
+        address = {"Bucket": source.bucket or self._bucket, "Key": source.key}
+        return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
 
     def _digest(self, body: Body, md5: bytes, checksum: str) -> dict[str, str]:
         """Return the parameters by which the endpoint verifies the body.

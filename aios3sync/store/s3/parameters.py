@@ -22,7 +22,9 @@ __all__ = (
     "PRESIGNED_METHODS",
     "checksum_member",
     "conditions",
+    "copied_part_parameters",
     "copy_parameters",
+    "copy_source_parameters",
     "encoded_customer",
     "lifetime",
     "multipart_parameters",
@@ -46,6 +48,10 @@ _MEMBERS: Final = (
     ("RequestPayer", "request_payer"),
 )
 
+# What MetadataDirective decides about
+# (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-metadata-directive).
+_METADATA: Final = frozenset(member for member, _ in _MEMBERS[:6]) | {"Metadata"}
+
 
 def multipart_parameters(options: PutOptions) -> dict[str, Any]:
     """Parameters of CreateMultipartUpload: all but conditions and the checksum of a body."""
@@ -68,12 +74,30 @@ def part_parameters(options: PutOptions, body: Body) -> dict[str, Any]:
     return parameters
 
 
-def copy_parameters(options: PutOptions | None) -> dict[str, Any]:
+def copied_part_parameters(options: PutOptions) -> dict[str, Any]:
+    """Return the parameters of UploadPartCopy but the address of the part and the source."""
+    parameters = sse_customer(options.sse_customer_key)
+    if options.request_payer:
+        parameters["RequestPayer"] = options.request_payer
+    return parameters
+
+
+def copy_source_parameters(etag: str, customer_key: bytes) -> dict[str, Any]:
+    """Return the parameters of CopyObject and UploadPartCopy that are about the source, but its address."""
+    parameters = {f"CopySource{name}": value for name, value in sse_customer(customer_key).items()}
+    if etag:
+        parameters["CopySourceIfMatch"] = etag
+    return parameters
+
+
+def copy_parameters(options: PutOptions | None, *, keep_metadata: bool = False) -> dict[str, Any]:
     """Return the parameters of CopyObject but source and destination; ``None`` keeps what the source has."""
     if options is None:
         return {"MetadataDirective": "COPY"}
     parameters = multipart_parameters(options) | conditions(options)
-    parameters["MetadataDirective"] = "REPLACE"
+    if keep_metadata:
+        parameters = {name: value for name, value in parameters.items() if name not in _METADATA}
+    parameters["MetadataDirective"] = "COPY" if keep_metadata else "REPLACE"
     if options.tags:
         parameters["TaggingDirective"] = "REPLACE"
     return parameters

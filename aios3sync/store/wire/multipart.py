@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aios3sync.errors import ObjectNotFoundError
-from aios3sync.store.protocol import Body, ListedPart, ListedUpload, PutOptions, PutResult
+from aios3sync.store.protocol import Body, CopySource, ListedPart, ListedUpload, PutOptions, PutResult
 from aios3sync.store.s3.answers import distinct_parts
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.marker_paging import NO_WAY_ON
+from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import checksum_member
 from aios3sync.store.wire import multipart_requests as requests
 from aios3sync.store.wire.bucket_client import BucketClient
@@ -43,6 +44,20 @@ class MultipartVerbs(BucketClient):
 
         protected = bool(md5) and self._route.pool.protected
         return await self._payloads.send(body, put, protected=protected)
+
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """Store one part with one UploadPartCopy."""
+        from aios3sync.store.wire.xml_results import copied_part
+
+        with self._valid("UploadPartCopy", key):
+            parameters = self._requests.paid | self._requests.source(self._bucket, source)
+            parameters["CopySourceRange"] = range_header(source.start, source.length)
+            request = requests.copy_part(key, upload_id, number, parameters, options)
+        answer = await self._document(request)
+        with self._whole(request):
+            return copied_part(answer)
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions

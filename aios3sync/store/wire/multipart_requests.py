@@ -8,13 +8,20 @@ from hashlib import sha256 as sha256_of
 from typing import Any
 
 from aios3sync.store.protocol import Body, ListedPart, PutOptions
-from aios3sync.store.s3.parameters import conditions, multipart_parameters, part_parameters, sse_customer
+from aios3sync.store.s3.parameters import (
+    conditions,
+    copied_part_parameters,
+    multipart_parameters,
+    part_parameters,
+    sse_customer,
+)
 from aios3sync.store.wire.requests import HttpRequest, headers_of, http_request
 from aios3sync.store.wire.xml_bodies import complete_body
 
 __all__ = (
     "abort_upload",
     "complete_upload",
+    "copy_part",
     "create_upload",
     "list_parts",
     "list_uploads",
@@ -40,6 +47,13 @@ def put_part(  # noqa: PLR0913 - what a part is, and its digests
         headers["content-md5"] = b64encode(md5).decode("ascii")
     query = [("uploadId", upload_id), ("partNumber", str(number))]
     return http_request("UploadPart", key, "PUT", query, headers, body=body, sha256=sha256)
+
+
+def copy_part(key: str, upload_id: str, number: int, source: Parameters, options: PutOptions) -> HttpRequest:
+    """UploadPartCopy of the source of these parameters."""
+    headers = headers_of({**source, **copied_part_parameters(options)})
+    query = [("uploadId", upload_id), ("partNumber", str(number))]
+    return http_request("UploadPartCopy", key, "PUT", query, headers)
 
 
 def complete_upload(

@@ -11,14 +11,20 @@ from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import quote
 
-from aios3sync.store.protocol import DeleteItem, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions
 from aios3sync.store.s3.objects import range_header
-from aios3sync.store.s3.parameters import copy_parameters, payload_checksum, sse_customer
+from aios3sync.store.s3.parameters import (
+    copy_parameters,
+    copy_source_parameters,
+    payload_checksum,
+    sse_customer,
+)
 from aios3sync.store.wire.requests import (
     MAX_OBJECT,
     MAX_XML,
     HeaderTemplate,
     HttpRequest,
+    InvalidRequestError,
     headers_of,
     http_request,
     metadata_values,
@@ -61,8 +67,8 @@ class RequestBuilder:
     def __init__(self, sse_customer_key: bytes = b"", request_payer: str = "") -> None:
         self.payer = request_payer
         self.paid: dict[str, Any] = {"RequestPayer": request_payer} if request_payer else {}
-        self._customer = sse_customer(sse_customer_key)
-        self.reading = self._customer | self.paid
+        self._customer_key = sse_customer_key
+        self.reading = sse_customer(sse_customer_key) | self.paid
         self._templates: dict[tuple[Any, ...], HeaderTemplate] = {}
 
     def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> HttpRequest:
@@ -108,9 +114,10 @@ class RequestBuilder:
             headers["if-none-match"] = f'"{if_none_match}"'
         return http_request("GetObject", key, "GET", (), headers, max_answer=MAX_OBJECT)
 
-    def head(self, key: str) -> HttpRequest:
-        """HeadObject."""
-        return http_request("HeadObject", key, "HEAD", (), headers_of(self.reading))
+    def head(self, key: str, part: int = 0) -> HttpRequest:
+        """HeadObject, of one part where one is asked for."""
+        query = [("partNumber", str(part))] if part else []
+        return http_request("HeadObject", key, "HEAD", query, headers_of(self.reading))
 
     def list_page(
         self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
@@ -162,17 +169,24 @@ class RequestBuilder:
             headers["if-match"] = item.etag
         return http_request("DeleteObject", item.key, "DELETE", (), headers)
 
+    def source(self, bucket: str, source: CopySource) -> dict[str, Any]:
+        """Return the parameters of a copy to ``bucket`` that are about its source."""
+        customer_key = self._customer_key if source.customer_key is None else source.customer_key
+        address = _copy_source(source.bucket or bucket, source.key)
+        return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
+
     def copy(
-        self, bucket: str, source_key: str, key: str, options: PutOptions | None, source_etag: str
+        self, bucket: str, source: CopySource, key: str, options: PutOptions | None, *, keep_metadata: bool
     ) -> HttpRequest:
-        """CopyObject within ``bucket``; the SSE-C key for reading opens the source."""
-        copied = {"CopySource": _copy_source(bucket, source_key)}
-        copied |= {f"CopySource{name}": value for name, value in self._customer.items()}
-        if source_etag:
-            copied["CopySourceIfMatch"] = source_etag
-        headers = headers_of(self.paid | copied | copy_parameters(options))
+        """CopyObject to ``bucket``."""
+        stored = copy_parameters(options, keep_metadata=keep_metadata)
+        headers = headers_of(self.paid | self.source(bucket, source) | stored)
         conditional = options is not None and (bool(options.if_match) or options.if_none_match)
         return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
+
+    def tags(self, key: str) -> HttpRequest:
+        """GetObjectTagging."""
+        return http_request("GetObjectTagging", key, "GET", [("tagging", "")], headers_of(self.paid))
 
     def acl(self, key: str) -> HttpRequest:
         """GetObjectAcl."""
@@ -200,4 +214,8 @@ class RequestBuilder:
 
 def _copy_source(bucket: str, key: str) -> str:
     """Return the address of an object as a header names it."""
-    return f"{quote(bucket)}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}"
+    try:
+        name = quote(bucket)
+    except UnicodeEncodeError:
+        raise InvalidRequestError("the bucket of the source is not valid Unicode") from None
+    return f"{name}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}"

@@ -39,6 +39,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "ContentType": "content-type",
     "CopySource": "x-amz-copy-source",
     "CopySourceIfMatch": "x-amz-copy-source-if-match",
+    "CopySourceRange": "x-amz-copy-source-range",
     "CopySourceSSECustomerAlgorithm": "x-amz-copy-source-server-side-encryption-customer-algorithm",
     "Expires": "expires",
     "IfMatch": "if-match",

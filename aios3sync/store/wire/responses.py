@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
-from aios3sync.store.protocol import GetResult, HeadResult, PutResult
+from aios3sync.store.protocol import GetResult, HeadResult, PartHead, PutResult
 from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError
 from aios3sync.store.s3.http_dates import http_date
@@ -27,6 +27,7 @@ __all__ = (
     "get_result",
     "head_result",
     "hidden_error",
+    "part_head",
     "put_result",
     "region_from_refusal",
     "server_time",
@@ -60,6 +61,14 @@ def head_result(answer: HttpResponse) -> HeadResult:
     return _head(answer.headers, _number(answer.headers.get(b"content-length", b"")))
 
 
+def part_head(answer: HttpResponse) -> PartHead:
+    """Return the facts of a part, from HeadObject."""
+    headers = answer.headers
+    return PartHead(
+        _number(headers.get(b"content-length", b"")), _count(headers.get(b"x-amz-mp-parts-count", b""))
+    )
+
+
 def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResult:
     """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range."""
     body = answer.body
@@ -85,6 +94,11 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
         encryption=_encryption(headers),
         storage_class=_text(headers.get(b"x-amz-storage-class", b"")),
         kms_key_id=_text(headers.get(b"x-amz-server-side-encryption-aws-kms-key-id", b"")),
+        cache_control=_text(headers.get(b"cache-control", b"")),
+        content_disposition=_text(headers.get(b"content-disposition", b"")),
+        content_language=_text(headers.get(b"content-language", b"")),
+        expires=_text(headers.get(b"expires", b"")),
+        tag_count=_count(headers.get(b"x-amz-tagging-count", b"")),
     )
 
 
@@ -106,6 +120,11 @@ def _number(value: bytes) -> int:
     if not (value.isdigit() and len(value) < 20):
         raise InvalidAnswerError("no size")
     return int(value)
+
+
+def _count(value: bytes) -> int:
+    """Return a number that not every endpoint sends, 0 where there is none."""
+    return _number(value) if value else 0
 
 
 def text_headers(answer: HttpResponse) -> dict[str, str]:

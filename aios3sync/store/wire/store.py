@@ -6,7 +6,7 @@ What reads XML is loaded by the first verb that needs it: a run that only puts o
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256 as sha256_of
 from typing import Final
@@ -18,11 +18,13 @@ from aios3sync.core.digests import fed
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
+    CopySource,
     DeleteError,
     DeleteItem,
     GetResult,
     HeadResult,
     ListPage,
+    PartHead,
     PutOptions,
     PutResult,
     StoreCapabilities,
@@ -139,16 +141,39 @@ class WireStore(MultipartVerbs):
             await self._document(request)
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
-        """Copy within the bucket with one CopyObject."""
+        """Copy with one CopyObject."""
         from aios3sync.store.wire.xml_results import copied
 
         with self._valid("CopyObject", key):
-            request = self._requests.copy(self._bucket, source_key, key, options, source_etag)
+            request = self._requests.copy(self._bucket, source, key, options, keep_metadata=keep_metadata)
         answer = await self._document(request)
         with self._whole(request):
             return copied(answer)
+
+    async def tags(self, key: str) -> Mapping[str, str]:
+        """Ask with one GetObjectTagging."""
+        from aios3sync.store.wire.xml_results import tag_set
+
+        with self._valid("GetObjectTagging", key):
+            request = self._requests.tags(key)
+        answer = await self._document(request)
+        with self._whole(request):
+            return tag_set(answer)
+
+    async def head_part(self, key: str, number: int) -> PartHead:
+        """Ask with one HeadObject for one part."""
+        with self._valid("HeadObject", key):
+            request = self._requests.head(key, number)
+        answer = await self._ask(request)
+        with self._whole(request):
+            return responses.part_head(answer)
 
     async def acl(self, key: str) -> str:
         """Ask with one GetObjectAcl."""

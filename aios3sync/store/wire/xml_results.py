@@ -33,9 +33,11 @@ __all__ = (
     "UploadsPage",
     "completed",
     "copied",
+    "copied_part",
     "delete_errors",
     "granted",
     "parts_page",
+    "tag_set",
     "upload_id",
     "uploads_page",
     "version_page",
@@ -65,6 +67,18 @@ class UploadsPage(NamedTuple):
 def copied(answer: HttpResponse) -> PutResult:
     """Return the result of CopyObject."""
     return written(answer, _text(result(answer.body, "CopyObjectResult", "ETag"), "ETag"))
+
+
+def copied_part(answer: HttpResponse) -> PutResult:
+    """Return the result of UploadPartCopy; a part has no version."""
+    etag = _text(result(answer.body, "CopyPartResult", "ETag"), "ETag")
+    return written(answer, etag)._replace(version_id="")
+
+
+def tag_set(answer: HttpResponse) -> dict[str, str]:
+    """Return the tags of an object."""
+    tags = named(_child(result(answer.body, "Tagging", "TagSet"), "TagSet"), "Tag")
+    return {_member(facts, "Key"): _member(facts, "Value") for facts in map(children, tags)}
 
 
 def completed(answer: HttpResponse) -> PutResult:

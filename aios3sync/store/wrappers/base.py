@@ -6,12 +6,13 @@ that verb needs something of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from aios3sync.store.protocol import (
     Body,
+    CopySource,
     DeleteError,
     DeleteItem,
     GetResult,
@@ -20,6 +21,7 @@ from aios3sync.store.protocol import (
     ListedUpload,
     ListPage,
     ObjectStore,
+    PartHead,
     PutOptions,
     PutResult,
     StoreCapabilities,
@@ -131,11 +133,24 @@ class ForwardingStore:
         await self.call(StoreCall("DeleteObject", item.key, 0, partial(self.inner.delete_one, item)))
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
         """See :meth:`ObjectStore.copy`."""
-        send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
+        send = partial(self.inner.copy, source, key, options, keep_metadata=keep_metadata)
         return await self.call(StoreCall("CopyObject", key, 0, send))
+
+    async def tags(self, key: str) -> Mapping[str, str]:
+        """See :meth:`ObjectStore.tags`."""
+        return await self.call(StoreCall("GetObjectTagging", key, 0, partial(self.inner.tags, key)))
+
+    async def head_part(self, key: str, number: int) -> PartHead:
+        """See :meth:`ObjectStore.head_part`."""
+        return await self.call(StoreCall("HeadObject", key, 0, partial(self.inner.head_part, key, number)))
 
     async def acl(self, key: str) -> str:
         """See :meth:`ObjectStore.acl`."""
@@ -152,6 +167,13 @@ class ForwardingStore:
         """See :meth:`ObjectStore.put_part`."""
         send = partial(self.inner.put_part, key, upload_id, number, body, options, md5=md5)
         return await self.call(StoreCall("UploadPart", key, len(body), send))
+
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """See :meth:`ObjectStore.copy_part`."""
+        send = partial(self.inner.copy_part, source, key, upload_id, number, options)
+        return await self.call(StoreCall("UploadPartCopy", key, 0, send))
 
     async def complete_multipart(
         self, key: str, upload_id: str, parts: Sequence[ListedPart], options: PutOptions

@@ -29,6 +29,7 @@ from aios3sync.errors import (
 )
 from aios3sync.store.protocol import (
     Body,
+    CopySource,
     DeleteError,
     DeleteItem,
     HeadResult,
@@ -141,10 +142,22 @@ class RetryingStore(ForwardingStore):
         return await self._attempts(send, options)
 
     async def copy(
-        self, source_key: str, key: str, options: PutOptions | None = None, *, source_etag: str = ""
+        self,
+        source: CopySource,
+        key: str,
+        options: PutOptions | None = None,
+        *,
+        keep_metadata: bool = False,
     ) -> PutResult:
         """Retry: the same copy replaces itself."""
-        send = partial(self.inner.copy, source_key, key, options, source_etag=source_etag)
+        send = partial(self.inner.copy, source, key, options, keep_metadata=keep_metadata)
+        return await self._attempts(send, options)
+
+    async def copy_part(
+        self, source: CopySource, key: str, upload_id: str, number: int, options: PutOptions
+    ) -> PutResult:
+        """Retry: a part replaces itself."""
+        send = partial(self.inner.copy_part, source, key, upload_id, number, options)
         return await self._attempts(send, options)
 
     async def complete_multipart(

@@ -41,6 +41,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "PutObject": Repeat(f"{_REPLACES}; a conditional one that is refused then is read back", read_back=True),
     "UploadPart": Repeat(_REPLACES),
     "CopyObject": Repeat(_REPLACES),
+    "UploadPartCopy": Repeat(_REPLACES),
     "CreateMultipartUpload": Repeat(
         "one whose answer was lost leaves an upload without parts, which nothing refers to and which is not "
         "charged for; it looks like one that another writer has just begun, so it is not aborted"
@@ -54,6 +55,7 @@ REPEATS: Final[Mapping[str, Repeat]] = {
     "GetObject": Repeat(_READS),
     "HeadObject": Repeat(_READS),
     "GetObjectAcl": Repeat(_READS),
+    "GetObjectTagging": Repeat(_READS),
     "ListObjectsV2": Repeat(_READS),
     "ListParts": Repeat(_READS),
     "ListMultipartUploads": Repeat(_READS),

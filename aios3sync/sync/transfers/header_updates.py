@@ -18,7 +18,7 @@ from aios3sync.core.actions import Reason, UpdateHeaders, Upload
 from aios3sync.core.etag import part_count
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import NotDone, Updated
-from aios3sync.store.protocol import HeadResult, ObjectStore, PutResult
+from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutResult
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
 
@@ -108,7 +108,8 @@ class _Updates:
             head = await store.head(key)
             if not head.etag or head.etag != action.recorded.etag:
                 return self._upload_instead(action, Reason.DRIFTED)
-            result = await store.copy(key, key, headers.for_copy(action.source, head), source_etag=head.etag)
+            source = CopySource(key, etag=head.etag)
+            result = await store.copy(source, key, headers.for_copy(action.source, head))
             if not result.etag:
                 result = result._replace(etag=(await store.head(key)).etag)
         except ObjectNotFoundError:

@@ -1,13 +1,16 @@
 """ObjectStoreContract: every promise of ObjectStore as a test, the same for all implementations.
 
-A test module subclasses it, gives the fixtures ``store`` (an empty bucket) and ``absent`` (a bucket that
-does not exist), and names the deviations of its endpoint::
+A test module subclasses it, gives the fixtures ``store`` (an empty bucket), ``other`` (another one of the
+same endpoint) and ``absent`` (a bucket that does not exist), and names the deviations of its endpoint::
 
     class TestMyStore(ObjectStoreContract):
         cannot_hold = {"a//b": "folds empty path parts"}
 
         @pytest.fixture
         def store(self): ...
+
+        @pytest.fixture
+        def other(self, store): ...
 
 A named deviation is asserted, never skipped: when the endpoint is fixed, the test fails and says so.
 """

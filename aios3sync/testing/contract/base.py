@@ -34,6 +34,9 @@ class Deviations:
         conditional_put: honours If-Match and If-None-Match.
         conditional_multipart: honours them on CompleteMultipartUpload.
         conditional_copy: copies an object only if it has the requested ETag.
+        conditional_copy_part: copies parts only of an object that has the requested ETag.
+        copied_parts_are_md5: the ETag of a copied part is its MD5, as that of one that was sent.
+        knows_parts: returns the sizes of the parts of a finished object.
         conditional_delete: honours an ETag in DeleteObjects.
         refuses_long_keys: returns an error for a key over 1024 bytes.
         refuses_small_parts: returns EntityTooSmall for parts under 5 MiB.
@@ -52,6 +55,9 @@ class Deviations:
     conditional_put: ClassVar[bool] = True
     conditional_multipart: ClassVar[bool] = True
     conditional_copy: ClassVar[bool] = True
+    conditional_copy_part: ClassVar[bool] = True
+    copied_parts_are_md5: ClassVar[bool] = True
+    knows_parts: ClassVar[bool] = True
     conditional_delete: ClassVar[bool] = True
     refuses_long_keys: ClassVar[bool] = True
     refuses_small_parts: ClassVar[bool] = True

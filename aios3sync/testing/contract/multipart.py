@@ -18,7 +18,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.protocol import ListedPart, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, ListedPart, ObjectStore, PartHead, PutOptions
 from aios3sync.testing.contract.base import PLAIN, Deviations, put
 
 __all__ = ("MultipartContract",)
@@ -148,6 +148,49 @@ class MultipartContract(Deviations):
             await store.complete_multipart("key", upload, [part], create_only)
         expected = b"there" if self.conditional_multipart else _LAST
         assert (await store.get("key")).body == expected
+
+    async def test_parts_are_copied_from_another_bucket(self, store: ObjectStore, other: ObjectStore) -> None:
+        upload = await other.create_multipart("a b+é", PLAIN)
+        sent = [
+            await put_part(other, "a b+é", upload, number, body)
+            for number, body in enumerate((_FIRST, _LAST), 1)
+        ]
+        await other.complete_multipart("a b+é", upload, sent, PLAIN)
+        etag = (await other.head("a b+é")).etag
+        upload = await store.create_multipart("key", PLAIN)
+        source = CopySource("a b+é", other.bucket, etag)
+        parts = []
+        for number, start, size in ((1, 0, len(_FIRST)), (2, len(_FIRST), len(_LAST))):
+            span = source._replace(start=start, length=size)
+            result = await store.copy_part(span, "key", upload, number, PLAIN)
+            parts.append(ListedPart(number, result.etag, size))
+        with pytest.raises(ObjectNotFoundError):
+            await store.copy_part(source._replace(key="missing", length=4), "key", upload, 3, PLAIN)
+        if self.conditional_copy_part:
+            with pytest.raises(PreconditionFailedError):
+                await store.copy_part(source._replace(etag="0" * 32, length=4), "key", upload, 3, PLAIN)
+        await store.complete_multipart("key", upload, parts, PLAIN)
+        assert ((await store.head("key")).etag == etag) == self.copied_parts_are_md5
+        assert (await store.get("key")).body == _FIRST + _LAST
+
+    async def test_parts_have_sizes(self, store: ObjectStore) -> None:
+        upload = await store.create_multipart("key", PLAIN)
+        parts = [
+            await put_part(store, "key", upload, 1, _FIRST),
+            await put_part(store, "key", upload, 2, _LAST),
+        ]
+        await store.complete_multipart("key", upload, parts, PLAIN)
+        whole = len(_FIRST + _LAST)
+        known = (
+            [PartHead(len(_FIRST), 2), PartHead(len(_LAST), 2)]
+            if self.knows_parts
+            else [PartHead(whole, 0)] * 2
+        )
+        assert [await store.head_part("key", number) for number in (1, 2)] == known
+        await put(store, "plain", b"body")
+        assert (await store.head_part("plain", 1)).size == 4
+        with pytest.raises(ObjectNotFoundError):
+            await store.head_part("missing", 1)
 
     async def test_parts_may_carry_checksums(self, store: ObjectStore) -> None:
         options = PutOptions(checksum="sha256")

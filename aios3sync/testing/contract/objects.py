@@ -21,7 +21,7 @@ from aios3sync.errors import (
     StoreError,
     UsageError,
 )
-from aios3sync.store.protocol import DeleteItem, GetResult, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, GetResult, ListPage, ObjectStore, PutOptions
 from aios3sync.testing.contract.base import PLAIN, Deviations, put, put_all
 
 __all__ = (
@@ -80,6 +80,10 @@ class ObjectContract(Deviations):
         head = await store.head("full")
         assert head.content_type == _FULL.content_type
         assert head.content_encoding == "gzip"
+        assert head.cache_control == _FULL.cache_control
+        assert head.content_disposition == _FULL.content_disposition
+        assert head.content_language == _FULL.content_language
+        assert head.expires == _FULL.expires
         assert dict(head.metadata) == dict(_FULL.metadata)
         assert (await store.get("full")).head == head
 
@@ -197,7 +201,7 @@ class ObjectContract(Deviations):
 
     async def test_a_copy_keeps_the_metadata(self, store: ObjectStore) -> None:
         await put(store, "source +%é", b"body", _FULL)
-        result = await store.copy("source +%é", "target")
+        result = await store.copy(CopySource("source +%é"), "target")
         assert result.etag == md5(b"body").hexdigest()
         body, head = await store.get("target")
         assert body == b"body"
@@ -205,7 +209,9 @@ class ObjectContract(Deviations):
 
     async def test_a_copy_with_options_replaces_them(self, store: ObjectStore) -> None:
         await put(store, "source", b"body", _FULL)
-        await store.copy("source", "source", PutOptions(metadata={"a": "b"}, content_type="text/plain"))
+        await store.copy(
+            CopySource("source"), "source", PutOptions(metadata={"a": "b"}, content_type="text/plain")
+        )
         head = await store.head("source")
         assert dict(head.metadata) == {"a": "b"}
         assert head.content_type == "text/plain"
@@ -214,10 +220,45 @@ class ObjectContract(Deviations):
         result = await put(store, "source", b"body", _FULL)
         if self.conditional_copy:
             with pytest.raises(PreconditionFailedError):
-                await store.copy("source", "source", PutOptions(metadata={"a": "b"}), source_etag="0" * 32)
+                await store.copy(
+                    CopySource("source", etag="0" * 32), "source", PutOptions(metadata={"a": "b"})
+                )
             assert dict((await store.head("source")).metadata) == dict(_FULL.metadata)
-        await store.copy("source", "source", PutOptions(metadata={"a": "b"}), source_etag=result.etag)
+        await store.copy(CopySource("source", etag=result.etag), "source", PutOptions(metadata={"a": "b"}))
         assert dict((await store.head("source")).metadata) == {"a": "b"}
+
+    async def test_a_copy_may_keep_the_metadata_and_be_stored_otherwise(self, store: ObjectStore) -> None:
+        await put(store, "source", b"body", _FULL)
+        options = PutOptions(metadata={"not": "sent"}, content_type="text/plain", tags={"new": "tag"})
+        await store.copy(CopySource("source"), "target", options, keep_metadata=True)
+        expected = await store.head("source")
+        kept = ("metadata", "content_type", "content_encoding", "cache_control", "content_disposition")
+        found = await store.head("target")
+        assert [getattr(found, name) for name in kept] == [getattr(expected, name) for name in kept]
+        assert dict(await store.tags("target")) == {"new": "tag"}
+
+    async def test_copies_from_another_bucket(self, store: ObjectStore, other: ObjectStore) -> None:
+        result = await put(other, "source +%é", b"body", _FULL)
+        source = CopySource("source +%é", other.bucket, result.etag)
+        copied = await store.copy(source, "copied")
+        assert copied.etag == result.etag
+        body, head = await store.get("copied")
+        assert (body, dict(head.metadata)) == (b"body", dict(_FULL.metadata))
+        assert dict(await store.tags("copied")) == dict(_FULL.tags)
+        if self.conditional_copy:
+            with pytest.raises(PreconditionFailedError):
+                await store.copy(source._replace(etag="0" * 32), "copied")
+        with pytest.raises(ObjectNotFoundError):
+            await store.copy(CopySource("missing", other.bucket), "copied")
+        assert await store.list_page("source") == ListPage([], [], None)
+
+    async def test_tags_come_back(self, store: ObjectStore) -> None:
+        await put(store, "tagged", b"body", _FULL)
+        assert dict(await store.tags("tagged")) == dict(_FULL.tags)
+        await put(store, "bare", b"body")
+        assert dict(await store.tags("bare")) == {}
+        with pytest.raises(ObjectNotFoundError):
+            await store.tags("missing")
 
     async def test_the_acl_says_who_else_may_read(self, store: ObjectStore) -> None:
         for acl in ("", "public-read") if self.keeps_acls else ("",):
@@ -228,7 +269,7 @@ class ObjectContract(Deviations):
 
     async def test_a_copy_of_nothing_is_not_found(self, store: ObjectStore) -> None:
         with pytest.raises(ObjectNotFoundError):
-            await store.copy("missing", "target")
+            await store.copy(CopySource("missing"), "target")
 
     async def test_presigned_urls(self, store: ObjectStore) -> None:
         await put(store, "a b/ü", b"body")

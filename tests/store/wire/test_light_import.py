@@ -16,7 +16,8 @@ EVERY_VERB = """
 import asyncio, json, sys
 from hashlib import md5
 
-ANY = "<Any><ETag>e</ETag><UploadId>i</UploadId><IsTruncated>false</IsTruncated><AccessControlList/></Any>"
+ANY = "<Any><ETag>e</ETag><UploadId>i</UploadId><IsTruncated>false</IsTruncated>"
+ANY += "<AccessControlList/><TagSet/></Any>"
 OTHERS = {
     "list-type=": "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>",
     "versioning=": "<VersioningConfiguration/>",
@@ -30,7 +31,7 @@ def judge(request):
 async def main():
     import aios3sync
     from aios3sync.store import DeleteItem, PutOptions
-    from aios3sync.store.protocol import ListedPart
+    from aios3sync.store.protocol import CopySource, ListedPart
     from aios3sync.testing.http_server import canned_server
 
     plain, digest = PutOptions(), md5(b"body").digest()
@@ -46,7 +47,10 @@ async def main():
         await store.list_page("")
         await store.delete_many([DeleteItem("key"), DeleteItem("key" + chr(1))])
         await store.delete_one(DeleteItem("key"))
-        await store.copy("key", "copy")
+        await store.copy(CopySource("key"), "copy")
+        await store.copy_part(CopySource("key", length=1), "copy", "id", 1, plain)
+        await store.tags("key")
+        await store.head_part("key", 1)
         await store.acl("key")
         await store.create_multipart("key", plain)
         await store.put_part("key", "id", 1, b"body", plain, md5=digest)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, ObjectStore, PutOptions
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import REPEATS
 from aios3sync.testing.http_server import CannedServer, canned_server, error_body
@@ -48,8 +48,16 @@ VERBS = {
     "DeleteObjects": Verb(lambda s: s.delete_many([DeleteItem("key")]), document("DeleteResult"), {}),
     "DeleteObject": Verb(lambda s: s.delete_many([DeleteItem("control\x01")]), b"", {}, 204),
     "CopyObject": Verb(
-        lambda s: s.copy("key", "other"), document("CopyObjectResult", f"<ETag>{MD5.hex()}</ETag>"), {}
+        lambda s: s.copy(CopySource("key"), "other"),
+        document("CopyObjectResult", f"<ETag>{MD5.hex()}</ETag>"),
+        {},
     ),
+    "UploadPartCopy": Verb(
+        lambda s: s.copy_part(CopySource("key", length=4), "other", "id", 1, PLAIN),
+        document("CopyPartResult", f"<ETag>{MD5.hex()}</ETag>"),
+        {},
+    ),
+    "GetObjectTagging": Verb(lambda s: s.tags("key"), document("Tagging", "<TagSet></TagSet>"), {}),
     "CreateMultipartUpload": Verb(
         lambda s: s.create_multipart("key", PLAIN),
         document("InitiateMultipartUploadResult", "<UploadId>id</UploadId>"),

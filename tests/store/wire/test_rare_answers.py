@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aios3sync.errors import ListingError, StoreError, UnavailableError
-from aios3sync.store.protocol import ListedPart, ListedVersion, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, ListedPart, ListedVersion, ObjectStore, PutOptions
 from aios3sync.testing.http_server import canned_server, error_body
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ MORE = "<IsTruncated>true</IsTruncated>"
 TIME = "2026-11-02T03:04:05.678Z"
 
 VERBS: dict[str, Verb] = {
-    "CopyObject": lambda store: store.copy("source", "key"),
+    "CopyObject": lambda store: store.copy(CopySource("source"), "key"),
+    "UploadPartCopy": lambda store: store.copy_part(CopySource("source", length=1), "key", "id", 1, PLAIN),
+    "GetObjectTagging": lambda store: store.tags("key"),
     "GetObjectAcl": lambda store: store.acl("key"),
     "CreateMultipartUpload": lambda store: store.create_multipart("key", PLAIN),
     "CompleteMultipartUpload": lambda store: store.complete_multipart(
@@ -62,6 +64,10 @@ def grant(permission: str, group: str = "", who: str = "<ID>i</ID>") -> str:
     return f"<Grant><Grantee {kind}>{who}</Grantee><Permission>{permission}</Permission></Grant>"
 
 
+def tag(key: str, value: str) -> str:
+    return f"<Tag><Key>{key}</Key><Value>{value}</Value></Tag>"
+
+
 def acl(*grants: str) -> bytes:
     return whole(
         "AccessControlPolicy",
@@ -74,6 +80,10 @@ ENCRYPTED = {"x-amz-server-side-encryption": "aws:kms", "x-amz-version-id": "v1"
 RIGHT: list[tuple[str, bytes, dict[str, str]]] = [
     ("CopyObject", whole("CopyObjectResult", "<ETag>&quot;e&quot;</ETag>"), ENCRYPTED),
     ("CopyObject", whole("CopyObjectResult", "<ETag/>"), {}),
+    ("UploadPartCopy", whole("CopyPartResult", "<ETag>&quot;e&quot;</ETag>"), ENCRYPTED),
+    ("UploadPartCopy", whole("CopyPartResult", "<ETag/>"), {}),
+    ("GetObjectTagging", whole("Tagging", "<TagSet/>"), {}),
+    ("GetObjectTagging", whole("Tagging", f"<TagSet>{tag('a b', '&amp;')}{tag('c', '')}</TagSet>"), {}),
     ("GetObjectAcl", acl(), {}),
     ("GetObjectAcl", acl(grant("FULL_CONTROL")), {}),
     ("GetObjectAcl", acl(grant("FULL_CONTROL"), grant("READ", "AllUsers")), {}),
@@ -167,6 +177,9 @@ WRONG: list[tuple[str, bytes]] = [
     *((verb, b"\x00\xff") for verb in VERBS if verb != "AbortMultipartUpload"),
     ("CopyObject", whole("CopyObjectResult")),
     ("CopyObject", whole("CopyObjectResult", "<ETag>e</ETag>")[:-2]),
+    ("UploadPartCopy", whole("CopyPartResult")),
+    ("GetObjectTagging", whole("Tagging")),
+    ("GetObjectTagging", whole("Tagging", "<TagSet><Tag><Key>k</Key></Tag></TagSet>")),
     ("GetObjectAcl", whole("AccessControlPolicy", "<Owner/>")),
     ("GetObjectAcl", acl("<Grant><Grantee/></Grant>")),
     ("GetObjectAcl", acl("<Grant><Permission>READ</Permission></Grant>")),
@@ -322,10 +335,15 @@ async def test_a_request_that_would_have_two_effects_is_sent_once(opened: Any, v
 @pytest.mark.parametrize(
     "call",
     [
-        lambda store: store.copy("\udcff", "key"),
-        lambda store: store.copy("", "key"),
-        lambda store: store.copy("source", "\udcff"),
-        lambda store: store.copy("source", "key", source_etag="a\nb"),
+        lambda store: store.copy(CopySource("\udcff"), "key"),
+        lambda store: store.copy(CopySource(""), "key"),
+        lambda store: store.copy(CopySource("source"), "\udcff"),
+        lambda store: store.copy(CopySource("source", etag="a\nb"), "key"),
+        lambda store: store.copy(CopySource("source", "\udcff"), "key"),
+        lambda store: store.copy_part(CopySource("\udcff", length=1), "key", "id", 1, PLAIN),
+        lambda store: store.copy_part(CopySource("a", etag="a\nb", length=1), "key", "id", 1, PLAIN),
+        lambda store: store.head_part("\udcff", 1),
+        lambda store: store.tags("\udcff"),
         lambda store: store.list_multiparts("\udcff"),
         lambda store: store.list_versions_page("\udcff"),
         lambda store: store.list_page("\udcff"),

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.errors import IntegrityError, ListingError, StoreError, ThrottledError, UnavailableError
-from aios3sync.store.protocol import DeleteItem, ListedPart, ObjectStore, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, ObjectStore, PutOptions
 from aios3sync.store.wire.requests import object_path
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
@@ -67,8 +67,16 @@ PARTS = [ListedPart(1, "e<&>\"'", 3, "Y2hlY2s="), ListedPart(2, "f-2", 4, "")]
 ODD = "p +%/é&?#\x01"
 
 
-def copy(options: PutOptions | None, **given: str) -> Callable[[ObjectStore], Awaitable[Any]]:
-    return lambda store: store.copy("a +é/%?", "key", options, **given)
+def copy(
+    options: PutOptions | None, *, keep_metadata: bool = False, **given: Any
+) -> Callable[[ObjectStore], Awaitable[Any]]:
+    source = CopySource("a +é/%?", **given)
+    return lambda store: store.copy(source, "key", options, keep_metadata=keep_metadata)
+
+
+def copy_part(options: PutOptions, **given: Any) -> Callable[[ObjectStore], Awaitable[Any]]:
+    source = CopySource("a +é/%?", **{"start": 3, "length": 4} | given)
+    return lambda store: store.copy_part(source, "key", "up/load+id", 7, options)
 
 
 def begin(options: PutOptions) -> Callable[[ObjectStore], Awaitable[Any]]:
@@ -81,6 +89,8 @@ def finish(options: PutOptions) -> Callable[[ObjectStore], Awaitable[Any]]:
 
 RARE: dict[str, Callable[[ObjectStore], Awaitable[Any]]] = {
     "CopyObject": copy(None),
+    "UploadPartCopy": copy_part(PLAIN),
+    "GetObjectTagging": lambda store: store.tags("a key"),
     "GetObjectAcl": lambda store: store.acl("a key"),
     "CreateMultipartUpload": begin(PLAIN),
     "CompleteMultipartUpload": finish(PLAIN),
@@ -95,8 +105,18 @@ RARE: dict[str, Callable[[ObjectStore], Awaitable[Any]]] = {
 CALLS: list[Callable[[ObjectStore], Awaitable[Any]]] = [
     *RARE.values(),
     *(copy(options) for options in OPTIONS),
-    copy(None, source_etag="etag"),
-    copy(FULL, source_etag="etag"),
+    copy(None, etag="etag"),
+    copy(FULL, etag="etag"),
+    *(copy(options, keep_metadata=True) for options in OPTIONS),
+    copy(None, bucket="other.bucket", etag="etag"),
+    copy(PLAIN, bucket="arn:aws:s3:eu-west-1:123456789012:accesspoint/point"),
+    copy(FULL, bucket="other", customer_key=bytes(32)),
+    copy(FULL, customer_key=b""),
+    *(copy_part(options) for options in OPTIONS),
+    copy_part(PLAIN, bucket="other", etag="etag"),
+    copy_part(FULL, bucket="other", customer_key=bytes(32)),
+    copy_part(FULL, customer_key=b"", start=0, length=5 * 2**30),
+    lambda store: store.head_part("a key", 3),
     *(begin(options) for options in OPTIONS),
     *(finish(options) for options in OPTIONS),
     lambda store: store.complete_multipart("key", "id", [], PLAIN),
@@ -257,6 +277,11 @@ FACTS = {
     "x-amz-meta-b": "two  spaces",
     "x-amz-server-side-encryption": "AES256",
     "x-amz-storage-class": "GLACIER",
+    "Cache-Control": "no-cache",
+    "Content-Disposition": 'attachment; filename="x"',
+    "Content-Language": "de",
+    "Expires": "Wed, 21 Oct 2026 07:28:00 GMT",
+    "x-amz-tagging-count": "2",
 }
 UNDELETED = (
     b"<DeleteResult><Error><Key>a</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
@@ -287,6 +312,9 @@ ANSWERS: list[tuple[Any, tuple[int, bytes, dict[str, str]]]] = [
     (part(PLAIN), (200, b"", OPAQUE)),
     (lambda store: store.head("key"), (200, b"12345", FACTS)),
     (lambda store: store.get("key"), (200, b"12345", FACTS)),
+    (lambda store: store.head("key"), (200, b"", {"Expires": "never"})),
+    (lambda store: store.head_part("key", 2), (206, b"12345", FACTS | {"x-amz-mp-parts-count": "3"})),
+    (lambda store: store.head_part("key", 1), (200, b"12345", FACTS)),
     (lambda store: store.get("key", start=2, length=2), (200, b"12345", {})),
     (lambda store: store.get("key", start=1), (206, b"2345", FACTS | {"Content-Range": "bytes 1-4/5"})),
     (lambda store: store.get("key"), (200, b"<Error><Code>a body</Code></Error>", {})),

@@ -42,8 +42,8 @@ async def stores(endpoint: Endpoint, url: str = "", **options: Any) -> AsyncIter
         transport = await WireTransport.open(client, connect)
         closing.push_async_callback(transport.aclose)
         names = [bucket["Name"] for bucket in (await client.list_buckets())["Buckets"]]
-        if "wire" not in names:
-            await client.create_bucket(Bucket="wire")
+        for missing in {"wire", "wire-other"}.difference(names):
+            await client.create_bucket(Bucket=missing)
 
         async def store_of(bucket: str) -> ObjectStore:
             return await open_wire(transport, bucket, capabilities_at(connect.endpoint_url or AWS, bucket))
@@ -94,6 +94,10 @@ class TestWireStoreOnMoto(OnMoto):
         return await emptied(await moto_stores("wire"))
 
     @pytest_asyncio.fixture(loop_scope="module")
+    async def other(self, moto_stores: Callable[[str], Any]) -> ObjectStore:
+        return await emptied(await moto_stores("wire-other"))
+
+    @pytest_asyncio.fixture(loop_scope="module")
     async def absent(self, moto_stores: Callable[[str], Any]) -> Any:
         return await moto_stores("does-not-exist")
 
@@ -103,6 +107,10 @@ class TestWireStoreOnSeaweedFS(OnSeaweedFS):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, seaweedfs_stores: Callable[[str], Any]) -> ObjectStore:
         return await emptied(await seaweedfs_stores("wire"))
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def other(self, seaweedfs_stores: Callable[[str], Any]) -> ObjectStore:
+        return await emptied(await seaweedfs_stores("wire-other"))
 
     @pytest_asyncio.fixture(loop_scope="module")
     async def absent(self, seaweedfs_stores: Callable[[str], Any]) -> Any:
@@ -116,6 +124,10 @@ class TestWireStoreOverTLS(OnSeaweedFS):
     @pytest_asyncio.fixture(loop_scope="module")
     async def store(self, tls_stores: Callable[[str], Any]) -> ObjectStore:
         return await emptied(await tls_stores("wire"))
+
+    @pytest_asyncio.fixture(loop_scope="module")
+    async def other(self, tls_stores: Callable[[str], Any]) -> ObjectStore:
+        return await emptied(await tls_stores("wire-other"))
 
     @pytest_asyncio.fixture(loop_scope="module")
     async def absent(self, tls_stores: Callable[[str], Any]) -> Any:

@@ -94,9 +94,16 @@ def canned_acl(answer: Answer) -> str:
 
 
 def get_result(answer: Answer, body: bytes, start: int, length: int | None) -> GetResult:
-    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range."""
+    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range.
+
+    Raises:
+        ValueError: it is of another range than was asked for.
+    """
     content_range = answer.get("ContentRange", "")
     if content_range:
+        first = content_range.strip().removeprefix("bytes").partition("-")[0]
+        if int(first) != start or (length is not None and len(body) > length):
+            raise ValueError("another range than was asked for")
         return GetResult(body, head_result(answer, int(content_range.rpartition("/")[2])))
     size = len(body)
     return GetResult(cut_range(body, start, length), head_result(answer, size))

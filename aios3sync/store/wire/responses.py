@@ -39,6 +39,7 @@ __all__ = (
 _META: Final = b"x-amz-meta-"
 _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
 _LONGEST_CODE: Final = 100
+_FIRST_BYTE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-")
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -70,10 +71,17 @@ def part_head(answer: HttpResponse) -> PartHead:
 
 
 def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResult:
-    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range."""
+    """Return a body with its facts; where a server ignores ranges, the whole object is cut to its range.
+
+    Raises:
+        InvalidAnswerError: it is of another range than was asked for.
+    """
     body = answer.body
     content_range = answer.headers.get(b"content-range", b"")
     if content_range and answer.status == 206:
+        first = _FIRST_BYTE.match(content_range)
+        if first is None or int(first[1]) != start or (length is not None and len(body) > length):
+            raise InvalidAnswerError("another range than was asked for")
         return GetResult(body, _head(answer.headers, _number(content_range.rpartition(b"/")[2])))
     size = len(body)
     return GetResult(cut_range(body, start, length), _head(answer.headers, size))

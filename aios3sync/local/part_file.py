@@ -14,9 +14,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.local_names import TEMPORARY_PREFIX
-from aios3sync.local.write import TreeWriter, lock, set_mtime
+from aios3sync.local.write import TreeWriter, lock, set_mtime, write_all
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aios3sync.core.entries import SourceEntry
 
 __all__ = ("PartFile",)
@@ -137,6 +139,33 @@ class PartFile:
             with suppress(OSError):
                 parent, name = directories.parent(f"{self._path}.ranges")
                 os.unlink(name, dir_fd=parent)
+        return written
+
+    def commit_other(
+        self, content: Iterable[bytes], mtime_ns: int, replaces: SourceEntry | None
+    ) -> SourceEntry:
+        """Write what was made of these bytes, such as what they are decompressed, and give that the name.
+
+        Raises:
+            ChangedHereError: what is in its place is not ``replaces``.
+            OSError: the disk is full, or another error.
+        """
+        writer = self._writer
+        with writer.directories(make=True) as directories:
+            path, descriptor = writer.create(directories, self._key)
+            try:
+                for piece in content:
+                    write_all(descriptor, piece)
+                set_mtime(descriptor, mtime_ns)
+                if writer.fsync:
+                    os.fsync(descriptor)
+                written = writer.commit(directories, path, self._key, replaces)
+            except BaseException:
+                writer.discard(directories, path)
+                raise
+            finally:
+                os.close(descriptor)
+        self.discard()
         return written
 
     def discard(self) -> None:

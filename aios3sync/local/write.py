@@ -99,7 +99,10 @@ class TreeWriter:
         """Write some small files, at most MOST_AT_ONCE; one that fails does not stop the rest."""
         with self.directories(make=True) as directories:
             temporaries = [self._written(directories, file) for file in files]
-            self.sync_all()
+            try:
+                self.sync_all()
+            except OSError as error:
+                temporaries = [self._given_up(directories, temporary, error) for temporary in temporaries]
             return [
                 self._committed(directories, file, temporary)
                 for file, temporary in zip(files, temporaries, strict=True)
@@ -118,6 +121,15 @@ class TreeWriter:
             self.discard(directories, path, descriptor)
             return OSError(error.errno, error.strerror, file.key)
         return path, descriptor
+
+    def _given_up(
+        self, directories: Directories, temporary: tuple[str, int] | Exception, error: OSError
+    ) -> Exception:
+        """Remove a temporary file that did not get to the disk; return why."""
+        if isinstance(temporary, Exception):
+            return temporary
+        self.discard(directories, *temporary)
+        return error
 
     def _committed(
         self, directories: Directories, file: NewFile, temporary: tuple[str, int] | Exception

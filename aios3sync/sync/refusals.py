@@ -43,6 +43,13 @@ class Refusals:
         self._count = 0
         self._stored = True
 
+    def end(self, reason: str) -> bool:
+        """Try nothing more, for a reason that concerns whatever comes next; return whether that is new."""
+        if self.reason:
+            return False
+        self.reason = reason
+        return True
+
     def add(self, error: StoreError) -> bool:
         """Count a failed upload; return whether no more are tried after it."""
         if self.reason or not self._is_of_every_file(error):

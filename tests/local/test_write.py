@@ -165,6 +165,20 @@ def test_a_full_disk_leaves_no_file(writer: TreeWriter, root: Path, monkeypatch:
     assert names(root) == []
 
 
+def test_what_does_not_get_to_the_disk_leaves_no_file(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("aios3sync.local.write._sync_filesystem", full)
+    open_before = len(os.listdir("/proc/self/fd"))
+    written = writer.write_many([NewFile("a", b"1", MTIME), NewFile("d/b", b"2", MTIME)])
+    assert [getattr(result, "errno", 0) for result in written] == [errno.ENOSPC] * 2
+    assert names(root) == []
+    assert len(os.listdir("/proc/self/fd")) == open_before
+
+
 def test_short_writes_are_continued(writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, body: whole(descriptor, bytes(body)[:3]))

@@ -26,8 +26,8 @@ def test_requests_of_one_version_are_those_of_any_other_read(monkeypatch: pytest
     heads = [head_of(builder, ETAG, start, 100) for start in (0, 100)]
     monkeypatch.setattr("aios3sync.store.wire.request_builder._PLAIN_ETAG", lambda _: None)
     assert heads == [head_of(builder, ETAG, start, 100) for start in (0, 100)]
-    assert b"if-match: " + ETAG.encode() in heads[0]
-    assert b"range: bytes=100-199" in heads[1]
+    assert b"if-match:" + ETAG.encode() in heads[0]
+    assert b"range:bytes=100-199" in heads[1]
 
 
 def test_an_etag_cannot_add_headers() -> None:

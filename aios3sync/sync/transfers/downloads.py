@@ -1,0 +1,432 @@
+"""Fetches objects: many small ones at a time, written in batches; large ones in ranges.
+
+Bodies in memory are bounded by the byte budget: bytes are acquired before an object is asked for, and
+released when its file is written. Nothing that writes acquires any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Final, NamedTuple
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aios3sync import events
+from aios3sync._dataclass import dataclass, replace
+from aios3sync.core.actions import Download
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.events import Downloaded
+from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter
+from aios3sync.store.body_progress import LARGE_BODY
+from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.fetched import (
+    ATTEMPTS,
+    ChangedObjectError,
+    DifferentFileError,
+    adopted,
+    current,
+    downloaded,
+    mtime_of,
+    outcome_of_failure,
+    read_version,
+)
+from aios3sync.sync.transfers.large_downloads import fetch_large
+from aios3sync.sync.transfers.received import ReceivedContent, WrongBytesError, content_of, original_of
+
+__all__ = ("SMALL", "download_stage", "preview_downloads")
+
+SMALL: Final = 8 * 1024 * 1024
+"""Bytes of the largest object that is fetched with one request."""
+_LARGE_AT_ONCE: Final = 4
+_QUEUED_LARGE: Final = 256
+_QUEUED: Final = 1024
+_WRITERS: Final = 2
+_WORTH_A_HOP: Final = 64
+"""Bodies for which a thread is sent off at once; for fewer it waits for more to arrive, for a moment."""
+_MOMENT: Final = 0.01
+_MOST_UNWRITTEN: Final = 1024
+_BATCH_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Job:
+    """One small object: what was decided, the version that is read, and the attempt, from 0."""
+
+    download: Download
+    source: TargetEntry
+    attempt: int = 0
+
+
+class _Arrived(NamedTuple):
+    job: _Job
+    result: GetResult
+    reserved: int
+
+
+class _Same(NamedTuple):
+    """The file has this content already."""
+
+    content: ReceivedContent
+
+
+class _New(NamedTuple):
+    """The file was written."""
+
+    written: SourceEntry
+    content: ReceivedContent
+
+
+class _DownloadPool:
+    """The workers that fetch small objects, the bodies that wait to be written, and the writers.
+
+    Invariant: ``_pending`` counts the jobs that were submitted and have not ended. A job that is read again
+    stays pending, so that no worker leaves before it has ended.
+    """
+
+    def __init__(self, run: Run, tasks: TaskGroup) -> None:
+        self.run = run
+        self.large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
+        self._tasks = tasks
+        self._queue: deque[_Job] = deque()
+        self._idle: deque[asyncio.Event] = deque()
+        self._arrived: deque[_Arrived] = deque()
+        self._writers: list[asyncio.Event] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = False
+        self._room = asyncio.Event()
+        self._workers = self._fetching = self._pending = 0
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the writers."""
+        for _ in range(_WRITERS):
+            self._tasks.start_soon(self._write_arrived)
+
+    async def submit(self, downloads: Sequence[Download]) -> None:
+        """Queue small objects; wait while too many are queued."""
+        self._queue.extend(_Job(download, download.source) for download in downloads)
+        self._pending += len(downloads)
+        all_idle = self._workers == len(self._idle)
+        self._add_workers(min(len(downloads), max(self.run.resources.free_slots(), all_idle)))
+        while len(self._queue) > _QUEUED:
+            self._room.clear()
+            await self._room.wait()
+
+    def _add_workers(self, count: int) -> None:
+        """Set up to ``count`` more workers to work, first those that have been idle longest."""
+        for _ in range(count):
+            if self._idle:
+                self._idle.popleft().set()
+            elif self._workers < self.run.resources.workers:
+                self._workers += 1
+                self._tasks.start_soon(self._work)
+            else:
+                return
+
+    def close(self) -> None:
+        """Accept no more objects: workers and writers end when the last one has."""
+        self._closed = True
+        self._wake_all_at_end()
+
+    def release_all(self) -> None:
+        """Release what the bodies hold that were not written, after a failure that ended the tasks."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._arrived:
+            self.run.resources.memory.release(self._arrived.popleft().reserved)
+
+    @property
+    def _ended(self) -> bool:
+        return self._closed and not self._pending
+
+    def _end(self, outcome: events.Outcome) -> None:
+        self.run.recorder.add(outcome)
+        self._pending -= 1
+        self._wake_all_at_end()
+
+    def _wake_all_at_end(self) -> None:
+        if self._ended:
+            for event in (*self._idle, *self._writers):
+                event.set()
+            self._idle.clear()
+
+    # Fetching
+
+    async def _work(self) -> None:
+        queue, free_slots = self._queue, self.run.resources.free_slots
+        store = await self.run.resources.open_store()
+        while True:
+            while queue:
+                await self._take(store, queue.popleft())
+                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
+                    self._add_workers(1)
+            self._room.set()
+            if self._ended:
+                return
+            event = asyncio.Event()  # anyio's asks which event loop this is
+            self._idle.append(event)
+            await event.wait()
+
+    async def _take(self, store: ObjectStore, job: _Job) -> None:
+        """Fetch one object, and leave its body to the writers."""
+        run = self.run
+        if len(self._queue) == _QUEUED // 2:
+            self._room.set()
+        if run.sends_no_more:  # the queue is only drained, and counted as cancelled
+            run.cancel([job.source.key])
+            self._pending -= 1
+            self._wake_all_at_end()
+            return
+        try:
+            if job.source.size > SMALL:  # it has grown since the listing
+                await self._fetch_large(job)
+            else:
+                await self._fetch(store, job)
+        except ChangedObjectError as error:
+            await self._again_with_current(store, job, error)
+        except WrongBytesError as error:
+            self._again(job, error)
+        except Exception as error:  # noqa: BLE001 - one item is never the end of the run
+            self._end(outcome_of_failure(run, job.source, error))
+
+    async def _fetch(self, store: ObjectStore, job: _Job) -> None:
+        run, source = self.run, job.source
+        size = source.size
+        await run.resources.memory.acquire(size)
+        self._fetching += 1
+        try:
+            result = await read_version(store, run.full_key(source.key), source, 0, size)
+        except BaseException:
+            run.resources.memory.release(size)
+            raise
+        finally:
+            self._fetching -= 1
+        if self._decoded_size(result.head) > SMALL:
+            run.resources.memory.release(size)
+            await self._fetch_large(job)
+            return
+        self._arrive(_Arrived(job, result, size))
+        while len(self._arrived) >= _MOST_UNWRITTEN:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _fetch_large(self, job: _Job) -> None:
+        async with self.large:
+            self._end(await fetch_large(self.run, replace(job.download, source=job.source)))
+
+    async def _again_with_current(self, store: ObjectStore, job: _Job, error: Exception) -> None:
+        """Read the object again, in the version that it has now."""
+        try:
+            if job.attempt + 1 < ATTEMPTS:
+                job.source = await current(store, self.run.full_key(job.source.key), job.source)
+        except Exception as refused:  # noqa: BLE001 - one item is never the end of the run
+            self._end(outcome_of_failure(self.run, job.source, refused))
+        else:
+            self._again(job, error)
+
+    def _again(self, job: _Job, error: Exception) -> None:
+        job.attempt += 1
+        if job.attempt >= ATTEMPTS:
+            self._end(outcome_of_failure(self.run, job.source, error))
+            return
+        self._queue.append(job)
+        self._add_workers(1)
+
+    # Writing
+
+    def _arrive(self, arrived: _Arrived) -> None:
+        waiting = self._arrived
+        waiting.append(arrived)
+        if len(waiting) >= _WORTH_A_HOP or not self._fetching:
+            self._call_writer()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_MOMENT, self._call_writer)
+
+    def _call_writer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._due = True
+        if self._writers:
+            self._writers.pop().set()
+
+    async def _write_arrived(self) -> None:
+        while True:
+            if self._arrived and (self._due or len(self._arrived) >= _WORTH_A_HOP):
+                batch = self._next_batch()
+                self._due = bool(self._arrived) and self._due
+                self._room.set()
+                await self._write(batch)
+            elif self._ended:
+                return
+            else:
+                event = asyncio.Event()
+                self._writers.append(event)
+                await event.wait()
+
+    def _next_batch(self) -> list[_Arrived]:
+        """Take bodies for one thread hop, bounded by what they are decompressed."""
+        batch: list[_Arrived] = []
+        size = 0
+        while self._arrived and len(batch) < MOST_AT_ONCE and size < _BATCH_BYTES:
+            arrived = self._arrived.popleft()
+            size += max(arrived.reserved, self._decoded_size(arrived.result.head))
+            batch.append(arrived)
+        return batch
+
+    def _decoded_size(self, head: HeadResult) -> int:
+        original = original_of(head) if self.run.options.decode else None
+        return 0 if original is None else original.size
+
+    async def _write(self, batch: list[_Arrived]) -> None:
+        run = self.run
+        decode, opaque = run.options.decode, run.settling_policy.opaque_etags
+        started = time.time_ns()
+        try:
+            results = await to_thread.run_sync(_write_batch, run.writer, batch, decode, opaque)
+            for arrived, result in zip(batch, results, strict=True):
+                self._written(arrived, result, started)
+        finally:
+            run.resources.memory.release(sum(arrived.reserved for arrived in batch))
+
+    def _written(self, arrived: _Arrived, result: _New | _Same | Exception, started: int) -> None:
+        run, job, head = self.run, arrived.job, arrived.result.head
+        match result:
+            case _New(written, content):
+                run.stored(head.encryption)
+                key, size = written.key, arrived.reserved
+                if run.events is not events.discard:
+                    if size >= LARGE_BODY:
+                        run.events(events.DownloadBegan(key, size))
+                    run.events(events.BytesReceived(key, size))
+                outcome = downloaded(
+                    run,
+                    job.download,
+                    written,
+                    head.etag,
+                    content.md5,
+                    size,
+                    started,
+                    encoding=content.encoding,
+                    part_size=content.part_size,
+                )
+                self._end(outcome)
+            case _Same(content):
+                source = job.source._replace(etag=head.etag)
+                encoding, part_size = content.encoding, content.part_size
+                self._end(
+                    adopted(run, job.download, source, content.md5, encoding=encoding, part_size=part_size),
+                )
+            case WrongBytesError() as error:
+                self._again(job, error)
+            case Exception() as error:
+                self._end(outcome_of_failure(run, job.source, error))
+
+
+def _write_batch(
+    writer: TreeWriter, batch: Sequence[_Arrived], decode: bool, opaque: bool
+) -> list[_New | _Same | Exception]:
+    """Verify bodies and write their files, in one thread hop. Blocks."""
+    checked = [_checked(arrived, decode, opaque) for arrived in batch]
+    files = [
+        _file(arrived, content)
+        for arrived, content in zip(batch, checked, strict=True)
+        if isinstance(content, ReceivedContent)
+    ]
+    written = iter(writer.write_many(files))
+    results: list[_New | _Same | Exception] = []
+    for content in checked:
+        if isinstance(content, ReceivedContent):
+            now = next(written)
+            results.append(now if isinstance(now, Exception) else _New(now, content._replace(body=b"")))
+        else:
+            results.append(content)
+    return results
+
+
+def _checked(arrived: _Arrived, decode: bool, opaque: bool) -> ReceivedContent | _Same | Exception:
+    """Return the content to write, that the file has it already, or why nothing is written."""
+    body, head = arrived.result
+    download = arrived.job.download
+    try:
+        content = content_of(body, head, arrived.job.source.size, decode=decode, opaque=opaque)
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this object
+        return error
+    if download.md5 and download.md5 == content.md5:
+        return _Same(content._replace(body=b""))
+    return DifferentFileError() if download.md5 and not download.overwrite else content
+
+
+def _file(arrived: _Arrived, content: ReceivedContent) -> NewFile:
+    job = arrived.job
+    return NewFile(job.source.key, content.body, mtime_of(arrived.result.head), job.download.replaces)
+
+
+async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:
+    """Fetch batches until the stream ends. The stream is closed in any case.
+
+    Raises:
+        StoreError: the session is broken.
+    """
+    large_in, large_out = anyio.create_memory_object_stream[Download](_QUEUED_LARGE)
+    async with downloads, AsyncExitStack() as after, anyio.create_task_group() as tasks:
+        pool = _DownloadPool(run, tasks)
+        after.callback(pool.release_all)
+        pool.start()
+        with large_out:
+            for _ in range(_LARGE_AT_ONCE):
+                tasks.start_soon(_large_worker, pool, large_out.clone())
+        with large_in:
+            async for batch in downloads:
+                await run.recorder.begin()
+                await run.recorder.catch_up()
+                await _dispatch(pool, batch, large_in)
+        pool.close()
+
+
+async def _dispatch(
+    pool: _DownloadPool, batch: Sequence[Download], large: MemoryObjectSendStream[Download]
+) -> None:
+    small = [download for download in batch if download.source.size <= SMALL]
+    for chunk in _chunks(small):
+        await pool.submit(chunk)
+    for download in batch:
+        if download.source.size > SMALL:
+            await large.send(download)
+
+
+def _chunks(downloads: Sequence[Download]) -> Iterator[Sequence[Download]]:
+    for start in range(0, len(downloads), _QUEUED):
+        yield downloads[start : start + _QUEUED]
+
+
+async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStream[Download]) -> None:
+    run = pool.run
+    async with downloads:
+        async for download in downloads:
+            if run.sends_no_more:
+                run.cancel([download.source.key])
+                continue
+            try:
+                async with pool.large:
+                    run.recorder.add(await fetch_large(run, download))
+            except Exception as error:  # noqa: BLE001 - one item is never the end of the run
+                run.recorder.add(outcome_of_failure(run, download.source, error))
+
+
+async def preview_downloads(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:
+    """Take the place of :func:`download_stage` in a dry run: count and report every download, fetch none."""
+    async with downloads:
+        async for batch in downloads:
+            for download in batch:
+                source = download.source
+                row = RecordedEntry(source.key, source.size, 0, 0, 0, "", source.etag, run=run.number)
+                run.recorder.add(Downloaded(row, source.size, download.reason))

@@ -1,0 +1,157 @@
+"""What the downloads of small and of large objects share: reads of one version, and how each of them ends."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from aios3sync.core.actions import Download
+from aios3sync.core.entries import SourceEntry, TargetEntry
+from aios3sync.core.etag import same_etag
+from aios3sync.core.mtimes import object_mtime
+from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
+from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
+from aios3sync.local.digest import is_settled
+from aios3sync.local.write import ChangedHereError
+from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.sync.transfers.received import WrongBytesError
+
+if TYPE_CHECKING:
+    from aios3sync.sync.run import Run
+
+__all__ = (
+    "ATTEMPTS",
+    "ChangedObjectError",
+    "DifferentFileError",
+    "adopted",
+    "current",
+    "downloaded",
+    "mtime_of",
+    "outcome_of_failure",
+    "read_version",
+)
+
+ATTEMPTS: Final = 3
+"""How often an object is read that changes while it is read, or whose bytes are wrong."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ARCHIVED: Final = "InvalidObjectState"
+_SECOND: Final = 1_000_000_000
+
+
+class ChangedObjectError(Exception):
+    """The object is not the one that was listed any more."""
+
+
+class DifferentFileError(Exception):
+    """The file has another content than the object, and may not be replaced."""
+
+
+async def read_version(
+    store: ObjectStore, full_key: str, source: TargetEntry, start: int, length: int
+) -> GetResult:
+    """Read a range of the listed version of an object, which a listing may show without an ETag.
+
+    Raises:
+        ChangedObjectError: it is another version now.
+        WrongBytesError: the answer has another number of bytes.
+        StoreError: it cannot be read.
+    """
+    try:
+        result = await store.get(full_key, start=start, length=length, if_match=source.etag)
+    except PreconditionFailedError:
+        raise ChangedObjectError from None
+    head = result.head
+    # An endpoint may not know If-Match: what it sent is looked at as well.
+    if head.size != source.size or (source.etag and not same_etag(source.etag, head.etag)):
+        raise ChangedObjectError
+    if len(result.body) != length:
+        raise WrongBytesError(f"{len(result.body)} bytes came instead of {length}")
+    return result
+
+
+async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> TargetEntry:
+    """Return the object as it is now."""
+    head = await store.head(full_key)
+    return source._replace(
+        size=head.size, etag=head.etag, last_modified=head.last_modified, storage_class=head.storage_class
+    )
+
+
+def mtime_of(head: HeadResult) -> int:
+    """Return the mtime of the file of an object, in nanoseconds: that of its metadata, else LastModified."""
+    found = object_mtime(head.metadata)
+    return int(head.last_modified) * _SECOND if found is None else found
+
+
+def downloaded(  # noqa: PLR0913 - the facts of one row
+    run: Run,
+    download: Download,
+    written: SourceEntry,
+    etag: str,
+    md5: str,
+    received: int,
+    started_ns: int,
+    *,
+    encoding: str = "",
+    part_size: int = 0,
+) -> Downloaded:
+    """Return the outcome of an object that is a file now.
+
+    A download sets the mtime of its file last, so that a later write shows in the mtime as soon as that is
+    older than the writing by what clocks may err.
+    """
+    by_mtime = "mtime" in run.options.stat_fields
+    settled = is_settled(written, started_ns, by_mtime=by_mtime)
+    row = run.row(written, md5, etag, settled=settled, encoding=encoding)
+    if part_size:
+        row = row._replace(part_size=part_size)
+    return Downloaded(row, received, download.reason)
+
+
+def adopted(
+    run: Run, download: Download, source: TargetEntry, md5: str, *, encoding: str, part_size: int
+) -> Adopted:
+    """Return the outcome of an object whose content the file has already."""
+    file = download.replaces
+    assert file is not None  # noqa: S101 - only a file has a digest to compare with
+    settled = is_settled(file, run.started_ns, by_mtime=run.by_mtime)
+    row = run.row(file, md5, source.etag, settled=settled, encoding=encoding)
+    return Adopted(row._replace(part_size=part_size), source)
+
+
+def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outcome:
+    """Return how a download ended that failed; one that filled the disk is the last one of the run.
+
+    Raises:
+        AioS3SyncError: nothing else can go on either; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
+    """
+    key = source.key
+    match error:
+        case StoreError(code=code) if code == _ARCHIVED:
+            return Archived(key, source.size)
+        case ObjectNotFoundError():
+            return NotDone(key, "vanished", "download")
+        case ChangedObjectError():
+            return NotDone(key, "failed", "download", "changed while it was read")
+        case WrongBytesError():
+            text = f"these are not the bytes of the object, after {ATTEMPTS} attempts: {error}"
+            return NotDone(key, "failed", "download", text)
+        case DifferentFileError():
+            return NotDone(key, "conflicts", "conflict", "the file differs from the object; kept")
+        case ChangedHereError():
+            return NotDone(key, "conflicts", "conflict", f"{error}; kept")
+        case OSError() if error.errno in _FULL:
+            return _full(run, key, error)
+        case OSError():
+            return NotDone(key, "failed", "download", error.strerror or str(error))
+        case _:
+            return run.outcome_of_error(key, "download", error)
+
+
+def _full(run: Run, key: str, error: OSError) -> NotDone:
+    """End all downloads: the first file is a failure, the others are cancelled."""
+    reason = f"the disk is full ({error.strerror}); the next run goes on where this one ended"
+    if not run.refusals.end(reason):
+        return NotDone(key, "cancelled", "download")
+    run.builder.warn(f"nothing more is fetched: {reason}")
+    return NotDone(key, "failed", "download", error.strerror or str(error))

@@ -1,0 +1,162 @@
+"""Decides whether the bytes that were received are those of the object, and what the file of it holds. Pure.
+
+An ETag or metadata that agree prove the bytes, whatever else is known: 128 bits do not agree by chance. Bytes
+are wrong where something speaks against them and nothing for them. Where nothing says anything (KMS, without
+metadata of ours or rclone's) only their number is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from aios3sync.core.etag import (
+    META_ORIGINAL_MD5,
+    META_ORIGINAL_SIZE,
+    Proof,
+    is_opaque_encryption,
+    multipart_etag,
+    part_count,
+    part_size_candidates,
+    proof,
+    recorded_md5,
+    same_etag,
+)
+from aios3sync.core.text import printable
+from aios3sync.store.protocol import HeadResult
+
+__all__ = (
+    "Original",
+    "ReceivedContent",
+    "WrongBytesError",
+    "content_of",
+    "decompressed",
+    "original_of",
+    "plain_mismatch",
+)
+
+_PIECE: Final = 1024 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_MOST_DIGITS: Final = 15
+
+
+class WrongBytesError(Exception):
+    """The bytes that were received are not those of the object; the text says what speaks against them."""
+
+
+class Original(NamedTuple):
+    """The content of an object that this package compressed: its size in bytes, and its hex MD5."""
+
+    size: int
+    md5: str
+
+
+class ReceivedContent(NamedTuple):
+    """What the file of an object holds.
+
+    Attributes:
+        body: its bytes.
+        md5: their hex digest.
+        encoding: ``gzip`` where the object is compressed and the file is not.
+        part_size: bytes of a part, where the ETag proved to be that of parts.
+    """
+
+    body: bytes
+    md5: str
+    encoding: str = ""
+    part_size: int = 0
+
+
+def original_of(head: HeadResult) -> Original | None:
+    """Return what an object holds that this package compressed; ``None`` for any other object."""
+    md5, size = head.metadata.get(META_ORIGINAL_MD5, ""), head.metadata.get(META_ORIGINAL_SIZE, "")
+    if head.content_encoding != "gzip" or recorded_md5({META_ORIGINAL_MD5: md5}) != md5 or not md5:
+        return None
+    if not (size.isascii() and size.isdecimal() and len(size) <= _MOST_DIGITS):
+        return None
+    return Original(int(size), md5)
+
+
+def content_of(
+    body: bytes, head: HeadResult, size: int, *, decode: bool = True, opaque: bool = False
+) -> ReceivedContent:
+    """Return the content of the file of a small object.
+
+    Args:
+        body: what was received.
+        head: the facts that came with it.
+        size: bytes of the object.
+        decode: decompress what this package compressed.
+        opaque: ETags of this endpoint prove nothing.
+
+    Raises:
+        WrongBytesError: these are not the bytes of the object.
+    """
+    if len(body) != size:
+        raise WrongBytesError(f"{len(body)} bytes came instead of {size}")
+    md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    part_size = 0
+    if not same_etag(head.etag, md5):
+        part_size = _part_size(body, head.etag)
+        if not part_size and (reason := plain_mismatch(md5, head, opaque=opaque)):
+            raise WrongBytesError(reason)
+    original = original_of(head) if decode else None
+    if original is None:
+        return ReceivedContent(body, md5, "", part_size)
+    return ReceivedContent(b"".join(decompressed([body], original)), original.md5, "gzip", part_size)
+
+
+def _part_size(body: bytes, etag: str) -> int:
+    """Return the size of the parts whose digests make the ETag, 0 if there is none."""
+    for size in part_size_candidates(len(body), part_count(etag)):
+        parts = (body[start : start + size] for start in range(0, max(len(body), 1), size))
+        digests = [hashlib.md5(part, usedforsecurity=False).digest() for part in parts]
+        if same_etag(etag, multipart_etag(digests)):
+            return size
+    return 0
+
+
+def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:
+    """Return what speaks against stored bytes whose ETag is not their MD5; empty where nothing does.
+
+    Args:
+        md5: of the bytes as stored.
+        head: the facts of the object.
+        opaque: ETags of this endpoint prove nothing.
+    """
+    recorded = "" if original_of(head) is not None else recorded_md5(head.metadata)
+    if recorded == md5:
+        return ""
+    if proof(head.etag, opaque=opaque or is_opaque_encryption(head.encryption)) is Proof.MD5:
+        return f"their MD5 is {md5}, the ETag {printable(head.etag)}"
+    return f"their MD5 is {md5}, that in the metadata {recorded}" if recorded else ""
+
+
+def decompressed(chunks: list[bytes] | Iterator[bytes], original: Original) -> Iterator[bytes]:
+    """Yield the original content of an object that this package compressed, in pieces; verify it at the end.
+
+    No more is ever decompressed than the metadata says there is.
+
+    Raises:
+        WrongBytesError: it is not that content.
+    """
+    digest = hashlib.md5(usedforsecurity=False)
+    inflate = zlib.decompressobj(_GZIP)
+    size = 0
+    for chunk in chunks:
+        rest = chunk
+        while rest and not inflate.eof:
+            try:
+                piece = inflate.decompress(rest, _PIECE)
+            except zlib.error:
+                raise WrongBytesError("they are said to be gzip, and are not") from None
+            rest = inflate.unconsumed_tail
+            size += len(piece)
+            if size > original.size:
+                raise WrongBytesError(f"decompressed they are more than the {original.size} bytes promised")
+            digest.update(piece)
+            yield piece
+    if not inflate.eof or size != original.size or digest.hexdigest() != original.md5:
+        raise WrongBytesError(f"decompressed they are not the content with the MD5 {original.md5}")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.local_names import TEMPORARY_PREFIX
-from aios3sync.local.write import TreeWriter, lock, set_mtime, write_all
+from aios3sync.local.write import TreeWriter, has_name, lock, set_mtime, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +26,8 @@ __all__ = ("PartFile",)
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK: Final = 64 * 1024
 _ZEROS: Final = bytes(_BLOCK)
+_ATTEMPTS: Final = 10
+"""Then a file of another name is made: the name leads to another file each time."""
 
 
 class PartFile:
@@ -67,14 +69,11 @@ class PartFile:
             parent, last = directories.parent(key)
             path = key[: len(key) - len(last)] + name
             try:
-                descriptor = os.open(f"{name}.part", _FLAGS, 0o666, dir_fd=parent)
-                if not lock(descriptor):  # another process downloads the same object to the same place
-                    os.close(descriptor)
+                descriptor = _claimed(parent, f"{name}.part")
+                if descriptor < 0:  # another process downloads the same object to the same place
                     path, descriptor = writer.create(directories, key)
                     path = path.removesuffix(".part")
-                journal = os.open(
-                    f"{path.rpartition('/')[2]}.ranges", _FLAGS | os.O_APPEND, 0o600, dir_fd=parent
-                )
+                journal = _opened_journal(parent, f"{path.rpartition('/')[2]}.ranges", descriptor)
             except OSError as error:
                 raise OSError(error.errno, error.strerror, key) from None
         part = cls(writer, key, path, descriptor, journal)
@@ -86,10 +85,12 @@ class PartFile:
         return part
 
     def _continue(self, facts: str, size: int) -> None:
-        lines = _read_all(self._journal).decode("utf-8", "replace").split("\n")
-        same = len(lines) > 1 and lines[0] == facts and os.fstat(self._descriptor).st_size == size
-        if same:  # the last line may be cut
-            self.finished = {int(line) for line in lines[1:-1] if line.isdecimal()}
+        content = _read_all(self._journal)
+        whole = content[: content.rfind(b"\n") + 1]  # the last line may be cut
+        lines = whole.decode("utf-8", "replace").split("\n")
+        if lines[0] == facts and os.fstat(self._descriptor).st_size == size:
+            os.ftruncate(self._journal, len(whole))  # else the next number would continue the cut one
+            self.finished = {int(line) for line in lines[1:] if line.isdecimal()}
             return
         os.ftruncate(self._journal, 0)
         os.ftruncate(self._descriptor, 0)
@@ -180,6 +181,38 @@ class PartFile:
             if descriptor >= 0:
                 os.close(descriptor)
         self._descriptor = self._journal = -1
+
+
+def _claimed(parent: int, name: str) -> int:
+    """Open and lock the temporary file of this name, made if it is missing; -1 where another process has it.
+
+    Invariant: what is returned has this name and no other. The process that had it locked may have committed
+    it before the lock was free, or was killed between link(2) and unlink(2): what was opened is then the
+    finished file as well, perhaps changed since, and nothing may be written to it.
+    """
+    for _ in range(_ATTEMPTS):
+        descriptor = os.open(name, _FLAGS, 0o666, dir_fd=parent)
+        try:
+            if not lock(descriptor):
+                break
+            if has_name(descriptor, parent, name):
+                if os.fstat(descriptor).st_nlink <= 1:
+                    claimed, descriptor = descriptor, -1
+                    return claimed
+                os.unlink(name, dir_fd=parent)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+    return -1
+
+
+def _opened_journal(parent: int, name: str, part: int) -> int:
+    """Open the journal of a file; ``part``, the descriptor of the file, is closed where that fails."""
+    try:
+        return os.open(name, _FLAGS | os.O_APPEND, 0o600, dir_fd=parent)
+    except OSError:
+        os.close(part)
+        raise
 
 
 def _read_all(descriptor: int) -> bytes:

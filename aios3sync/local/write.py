@@ -276,6 +276,15 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def has_name(descriptor: int, parent: int, name: str) -> bool:
+    """Whether the name in a directory still leads to an open file."""
+    try:
+        now = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(now, os.fstat(descriptor))
+
+
 def write_all(descriptor: int, body: bytes) -> None:
     """Write bytes from the present position.
 
@@ -347,8 +356,8 @@ def _move_to_numbered_name(parent: int, name: str, place: int, wanted: str) -> N
 def _remove_unlocked(parent: int, name: str) -> bool:
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
     try:
-        if not lock(descriptor):
-            return False
+        if not (lock(descriptor) and has_name(descriptor, parent, name)):
+            return False  # in use, or committed meanwhile, and the name is that of another download
         os.unlink(name, dir_fd=parent)
     finally:
         os.close(descriptor)

@@ -17,7 +17,7 @@ from aios3sync.core.filters import Filters
 from aios3sync.local.digest import entry_of
 from aios3sync.local.part_file import PartFile
 from aios3sync.local.walk import Walk
-from aios3sync.local.write import ChangedHereError, NewFile, TreeWriter
+from aios3sync.local.write import ChangedHereError, NewFile, TreeWriter, lock
 
 MTIME = 1_600_000_000_123_456_789
 
@@ -184,6 +184,25 @@ def test_short_writes_are_continued(writer: TreeWriter, root: Path, monkeypatch:
     monkeypatch.setattr(os, "write", lambda descriptor, body: whole(descriptor, bytes(body)[:3]))
     writer.write_many([NewFile("a", b"0123456789", MTIME)])
     assert (root / "a").read_bytes() == b"0123456789"
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_disk_that_fails_to_sync_leaves_no_file_and_nothing_open(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    (root / "b").mkdir()
+    before = open_descriptors()
+    monkeypatch.setattr("aios3sync.local.write._sync_filesystem", fail)
+    errors = writer.write_many([NewFile(key, b"1", MTIME) for key in ("a", "b/c", "a/d")])
+    assert [error.errno for error in errors if isinstance(error, OSError)] == [errno.EIO] * 3
+    assert names(root) == []
+    assert open_descriptors() == before
 
 
 def test_a_filesystem_without_hard_links(
@@ -380,3 +399,113 @@ def test_two_processes_at_one_object_do_not_share_a_file(writer: TreeWriter, roo
     first.discard()
     first.close()
     assert names(root) == ["d/large"]
+
+
+class _KilledError(BaseException):
+    """The process ends here."""
+
+
+def test_a_file_that_another_process_commits_meanwhile_stays_whole(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is opened, then committed and unlocked by the other process, and only then locked here."""
+    first = opened(writer)
+    for start in (0, 2 * 65_536, 4 * 65_536):
+        write_range(first, start)
+
+    def lock_late(descriptor: int) -> bool:
+        if not (root / "d/large").exists():
+            first.commit(MTIME, None)
+            first.close()
+        return lock(descriptor)
+
+    monkeypatch.setattr("aios3sync.local.part_file.lock", lock_late)
+    second = opened(writer)
+    assert second.finished == set()
+    write_range(second, 2 * 65_536)
+    assert (root / "d/large").read_bytes() == BODY
+    second.discard()
+    second.close()
+    assert names(root) == ["d/large"]
+
+
+def test_what_was_killed_between_its_two_names_is_no_file_to_write_to(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object, **__: object) -> None:
+        raise _KilledError
+
+    part = opened(writer)
+    for start in (0, 2 * 65_536, 4 * 65_536):
+        write_range(part, start)
+    with monkeypatch.context() as patch, pytest.raises(_KilledError):
+        patch.setattr(os, "unlink", kill)
+        part.commit(MTIME, None)
+    part.close()
+    (root / "d/large").write_bytes(b"mine")
+    part = opened(writer)
+    assert part.finished == set()
+    write_range(part, 0)
+    assert (root / "d/large").read_bytes() == b"mine"
+    assert part.commit(MTIME, seen(root, "d/large")) == seen(root, "d/large")
+    part.close()
+    assert names(root) == ["d/large"]
+
+
+def test_a_journal_that_cannot_be_opened_leaves_nothing_open(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if str(path).endswith(".ranges"):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really_open(path, *arguments, **options)
+
+    before = open_descriptors()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(OSError, match="d/large"):
+            opened(writer)
+    assert open_descriptors() == before
+    part = opened(writer)
+    assert len(names(root)) == 2, "the file is not locked any more"
+    part.close()
+
+
+def test_the_number_after_a_cut_one_is_read_as_itself(writer: TreeWriter, root: Path) -> None:
+    """A number that continued the cut one would name a range that was never written."""
+    part = opened(writer)
+    write_range(part, 2 * 65_536)
+    part.close()
+    [journal] = (root / "d").glob("*.ranges")
+    journal.write_bytes(journal.read_bytes()[:-1])
+    part = opened(writer)
+    assert part.finished == set()
+    write_range(part, 0)
+    part.close()
+    part = opened(writer)
+    assert part.finished == {0}
+    part.close()
+
+
+def test_a_download_that_begins_while_another_ends_is_not_swept(
+    writer: TreeWriter, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is swept was committed meanwhile, and its name is that of a new download."""
+    first = opened(writer)
+    [name] = (str(path.relative_to(root)) for path in (root / "d").glob("*.part"))
+    begun: list[PartFile] = []
+
+    def lock_late(descriptor: int) -> bool:
+        if not begun:
+            first.commit(MTIME, None)
+            first.close()
+            begun.append(first)
+            begun.append(opened(writer))
+        return lock(descriptor)
+
+    monkeypatch.setattr("aios3sync.local.write.lock", lock_late)
+    assert writer.sweep([name]) == 0
+    assert (root / name).exists()
+    begun[1].close()

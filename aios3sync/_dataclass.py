@@ -9,6 +9,7 @@ constructor is compiled when the first instance is made, the other methods are s
 
 from __future__ import annotations
 
+from _thread import allocate_lock  # threading is loaded later, if at all
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import attrgetter
@@ -17,7 +18,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 __all__ = ("asdict", "defaults_of")
 
 T = TypeVar("T")
-_MISSING: Final = object()
+
+
+class _Missing:
+    """No value; signatures show it where each instance gets a default of its own, as the standard ones do."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<factory>"
+
+
+_MISSING: Final = _Missing()
+_making: Final = allocate_lock()
+"""Held while ``dataclasses`` makes its attributes of a class, which it changes: it cannot do so twice."""
 
 
 class _Field:
@@ -125,12 +139,13 @@ def _standard_attribute(plain: Any, name: str, _: type, *, frozen: bool, kw_only
     """Return an attribute that ``dataclasses`` gives to a class."""
     import dataclasses  # takes 8 ms, and few runs need it
 
-    if name not in vars(plain):
-        for field_name, value in list(vars(plain).items()):
-            if isinstance(value, _Field):
-                setattr(plain, field_name, dataclasses.field(**value.options))
-        dataclasses.dataclass(frozen=frozen, kw_only=kw_only)(plain)
-    return getattr(plain, name)
+    with _making:  # several threads may ask first
+        if name not in vars(plain):
+            for field_name, value in list(vars(plain).items()):
+                if isinstance(value, _Field):
+                    setattr(plain, field_name, dataclasses.field(**value.options))
+            dataclasses.dataclass(frozen=frozen, kw_only=kw_only)(plain)
+        return getattr(plain, name)
 
 
 def _constructor(

@@ -6,6 +6,10 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -170,3 +174,34 @@ def test_a_definition_compiles_nothing() -> None:
     assert not isinstance(vars(made)["__dataclass_fields__"], dict)
     made(key="a")
     assert inspect.isfunction(vars(made)["__init__"])
+
+
+@pytest.mark.usefixtures("switching")
+def test_many_threads_may_ask_first() -> None:
+    """``dataclasses`` makes its attributes of a class once: it changes the class while it does so."""
+    for frozen in [True, False] * 20:
+        made = _classes(quick.dataclass, quick.field, frozen=frozen)
+        ready = threading.Barrier(4)
+
+        def ask(made: Any = made, ready: threading.Barrier = ready) -> tuple[Any, ...]:
+            ready.wait(timeout=60)
+            item = made(key="a")
+            return item, quick.asdict(item), [field.name for field in dataclasses.fields(made)]
+
+        with ThreadPoolExecutor(4) as threads:
+            answers = [asked.result() for asked in [threads.submit(ask) for _ in range(4)]]
+        assert all(answer == answers[0] for answer in answers)
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_signatures_show_what_the_standard_ones_show(pair: tuple[Any, Any]) -> None:
+    ours, theirs = pair
+    assert str(inspect.signature(ours)) == str(inspect.signature(theirs))

@@ -40,8 +40,8 @@ class SendWindow(Protocol):
         """Release the bytes of a body that ended; exactly once for each :meth:`acquire`, with its size."""
         ...
 
-    def moved(self, size: int) -> None:
-        """Note that ``size`` more bytes have left, by which the window measures the line."""
+    def arrived(self, size: int) -> None:
+        """Note that a body of ``size`` bytes was accepted, by which the window measures the line."""
         ...
 
 
@@ -54,7 +54,7 @@ class Unlimited:
     def release(self, size: int) -> None:
         """Ignore it."""
 
-    def moved(self, size: int) -> None:
+    def arrived(self, size: int) -> None:
         """Ignore it."""
 
 

@@ -23,7 +23,7 @@ _AHEAD_S: Final = 1.0
 """Seconds of the line's throughput that may be on their way: no body is slowed down by more than that."""
 _WINDOW_S: Final = 0.25
 _WINDOW_BYTES: Final = 4 * _MIB
-"""A measurement takes as long as both say: transports report in slices of 256 KiB."""
+"""A measurement takes as long as both say, and until as much has arrived as was on its way: a round."""
 
 
 class AdaptiveSendWindow:
@@ -34,6 +34,9 @@ class AdaptiveSendWindow:
     carries in a second may always be on its way: on a fast line that is more than there is. And where each
     connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
     is tried as for requests in flight (:class:`HillClimb`), and kept if it brings throughput.
+
+    What counts is what was answered. The kernel and proxies take bodies as fast as memory is, and then hold
+    them for minutes: what they took says nothing about the line.
 
     Args:
         clock: seconds, never going back.
@@ -48,7 +51,8 @@ class AdaptiveSendWindow:
         self._bodies = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
-        self._moved = 0
+        self._arrived = 0
+        self._due = 0
         self._began = 0.0
         self._settled = False
 
@@ -85,14 +89,17 @@ class AdaptiveSendWindow:
         self._bodies -= 1
         self._admit()
 
-    def moved(self, size: int) -> None:
-        """Note that ``size`` more bytes have left; what is sent again counts, as the line carries it."""
-        self._moved += size
-        if self._moved < _WINDOW_BYTES:
-            return
+    def arrived(self, size: int) -> None:
+        """Note that a body of ``size`` bytes was accepted; to be called before its :meth:`release`.
+
+        Bodies that share the line arrive together, so that less than a round would be no measure.
+        """
+        if not self._arrived:
+            self._due = max(_WINDOW_BYTES, self._bytes)
+        self._arrived += size
         seconds = self._clock() - self._began
-        if seconds >= _WINDOW_S:
-            self._measure(self._moved / seconds)
+        if self._arrived >= self._due and seconds >= _WINDOW_S:
+            self._measure(self._arrived / seconds)
 
     def _measure(self, rate: float) -> None:
         self._carried = rate
@@ -106,7 +113,7 @@ class AdaptiveSendWindow:
         self._admit()
 
     def _begin(self) -> None:
-        self._moved, self._began = 0, self._clock()
+        self._arrived, self._began = 0, self._clock()
 
     def _may_go(self, size: int) -> bool:
         return self._bodies < _FEWEST or self._bytes + size <= self.limit

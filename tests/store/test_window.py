@@ -40,11 +40,11 @@ class Line:
             share = min(self.rate / len(left), self.each)
             self.now += SLICE / share
             for number in list(left):
-                window.moved(min(SLICE, left[number]))
                 left[number] -= SLICE
                 if left[number] <= 0:
                     del left[number]
                     self.arrived.append((number, self.now))
+                    window.arrived(sizes[number])
                     window.release(sizes[number])
         await asyncio.gather(*tasks)
         assert window.in_flight == 0
@@ -65,6 +65,30 @@ async def test_as_much_as_the_line_carries_in_a_second_may_be_on_its_way(rate: f
     line = Line(rate)
     window = await line.carry([4 * MIB] * 400)
     assert window.limit >= rate * 0.8
+
+
+async def test_of_bodies_that_a_proxy_takes_at_once_few_are_on_their_way() -> None:
+    """It takes 30 photos in no time and delivers them one after the other: only answers show the line."""
+    now, taken = 0.0, asyncio.Queue[int]()
+    window = AdaptiveSendWindow(lambda: now)
+
+    async def photo() -> None:
+        await window.acquire(4_000_000)
+        taken.put_nowait(4_000_000)
+
+    tasks = [asyncio.create_task(photo()) for _ in range(30)]
+    most = 0
+    for _ in tasks:
+        for _ in range(3):
+            await asyncio.sleep(0)
+        most = max(most, taken.qsize())
+        size = taken.get_nowait()  # fails if the line is idle
+        now += size / 1e6
+        window.arrived(size)
+        window.release(size)
+    await asyncio.gather(*tasks)
+    assert (now, window.in_flight) == (120, 0)
+    assert most <= 4, "two, and twice as many while more are tried"
 
 
 async def test_where_each_connection_is_slow_more_of_them_go() -> None:

@@ -19,6 +19,7 @@ from aiohttp import Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 
+from aios3sync.store.answer_rate import AnswerRate
 from aios3sync.store.body_progress import BodyWatch
 from aios3sync.store.socket_state import is_readable, unacknowledged
 
@@ -27,6 +28,7 @@ __all__ = ("LEAST", "SentBody", "end_body")
 LEAST: Final = 64 * 1024
 """Bytes from which a body is sent like this; smaller ones leave at once."""
 _SLICE: Final = 64 * 1024
+_ACCEPTED: Final = 300
 _LAST_WORDS: Final = 64 * 1024
 _SENDING: ContextVar[SentBody | None] = ContextVar("aios3sync_boto_body", default=None)
 
@@ -36,19 +38,24 @@ class SentBody(Payload):
 
     Args:
         content: the bytes.
-        quiet: seconds without progress after which the upload fails.
+        quiet: seconds without progress after which the upload fails, unless ``rate`` allows more.
         watch: told what has left.
+        rate: of the answers to all bodies that the client sends.
     """
 
     _autoclose = True
 
-    def __init__(self, content: bytes, quiet: float, watch: BodyWatch | None) -> None:
+    def __init__(self, content: bytes, quiet: float, watch: BodyWatch | None, rate: AnswerRate) -> None:
         super().__init__(content)
         self._size = len(content)
         self._content = content
         self._quiet = quiet
         self._tick = max(0.005, min(1.0, quiet / 4))
         self._watch = watch
+        self._rate = rate
+        self._pending = False
+        self._ahead = 0
+        self._granted = 0.0
         self._protocol: Any = None
         self._transport: asyncio.Transport | None = None
         self._socket = -1
@@ -80,14 +87,19 @@ class SentBody(Payload):
             if self.look():
                 self._still = 0.0
         self._whole = True
+        if self._protocol is not None:
+            self._granted = self._protocol.read_timeout = self._patience()  # begins when this returns
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Send the body, whose length is the one that was announced."""
         del content_length
         await self.write(writer)
 
-    def finish(self) -> None:
+    def finish(self, *, accepted: bool = False) -> None:
         """Report the rest of a body that was handed over whole; report and time nothing any more."""
+        if self._pending:
+            self._pending = False
+            self._rate.end(len(self._content), accepted=accepted)
         if self._watch is not None and self._whole and self.left < self._written:
             self._watch.sent(self._written - self.left)
         self._watch = None
@@ -115,25 +127,39 @@ class SentBody(Payload):
         self._transport, self._protocol = transport, protocol
         connected = transport.get_extra_info("socket")
         self._socket = -1 if connected is None else connected.fileno()
+        if not self._pending:
+            self._pending = True
+            self._rate.begin(len(self._content))
+        self._ahead = self._rate.pending
         self._wait()
 
     def _wait(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._timer = asyncio.get_running_loop().call_later(self._tick, self._see)
+        self._timer = asyncio.get_running_loop().call_later(self._tick, self._see)
+
+    def _patience(self) -> float:
+        """Return for how many seconds nothing need move: what was sent before is answered before."""
+        return self._quiet + self._rate.allowance(self._ahead, self._quiet)
 
     def _see(self) -> None:
         """End a body that does not move; then begin aiohttp's time-out again as long as the end of it moves.
 
         The wait for room is never cancelled: aiohttp would find it cancelled at the next slice.
         """
-        protocol = self._protocol
-        self._still = 0.0 if self.look() else self._still + self._tick
+        protocol, transport = self._protocol, self._transport
+        if transport is None or transport.is_closing():
+            self.finish()  # cancelled or lost, of which there may be no event
+            return
+        if self.look():
+            self._still, self._ahead = 0.0, self._rate.pending
+            self._granted = 0.0
+        else:
+            self._still += self._tick
+        patience = self._patience()
         if self._whole:
-            if not self._still:
+            if patience > max(self._granted, self._still):  # it moved, or answers come more slowly
+                self._granted, protocol.read_timeout = patience, patience - self._still
                 protocol.start_timeout()
-            if self.left == self._written:
-                return
-        elif self._still >= self._quiet:
+        elif self._still >= patience:
             protocol.set_exception(TimeoutError("the body does not move"))
             return
         self._wait()
@@ -152,9 +178,9 @@ class SentBody(Payload):
             self._protocol.data_received(data)
 
 
-def end_body(**_: Any) -> None:
+def end_body(*, response_dict: dict[str, Any] | None = None, **_: Any) -> None:
     """End the body of the request that has its answer, or failed; an event handler of botocore."""
     body = _SENDING.get()
     if body is not None:
-        body.finish()
+        body.finish(accepted=response_dict is not None and response_dict["status_code"] < _ACCEPTED)
         _SENDING.set(None)

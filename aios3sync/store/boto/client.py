@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from base64 import b64encode
@@ -28,6 +29,7 @@ from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
+from aios3sync.store.answer_rate import AnswerRate
 from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.boto.body import LEAST, SentBody, end_body
 from aios3sync.store.boto.credentials import chain_of, make_renewable
@@ -140,7 +142,8 @@ def adopt_client(client: Any) -> Any:
     """
     checked_endpoint(client.meta.endpoint_url, "endpoint_url")
     events = client.meta.events
-    send: Any = partial(_send_body, quiet=client.meta.config.read_timeout)
+    rate = AnswerRate(lambda: asyncio.get_running_loop().time())
+    send: Any = partial(_send_body, quiet=client.meta.config.read_timeout, rate=rate)
     if not _sends_with_aiohttp(client):
         send = _watch_body
     for operation in ("PutObject", "UploadPart"):
@@ -230,14 +233,14 @@ def _sends_with_aiohttp(client: Any) -> bool:
     return isinstance(getattr(endpoint, "http_session", None), AIOHTTPSession)
 
 
-def _send_body(request: Any, *, quiet: float, **_: Any) -> None:
+def _send_body(request: Any, *, quiet: float, rate: AnswerRate, **_: Any) -> None:
     """Send a body with :class:`SentBody`, once it is signed."""
     body = request.body.getvalue() if isinstance(request.body, BytesIO) else request.body
     watch = body_watch()
     if watch is not None:
         watch.begin()
     if isinstance(body, bytes) and len(body) >= LEAST:
-        request.body = SentBody(body, quiet, watch)
+        request.body = SentBody(body, quiet, watch, rate)
 
 
 class _WatchedBody(BytesIO):

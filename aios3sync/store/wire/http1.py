@@ -86,6 +86,7 @@ class Connection(asyncio.Protocol):
         requests: how many were sent.
         quiet: ticks since anything moved; counted by the pool, set to 0 here.
         ticks: ticks since the request, or the last byte of its body, has left.
+        ahead: bytes of all requests that had no answer when something moved here last; set by the pool.
         busy: a request is under way.
         reusable: the last answer was whole, and another request may follow it.
     """
@@ -106,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._watch: BodyWatch | None = None
         self._socket = self._spare = -1
         self._written = self._left = 0
-        self.requests = self.quiet = self.ticks = 0
+        self.requests = self.quiet = self.ticks = self.ahead = 0
         self.reusable = True
 
     @property

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import anyio
 
 from aios3sync.core.text import printable
+from aios3sync.store.answer_rate import AnswerRate
 from aios3sync.store.protocol import Body
 from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
 from aios3sync.store.wire.tls_layer import TlsLayer
@@ -25,6 +26,9 @@ __all__ = ("Limits", "Origin", "Pool")
 _NAMES_LAST: Final = 30.0
 _MOST_ADDRESSES: Final = 4
 _CLOSING: Final = 5.0
+_COUNTED: Final = 64 * 1024
+"""Bytes from which a body counts in the rate of answers; smaller ones cost more to count than they tell."""
+_ACCEPTED: Final = 300
 
 
 class Origin(NamedTuple):
@@ -41,7 +45,8 @@ class Limits(NamedTuple):
     Attributes:
         connections: open at once.
         connect: until a connection is established, TLS included.
-        read: without a byte in either direction while an answer is due.
+        read: without a byte in either direction while an answer is due; longer as
+            :class:`~aios3sync.store.answer_rate.AnswerRate` allows.
         total: for one answer, from when the request has left.
         idle: after which an unused connection is closed, before the endpoint does it (S3 waits longer).
     """
@@ -59,6 +64,7 @@ class Pool:
     def __init__(self, origin: Origin, limits: Limits) -> None:
         self._origin = origin
         self._limits = limits
+        self._rate = AnswerRate(lambda: asyncio.get_running_loop().time())
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening = 0
@@ -96,19 +102,33 @@ class Pool:
         connection = self._idle.pop() if self._idle else await self._connected()
         if not connection.usable:
             connection = await self._connected()
+        send = Connection.exchange if len(body) < _COUNTED else self._send
         try:
-            answer = await connection.exchange(head, body, is_head=is_head, max_body=max_body)
+            answer = await send(connection, head, body, is_head=is_head, max_body=max_body)
         except ExchangeError as error:
             if not (error.unanswered and idempotent and connection.requests > 1):
                 raise
             connection = await self._connected(fresh=True)
-            answer = await connection.exchange(head, body, is_head=is_head, max_body=max_body)
+            answer = await send(connection, head, body, is_head=is_head, max_body=max_body)
         if connection.usable:
             self._idle.append(connection)
             if self._waiting:
                 self._wake()
         else:
             connection.abort()
+        return answer
+
+    async def _send(
+        self, connection: Connection, head: bytes, body: Body, *, is_head: bool, max_body: int
+    ) -> HttpResponse:
+        """Send one request whose body counts in the rate of answers."""
+        accepted, size = False, len(body)
+        self._rate.begin(size)
+        try:
+            answer = await connection.exchange(head, body, is_head=is_head, max_body=max_body)
+            accepted = answer.status < _ACCEPTED
+        finally:
+            self._rate.end(size, accepted=accepted)
         return answer
 
     async def aclose(self) -> None:
@@ -231,10 +251,18 @@ class Pool:
             if not connection.busy:
                 if quiet >= self._limits.idle:
                     connection.abort()
-            elif quiet >= self._limits.read or (connection.ticks - 1) * self._tick >= self._limits.total:
+                continue
+            if connection.quiet <= 1:
+                connection.ahead = self._rate.pending
+            late = quiet >= self._limits.read and quiet >= self._patience(connection)
+            if late or (connection.ticks - 1) * self._tick >= self._limits.total:
                 connection.fail(ExchangeError("Timeout", "no answer in time"))
         again = partial(asyncio.get_running_loop().call_later, self._tick, self._sweep)
         self._timer = again() if self._open else None
+
+    def _patience(self, connection: Connection) -> float:
+        """Return for how many seconds nothing need move: what was sent before is answered before."""
+        return self._limits.read + self._rate.allowance(connection.ahead, self._limits.read)
 
 
 class _Names:

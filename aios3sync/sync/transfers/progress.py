@@ -37,7 +37,7 @@ class BodyProgress:
         except BaseException:
             self.begin()
             raise
-        self._run.resources.window.moved(max(self._size - self._sent, 0))
+        self._run.resources.window.arrived(self._size)
         self._report(self._size - self._sent)
 
     def begin(self) -> None:
@@ -48,7 +48,6 @@ class BodyProgress:
     def sent(self, size: int) -> None:
         """Report ``size`` more bytes."""
         self._sent += size
-        self._run.resources.window.moved(size)
         self._report(size)
 
     def _report(self, size: int) -> None:

@@ -14,6 +14,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from botocore import exceptions as boto_errors
 from botocore.parsers import ResponseParserError
 
+from aios3sync.core.parts import max_part_size_from_refusal
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -541,6 +542,17 @@ class Watch:
 
     def sent(self, size: int) -> None:
         self.sent_sizes.append(size)
+
+
+@pytest.mark.parametrize("said", ["", "Your proposed upload exceeds the maximum allowed size"])
+async def test_the_limit_of_what_is_too_large_is_in_the_message(said: str) -> None:
+    """Its number is an element of its own: that of a part that an endpoint takes at most."""
+    async with served() as (server, store):
+        server.will(400, error_body("EntityTooLarge", said, MaxSizeAllowed="7340032"))
+        with pytest.raises(StoreError, match="at most 7340032 bytes") as caught:
+            await store.put_part("key", "id", 1, b"body", PLAIN, md5=md5(b"body").digest())
+    assert said in caught.value.message
+    assert max_part_size_from_refusal(caught.value.message, 16 * 2**20, 2**20) == 7340032
 
 
 @pytest.mark.parametrize("verb", ["put", "put_part"])

@@ -9,6 +9,7 @@ import pytest
 
 from aios3sync.errors import StoreError
 from aios3sync.store.protocol import Body, ObjectStore, PutOptions, PutResult
+from aios3sync.store.s3.errors import with_limit
 from aios3sync.store.wrappers.base import ForwardingStore
 from tests.sync.conftest import MIB, Bench
 
@@ -124,6 +125,7 @@ LARGE_PARTS: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 16 *
     ("refusal", "part_size"),
     [
         (TOO_LARGE, 5 * MIB),
+        ((with_limit(TOO_LARGE[0], "7000000"), *TOO_LARGE[1:]), 7_000_000),
         (("refused with status 413", "413", 413), 5 * MIB),
         (("the part size exceeds the limit of 7MiB", "InvalidArgument", 400), 7 * MIB),
         (("Part is too large: at most 7000000 bytes", "InvalidRequest", 400), 7_000_000),

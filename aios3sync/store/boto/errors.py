@@ -19,7 +19,7 @@ from aios3sync.errors import (
     StoreError,
     UnavailableError,
 )
-from aios3sync.store.s3.errors import ErrorAnswer, error_from, subject
+from aios3sync.store.s3.errors import ErrorAnswer, error_from, subject, with_limit
 
 __all__ = ("map_errors",)
 
@@ -83,7 +83,7 @@ def _refused(error: boto_errors.ClientError, operation: str, bucket: str, key: s
     answer = ErrorAnswer(
         code=code,
         status=int(metadata.get("HTTPStatusCode", 0)),
-        message=str(details.get("Message", "")),
+        message=with_limit(str(details.get("Message", "")), str(details.get("MaxSizeAllowed", ""))),
         headers=metadata.get("HTTPHeaders", {}),
         region=str(details.get("Region", "")),
     )

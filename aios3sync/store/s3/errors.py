@@ -43,6 +43,7 @@ __all__ = (
     "retry_after",
     "safe_words",
     "subject",
+    "with_limit",
 )
 
 
@@ -287,6 +288,13 @@ def safe_words(message: str) -> str:
         return ""
     words = _DIGEST.sub("...", printable(" ".join(message.split())))
     return words[:_LONGEST_MESSAGE].rstrip(". ")
+
+
+def with_limit(message: str, largest: str) -> str:
+    """Return the message of an endpoint with the bytes that it takes at most, its ``MaxSizeAllowed``."""
+    if not (largest.isascii() and largest.isdigit()):
+        return message
+    return f"at most {largest} bytes; {message}" if message else f"at most {largest} bytes"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

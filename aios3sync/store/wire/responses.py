@@ -16,7 +16,7 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import GetResult, HeadResult, PartHead, PutResult
 from aios3sync.store.s3.endpoint import is_aws_host
-from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError
+from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError, with_limit
 from aios3sync.store.s3.http_dates import http_date
 from aios3sync.store.s3.objects import content_encoding, cut_range
 from aios3sync.store.wire.http1 import HttpResponse
@@ -161,7 +161,7 @@ def error_answer(answer: HttpResponse) -> ErrorAnswer:
     status = answer.status
     facts = _error_facts(answer.body)
     code = printable(facts.get("Code", "").strip())[:_LONGEST_CODE]
-    message = facts.get("Message", "")
+    message = with_limit(facts.get("Message", ""), facts.get("MaxSizeAllowed", ""))
     if not code:
         code, message = str(status), _PHRASES.get(status, "")
     return ErrorAnswer(code, status, message, text_headers(answer), facts.get("Region", ""))

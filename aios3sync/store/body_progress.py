@@ -40,6 +40,14 @@ class SendWindow(Protocol):
         """Release the bytes of a body that ended; exactly once for each :meth:`acquire`, with its size."""
         ...
 
+    def moved(self, size: int) -> None:
+        """Note that ``size`` more bytes have left this machine."""
+        ...
+
+    def left(self, size: int) -> None:
+        """Note that a whole body of ``size`` bytes has left; negative if it is sent again, or ended."""
+        ...
+
     def arrived(self, size: int) -> None:
         """Note that a body of ``size`` bytes was accepted, by which the window measures the line."""
         ...
@@ -52,6 +60,12 @@ class Unlimited:
         """Return at once."""
 
     def release(self, size: int) -> None:
+        """Ignore it."""
+
+    def moved(self, size: int) -> None:
+        """Ignore it."""
+
+    def left(self, size: int) -> None:
         """Ignore it."""
 
     def arrived(self, size: int) -> None:

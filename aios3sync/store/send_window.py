@@ -22,6 +22,8 @@ _FEWEST: Final = 2
 _AHEAD_S: Final = 1.0
 """Seconds of the line's throughput that may be on their way: no body is slowed down by more than that."""
 _WINDOW_S: Final = 0.25
+_HELD: Final = 0.25
+"""Share of the bytes on their way, in bodies that have left whole, up to which what leaves is a measure."""
 _WINDOW_BYTES: Final = 4 * _MIB
 """A measurement takes as long as both say, and until as much has arrived as was on its way: a round."""
 
@@ -35,8 +37,9 @@ class AdaptiveSendWindow:
     connection is slow for itself (a long way, or an endpoint that limits each), more of them carry more: that
     is tried as for requests in flight (:class:`HillClimb`), and kept if it brings throughput.
 
-    What counts is what was answered. The kernel and proxies take bodies as fast as memory is, and then hold
-    them for minutes: what they took says nothing about the line.
+    What counts is what was answered. The kernel and proxies may take bodies as fast as memory is, and then
+    hold them for minutes: what they took says nothing about the line. Where hardly any body waits for its
+    answer after it has left, there is no such proxy, and what leaves is the faster measure.
 
     Args:
         clock: seconds, never going back.
@@ -51,6 +54,8 @@ class AdaptiveSendWindow:
         self._bodies = 0
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
         self._number = itertools.count()
+        self._moved = 0
+        self._left = 0
         self._arrived = 0
         self._due = 0
         self._began = 0.0
@@ -89,6 +94,18 @@ class AdaptiveSendWindow:
         self._bodies -= 1
         self._admit()
 
+    def left(self, size: int) -> None:
+        """Note that a whole body of ``size`` bytes has left; negative if it is sent again, or ended."""
+        self._left += size
+
+    def moved(self, size: int) -> None:
+        """Note that ``size`` more bytes have left, of a body that may be held by a proxy."""
+        self._moved += size
+        if self._moved >= _WINDOW_BYTES and self._left <= _HELD * self._bytes:
+            seconds = self._clock() - self._began
+            if seconds >= _WINDOW_S:
+                self._measure(self._moved / seconds)
+
     def arrived(self, size: int) -> None:
         """Note that a body of ``size`` bytes was accepted; to be called before its :meth:`release`.
 
@@ -99,7 +116,8 @@ class AdaptiveSendWindow:
         self._arrived += size
         seconds = self._clock() - self._began
         if self._arrived >= self._due and seconds >= _WINDOW_S:
-            self._measure(self._arrived / seconds)
+            # Part of what arrived may have left, and been counted, before this measurement began.
+            self._measure(min(self._arrived, self._moved) / seconds)
 
     def _measure(self, rate: float) -> None:
         self._carried = rate
@@ -113,7 +131,7 @@ class AdaptiveSendWindow:
         self._admit()
 
     def _begin(self) -> None:
-        self._arrived, self._began = 0, self._clock()
+        self._moved, self._arrived, self._began = 0, 0, self._clock()
 
     def _may_go(self, size: int) -> bool:
         return self._bodies < _FEWEST or self._bytes + size <= self.limit

@@ -279,7 +279,7 @@ class _MultipartUpload:
         known = part.number <= len(self._digests)
         md5 = self._digests[part.number - 1] if known else await to_thread.run_sync(md5_of, body)
         try:
-            with BodyProgress(self._run, key, part.length).watching():
+            with BodyProgress(self._run, key, part.length, part.length).watching():
                 result = await store.put_part(self._key, upload_id, part.number, body, self._options, md5=md5)
         except IntegrityError:
             if known and await to_thread.run_sync(md5_of, body) != md5:

@@ -20,10 +20,13 @@ class BodyProgress:
         key: of the file, relative to the prefix.
         size: what the events of the body add up to once it has arrived, in bytes: the size of the file, also
             where the body is compressed.
+        length: bytes of the body itself.
     """
 
-    def __init__(self, run: Run, key: str, size: int) -> None:
+    def __init__(self, run: Run, key: str, size: int, length: int) -> None:
         self._run = run
+        self._length = length
+        self._has_left = False
         self._key = key
         self._size = size
         self._sent = 0
@@ -37,18 +40,32 @@ class BodyProgress:
         except BaseException:
             self.begin()
             raise
+        self._take_back()
+        self._run.resources.window.moved(max(self._size - self._sent, 0))
         self._run.resources.window.arrived(self._size)
         self._report(self._size - self._sent)
 
     def begin(self) -> None:
         """Take back the bytes of the attempt before: they are sent again."""
+        self._take_back()
         self._report(-self._sent)
         self._sent = 0
 
     def sent(self, size: int) -> None:
         """Report ``size`` more bytes."""
         self._sent += size
+        window = self._run.resources.window
+        if self._sent >= self._length and not self._has_left:
+            self._has_left = True
+            window.left(self._size)
+        window.moved(size)
         self._report(size)
+
+    def _take_back(self) -> None:
+        """Tell the window that the body waits for no answer any more."""
+        if self._has_left:
+            self._has_left = False
+            self._run.resources.window.left(-self._size)
 
     def _report(self, size: int) -> None:
         if size:

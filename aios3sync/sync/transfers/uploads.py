@@ -363,7 +363,7 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
             run.events(events.BytesSent(entry.key, entry.size))
     else:
         run.events(events.UploadBegan(entry.key, entry.size))
-        with BodyProgress(run, entry.key, entry.size).watching():
+        with BodyProgress(run, entry.key, entry.size, len(body.content)).watching():
             result = await store.put(key, body.content, options, md5=body.md5, sha256=body.sha256)
     run.stored(result.encryption)
     row = run.row(

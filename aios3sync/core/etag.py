@@ -16,7 +16,6 @@ from aios3sync._lazy import lazy_pattern
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, inferred_part_size
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Iterable, Mapping
 
 __all__ = (
@@ -34,7 +33,6 @@ __all__ = (
     "rclone_md5",
     "rclone_mtime",
     "recorded_md5",
-    "recorded_mtime",
     "same_etag",
 )
 
@@ -47,9 +45,6 @@ _PLAIN = lazy_pattern(r"[0-9a-fA-F]{32}")
 _PARTS = lazy_pattern(r"[0-9a-fA-F]{32}-([1-9][0-9]{0,4})")
 _OWN_MD5 = lazy_pattern(r"[0-9a-f]{32}")
 _S3CMD_MD5 = lazy_pattern(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)")
-_SECONDS = lazy_pattern(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,30}))?")
-_NANOSECONDS = lazy_pattern(r"(-?[0-9]{1,21})ns")
-_S3CMD_MTIME = lazy_pattern(r"(?:^|/)mtime:([^/]+)(?:/|$)")
 
 # Part sizes that the usual tools use: aws and boto3 8 MiB, rclone and s3cmd 5 and 15 MiB, s5cmd 50 MiB,
 # this package 16 MiB, and the round numbers that people set by hand.
@@ -129,26 +124,6 @@ def rclone_mtime(mtime_ns: int) -> str:
     sign = "-" if mtime_ns < 0 else ""
     seconds, nanoseconds = divmod(abs(mtime_ns), 1_000_000_000)
     return f"{sign}{seconds}.{nanoseconds:09d}"
-
-
-def recorded_mtime(metadata: Mapping[str, str]) -> int | None:
-    """Return the mtime of the original file from user metadata, in nanoseconds since the epoch.
-
-    These are read: ``mtime`` in seconds (rclone, s3fs, this package), ``file-mtime`` in nanoseconds (AWS
-    DataSync, FSx and File Gateway: ``1528815216000000000ns``) and the ``mtime`` of ``s3cmd-attrs``.
-    """
-    if (found := _SECONDS.fullmatch(metadata.get(META_MTIME, ""))) is not None:
-        return _nanoseconds(found)
-    if (found := _NANOSECONDS.fullmatch(metadata.get("file-mtime", ""))) is not None:
-        return int(found[1])
-    if (found := _S3CMD_MTIME.search(metadata.get("s3cmd-attrs", ""))) is not None:
-        found = _SECONDS.fullmatch(found[1])
-    return None if found is None else _nanoseconds(found)
-
-
-def _nanoseconds(found: re.Match[str]) -> int:
-    fraction = int((found[3] or "")[:9].ljust(9, "0"))
-    return (int(found[2]) * 1_000_000_000 + fraction) * (-1 if found[1] else 1)
 
 
 def rclone_md5(md5: str) -> str:

@@ -15,8 +15,8 @@ import anyio
 from anyio import to_thread
 
 from aios3sync.core.entries import SourceEntry
-from aios3sync.core.etag import recorded_mtime
 from aios3sync.core.local_names import path_problem
+from aios3sync.core.mtimes import object_mtime
 from aios3sync.errors import DestinationError, IntegrityError, PreconditionFailedError, UsageError
 from aios3sync.local.digest import entry_of
 from aios3sync.local.part_file import PartFile
@@ -163,7 +163,7 @@ class _Download:
 
     @property
     def _mtime_ns(self) -> int:
-        recorded = recorded_mtime(self._head.metadata)
+        recorded = object_mtime(self._head.metadata)
         return int(self._head.last_modified * 1_000_000_000) if recorded is None else recorded
 
     async def _in_one(self) -> SourceEntry:
@@ -198,7 +198,7 @@ class _Download:
         part = await to_thread.run_sync(
             PartFile.open, self._writer, self._place.name, head.size, head.etag, range_size
         )
-        continued = part.finished - {0}  # the first range is the answer that the object was opened with
+        continued = set(part.finished)
         try:
             self._reader.use_saved(continued, lambda start, length: _read_back(part, start, length))
             start = 0

@@ -84,6 +84,8 @@ class ObjectReader:
             read: returns one, by its start and its length.
         """
         self._saved, self._read_saved = starts, read
+        if 0 in starts:  # what is on disk is verified, not what came with the first response
+            self._first, self._next = b"", 0
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks

@@ -22,7 +22,6 @@ from aios3sync.core.etag import (
     rclone_md5,
     rclone_mtime,
     recorded_md5,
-    recorded_mtime,
     same_etag,
 )
 from aios3sync.core.parts import GIB, MAX_PART_SIZE, MIB, MIN_PART_SIZE, plan_part_size, plan_parts
@@ -207,31 +206,3 @@ def test_rclone_md5_reads_back(digest: bytes) -> None:
 def test_digests_in_metadata_p15(metadata: dict[str, str], wanted: str) -> None:
     """Ours, rclone's and s3cmd's digests are read, in this order; what is malformed is no digest."""
     assert recorded_md5(metadata) == wanted
-
-
-@pytest.mark.parametrize(
-    ("metadata", "mtime_ns"),
-    [
-        ({"mtime": "1528815216"}, 1528815216_000000000),
-        ({"mtime": "1528815216.123456789"}, 1528815216_123456789),
-        ({"mtime": "1528815216.1234567891"}, 1528815216_123456789),
-        ({"mtime": "1528815216.5"}, 1528815216_500000000),
-        ({"mtime": "-1.000000001"}, -1_000000001),
-        ({"file-mtime": "1528815216000000001ns"}, 1528815216_000000001),
-        ({"s3cmd-attrs": "atime:1/ctime:2/md5:0/mtime:1528815216/uid:0"}, 1528815216_000000000),
-        ({"mtime": "yesterday"}, None),
-        ({"mtime": "1e9"}, None),
-        ({"mtime": ""}, None),
-        ({"file-mtime": "1528815216"}, None),
-        ({"s3cmd-attrs": "xmtime:1"}, None),
-        ({}, None),
-    ],
-)
-def test_the_mtime_in_metadata_of_other_tools_is_read(metadata: dict[str, str], mtime_ns: int | None) -> None:
-    assert recorded_mtime(metadata) == mtime_ns
-
-
-@laws
-@given(st.integers(-(2**62), 2**62))
-def test_our_own_mtime_is_read_back(mtime_ns: int) -> None:
-    assert recorded_mtime({"mtime": rclone_mtime(mtime_ns)}) == mtime_ns

@@ -219,6 +219,7 @@ class _Copy:
 
     async def _between_buckets(self, session: Session, _view: View, _stop: Stop) -> CommandResult:
         from aios3sync.objects.copying import copy_object
+        from aios3sync.sync.transfers.headers import HeaderPlan
         from aios3sync.sync.transfers.memory import ByteSemaphore
 
         bucket, source_key = parse_object(self._source)
@@ -229,7 +230,12 @@ class _Copy:
         source = await self._store(session, bucket)
         target = source if bucket == target_bucket else await self._store(session, target_bucket)
         memory = ByteSemaphore(session.options.memory)
-        copied = await copy_object(source, source_key, target, key, memory, on_bytes=self._progress.add)
+        asked = HeaderPlan.of(self._options).header_set(key)
+        copied = await copy_object(
+            *(source, source_key, target, key, memory),
+            options=replace(asked.base, content_type=asked.content_type),
+            on_bytes=self._progress.add,
+        )
         self._progress.clear()
         return self._done("copy", url, copied.size, etag=copied.etag, streamed=copied.streamed)
 

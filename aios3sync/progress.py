@@ -17,13 +17,17 @@ from typing import Any, Final, NamedTuple
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.events import (
+    BytesReceived,
     BytesSent,
     Decided,
+    DownloadBegan,
     Event,
     Failed,
     Finished,
     ObjectAdopted,
+    ObjectCopied,
     ObjectDeleted,
+    ObjectDownloaded,
     ObjectTouched,
     ObjectUpdated,
     ObjectUploaded,
@@ -51,9 +55,9 @@ class Rates(NamedTuple):
     """Speeds per second over the last seconds, and the seconds that are left.
 
     Attributes:
-        files: uploads, updates and deletes.
-        bytes: bytes sent.
-        scanned: files found in the source.
+        files: transfers, updates and deletes.
+        bytes: bytes sent, or received.
+        scanned: files or objects found in the source.
         eta: seconds until what is planned so far is done; ``None`` where that is unknown.
     """
 
@@ -65,7 +69,7 @@ class Rates(NamedTuple):
 
 @dataclass(slots=True)
 class InFlight:
-    """A large file that is being uploaded: its size, and the bytes that were sent."""
+    """A large file or object that is being transferred: its size, and the bytes that were."""
 
     size: int
     sent: int = 0
@@ -84,10 +88,12 @@ class Progress:
 
     Attributes:
         phase: see :class:`~aios3sync.events.PhaseBegan`.
-        scanned, scanned_size: files found in the source, and their bytes.
+        scanned, scanned_size: files or objects found in the source, and their bytes.
         kept: keys that need nothing.
         uploads, upload_size: planned uploads and their bytes, as far as they are known.
         uploaded, sent: files that arrived, and bytes that were sent, those of unfinished uploads included.
+        downloads, download_size, downloaded, received: the same of a download.
+        copies, copy_size, copied: the same of a copy between buckets.
         deletes, deleted: planned deletes, and those done.
         updates, updated: planned changes of headers, and those done.
         adopted, touched, skipped: see the events of these names.
@@ -95,7 +101,7 @@ class Progress:
         failures: the last 20 of them.
         warned: how many warnings there were.
         retries, throttled: requests that were sent again, and those of them that the endpoint had throttled.
-        in_flight: large files that are being uploaded, by key, the earliest first.
+        in_flight: large files that are being transferred, by key, the earliest first.
         report: of the run, once it has ended without an error; ``None`` before.
         error: the exception that ended the run, or ``None``.
     """
@@ -108,6 +114,13 @@ class Progress:
     upload_size: int = 0
     uploaded: int = 0
     sent: int = 0
+    downloads: int = 0
+    download_size: int = 0
+    downloaded: int = 0
+    received: int = 0
+    copies: int = 0
+    copy_size: int = 0
+    copied: int = 0
     deletes: int = 0
     deleted: int = 0
     updates: int = 0
@@ -132,13 +145,21 @@ class Progress:
 
     def take(self, event: Event) -> None:
         """Count one event."""
-        # There may be millions of these three, and a match statement takes three times as long.
+        # There may be millions of these, and a match statement takes three times as long.
         if type(event) is BytesSent:
             self.sent += event.size
             if self.in_flight and (file := self.in_flight.get(event.key)):
                 file.sent += event.size
         elif type(event) is ObjectUploaded:
             self.uploaded += 1
+            if self.in_flight:
+                self.in_flight.pop(event.key, None)
+        elif type(event) is BytesReceived:
+            self.received += event.size
+            if self.in_flight and (file := self.in_flight.get(event.key)):
+                file.sent += event.size
+        elif type(event) is ObjectDownloaded:
+            self.downloaded += 1
             if self.in_flight:
                 self.in_flight.pop(event.key, None)
         elif type(event) is ObjectDeleted:
@@ -153,14 +174,14 @@ class Progress:
                 self.scanned_size += size
             case Decided(kept):
                 self.kept += kept
-            case Planned(uploads, size, deletes, updates):
-                self.uploads += uploads
-                self.upload_size += size
-                self.deletes += deletes
-                self.updates += updates
+            case Planned():
+                self._plan(event)
             case ObjectUpdated():
                 self.updated += 1
-            case UploadBegan(key, size):
+            case ObjectCopied(key):
+                self.copied += 1
+                self.in_flight.pop(key, None)
+            case UploadBegan(key, size) | DownloadBegan(key, size):
                 self.in_flight[key] = InFlight(size)
             case RequestsRepeated(retries, throttled):
                 self.retries += retries
@@ -171,6 +192,19 @@ class Progress:
                 self._take_end(event)
             case _:
                 self._take_finding(event)
+
+    def _plan(self, event: Planned) -> None:
+        self.deletes += event.deletes
+        self.updates += event.updates
+        if event.downloads:
+            self.downloads += event.downloads
+            self.download_size += event.size
+        elif event.copies:
+            self.copies += event.copies
+            self.copy_size += event.size
+        else:
+            self.uploads += event.uploads
+            self.upload_size += event.size
 
     def _take_finding(self, event: Event) -> None:
         match event:
@@ -207,29 +241,49 @@ class Progress:
         self.phase = phase
 
     @property
+    def transfers(self) -> int:
+        """Uploads, downloads and copies that are planned so far; one run has one of these."""
+        return self.uploads + self.downloads + self.copies
+
+    @property
+    def transferred(self) -> int:
+        """Those of them that are done."""
+        return self.uploaded + self.downloaded + self.copied
+
+    @property
+    def transfer_size(self) -> int:
+        """The bytes of all of them, as far as they are known."""
+        return self.upload_size + self.download_size + self.copy_size
+
+    @property
+    def moved(self) -> int:
+        """Bytes that were sent or received."""
+        return self.sent + self.received
+
+    @property
     def ended(self) -> int:
-        """Uploads, updates and deletes done."""
-        return self.uploaded + self.updated + self.deleted
+        """Transfers, updates and deletes done."""
+        return self.transferred + self.updated + self.deleted
 
     @property
     def planned(self) -> int:
-        """Uploads, updates and deletes that are planned so far."""
-        return self.uploads + self.updates + self.deletes
+        """Transfers, updates and deletes that are planned so far."""
+        return self.transfers + self.updates + self.deletes
 
     def totals(self) -> dict[str, Any]:
         """Return running totals under the names of the event lines (``--events``)."""
         return {
             "done": self.ended,
             "total": self.planned,
-            "bytes_done": self.sent,
-            "bytes_total": self.upload_size,
+            "bytes_done": self.moved,
+            "bytes_total": self.transfer_size,
             "failed": self.failed,
         }
 
     def sample(self, now: float) -> None:
         """Record the counters at the time ``now`` (seconds); call it a few times a second."""
         samples = self._samples
-        samples.append(_Sample(now, self.ended, self.sent, self.scanned))
+        samples.append(_Sample(now, self.ended, self.moved, self.scanned))
         while len(samples) > 2 and now - samples[0].at > _WINDOW_S:
             samples.popleft()
 
@@ -246,12 +300,12 @@ class Progress:
 
     def _eta(self, files: float, sent: float) -> float | None:
         """Return the larger of two estimates: small files are bound by their number, large ones by bytes."""
-        left = max(self.uploads - self.uploaded - self.failed, 0) + max(self.deletes - self.deleted, 0)
-        left_bytes = max(self.upload_size - self.sent, 0)
+        left = max(self.transfers - self.transferred - self.failed, 0) + max(self.deletes - self.deleted, 0)
+        left_bytes = max(self.transfer_size - self.moved, 0)
         if not left or (files <= 0 and sent <= 0):
             return None
         by_bytes = left_bytes / sent if sent > 0 else 0.0
-        # During the upload of one large file no file ends, which says nothing about the rest.
+        # During the transfer of one large file no file ends, which says nothing about the rest.
         by_files = left / files if files > 0 and not left_bytes else 0.0
         eta = max(by_bytes, by_files)
         return eta if 0 < eta < _HORIZON_S else None

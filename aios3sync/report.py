@@ -102,6 +102,7 @@ class SyncReport:
 
     Attributes:
         command, source, target: the run.
+        direction: ``up`` from a directory to a bucket, ``down`` the other way, ``copy`` between buckets.
         checked: how the bucket was compared: ``manifest`` (no request was needed), ``list`` or ``content``.
         scanned: files or objects found in the source.
         planned: items that must end in one of the STATES; the counts of the states add up to it.
@@ -143,6 +144,7 @@ class SyncReport:
     command: str = "sync"
     source: str
     target: str
+    direction: str = "up"
     checked: str
     scanned: int = 0
     uploaded: int = 0

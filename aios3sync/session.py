@@ -445,7 +445,7 @@ class Session:
         if direction == "down":
             from aios3sync.sync.download_options import check_download_options
 
-            check_download_options(options)
+            await to_thread.run_sync(check_download_options, options, root)
         return SyncRequest(
             direction=direction,
             root=root,

@@ -28,10 +28,12 @@ from aios3sync.errors import UsageError
 from aios3sync.options import (
     CHARSETS,
     CHECKS,
+    DIRECTORY_MARKERS,
     LANES,
     LIST_ORDERS,
     METADATA_UPDATES,
     ON_BAD_NAME,
+    ON_CONFLICT,
     SYMLINK_MODES,
     ConnectOptions,
     SyncOptions,
@@ -43,9 +45,11 @@ __all__ = (
     "connect_options",
     "connection_options",
     "deletion_options",
+    "download_options",
     "filter_options",
     "manifest_options",
     "manifest_place",
+    "named_by_option",
     "output",
     "output_options",
     "payer_option",
@@ -222,6 +226,34 @@ deletion_options = _group(
     _flag("--delete-despite-errors", help="Delete although files could not be read or sent."),
 )
 
+download_options = _group(
+    click.option(
+        "--on-conflict",
+        type=click.Choice(ON_CONFLICT),
+        help="Of a download: keep files that were changed here (keep), or overwrite them.",
+    ),
+    click.option(
+        "--no-fsync",
+        "fsync",
+        flag_value=False,
+        default=None,
+        help="Of a download: do not wait until files are on the disk.",
+    ),
+    click.option(
+        "--directory-markers",
+        type=click.Choice(DIRECTORY_MARKERS),
+        help="Of a download: whether empty objects that end in / make directories (skip).",
+    ),
+    click.option("--trash", metavar="DIR", help="Of a download: move deleted files there."),
+    click.option(
+        "--no-decode",
+        "decode",
+        flag_value=False,
+        default=None,
+        help="Of a download: keep the files of --gzip compressed.",
+    ),
+)
+
 upload_options = _group(
     click.option(
         "--max-parts", type=int, metavar="N", help="The most parts of one object (the limit of the endpoint)."
@@ -318,7 +350,7 @@ def connect_options(values: Mapping[str, Any]) -> ConnectOptions:
         UsageError: a value is invalid.
     """
     given = _given(ConnectOptions, values)
-    return _named_by_option(lambda: ConnectOptions(**given))
+    return named_by_option(lambda: ConnectOptions(**given))
 
 
 def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
@@ -341,10 +373,12 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     if values.get("sse_c_key_file"):
         given["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
     given |= {name: dict(values[name]) for name in ("metadata", "tags") if values.get(name)}
+    if values.get("trash"):
+        given["trash"] = os.path.abspath(values["trash"])
     given |= manifest_place(values)
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])
-    return _named_by_option(lambda: SyncOptions(**given))
+    return named_by_option(lambda: SyncOptions(**given))
 
 
 def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -384,7 +418,7 @@ def option_name(name: str) -> str:
 OptionsT = TypeVar("OptionsT")
 
 
-def _named_by_option(make: Callable[[], OptionsT]) -> OptionsT:
+def named_by_option(make: Callable[[], OptionsT]) -> OptionsT:
     """Make options; the message of an error names the option instead of the field."""
     try:
         return make()

@@ -189,7 +189,8 @@ class LocalTree:
         """
         from aios3sync.local.write import TreeWriter
 
-        writer = TreeWriter(self.root, fsync=fsync, trash=trash)
+        place = None if trash is None else os.path.abspath(trash)
+        writer = TreeWriter(self.root, fsync=fsync, trash=place)
         try:
             writer.open()
         except (OSError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from aios3sync.errors import UsageError
@@ -23,8 +24,8 @@ _OF_UPLOADS: Final = (
 )
 
 
-def check_download_options(options: SyncOptions) -> None:
-    """Look at the options of a download.
+def check_download_options(options: SyncOptions, root: str) -> None:
+    """Look at the options of a download into a directory. Blocks: a relative path is looked up.
 
     Raises:
         UsageError: one of them says how objects are written, or cannot be done in this direction.
@@ -40,3 +41,7 @@ def check_download_options(options: SyncOptions) -> None:
         raise UsageError(
             "on_bad_name: names of files are only escaped on their way to a bucket; leave it out"
         )
+    if options.trash is not None:
+        trash = os.path.abspath(os.fspath(options.trash))
+        if trash == root or trash.startswith(f"{root.rstrip('/')}/"):
+            raise UsageError("trash: it is below the target, where it would be synced; name another place")

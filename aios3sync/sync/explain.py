@@ -16,7 +16,7 @@ from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
 from aios3sync.core.content import is_gzip
-from aios3sync.core.decision import Evidence, Policy, Stored, decide, settle
+from aios3sync.core.decision import Evidence, Policy, Stored
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import (
     Proof,
@@ -34,6 +34,7 @@ from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
+from aios3sync.sync.directions import direction_of
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.sides import Files, Sides, sides_of
@@ -49,12 +50,13 @@ class Explanation:
     Attributes:
         key, full_key: relative to the prefix, and in the bucket.
         visible, visibility: whether the filters show the key, and which rule decides that.
-        source, source_error: the local file, or why there is none.
+        direction: of the sync: ``up`` to the bucket, or ``down`` from it.
+        source, source_error: the local file, or why there is none; the same in both directions.
         manifest: path of the manifest, empty where there is none.
         complete: the manifest is known to describe the whole target.
         knowledge_age_s: seconds since the whole target was last listed, ``None`` for never.
         recorded: the key's row in the manifest.
-        target, encoding, encryption: the object.
+        target, encoding, encryption: the object; the same in both directions.
         proof: what its ETag proves, in words.
         stored_md5: the digest in its metadata, or empty.
         listed: whether a sync with these options would list the target; if not, it decides without.
@@ -66,6 +68,7 @@ class Explanation:
     command: str = "explain"
     key: str
     full_key: str
+    direction: str = "up"
     visible: bool
     visibility: str
     source: SourceEntry | None = None
@@ -117,10 +120,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     """
     key = _relative_key(request, key)
     tree = request.tree()
-    await tree.check()
+    await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
     filters = await _filters(request, sides, key)
-    found = await sides.source.entry(key)
+    found = await tree.entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
@@ -138,6 +141,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     return Explanation(
         key=key,
         full_key=request.location.prefix + key,
+        direction=request.direction,
         visible=filters.visible(key),
         visibility=filters.explain(key),
         source=source,
@@ -238,12 +242,14 @@ class _KeyState:
         """Return what is compared, the action and its reason, in words."""
         if not visible:
             return "", "keep", "hidden: a sync does not see it on either side"
+        direction = direction_of(self.request.direction)
         target = self.target if self.listed else UNKNOWN
         if self.source is None and self.recorded is None and self.target is None:
             return "", "nothing", "the key is nowhere"
         if self.source is None and self.recorded is None and not self.listed:
             return "", "nothing", "not in the source; the run would not ask S3"
-        action = decide(self.source, self.recorded, target, self.policy)
+        sides = (self.source, target) if self.request.direction == "up" else (target, self.source)
+        action = direction.decide(sides[0], self.recorded, sides[1], self.policy)
         if not isinstance(action, CompareDigest):
             return "", *_in_words(action)
         digest = await self._digest()
@@ -255,7 +261,7 @@ class _KeyState:
             if head is not None
             else Stored("")
         )
-        settled = settle(action, Evidence(digest.md5, digest.part_etags, stored), self.policy)
+        settled = direction.settle(action, Evidence(digest.md5, digest.part_etags, stored), self.policy)
         return f"{self._comparison(action)}; the file has {digest.md5}", *_in_words(settled)
 
     def _comparison(self, action: CompareDigest) -> str:

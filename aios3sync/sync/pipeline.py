@@ -1,4 +1,4 @@
-"""The phases of a sync: walk, compare and upload at once, then delete, then save the state.
+"""The phases of a sync: walk, compare and transfer at once, then delete, then save the state.
 
 The pipeline owns the tasks of a run and the order of its phases; each phase has a module of its own.
 """
@@ -6,7 +6,7 @@ The pipeline owns the tasks of a run and the order of its phases; each phase has
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -124,6 +124,8 @@ class Pipeline:
                 await self._remember()
         finally:
             self.run.builder.cancel_pending()  # where recording took too long: each item has a state
+            if self.run.tree_writer is not None:
+                self.run.tree_writer.close()
             await self._deferred.close()
 
     async def _report_repeats(self) -> None:
@@ -151,21 +153,38 @@ class Pipeline:
         self.run.events(events.PhaseBegan("compare"))
         if await self._source_is_swapped():
             return
-        await self._compare_and_upload()
+        await self._open_tree()
+        await self._compare_and_transfer()
         if not self.run.stop.signal:
             await self.run.recorder.flush()
             await self._delete()
+            await self._finish_tree()
 
-    # Walk, compare, upload: all at once, in batches.
+    # The directory that a download fills.
 
-    async def _compare_and_upload(self) -> None:
+    async def _open_tree(self) -> None:
+        if self.run.direction.lists_source and not self.run.options.dry_run:
+            from aios3sync.sync.tree import open_tree
+
+            await open_tree(self.run)
+
+    async def _finish_tree(self) -> None:
+        if self.run.tree_writer is not None and self._listed is not None and self.complete:
+            from aios3sync.sync.tree import finish_tree
+
+            await finish_tree(self.run, self._listed)
+
+    # Walk, compare, transfer: all at once, in batches.
+
+    async def _compare_and_transfer(self) -> None:
         transfers_in, transfers_out = anyio.create_memory_object_stream[list[Any]](4)
         compares_in, compares_out = anyio.create_memory_object_stream[list[CompareDigest]](4)
         updates_in, updates_out = anyio.create_memory_object_stream[list[UpdateHeaders]](4)
         dry, run, headers = self.run.options.dry_run, self.run, self.headers
+        transfer_stage = self._transfer_stage()
         async with anyio.create_task_group() as stages:
             with transfers_in, compares_in, compares_out, updates_in:
-                stages.start_soon(preview_stage if dry else upload_stage, run, headers, transfers_out)
+                stages.start_soon(transfer_stage, transfers_out)
                 update = preview_updates if dry else update_stage
                 stages.start_soon(update, run, headers, updates_out, transfers_in.clone())
                 for _ in range(_COMPARERS):
@@ -173,6 +192,14 @@ class Pipeline:
                         compare_worker, run, compares_out.clone(), transfers_in.clone(), updates_in.clone()
                     )
                 await self._compare_until_certain(_Outlets(transfers_in, compares_in, updates_in))
+
+    def _transfer_stage(self) -> Callable[..., Coroutine[Any, Any, None]]:
+        run, dry = self.run, self.run.options.dry_run
+        if self._is_up:
+            return partial(preview_stage if dry else upload_stage, run, self.headers)
+        from aios3sync.sync.transfers.downloads import download_stage, preview_downloads
+
+        return partial(preview_downloads if dry else download_stage, run)
 
     async def _compare_until_certain(self, outlets: _Outlets) -> None:
         """Compare; compare again with a listing, or a sorted one, where that proves necessary."""

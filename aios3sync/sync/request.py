@@ -40,7 +40,6 @@ __all__ = (
 Inspect = Callable[[str, bytes], tuple[int, int] | None]
 StoreOpener = Callable[[], Awaitable["ObjectStore"]]
 
-_NOT_YET: Final = True
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
 
@@ -158,8 +157,6 @@ def locate_sides(
         raise UsageError("a sync between two buckets is built by a later step")
     assert isinstance(source, str)  # noqa: S101 - as _is_bucket() says
     location = Location.parse(source)
-    if _NOT_YET:
-        raise UsageError("a sync from a bucket to a directory is built by a later step")
     if not os.fspath(target):
         raise UsageError("the target is empty; name the directory to sync into")
     return "down", *_locate_tree(target, options), location

@@ -288,6 +288,7 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
     return SyncReport(
         source=request.source,
         target=request.target,
+        direction=request.direction,
         checked=checked,
         scanned=builder.scanned,
         uploaded_bytes=builder.uploaded_bytes,

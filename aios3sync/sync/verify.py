@@ -32,7 +32,7 @@ from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
-from aios3sync.sync.sides import Sides, Target, sides_of
+from aios3sync.sync.sides import Sides, sides_of
 
 __all__ = ("Difference", "VerifyReport", "run_verify")
 
@@ -114,7 +114,7 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     """
     began = time.monotonic()
     tree = request.tree()
-    await tree.check()
+    await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
     filters = await to_thread.run_sync(make_filters, request, sides.files)
     report = VerifyReport(source=request.source, target=request.target)
@@ -129,7 +129,7 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
 
 
 class _Verification:
-    """One run: joins walk and listing, and compares the pairs, several at once."""
+    """One run: joins source and target, and compares the pairs, several at once."""
 
     def __init__(
         self,
@@ -141,8 +141,8 @@ class _Verification:
     ) -> None:
         self._request = request
         self._resources = resources
-        self._source, self._files = sides.source, sides.files
-        self._target: Target[TargetEntry] = sides.target
+        self._sides = sides
+        self._is_download = request.direction == "down"
         self._report = report
         self._filters = filters
         self._protection = Protection(prefixes=request.options.protected_prefixes)
@@ -150,7 +150,7 @@ class _Verification:
 
     async def run(self) -> None:
         store = await self._resources.open_store()
-        extras: list[TargetEntry] = []
+        extras: list[Any] = []
         async with aclosing(self._pairs()) as pairs, anyio.create_task_group() as comparing:
             async for source, target in pairs:
                 if source is None:
@@ -158,38 +158,42 @@ class _Verification:
                 elif target is None:
                     self._report.add_difference(Difference(source.key, "missing", "not in the target"))
                 else:
-                    await self._slots.acquire_on_behalf_of(source.key)
-                    comparing.start_soon(self._compare, store, source, target)
+                    file, found = (target, source) if self._is_download else (source, target)
+                    await self._slots.acquire_on_behalf_of(file.key)
+                    comparing.start_soon(self._compare, store, file, found)
         for target in extras:
             self._extra(target)
         if text := useless_rules(self._filters):
             self._resources.on_event(events.Warned(text))
 
     async def _pairs(self) -> AsyncGenerator[tuple[Any, Any], None]:
-        walk = self._source.walk(self._filters, self._request.location.prefix)
         join = BatchJoin("source", "target")
-        async with aclosing(walk.stream()) as batches, aclosing(self._target.entries()) as pages:
+        walk = self._sides.walked.walk(self._filters, self._request.location.prefix)
+        if self._is_download:
+            listed = self._sides.source.walk(self._filters, self._request.location.prefix)
+            source: AsyncGenerator[Any, None] = listed.stream()
+            target: AsyncGenerator[Any, None] = walk.stream()
+        else:
+            source, target = walk.stream(), self._sides.target.entries()
+        async with aclosing(source), aclosing(target):
             while not join.finished:
                 while (index := join.needs_input()) is not None:
-                    batch: list[Any] | None
-                    if index == 0:
-                        batch = self._scanned(await anext(batches, None))
-                    else:
-                        batch = await anext(pages, None)
+                    batch = await anext((source, target)[index], None)
                     if batch is None:
                         join.end(index)
                     else:
-                        join.feed(index, batch)
+                        join.feed(index, self._entries(index, batch))
                 for row in join.rows():
                     yield row
 
-    def _scanned(self, batch: ScanBatch[SourceEntry] | None) -> list[SourceEntry] | None:
-        if batch is None:
-            return None
+    def _entries(self, index: int, batch: list[Any] | ScanBatch[Any]) -> list[Any]:
+        if not isinstance(batch, ScanBatch):
+            return batch
         for problem in batch.problems:
             self._problem(problem)
-        size = sum(entry.size for entry in batch.entries)
-        self._resources.on_event(events.Scanned(len(batch.entries), size))
+        if index == 0:
+            size = sum(entry.size for entry in batch.entries)
+            self._resources.on_event(events.Scanned(len(batch.entries), size))
         return batch.entries
 
     def _problem(self, problem: Problem) -> None:
@@ -200,20 +204,19 @@ class _Verification:
                 events.Warned(f"skipped {escape_undecodable(problem.path)}: {problem.error}")
             )
 
-    def _extra(self, target: TargetEntry) -> None:
+    def _extra(self, target: SourceEntry | TargetEntry) -> None:
         # Called at the end, when all .gitignore files are known.
-        if self._filters.visible(target.key) and not self._protection.covers(
-            target.key, target.size, tracked=False
-        ):
+        protected = not self._is_download and self._protection.covers(target.key, target.size, tracked=False)
+        if self._filters.visible(target.key) and not protected:
             self._report.add_difference(Difference(target.key, "extra", "not in the source"))
 
-    async def _compare(self, store: ObjectStore, source: SourceEntry, target: TargetEntry) -> None:
+    async def _compare(self, store: ObjectStore, file: SourceEntry, found: TargetEntry) -> None:
         try:
-            difference = await self._difference(store, source, target)
+            difference = await self._difference(store, file, found)
         except (StoreError, OSError, ChangedError) as error:
-            self._report.add_failure(Failure(source.key, "compare", str(error)))
+            self._report.add_failure(Failure(file.key, "compare", str(error)))
         except Exception as error:  # noqa: BLE001 - the failure of one file does not end the run
-            self._report.add_failure(Failure.unforeseen(source.key, "compare", error))
+            self._report.add_failure(Failure.unforeseen(file.key, "compare", error))
         else:
             if difference is None:
                 self._report.same += 1
@@ -221,32 +224,32 @@ class _Verification:
             else:
                 self._report.add_difference(difference)
         finally:
-            self._slots.release_on_behalf_of(source.key)
+            self._slots.release_on_behalf_of(file.key)
 
     async def _difference(
-        self, store: ObjectStore, source: SourceEntry, target: TargetEntry
+        self, store: ObjectStore, file: SourceEntry, found: TargetEntry
     ) -> Difference | None:
-        digest = await run_in_thread(lambda stop: self._digest(source, target, stop))
+        digest = await run_in_thread(lambda stop: self._digest(file, found, stop))
         proofs = (digest.md5, *digest.part_etags.values())
-        if digest.entry.size == target.size and target.etag.lower() in proofs:
+        if digest.entry.size == found.size and found.etag.lower() in proofs:
             return None
-        key = self._request.location.prefix + source.key
+        key = self._request.location.prefix + file.key
         head = await store.head(key)
         compressed = is_gzip(head.content_encoding)
         if not compressed and digest.entry.size != head.size:
-            text = f"{digest.entry.size} bytes here, {head.size} there"
-            return Difference(source.key, "size", text)
+            text = f"{digest.entry.size} bytes here, {head.size} in the bucket"
+            return Difference(file.key, "size", text)
         opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
         same = has_content(digest.md5, head.etag, head.metadata, gzip=compressed, opaque=opaque)
         if same is None:
             return await self._read(store, key, head, digest)
-        return None if same else Difference(source.key, "content", "the content differs")
+        return None if same else Difference(file.key, "content", "the content differs")
 
-    def _digest(self, source: SourceEntry, target: TargetEntry, stop: threading.Event) -> FileDigest:
-        parts = part_count(target.etag)
+    def _digest(self, file: SourceEntry, found: TargetEntry, stop: threading.Event) -> FileDigest:
+        parts = part_count(found.etag)
         wanted = self._request.options.part_size
-        sizes = part_size_candidates(source.size, parts, wanted) if parts else ()
-        return self._files.digest(source.key, stop, part_sizes=sizes)
+        sizes = part_size_candidates(file.size, parts, wanted) if parts else ()
+        return self._sides.files.digest(file.key, stop, part_sizes=sizes)
 
     async def _read(
         self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from aios3sync.processes.protocol import OffloaderOpener
 from aios3sync.report import SyncReport
 from aios3sync.store.body_progress import SendWindow, Unlimited
 from aios3sync.store.endpoint_profile import EndpointProfile
-from aios3sync.store.protocol import ObjectStore, StoreCapabilities
+from aios3sync.store.protocol import ObjectStore, PutOptions, StoreCapabilities
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import Inspect, Resources, SyncRequest
@@ -82,7 +83,17 @@ class Bench:
         assert inner is self.memory
         return self.faults
 
-    async def sync(self, target: str | None = None, **options: Any) -> SyncReport:
+    async def store(self, objects: dict[str, bytes], **options: Any) -> None:
+        """Store objects below the prefix, as another program would."""
+        for key, body in objects.items():
+            digest = hashlib.md5(body, usedforsecurity=False).digest()
+            await self.memory.put(f"p/{key}", body, PutOptions(**options), md5=digest)
+
+    async def download(self, **options: Any) -> SyncReport:
+        """Run one sync from the bucket to the directory."""
+        return await self.sync(direction="down", **options)
+
+    async def sync(self, target: str | None = None, *, direction: Any = "up", **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up (C4)."""
         counts = RequestCounts()
         store = stack(
@@ -102,6 +113,7 @@ class Bench:
             root=str(self.root),
             location=Location.parse(target or self.target),
             endpoint=self.endpoint,
+            direction=direction,
             options=SyncOptions(**options),
         )
         resources = Resources(
@@ -146,3 +158,12 @@ def same_size_change(path: Path) -> None:
     content[0] ^= 1
     path.write_bytes(bytes(content))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def body_tree(root: Path) -> dict[str, bytes]:
+    """Return the regular files below a directory, by their keys."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }

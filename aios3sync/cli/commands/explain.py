@@ -37,7 +37,7 @@ __all__ = ("conclude_explanation", "explain_command")
 
 @click.command("explain", cls=RulesCommand, short_help="Show what a sync would do with one key.")
 @click.argument("source")
-@click.argument("target", metavar="s3://BUCKET/PREFIX")
+@click.argument("target")
 @click.argument("key")
 @click.option("--no-manifest", is_flag=True, help="Explain a sync with --no-manifest.")
 @deletion_options
@@ -68,14 +68,15 @@ def conclude_explanation(found: Explanation) -> Conclusion:
 def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
     yield "key", found.full_key
     yield "filters", found.visibility
-    yield "source", _source(found)
+    download = found.direction == "down"
+    yield "target" if download else "source", _file(found)
     yield "recorded", _recorded(found)
-    yield "target", _target(found)
+    yield "source" if download else "target", _object(found)
     yield "listing", "" if found.listed else "not needed: the run trusts the manifest"
     yield "compared", found.compared
 
 
-def _source(found: Explanation) -> str:
+def _file(found: Explanation) -> str:
     if found.source is None:
         return f"no file ({found.source_error})"
     entry = found.source
@@ -99,7 +100,7 @@ def _recorded(found: Explanation) -> str:
     return f"{text}; manifest {'complete' if found.complete else 'incomplete'}, target listed {age}"
 
 
-def _target(found: Explanation) -> str:
+def _object(found: Explanation) -> str:
     if found.target is None:
         return "no object"
     text = f"{count(found.target.size, 'byte')}, ETag {found.target.etag}, which proves {found.proof}"

@@ -34,13 +34,13 @@ def _read_input() -> bytes:
 def job_command(verbose: int) -> int:
     """Run the sync that the JSON document on standard input asks for.
 
-    The document names "source" (a directory) or "files" (a list of {"path", "key", "content_type",
-    "metadata"}), "target", and any option of sync in snake_case or camelCase, for example "delete",
-    "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard output
-    has one JSON object a line, each with its "time": an "uploaded", "deleted" or "failed" event for each
-    file, with running totals, and at the end "finished" with the "report", or "error". A list of files is
-    the whole source: with "delete": true every other object below the target is deleted, as far as the
-    guards allow.
+    The document names "source" (a directory or a bucket) or "files" (a list of {"path", "key",
+    "content_type", "metadata"}), "target", and any option of sync in snake_case or camelCase, for example
+    "delete", "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard
+    output has one JSON object a line, each with its "time": an "uploaded", "downloaded", "deleted" or
+    "failed" event for each file, with running totals, and at the end "finished" with the "report", or
+    "error". A list of files is the whole source: with "delete": true every other object below the target is
+    deleted, as far as the guards allow.
     """
     from aios3sync.cli.commands.job_document import read_job
 

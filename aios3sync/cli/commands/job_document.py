@@ -23,7 +23,7 @@ from aios3sync.cli.commands.job_values import (
     pairs_value,
     text_value,
 )
-from aios3sync.core.keys import Location, key_problem
+from aios3sync.core.keys import SCHEME, Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.store.protocol import PutOptions
@@ -41,8 +41,8 @@ class Job:
     """The sync that a document asks for.
 
     Attributes:
-        source: a directory, or keys and the paths of their files.
-        target: ``s3://bucket/prefix``.
+        source: a directory, ``s3://bucket/prefix``, or keys and the paths of their files.
+        target: ``s3://bucket/prefix``, or a directory where the source is a bucket.
         options, connection: of the sync, and how to reach S3.
         overrides: content type and metadata of single keys.
         catalog: the entry to add to a catalog.
@@ -63,8 +63,8 @@ def read_job(content: bytes) -> Job:
         JobError: it is not JSON, or a field is unknown or invalid.
     """
     spelled, values = _fields(content)
-    target = _target(values)
-    source, overrides = _source(values, Location.parse(target))
+    target, location = _target(values)
+    source, overrides = _source(values, location)
     catalog = _catalog(spelled.get("catalog", ""), values.pop("catalog", None))
     if "sync_deletes" in values:
         _replace_sync_deletes(spelled, values)
@@ -113,13 +113,20 @@ def _replace_sync_deletes(spelled: dict[str, str], values: dict[str, Any]) -> No
     values["delete"] = flag_value(spelling, values.pop("sync_deletes"))
 
 
-def _target(values: dict[str, Any]) -> str:
+def _target(values: dict[str, Any]) -> tuple[str, Location]:
+    """Return the target, and the bucket of the job: of the source where that names one."""
     target = text_value("target", values.pop("target", None))
+    source = values.get("source")
+    if isinstance(source, str) and source.startswith(SCHEME) and not target.startswith(SCHEME):
+        return target, _location("source", source)
+    return target, _location("target", target)
+
+
+def _location(name: str, text: str) -> Location:
     try:
-        Location.parse(target)
+        return Location.parse(text)
     except UsageError as error:
-        raise JobError("target", str(error)) from None
-    return target
+        raise JobError(name, str(error)) from None
 
 
 def _catalog(spelling: str, value: Any) -> Registration | None:

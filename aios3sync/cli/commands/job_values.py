@@ -27,7 +27,7 @@ __all__ = (
 )
 
 _SIZES: Final = frozenset({"part_size", "multipart_threshold", "memory", "bandwidth"})
-_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle"})
+_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle", "trash"})
 _DELETE: Final = {True: "mirror", False: "off"}
 
 

@@ -35,7 +35,7 @@ __all__ = ("manifest_command",)
 
 _arguments = (
     click.argument("source"),
-    click.argument("target", metavar="s3://BUCKET/PREFIX"),
+    click.argument("target"),
     manifest_options,
     connection_options,
     output_options,

@@ -1,8 +1,9 @@
-"""``aios3sync sync``: uploads what changed in a directory, and deletes on request."""
+"""``aios3sync sync``: transfers what changed from a directory to a bucket, or back; deletes on request."""
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +14,10 @@ from aios3sync.cli.options import (
     connect_options,
     connection_options,
     deletion_options,
+    download_options,
     filter_options,
     manifest_options,
+    named_by_option,
     output,
     output_options,
     progress_options,
@@ -24,13 +27,17 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_sync
+from aios3sync.core.keys import SCHEME
+
+if TYPE_CHECKING:
+    from aios3sync.options import SyncOptions
 
 __all__ = ("sync_command",)
 
 
-@click.command("sync", cls=RulesCommand, short_help="Upload a directory to a target.")
+@click.command("sync", cls=RulesCommand, short_help="Sync a directory to a bucket, or back.")
 @click.argument("source")
-@click.argument("target", metavar="s3://BUCKET/PREFIX")
+@click.argument("target")
 @click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing.")
 @click.option(
     "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
@@ -43,13 +50,30 @@ __all__ = ("sync_command",)
 @reading_options
 @manifest_options
 @upload_options
+@download_options
 @connection_options
 @output_options
 @progress_options
 @click.pass_context
 def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
-    """Upload what changed in SOURCE; delete only what you ask to be deleted."""
+    """Bring TARGET in step with SOURCE: one is a directory, the other s3://BUCKET/PREFIX.
+
+    Only what changed is transferred, and only what you ask to be deleted is deleted.
+    """
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
+    _check_direction(source, target, options)
     registration = registration_of_options(values)
 
     return run_sync(PlainSync(source, target, options, connection, shown), index, registration)
+
+
+def _check_direction(source: str, target: str, options: SyncOptions) -> None:
+    """Look at the options of a download, as the session does, with their names on the command line.
+
+    Raises:
+        UsageError: one of them means nothing there.
+    """
+    if source.startswith(SCHEME) and not target.startswith(SCHEME):
+        from aios3sync.sync.download_options import check_download_options
+
+        named_by_option(lambda: check_download_options(options, os.path.abspath(target)))

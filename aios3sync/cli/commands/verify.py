@@ -33,7 +33,7 @@ __all__ = ("verify_command",)
 
 @click.command("verify", cls=RulesCommand, short_help="Compare the content of both sides.")
 @click.argument("source")
-@click.argument("target", metavar="s3://BUCKET/PREFIX")
+@click.argument("target")
 @filter_options
 @reading_options
 @connection_options

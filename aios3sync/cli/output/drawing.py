@@ -87,8 +87,15 @@ def frame(
         _spread(Text(heading, style="bold"), Text(_clock(elapsed), style="dim"), width),
         *([Text(note, style="bold yellow")] if note else []),
         _found(progress),
-        _bar("uploads", progress.uploaded, progress.uploads, _counts(progress), width, plain=plain),
-        _bar("bytes", progress.sent, progress.upload_size, _sizes(progress), width, plain=plain),
+        _bar(
+            _transfers(progress),
+            progress.transferred,
+            progress.transfers,
+            _counts(progress),
+            width,
+            plain=plain,
+        ),
+        _bar("bytes", progress.moved, progress.transfer_size, _sizes(progress), width, plain=plain),
     ]
     if progress.deletes:
         text = f"{progress.deleted:,}/{progress.deletes:,}"
@@ -118,12 +125,19 @@ def _found(progress: Progress) -> Text:
     return Text.assemble((phase.ljust(_LABEL + 2), "cyan"), text)
 
 
+def _transfers(progress: Progress) -> str:
+    """Return the word for what the run transfers; it has room in the column of labels."""
+    if progress.downloads:
+        return "fetched"
+    return "copies" if progress.copies else "uploads"
+
+
 def _counts(progress: Progress) -> str:
-    return f"{progress.uploaded:,}/{progress.uploads:,}"
+    return f"{progress.transferred:,}/{progress.transfers:,}"
 
 
 def _sizes(progress: Progress) -> str:
-    return f"{size_text(progress.sent)}/{size_text(progress.upload_size)}"
+    return f"{size_text(progress.moved)}/{size_text(progress.transfer_size)}"
 
 
 def _bar(label: str, done: int, total: int, text: str, width: int, *, plain: bool) -> Text:
@@ -152,7 +166,7 @@ def _speeds(progress: Progress, width: int) -> Text:
 
 
 def _in_flight(progress: Progress, width: int) -> list[Text]:
-    """Return the large files whose upload began first."""
+    """Return the large files whose transfer began first."""
     lines = []
     for key, file in islice(progress.in_flight.items(), _MOST_IN_FLIGHT):
         share = f"{size_text(max(file.sent, 0))}/{size_text(file.size)}"

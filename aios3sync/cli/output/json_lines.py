@@ -11,11 +11,14 @@ from aios3sync._dataclass import asdict
 from aios3sync.cli.errors import failure_document, print_error, print_stopping
 from aios3sync.cli.output.lines import Lines, json_bytes
 from aios3sync.events import (
+    DownloadBegan,
     EndpointKnown,
     Event,
     Failed,
     ObjectAdopted,
+    ObjectCopied,
     ObjectDeleted,
+    ObjectDownloaded,
     ObjectTouched,
     ObjectUpdated,
     ObjectUploaded,
@@ -29,6 +32,8 @@ from aios3sync.progress import Progress
 
 __all__ = ("EventLines", "JsonDocument", "event_document")
 
+_COUNTED: Final = (ObjectUploaded, ObjectDownloaded, ObjectCopied, ObjectUpdated, ObjectDeleted, Failed)
+"""Events that come with the running totals."""
 _PROGRESS_S: Final = 0.5
 """Seconds between two progress objects."""
 
@@ -38,6 +43,10 @@ def event_document(event: Event) -> dict[str, Any] | None:
     match event:
         case ObjectUploaded(key, size, etag, reason):
             return {"event": "uploaded", "key": key, "size": size, "etag": etag, "reason": reason}
+        case ObjectDownloaded(key, size, etag, reason):
+            return {"event": "downloaded", "key": key, "size": size, "etag": etag, "reason": reason}
+        case ObjectCopied(key, size, etag, reason):
+            return {"event": "copied", "key": key, "size": size, "etag": etag, "reason": reason}
         case ObjectUpdated(key, size, etag):
             return {"event": "updated", "key": key, "size": size, "etag": etag}
         case ObjectDeleted(key, size):
@@ -56,7 +65,7 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
             return {"event": "touched", "key": key, "size": size}
         case Skipped(key, reason):
             return {"event": "skipped", "key": key, "reason": reason}
-        case UploadBegan(key, size):
+        case UploadBegan(key, size) | DownloadBegan(key, size):
             return {"event": "began", "key": key, "size": size}
         case RequestsRepeated(retries, throttled):
             return {"event": "repeated", "retries": retries, "throttled": throttled}
@@ -139,7 +148,7 @@ class EventLines:
         document = event_document(event)
         if document is None:
             return
-        counted = isinstance(event, ObjectUploaded | ObjectUpdated | ObjectDeleted | Failed)
+        counted = isinstance(event, _COUNTED)
         totals = self._progress.totals() if counted else {}
         self._line(document | totals | self._marks)
 

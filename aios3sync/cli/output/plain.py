@@ -11,11 +11,14 @@ from aios3sync.cli.output.summary import Conclusion, failure_line, retries_text
 from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import count, printable, size_text
 from aios3sync.events import (
+    BytesReceived,
     BytesSent,
     EndpointKnown,
     Event,
     Failed,
+    ObjectCopied,
     ObjectDeleted,
+    ObjectDownloaded,
     ObjectUpdated,
     ObjectUploaded,
     Warned,
@@ -33,17 +36,27 @@ _MOST_REMEMBERED: Final = 10 * MAX_REPORTED_ERRORS
 
 def event_line(event: Event, *, dry_run: bool = False) -> str:
     """Return the line for an event; empty where it has none."""
-    if type(event) is BytesSent:
+    if type(event) is BytesSent or type(event) is BytesReceived:
         return ""
     match event:
         case ObjectUploaded(key, _, _, reason):
             return f"{'(dry run) would upload' if dry_run else 'upload'}: {printable(key)} ({reason})"
+        case ObjectDownloaded(key, _, _, reason):
+            return f"{'(dry run) would download' if dry_run else 'download'}: {printable(key)} ({reason})"
+        case ObjectCopied(key, _, _, reason):
+            return f"{'(dry run) would copy' if dry_run else 'copy'}: {printable(key)} ({reason})"
         case ObjectUpdated(key):
             return f"{'(dry run) would update' if dry_run else 'update'}: {printable(key)} (headers)"
         case ObjectDeleted(key):
             return f"{'(dry run) would delete' if dry_run else 'delete'}: {printable(key)}"
         case _:
             return ""
+
+
+def _done_word(progress: Progress) -> str:
+    if progress.downloads:
+        return "downloaded"
+    return "copied" if progress.copies else "uploaded"
 
 
 class PrintedFailures:
@@ -164,8 +177,9 @@ class PlainView:
     def _progress_line(self) -> str:
         progress, rates = self._progress, self._progress.rates()
         return (
-            f"scanned {progress.scanned:,}, uploaded {progress.uploaded:,}/{progress.uploads:,} "
-            f"({size_text(progress.sent)} of {size_text(progress.upload_size)}), "
+            f"scanned {progress.scanned:,}, {_done_word(progress)} "
+            f"{progress.transferred:,}/{progress.transfers:,} "
+            f"({size_text(progress.moved)} of {size_text(progress.transfer_size)}), "
             f"deleted {progress.deleted:,}/{progress.deletes:,}, failed {progress.failed:,}; "
             f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
             + (f"; {retries_text(progress.retries, progress.throttled)}" if progress.retries else "")

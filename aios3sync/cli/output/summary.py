@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 
 __all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
 
+_TRANSFERS: Final = {
+    "up": ("uploaded", "upload"),
+    "down": ("downloaded", "download"),
+    "copy": ("copied", "copy"),
+}
 _MORE_STATES: Final = {
     "updated": "updated {} (headers)",
     "touched": "touched {}",
     "adopted": "adopted {} (there already)",
     "forgotten": "forgotten {}",
+    "archived": "archived {}",
+    "restoring": "restoring {}",
     "skipped": "skipped {}",
     "vanished": "vanished {}",
     "withheld": "withheld {} deletes",
@@ -91,10 +98,12 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
 
 
 def _sync_summary(report: SyncReport) -> str:
-    sent = count(report.uploaded, "file")
-    if report.uploaded:
-        sent += f" ({size_text(report.uploaded_bytes)})"
-    verbs = ("would upload", "keep", "delete") if report.dry_run else ("uploaded", "kept", "deleted")
+    done, verb = _TRANSFERS[report.direction]
+    number, size = getattr(report, done), getattr(report, f"{done}_bytes")
+    sent = count(number, "object" if report.direction == "copy" else "file")
+    if number:
+        sent += f" ({size_text(size)})"
+    verbs = (f"would {verb}", "keep", "delete") if report.dry_run else (done, "kept", "deleted")
     parts = [f"{verbs[0]} {sent}", f"{verbs[1]} {report.kept:,}", f"{verbs[2]} {report.deleted:,}"]
     for state, text in _MORE_STATES.items():
         if number := getattr(report, state):

@@ -23,7 +23,7 @@ __all__ = (
 
 E = TypeVar("E")
 
-ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden"]
+ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden", "same name"]
 
 
 class SourceEntry(NamedTuple):
@@ -49,7 +49,8 @@ class Problem(NamedTuple):
     Attributes:
         path: relative, with ``/``; may hold surrogate escapes.
         kind: ``unreadable`` (or without a key) is a failure, ``skipped`` a warning, ``vanished`` was there a
-            moment ago, ``hidden`` is hidden by the options and is not reported.
+            moment ago, ``hidden`` is hidden by the options and is not reported, ``same name`` is another name
+            to the filesystem that it would be written to.
         error: one line.
     """
 

@@ -30,6 +30,7 @@ from aios3sync.local.read import Place, ReadResult, place_of, read_files
 from aios3sync.local.walk import Walk, check_root
 
 if TYPE_CHECKING:
+    from aios3sync.local.folding import Folding
     from aios3sync.local.write import TreeWriter
 
 __all__ = ("LocalTree",)
@@ -204,6 +205,12 @@ class LocalTree:
             writer.close()
             raise
         return writer
+
+    def folding(self) -> Folding:
+        """Return what the filesystem of the root folds in names."""
+        from aios3sync.local.folding import folding_of
+
+        return folding_of(self.root)
 
     def below_links(self, keys: Sequence[str]) -> set[str]:
         """Return which keys are below a directory that is a symbolic link, or are such links themselves."""

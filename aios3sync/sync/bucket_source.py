@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence, Set
 from contextlib import aclosing
 from typing import Final
 
+import anyio
 from anyio.abc import ObjectSendStream
 
 from aios3sync._dataclass import dataclass
@@ -15,6 +16,7 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.local_names import path_problem
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.sync.bucket import BucketListing
+from aios3sync.sync.folded_names import FoldedNames
 
 __all__ = ("BucketSource", "BucketWalk")
 
@@ -22,9 +24,17 @@ _WINDOWS: Final = sys.platform == "win32"
 
 
 class BucketSource(BucketListing):
-    """A bucket as the source. What protects it is that each read names the ETag that was listed."""
+    """A bucket as the source. What protects it is that each read names the ETag that was listed.
+
+    Attributes:
+        device: none.
+        case_folds, form_folds: whether the filesystem that the objects become files of takes names for the
+            same that differ by case, or by Unicode form.
+    """
 
     device = None
+    case_folds = False
+    form_folds = False
 
     async def check(self) -> None:
         """Do nothing: the first request shows whether the bucket can be used."""
@@ -39,7 +49,10 @@ class BucketSource(BucketListing):
 
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> BucketWalk:  # noqa: ARG002
         """Return one pass over what the filters show."""
-        return BucketWalk(self, filters)
+        names = None
+        if self.case_folds or self.form_folds:
+            names = FoldedNames(case=self.case_folds, form=self.form_folds)
+        return BucketWalk(self, filters, names)
 
     def roots(self) -> tuple[str, ...]:
         """Return no path."""
@@ -77,8 +90,9 @@ class BucketWalk:
 
     mounts: Set[str] = frozenset()
 
-    def __init__(self, source: BucketSource, filters: Filters) -> None:
+    def __init__(self, source: BucketSource, filters: Filters, names: FoldedNames | None = None) -> None:
         self._source = source
+        self._names = names
         self._visible = None if filters.trivial else filters.visible
         self._missing = set(filters.files or ())
         self.markers: list[str] = []
@@ -91,7 +105,10 @@ class BucketWalk:
             OutOfOrderError: see :meth:`~aios3sync.sync.bucket.BucketListing.send_entries`.
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
-        await self._source.send_entries(_Batches(self, out))  # type: ignore[arg-type]
+        try:
+            await self._source.send_entries(_Batches(self, out))  # type: ignore[arg-type]
+        finally:
+            await self._close()
         if self._missing:
             await out.send(self._end())
 
@@ -102,14 +119,34 @@ class BucketWalk:
             StoreError: the listing did not end cleanly.
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
-        async with aclosing(self._source.entries()) as pages:
-            async for page in pages:
-                yield self.batch(page)
+        try:
+            async with aclosing(self._source.entries()) as pages:
+                async for page in pages:
+                    yield await self.batch(page)
+        finally:
+            await self._close()
         if self._missing:
             yield self._end()
 
-    def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
+    async def _close(self) -> None:
+        if self._names is not None:
+            with anyio.CancelScope(shield=True):
+                await self._names.close()
+
+    async def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
         """Return what is visible of a page, without the keys that can be no path of a file."""
+        batch = self._possible(page)
+        if self._names is None:
+            return batch
+        others = await self._names.others([entry.key for entry in batch.entries])
+        problems = [
+            Problem(key, "same name", f"has the same name as {other!r} on this filesystem")
+            for key, other in others.items()
+        ]
+        entries = [entry for entry in batch.entries if entry.key not in others]
+        return ScanBatch(entries, batch.problems + problems)
+
+    def _possible(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
         visible, missing = self._visible, self._missing
         entries: list[TargetEntry] = []
         problems: list[Problem] = []
@@ -144,4 +181,4 @@ class _Batches:
 
     async def send(self, page: list[TargetEntry]) -> None:
         """Send one page."""
-        await self.out.send(self.walk.batch(page))
+        await self.out.send(await self.walk.batch(page))

@@ -153,7 +153,7 @@ class Detector:
                 for problem in batch.problems:
                     self._report(problem)
             else:
-                self._gate.feed(batch)
+                self._gate.feed(batch, self.unreadable)
             self._count_scanned(len(batch.entries), sum(entry.size for entry in batch.entries))
             self._note_lookalikes(batch.entries)
             return batch.entries  # type: ignore[no-any-return]

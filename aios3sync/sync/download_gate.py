@@ -37,10 +37,17 @@ class DownloadGate:
         self._reasons: dict[str, list[str]] = {}
         self._skipped: dict[str, int] = {}
 
-    def feed(self, batch: ScanBatch[TargetEntry]) -> None:
-        """Take the next batch of the source."""
+    def feed(self, batch: ScanBatch[TargetEntry], unreadable: UnreadablePaths) -> None:
+        """Take the next batch of the source.
+
+        Args:
+            batch: its objects, and the keys that can be no file.
+            unreadable: takes the keys whose files may be here, by a name that cannot be told from another.
+        """
         self._clashes.feed([entry.key for entry in batch.entries])
         for problem in batch.problems:
+            if problem.kind == "same name":
+                unreadable.add(problem.path)
             self._report(problem)
 
     def admit(self, downloads: list[Download], unreadable: UnreadablePaths) -> list[Download]:
@@ -82,7 +89,7 @@ class DownloadGate:
         return admitted
 
     def _report(self, problem: Problem) -> None:
-        if problem.kind == "skipped":
+        if problem.kind != "unreadable":
             self._skip(problem.path, problem.error)
             return
         failure = Failure(escape_undecodable(problem.path), "scan", problem.error)

@@ -14,7 +14,7 @@ from aios3sync.core.entries import ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.events import Failed
 from aios3sync.report import Failure
-from aios3sync.sync.bucket_source import BucketWalk
+from aios3sync.sync.bucket_source import BucketSource, BucketWalk
 
 if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
@@ -50,6 +50,10 @@ class TreeTarget:
 
     async def open(self) -> None:
         """Do nothing: :meth:`open_writer` is called before the run."""
+
+    async def folding(self) -> tuple[bool, bool]:
+        """Return whether the filesystem takes names that differ by case, or by Unicode form, for the same."""
+        return await to_thread.run_sync(self._tree.folding)
 
     async def open_writer(self) -> TreeWriter:
         """Make the directory if it is missing, and return what writes in it.
@@ -159,6 +163,8 @@ async def open_tree(run: Run) -> None:
     """
     assert isinstance(run.target, TreeTarget)  # noqa: S101 - that of a download
     run.tree_writer = await run.target.open_writer()
+    if isinstance(run.source, BucketSource):
+        run.source.case_folds, run.source.form_folds = await run.target.folding()
 
 
 async def finish_tree(run: Run, listed: object) -> None:

@@ -158,5 +158,5 @@ class BothWays(RuleBasedStateMachine):
 
 TestBothWays = pytest.mark.slow(BothWays.TestCase)
 TestBothWays.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=16, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -237,7 +237,7 @@ class _Verification:
         head = await store.head(key)
         compressed = is_gzip(head.content_encoding)
         if not compressed and digest.entry.size != head.size:
-            text = f"{digest.entry.size} bytes here, {head.size} in the bucket"
+            text = f"{digest.entry.size} bytes here, {head.size} there"
             return Difference(file.key, "size", text)
         opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
         same = has_content(digest.md5, head.etag, head.metadata, gzip=compressed, opaque=opaque)

@@ -164,13 +164,13 @@ class Pipeline:
 
     async def _open_tree(self) -> None:
         if self.run.direction.lists_source and not self.run.options.dry_run:
-            from aios3sync.sync.tree import open_tree
+            from aios3sync.sync.opened_tree import open_tree
 
             await open_tree(self.run)
 
     async def _finish_tree(self) -> None:
         if self.run.tree_writer is not None and self._listed is not None and self.complete:
-            from aios3sync.sync.tree import finish_tree
+            from aios3sync.sync.opened_tree import finish_tree
 
             await finish_tree(self.run, self._listed)
 

@@ -1,0 +1,69 @@
+"""Opens the directory of a download before its transfers, and puts it in order after its deletes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from anyio import to_thread
+
+from aios3sync.events import Failed
+from aios3sync.report import Failure
+from aios3sync.sync.bucket_source import BucketSource, BucketWalk
+from aios3sync.sync.run import Run
+from aios3sync.sync.tree import TreeTarget
+
+if TYPE_CHECKING:
+    from aios3sync.local.write import TreeWriter
+
+__all__ = ("finish_tree", "open_tree")
+
+_JOURNAL: Final = ".ranges"
+
+
+async def open_tree(run: Run) -> None:
+    """Make the directory of a download, and open it for writing.
+
+    Raises:
+        SourceError: it cannot be made or opened.
+    """
+    assert isinstance(run.target, TreeTarget)  # noqa: S101 - that of a download
+    run.tree_writer = await run.target.open_writer()
+    if isinstance(run.source, BucketSource):
+        run.source.case_folds, run.source.form_folds = await run.target.folding()
+
+
+async def finish_tree(run: Run, listed: object) -> None:
+    """Make the directories that keys stand for, and remove what earlier runs left unfinished.
+
+    What a transfer of this run could not finish stays, for the next one to go on with.
+
+    Args:
+        run: a download whose sides were seen to their ends.
+        listed: the pass over its source.
+    """
+    assert isinstance(run.target, TreeTarget)  # noqa: S101 - that of a download
+    if run.options.directory_markers == "create" and isinstance(listed, BucketWalk):
+        for failure in await to_thread.run_sync(_make_directories, run.writer, listed.markers):
+            run.builder.find("failed", failure=failure)
+            run.events(Failed(failure))
+    if (walk := run.target.last_walk) is not None:
+        unfinished = run.recorder.failed_transfers or run.builder.cancelled
+        stale = _without_journal(walk.temporaries) if unfinished else walk.temporaries
+        await to_thread.run_sync(run.writer.sweep, stale)
+
+
+def _make_directories(writer: TreeWriter, keys: Sequence[str]) -> list[Failure]:
+    failures = []
+    for key in keys:
+        try:
+            writer.make_directory(key)
+        except OSError as error:
+            failures.append(Failure(key, "download", error.strerror or str(error)))
+    return failures
+
+
+def _without_journal(paths: Sequence[str]) -> list[str]:
+    """Return the temporary files that no journal belongs to: no transfer goes on with them."""
+    journals = {path.removesuffix(_JOURNAL) for path in paths if path.endswith(_JOURNAL)}
+    return [path for path in paths if path.rpartition(".")[0] not in journals]

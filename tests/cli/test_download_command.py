@@ -106,7 +106,7 @@ def test_a_conflict_is_reported_and_ends_with_code_3(
     [
         (("--storage-class", "STANDARD_IA"), "--storage-class: a download writes no objects"),
         (("--no-list",), "--no-list"),
-        (("--gitignore",), "--gitignore"),
+        (("--gitignore",), "gitignore: "),
         (("--trash", "TARGET/.trash"), "--trash"),
         (("--thumbnails", "256"), "--thumbnails"),
     ],

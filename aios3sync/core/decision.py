@@ -39,6 +39,7 @@ __all__ = (
     "decide",
     "decide_absent",
     "is_recorded",
+    "is_recorded_content",
     "needs_head",
     "same_stat",
     "settle",
@@ -304,6 +305,8 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     recorded MD5 differs                          Upload(content)
     ============================================  ======================================
 
+    A row without an MD5 is compared by its ETag, see :func:`is_recorded_content`.
+
     Metadata counts only where the ETag proves nothing of the original bytes. An ETag that is equal to a
     digest of the file proves it under any encryption and at any endpoint: 128 bits do not agree by chance.
     """
@@ -317,13 +320,25 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
         if adopted is not None:
             return adopted
         return Upload(source, _why_not_adopted(compare, evidence, policy), evidence.md5)
-    if recorded is None or evidence.md5 != recorded.md5:
+    if recorded is None or not is_recorded_content(recorded, evidence):
         return Upload(source, Reason.CONTENT, evidence.md5)
+    recorded = recorded if recorded.md5 else recorded._replace(md5=evidence.md5)
     if policy.headers is not None and policy.headers.differ(recorded):
         return _with_headers(source, recorded, policy.headers, evidence.md5)
     if not same_stat(source, recorded, policy):
         return Touch(source, recorded)
     return _KEEP if recorded.settled else Touch(source, recorded, Reason.UNSETTLED)
+
+
+def is_recorded_content(recorded: RecordedEntry, evidence: Evidence) -> bool:
+    """Return whether a file has the content of its row.
+
+    A row without an MD5 is of a download that the digests of its parts proved: the ETag has them.
+    """
+    if recorded.md5:
+        return recorded.md5 == evidence.md5
+    etags = (evidence.md5, *evidence.part_etags.values())
+    return not recorded.encoding and any(same_etag(recorded.etag, etag) for etag in etags)
 
 
 def _may_be_silent(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> bool:

@@ -143,7 +143,7 @@ def settle_download(compare: CompareDigest, evidence: Evidence, policy: Policy) 
     adopted = None if unchanged and recorded is not None and recorded.md5 else _match(compare, evidence)
     if recorded is not None and unchanged and (_is_row(compare, evidence) or adopted is not None):
         if not same_stat(file, recorded, policy):
-            return Touch(file, recorded)
+            return Touch(file, recorded if recorded.md5 else recorded._replace(md5=evidence.md5))
         return _KEEP if recorded.settled else Touch(file, recorded, Reason.UNSETTLED)
     if adopted is not None:
         return adopted

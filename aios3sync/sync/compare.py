@@ -119,7 +119,10 @@ def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested
 
 def _part_sizes(run: Run, compare: CompareDigest) -> tuple[int, ...]:
     target, recorded = compare.target, compare.recorded
-    if target is None or not (parts := part_count(target.etag)):
+    etag = "" if target is None else target.etag
+    if target is None and recorded is not None and not recorded.md5:
+        etag = recorded.etag  # the only digest of the row
+    if not (parts := part_count(etag)):
         return ()
     known = [recorded.part_size] if recorded is not None and recorded.part_size else []
     known.append(min(run.options.part_size, run.profile.max_part_size))

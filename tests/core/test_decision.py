@@ -661,15 +661,16 @@ class Found:
             return Conflict("a.json", Reason.SILENT)
         if ask.target is not None:
             return self._expected_of_target(ask.source, ask.target)
-        if self.recorded_md5 != "equal" or ask.recorded is None:
+        if self.recorded_md5 == "other" or ask.recorded is None:
             return Upload(ask.source, Reason.CONTENT, MD5)
+        row = ask.recorded._replace(md5=MD5)  # without an MD5, its ETag is that of the file
         if self.headers == "by copy":
-            return UpdateHeaders(ask.source, ask.recorded)
+            return UpdateHeaders(ask.source, row)
         if self.headers == "by upload":
             return Upload(ask.source, Reason.HEADERS, MD5)
         if self.same_stat and self.recorded == "settled":
             return Keep(Reason.SAME)
-        return Touch(ask.source, ask.recorded, Reason.UNSETTLED if self.same_stat else Reason.STAT)
+        return Touch(ask.source, row, Reason.UNSETTLED if self.same_stat else Reason.STAT)
 
     def _expected_of_target(self, file: SourceEntry, there: TargetEntry) -> Action:
         if self.equal_body:

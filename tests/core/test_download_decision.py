@@ -271,7 +271,7 @@ SETTLED: list[tuple[str, CompareDigest, Evidence, Policy, Action]] = [
         replace(COMPARE, recorded=ROW._replace(md5="", etag=PARTS), target=OBJECT._replace(etag=PARTS)),
         Evidence(MD5, {5: PARTS}),
         Policy(),
-        Touch(COMPARE.source, ROW._replace(md5="", etag=PARTS)),
+        Touch(COMPARE.source, ROW._replace(md5=MD5, etag=PARTS)),
     ),
 ]
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -303,3 +305,20 @@ async def test_time_goes_into_the_manifest_as_seconds(bench: Bench) -> None:
     before = time.time()
     await bench.sync()
     assert (await bench.sync()).knowledge_age_s <= time.time() - before + 1  # type: ignore[operator]
+
+
+async def test_a_row_without_md5_is_compared_by_the_digests_of_its_parts(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """A download that its parts proved has computed no MD5 of the whole."""
+    manifest = tmp_path / "manifest.sqlite"
+    options: dict[str, Any] = {"multipart_threshold": MIB, "part_size": 5 * MIB, "manifest": str(manifest)}
+    bench.tree({"a": b"a" * (6 * MIB)})
+    assert (await bench.sync(**options)).uploaded == 1
+    with closing(sqlite3.connect(manifest)) as connection, connection:
+        assert connection.execute("UPDATE entries SET md5 = ''").rowcount == 1
+    os.utime(bench.root / "a", (5, 5))
+    report = await bench.sync(**options)
+    assert (report.touched, report.uploaded) == (1, 0)
+    with closing(sqlite3.connect(manifest)) as connection:
+        assert connection.execute("SELECT length(md5) FROM entries").fetchall() == [(32,)]

@@ -1,4 +1,4 @@
-"""A ceiling for the bytes that go out in a second, over all uploads together; answers are not slowed."""
+"""A ceiling for the bytes of bodies in a second, over all that go out and all ranges that come in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import anyio
 
-from aios3sync.store.protocol import ObjectStore
+from aios3sync.store.protocol import GetResult, ObjectStore
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = ("BandwidthLimit", "BandwidthStore")
@@ -51,11 +51,27 @@ class BandwidthLimit:
 
 
 class BandwidthStore(ForwardingStore):
-    """Delays the bodies of PutObject and UploadPart so that all together keep to ``bandwidth``."""
+    """Delays the bodies of PutObject, UploadPart and ranged reads so that all keep to ``bandwidth``."""
 
     def __init__(self, inner: ObjectStore, bandwidth: BandwidthLimit) -> None:
         super().__init__(inner)
         self.bandwidth = bandwidth
+
+    async def get(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
+    ) -> GetResult:
+        """Wait for the line, which counts a range as if all of it came, then read."""
+        if length:
+            await self.bandwidth.book(length)
+        return await self.inner.get(
+            key, start=start, length=length, if_match=if_match, if_none_match=if_none_match
+        )
 
     async def call(self, request: StoreCall[T]) -> T:
         """Wait for the line, then send."""

@@ -32,6 +32,7 @@ from aios3sync.store.protocol import (
     CopySource,
     DeleteError,
     DeleteItem,
+    GetResult,
     HeadResult,
     ListedPart,
     ObjectStore,
@@ -129,6 +130,27 @@ class RetryingStore(ForwardingStore):
             if found is None or not self._is_body(found, md5):
                 raise
             return PutResult(found.etag, found.encryption)
+
+    async def get(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        length: int | None = None,
+        if_match: str = "",
+        if_none_match: str = "",
+    ) -> GetResult:
+        """Retry; spelled out, as many small bodies come this way."""
+        return await self._attempts(
+            partial(
+                self.inner.get,
+                key,
+                start=start,
+                length=length,
+                if_match=if_match,
+                if_none_match=if_none_match,
+            )
+        )
 
     async def create_multipart(self, key: str, options: PutOptions) -> str:
         """Retry; see :data:`REPEATS` for what an answer that was lost leaves."""

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -19,27 +19,26 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
-from aios3sync._dataclass import dataclass, replace
+from aios3sync._dataclass import replace
 from aios3sync.core.actions import Download
-from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.entries import RecordedEntry
 from aios3sync.events import Downloaded
-from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter
+from aios3sync.local.write import MOST_AT_ONCE
 from aios3sync.store.body_progress import LARGE_BODY
-from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.fetched import (
     ATTEMPTS,
     ChangedObjectError,
-    DifferentFileError,
     adopted,
     current,
     downloaded,
-    mtime_of,
     outcome_of_failure,
     read_version,
 )
 from aios3sync.sync.transfers.large_downloads import fetch_large
-from aios3sync.sync.transfers.received import ReceivedContent, WrongBytesError, content_of, original_of
+from aios3sync.sync.transfers.received import WrongBytesError, original_of
+from aios3sync.sync.transfers.small_files import Arrived, Job, New, Same, write_batch
 
 __all__ = ("SMALL", "download_stage", "preview_downloads")
 
@@ -56,34 +55,6 @@ _MOST_UNWRITTEN: Final = 1024
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
-@dataclass(slots=True)
-class _Job:
-    """One small object: what was decided, the version that is read, and the attempt, from 0."""
-
-    download: Download
-    source: TargetEntry
-    attempt: int = 0
-
-
-class _Arrived(NamedTuple):
-    job: _Job
-    result: GetResult
-    reserved: int
-
-
-class _Same(NamedTuple):
-    """The file has this content already."""
-
-    content: ReceivedContent
-
-
-class _New(NamedTuple):
-    """The file was written."""
-
-    written: SourceEntry
-    content: ReceivedContent
-
-
 class _DownloadPool:
     """The workers that fetch small objects, the bodies that wait to be written, and the writers.
 
@@ -95,9 +66,9 @@ class _DownloadPool:
         self.run = run
         self.large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
         self._tasks = tasks
-        self._queue: deque[_Job] = deque()
+        self._queue: deque[Job] = deque()
         self._idle: deque[asyncio.Event] = deque()
-        self._arrived: deque[_Arrived] = deque()
+        self._arrived: deque[Arrived] = deque()
         self._writers: list[asyncio.Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
@@ -112,7 +83,7 @@ class _DownloadPool:
 
     async def submit(self, downloads: Sequence[Download]) -> None:
         """Queue small objects; wait while too many are queued."""
-        self._queue.extend(_Job(download, download.source) for download in downloads)
+        self._queue.extend(Job(download, download.source) for download in downloads)
         self._pending += len(downloads)
         all_idle = self._workers == len(self._idle)
         self._add_workers(min(len(downloads), max(self.run.resources.free_slots(), all_idle)))
@@ -175,7 +146,7 @@ class _DownloadPool:
             self._idle.append(event)
             await event.wait()
 
-    async def _take(self, store: ObjectStore, job: _Job) -> None:
+    async def _take(self, store: ObjectStore, job: Job) -> None:
         """Fetch one object, and leave its body to the writers."""
         run = self.run
         if len(self._queue) == _QUEUED // 2:
@@ -197,7 +168,7 @@ class _DownloadPool:
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run
             self._end(outcome_of_failure(run, job.source, error))
 
-    async def _fetch(self, store: ObjectStore, job: _Job) -> None:
+    async def _fetch(self, store: ObjectStore, job: Job) -> None:
         run, source = self.run, job.source
         size = source.size
         await run.resources.memory.acquire(size)
@@ -213,16 +184,16 @@ class _DownloadPool:
             run.resources.memory.release(size)
             await self._fetch_large(job)
             return
-        self._arrive(_Arrived(job, result, size))
+        self._arrive(Arrived(job, result, size))
         while len(self._arrived) >= _MOST_UNWRITTEN:
             self._room.clear()
             await self._room.wait()
 
-    async def _fetch_large(self, job: _Job) -> None:
+    async def _fetch_large(self, job: Job) -> None:
         async with self.large:
             self._end(await fetch_large(self.run, replace(job.download, source=job.source)))
 
-    async def _again_with_current(self, store: ObjectStore, job: _Job, error: Exception) -> None:
+    async def _again_with_current(self, store: ObjectStore, job: Job, error: Exception) -> None:
         """Read the object again, in the version that it has now."""
         try:
             if job.attempt + 1 < ATTEMPTS:
@@ -232,7 +203,7 @@ class _DownloadPool:
         else:
             self._again(job, error)
 
-    def _again(self, job: _Job, error: Exception) -> None:
+    def _again(self, job: Job, error: Exception) -> None:
         job.attempt += 1
         if job.attempt >= ATTEMPTS:
             self._end(outcome_of_failure(self.run, job.source, error))
@@ -242,7 +213,7 @@ class _DownloadPool:
 
     # Writing
 
-    def _arrive(self, arrived: _Arrived) -> None:
+    def _arrive(self, arrived: Arrived) -> None:
         waiting = self._arrived
         waiting.append(arrived)
         if len(waiting) >= _WORTH_A_HOP or not self._fetching:
@@ -272,9 +243,9 @@ class _DownloadPool:
                 self._writers.append(event)
                 await event.wait()
 
-    def _next_batch(self) -> list[_Arrived]:
+    def _next_batch(self) -> list[Arrived]:
         """Take bodies for one thread hop, bounded by what they are decompressed."""
-        batch: list[_Arrived] = []
+        batch: list[Arrived] = []
         size = 0
         while self._arrived and len(batch) < MOST_AT_ONCE and size < _BATCH_BYTES:
             arrived = self._arrived.popleft()
@@ -286,21 +257,21 @@ class _DownloadPool:
         original = original_of(head) if self.run.options.decode else None
         return 0 if original is None else original.size
 
-    async def _write(self, batch: list[_Arrived]) -> None:
+    async def _write(self, batch: list[Arrived]) -> None:
         run = self.run
         decode, opaque = run.options.decode, run.settling_policy.opaque_etags
         started = time.time_ns()
         try:
-            results = await to_thread.run_sync(_write_batch, run.writer, batch, decode, opaque)
+            results = await to_thread.run_sync(write_batch, run.writer, batch, decode, opaque)
             for arrived, result in zip(batch, results, strict=True):
                 self._written(arrived, result, started)
         finally:
             run.resources.memory.release(sum(arrived.reserved for arrived in batch))
 
-    def _written(self, arrived: _Arrived, result: _New | _Same | Exception, started: int) -> None:
+    def _written(self, arrived: Arrived, result: New | Same | Exception, started: int) -> None:
         run, job, head = self.run, arrived.job, arrived.result.head
         match result:
-            case _New(written, content):
+            case New(written, content):
                 run.stored(head.encryption)
                 key, size = written.key, arrived.reserved
                 if run.events is not events.discard:
@@ -319,7 +290,7 @@ class _DownloadPool:
                     part_size=content.part_size,
                 )
                 self._end(outcome)
-            case _Same(content):
+            case Same(content):
                 source = job.source._replace(etag=head.etag)
                 encoding, part_size = content.encoding, content.part_size
                 self._end(
@@ -329,45 +300,6 @@ class _DownloadPool:
                 self._again(job, error)
             case Exception() as error:
                 self._end(outcome_of_failure(run, job.source, error))
-
-
-def _write_batch(
-    writer: TreeWriter, batch: Sequence[_Arrived], decode: bool, opaque: bool
-) -> list[_New | _Same | Exception]:
-    """Verify bodies and write their files, in one thread hop. Blocks."""
-    checked = [_checked(arrived, decode, opaque) for arrived in batch]
-    files = [
-        _file(arrived, content)
-        for arrived, content in zip(batch, checked, strict=True)
-        if isinstance(content, ReceivedContent)
-    ]
-    written = iter(writer.write_many(files))
-    results: list[_New | _Same | Exception] = []
-    for content in checked:
-        if isinstance(content, ReceivedContent):
-            now = next(written)
-            results.append(now if isinstance(now, Exception) else _New(now, content._replace(body=b"")))
-        else:
-            results.append(content)
-    return results
-
-
-def _checked(arrived: _Arrived, decode: bool, opaque: bool) -> ReceivedContent | _Same | Exception:
-    """Return the content to write, that the file has it already, or why nothing is written."""
-    body, head = arrived.result
-    download = arrived.job.download
-    try:
-        content = content_of(body, head, arrived.job.source.size, decode=decode, opaque=opaque)
-    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this object
-        return error
-    if download.md5 and download.md5 == content.md5:
-        return _Same(content._replace(body=b""))
-    return DifferentFileError() if download.md5 and not download.overwrite else content
-
-
-def _file(arrived: _Arrived, content: ReceivedContent) -> NewFile:
-    job = arrived.job
-    return NewFile(job.source.key, content.body, mtime_of(arrived.result.head), job.download.replaces)
 
 
 async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:

@@ -1,0 +1,85 @@
+"""Verifies the bodies of small objects and writes their files, many in one thread hop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aios3sync._dataclass import dataclass
+from aios3sync.core.actions import Download
+from aios3sync.core.entries import SourceEntry, TargetEntry
+from aios3sync.local.write import NewFile, TreeWriter
+from aios3sync.store.protocol import GetResult
+from aios3sync.sync.transfers.fetched import DifferentFileError, mtime_of
+from aios3sync.sync.transfers.received import ReceivedContent, content_of
+
+__all__ = ("Arrived", "Job", "New", "Same", "write_batch")
+
+
+@dataclass(slots=True)
+class Job:
+    """One small object: what was decided, the version that is read, and the attempt, from 0."""
+
+    download: Download
+    source: TargetEntry
+    attempt: int = 0
+
+
+class Arrived(NamedTuple):
+    """What was read of one object; ``reserved`` bytes of the budget are released when its file is written."""
+
+    job: Job
+    result: GetResult
+    reserved: int
+
+
+class Same(NamedTuple):
+    """The file has this content already."""
+
+    content: ReceivedContent
+
+
+class New(NamedTuple):
+    """The file was written."""
+
+    written: SourceEntry
+    content: ReceivedContent
+
+
+def write_batch(
+    writer: TreeWriter, batch: Sequence[Arrived], decode: bool, opaque: bool
+) -> list[New | Same | Exception]:
+    """Verify bodies and write their files, in one thread hop. Blocks."""
+    checked = [_checked(arrived, decode, opaque) for arrived in batch]
+    files = [
+        _file(arrived, content)
+        for arrived, content in zip(batch, checked, strict=True)
+        if isinstance(content, ReceivedContent)
+    ]
+    written = iter(writer.write_many(files))
+    results: list[New | Same | Exception] = []
+    for content in checked:
+        if isinstance(content, ReceivedContent):
+            now = next(written)
+            results.append(now if isinstance(now, Exception) else New(now, content._replace(body=b"")))
+        else:
+            results.append(content)
+    return results
+
+
+def _checked(arrived: Arrived, decode: bool, opaque: bool) -> ReceivedContent | Same | Exception:
+    """Return the content to write, that the file has it already, or why nothing is written."""
+    body, head = arrived.result
+    download = arrived.job.download
+    try:
+        content = content_of(body, head, arrived.job.source.size, decode=decode, opaque=opaque)
+    except Exception as error:  # noqa: BLE001 - it becomes the outcome of this object
+        return error
+    if download.md5 and download.md5 == content.md5:
+        return Same(content._replace(body=b""))
+    return DifferentFileError() if download.md5 and not download.overwrite else content
+
+
+def _file(arrived: Arrived, content: ReceivedContent) -> NewFile:
+    job = arrived.job
+    return NewFile(job.source.key, content.body, mtime_of(arrived.result.head), job.download.replaces)

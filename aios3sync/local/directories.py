@@ -53,6 +53,7 @@ class Directories:
             OSError: a directory on the way is a link or a file, or is missing and not to be made.
         """
         directory, _, name = path.rpartition("/")
+        _refuse_steps(name, path)
         return (self._descriptor(directory) if directory else self._root), name
 
     def _descriptor(self, path: str) -> int:
@@ -60,6 +61,7 @@ class Directories:
             self._opened.move_to_end(path)
             return known
         above, _, name = path.rpartition("/")
+        _refuse_steps(name, path)
         parent = self._descriptor(above) if above else self._root
         descriptor = self._open(parent, name, path)
         if len(self._opened) >= _KEPT:
@@ -85,6 +87,18 @@ class Directories:
             return os.open(name, _OPEN, dir_fd=parent)
         except OSError as error:
             raise _explained(error, path, parent, name) from None
+
+
+def _refuse_steps(name: str, path: str) -> None:
+    """Refuse parts of a path that are no names, above all the one that leads out of the tree.
+
+    Keys that have them are skipped long before; nothing is written on the word of that alone.
+
+    Raises:
+        OSError: it is such a part.
+    """
+    if name in (".", ".."):
+        raise OSError(errno.EINVAL, "it has a part that is no name of a file", path)
 
 
 def _explained(error: OSError, path: str, parent: int, name: str) -> OSError:

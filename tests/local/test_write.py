@@ -103,6 +103,16 @@ def test_one_failure_does_not_stop_the_rest(writer: TreeWriter, root: Path) -> N
     assert [first, third] == [seen(root, "a"), seen(root, "z")]
 
 
+@pytest.mark.parametrize("key", ["../a", "d/../../a", "d/..", "..", ".", "d/./a", "/../a", "x/../a"])
+def test_steps_are_no_names(writer: TreeWriter, root: Path, key: str) -> None:
+    (written,) = writer.write_many([NewFile(key, b"1", MTIME)])
+    assert isinstance(written, OSError)
+    assert names(root) == []
+    assert list(root.parent.iterdir()) == [root]
+    (removed,) = writer.remove_many([SourceEntry(key, 1, 1, 1, 1)])
+    assert isinstance(removed, OSError)
+
+
 def test_a_link_in_the_place_of_a_directory_is_not_followed(
     writer: TreeWriter, root: Path, tmp_path: Path
 ) -> None:

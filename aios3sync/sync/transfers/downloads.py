@@ -38,7 +38,13 @@ from aios3sync.sync.transfers.fetched import (
 )
 from aios3sync.sync.transfers.large_downloads import fetch_large
 from aios3sync.sync.transfers.received import WrongBytesError, original_of
-from aios3sync.sync.transfers.small_files import Arrived, Job, New, Same, write_batch
+from aios3sync.sync.transfers.small_files import (
+    ArrivedBody,
+    NewContent,
+    SameContent,
+    SmallDownload,
+    write_batch,
+)
 
 __all__ = ("SMALL", "download_stage", "preview_downloads")
 
@@ -66,9 +72,9 @@ class _DownloadPool:
         self.run = run
         self.large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
         self._tasks = tasks
-        self._queue: deque[Job] = deque()
+        self._queue: deque[SmallDownload] = deque()
         self._idle: deque[asyncio.Event] = deque()
-        self._arrived: deque[Arrived] = deque()
+        self._arrived: deque[ArrivedBody] = deque()
         self._writers: list[asyncio.Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
@@ -83,7 +89,7 @@ class _DownloadPool:
 
     async def submit(self, downloads: Sequence[Download]) -> None:
         """Queue small objects; wait while too many are queued."""
-        self._queue.extend(Job(download, download.source) for download in downloads)
+        self._queue.extend(SmallDownload(download, download.source) for download in downloads)
         self._pending += len(downloads)
         all_idle = self._workers == len(self._idle)
         self._add_workers(min(len(downloads), max(self.run.resources.free_slots(), all_idle)))
@@ -146,7 +152,7 @@ class _DownloadPool:
             self._idle.append(event)
             await event.wait()
 
-    async def _take(self, store: ObjectStore, job: Job) -> None:
+    async def _take(self, store: ObjectStore, job: SmallDownload) -> None:
         """Fetch one object, and leave its body to the writers."""
         run = self.run
         if len(self._queue) == _QUEUED // 2:
@@ -168,7 +174,7 @@ class _DownloadPool:
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run
             self._end(outcome_of_failure(run, job.source, error))
 
-    async def _fetch(self, store: ObjectStore, job: Job) -> None:
+    async def _fetch(self, store: ObjectStore, job: SmallDownload) -> None:
         run, source = self.run, job.source
         size = source.size
         await run.resources.memory.acquire(size)
@@ -184,16 +190,16 @@ class _DownloadPool:
             run.resources.memory.release(size)
             await self._fetch_large(job)
             return
-        self._arrive(Arrived(job, result, size))
+        self._arrive(ArrivedBody(job, result, size))
         while len(self._arrived) >= _MOST_UNWRITTEN:
             self._room.clear()
             await self._room.wait()
 
-    async def _fetch_large(self, job: Job) -> None:
+    async def _fetch_large(self, job: SmallDownload) -> None:
         async with self.large:
             self._end(await fetch_large(self.run, replace(job.download, source=job.source)))
 
-    async def _again_with_current(self, store: ObjectStore, job: Job, error: Exception) -> None:
+    async def _again_with_current(self, store: ObjectStore, job: SmallDownload, error: Exception) -> None:
         """Read the object again, in the version that it has now."""
         try:
             if job.attempt + 1 < ATTEMPTS:
@@ -203,7 +209,7 @@ class _DownloadPool:
         else:
             self._again(job, error)
 
-    def _again(self, job: Job, error: Exception) -> None:
+    def _again(self, job: SmallDownload, error: Exception) -> None:
         job.attempt += 1
         if job.attempt >= ATTEMPTS:
             self._end(outcome_of_failure(self.run, job.source, error))
@@ -213,7 +219,7 @@ class _DownloadPool:
 
     # Writing
 
-    def _arrive(self, arrived: Arrived) -> None:
+    def _arrive(self, arrived: ArrivedBody) -> None:
         waiting = self._arrived
         waiting.append(arrived)
         if len(waiting) >= _WORTH_A_HOP or not self._fetching:
@@ -243,9 +249,9 @@ class _DownloadPool:
                 self._writers.append(event)
                 await event.wait()
 
-    def _next_batch(self) -> list[Arrived]:
+    def _next_batch(self) -> list[ArrivedBody]:
         """Take bodies for one thread hop, bounded by what they are decompressed."""
-        batch: list[Arrived] = []
+        batch: list[ArrivedBody] = []
         size = 0
         while self._arrived and len(batch) < MOST_AT_ONCE and size < _BATCH_BYTES:
             arrived = self._arrived.popleft()
@@ -257,7 +263,7 @@ class _DownloadPool:
         original = original_of(head) if self.run.options.decode else None
         return 0 if original is None else original.size
 
-    async def _write(self, batch: list[Arrived]) -> None:
+    async def _write(self, batch: list[ArrivedBody]) -> None:
         run = self.run
         decode, opaque = run.options.decode, run.settling_policy.opaque_etags
         started = time.time_ns()
@@ -268,10 +274,12 @@ class _DownloadPool:
         finally:
             run.resources.memory.release(sum(arrived.reserved for arrived in batch))
 
-    def _written(self, arrived: Arrived, result: New | Same | Exception, started: int) -> None:
+    def _written(
+        self, arrived: ArrivedBody, result: NewContent | SameContent | Exception, started: int
+    ) -> None:
         run, job, head = self.run, arrived.job, arrived.result.head
         match result:
-            case New(written, content):
+            case NewContent(written, content):
                 run.stored(head.encryption)
                 key, size = written.key, arrived.reserved
                 if run.events is not events.discard:
@@ -290,7 +298,7 @@ class _DownloadPool:
                     part_size=content.part_size,
                 )
                 self._end(outcome)
-            case Same(content):
+            case SameContent(content):
                 source = job.source._replace(etag=head.etag)
                 encoding, part_size = content.encoding, content.part_size
                 self._end(

@@ -13,11 +13,11 @@ from aios3sync.store.protocol import GetResult
 from aios3sync.sync.transfers.fetched import DifferentFileError, mtime_of
 from aios3sync.sync.transfers.received import ReceivedContent, content_of
 
-__all__ = ("Arrived", "Job", "New", "Same", "write_batch")
+__all__ = ("ArrivedBody", "NewContent", "SameContent", "SmallDownload", "write_batch")
 
 
 @dataclass(slots=True)
-class Job:
+class SmallDownload:
     """One small object: what was decided, the version that is read, and the attempt, from 0."""
 
     download: Download
@@ -25,21 +25,21 @@ class Job:
     attempt: int = 0
 
 
-class Arrived(NamedTuple):
+class ArrivedBody(NamedTuple):
     """What was read of one object; ``reserved`` bytes of the budget are released when its file is written."""
 
-    job: Job
+    job: SmallDownload
     result: GetResult
     reserved: int
 
 
-class Same(NamedTuple):
+class SameContent(NamedTuple):
     """The file has this content already."""
 
     content: ReceivedContent
 
 
-class New(NamedTuple):
+class NewContent(NamedTuple):
     """The file was written."""
 
     written: SourceEntry
@@ -47,8 +47,8 @@ class New(NamedTuple):
 
 
 def write_batch(
-    writer: TreeWriter, batch: Sequence[Arrived], decode: bool, opaque: bool
-) -> list[New | Same | Exception]:
+    writer: TreeWriter, batch: Sequence[ArrivedBody], decode: bool, opaque: bool
+) -> list[NewContent | SameContent | Exception]:
     """Verify bodies and write their files, in one thread hop. Blocks."""
     checked = [_checked(arrived, decode, opaque) for arrived in batch]
     files = [
@@ -57,17 +57,17 @@ def write_batch(
         if isinstance(content, ReceivedContent)
     ]
     written = iter(writer.write_many(files))
-    results: list[New | Same | Exception] = []
+    results: list[NewContent | SameContent | Exception] = []
     for content in checked:
         if isinstance(content, ReceivedContent):
             now = next(written)
-            results.append(now if isinstance(now, Exception) else New(now, content._replace(body=b"")))
+            results.append(now if isinstance(now, Exception) else NewContent(now, content._replace(body=b"")))
         else:
             results.append(content)
     return results
 
 
-def _checked(arrived: Arrived, decode: bool, opaque: bool) -> ReceivedContent | Same | Exception:
+def _checked(arrived: ArrivedBody, decode: bool, opaque: bool) -> ReceivedContent | SameContent | Exception:
     """Return the content to write, that the file has it already, or why nothing is written."""
     body, head = arrived.result
     download = arrived.job.download
@@ -76,10 +76,10 @@ def _checked(arrived: Arrived, decode: bool, opaque: bool) -> ReceivedContent | 
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this object
         return error
     if download.md5 and download.md5 == content.md5:
-        return Same(content._replace(body=b""))
+        return SameContent(content._replace(body=b""))
     return DifferentFileError() if download.md5 and not download.overwrite else content
 
 
-def _file(arrived: Arrived, content: ReceivedContent) -> NewFile:
+def _file(arrived: ArrivedBody, content: ReceivedContent) -> NewFile:
     job = arrived.job
     return NewFile(job.source.key, content.body, mtime_of(arrived.result.head), job.download.replaces)

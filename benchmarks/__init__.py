@@ -2,6 +2,7 @@
 
 ``python -m benchmarks`` runs, ``python -m benchmarks report results.json`` writes RESULTS.md::
 
-    __main__ -> running -> cases, contenders, endpoints, trees, measuring, checking -> record
-    __main__ -> peers, machine, report, table, chart (in an environment of its own)
+    __main__ -> running -> trial -> cases, contenders, schedule, trees, measuring, checking -> record
+    __main__ -> endpoints -> front, certificates, simulator; conditions
+    __main__ -> peers, machine, report, overview, chart, table
 """

@@ -8,26 +8,31 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
 from aios3sync.testing import Endpoint
-from benchmarks import machine, peers, record, report, table
+from benchmarks import chart, conditions, machine, overview, peers, record, report, table
 from benchmarks.cases import CASES, select_cases
-from benchmarks.contenders import OURS, Contender, filled_in, our_lanes, ours, select_contenders
+from benchmarks.certificates import make_certificate
+from benchmarks.conditions import Condition
 from benchmarks.contenders import PEERS as PEER_ROWS
-from benchmarks.endpoints import ExistingBucket, Server, open_server
-from benchmarks.running import Bench
+from benchmarks.contenders import Contender, filled_in, our_lanes, ours, select_contenders
+from benchmarks.endpoints import ExistingBucket, Server, behind_front, open_server
+from benchmarks.running import Bench, count_trials
+from benchmarks.schedule import Budget
+from benchmarks.trial import Context
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = HERE / ".env"
 _QUICK = 0.002
+_QUICK_MINUTES = 1.5
 _SETTLE_S = 2.2
 
 
@@ -56,22 +61,34 @@ def _run_arguments() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="OPTION",
-        help="for s3sim: --server-option='--latency-ms 30'",
+        help="for s3sim: --server-option='--put-limit 3500'",
     )
     add(
         "--endpoint-url", metavar="URL", help="an endpoint that runs already; credentials as for any AWS tool"
     )
-    add("--runs", type=int, default=5, help="how often each contender runs (5)")
-    add("--cases", type=_names, default=[], help=f"some of {','.join(case.name for case in CASES)}")
-    add("--tools", type=_names, default=[], help="tools or rows, e.g. aios3sync,'s5cmd best'")
+    add(
+        "--conditions",
+        type=_names,
+        help="latency of each response, and TLS (http,http-30ms,tls,tls-30ms; http,tls-30ms with --quick)",
+    )
+    add("--runs", type=int, help="how often each contender runs at most (5; 1 with --quick)")
+    add("--budget", type=float, metavar="MINUTES", help="fewer runs where they would take longer in all")
+    add(
+        "--only",
+        type=_names,
+        nargs="+",
+        default=[],
+        metavar="CASE",
+        help=f"some of {', '.join(case.name for case in CASES)}",
+    )
+    add("--tools", type=_names, default=[], help="tools or rows, e.g. aios3sync,'s5cmd best'; all: every row")
     add("--scale", type=float, default=1.0, help="share of the files, objects and large sizes (1)")
-    add("--quick", action="store_true", help=f"a toy: --scale {_QUICK} and no pauses")
+    add("--quick", action="store_true", help=f"a toy of two minutes: --scale {_QUICK}, no pauses")
     add("--limit", type=float, default=1800.0, metavar="SECONDS", help="how long one run may take (1800)")
     add("--patient", action="store_true", help="also contenders that take minutes for a case")
     add("--work", type=Path, help="directory for trees and data; in memory if possible")
-    add("--output", type=Path, help="the JSON (benchmarks/results/SERVER.json); the chart goes next to it")
+    add("--output", type=Path, help="the JSON (benchmarks/results/SERVER.json)")
     add("--no-install", action="store_true", help="use the peers that are installed")
-    add("--no-chart", action="store_true", help="draw nothing")
     return parser
 
 
@@ -89,40 +106,35 @@ def _names(text: str) -> list[str]:
 def _report(options: argparse.Namespace) -> int:
     document: Path = options.output
     records = [record.load(path) for path in options.files]
-    charts = [path.with_suffix(".png") for path in options.files]
-    links = [os.path.relpath(chart, document.parent) if chart.exists() else "" for chart in charts]
-    document.write_text(report.render(records, links))
-    print(f"wrote {document}")
+    lines = overview.lines_of(records)
+    picture, values = document.with_suffix(".svg"), document.with_suffix(".json")
+    picture.write_text(chart.draw(lines))
+    values.write_text(overview.as_json(records, lines))
+    document.write_text(report.render(records, lines, picture.name, values.name))
+    _print(f"wrote {document}, {picture.name} and {values.name}")
     return 0
 
 
 def _run(options: argparse.Namespace) -> int:
     scale = _QUICK if options.quick else options.scale
-    cases = select_cases(options.cases, scale)
+    cases = select_cases([name for names in options.only for name in names], scale)
+    usual = [conditions.ALL[0], conditions.ALL[-1]] if options.quick else conditions.ALL
+    asked = [conditions.parse(name) for name in options.conditions or ()] or usual
     lanes = our_lanes()
     rows = select_contenders([*ours(lanes), *PEER_ROWS], options.tools)
     tools = _install(rows, may_install=not options.no_install)
     missing = peers.unavailable(tools)
     rows = [row for row in rows if row.tool not in missing]
-    with _interruptible(), _work_directory(options.work) as place, closing(_server(options, place)) as server:
-        result = _new_record(options, server, scale, tools, rows)
+    with _interruptible(), _work_directory(options.work) as place, ExitStack() as stack:
+        servers = _servers(options, place, asked, stack)
+        label = next(iter(servers.values())).label
+        result = _new_record(options, label, scale, tools, rows)
         result.settings["lanes"] = list(lanes)
-        if "wire" not in lanes:
-            result.notes.append(f"{OURS} has no --lane wire yet, so there is no row of it")
-        path = options.output or HERE / "results" / f"{_file_name(server.label)}.json"
-        bench = Bench(
-            result,
-            server,
-            rows,
-            _programs(),
-            place,
-            options.runs,
-            0.0 if options.quick else _SETTLE_S,
-            options.limit,
-            options.patient,
-            _print,
-            lambda: record.save(result, path),
-        )
+        path = options.output or HERE / "results" / f"{_file_name(label)}.json"
+        context = _context(options, result, place)
+        minutes = options.budget or (_QUICK_MINUTES if options.quick else float("inf"))
+        budget = Budget(60 * minutes, count_trials(cases, asked), time.monotonic)
+        bench = Bench(context, servers, rows, budget, options.patient, lambda: record.save(result, path))
         try:
             for case in cases:
                 bench.run_case(case)
@@ -132,9 +144,16 @@ def _run(options: argparse.Namespace) -> int:
             raise
         result.finished = _now()
     _conclude(result, path)
-    if not options.no_chart:
-        _draw(path, may_install=not options.no_install)
     return 0
+
+
+def _context(options: argparse.Namespace, result: record.Record, place: Path) -> Context:
+    settle_s = 0.0 if options.quick else _SETTLE_S
+    return Context(result, _programs(), place, settle_s, options.limit, _runs(options), _print)
+
+
+def _runs(options: argparse.Namespace) -> int:
+    return int(options.runs or (1 if options.quick else 5))
 
 
 def _install(rows: Sequence[Contender], *, may_install: bool) -> list[record.Tool]:
@@ -153,27 +172,49 @@ def _programs() -> dict[str, str]:
     return {**found, **own, "find": shutil.which("find") or "find"}
 
 
-def _server(options: argparse.Namespace, place: Path) -> Server:
+def _servers(
+    options: argparse.Namespace, place: Path, asked: Sequence[Condition], stack: ExitStack
+) -> Mapping[Condition, Server]:
+    """Return a server for each condition; the stack closes them."""
+    certificate = make_certificate(place) if any(each.tls for each in asked) else None
+    servers: dict[Condition, Server] = {}
     if options.endpoint_url is None:
         words = [word for text in options.server_option for word in shlex.split(text)]
-        return open_server(options.server, place, options.s3sim, words)
+        for each in asked:
+            servers[each] = open_server(options.server, place, options.s3sim, words, each, certificate)
+            stack.callback(servers[each].close)
+        return servers
+    bucket = ExistingBucket(_endpoint(options.endpoint_url))
+    stack.callback(bucket.close)
+    for each in asked:
+        servers[each] = behind_front(bucket, certificate if each.tls else None, each.latency_ms)
+        if servers[each] is not bucket:
+            stack.callback(servers[each].rest)
+    return servers
+
+
+def _endpoint(url: str) -> Endpoint:
     keys = [os.environ.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     if not all(keys):
         raise ValueError("--endpoint-url needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    region = os.environ.get("AWS_DEFAULT_REGION", "us-east-1")
-    return ExistingBucket(Endpoint(options.endpoint_url, keys[0], keys[1], region))
+    return Endpoint(url, keys[0], keys[1], os.environ.get("AWS_DEFAULT_REGION", "us-east-1"))
 
 
 def _new_record(
     options: argparse.Namespace,
-    server: Server,
+    label: str,
     scale: float,
     tools: list[record.Tool],
     rows: Sequence[Contender],
 ) -> record.Record:
-    settings = {"runs": options.runs, "scale": scale, "limit_s": options.limit}
+    settings = {
+        "runs": _runs(options),
+        "scale": scale,
+        "limit_s": options.limit,
+        "budget_minutes": options.budget,
+    }
     return record.Record(
-        server=server.label,
+        server=label,
         environment=machine.describe(),
         settings=settings,
         started=_now(),
@@ -185,7 +226,7 @@ def _new_record(
 def _shown(row: Contender) -> record.ContenderRow:
     """Return a contender for the record, with placeholders instead of this machine's paths."""
     names = ("python", "find", "s5cmd", "rclone", "aws", "boto3-s3")
-    upper = ("tree", "empty", "target", "bucket", "prefix", "endpoint")
+    upper = ("tree", "empty", "down", "target", "bucket", "prefix", "origin", "endpoint")
     places = {name: name for name in names} | {name: name.upper() for name in upper}
     places["library"] = "benchmarks/library.py"
     return record.ContenderRow(
@@ -197,31 +238,22 @@ def _shown(row: Contender) -> record.ContenderRow:
         {verb: " ".join(filled_in(command, places)) for verb, command in row.commands.items()},
         row.configuration,
         {name: value.format(endpoint="ENDPOINT") for name, value in row.environment.items()},
+        row.compares_contents,
     )
 
 
 def _conclude(result: record.Record, path: Path) -> None:
     record.save(result, path)
     for case in result.cases:
-        _print(f"\n{case.title}" + (f": skipped, {case.skipped}" if case.skipped else ""))
+        _print(f"\n{case.title} ({case.condition})" + (f": skipped, {case.skipped}" if case.skipped else ""))
         if rows := table.rows_of(result, case):
             _print("\n".join(table.aligned(table.HEADINGS, rows)))
-    _print("")
+    lines = overview.lines_of([result])
+    _print("\n" + "\n".join(table.aligned(*overview.cells(lines))))
     for tool in result.tools:
         if tool.problem:
             _print(f"missing: {tool.name}: {tool.problem}")
     _print(f"wrote {path}")
-
-
-def _draw(path: Path, *, may_install: bool) -> None:
-    chart = path.with_suffix(".png")
-    tool = peers.install(peers.CHART, ENVIRONMENTS, may_install=may_install)
-    program = peers.programs([peers.CHART], ENVIRONMENTS).get("chart")
-    if tool.problem or program is None:
-        _print(f"no chart: {tool.problem}")
-        return
-    subprocess.run([str(program), str(HERE / "chart.py"), str(path), str(chart)], check=True)
-    _print(f"wrote {chart}")
 
 
 @contextmanager

@@ -1,18 +1,19 @@
-"""The table of cases and the order of runs; pure."""
+"""The table of cases; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from benchmarks.conditions import Scope
 from benchmarks.trees import TreePlan
 
-__all__ = ("CASES", "Case", "Verb", "rounds", "scaled", "select_cases")
+__all__ = ("CASES", "Case", "Verb", "scaled", "select_cases")
 
-Verb = Literal["fresh", "unchanged", "walk", "changed", "delete", "list"]
+Verb = Literal["fresh", "unchanged", "walk", "changed", "delete", "list", "down", "down-unchanged", "copy"]
 
-_KIB, _GIB = 1024, 1024**3
+_KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,15 @@ class Case:
     """One table of the results.
 
     Attributes:
-        name: for ``--cases``.
+        name: for ``--only``.
         title: for the report.
         verb: the operation that is measured; a contender without a command for it does not take part.
-        tree: the source.
+        tree: the source, or what is in the bucket before a download or a copy.
         objects: how many objects of 100 bytes are in the bucket before a ``delete`` or a ``list``.
-        memory: bytes of free memory that the case needs, source and endpoint together.
-        on_request: runs only if it is named: it needs an endpoint that can hold a million objects.
+        changed: how many files are rewritten before each round.
+        memory: bytes of free memory that the case needs, source, endpoint and what is written together.
+        on_request: runs only if it is named.
+        scope: the conditions that it is measured in.
     """
 
     name: str
@@ -34,8 +37,10 @@ class Case:
     verb: Verb
     tree: TreePlan
     objects: int = 0
+    changed: int = 0
     memory: int = _GIB
     on_request: bool = False
+    scope: Scope = "plain"
 
     @property
     def items(self) -> int:
@@ -44,15 +49,75 @@ class Case:
 
 
 _NOTHING = TreePlan("small", 0)
+_MIXED = TreePlan("mixed", 271)
+_SMALL_1K, _SMALL_10K, _SMALL_30K = (TreePlan("small", count, 4 * _KIB) for count in (1000, 10_000, 30_000))
+_LARGE = TreePlan("large", 4, _GIB)
 
-_SMALL_10K = TreePlan("small", 10_000, 4 * _KIB)
-_SMALL_30K = TreePlan("small", 30_000, 4 * _KIB)
 
+def _unchanged(name: str, tree: TreePlan) -> Case:
+    return Case(name, "No change in {items:,} files", "unchanged", tree, memory=3 * _GIB, scope="all")
+
+
+# In the order in which they run: a case that costs little leaves its share of a budget to the next ones.
 CASES = (
-    Case("fresh-10k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_10K),
-    Case("fresh-30k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_30K),
-    Case("start", "No change in {items:,} files", "unchanged", TreePlan("small", 1000, 4 * _KIB)),
-    Case("unchanged", "No change in {items:,} files", "unchanged", _SMALL_30K, memory=4 * _GIB),
+    Case("fresh-271", "Fresh sync of {items:,} images and captions", "fresh", _MIXED, scope="all"),
+    Case("fresh-1k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_1K, scope="all"),
+    _unchanged("unchanged-271", _MIXED),
+    _unchanged("unchanged-1k", _SMALL_1K),
+    Case(
+        "changed-1k", "{changed:,} of {items:,} files changed", "changed", _SMALL_1K, changed=1, scope="all"
+    ),
+    _unchanged("unchanged-10k", _SMALL_10K),
+    Case(
+        "changed-10k",
+        "{changed:,} of {items:,} files changed",
+        "changed",
+        _SMALL_10K,
+        changed=1000,
+        memory=3 * _GIB,
+        scope="all",
+    ),
+    Case(
+        "fresh-512m",
+        "Fresh sync of {items:,} x {size}",
+        "fresh",
+        TreePlan("large", 1, 512 * _MIB),
+        memory=3 * _GIB,
+        scope="all",
+    ),
+    Case("fresh-10k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_10K, on_request=True),
+    _unchanged("unchanged-30k", _SMALL_30K),
+    Case(
+        "down-unchanged-30k",
+        "No change in {items:,} objects, download",
+        "down-unchanged",
+        _SMALL_30K,
+        memory=4 * _GIB,
+        scope="http",
+    ),
+    Case("fresh-30k", "Fresh sync of {items:,} x 4 KiB", "fresh", _SMALL_30K, memory=3 * _GIB, scope="all"),
+    Case("fresh-4g", "Fresh sync of {items:,} x {size}", "fresh", _LARGE, memory=14 * _GIB, scope="all"),
+    Case("down-30k", "Download of {items:,} x 4 KiB", "down", _SMALL_30K, memory=3 * _GIB, scope="http"),
+    Case("down-4g", "Download of {items:,} x {size}", "down", _LARGE, memory=14 * _GIB, scope="http"),
+    Case(
+        "copy-30k",
+        "Copy of {items:,} objects in the bucket",
+        "copy",
+        _SMALL_30K,
+        memory=6 * _GIB,
+        scope="http",
+    ),
+    Case("delete", "Delete of all {items:,} objects", "delete", _NOTHING, 100_000, memory=2 * _GIB),
+    Case("list", "Listing of {items:,} objects", "list", _NOTHING, 100_000, memory=2 * _GIB),
+    Case(
+        "list-1m",
+        "Listing of {items:,} objects",
+        "list",
+        _NOTHING,
+        1_000_000,
+        memory=4 * _GIB,
+        on_request=True,
+    ),
     Case(
         "million",
         "No change in {items:,} empty files, against a mere walk",
@@ -61,12 +126,6 @@ CASES = (
         memory=4 * _GIB,
         on_request=True,
     ),
-    Case("changed", "A tenth of {items:,} files changed", "changed", _SMALL_10K, memory=3 * _GIB),
-    Case("mixed", "Fresh sync of {items:,} images and captions", "fresh", TreePlan("mixed", 271)),
-    Case("large", "Fresh sync of {items:,} x 1 GiB", "fresh", TreePlan("large", 4, _GIB), memory=14 * _GIB),
-    Case("delete", "Delete of all {items:,} objects", "delete", _NOTHING, 100_000, 2 * _GIB),
-    Case("list", "Listing of {items:,} objects", "list", _NOTHING, 100_000, 2 * _GIB),
-    Case("list-1m", "Listing of {items:,} objects", "list", _NOTHING, 1_000_000, 4 * _GIB, on_request=True),
 )
 
 
@@ -90,22 +149,20 @@ def scaled(case: Case, scale: float) -> Case:
     else:
         smaller = TreePlan(tree.kind, _share(tree.count, scale), tree.size)
     objects = _share(case.objects, scale)
-    title = case.title.format(items=objects or smaller.count)
-    if scale != 1.0 and tree.kind == "large":
-        title = title.replace("1 GiB", f"{smaller.size / 1024**2:.0f} MiB")
-    memory = round(case.memory * min(scale, 1.0))
-    return Case(case.name, title, case.verb, smaller, objects, memory, case.on_request)
+    changed = min(smaller.count, max(1, round(case.changed * scale))) if case.changed else 0
+    return replace(
+        case,
+        title=case.title.format(items=objects or smaller.count, changed=changed, size=_size(smaller.size)),
+        tree=smaller,
+        objects=objects,
+        changed=changed,
+        memory=round(case.memory * min(scale, 1.0)),
+    )
+
+
+def _size(count: int) -> str:
+    return f"{count / _GIB:.0f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
 
 
 def _share(count: int, scale: float) -> int:
     return max(4, round(count * scale)) if count else 0
-
-
-def rounds(names: Sequence[str], count: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield interleaved rounds: each contender once a round, each round beginning with another one.
-
-    Other load of the machine then affects all alike, and no contender always follows the same one.
-    """
-    for number in range(count):
-        start = number % len(names) if names else 0
-        yield number, [*names[start:], *names[:start]]

@@ -1,69 +1,117 @@
-"""Draws the medians of one record; a script for the environment that has matplotlib, and for that alone.
+"""Draws the overview as SVG: a row for each case, a mark for each condition, right of the middle is faster.
 
-``python chart.py RESULTS.json CHART.png``: one panel a case, a bar each, whiskers from minimum to maximum.
+The picture has no background, and its text follows the colour scheme of the reader, so that it can be read on
+white and on black. Wins and losses differ in place and in colour, conditions in shape.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import Final
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.overview import LEVEL, Line, columns_of, titles_of
 
-import matplotlib as mpl
+__all__ = ("draw",)
 
-mpl.use("agg")
-import matplotlib.pyplot as plt
+_STYLE: Final = """\
+text { font: 12px system-ui, sans-serif; fill: #24292f; }
+.small { font-size: 11px; }
+.end { text-anchor: end; }
+.middle { text-anchor: middle; }
+.grid { stroke: #8c959f; stroke-opacity: .35; }
+.one { stroke: #57606a; stroke-width: 1.5; }
+.span { stroke: #8c959f; stroke-width: 2; stroke-opacity: .6; }
+.win { fill: #1f6fb4; stroke: #1f6fb4; }
+.loss { fill: #d1571b; stroke: #d1571b; }
+.level { fill: #8c959f; stroke: #8c959f; }
+.hollow { fill-opacity: 0; stroke-width: 2; }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e6edf3; }
+  .one { stroke: #c9d1d9; }
+  .win { fill: #58a6ff; stroke: #58a6ff; }
+  .loss { fill: #f0883e; stroke: #f0883e; }
+}"""
+_OPENING: Final = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+    'height="{height}" role="img" aria-label="Speed against the fastest peer, case by case">'
+)
+_LEFT, _WIDTH, _RIGHT = 330, 480, 30
+_TOP, _ROW, _BOTTOM = 64, 22, 34
+_MOST: Final = 4.0
+"""The axis ends at this power of two; a mark beyond it is drawn there, with its figure in the table."""
 
-from benchmarks.figures import Figure, figures_of
-from benchmarks.record import CaseRow, Record, load
 
-_OURS, _THEIRS = "#1f6fb4", "#b0b7bf"
+def draw(lines: Sequence[Line]) -> str:
+    """Return the picture of the lines."""
+    titles = titles_of(lines)
+    columns = list(columns_of(lines).items())
+    known = [abs(math.log2(line.times)) for line in lines if line.times]
+    reach = min(_MOST, max(1.0, math.ceil(max(known, default=1.0))))
+    bottom = _TOP + _ROW * len(titles)
+    width, height = _LEFT + _WIDTH + _RIGHT, bottom + _BOTTOM
+    parts = [
+        _OPENING.format(width=width, height=height),
+        f"<style>{_STYLE}</style>",
+        *_legend([heading for _, heading in columns]),
+        *_axis(reach, bottom),
+    ]
+    for number, title in enumerate(titles):
+        y = _TOP + _ROW * number + _ROW / 2
+        parts.append(f'<text class="end" x="{_LEFT - 12}" y="{y + 4:.1f}">{escape(title)}</text>')
+        mine = [line for line in lines if line.title == title]
+        parts += _marks(mine, [column for column, _ in columns], y, reach)
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def draw(record: Record, path: Path) -> None:
-    """Draw all cases, one below the other."""
-    cases = [(case, _drawable(record, case)) for case in record.cases]
-    cases = [(case, figures) for case, figures in cases if figures]
-    if not cases:
-        return
-    heights = [1.0 + len(figures) for _, figures in cases]
-    size = (9, 0.27 * sum(heights) + 1)
-    picture, axes = plt.subplots(
-        len(cases), 1, figsize=size, height_ratios=heights, squeeze=False, layout="constrained"
+def _x(times: float, reach: float) -> float:
+    place = max(-reach, min(reach, math.log2(times)))
+    return _LEFT + _WIDTH * (place + reach) / (2 * reach)
+
+
+def _axis(reach: float, bottom: float) -> Iterator[str]:
+    middle = _x(1.0, reach)
+    yield f'<text class="end" x="{middle - 14:.1f}" y="{_TOP - 12}">← the fastest peer is faster</text>'
+    yield f'<text x="{middle + 14:.1f}" y="{_TOP - 12}">aios3sync is faster →</text>'
+    for power in range(-int(reach), int(reach) + 1):
+        x = _x(2.0**power, reach)
+        kind = "grid" if power else "one"
+        yield f'<line class="{kind}" x1="{x:.1f}" y1="{_TOP}" x2="{x:.1f}" y2="{bottom}"/>'
+        label = f"{2**power}x" if power >= 0 else f"1/{2**-power}"
+        yield f'<text class="middle small" x="{x:.1f}" y="{bottom + 18}">{label}</text>'
+
+
+def _legend(headings: Sequence[str]) -> Iterator[str]:
+    x = 12.0
+    for number, heading in enumerate(headings):
+        yield _shape(number, x, 16, "level")
+        yield f'<text class="small" x="{x + 10:.1f}" y="20">{escape(heading)}</text>'
+        x += 34 + 6.5 * len(heading)
+
+
+def _marks(
+    lines: Sequence[Line], columns: Sequence[tuple[str, str]], y: float, reach: float
+) -> Iterator[str]:
+    places = {line.column: _x(line.times, reach) for line in lines if line.times}
+    if len(places) > 1:
+        ends = (min(places.values()), max(places.values()))
+        yield f'<line class="span" x1="{ends[0]:.1f}" y1="{y:.1f}" x2="{ends[1]:.1f}" y2="{y:.1f}"/>'
+    for line in lines:
+        if line.times:
+            kind = "level" if abs(line.times - 1) <= LEVEL else "win" if line.times > 1 else "loss"
+            told = f"{line.title}, {line.condition}: {line.times:.2f}x"
+            yield _shape(columns.index(line.column), places[line.column], y, kind, told)
+
+
+def _shape(number: int, x: float, y: float, kind: str, told: str = "") -> str:
+    """Return the mark of a column: circles, then squares, then diamonds; every other hollow."""
+    classes = f"{kind} hollow" if number % 2 else kind
+    title = f"<title>{escape(told)}</title>" if told else ""
+    if number // 2 == 0:
+        return f'<circle class="{classes}" cx="{x:.1f}" cy="{y:.1f}" r="5">{title}</circle>'
+    turn = f' transform="rotate(45 {x:.1f} {y:.1f})"' if number // 2 > 1 else ""
+    return (
+        f'<rect class="{classes}" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9"{turn}>'
+        f"{title}</rect>"
     )
-    for axis, (case, figures) in zip(axes[:, 0], cases, strict=True):
-        _panel(axis, case, figures)
-    picture.suptitle(f"Seconds on {record.server}: median, minimum and maximum (less is better)", fontsize=10)
-    picture.savefig(path, dpi=110)
-
-
-def _drawable(record: Record, case: CaseRow) -> list[Figure]:
-    figures = [figure for figure in figures_of(record, case) if figure.good]
-    return sorted(figures, key=lambda figure: -figure.wall)
-
-
-def _panel(axis: Any, case: CaseRow, figures: list[Figure]) -> None:
-    names = [figure.contender.name for figure in figures]
-    medians = [figure.wall for figure in figures]
-    below = [figure.wall - figure.least for figure in figures]
-    above = [figure.most - figure.wall for figure in figures]
-    colours = [_THEIRS if figure.contender.is_peer else _OURS for figure in figures]
-    axis.barh(names, medians, color=colours, xerr=[below, above], ecolor="#444", capsize=2)
-    axis.set_title(case.title, fontsize=9, loc="left")
-    axis.tick_params(labelsize=7)
-    axis.spines[["top", "right"]].set_visible(False)
-    for place, figure in enumerate(figures):
-        axis.annotate(
-            f"{figure.wall:.2f}",
-            (figure.most, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
-
-
-if __name__ == "__main__":
-    draw(load(Path(sys.argv[1])), Path(sys.argv[2]))

@@ -1,6 +1,7 @@
 """The contenders and their commands: tables of command templates; runs nothing but one ``--help``.
 
-Placeholders: ``{tree}`` and ``{empty}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``, and
+Placeholders: ``{tree}``, ``{empty}`` and ``{down}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``,
+``s3://{bucket}/{origin}`` has the objects of a download or a copy, and
 ``{python}``, ``{library}``, ``{find}``, ``{s5cmd}``, ``{rclone}``, ``{aws}``, ``{boto3-s3}`` are programs.
 """
 
@@ -20,6 +21,7 @@ __all__ = ("OURS", "PEERS", "Contender", "filled_in", "our_lanes", "ours", "sele
 
 OURS = "aios3sync"
 _FEW = 10_000
+_VERY_FEW = 1000
 Slot = Verb | Literal["setup"]
 
 
@@ -33,12 +35,15 @@ class Contender:
         setting: ``best``, ``default`` or what makes it special.
         verifies: it checks that the stored object is what it sent.
         commands: for each verb; ``setup`` uploads the tree before ``unchanged`` and ``changed`` (if there is
-            none, ``fresh`` does).
+            none, ``fresh`` does), and a command of ``down-unchanged`` also downloads it first.
         configuration: its AWS configuration file.
         environment: its environment variables.
         stateless: its local state is removed before each run.
         max_items: the largest case that does not take it minutes; 0 for any.
         uploads: it moves objects; a contender that does not is a yardstick, and its bucket is not checked.
+        compares_contents: it compares files and objects by their MD5s where nothing has changed.
+        once: it is slow in every case, so it runs once a case, on HTTP without latency alone.
+        extra: it is measured only if it is named: a comparison of our own settings.
     """
 
     name: str
@@ -51,6 +56,9 @@ class Contender:
     stateless: bool = False
     max_items: int = 0
     uploads: bool = True
+    compares_contents: bool = False
+    once: bool = False
+    extra: bool = False
 
     @property
     def is_peer(self) -> bool:
@@ -65,6 +73,9 @@ class Contender:
 
 _SYNC = "{python} -m aios3sync sync {tree} {target}"
 _CLEAR = "{python} -m aios3sync sync {empty} {target} --delete --allow-empty-source --max-delete-ratio 1"
+_ORIGIN = "s3://{bucket}/{origin}"
+_DOWN = f"{{python}} -m aios3sync sync {_ORIGIN} {{down}}"
+_COPY = f"{{python}} -m aios3sync sync {_ORIGIN} {{target}}"
 _LIST = "{python} -m aios3sync sync {empty} {target} --check list --json"
 
 
@@ -86,6 +97,9 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
         "changed": _SYNC,
         "delete": _CLEAR,
         "list": _LIST,
+        "down": _DOWN,
+        "down-unchanged": _DOWN,
+        "copy": _COPY,
     }
     asking = f"{_SYNC} --check list"
     listing: dict[Slot, str] = {"setup": _SYNC, "unchanged": asking, "changed": asking}
@@ -96,8 +110,10 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
         Contender(OURS, OURS, "default, with its manifest", True, verb_commands),
         Contender(f"{OURS} listing", OURS, "--check list", True, listing),
         Contender(f"{OURS} manifest lost", OURS, "default, without its manifest", True, lost, stateless=True),
-        Contender(f"{OURS} one process", OURS, "--processes 0", True, alone),
-        Contender(f"{OURS} library", OURS, "the library on plain asyncio, no uvloop", True, library),
+        Contender(f"{OURS} one process", OURS, "--processes 0", True, alone, extra=True),
+        Contender(
+            f"{OURS} library", OURS, "the library on plain asyncio, no uvloop", True, library, extra=True
+        ),
     ]
     for lane in lanes:
         one: dict[Slot, str] = {
@@ -106,27 +122,42 @@ def ours(lanes: Sequence[str]) -> list[Contender]:
             "list": f"{_LIST} --lane {lane}",
         }
         max_items = _FEW if lane == "boto" else 0
-        rows.append(Contender(f"{OURS} lane {lane}", OURS, f"--lane {lane}", True, one, max_items=max_items))
+        name = f"{OURS} lane {lane}"
+        rows.append(Contender(name, OURS, f"--lane {lane}", True, one, max_items=max_items, extra=True))
     return rows
 
 
 def _s5cmd() -> list[Contender]:
     tuned = "{s5cmd} --numworkers 32 --log error"
+    everything = f"'{_ORIGIN}/*'"
     best: dict[Slot, str] = {
+        "setup": "{s5cmd} --log error cp {tree}/ {target}/",
         "fresh": f"{tuned} cp {{tree}}/ {{target}}/",
         "unchanged": f"{tuned} sync {{tree}}/ {{target}}/",
         "changed": f"{tuned} sync {{tree}}/ {{target}}/",
         "delete": f"{tuned} rm {{target}}/*",
         "list": "{s5cmd} ls {target}/*",
+        "down": f"{tuned} cp {everything} {{down}}/",
+        "down-unchanged": f"{tuned} sync {everything} {{down}}/",
+        "copy": f"{tuned} cp {everything} {{target}}/",
+    }
+    wide: dict[Slot, str] = {
+        "fresh": "{s5cmd} --log error cp {tree}/ {target}/",
+        "down": f"{{s5cmd}} --log error cp {everything} {{down}}/",
+        "copy": f"{{s5cmd}} --log error cp {everything} {{target}}/",
     }
     default: dict[Slot, str] = {
         "fresh": "{s5cmd} sync {tree}/ {target}/",
         "unchanged": "{s5cmd} sync {tree}/ {target}/",
         "changed": "{s5cmd} sync {tree}/ {target}/",
         "delete": "{s5cmd} rm {target}/*",
+        "down": f"{{s5cmd}} sync {everything} {{down}}/",
+        "down-unchanged": f"{{s5cmd}} sync {everything} {{down}}/",
+        "copy": f"{{s5cmd}} sync {everything} {{target}}/",
     }
     return [
         Contender("s5cmd best", "s5cmd", "32 workers; cp where nothing is there", False, best),
+        Contender("s5cmd wide", "s5cmd", "256 workers; cp where nothing is there", False, wide),
         Contender("s5cmd default", "s5cmd", "default (256 workers)", False, default),
     ]
 
@@ -140,33 +171,56 @@ _RCLONE = {
 
 
 def _rclone() -> list[Contender]:
-    place = "bench:{bucket}/{prefix}"
+    place, origin = "bench:{bucket}/{prefix}", "bench:{bucket}/{origin}"
     many = "--transfers 32 --checkers 32"
     quick = f"{{rclone}} sync {many} --fast-list --s3-no-head --s3-no-check-bucket"
+    eager = "--transfers 256 --checkers 256"
     best: dict[Slot, str] = {
+        "setup": f"{quick} {{tree}} {place}".replace(many, eager),
         "fresh": f"{quick} {{tree}} {place}",
         "unchanged": f"{quick} --update --use-server-modtime {{tree}} {place}",
         "changed": f"{quick} --update --use-server-modtime {{tree}} {place}",
         "delete": f"{{rclone}} delete {many} --fast-list {place}",
         "list": f"{{rclone}} lsf -R --files-only --fast-list {place}",
+        "down": f"{quick} --use-server-modtime {origin} {{down}}",
+        "down-unchanged": f"{quick} --use-server-modtime {origin} {{down}}",
+        "copy": f"{quick} --use-server-modtime {origin} {place}",
     }
     careful: dict[Slot, str] = {
         "fresh": f"{{rclone}} sync {many} {{tree}} {place}",
         "unchanged": f"{{rclone}} sync {many} --fast-list --checksum {{tree}} {place}",
         "changed": f"{{rclone}} sync {many} --fast-list --checksum {{tree}} {place}",
+        "down": f"{{rclone}} sync {many} --fast-list {origin} {{down}}",
+        "down-unchanged": f"{{rclone}} sync {many} --fast-list --checksum {origin} {{down}}",
+        "copy": f"{{rclone}} sync {many} --fast-list {origin} {place}",
     }
     default: dict[Slot, str] = {
         "fresh": f"{{rclone}} sync {{tree}} {place}",
         "unchanged": f"{{rclone}} sync {{tree}} {place}",
         "changed": f"{{rclone}} sync {{tree}} {place}",
         "delete": f"{{rclone}} delete {place}",
+        "down": f"{{rclone}} sync {origin} {{down}}",
+        "down-unchanged": f"{{rclone}} sync {origin} {{down}}",
+        "copy": f"{{rclone}} sync {origin} {place}",
     }
-    wide: dict[Slot, str] = {"fresh": best["fresh"].replace(many, "--transfers 256 --checkers 256")}
+    wide: dict[Slot, str] = {
+        verb: best[verb].replace(many, eager) for verb in ("fresh", "changed", "down", "copy")
+    }
+    wide["setup"] = best["setup"]
     fast = "32 transfers and checkers, no HEAD after a PUT, server's times"
     return [
         Contender("rclone best", "rclone", fast, False, best, "", _RCLONE),
         Contender("rclone wide", "rclone", "as best, with 256 transfers", False, wide, "", _RCLONE),
-        Contender("rclone verifying", "rclone", "32 transfers and checkers", True, careful, "", _RCLONE),
+        Contender(
+            "rclone verifying",
+            "rclone",
+            "32 transfers and checkers",
+            True,
+            careful,
+            "",
+            _RCLONE,
+            compares_contents=True,
+        ),
         Contender(
             "rclone default", "rclone", "default (4 transfers, 8 checkers)", True, default, "", _RCLONE
         ),
@@ -192,6 +246,8 @@ def _aws_like(tool: str, program: str) -> list[Contender]:
         "changed": quiet,
         "delete": f"{program} rm --recursive --only-show-errors {{target}}",
         "list": f"{program} ls --recursive {{target}}/",
+        "down": f"{program} sync {_ORIGIN} {{down}} --only-show-errors",
+        "copy": f"{program} sync {_ORIGIN} {{target}} --only-show-errors",
     }
     default: dict[Slot, str] = {
         "fresh": sync,
@@ -207,9 +263,18 @@ def _aws_like(tool: str, program: str) -> list[Contender]:
             False,
             best,
             _TUNED,
-            max_items=_FEW,
+            max_items=_VERY_FEW,
+            once=True,
         ),
-        Contender(f"{tool} default", tool, "default (10 requests at once)", True, default, max_items=_FEW),
+        Contender(
+            f"{tool} default",
+            tool,
+            "default (10 requests at once)",
+            True,
+            default,
+            max_items=_VERY_FEW,
+            once=True,
+        ),
     ]
 
 
@@ -218,7 +283,14 @@ def _boto3_s3() -> list[Contender]:
     tool = "boto3-s3"
     quiet: dict[Slot, str] = {"fresh": "{boto3-s3} sync {tree} {target} --only-show-errors"}
     native = Contender(
-        f"{tool} CRT", tool, "AWS Common Runtime as the client", False, quiet, _CRT, max_items=_FEW
+        f"{tool} CRT",
+        tool,
+        "AWS Common Runtime as the client",
+        False,
+        quiet,
+        _CRT,
+        max_items=_VERY_FEW,
+        once=True,
     )
     return [*_aws_like(tool, "{boto3-s3}"), native]
 
@@ -232,15 +304,19 @@ PEERS = (*_s5cmd(), *_rclone(), *_aws_like("aws", "{aws} s3"), *_boto3_s3(), *_f
 
 
 def select_contenders(contenders: Sequence[Contender], wanted: Sequence[str]) -> list[Contender]:
-    """Return those whose tool or name is wanted; all of them if nothing is.
+    """Return those whose tool or name is wanted; extra ones only by their name, or by ``all``.
 
     Raises:
         ValueError: there is no contender of that name.
     """
-    known = {name for each in contenders for name in (each.tool, each.name)}
+    known = {"all"} | {name for each in contenders for name in (each.tool, each.name)}
     if unknown := [name for name in wanted if name not in known]:
         raise ValueError(f"no such tool: {', '.join(unknown)}; there are {'; '.join(sorted(known))}")
-    return [each for each in contenders if not wanted or each.tool in wanted or each.name in wanted]
+    return [
+        each
+        for each in contenders
+        if each.name in wanted or "all" in wanted or (not each.extra and (not wanted or each.tool in wanted))
+    ]
 
 
 def filled_in(template: str, places: Mapping[str, str]) -> list[str]:

@@ -6,13 +6,10 @@ empties its caches; a bucket of an existing endpoint is emptied below ``ROOT`` a
 
 from __future__ import annotations
 
-import http.client
 import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -21,26 +18,51 @@ import boto3
 from botocore.config import Config
 
 from aios3sync.testing import Endpoint, rclone_serve, start_seaweedfs
+from benchmarks.certificates import Certificate
+from benchmarks.conditions import Condition
+from benchmarks.front import open_front
+from benchmarks.simulator import fill_s3sim, open_s3sim
 
-__all__ = ("BUCKET", "ROOT", "ExistingBucket", "OwnServer", "Server", "client_of", "open_server")
+__all__ = (
+    "BUCKET",
+    "ROOT",
+    "ExistingBucket",
+    "FrontedServer",
+    "OwnServer",
+    "Server",
+    "behind_front",
+    "client_of",
+    "open_server",
+)
 
 BUCKET: Final = "aios3sync-bench"
 ROOT: Final = "bench"
 """All keys begin with it."""
 
 _PER_FOLDER: Final = 1000
-_PATIENCE_S: Final = 10.0
 
 
 class Server(Protocol):
-    """An endpoint that can be emptied and filled."""
+    """An endpoint that can be emptied and filled.
+
+    Attributes:
+        label: its name, and its options if they matter.
+        etags: the ETag of a single PUT is the MD5 of its body.
+        authority: the certificate authority that contenders are to trust, for TLS.
+    """
 
     label: str
     etags: bool
+    authority: Path | None
 
     @property
     def endpoint(self) -> Endpoint:
-        """URL and credentials; the URL changes with each ``reset``."""
+        """URL and credentials for contenders; the URL changes with each ``reset``."""
+        ...
+
+    @property
+    def near(self) -> Endpoint:
+        """The same for what is not measured, without the latency and the TLS of a front."""
         ...
 
     def reset(self) -> None:
@@ -53,6 +75,10 @@ class Server(Protocol):
         Returns:
             False where only an upload can do that.
         """
+        ...
+
+    def rest(self) -> None:
+        """Free the memory that the runs have taken; ``reset`` begins again."""
         ...
 
     def close(self) -> None:
@@ -95,6 +121,7 @@ class OwnServer:
     ) -> None:
         self.label = label
         self.etags = etags
+        self.authority: Path | None = None
         self._start = start
         self._place = place
         self._fills = fills
@@ -107,6 +134,11 @@ class OwnServer:
         if self._endpoint is None:
             raise RuntimeError("reset() starts the server")
         return self._endpoint
+
+    @property
+    def near(self) -> Endpoint:
+        """See Server."""
+        return self.endpoint
 
     def reset(self) -> None:
         """See Server."""
@@ -122,9 +154,13 @@ class OwnServer:
             return True
         self.reset()
         if self._fills == "request":
-            _ask_to_fill(self.endpoint, prefix, count)
+            fill_s3sim(self.endpoint, f"{prefix}/", BUCKET, count)
             return True
         return False
+
+    def rest(self) -> None:
+        """See Server."""
+        self.close()
 
     def close(self) -> None:
         """See Server."""
@@ -151,7 +187,8 @@ class ExistingBucket:
     def __init__(self, endpoint: Endpoint, bucket: str = BUCKET) -> None:
         self.label = f"an endpoint of its own ({urlsplit(endpoint.url).hostname})"
         self.etags = True
-        self.endpoint = endpoint
+        self.authority: Path | None = None
+        self.endpoint = self.near = endpoint
         self._client = client_of(endpoint)
         self._bucket = bucket
         known = {each["Name"] for each in self._client.list_buckets()["Buckets"]}
@@ -172,12 +209,82 @@ class ExistingBucket:
         self.reset()
         return False
 
+    def rest(self) -> None:
+        """See Server."""
+        self.reset()
+
     def close(self) -> None:
         """See Server."""
         self.reset()
         if self._is_ours:
             self._client.delete_bucket(Bucket=self._bucket)
         self._client.close()
+
+
+class FrontedServer:
+    """A server behind a front that adds TLS, latency or both.
+
+    Args:
+        server: it speaks plain HTTP.
+        certificate: for TLS; ``None`` for a front of plain HTTP.
+        latency_ms: how long each response waits.
+    """
+
+    def __init__(self, server: Server, certificate: Certificate | None, latency_ms: int) -> None:
+        self.label = server.label
+        self.etags = server.etags
+        self.authority = certificate.authority if certificate else None
+        self._server = server
+        self._certificate = certificate
+        self._latency_ms = latency_ms
+        self._running = ExitStack()
+        self._endpoint: Endpoint | None = None
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """See Server."""
+        if self._endpoint is None:
+            raise RuntimeError("reset() starts the front")
+        return self._endpoint
+
+    @property
+    def near(self) -> Endpoint:
+        """See Server."""
+        return self._server.near
+
+    def reset(self) -> None:
+        """See Server."""
+        self._stop_front()
+        self._server.reset()
+        self._start_front()
+
+    def fill(self, prefix: str, count: int) -> bool:
+        """See Server."""
+        self._stop_front()
+        try:
+            return self._server.fill(prefix, count)
+        finally:
+            self._start_front()
+
+    def rest(self) -> None:
+        """See Server."""
+        self._stop_front()
+        self._server.rest()
+
+    def close(self) -> None:
+        """See Server."""
+        self._stop_front()
+        self._server.close()
+
+    def _start_front(self) -> None:
+        near = self._server.endpoint
+        _, chain, key = self._certificate or (None, None, None)
+        front = open_front(near.url, latency_ms=self._latency_ms, chain=chain, key=key)
+        self._endpoint = replace(near, url=self._running.enter_context(front))
+
+    def _stop_front(self) -> None:
+        self._running.close()
+        self._endpoint = None
 
 
 def _write_objects(folder: Path, count: int) -> None:
@@ -188,69 +295,36 @@ def _write_objects(folder: Path, count: int) -> None:
         (below / f"o{number:07}").write_bytes(b"%100d" % number)
 
 
-def _ask_to_fill(endpoint: Endpoint, prefix: str, count: int) -> None:
-    where = urlsplit(endpoint.url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=60)
-    try:
-        connection.request("POST", f"/_s3sim/fill?bucket={BUCKET}&prefix={prefix}/&n={count}&size=100")
-        response = connection.getresponse()
-        if response.status != 200:
-            raise RuntimeError(f"s3sim did not fill its bucket: {response.status}")
-    finally:
-        connection.close()
-
-
-@contextmanager
-def open_s3sim(program: Path, options: Sequence[str]) -> Iterator[Endpoint]:
-    """Run s3sim, which keeps all objects in memory, until the block ends."""
-    port = _free_port()
-    process = subprocess.Popen(
-        [str(program), "--port", str(port), *options],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        _await_s3sim(process, port)
-        yield Endpoint(f"http://127.0.0.1:{port}")
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _await_s3sim(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while process.poll() is None and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
-        try:
-            connection.request("GET", "/_s3sim/stats")
-            connection.getresponse().read()
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.02)
-        else:
-            return
-        finally:
-            connection.close()
-    raise RuntimeError("s3sim did not start")
-
-
-def open_server(kind: str, place: Path, program: Path | None, options: Sequence[str]) -> OwnServer:
-    """Return the server that ``--server`` names, not started yet."""
+def open_server(
+    kind: str,
+    place: Path,
+    program: Path | None,
+    options: Sequence[str],
+    condition: Condition,
+    certificate: Certificate | None,
+) -> Server:
+    """Return the server that ``--server`` names under one condition, not started yet."""
     data = place / "server"
+    latency_ms = condition.latency_ms
+    server: Server
     if kind == "seaweedfs":
-        return OwnServer("SeaweedFS", start_seaweedfs, data)
-    if kind == "s3sim":
+        server = OwnServer("SeaweedFS", start_seaweedfs, data)
+    elif kind == "s3sim":
         if program is None:
             raise ValueError("--server s3sim needs --s3sim PATH, the compiled simulator")
+        # It delays its responses by itself, at less cost than a front.
+        words = [*options, "--latency-ms", str(latency_ms)] if latency_ms else list(options)
+        latency_ms = 0
         label = " ".join(("s3sim", *options))
         etags = "--no-md5" not in options
-        return OwnServer(label, lambda _: open_s3sim(program, options), data, etags=etags, fills="request")
-    return OwnServer("rclone serve s3", rclone_serve, data, fills="files")
+        server = OwnServer(label, lambda _: open_s3sim(program, words), data, etags=etags, fills="request")
+    else:
+        server = OwnServer("rclone serve s3", rclone_serve, data, fills="files")
+    return behind_front(server, certificate if condition.tls else None, latency_ms)
+
+
+def behind_front(server: Server, certificate: Certificate | None, latency_ms: int) -> Server:
+    """Return the server behind a front, if it needs one."""
+    if certificate is None and not latency_ms:
+        return server
+    return FrontedServer(server, certificate, latency_ms)

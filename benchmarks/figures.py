@@ -36,7 +36,7 @@ class Figure:
 
 def figures_of(record: Record, case: CaseRow) -> list[Figure]:
     """Return one figure for each contender that took part, in the order of the record."""
-    runs = [run for run in record.runs if run.case == case.name]
+    runs = [run for run in record.runs if (run.case, run.condition) == (case.name, case.condition)]
     by_name = {row.name: [run for run in runs if run.contender == row.name] for row in record.contenders}
     return [_figure(row, by_name[row.name]) for row in record.contenders if by_name[row.name]]
 
@@ -57,12 +57,12 @@ def _figure(contender: ContenderRow, runs: Sequence[Run]) -> Figure:
     )
 
 
-def fastest(figures: Iterable[Figure], *, verifying: bool = False) -> Figure | None:
-    """Return the peer with the least median among those with a good run, or among those that verify."""
+def fastest(figures: Iterable[Figure], *, comparing: bool = False) -> Figure | None:
+    """Return the peer with the least median of good runs, of all or of those that compare contents."""
     peers = [
         figure
         for figure in figures
-        if figure.contender.is_peer and figure.good and (figure.contender.verifies or not verifying)
+        if figure.contender.is_peer and figure.good and (figure.contender.compares_contents or not comparing)
     ]
     return min(peers, key=lambda figure: figure.wall, default=None)
 

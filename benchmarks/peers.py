@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.record import Tool
 
-__all__ = ("CHART", "PEERS", "Peer", "install", "programs", "unavailable")
+__all__ = ("PEERS", "Peer", "install", "programs", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,6 @@ PEERS = (
     Peer("aws", ("awscli",), "bin/aws", ("--version",)),
     Peer("boto3-s3", ("boto3-s3[crt]", "boto3-s3-cli"), "bin/boto3-s3", ("--version",)),
 )
-CHART = Peer("chart", ("matplotlib",), "bin/python", ("-c", "import matplotlib as m; print(m.__version__)"))
 
 
 def programs(peers: Iterable[Peer], root: Path) -> dict[str, Path]:

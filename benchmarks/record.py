@@ -34,11 +34,12 @@ class ContenderRow:
     commands: dict[str, str]
     configuration: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    compares_contents: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CaseRow:
-    """A case of the record; ``skipped`` says why it was not run."""
+    """A case of the record under one condition; ``skipped`` says why it was not run."""
 
     name: str
     title: str
@@ -47,6 +48,7 @@ class CaseRow:
     total_bytes: int = 0
     changed: int = 0
     skipped: str = ""
+    condition: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Run:
     peak_kib: int
     exit_code: int
     problem: str = ""
+    condition: str = ""
 
     @property
     def is_good(self) -> bool:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.figures import Figure, fastest, figures_of, ratio
+from benchmarks.figures import figures_of
+from benchmarks.overview import Line, cells, summary
 from benchmarks.record import CaseRow, ContenderRow, Record
 from benchmarks.table import HEADINGS, rows_of
 
-__all__ = ("render", "summary_rows")
+__all__ = ("render",)
+
+_LEGEND = """\
+Each cell: how many times as fast as the fastest peer in any of its rows (▲ faster, ▼ slower, = within 3 %),
+our median, that peer and its median. Where our manifest is lost, the peers are those that compare contents as
+well. In the chart a mark on the right of the line is a win."""
 
 _INTRODUCTION = """\
-# Results
+## How it is measured
 
 Written by `python -m benchmarks report` from the JSON of the runs; not by hand.
 
@@ -20,40 +26,37 @@ with its children), peak memory. Runs are interleaved, each round begins with an
 and the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
 bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size and,
 where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint keeps
-are in memory; the large files are sparse.
+are in memory. "30 ms" means that each response waits 30 ms; over TLS all contenders check the certificate,
+and a front ends the TLS of the endpoint, on the same cores. With a time budget the first round has everyone,
+the next ones the contenders that can still be the fastest: the tables have the number of runs of each.
 
 "x fastest peer" is the median of the fastest peer of the same table divided by the median of the row: above 1
 is faster than it. Tools that verify make sure by themselves that what arrived is what they sent."""
 
-_SUMMARY_HEADINGS = (
-    "case",
-    "ours s",
-    "fastest peer",
-    "its s",
-    "ratio",
-    "fastest that verifies",
-    "its s",
-    "ratio",
-)
+
+def render(records: Sequence[Record], lines: Sequence[Line], chart: str, values: str) -> str:
+    """Return the whole document; ``chart`` and ``values`` are links to the picture and to the JSON."""
+    headings, rows = cells(lines)
+    document = ["# Results", "", f"{summary(lines)} [The same for programs]({values})."]
+    document += [
+        "",
+        *_markdown(headings, rows),
+        "",
+        _LEGEND,
+        "",
+        f"![Every case]({chart})",
+        "",
+        _INTRODUCTION,
+    ]
+    for record in records:
+        document += ["", *_section(record)]
+    return "\n".join(document) + "\n"
 
 
-def render(records: Sequence[Record], charts: Sequence[str]) -> str:
-    """Return the whole document; ``charts`` has a link, or an empty text, for each record."""
-    lines = [_INTRODUCTION]
-    for record, chart in zip(records, charts, strict=True):
-        lines += ["", *_section(record, chart)]
-    return "\n".join(lines) + "\n"
-
-
-def _section(record: Record, chart: str) -> Iterator[str]:
+def _section(record: Record) -> Iterator[str]:
     yield f"## On {record.server}"
     yield ""
     yield from _about(record)
-    yield ""
-    yield from _markdown(_SUMMARY_HEADINGS, summary_rows(record))
-    if chart:
-        yield ""
-        yield f"![Medians on {record.server}]({chart})"
     for case in record.cases:
         yield ""
         yield from _case(record, case)
@@ -67,7 +70,13 @@ def _about(record: Record) -> Iterator[str]:
     yield f"- {known['cpu']}, {known['cores']} cores, {known['memory_mib']:,} MiB"
     yield f"- {known['kernel']}; {known['python']}"
     yield f"- aios3sync {known['aios3sync']}; {record.started} to {record.finished or 'an early end'}"
-    yield f"- load before the first run {known['load_before']}; {settings['runs']} runs each"
+    budget = settings.get("budget_minutes")
+    runs = (
+        f"at most {settings['runs']} runs, {budget:g} minutes in all"
+        if budget
+        else f"{settings['runs']} runs"
+    )
+    yield f"- load before the first run {known['load_before']}; {runs}"
     if settings.get("scale", 1) != 1:
         yield f"- **Scaled by {settings['scale']}: good for tests of this program only.**"
     for tool in record.tools:
@@ -76,28 +85,8 @@ def _about(record: Record) -> Iterator[str]:
         yield f"- {note}"
 
 
-def summary_rows(record: Record) -> list[tuple[str, ...]]:
-    """Return each of our rows compared with the fastest peers, case by case."""
-    rows = []
-    for case in record.cases:
-        figures = figures_of(record, case)
-        best = (fastest(figures), fastest(figures, verifying=True))
-        for mine in figures:
-            if not mine.contender.is_peer and mine.good:
-                cells = [cell for peer in best for cell in _peer(mine, peer)]
-                rows.append((case.title, mine.contender.name, f"{mine.wall:.3f}", *cells))
-    return rows
-
-
-def _peer(mine: Figure, peer: Figure | None) -> tuple[str, str, str]:
-    times = ratio(mine, peer)
-    if peer is None or times is None:
-        return ("-", "-", "-")
-    return (peer.contender.name, f"{peer.wall:.3f}", f"{times:.2f}")
-
-
 def _case(record: Record, case: CaseRow) -> Iterator[str]:
-    yield f"### {case.title}"
+    yield f"### {case.title}" + (f" ({case.condition})" if case.condition else "")
     yield ""
     if case.skipped:
         yield f"Skipped: {case.skipped}."
@@ -116,7 +105,10 @@ def _case(record: Record, case: CaseRow) -> Iterator[str]:
 def _commands(record: Record) -> Iterator[str]:
     yield f"### Commands on {record.server}"
     yield ""
-    yield "TREE is the source, EMPTY a directory without files, TARGET `s3://BUCKET/PREFIX`."
+    yield (
+        "TREE is the source, EMPTY a directory without files, TARGET `s3://BUCKET/PREFIX`; a download goes "
+        "from `s3://BUCKET/ORIGIN` to DOWN, a copy from there to TARGET."
+    )
     yield ""
     taken = {run.contender for run in record.runs}
     verbs = {case.verb for case in record.cases}

@@ -21,6 +21,7 @@ HEADINGS = (
     "good runs",
 )
 _MIB = 1024**2
+_LARGE_FILE = 64 * _MIB
 _LARGE = 1024 * _MIB
 """The unit in which the CPU of large files is counted, 1 GiB."""
 
@@ -65,7 +66,7 @@ def _each(figure: Figure, case: CaseRow) -> str:
 
 
 def _is_large(case: CaseRow) -> bool:
-    return case.name == "large"
+    return case.total_bytes >= _LARGE_FILE * case.items
 
 
 def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -17,6 +17,7 @@ _AGE_S = 7200.0
 """Files are older than any upload, and their times are whole seconds: some tools compare only these."""
 
 _PER_FOLDER = 1000
+_BLOCK = 8 * 1024**2
 
 
 class Content(NamedTuple):
@@ -32,8 +33,9 @@ class TreePlan:
 
     Attributes:
         kind: ``small``: ``count`` random files of ``size`` bytes, 1000 to a folder; ``mixed``: images of
-            50 to 500 KB with a caption of 200 bytes each, ``count`` files; ``large``: ``count`` sparse
-            files of ``size`` bytes that differ in their first bytes; ``empty``: as ``small``, without bytes.
+            50 to 500 KB with a caption of 200 bytes each, ``count`` files; ``large``: ``count`` files of
+            ``size`` bytes, a first block of their own and then one random block over and over; ``empty``: as
+            ``small``, without bytes.
     """
 
     kind: Literal["small", "mixed", "large", "empty"]
@@ -68,16 +70,18 @@ def build_tree(plan: TreePlan, root: Path) -> Tree:
     return tree
 
 
-def change(tree: Tree, share: int, generation: int) -> int:
-    """Rewrite every ``share``-th file with other bytes of the same size, and return how many.
+def change(tree: Tree, count: int, generation: int) -> int:
+    """Rewrite ``count`` files, spread evenly, with other bytes of the same size, and return how many.
 
-    Each ``generation`` rewrites other files.
+    Each ``generation`` rewrites other files than the one before, as long as at most half are rewritten.
     """
-    chosen = [key for place, key in enumerate(sorted(tree.contents)) if place % share == generation % share]
-    for key in chosen:
+    keys = sorted(tree.contents)
+    step = len(keys) / count
+    places = {(round(number * step) + generation) % len(keys) for number in range(count)}
+    for key in (keys[place] for place in sorted(places)):
         body = _noise(f"{key} {generation}", tree.contents[key].size)
         _write(tree, key, body, float(int(time.time())))
-    return len(chosen)
+    return len(places)
 
 
 def _write(tree: Tree, key: str, body: bytes, mtime: float) -> None:
@@ -109,11 +113,13 @@ def _mixed(plan: TreePlan) -> Iterator[tuple[str, bytes]]:
 
 
 def _build_large(tree: Tree, plan: TreePlan, old: float) -> None:
+    block = _noise("block", _BLOCK)
     for number in range(plan.count):
         key = f"weights-{number}.bin"
         path = tree.root / key
         with path.open("wb") as file:
             file.write(_noise(key, min(4096, plan.size)))
-            file.truncate(plan.size)
+            while (left := plan.size - file.tell()) > 0:
+                file.write(block[:left])
         os.utime(path, (old, old))
         tree.contents[key] = Content(plan.size, "")

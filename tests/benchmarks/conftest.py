@@ -9,7 +9,11 @@ from benchmarks.record import CaseRow, ContenderRow, Record, Run, Tool
 
 def row(name: str, tool: str, *, verifies: bool) -> ContenderRow:
     is_peer = tool != "aios3sync"
-    return ContenderRow(name, tool, f"how {name} is set", is_peer, verifies, {"fresh": f"{tool} TREE TARGET"})
+    commands = {"fresh": f"{tool} TREE TARGET"}
+    setting = f"how {name} is set"
+    return ContenderRow(
+        name, tool, setting, is_peer, verifies, commands, compares_contents=is_peer and verifies
+    )
 
 
 def runs(case: str, contender: str, walls: list[float], problem: str = "") -> list[Run]:

@@ -39,10 +39,10 @@ def test_a_change_is_of_other_files_each_time(tmp_path: Path) -> None:
     """Files keep their size, and get other bytes and a newer time."""
     tree = build_tree(TreePlan("small", 20, 30), tmp_path / "tree")
     before = dict(tree.contents)
-    assert change(tree, 10, 0) == 2
+    assert change(tree, 2, 0) == 2
     first = {key for key in before if tree.contents[key] != before[key]}
     between = dict(tree.contents)
-    assert change(tree, 10, 1) == 2
+    assert change(tree, 2, 1) == 2
     second = {key for key in before if tree.contents[key] != between[key]}
     assert (len(first), len(second), first & second) == (2, 2, set())
     assert tree.total == 600

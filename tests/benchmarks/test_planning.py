@@ -7,42 +7,65 @@ import re
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks.cases import CASES, rounds, scaled, select_cases
+from benchmarks.cases import CASES, scaled, select_cases
+from benchmarks.conditions import ALL as CONDITIONS
+from benchmarks.conditions import Condition, applicable, parse
 from benchmarks.contenders import OURS, PEERS, Contender, filled_in, our_lanes, ours, select_contenders
 
 ALL = [*ours(["wire", "boto"]), *PEERS]
 PLACES = {
-    *("tree", "empty", "target", "bucket", "prefix", "endpoint"),
+    *("tree", "empty", "down", "target", "bucket", "prefix", "origin", "endpoint"),
     *("python", "library", "find", "s5cmd", "rclone", "aws", "boto3-s3"),
 }
-
-
-def test_rounds_are_interleaved_and_begin_with_another_contender() -> None:
-    """Each contender runs once a round."""
-    plan = list(rounds(["a", "b", "c"], 4))
-    assert plan == [
-        (0, ["a", "b", "c"]),
-        (1, ["b", "c", "a"]),
-        (2, ["c", "a", "b"]),
-        (3, ["a", "b", "c"]),
-    ]
-    assert list(rounds([], 1)) == [(0, [])]
 
 
 def test_the_cases_have_the_promised_sizes() -> None:
     """A smaller run needs an option."""
     sizes = {case.name: case.items for case in select_cases([])}
     assert sizes == {
-        "fresh-10k": 10_000,
+        "fresh-271": 271,
+        "fresh-1k": 1_000,
+        "unchanged-271": 271,
+        "unchanged-1k": 1_000,
+        "changed-1k": 1_000,
+        "unchanged-10k": 10_000,
+        "changed-10k": 10_000,
+        "fresh-512m": 1,
+        "unchanged-30k": 30_000,
+        "down-unchanged-30k": 30_000,
         "fresh-30k": 30_000,
-        "start": 1_000,
-        "unchanged": 30_000,
-        "changed": 10_000,
-        "mixed": 271,
-        "large": 4,
+        "fresh-4g": 4,
+        "down-30k": 30_000,
+        "down-4g": 4,
+        "copy-30k": 30_000,
         "delete": 100_000,
         "list": 100_000,
     }
+    changed = {case.name: case.changed for case in CASES if case.changed}
+    assert changed == {"changed-1k": 1, "changed-10k": 1000}
+
+
+def test_uploads_are_measured_in_all_conditions() -> None:
+    """Latency and TLS make other tools win; downloads and copies are measured without TLS."""
+    names = {
+        case.name: [each.name for each in applicable(case.scope, CONDITIONS)] for case in select_cases([])
+    }
+    assert names["fresh-271"] == ["http", "http-30ms", "tls", "tls-30ms"]
+    assert names["down-30k"] == ["http", "http-30ms"]
+    assert names["list"] == ["http"]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS, ids=lambda each: each.name)
+def test_conditions_are_chosen_by_their_name(condition: Condition) -> None:
+    """The name has TLS or not, and the latency."""
+    assert parse(condition.name) == condition
+
+
+@pytest.mark.parametrize("name", ["https", "http-30", "tls 30ms", "", "http-ms"])
+def test_an_unknown_condition_is_refused(name: str) -> None:
+    """The message shows how it is written."""
+    with pytest.raises(ValueError, match=r"no such condition: .*; write http, tls, http-30ms"):
+        parse(name)
 
 
 def test_cases_on_request_run_only_if_they_are_named() -> None:
@@ -53,15 +76,18 @@ def test_cases_on_request_run_only_if_they_are_named() -> None:
 
 def test_a_scaled_case_has_its_own_size_in_its_title() -> None:
     """Small files are fewer, large ones as many but smaller."""
-    small, large = select_cases(["large", "fresh-30k"], 0.01)
+    small, large = select_cases(["fresh-4g", "fresh-30k"], 0.01)
     assert (small.title, small.items) == ("Fresh sync of 300 x 4 KiB", 300)
     assert (large.title, large.items, large.tree.size) == ("Fresh sync of 4 x 10 MiB", 4, round(2**30 * 0.01))
-    assert all(scaled(case, 1e-9).items >= 4 for case in CASES)
+    assert select_cases(["changed-10k"], 0.01)[0].title == "10 of 100 files changed"
+    assert select_cases(["fresh-512m"])[0].title == "Fresh sync of 1 x 512 MiB"
+    tiny = [scaled(case, 1e-9) for case in CASES if case.tree.kind != "large"]
+    assert all(case.items >= 4 and case.changed <= 1 for case in tiny)
 
 
 def test_unknown_names_are_refused() -> None:
     """The message lists the known names."""
-    with pytest.raises(ValueError, match="no such case: frsh; there are changed, delete"):
+    with pytest.raises(ValueError, match="no such case: frsh; there are changed-10k, changed-1k, copy"):
         select_cases(["frsh"])
     with pytest.raises(ValueError, match="no such tool: s6cmd"):
         select_contenders(ALL, ["s6cmd"])
@@ -77,7 +103,15 @@ def test_tools_and_single_rows_can_be_chosen() -> None:
         "rclone verifying",
         "rclone default",
     ]
-    assert select_contenders(ALL, []) == ALL
+
+
+def test_comparisons_of_our_own_settings_are_measured_on_request() -> None:
+    """They take the time of the peers; their name, or ``all``, asks for them."""
+    usual = [each.name for each in select_contenders(ALL, []) if not each.is_peer]
+    assert usual == ["aios3sync", "aios3sync listing", "aios3sync manifest lost"]
+    assert select_contenders(ALL, ["all"]) == ALL
+    chosen = select_contenders(ALL, ["aios3sync", "aios3sync lane boto"])
+    assert [each.name for each in chosen] == [*usual, "aios3sync lane boto"]
 
 
 @pytest.mark.parametrize("each", ALL, ids=lambda each: each.name)
@@ -134,7 +168,8 @@ def test_lanes_are_those_that_the_command_line_knows() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--cases", "nothing"], "no such case"),
+        (["--only", "nothing"], "no such case"),
+        (["--conditions", "http3"], "no such condition: http3"),
         (["--server", "s3sim", "--tools", "aios3sync"], "needs --s3sim"),
         (["--endpoint-url", "http://127.0.0.1:1", "--tools", "aios3sync"], "needs AWS_ACCESS_KEY_ID"),
     ],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import __main__ as program
-from benchmarks import contenders, machine, running
+from benchmarks import contenders, machine, trial
 from benchmarks.endpoints import BUCKET, client_of
 from benchmarks.record import load
 
@@ -30,7 +30,8 @@ def endpoint(moto: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
 def run(endpoint: Endpoint, place: Path, *words: str) -> int:
     return program.main(
         [
-            *("--endpoint-url", endpoint.url, "--quick", "--runs", "1", "--no-chart", "--no-install"),
+            *("--conditions", "http"),
+            *("--endpoint-url", endpoint.url, "--quick", "--runs", "1", "--no-install"),
             *("--work", str(place), "--output", str(place / "out.json"), *words),
         ]
     )
@@ -38,18 +39,18 @@ def run(endpoint: Endpoint, place: Path, *words: str) -> int:
 
 def test_a_toy_run(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each kind of case runs, is checked and recorded, and nothing is left behind."""
-    cases = ["fresh-10k", "unchanged", "changed", "delete", "list"]
+    cases = ["changed-10k", "fresh-10k", "unchanged-30k", "delete", "list"]
     rows = ",".join(f"aios3sync {name}" for name in ("library", "lane boto", "listing", "manifest lost"))
-    assert run(endpoint, tmp_path, "--tools", rows, "--cases", ",".join(cases)) == 0
+    assert run(endpoint, tmp_path, "--tools", rows, "--only", *cases) == 0
     record = load(tmp_path / "out.json")
     assert [case.name for case in record.cases] == cases
     assert [run.problem for run in record.runs if run.problem] == []
     assert {(run.case, run.contender.removeprefix("aios3sync ")) for run in record.runs} == {
         ("fresh-10k", "library"),
         ("fresh-10k", "lane boto"),
-        ("unchanged", "listing"),
-        ("unchanged", "manifest lost"),
-        ("changed", "listing"),
+        ("unchanged-30k", "listing"),
+        ("unchanged-30k", "manifest lost"),
+        ("changed-10k", "listing"),
         ("delete", "lane boto"),
         ("list", "lane boto"),
     }
@@ -66,7 +67,7 @@ def test_contenders_that_take_minutes_need_the_option_patient(
 ) -> None:
     """The record says that they are left out."""
     monkeypatch.setattr(contenders, "_FEW", 5)
-    asked = ("--tools", "aios3sync lane boto", "--cases", "fresh-10k")
+    asked = ("--tools", "aios3sync lane boto", "--only", "fresh-10k")
     assert run(endpoint, tmp_path, *asked) == 0
     record = load(tmp_path / "out.json")
     assert record.runs == []
@@ -80,7 +81,7 @@ def test_a_missing_peer_is_in_the_record(
 ) -> None:
     """It has no rows, and the record says why."""
     monkeypatch.setattr(program, "ENVIRONMENTS", tmp_path / "nothing")
-    assert run(endpoint, tmp_path, "--tools", "s5cmd", "--cases", "list") == 0
+    assert run(endpoint, tmp_path, "--tools", "s5cmd", "--only", "list") == 0
     record = load(tmp_path / "out.json")
     assert [(tool.name, tool.problem) for tool in record.tools] == [("s5cmd", "not installed")]
     assert record.cases[0].skipped == "no chosen contender can do it"
@@ -91,7 +92,7 @@ def test_a_case_that_does_not_fit_is_skipped(
 ) -> None:
     """It would fill the memory of the machine."""
     monkeypatch.setattr(machine, "free_memory", lambda: 2**20)
-    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--cases", "large") == 0
+    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--only", "fresh-4g") == 0
     assert "MiB of memory, 1 were free" in load(tmp_path / "out.json").cases[0].skipped
 
 
@@ -100,11 +101,11 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
 ) -> None:
     """The record says that it is incomplete."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "measure", interrupted)
-    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--cases", "fresh-10k") == 130
+    monkeypatch.setattr(trial, "measure", interrupted)
+    assert run(endpoint, tmp_path, "--tools", "aios3sync", "--only", "fresh-10k") == 130
     record = load(tmp_path / "out.json")
     assert (record.finished, record.runs, record.notes[-1]) == ("", [], "stopped before the end")
     assert [each.name for each in tmp_path.iterdir()] == ["out.json"]

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync.core.digests import fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
 from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular
@@ -37,6 +38,8 @@ __all__ = (
 )
 
 CHUNK: Final = 1024 * 1024
+_AT_ONCE: Final = 128 * 1024
+"""Bytes of a file up to which it is hashed in one read: buffers and threads would cost more than its digest."""
 _CHUNKS_BEHIND: Final = 8
 """Chunks that the hashing of parts may be behind: threads that wait for each other at each lose a third."""
 SETTLING_NS: Final = 2_000_000_000
@@ -170,6 +173,10 @@ def digest_file(
         OSError: it cannot be read.
         ChangedError: it changed at every attempt, or ``stop`` was set.
     """
+    if not part_sizes and not stop.is_set():
+        digest = _digest_at_once(place, key, by_mtime=by_mtime)
+        if digest is not None:
+            return digest
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         with open_regular(place) as descriptor:
@@ -183,6 +190,30 @@ def digest_file(
             settled = is_settled(before, started, by_mtime=by_mtime)
             return FileDigest(before, digests.whole.hexdigest(), settled, digests.parts())
     raise ChangedError(key)
+
+
+def _digest_at_once(place: Place, key: str, *, by_mtime: bool) -> FileDigest | None:
+    """Hash a small file in one read; return ``None`` for a larger one, and where it changed meanwhile.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    started = time.time_ns()
+    descriptor = open_place(place)
+    try:
+        found = os.fstat(descriptor)
+        refuse_irregular(found, path_of(place))
+        if found.st_size > _AT_ONCE:
+            return None
+        body = os.read(descriptor, found.st_size + 1)  # one more, so that a file that grew is noticed
+        after = entry_of(key, os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+    before = entry_of(key, found)
+    if before != after or len(body) != before.size:
+        return None
+    md5 = fed(hashlib.md5(usedforsecurity=False), body).hexdigest()
+    return FileDigest(before, md5, is_settled(before, started, by_mtime=by_mtime))
 
 
 def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.Event) -> None:

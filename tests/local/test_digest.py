@@ -107,3 +107,35 @@ def test_hashing_stops_between_two_chunks(tmp_path: Path) -> None:
     stop.set()
     with pytest.raises(ChangedError):
         digest_file(str(tmp_path / "f"), "f", stop)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, hashing._AT_ONCE - 1, hashing._AT_ONCE, hashing._AT_ONCE + 1])
+def test_a_file_is_hashed_alike_at_once_and_in_chunks(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(body := os.urandom(size))
+    digest = digest_file(str(path), "f", threading.Event())
+    in_chunks = digest_file(str(path), "f", threading.Event(), part_sizes=[1000])
+    assert (digest.entry, digest.md5) == (in_chunks.entry, in_chunks.md5)
+    assert (digest.md5, digest.entry.size) == (md5(body).hex(), size)
+
+
+@pytest.mark.parametrize("change", ["grow", "cut", "rewrite"])
+def test_C1_a_small_file_that_changes_while_it_is_hashed_is_hashed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"before")
+    os.utime(path, ns=(1, 1))
+    read, times = os.read, 0
+
+    def read_then_change(descriptor: int, size: int) -> bytes:
+        nonlocal times
+        body, times = read(descriptor, size), times + 1
+        if times == 1:
+            path.write_bytes({"grow": b"before, and more", "cut": b"be"}.get(change, b"behind"))
+        return body
+
+    monkeypatch.setattr(os, "read", read_then_change)
+    digest = digest_file(str(path), "f", threading.Event())
+    assert (digest.md5, digest.entry.size) == (md5(path.read_bytes()).hex(), path.stat().st_size)
+    assert times

@@ -39,7 +39,7 @@ __all__ = (
 
 CHUNK: Final = 1024 * 1024
 _AT_ONCE: Final = 128 * 1024
-"""Bytes of a file up to which it is hashed in one read: buffers and threads would cost more than its digest."""
+"""Bytes of a file up to which it is hashed in one read: buffers and threads cost more than its digest."""
 _CHUNKS_BEHIND: Final = 8
 """Chunks that the hashing of parts may be behind: threads that wait for each other at each lose a third."""
 SETTLING_NS: Final = 2_000_000_000

@@ -130,6 +130,14 @@ PLAIN_PROFILE = "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"
         (KEYS | {"AWS_CA_BUNDLE": "/nowhere"}, "", None),
         (KEYS | {"AWS_DEFAULT_REGION": "not a region"}, "", None),
         (KEYS | {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-west-2"}, "", None),
+        (KEYS | {"AWS_REGION": "us-east-1"}, "", None),
+        (KEYS | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://a"}, "", StaticKeys),
+        (KEYS | {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://a"}, "", None),
+        (
+            KEYS | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://a"},
+            "[default]\nregion = eu-west-1\n",
+            None,
+        ),
     ],
 )
 async def test_the_first_tier_that_is_certain_serves(

@@ -26,7 +26,7 @@ import string
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-__all__ = ("BucketAddress", "EndpointSettings", "resolve")
+__all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")
 
 
 class EndpointSettings(NamedTuple):
@@ -73,7 +73,7 @@ class BucketAddress(NamedTuple):
 
 
 _STYLES: Final = ("auto", "path", "virtual")
-_US_EAST_1: Final = "us-east-1"
+US_EAST_1: Final = "us-east-1"
 _GLOBAL: Final = "aws-global"
 """The pseudo-region of the host that finds buckets of all regions; it signs for us-east-1."""
 
@@ -112,8 +112,8 @@ def resolve(bucket: str, settings: EndpointSettings, region: str = "") -> Bucket
     if "fips" in region or "fips" in settings.region:
         return None
     # Only a client that was made for us-east-1 goes to the global host: one that was sent there does not.
-    goes_global = settings.region in ("", _US_EAST_1) and settings.us_east_1_regional_endpoint != "regional"
-    region = region or settings.region or (_US_EAST_1 if goes_global else _GLOBAL)
+    goes_global = settings.region in ("", US_EAST_1) and settings.us_east_1_regional_endpoint != "regional"
+    region = region or settings.region or (US_EAST_1 if goes_global else _GLOBAL)
     if settings.endpoint_url:
         return _at_endpoint(bucket, settings, region)
     return _at_aws(bucket, settings, region, goes_global=goes_global)
@@ -128,7 +128,7 @@ def _is_covered(bucket: str) -> bool:
 def _at_aws(
     bucket: str, settings: EndpointSettings, region: str, *, goes_global: bool
 ) -> BucketAddress | None:
-    signed_for = _US_EAST_1 if region == _GLOBAL else region
+    signed_for = US_EAST_1 if region == _GLOBAL else region
     domain = _domain(signed_for)
     is_china = domain == _CHINA
     if not domain or (settings.use_fips and is_china):
@@ -143,7 +143,7 @@ def _at_aws(
         host = f"s3-accelerate{dualstack}.{domain}"
     else:
         is_virtual = is_virtual and settings.addressing_style != "path"
-        is_global = region == _GLOBAL or (goes_global and region == _US_EAST_1)
+        is_global = region == _GLOBAL or (goes_global and region == US_EAST_1)
         if is_global and not dualstack and not settings.use_fips:
             host = f"s3.{domain}"
         else:
@@ -170,7 +170,7 @@ def _at_endpoint(bucket: str, settings: EndpointSettings, region: str) -> Bucket
         return None
     if not _is_covered_url(settings.endpoint_url, parts.scheme, host, port, parts.path):
         return None
-    signed_for = _US_EAST_1 if region == _GLOBAL else region
+    signed_for = US_EAST_1 if region == _GLOBAL else region
     if settings.use_accelerate or not _is_region(signed_for):
         return None
     if settings.use_dualstack and _domain(signed_for) not in _WITH_DUALSTACK:

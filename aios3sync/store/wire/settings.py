@@ -16,7 +16,7 @@ from typing import Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.options import ConnectOptions
-from aios3sync.store.s3.addresses import EndpointSettings
+from aios3sync.store.s3.addresses import US_EAST_1, EndpointSettings
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile
 from aios3sync.store.s3.endpoint_config import configured_endpoint, is_true
 
@@ -169,9 +169,17 @@ def _region(options: ConnectOptions, profile: AwsProfile, environment: Mapping[s
         found = profile.text("region")
     if found is not None:  # files of variables keep quotes and line ends; a region has neither
         found = _checked_region(found.strip().strip(_QUOTES))
-    if environment.get("AWS_REGION", found) != found:
+    other = environment.get("AWS_REGION", found)
+    if other != found and not (found is None and _needs_no_region(other, options, profile, environment)):
         raise UnknownSettingsError("AWS_REGION is another region: versions of botocore differ about it")
     return found
+
+
+def _needs_no_region(
+    region: str | None, options: ConnectOptions, profile: AwsProfile, environment: Mapping[str, str]
+) -> bool:
+    """Whether requests are the same without this region: an endpoint of one's own is signed for it anyway."""
+    return region == US_EAST_1 and bool(options.endpoint_url or configured_endpoint(environment, profile))
 
 
 def _checked_region(region: str) -> str:

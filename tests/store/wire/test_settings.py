@@ -329,6 +329,7 @@ RULES = [
     ),
     ({}, f"[default]\nca_bundle = {os.devnull}\n", "", {KEY: "K", SECRET: "s", "REQUESTS_CA_BUNDLE": "/no"}),
     ({}, "", "", {KEY: "K", SECRET: "s", "REQUESTS_CA_BUNDLE": os.devnull}),
+    ({}, "", "", {KEY: "K", SECRET: "s", "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://b"}),
     ({"verify_tls": False}, "", "", {KEY: "K", SECRET: "s", "AWS_CA_BUNDLE": os.devnull}),
 ]
 

@@ -15,10 +15,11 @@ async def remove_object(store: ObjectStore, key: str, *, dry_run: bool = False) 
 
     Raises:
         ObjectNotFoundError: there is no such object.
+        BucketNotFoundError: there is no such bucket.
         StoreError: it could not be deleted.
     """
     try:
-        await store.head(key)
+        await _check_presence(store, key)
     except AccessDeniedError:
         pass
     except ObjectNotFoundError:
@@ -30,3 +31,15 @@ async def remove_object(store: ObjectStore, key: str, *, dry_run: bool = False) 
         ) from None
     if not dry_run:
         await store.delete_one(DeleteItem(key))
+
+
+async def _check_presence(store: ObjectStore, key: str) -> None:
+    """Look whether an object is there. The response to HEAD does not say what is missing; that to GET does.
+
+    Raises:
+        StoreError: it is not, or that cannot be known.
+    """
+    try:
+        await store.head(key)
+    except ObjectNotFoundError:
+        await store.get(key, length=1)

@@ -108,6 +108,7 @@ def test_odd_names(cli: CommandLine, bucket: Bucket, key: str) -> None:
     ("arguments", "code", "text"),
     [
         (("s3://no-such-bucket-here/x", "--recursive"), 1, "no such bucket"),
+        (("s3://no-such-bucket-here/x",), 1, "no such bucket"),
         (("s3://a-bucket/x", "s3://a-bucket/y", "--recursive"), 2, "--recursive takes one location"),
         (("s3://a-bucket/x", "--whole-bucket"), 2, "--whole-bucket goes with --recursive"),
         (("s3://a-bucket",), 2, "names no object"),

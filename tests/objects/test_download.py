@@ -64,17 +64,19 @@ async def test_a_download_that_broke_off_goes_on_with_what_is_missing(tmp_path: 
     assert os.listdir(tmp_path) == ["x"]
 
 
-async def test_wrong_bytes_of_an_earlier_run_are_read_again(tmp_path: Path) -> None:
-    store = faulty()
+@pytest.mark.parametrize("start", [0, RANGE])
+async def test_wrong_bytes_of_an_earlier_run_are_read_again(tmp_path: Path, start: int) -> None:
+    body = bytes(2 * RANGE) + BODY
+    store = faulty(body)
     store.on("get", skip=3, times=-1, error=unavailable())
     with pytest.raises(UnavailableError):
         await download(store, tmp_path / "x")
     (part,) = tmp_path.glob(".aios3sync-*.part")
     with open(part, "r+b") as file:
-        file.seek(RANGE)
-        file.write(bytes(100))
-    await download(faulty(), tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == BODY
+        file.seek(start)
+        file.write(b"\1" * 70_000)  # where the object has zeros, nothing is written over it
+    await download(faulty(body), tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == body
     assert os.listdir(tmp_path) == ["x"]
 
 

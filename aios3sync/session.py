@@ -442,6 +442,8 @@ class Session:
     ) -> SyncRequest:
         # In a thread: a relative path needs the working directory, and looking it up blocks.
         direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
+        if direction == "up" and options.trash is not None:
+            raise UsageError("trash: only files of a download can be moved away; leave it out")
         if direction == "down":
             from aios3sync.sync.download_options import check_download_options
 

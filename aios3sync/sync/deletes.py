@@ -75,6 +75,7 @@ class DeleteStage:
         planned, stays = await self._deferred.filter_out("delete", self._stays)
         if stays:
             self._run.builder.find("kept", stays)
+            self._run.outdated += stays
         self._run.builder.plan(planned)
         self._run.events(events.Planned(deletes=planned))
         return planned

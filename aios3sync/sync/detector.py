@@ -217,7 +217,7 @@ class Detector:
         updates: list[UpdateHeaders] = []
         run, policy, number = self._run, self._run.policy, self._run.number
         decide, transfer = run.direction.decide, run.direction.transfer
-        again = run.recorder.not_done
+        again, gone = run.recorder.not_done, 0
         for source, recorded, target in rows:
             if source is not None and recorded is not None and recorded.run == number:
                 continue  # done earlier in this run, and counted there
@@ -243,7 +243,9 @@ class Detector:
                 raise ListingNeededError
             elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
+                gone += source is None
         if self._gate is not None:
+            run.outdated += gone
             transfers = self._gate.admit(transfers, self.unreadable)
         await self._hand_on(transfers, compares, updates, kept)
 

@@ -67,8 +67,10 @@ class DownloadGate:
             if is_folder is None:
                 held.append(download)
             elif is_folder:
+                self._run.outdated += 1
                 self._skip(key, "is a folder as well, and no directory can hold both")
             elif unreadable and unreadable.covers(key):
+                self._run.outdated += 1
                 self._skip(key, "has a place in the directory that cannot be seen, or is no regular file")
             else:
                 admitted.append(download)

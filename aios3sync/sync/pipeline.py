@@ -46,6 +46,8 @@ _COMPARERS: Final = 2
 _PAGE: Final = 1000
 _GRACE: Final = 4.0
 """Seconds that requests in flight get to end after a stop was asked for."""
+_NOT_IN_STEP: Final = ("conflicts", "withheld", "failed", "vanished", "archived", "restoring")
+"""States of a download after which a row may be of an object that is gone or was replaced."""
 _REPEATS_S: Final = 0.5
 """Seconds between two events about repeated requests."""
 
@@ -337,10 +339,14 @@ class Pipeline:
     # The guards, and the deletes that they permit.
 
     async def _source_is_swapped(self) -> bool:
-        """Whether another tree has replaced the recorded one; checked before the first upload (P3)."""
-        if not self.run.source.may_be_swapped(self.state.device):
+        """Whether another tree has replaced the recorded one; checked before the first transfer (P3).
+
+        A download that deletes nothing may fill an empty tree again.
+        """
+        harmless = not self._is_up and self.run.options.delete == "off"
+        if harmless or not self.run.files.may_be_swapped(self.state.device):
             return False
-        join = BatchJoin("source", "manifest")
+        join = BatchJoin("tree", "manifest")
         found = recorded = 0
         streams: list[AsyncIterator[Any]] = [self._new_walk().stream(), _rows(self.manifest)]
         while not join.finished:
@@ -356,11 +362,12 @@ class Pipeline:
         if not looks_swapped(recorded, found):
             return False
         text = (
-            f"the source is on another device than before and holds {found} of {recorded} recorded files: "
-            "another tree seems to have replaced it; nothing was sent. If that is meant: "
+            f"the {'source' if self._is_up else 'target'} is on another device than before and holds {found} "
+            f"of {recorded} recorded files: another tree seems to have replaced it; nothing was "
+            f"{'sent' if self._is_up else 'fetched or deleted'}. If that is meant: "
             "'aios3sync manifest forget SOURCE TARGET'"
         )
-        self.refused = Refusal("swapped-source", recorded, text)
+        self.refused = Refusal("swapped-source" if self._is_up else "swapped-target", recorded, text)
         return True
 
     def _visible_rows(self, rows: list[RecordedEntry]) -> list[RecordedEntry]:
@@ -400,6 +407,7 @@ class Pipeline:
             await self._remember_mounts()
             return
         certain = recorder.uncertain == 0 and run.builder.pending == 0 and not run.builder.cancelled
+        certain = certain and (self._is_up or not self._leaves_rows_behind)
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
             state = state.listed(self.scope, self._listing_began)
@@ -414,6 +422,12 @@ class Pipeline:
                 opaque_etags=run.opaque_etags,
             )
         )
+
+    @property
+    def _leaves_rows_behind(self) -> bool:
+        """Whether rows may not be what the bucket holds: an upload may not go by them without a listing."""
+        counts = self.run.builder.counts()
+        return self.run.outdated > 0 or any(counts[state] for state in _NOT_IN_STEP)
 
     def _device(self) -> int:
         """Return the device to save: a run that saw only a part cannot know of the rest (P3)."""

@@ -82,6 +82,8 @@ class Run:
         opaque_etags: responses showed that this bucket encrypts so that its ETags prove nothing.
         settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
         target_changed: a response contradicted what the manifest holds of the target.
+        outdated: keys of a download whose rows may not be what the bucket holds, such as those of files that
+            stay though their objects are gone: the next upload must list.
         refusals: uploads that were refused in a row.
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
     """
@@ -105,6 +107,7 @@ class Run:
     settling: anyio.Lock = field(default_factory=anyio.Lock)
     etags_settled: bool = False
     target_changed: bool = False
+    outdated: int = 0
     refusals: Refusals = field(default_factory=Refusals)
     tree_writer: TreeWriter | None = None
     _silent: int = field(default=0)

@@ -266,6 +266,10 @@ class Files(Protocol):
         """The identity of what holds the files, see :attr:`Source.device`."""
         ...
 
+    def may_be_swapped(self, device: int) -> bool:
+        """Whether the files may be others than those of an earlier run, see :meth:`Source.may_be_swapped`."""
+        ...
+
     def root_problem(self) -> str:
         """Return why the tree is not the one that it was before the run; empty if it is."""
         ...

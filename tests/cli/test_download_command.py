@@ -132,3 +132,10 @@ def test_a_bucket_that_does_not_exist_is_one_clear_line(cli: CommandLine, tmp_pa
     ended = cli("sync", "s3://no-such-bucket-here/p", tmp_path / "place")
     assert ended.code not in (0, 3)
     assert "no-such-bucket-here" in ended.error
+
+
+def test_an_upload_refuses_a_trash(cli: CommandLine, tmp_path: Path) -> None:
+    """It would be taken for granted that objects are moved there."""
+    ended = cli("sync", tmp_path, "s3://bucket/p", "--delete", "--trash", tmp_path / "trash")
+    assert ended.code == 2
+    assert "trash" in ended.error

@@ -286,3 +286,25 @@ def test_types_and_schemes_tell_the_direction(source: Any, target: Any, directio
 def test_two_directories_are_left_to_rsync() -> None:
     with pytest.raises(Exception, match="rsync"):
         locate_sides("a", "b", SyncOptions())
+
+
+@pytest.mark.parametrize("delete", ["off", "tracked"])
+async def test_an_upload_sends_again_what_a_download_saw_to_be_gone(bench: Bench, delete: str) -> None:
+    """The manifest of the two directions is one: it must not claim that the bucket has what it has not."""
+    bench.tree({"a": "1", "b": "2"})
+    await bench.sync()
+    del bench.memory.objects["p/b"]
+    if delete == "tracked":
+        (bench.root / "b").write_bytes(b"changed, so it stays")
+    down = await bench.download(delete=delete)
+    assert (down.deleted, down.downloaded) == (0, 0)
+    up = await bench.sync()
+    assert up.uploaded == 1
+    assert bench.objects() == body_tree(bench.root)
+
+
+async def test_an_upload_lists_after_a_download_that_left_an_archived_object(bench: Bench) -> None:
+    await bench.store({"a": b"1"}, storage_class="GLACIER")
+    await bench.store({"b": b"1"})
+    await bench.download()
+    assert (await bench.sync()).checked == "list"

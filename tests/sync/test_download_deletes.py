@@ -23,6 +23,7 @@ import pytest
 from anyio import to_thread
 
 from aios3sync.errors import ObjectNotFoundError
+from aios3sync.local.tree import LocalTree
 from aios3sync.local.write import TreeWriter
 from aios3sync.testing.faulty import unavailable
 from tests.sync.conftest import Bench, body_tree
@@ -258,3 +259,18 @@ async def test_temporary_files_are_never_sent(bench: Bench) -> None:
     report = await bench.sync()
     assert report.uploaded == 1
     assert bench.objects().keys() == {"a"}
+
+
+@pytest.mark.parametrize(("delete", "guard"), [("mirror", "swapped-target"), ("off", None)])
+async def test_P3_a_target_on_another_device_without_its_files_loses_none(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, delete: str, guard: str | None
+) -> None:
+    await synced(bench, {"a": b"1", "b": b"2"})
+    for name in ("a", "b"):
+        (bench.root / name).unlink()
+    bench.tree({"other": b"of another disk"})
+    monkeypatch.setattr(LocalTree, "may_be_swapped", lambda *_: True)
+    report = await bench.download(delete=delete)
+    assert (report.refused and report.refused["guard"]) == guard
+    assert (bench.root / "other").exists()
+    assert report.downloaded == (2 if delete == "off" else 0)

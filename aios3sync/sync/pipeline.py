@@ -407,7 +407,7 @@ class Pipeline:
             await self._remember_mounts()
             return
         certain = recorder.uncertain == 0 and run.builder.pending == 0 and not run.builder.cancelled
-        certain = certain and (self._is_up or not self._leaves_rows_behind)
+        certain = certain and (self._is_up or not self._leaves_old_rows)
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
             state = state.listed(self.scope, self._listing_began)
@@ -424,7 +424,7 @@ class Pipeline:
         )
 
     @property
-    def _leaves_rows_behind(self) -> bool:
+    def _leaves_old_rows(self) -> bool:
         """Whether rows may not be what the bucket holds: an upload may not go by them without a listing."""
         counts = self.run.builder.counts()
         return self.run.outdated > 0 or any(counts[state] for state in _NOT_IN_STEP)

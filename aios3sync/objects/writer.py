@@ -46,7 +46,6 @@ async def write_object(  # noqa: PLR0913 - the last three have defaults
     memory: ByteSemaphore,
     *,
     part_size: PartSize | None = None,
-    first_part: int = PART_SIZE,
     on_sent: Callable[[int], None] = lambda _: None,
 ) -> WrittenObject:
     """Write one object from chunks of any size.
@@ -58,13 +57,12 @@ async def write_object(  # noqa: PLR0913 - the last three have defaults
         options: headers and conditions.
         memory: bounds the bytes of the parts in memory.
         part_size: sizes of the parts; without it they grow so that 5 TiB fit.
-        first_part: bytes of the first part where they grow.
         on_sent: called with the bytes of each part that is stored.
 
     Raises:
         StoreError: a request failed, or the object is not what was sent (IntegrityError).
     """
-    sizes = part_size or (lambda number: growing_part_size(number, first_part))
+    sizes = part_size or (lambda number: growing_part_size(number, PART_SIZE))
     parts, size = _Parts(chunks), sizes(1)
     await memory.acquire(size)
     try:

@@ -202,6 +202,14 @@ def test_standard_input_goes_up_whatever_its_length(cli: CommandLine, bucket: Bu
     assert head["ContentType"].startswith("text/html")
 
 
+def test_parts_of_a_pipe_grow_with_fewer_parts(cli: CommandLine, bucket: Bucket) -> None:
+    """Of ten parts the first one alone has the size that was asked for: the second holds all the rest."""
+    options = ("--part-size", "5M", "--max-parts", "10")
+    assert cli("cp", "-", bucket.url("x"), *options, stdin=BIG[: 11 * MIB]).code == 0
+    assert bucket.head("x")["ETag"].endswith('-2"')
+    assert bucket.get("x") == BIG[: 11 * MIB]
+
+
 def test_an_object_goes_to_standard_output_alone(cli: CommandLine, bucket: Bucket) -> None:
     bucket.put("big", BIG)
     ran = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -24,6 +25,7 @@ from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.core.keys import SCHEME, parse_address, parse_object
+from aios3sync.core.parts import MAX_PARTS, growing_part_size
 from aios3sync.core.text import printable, size_text
 from aios3sync.errors import ObjectNotFoundError, SourceError, UsageError
 from aios3sync.events import BytesSent, Event
@@ -56,7 +58,7 @@ _PIPE: Final = "-"
 @output_options
 @click.pass_context
 def cp_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
-    """Copy one file or object; one of the two is an s3:// location, and - is standard input or output.
+    """Copy one file or object; one or both are s3:// locations, and - is standard input or output.
 
     A target that is a directory or ends in / gets the name of the source. Files are written under a temporary
     name and renamed when their bytes are verified. Directories are copied by 'aios3sync sync'.
@@ -160,7 +162,7 @@ class _Copy:
         self._check_object(self._target)
         if await self._is_taken(session, bucket, key):
             return self._kept(self._target)
-        headers = HeaderPlan.of(self._options)
+        headers, most = HeaderPlan.of(self._options), self._options.max_parts or MAX_PARTS
         options = replace(
             headers.header_set(key).base, content_type=headers.type_of(key), if_none_match=self._keep
         )
@@ -170,7 +172,7 @@ class _Copy:
             read_standard_input(),
             options,
             ByteSemaphore(session.options.memory),
-            first_part=self._options.part_size,
+            part_size=partial(growing_part_size, first=self._options.part_size, most=most),
             on_sent=self._progress.add,
         )
         self._progress.clear()

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ("LocalTree",)
 
 _IGNORE_FILE: Final = ".gitignore"
+_PAUSE_S: Final = 0.2
+"""How long a walk may keep its consumer waiting."""
 
 
 class LocalTree:
@@ -112,7 +114,14 @@ class LocalTree:
             mounts: directories that were mount points in walks before.
         """
         return Walk(
-            self.root, filters, self._symlinks, prefix, mounts, self._files, on_bad_name=self._on_bad_name
+            self.root,
+            filters,
+            self._symlinks,
+            prefix,
+            mounts,
+            self._files,
+            on_bad_name=self._on_bad_name,
+            pause_s=_PAUSE_S,
         )
 
     def roots(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
@@ -121,6 +122,8 @@ class Walk:
         on_bad_name: how a name that cannot be a key is treated: as a failure (``fail``), as a warning
             (``skip``), or written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a
             failure where that does not help.
+        pause_s: seconds after which a batch ends as it is, though it may be empty: a consumer can show
+            progress and stop, however many names are hidden and however slow the storage is.
 
     Attributes:
         mounts: directories met (ending in ``/``) that are on another mount than the directory that they are
@@ -136,6 +139,7 @@ class Walk:
     known_mounts: frozenset[str] = frozenset()
     files: Mapping[str, str] | None = None
     on_bad_name: str = "fail"
+    pause_s: float = float("inf")
     mounts: set[str] = field(default_factory=set)
     temporaries: list[str] = field(default_factory=list)
     _problems: list[Problem] = field(default_factory=list)
@@ -148,7 +152,7 @@ class Walk:
     _directories: dict[str, DirectoryIdentity | None] = field(default_factory=dict)
 
     def batches(self) -> Iterator[ScanBatch[SourceEntry]]:
-        """Yield the batches in key order; the last may be short, none is empty.
+        """Yield the batches in key order; the last may be short, and none is empty but by ``pause_s``.
 
         Raises:
             SourceError: the root itself cannot be read.
@@ -162,9 +166,11 @@ class Walk:
             walk = self._given(self.files)
         else:
             walk = self._named() if self.filters.files is not None else self._tree()
+        began = time.monotonic()
         for _ in walk:
-            if len(self._entries) >= BATCH_SIZE:
+            if len(self._entries) >= BATCH_SIZE or time.monotonic() - began > self.pause_s:
                 yield self._batch()
+                began = time.monotonic()
         self._look_for_mounts_again()
         if self._entries or self._problems:
             yield self._batch()

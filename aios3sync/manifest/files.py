@@ -158,7 +158,7 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
         ManifestError: it cannot be read.
         ValueError: it is damaged, or of a newer version.
     """
-    if not (os.path.isfile(path) and is_sqlite(path)):
+    if path.endswith(".json") or not (os.path.isfile(path) and is_sqlite(path)):
         yield None
         return
     with hold_lock(lock_path(path)):

@@ -232,3 +232,13 @@ def test_a_path_that_no_file_can_have_is_a_problem_of_its_own(tmp_path: Path) ->
     assert (found, [problem.path for problem in problems]) == (["a"], ["b\0"])
     with pytest.raises(SourceError, match="no directory can have the path"):
         check_root("/x\0y")
+
+
+def test_a_walk_that_takes_long_pauses_though_nothing_is_visible(tmp_path: Path) -> None:
+    """Its consumer can show progress and stop; what is found is the same."""
+    make_tree(tmp_path, {"a": "1", **{f"d{number}/x.log": "" for number in range(50)}, "z": "2"})
+    filters = Filters(rules=make_rules([("exclude", "*.log")], ()))
+    batches = list(Walk(str(tmp_path), filters, pause_s=-1).batches())
+    assert sum(not batch.entries for batch in batches) >= 50
+    assert [entry.key for batch in batches for entry in batch.entries] == ["a", "z"]
+    assert [len(batch.entries) for batch in Walk(str(tmp_path), filters).batches()] == [2]

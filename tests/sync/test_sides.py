@@ -113,8 +113,9 @@ async def test_a_tree_that_goes_away_ends_the_walk_with_an_error(tmp_path: Path)
 
 async def test_a_walk_in_one_thread_yields_what_the_stream_yields(tmp_path: Path) -> None:
     files: Files = local_tree(tmp_path, dict.fromkeys(KEYS, "1"))
-    streamed = [batch async for batch in files.walk(Filters(), "").stream()]
-    assert await anyio.to_thread.run_sync(lambda: [*files.walk(Filters(), "").batches()]) == streamed
+    streamed = [entry async for batch in files.walk(Filters(), "").stream() for entry in batch.entries]
+    batches = await anyio.to_thread.run_sync(lambda: [*files.walk(Filters(), "").batches()])
+    assert [entry for batch in batches for entry in batch.entries] == streamed
 
 
 def test_the_sides_of_a_local_request_are_one_tree() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import in_thread
+from aios3sync.core.filters import Filters
 from aios3sync.core.keys import Location
 from aios3sync.manifest.files import lock_path
 from aios3sync.manifest.lock import hold_lock
@@ -210,3 +211,31 @@ async def test_headers_that_are_asked_for_are_left_to_a_run_to_compare(bench: Be
     bench.tree(FILES)
     await bench.sync(cache_control="no-cache")
     assert await unchanged(request_of(bench, cache_control="no-cache")) is None
+
+
+async def test_a_source_that_is_slow_though_nothing_of_it_is_visible_is_left_to_a_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not walked to its end first: a run would walk it once more, and only a run can be stopped."""
+    bench.tree({"a": "1", **{f"b/{number:04}.log": "" for number in range(200)}})
+    options = {"exclude": ("*.log",)}
+    await bench.sync(**options)
+    assert await unchanged(request_of(bench, **options)) is not None
+    asked: list[str] = []
+    visible = Filters.visible
+    monkeypatch.setattr(Filters, "visible", lambda self, key: asked.append(key) or visible(self, key))
+    monkeypatch.setattr("aios3sync.local.tree._PAUSE_S", -1)
+    monkeypatch.setattr("aios3sync.sync.manifest_diff._PATIENCE", -1)
+    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", -1)
+    assert await unchanged(request_of(bench, **options)) is None
+    assert len(asked) < 10
+
+
+async def test_a_manifest_in_the_other_format_is_left_to_a_run(bench: Bench, tmp_path: Path) -> None:
+    """A run sets it aside: its name promises a document."""
+    bench.tree(FILES)
+    await bench.sync()
+    path = Path(await in_thread(manifest_path, request_of(bench)))
+    misnamed = tmp_path / "manifest.json"
+    misnamed.write_bytes(path.read_bytes())
+    assert await unchanged(request_of(bench, manifest=str(misnamed))) is None

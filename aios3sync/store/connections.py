@@ -72,6 +72,7 @@ class Connections:
         # A session or a client of the caller's has settings that only itself knows.
         self._may_configure = session is None and client is None and options.lane != "boto"
         self._has_client = False
+        self._may_adapt = options.lane != "boto"
         self._renewals: list[Renewal] = []
         self._warned = False
 
@@ -106,15 +107,19 @@ class Connections:
     async def _open_configured(self) -> WireTransport | None:
         """Open the static or the chain tier; ``None`` where neither is certain."""
         if self._configured is None:
+            from aios3sync.store.s3.errors import WireUnavailableError
             from aios3sync.store.wire.sources import open_configured
             from aios3sync.store.wire.transport import WireTransport
 
             source = await open_configured(self._options)
-            self._may_configure = False  # unless it succeeds: asking once more would take as long
             if source is None:
+                self._may_configure = False  # asking once more would take as long
                 return None
-            self._configured = await WireTransport.open_source(source, self._options)
-            self._may_configure = True
+            try:
+                self._configured = await WireTransport.open_source(source, self._options)
+            except WireUnavailableError:
+                self._may_configure = False
+                raise
             self._closing.push_async_callback(self._configured.aclose)
             self._renew_by(source.renewal)
         return self._configured
@@ -126,6 +131,8 @@ class Connections:
 
         if not self._has_client:
             await self._open_client()
+        if self._may_adapt:
+            await self._open_wire_of_client()
         known = _known(self._client.meta.endpoint_url, bucket, profile)
         try:
             if self._of_client is not None:
@@ -135,10 +142,8 @@ class Connections:
         return BotoStore(self._client, bucket, known, profile=profile, **reading)
 
     async def _open_client(self) -> None:
-        """Open the client, or prepare the caller's, and the wire transport next to it."""
+        """Open the client, or prepare the caller's."""
         from aios3sync.store.boto import adopt_client, open_client, renewable_of
-        from aios3sync.store.s3.errors import WireUnavailableError
-        from aios3sync.store.wire.transport import WireTransport
 
         if self._client is None:
             options = self._options
@@ -151,13 +156,19 @@ class Connections:
             adopt_client(self._client)
         self._renew_by(renewable_of(self._client))
         self._has_client = True
-        if self._options.lane == "boto":
-            return
+
+    async def _open_wire_of_client(self) -> None:
+        """Open the wire transport next to the client; one that is cancelled is opened by the next store."""
+        from aios3sync.store.s3.errors import WireUnavailableError
+        from aios3sync.store.wire.transport import WireTransport
+
         try:
             self._of_client = await WireTransport.open(self._client, self._options)
         except WireUnavailableError as error:
+            self._may_adapt = False
             self._without_wire(error)
         else:
+            self._may_adapt = False
             self._closing.push_async_callback(self._of_client.aclose)
 
     def _renew_by(self, renewal: Renewal | None) -> None:

@@ -12,6 +12,8 @@ from functools import partial
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
+import aioboto3
+import anyio
 import pytest
 from anyio import to_thread
 
@@ -24,6 +26,7 @@ from aios3sync.store.renewal import AllRenewed, Renewal
 from aios3sync.store.wire.chain import ChainKeys
 from aios3sync.store.wire.keys import StaticKeys
 from aios3sync.store.wire.sources import ConfiguredSource, open_configured
+from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
 if TYPE_CHECKING:
@@ -220,6 +223,35 @@ async def test_authorities_that_cannot_be_read_are_left_to_a_client_once(
             with pytest.raises(AioS3SyncError):
                 await put(session, bucket)
             assert session._stores._connections._may_configure is False
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["configured", "client"])
+async def test_a_store_whose_opening_is_cancelled_changes_nothing_for_the_next(
+    keys: None, monkeypatch: pytest.MonkeyPatch, *, own: bool
+) -> None:
+    """An application with a time limit does not go through botocore from then on."""
+    opening = anyio.Event()
+
+    async def hang(*_: Any) -> None:
+        opening.set()
+        await anyio.sleep_forever()
+
+    mine = aioboto3.Session() if own else None
+    async with (
+        canned_server() as server,
+        aios3sync.connect(endpoint_url=server.url, region="eu-west-1", session=mine) as session,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(WireTransport, "open_source", hang)
+            async with anyio.create_task_group() as group:
+                group.start_soon(session.store, "bucket")
+                await opening.wait()
+                group.cancel_scope.cancel()
+        await put(session)
+        assert has_client(session) is own
+    assert "Botocore" not in server.requests[0].headers["user-agent"] or own
+    connections = session._stores._connections
+    assert (connections._of_client if own else connections._configured) is not None
 
 
 @pytest.mark.parametrize(("no_proxy", "proxied"), [("", True), ("127.0.0.1", False), ("elsewhere", True)])

@@ -14,7 +14,7 @@ from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import unescaped
 from aios3sync.core.text import escape_undecodable
-from aios3sync.errors import SourceError
+from aios3sync.errors import SourceError, UsageError
 from aios3sync.local.compress import compress_file
 from aios3sync.local.digest import (
     FileDigest,
@@ -196,10 +196,13 @@ class LocalTree:
 
         Raises:
             SourceError: it cannot be made or opened.
+            UsageError: the trash is below it.
         """
         from aios3sync.local.write import TreeWriter
 
         place = None if trash is None else os.path.abspath(trash)
+        if place is not None and f"{os.path.realpath(place)}/".startswith(f"{os.path.realpath(self.root)}/"):
+            raise UsageError("trash: a link leads it below the target, where it would be synced")
         writer = TreeWriter(self.root, fsync=fsync, trash=place)
         try:
             writer.open()

@@ -225,8 +225,13 @@ class TreeWriter:
             with Directories(root, make=True) as below:
                 place, wanted = below.parent(key)
                 _move_to_numbered_name(parent, name, place, wanted)
-        except FileNotFoundError as error:  # of the trash: not a file that is gone already
-            raise OSError(errno.EIO, f"the trash {self._trash!r} cannot take it: {error.strerror}") from None
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) and not _exists(parent, name):
+                raise  # it is gone already
+            reason = error.strerror
+            if error.errno == errno.EXDEV:
+                reason = "it is on another filesystem; name a place on that of the directory"
+            raise OSError(errno.EIO, f"the trash {self._trash!r} cannot take it: {reason}") from None
         finally:
             os.close(root)
 
@@ -340,6 +345,13 @@ def _move_to_free_name(parent: int, name: str, place: int, wanted: str) -> None:
         os.stat(wanted, dir_fd=place, follow_symlinks=False)
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), wanted)
     os.rename(name, wanted, src_dir_fd=parent, dst_dir_fd=place)
+
+
+def _exists(parent: int, name: str) -> bool:
+    with suppress(FileNotFoundError):
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+        return True
+    return False
 
 
 def _move_to_numbered_name(parent: int, name: str, place: int, wanted: str) -> None:

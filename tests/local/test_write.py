@@ -14,8 +14,10 @@ import pytest
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.errors import UsageError
 from aios3sync.local.digest import entry_of
 from aios3sync.local.part_file import PartFile
+from aios3sync.local.tree import LocalTree
 from aios3sync.local.walk import Walk
 from aios3sync.local.write import ChangedHereError, NewFile, TreeWriter, lock
 
@@ -260,6 +262,43 @@ def test_the_trash_takes_what_is_removed_and_replaces_nothing(root: Path, tmp_pa
     trash = tmp_path / "trash/d"
     assert {path.name: path.read_bytes() for path in trash.iterdir()} == {"a": b"1", "a.1": b"2", "a.2": b"3"}
     assert names(root) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "gone", "said"),
+    [(errno.EXDEV, False, "another filesystem"), (errno.ENOSPC, False, "No space"), (errno.ENOENT, True, "")],
+)
+def test_what_the_trash_cannot_take_stays_and_says_why(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, *, gone: bool, said: str
+) -> None:
+    def refuse(name: str, *_: object, **__: object) -> None:
+        if gone:
+            (root / name).unlink()
+        raise OSError(code, os.strerror(code))
+
+    writer = TreeWriter(str(root), trash=str(tmp_path / "trash"))
+    writer.open()
+    (root / "a").write_bytes(b"1")
+    entry = seen(root, "a")
+    monkeypatch.setattr(os, "link", refuse)
+    [error] = writer.remove_many([entry])
+    writer.close()
+    assert (error is None) is gone
+    assert said in str(error)
+    assert str(tmp_path / "trash") in str(error) or gone
+    assert (root / "a").exists() is not gone
+
+
+@pytest.mark.parametrize(("target", "trash"), [("tree", "link/bin"), ("link", "tree"), ("link", "link/bin")])
+def test_a_trash_that_a_link_leads_below_the_target_is_refused(
+    tmp_path: Path, target: str, trash: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "link").symlink_to("tree")
+    tree = LocalTree(str(tmp_path / target))
+    with pytest.raises(UsageError, match="trash"):
+        tree.writer(fsync=False, trash=str(tmp_path / trash))
+    tree.writer(fsync=False, trash=str(tmp_path / "tree-bin")).close()
 
 
 def test_empty_directories_are_removed_from_the_inside_out(writer: TreeWriter, root: Path) -> None:

@@ -24,10 +24,17 @@ _JOURNAL: Final = ".ranges"
 async def open_tree(run: Run) -> None:
     """Make the directory of a download, and open it for writing.
 
+    A directory that is missing is made only for a bucket that can be listed: a name that was misspelt leaves
+    nothing.
+
     Raises:
         SourceError: it cannot be made or opened.
+        StoreError: it is missing, and the bucket cannot be listed.
     """
     assert isinstance(run.target, TreeTarget)  # noqa: S101 - that of a download
+    if run.target.is_absent:
+        store = await run.resources.open_store()
+        await store.list_page(run.location.prefix, max_keys=1)
     run.tree_writer = await run.target.open_writer()
     if isinstance(run.source, BucketSource):
         run.source.case_folds, run.source.form_folds = await run.target.folding()

@@ -43,6 +43,11 @@ class TreeTarget:
         self._writer: TreeWriter | None = None
         self.last_walk: TreeWalk | None = None
 
+    @property
+    def is_absent(self) -> bool:
+        """Whether there is no such directory yet."""
+        return self._tree.is_absent
+
     async def open(self) -> None:
         """Do nothing: :meth:`open_writer` is called before the run."""
 

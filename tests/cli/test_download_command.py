@@ -132,6 +132,7 @@ def test_a_bucket_that_does_not_exist_is_one_clear_line(cli: CommandLine, tmp_pa
     ended = cli("sync", "s3://no-such-bucket-here/p", tmp_path / "place")
     assert ended.code not in (0, 3)
     assert "no-such-bucket-here" in ended.error
+    assert not (tmp_path / "place").exists()
 
 
 def test_an_upload_refuses_a_trash(cli: CommandLine, tmp_path: Path) -> None:

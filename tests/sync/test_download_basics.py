@@ -200,8 +200,11 @@ async def test_ten_thousand_hostile_keys_make_one_warning(bench: Bench) -> None:
     assert sorted(path.name for path in bench.root.parent.iterdir()) == ["source"]
 
 
-async def test_a_key_that_is_a_folder_as_well_is_skipped(bench: Bench) -> None:
+@pytest.mark.parametrize("page", [1000, 1])
+async def test_a_key_that_is_a_folder_as_well_is_skipped(bench: Bench, page: int) -> None:
+    """Also where the folder is on a later page of the listing than the file."""
     await bench.store({"a": b"file", "a!": b"between", "a/b": b"in the folder", "c": b"1"})
+    bench.memory = bench.faults.inner = MemoryStore(page_size=lambda _: page, objects=bench.memory.bodies())
     report = await bench.download()
     assert (report.downloaded, report.skipped) == (3, 1)
     assert body_tree(bench.root) == {"a!": b"between", "a/b": b"in the folder", "c": b"1"}

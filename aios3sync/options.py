@@ -10,7 +10,7 @@ from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.keys import unescaped
-from aios3sync.core.parts import GIB, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
+from aios3sync.core.parts import GIB, MAX_COPY_SIZE, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
 from aios3sync.field_types import FilePath, Seconds, Size, conform
 
@@ -20,6 +20,7 @@ __all__ = (
     "DIRECTORY_MARKERS",
     "LANES",
     "LIST_ORDERS",
+    "METADATA_DIRECTIVES",
     "METADATA_UPDATES",
     "ON_BAD_NAME",
     "ON_CONFLICT",
@@ -30,6 +31,7 @@ __all__ = (
     "DirectoryMarkers",
     "Lane",
     "ListOrder",
+    "MetadataDirective",
     "MetadataUpdate",
     "OnBadName",
     "OnConflict",
@@ -43,6 +45,8 @@ ListOrder = Literal["auto", "bytes"]
 LIST_ORDERS: tuple[ListOrder, ...] = get_args(ListOrder)
 MetadataUpdate = Literal["copy", "upload", "off"]
 METADATA_UPDATES: tuple[MetadataUpdate, ...] = get_args(MetadataUpdate)
+MetadataDirective = Literal["copy", "replace"]
+METADATA_DIRECTIVES: tuple[MetadataDirective, ...] = get_args(MetadataDirective)
 OnBadName = Literal["fail", "skip", "escape"]
 ON_BAD_NAME: tuple[OnBadName, ...] = get_args(OnBadName)
 Symlinks = Literal["follow", "skip", "inside"]
@@ -197,6 +201,10 @@ class SyncOptions:
         trash: of a download: an absolute path on the same filesystem, below which deleted files are moved.
         decode: of a download: objects that an upload has compressed become the original files; ``False``
             keeps their bytes as they are stored.
+        metadata_directive: of a sync between two buckets: ``copy`` keeps the metadata and the content headers
+            of the source, ``replace`` takes those that are asked for.
+        copy_part_threshold: of the same: objects above so many bytes are copied in parts.
+        source_sse_customer_key: of the same: the SSE-C key of the source, as ``sse_customer_key``.
     """
 
     check: Check = "auto"
@@ -252,6 +260,9 @@ class SyncOptions:
     directory_markers: DirectoryMarkers = "skip"
     trash: FilePath | None = None
     decode: bool = True
+    metadata_directive: MetadataDirective = "copy"
+    copy_part_threshold: Size = MAX_COPY_SIZE
+    source_sse_customer_key: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         conform(self)
@@ -262,6 +273,7 @@ class SyncOptions:
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("on_conflict", self.on_conflict, ON_CONFLICT)
         _choice("directory_markers", self.directory_markers, DIRECTORY_MARKERS)
+        _choice("metadata_directive", self.metadata_directive, METADATA_DIRECTIVES)
         _choice("charset", self.charset, CHARSETS)
         _choice("sse", self.sse, _SSE_ALGORITHMS)
         _choice("checksum", self.checksum, _CHECKSUMS)
@@ -291,6 +303,9 @@ class SyncOptions:
         _require(most, f"max_parts: {self.max_parts} is not between 1 and 10000, or 0 for the usual limit")
         threshold = 0 < self.multipart_threshold <= 5 * GIB
         _require(threshold, f"multipart_threshold: {self.multipart_threshold} is not between 1 and 5 GiB")
+        copied = MIN_PART_SIZE <= self.copy_part_threshold <= MAX_COPY_SIZE
+        _require(copied, f"copy_part_threshold: {self.copy_part_threshold} is not between 5 MiB and 5 GiB")
+        _require(len(self.source_sse_customer_key) in (0, 32), "source_sse_customer_key: not of 32 bytes")
         _require(self.max_delete is None or self.max_delete >= 0, "max_delete: cannot be negative")
         ratio = self.max_delete_ratio
         _require(ratio is None or 0 <= ratio <= 1, f"max_delete_ratio: {ratio} is not between 0 and 1")

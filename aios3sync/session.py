@@ -103,6 +103,7 @@ class Session:
         self._refreshes: BackgroundRefreshes | None = None
         self._stats_calls: SingleFlight[BucketStats] | None = None
         self._memory = ByteSemaphore(options.memory)
+        self._source_stores: list[tuple[ConnectOptions, Stores]] = []
         self.catalog_metrics: CatalogMetrics | None = None
 
     @property
@@ -223,6 +224,7 @@ class Session:
         overrides: Mapping[str, PutOptions] | None = None,
         index: ObjectIndex | None = None,
         catalog: DatasetEntry | ModelEntry | Registration | None = None,
+        source_connect: ConnectOptions | None = None,
         **changes: Any,
     ) -> SyncReport:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
@@ -231,7 +233,7 @@ class Session:
             source: a local directory, or ``s3://bucket/prefix``, a literal prefix; or keys and the files that
                 they stand for, which then are the whole source: what is not named is absent, so ``delete``
                 deletes it.
-            target: the same; one of the two is a bucket. A directory that is missing is made.
+            target: the same; at least one of the two is a bucket. A directory that is missing is made.
             options: what to do; ``changes`` are its fields as keyword arguments.
             on_event: called with progress events (see :mod:`aios3sync.events`), also of a run that fails as
                 a whole; a :class:`~aios3sync.progress.Progress` is one.
@@ -241,6 +243,7 @@ class Session:
             index: gets every change, and never fails the run: see :meth:`index`.
             catalog: the entry that the target is, added once all of it is there; ``report.catalog`` has
                 the result, and its failure is a warning.
+            source_connect: how to reach the source of a sync between two buckets, if not as the target.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -252,14 +255,15 @@ class Session:
 
         async def run() -> SyncReport:
             self._stores.access.check()
-            request = await self._request(source, target, SyncOptions.of(options, changes), overrides or {})
+            request = await self._request(
+                source, target, SyncOptions.of(options, changes), overrides or {}, source_connect
+            )
             if request.direction == "down" and not (index is None and catalog is None):
                 raise UsageError(
                     "index and catalog follow what is written to a bucket; a download writes none"
                 )
-            resources = replace(
-                self._resources(request, on_event), outcome_sinks=outcome_sinks, stop=stop or Stop()
-            )
+            resources = self._resources(request, on_event, source_connect)
+            resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
             if index is not None:
                 from aios3sync.images.size import image_size, is_image_name
 
@@ -439,6 +443,7 @@ class Session:
         target: str | os.PathLike[str],
         options: SyncOptions,
         overrides: Mapping[str, PutOptions] | None = None,
+        source_connect: ConnectOptions | None = None,
     ) -> SyncRequest:
         # In a thread: a relative path needs the working directory, and looking it up blocks.
         direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
@@ -448,6 +453,17 @@ class Session:
             from aios3sync.sync.download_options import check_download_options
 
             await to_thread.run_sync(check_download_options, options, root)
+        source_location = None
+        if direction == "copy":
+            from aios3sync.sync.copy_options import check_copy_options, check_places
+
+            source_location = Location.parse(root)
+            endpoint = self._source(source_connect).endpoint
+            check_copy_options(options)
+            check_places(source_location, location, same_endpoint=endpoint == self.endpoint)
+            root = f"{root}@{endpoint}"
+        elif source_connect is not None:
+            raise UsageError("source_connect: the source is no bucket; leave it out")
         return SyncRequest(
             direction=direction,
             root=root,
@@ -456,16 +472,43 @@ class Session:
             options=options,
             overrides=overrides or {},
             files=files,
+            source_location=source_location,
         )
 
-    def _resources(self, request: SyncRequest, on_event: EventSink) -> Resources:
+    def _source(self, options: ConnectOptions | None) -> Stores:
+        """Return the stores of the source of a copy: our own, or those of another connection, opened once."""
+        if options is None or options == self.options:
+            return self._stores
+        for known, stores in self._source_stores:
+            if known == options:
+                return stores
+        stores = Stores(options, self._closing)
+        self._closing.callback(stores.access.close)
+        self._source_stores.append((options, stores))
+        return stores
+
+    def _resources(
+        self, request: SyncRequest, on_event: EventSink, source_connect: ConnectOptions | None = None
+    ) -> Resources:
         bucket, options = request.location.bucket, request.options
         counts = RequestCounts()
         payer = "requester" if options.request_payer else ""
         opener = self._stores.opener(
             bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
+        copying: dict[str, Any] = {}
+        if request.source_location is not None:
+            source, source_bucket = self._source(source_connect), request.source_location.bucket
+            copying["open_source_store"] = source.opener(
+                source_bucket,
+                counts,
+                sse_customer_key=options.source_sse_customer_key,
+                request_payer=payer,
+            )
+            copying["source_profile"] = source.profile(source_bucket)
+            copying["copies_on_server"] = source.endpoint == self.endpoint
         return Resources(
+            **copying,
             open_store=opener,
             memory=self._memory,
             workers=self.options.workers,

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.output.view import Output
 from aios3sync.cli.values import (
     http_date,
@@ -31,6 +32,7 @@ from aios3sync.options import (
     DIRECTORY_MARKERS,
     LANES,
     LIST_ORDERS,
+    METADATA_DIRECTIVES,
     METADATA_UPDATES,
     ON_BAD_NAME,
     ON_CONFLICT,
@@ -44,6 +46,7 @@ __all__ = (
     "comparison_options",
     "connect_options",
     "connection_options",
+    "copy_options",
     "deletion_options",
     "download_options",
     "filter_options",
@@ -55,6 +58,7 @@ __all__ = (
     "payer_option",
     "progress_options",
     "reading_options",
+    "source_connect_options",
     "sync_options",
     "upload_options",
 )
@@ -70,6 +74,7 @@ _OPTION_NAMES: Final = {
     "files": "--files-from",
     "tags": "--tag",
     "sse_customer_key": "--sse-c-key-file",
+    "source_sse_customer_key": "--source-sse-c-key-file",
     "guess_content_type": "--no-guess-mime-type",
     "rules": "--include/--exclude",
 }
@@ -254,6 +259,30 @@ download_options = _group(
     ),
 )
 
+copy_options = _group(
+    click.option(
+        "--source-endpoint-url",
+        metavar="URL",
+        help="Between buckets: the endpoint of the source, if another.",
+    ),
+    click.option("--source-profile", metavar="NAME", help="Between buckets: the profile for the source."),
+    click.option("--source-region", metavar="NAME", help="Between buckets: the region of the source."),
+    click.option(
+        "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
+    ),
+    click.option(
+        "--metadata-directive",
+        type=click.Choice(METADATA_DIRECTIVES),
+        help="Between buckets: keep metadata and headers (copy), or replace them by those that are given.",
+    ),
+    click.option(
+        "--copy-part-threshold",
+        type=size,
+        metavar="SIZE",
+        help="Between buckets: objects above this are copied in parts (5G).",
+    ),
+)
+
 upload_options = _group(
     click.option(
         "--max-parts", type=int, metavar="N", help="The most parts of one object (the limit of the endpoint)."
@@ -353,6 +382,19 @@ def connect_options(values: Mapping[str, Any]) -> ConnectOptions:
     return named_by_option(lambda: ConnectOptions(**given))
 
 
+def source_connect_options(values: Mapping[str, Any], connection: ConnectOptions) -> ConnectOptions | None:
+    """Return the options of the connection to the source of a copy; ``None`` where it is that to the target.
+
+    Raises:
+        UsageError: a value is invalid.
+    """
+    names = ("endpoint_url", "profile", "region")
+    given = {name: values[f"source_{name}"] for name in names if values.get(f"source_{name}")}
+    if not given:
+        return None
+    return named_by_option(lambda: replace(connection, **given))
+
+
 def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     """Return the options of the sync.
 
@@ -372,6 +414,8 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
         given["files"] = read_names(values["files_from"])
     if values.get("sse_c_key_file"):
         given["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
+    if values.get("source_sse_c_key_file"):
+        given["source_sse_customer_key"] = read_customer_key(values["source_sse_c_key_file"])
     given |= {name: dict(values[name]) for name in ("metadata", "tags") if values.get(name)}
     if values.get("trash"):
         given["trash"] = os.path.abspath(values["trash"])

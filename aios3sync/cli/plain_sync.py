@@ -40,13 +40,20 @@ _VARIABLES: Final = ("AIOS3SYNC_ETAGS", "AIOS3SYNC_LANE")
 
 
 class PlainSync(NamedTuple):
-    """A sync as the command line asks for it."""
+    """A sync as the command line asks for it.
+
+    Attributes:
+        source, target, options, output: as given.
+        connection: to the target, and to the source where that has none of its own.
+        source_connection: to the source of a copy, ``None`` for the same.
+    """
 
     source: str
     target: str
     options: SyncOptions
     connection: ConnectOptions
     output: Output
+    source_connection: ConnectOptions | None = None
 
 
 class UnknownError(Exception):

@@ -33,7 +33,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
         index: the URL of the object index to keep current.
         registration: the entry of a catalog that the target is.
     """
-    source, target, options, connection, shown = plain
+    source, target, options, connection, shown, source_connection = plain
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         async with AsyncExitStack() as stack:
@@ -52,6 +52,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
                 stop=stop,
                 index=opened.database,
                 catalog=registration,
+                source_connect=source_connection,
             )
             return replace(report, warnings=(*opened.warnings, *report.warnings))
 

@@ -17,7 +17,17 @@ import anyio
 
 from aios3sync._dataclass import replace
 from aios3sync.core.keys import Location, thumbnails_below
-from aios3sync.events import Adopted, Deleted, EventSink, Forgotten, Updated, Uploaded, Warned, discard
+from aios3sync.events import (
+    Adopted,
+    Copied,
+    Deleted,
+    EventSink,
+    Forgotten,
+    Updated,
+    Uploaded,
+    Warned,
+    discard,
+)
 from aios3sync.index.db.batch import facts_of
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, Facts, ObjectIndexError, ObjectRow, Removal, Upsert
@@ -55,6 +65,12 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
         return (
             prefix + row.key, size, row.etag, outcome.content_type, "", width, height, None, "",
             row.uploaded_at, 0.0, observed, "",
+        )  # fmt: skip
+    if kind is Copied:
+        row = outcome.row
+        return (
+            prefix + row.key, row.size, row.etag, "", "", None, None, None, "", row.uploaded_at, 0.0,
+            observed, "",
         )  # fmt: skip
     if kind is Updated:
         row = outcome.row

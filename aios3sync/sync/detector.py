@@ -14,6 +14,7 @@ from anyio.abc import ObjectSendStream
 from aios3sync import events
 from aios3sync.core.actions import (
     Action,
+    AdoptCopy,
     CompareDigest,
     Conflict,
     Delete,
@@ -27,6 +28,7 @@ from aios3sync.core.keys import stored_form
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.core.safety import UnreadablePaths
 from aios3sync.core.text import escape_undecodable
+from aios3sync.events import Adopted
 from aios3sync.report import Failure
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.manifest_diff import DiffStep
@@ -179,7 +181,7 @@ class Detector:
             return
         for key in (entry.key for entry in entries):
             # Spelled out for speed: nearly all keys are plain.
-            odd = "\\" in key or "//" in key or key[0] == "/" or key[-1] == "/" or not key.isascii()
+            odd = "\\" in key or "//" in key or key[:1] == "/" or key[-1:] == "/" or not key.isascii()
             if odd and (form := stored_form(key)) != key:
                 self._lookalikes.append(form)
 
@@ -239,8 +241,8 @@ class Detector:
                 self._waiting.append(_deferred(action, target))
             elif kind is UpdateHeaders:
                 updates.append(action)  # type: ignore[arg-type]
-            elif kind is NeedListing:
-                raise ListingNeededError
+            elif kind is AdoptCopy or kind is NeedListing:
+                self._adopt(action)
             elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
                 gone += source is None
@@ -248,6 +250,18 @@ class Detector:
             run.outdated += gone
             transfers = self._gate.admit(transfers, self.unreadable)
         await self._hand_on(transfers, compares, updates, kept)
+
+    def _adopt(self, action: Action) -> None:
+        """Record that the target holds the object already.
+
+        Raises:
+            ListingNeededError: the action says that nothing is known without a listing.
+        """
+        if type(action) is not AdoptCopy:
+            raise ListingNeededError
+        run = self._run
+        run.builder.plan()
+        run.recorder.add(Adopted(run.copied_row(action.source, action.target.etag), action.target))
 
     async def _hand_on(
         self,

@@ -6,7 +6,7 @@ The pipeline owns the tasks of a run and the order of its phases; each phase has
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -29,7 +29,7 @@ from aios3sync.sync.compare import compare_worker
 from aios3sync.sync.deferred import DeferredDeletes
 from aios3sync.sync.deletes import DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
-from aios3sync.sync.directions import UP
+from aios3sync.sync.directions import COPY, UP
 from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import SourceWalk
@@ -199,6 +199,10 @@ class Pipeline:
         run, dry = self.run, self.run.options.dry_run
         if self._is_up:
             return partial(preview_stage if dry else upload_stage, run, self.headers)
+        if run.direction.name == COPY:
+            from aios3sync.sync.transfers.copies import copy_stage, preview_copies
+
+            return partial(preview_copies if dry else copy_stage, run, self.headers)
         from aios3sync.sync.transfers.downloads import download_stage, preview_downloads
 
         return partial(preview_downloads if dry else download_stage, run)
@@ -256,7 +260,7 @@ class Pipeline:
         except ListingNeededError as error:
             return error
         except OutOfOrderError as error:
-            if error.stream == self._listed_stream:
+            if error.stream in self._listed_streams:
                 return error
             raise
         except BaseExceptionGroup as group:
@@ -265,7 +269,7 @@ class Pipeline:
                 return refusal
             if group.split(OutOfOrderError)[1] is not None:
                 raise
-            return OutOfOrderError(self._listed_stream, "", "")
+            return OutOfOrderError(self._listed_streams[0], "", "")
         return None
 
     @property
@@ -273,9 +277,11 @@ class Pipeline:
         return self.run.direction.name == UP
 
     @property
-    def _listed_stream(self) -> str:
-        """The stream whose order depends on the endpoint."""
-        return "source" if self.run.direction.lists_source else "target"
+    def _listed_streams(self) -> Sequence[str]:
+        """The streams whose order depends on an endpoint."""
+        if self.run.direction.name == COPY:
+            return "source", "target"
+        return ("source",) if self.run.direction.lists_source else ("target",)
 
     def _gate(self) -> DownloadGate | None:
         if not self.run.direction.lists_source:
@@ -302,7 +308,9 @@ class Pipeline:
         self._walks.append(walk)
         first: Producer = walk.send_batches
         last: Producer | None = self._list_target if self.listed else None
-        if self.run.direction.lists_source:
+        if self.run.direction.name == COPY:
+            first = self._list_copied
+        elif self.run.direction.lists_source:
             first, last = self._list_source, walk.send_batches
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
@@ -323,6 +331,9 @@ class Pipeline:
         await self.run.target.open()
         self._listing_began = time.time()
         await self.run.target.send_entries(out)
+
+    async def _list_copied(self, out: MemoryObjectSendStream[Any]) -> None:
+        await self.run.source.walk(self.filters, "").send_batches(out)
 
     async def _list_source(self, out: MemoryObjectSendStream[Any]) -> None:
         self._listing_began = time.time()

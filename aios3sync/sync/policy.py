@@ -49,7 +49,7 @@ def make_policy(
         gzip=frozenset(extension.lower().lstrip(".") for extension in options.gzip),
         opaque_etags=state.opaque_etags or opaque_etags,
         protection=Protection(not options.delete_protected, options.protected_prefixes),
-        headers=None if request.direction == "down" else _wanted_headers(options, headers),
+        headers=None if request.direction != "up" else _wanted_headers(options, headers),
         overwrite=options.on_conflict == "overwrite",
     )
 
@@ -141,7 +141,7 @@ def scope_of(options: SyncOptions) -> str:
 def must_list(request: SyncRequest, state: ManifestState, scope: str, now: float) -> bool:
     """Whether the run begins with a listing, see the three ways to check in the documentation.
 
-    A download always does: its source is the listing.
+    A download always does: its source is the listing. So does a copy, which compares two listings.
     """
     options = request.options
     if request.direction != "up":

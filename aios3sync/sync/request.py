@@ -58,7 +58,9 @@ class SyncRequest:
         files: keys and the absolute paths of their files, which then are the whole source: what is not named
             is absent, not hidden.
         direction: ``up`` from the directory to the bucket, ``down`` from the bucket to the directory. Both
-            have one manifest.
+            have one manifest. ``copy`` from another bucket to the bucket: the root is then the name of that
+            one, with its endpoint.
+        source_location: where a copy comes from.
     """
 
     root: str
@@ -68,10 +70,13 @@ class SyncRequest:
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     files: Mapping[str, str] | None = None
     direction: DirectionName = "up"
+    source_location: Location | None = None
 
     @property
     def source(self) -> str:
         """The source, for people."""
+        if self.source_location is not None:
+            return str(self.source_location)
         return str(self.location) if self.direction == "down" else escape_undecodable(self.root)
 
     @property
@@ -85,7 +90,9 @@ class SyncRequest:
         return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
 
     def tree(self) -> LocalTree:
-        """Return the side that is a tree."""
+        """Return the side that is a tree; that of a copy is a list of no files."""
+        if self.direction == "copy":
+            return LocalTree(NAMED_FILES, files={})
         return LocalTree(
             self.root,
             symlinks=self.options.symlinks,
@@ -105,6 +112,9 @@ class Resources:
 
     Attributes:
         open_store: opens the store at the first call, returns the same one ever after.
+        open_source_store: the same for the bucket that a copy reads from.
+        source_profile: what is known of the endpoint of that one; ``None`` if it is the same endpoint.
+        copies_on_server: whether the endpoint of the target may be asked to read that bucket itself.
         memory: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
         free_slots: how many more requests the session would let out at once now.
@@ -131,6 +141,9 @@ class Resources:
     stop: Stop = field(default_factory=Stop)
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
+    open_source_store: StoreOpener | None = None
+    source_profile: EndpointProfile | None = None
+    copies_on_server: bool = False
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     counts: Any = None
 
@@ -144,19 +157,20 @@ def locate_sides(
 ) -> tuple[DirectionName, str, dict[str, str] | None, Location]:
     """Return the direction of a sync, the root of its directory, its list of files, and its bucket.
 
-    A text that begins with ``s3://`` is a bucket, any other text and every path object is a directory.
+    A text that begins with ``s3://`` is a bucket, any other text and every path object is a directory. Where
+    both are buckets, the bucket is the target and the root the name of the source.
 
     Raises:
-        UsageError: no side or both sides are buckets, or one of them cannot be.
+        UsageError: no side is a bucket, or one of them cannot be.
     """
     if not _is_bucket(source):
         if not _is_bucket(target):
             raise UsageError(_no_bucket(target))
         return "up", *_locate_tree(source, options), Location.parse(os.fspath(target))
-    if _is_bucket(target):
-        raise UsageError("a sync between two buckets is built by a later step")
     assert isinstance(source, str)  # noqa: S101 - as _is_bucket() says
     location = Location.parse(source)
+    if _is_bucket(target):
+        return "copy", str(location), None, Location.parse(os.fspath(target))
     if not os.fspath(target):
         raise UsageError("the target is empty; name the directory to sync into")
     return "down", *_locate_tree(target, options), location

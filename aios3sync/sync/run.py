@@ -18,7 +18,7 @@ import anyio
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.decision import Policy
-from aios3sync.core.entries import RecordedEntry, SourceEntry
+from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
 from aios3sync.errors import (
@@ -181,6 +181,11 @@ class Run:
     ) -> RecordedEntry:
         """Return a manifest row of this run for a file as it was read, with the digest of its headers."""
         return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number, headers)
+
+    def copied_row(self, source: TargetEntry, etag: str) -> RecordedEntry:
+        """Return a manifest row of this run for an object that was copied: it describes that object."""
+        entry = SourceEntry(source.key, source.size, round(source.last_modified * 1e9), 0, 0)
+        return self.row(entry, source.etag, etag, settled=True)
 
     @property
     def sends_no_more(self) -> bool:

@@ -29,7 +29,6 @@ from anyio.abc import ObjectSendStream
 
 from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
-from aios3sync.errors import UsageError
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import Resources, SyncRequest
@@ -389,7 +388,11 @@ def sides_of(
         target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
         return Sides(tree, tree, target, tree, target)
     if request.direction == "copy":
-        raise UsageError("a sync between two buckets is built by a later step")
+        from aios3sync.sync.object_source import BothListings, ObjectSource
+
+        target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
+        objects = ObjectSource.of(request, resources)
+        return Sides(objects, tree, target, tree, BothListings(target, objects))
     from aios3sync.sync.bucket_source import BucketSource
     from aios3sync.sync.tree import TreeTarget
 

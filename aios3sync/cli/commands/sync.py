@@ -13,6 +13,7 @@ from aios3sync.cli.options import (
     comparison_options,
     connect_options,
     connection_options,
+    copy_options,
     deletion_options,
     download_options,
     filter_options,
@@ -22,6 +23,7 @@ from aios3sync.cli.options import (
     output_options,
     progress_options,
     reading_options,
+    source_connect_options,
     sync_options,
     upload_options,
 )
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ("sync_command",)
 
 
-@click.command("sync", cls=RulesCommand, short_help="Sync a directory to a bucket, or back.")
+@click.command("sync", cls=RulesCommand, short_help="Sync a directory to a bucket, back, or between buckets.")
 @click.argument("source")
 @click.argument("target")
 @click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing.")
@@ -51,29 +53,36 @@ __all__ = ("sync_command",)
 @manifest_options
 @upload_options
 @download_options
+@copy_options
 @connection_options
 @output_options
 @progress_options
 @click.pass_context
 def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
-    """Bring TARGET in step with SOURCE: one is a directory, the other s3://BUCKET/PREFIX.
+    """Bring TARGET in step with SOURCE: each is a directory or s3://BUCKET/PREFIX, not both directories.
 
     Only what changed is transferred, and only what you ask to be deleted is deleted.
     """
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     _check_direction(source, target, options)
     registration = registration_of_options(values)
+    source_connection = source_connect_options(values, connection)
 
-    return run_sync(PlainSync(source, target, options, connection, shown), index, registration)
+    plain = PlainSync(source, target, options, connection, shown, source_connection)
+    return run_sync(plain, index, registration)
 
 
 def _check_direction(source: str, target: str, options: SyncOptions) -> None:
-    """Look at the options of a download, as the session does, with their names on the command line.
+    """Look at the options of a download or a copy, as the session does, with their names on the command line.
 
     Raises:
         UsageError: one of them means nothing there.
     """
-    if source.startswith(SCHEME) and not target.startswith(SCHEME):
+    if source.startswith(SCHEME) and target.startswith(SCHEME):
+        from aios3sync.sync.copy_options import check_copy_options
+
+        named_by_option(lambda: check_copy_options(options))
+    elif source.startswith(SCHEME):
         from aios3sync.sync.download_options import check_download_options
 
         named_by_option(lambda: check_download_options(options, os.path.abspath(target)))

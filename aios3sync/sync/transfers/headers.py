@@ -213,6 +213,22 @@ class HeaderPlan:
             metadata[META_MD5] = rclone_md5(stored_md5)
         return _replaced(asked.base, self._type(asked, entry.key, utf8), encoding, metadata)
 
+    def for_replacement(self, key: str, head: HeadResult) -> PutOptions:
+        """Return what to send with a copy in another place that has other headers than its source.
+
+        What describes the bytes stays: encoding, the digests in our own metadata, the mtime, and a content
+        type that is not replaced by another one.
+
+        Args:
+            key: relative to the prefix.
+            head: the source.
+        """
+        asked = self.header_set(key)
+        own = {name: head.metadata[name] for name in (META_MTIME, *_OWN_DIGESTS) if name in head.metadata}
+        metadata = {**asked.base.metadata, **own}
+        content_type = asked.content_type or head.content_type
+        return _replaced(asked.base, content_type, head.content_encoding, metadata)
+
     def for_copy(self, entry: SourceEntry, head: HeadResult) -> PutOptions:
         """Return what to send with a copy of an object onto itself that sets the headers asked for.
 

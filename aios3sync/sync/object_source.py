@@ -1,0 +1,72 @@
+"""ObjectSource: a bucket below a prefix as the source of copies; any key is one, whatever it looks like."""
+
+from __future__ import annotations
+
+from aios3sync._dataclass import replace
+from aios3sync.core.entries import ScanBatch, TargetEntry
+from aios3sync.core.filters import Filters
+from aios3sync.errors import UsageError
+from aios3sync.sync.bucket_source import BucketSource, BucketWalk
+from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.sides import Listing
+
+__all__ = ("BothListings", "ObjectSource", "ObjectWalk")
+
+
+class ObjectSource(BucketSource):
+    """The source of a copy, reached by a connection of its own where it has one."""
+
+    @classmethod
+    def of(cls, request: SyncRequest, resources: Resources) -> ObjectSource:
+        """Return the source of a request.
+
+        Raises:
+            UsageError: the resources cannot reach it.
+        """
+        location, open_store = request.source_location, resources.open_source_store
+        if location is None or open_store is None:
+            raise UsageError("a sync between two buckets needs a connection to both")
+        profile = resources.source_profile or resources.profile
+        return cls(
+            replace(request, location=location), replace(resources, open_store=open_store, profile=profile)
+        )
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> ObjectWalk:  # noqa: ARG002
+        """Return one pass over what the filters show."""
+        return ObjectWalk(self, filters)
+
+
+class ObjectWalk(BucketWalk):
+    """One pass over the objects of a bucket, to be consumed once."""
+
+    async def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
+        """Return what is visible of a page."""
+        visible = self._visible
+        if self._missing:
+            self._missing.difference_update(entry.key for entry in page)
+        if visible is None:
+            return ScanBatch(page, [])
+        return ScanBatch([entry for entry in page if visible(entry.key)], [])
+
+
+class BothListings:
+    """The listings of both buckets, for what a run remembers of their order.
+
+    Args:
+        target: whose order the manifest remembers.
+        source: listed beside it.
+    """
+
+    def __init__(self, target: Listing, source: Listing) -> None:
+        self._target = target
+        self._source = source
+
+    @property
+    def order(self) -> str:
+        """The order that the listing of the target had."""
+        return self._target.order
+
+    def saw_disorder(self) -> None:
+        """Sort both from now on: which of them came in disorder is not always known."""
+        self._target.saw_disorder()
+        self._source.saw_disorder()

@@ -1,0 +1,275 @@
+"""Copies objects from one bucket to another: by the endpoint where it can, else through memory, never a disk.
+
+A copy names the ETag that was listed, so that what arrives is the version that was compared. Bodies in memory
+are bounded by the byte budget.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from hashlib import md5 as md5_of
+from typing import Final
+
+import anyio
+from anyio import to_thread
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from aios3sync.core.actions import CopyObject
+from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof, same_etag
+from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, StoreError
+from aios3sync.events import Copied, NotDone, Outcome
+from aios3sync.store.body_progress import LARGE_BODY
+from aios3sync.store.protocol import GetResult, ObjectStore, PutResult
+from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.copied import CopyPlan, is_refused_on_server, verified
+from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.large_copies import copy_in_parts
+
+__all__ = ("copy_stage", "preview_copies")
+
+_ATTEMPTS: Final = 3
+"""Versions of an object that are tried while it is replaced again and again."""
+_LARGE_AT_ONCE: Final = 4
+_QUEUED: Final = 1024
+_WHOLE_SHARE: Final = 8
+"""An object up to this share of the memory is sent with one request if it was uploaded with one."""
+_HASHED_AT_ONCE: Final = 512 * 1024
+
+
+async def copy_stage(
+    run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[CopyObject]]
+) -> None:
+    """Copy batches until the stream ends. The stream is closed in any case.
+
+    Raises:
+        StoreError: the session is broken.
+    """
+    async with jobs, anyio.create_task_group() as workers:
+        pool = _CopyPool(run, headers, workers)
+        async for batch in jobs:
+            await run.recorder.begin()
+            await run.recorder.catch_up()
+            await pool.submit(batch)
+        pool.close()
+
+
+async def preview_copies(
+    run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[CopyObject]]
+) -> None:
+    """Take the place of :func:`copy_stage` in a dry run: count and report every copy, make none."""
+    del headers
+    async with jobs:
+        async for batch in jobs:
+            for copy in batch:
+                row = run.copied_row(copy.source, "")
+                run.recorder.add(Copied(row, copy.source.size, copy.reason))
+
+
+class _CopyPool:
+    """The workers that copy, and the objects that are queued for them.
+
+    There are as many workers as the session lets requests out, up to the ceiling: one that only waited for
+    its turn would have to be woken for every object.
+    """
+
+    def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
+        self._run = run
+        self._copier = _Copier(run, headers)
+        self._tasks = tasks
+        self._queue: deque[CopyObject] = deque()
+        self._idle: deque[asyncio.Event] = deque()
+        self._room = asyncio.Event()
+        self._workers = 0
+        self._closed = False
+
+    async def submit(self, copies: Sequence[CopyObject]) -> None:
+        """Queue objects; wait while too many are queued."""
+        self._queue.extend(copies)
+        all_idle = self._workers == len(self._idle)
+        self._add_workers(min(len(copies), max(self._run.resources.free_slots(), all_idle)))
+        while len(self._queue) > _QUEUED:
+            self._room.clear()
+            await self._room.wait()
+
+    def _add_workers(self, count: int) -> None:
+        """Set up to ``count`` more workers to work, first those that have been idle longest."""
+        for _ in range(count):
+            if self._idle:
+                self._idle.popleft().set()
+            elif self._workers < self._run.resources.workers:
+                self._workers += 1
+                self._tasks.start_soon(self._work)
+            else:
+                return
+
+    def close(self) -> None:
+        """Accept no more objects: workers end when the last one is copied."""
+        self._closed = True
+        for event in self._idle:
+            event.set()
+
+    async def _work(self) -> None:
+        queue, free_slots = self._queue, self._run.resources.free_slots
+        while True:
+            while queue:
+                copy = queue.popleft()
+                if len(queue) == _QUEUED // 2:
+                    self._room.set()
+                await self._take(copy)
+                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
+                    self._add_workers(1)
+            self._room.set()
+            if self._closed:
+                return
+            event = asyncio.Event()
+            self._idle.append(event)
+            await event.wait()
+
+    async def _take(self, copy: CopyObject) -> None:
+        run = self._run
+        if run.sends_no_more:  # the queue is only drained, and counted as cancelled
+            run.cancel([copy.source.key])
+            return
+        try:
+            run.recorder.add(await self._copier.copy(copy))
+        except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every object
+            run.recorder.add(run.outcome_of_error(copy.source.key, "copy", error))
+
+
+class _Copier:
+    """Copies one object after the other in the way that its run has found to work."""
+
+    def __init__(self, run: Run, headers: HeaderPlan) -> None:
+        self._run = run
+        self._plan = CopyPlan(run, headers)
+        self._large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
+
+    async def copy(self, copy: CopyObject) -> Outcome:
+        """Copy one object; if it was replaced since it was listed, the version that is there now.
+
+        Raises:
+            StoreError: a request failed.
+        """
+        source: TargetEntry | str = copy.source
+        if not copy.source.etag:  # not every endpoint lists them, and every copy names one
+            source = await self._run.source.entry(copy.source.key)
+        for _ in range(_ATTEMPTS):
+            if isinstance(source, str):
+                return NotDone(copy.source.key, "vanished", "copy")
+            try:
+                return await self._copied(source, copy.reason)
+            except (PreconditionFailedError, ObjectNotFoundError):
+                now = await self._run.source.entry(source.key)
+                if isinstance(now, TargetEntry) and same_etag(now.etag, source.etag):
+                    raise
+                source = now
+        return NotDone(copy.source.key, "failed", "copy", "changed while it was copied", uncertain=True)
+
+    async def _copied(self, source: TargetEntry, reason: str) -> Copied:
+        result = await verified(self._run, source, await self._stored(source))
+        self._run.stored(result.encryption)
+        return Copied(self._run.copied_row(source, result.etag), source.size, reason)
+
+    async def _stored(self, source: TargetEntry) -> PutResult:
+        """Copy on the server, or through memory where that is refused: all objects, if it works for one."""
+        plan, run = self._plan, self._run
+        if not plan.on_server:
+            return await self._through_memory(source)
+        try:
+            return await self._on_server(source)
+        except StoreError as error:
+            if not is_refused_on_server(run, error):
+                raise
+            refusal = error
+        result = await self._through_memory(source)
+        if plan.on_server:
+            plan.on_server = False
+            run.builder.warn(f"objects are copied through this machine, the endpoint refuses to: {refusal}")
+        return result
+
+    async def _on_server(self, source: TargetEntry) -> PutResult:
+        plan, run = self._plan, self._run
+        if source.size > run.options.copy_part_threshold:
+            async with self._large:
+                return await copy_in_parts(plan, source, on_server=True)
+        store, key = await run.resources.open_store(), run.full_key(source.key)
+        if plan.keeps_metadata:
+            options = plan.asked(source.key)
+            return await store.copy(plan.source_of(source), key, options, keep_metadata=True)
+        reading = await plan.source_store()
+        head = await reading.head(plan.source_key(source.key))
+        options = plan.headers.for_replacement(source.key, head)
+        return await store.copy(plan.source_of(source), key, options)
+
+    async def _through_memory(self, source: TargetEntry) -> PutResult:
+        run = self._run
+        in_parts = part_count(source.etag) or source.size > run.resources.memory.total // _WHOLE_SHARE
+        if in_parts and source.size:
+            async with self._large:
+                return await copy_in_parts(self._plan, source, on_server=False)
+        window = source.size >= LARGE_BODY
+        if window:  # acquired before memory, as everywhere: no deadlock
+            await run.resources.window.acquire(source.size, run.next_turn())
+        try:
+            await run.resources.memory.acquire(source.size)
+            try:
+                return await self._whole(source)
+            finally:
+                run.resources.memory.release(source.size)
+        finally:
+            if window:
+                run.resources.window.release(source.size)
+
+    async def _whole(self, source: TargetEntry) -> PutResult:
+        """Read one object and store it; what comes must be what its ETag says."""
+        plan, run = self._plan, self._run
+        reading, store = await plan.source_store(), await run.resources.open_store()
+        read, digest = await _read(plan, reading, source)
+        options = await plan.options(reading, source.key, read.head)
+        return await store.put(run.full_key(source.key), read.body, options, md5=digest)
+
+
+async def _read(plan: CopyPlan, store: ObjectStore, source: TargetEntry) -> tuple[GetResult, bytes]:
+    """Return the object and its MD5, which must be what its ETag says, where the endpoint's ETags are MD5s.
+
+    Where that is not certain, bytes that come twice alike are right, and it is the ETag that proves nothing.
+
+    Raises:
+        IntegrityError: other bytes were received.
+    """
+    key, resources = plan.source_key(source.key), plan.run.resources
+    profile = resources.source_profile or resources.profile
+    before = b""
+    while True:
+        read = await store.get(key, length=source.size, if_match=source.etag)
+        digest = await _md5(read.body)
+        if _is_right(read, source, digest) or (digest == before and not profile.certain_md5):
+            return read, digest
+        if before:
+            raise IntegrityError(
+                f"{key!r} was received with other bytes than its ETag says",
+                operation="GetObject",
+                bucket=store.bucket,
+                key=key,
+                code="ContentMismatch",
+            )
+        before = digest
+
+
+async def _md5(body: bytes) -> bytes:
+    def digest() -> bytes:
+        return md5_of(body, usedforsecurity=False).digest()
+
+    return digest() if len(body) <= _HASHED_AT_ONCE else await to_thread.run_sync(digest)
+
+
+def _is_right(read: GetResult, source: TargetEntry, digest: bytes) -> bool:
+    """Whether nothing contradicts the bytes that were received."""
+    if len(read.body) != source.size:
+        return False
+    known = proof(source.etag, opaque=is_opaque_encryption(read.head.encryption)) is Proof.MD5
+    return not known or same_etag(source.etag, digest.hex())

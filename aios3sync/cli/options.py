@@ -263,7 +263,7 @@ copy_options = _group(
     click.option(
         "--source-endpoint-url",
         metavar="URL",
-        help="Between buckets: the endpoint of the source, if another.",
+        help="Between buckets: the endpoint of the source.",
     ),
     click.option("--source-profile", metavar="NAME", help="Between buckets: the profile for the source."),
     click.option("--source-region", metavar="NAME", help="Between buckets: the region of the source."),

@@ -308,6 +308,7 @@ class Session:
         *,
         options: SyncOptions | None = None,
         on_event: EventSink = discard,
+        source_connect: ConnectOptions | None = None,
         **changes: Any,
     ) -> VerifyReport:
         """Compare the content of both sides and list what differs; writes nothing anywhere.
@@ -319,8 +320,9 @@ class Session:
 
         async def run() -> VerifyReport:
             self._stores.access.check()
-            request = await self._request(source, target, SyncOptions.of(options, changes))
-            return await run_verify(request, self._resources(request, on_event))
+            chosen = SyncOptions.of(options, changes)
+            request = await self._request(source, target, chosen, source_connect=source_connect)
+            return await run_verify(request, self._resources(request, on_event, source_connect))
 
         return await concluded(on_event, run())
 
@@ -331,6 +333,7 @@ class Session:
         key: str,
         *,
         options: SyncOptions | None = None,
+        source_connect: ConnectOptions | None = None,
         **changes: Any,
     ) -> Explanation:
         """Explain what :meth:`sync` would do with one key, and why; write nothing, request one object.
@@ -342,8 +345,9 @@ class Session:
         # Loaded here: a sync must start quickly and needs none of it.
         from aios3sync.sync.explain import run_explain
 
-        request = await self._request(source, target, SyncOptions.of(options, changes))
-        return await run_explain(request, self._resources(request, discard), key)
+        chosen = SyncOptions.of(options, changes)
+        request = await self._request(source, target, chosen, source_connect=source_connect)
+        return await run_explain(request, self._resources(request, discard, source_connect), key)
 
     async def manifest(
         self,
@@ -352,6 +356,7 @@ class Session:
         *,
         path: str | None = None,
         warn: Callable[[str], None] = _discard_warning,
+        source_connect: ConnectOptions | None = None,
     ) -> StoredManifest:
         """Return the local state of a pair: to show, export, replace or forget it. No request is sent.
 
@@ -360,6 +365,7 @@ class Session:
             target: the other one; both directions of a pair have one manifest.
             path: where it is kept, if not in the default place.
             warn: called with one line when a file cannot be used.
+            source_connect: as for :meth:`sync`.
 
         Raises:
             UsageError: the target cannot be one.
@@ -368,7 +374,8 @@ class Session:
         self._stores.access.check()
         from aios3sync.manifest.admin import StoredManifest
 
-        request = await self._request(source, target, SyncOptions(manifest=path))
+        chosen = SyncOptions(manifest=path)
+        request = await self._request(source, target, chosen, source_connect=source_connect)
         place = await to_thread.run_sync(manifest_path, request)
         if not place:
             raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")

@@ -59,6 +59,7 @@ __all__ = (
     "progress_options",
     "reading_options",
     "source_connect_options",
+    "source_connection_options",
     "sync_options",
     "upload_options",
 )
@@ -259,7 +260,7 @@ download_options = _group(
     ),
 )
 
-copy_options = _group(
+source_connection_options = _group(
     click.option(
         "--source-endpoint-url",
         metavar="URL",
@@ -267,6 +268,10 @@ copy_options = _group(
     ),
     click.option("--source-profile", metavar="NAME", help="Between buckets: the profile for the source."),
     click.option("--source-region", metavar="NAME", help="Between buckets: the region of the source."),
+)
+
+copy_options = _group(
+    source_connection_options,
     click.option(
         "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
     ),

@@ -14,7 +14,17 @@ from anyio import to_thread
 
 from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import run_in_thread
-from aios3sync.core.actions import Action, Adopt, CompareDigest, Forget, NeedListing, Reason, UpdateHeaders
+from aios3sync.core.actions import (
+    Action,
+    Adopt,
+    AdoptCopy,
+    CompareDigest,
+    CopyObject,
+    Forget,
+    NeedListing,
+    Reason,
+    UpdateHeaders,
+)
 from aios3sync.core.content import is_gzip
 from aios3sync.core.decision import Evidence, Policy, Stored
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
@@ -123,7 +133,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
     filters = await _filters(request, sides, key)
-    found = await tree.entry(key)
+    found = await (sides.source if request.direction == "copy" else tree).entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
     known_since = state.known_since(scope_of(request.options))
@@ -248,7 +258,7 @@ class _KeyState:
             return "", "nothing", "the key is nowhere"
         if self.source is None and self.recorded is None and not self.listed:
             return "", "nothing", "not in the source; the run would not ask S3"
-        sides = (self.source, target) if self.request.direction == "up" else (target, self.source)
+        sides = (self.source, target) if self.request.direction != "down" else (target, self.source)
         action = direction.decide(sides[0], self.recorded, sides[1], self.policy)
         if not isinstance(action, CompareDigest):
             return "", *_in_words(action)
@@ -297,7 +307,9 @@ class _KeyState:
 def _in_words(action: Action) -> tuple[str, str]:
     """Return an action and its reason in words."""
     match action:
-        case Adopt():
+        case CopyObject():
+            return "copy", str(action.reason)
+        case Adopt() | AdoptCopy():
             return "adopt", str(Reason.EQUAL)
         case Forget():
             return "forget", str(Reason.GONE)

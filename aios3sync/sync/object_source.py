@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aios3sync._dataclass import replace
 from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.errors import UsageError
 from aios3sync.sync.bucket_source import BucketSource, BucketWalk
 from aios3sync.sync.request import Resources, SyncRequest
-from aios3sync.sync.sides import Listing
+
+if TYPE_CHECKING:
+    from aios3sync.sync.sides import Listing
 
 __all__ = ("BothListings", "ObjectSource", "ObjectWalk")
 

@@ -119,7 +119,12 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     filters = await to_thread.run_sync(make_filters, request, sides.files)
     report = VerifyReport(source=request.source, target=request.target)
     with raise_first_error():
-        await _Verification(request, resources, sides, report, filters).run()
+        if request.direction == "copy":
+            from aios3sync.sync.verify_copies import verify_copies
+
+            await verify_copies(request, resources, sides, report, filters)
+        else:
+            await _Verification(request, resources, sides, report, filters).run()
     report_endpoint(resources)
     report.requests = dict(resources.counts.requests)
     report.retries = resources.counts.retries

@@ -17,9 +17,11 @@ from aios3sync.store.protocol import ListedPart, ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.copy_options import check_copy_options
+from aios3sync.sync.explain import Explanation, run_explain
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
+from aios3sync.sync.verify import VerifyReport, run_verify
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 
@@ -95,6 +97,20 @@ class CopyBench:
 
     async def sync(self, **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up."""
+        request, resources = self._run(**options)
+        report = await concluded(resources.on_event, run_sync(request, resources))
+        assert report.balanced, report
+        return report
+
+    async def verify(self, **options: Any) -> VerifyReport:
+        """Compare the content of both buckets."""
+        return await run_verify(*self._run(**options))
+
+    async def explain(self, key: str, **options: Any) -> Explanation:
+        """Explain one key."""
+        return await run_explain(*self._run(**options), key)
+
+    def _run(self, **options: Any) -> tuple[SyncRequest, Resources]:
         counts = RequestCounts()
         target = self._store(self.target, self.writes, counts)
         source = self._store(self.source, self.reads, counts)
@@ -128,6 +144,4 @@ class CopyBench:
             stop=self.stop,
             counts=counts,
         )
-        report = await concluded(resources.on_event, run_sync(request, resources))
-        assert report.balanced, report
-        return report
+        return request, resources

@@ -9,6 +9,7 @@ import pytest
 
 from aios3sync.core.keys import Location
 from aios3sync.errors import AccessDeniedError, ListingError, StoreError, UsageError
+from aios3sync.index.feed import facts_of_outcome
 from aios3sync.store.protocol import PartHead, PutOptions
 from aios3sync.sync.copy_options import check_places
 from aios3sync.testing.faulty import unavailable
@@ -373,3 +374,36 @@ def test_one_place_in_the_other_is_refused(source: str, target: str, word: str) 
 def test_neighbours_are_two_places() -> None:
     for target in ("s3://bkt/ab", "s3://other/a", "s3://bkt/b"):
         check_places(Location.parse("s3://bkt/a"), Location.parse(target), same_endpoint=True)
+
+
+async def test_explain_says_what_a_sync_would_do(bench: CopyBench) -> None:
+    await bench.put({"one": b"1"})
+    found = await bench.explain("one")
+    assert (found.action, found.reason, found.direction) == ("copy", "new", "copy")
+    await bench.sync()
+    found = await bench.explain("one")
+    assert (found.action, found.reason) == ("keep", "unchanged")
+    await bench.put({"one": b"2"})
+    assert (await bench.explain("one")).reason == "content differs"
+    assert (await bench.explain("one", manifest=False)).action == "copy"
+    del bench.source.objects["a/one"]
+    found = await bench.explain("one", delete="mirror")
+    assert (found.action, found.source) == ("delete", None)
+
+
+async def test_an_index_is_told_of_copies_and_deletes(bench: CopyBench) -> None:
+    told: list[Any] = []
+
+    class Sink:
+        async def outcomes(self, batch: Any) -> None:
+            told.extend(facts_of_outcome(outcome, "b/", 1.0) for outcome in batch)
+
+    bench.outcome_sinks = (Sink(),)
+    await bench.put({"one": b"1", "two": b"22"})
+    await bench.sync()
+    etag = bench.target.objects["b/two"].etag
+    assert sorted(fact[:3] for fact in told)[1] == ("b/two", 2, etag)
+    told.clear()
+    del bench.source.objects["a/one"]
+    await bench.sync(delete="mirror")
+    assert [fact[0] for fact in told] == ["b/one"]

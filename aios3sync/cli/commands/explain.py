@@ -20,6 +20,8 @@ from aios3sync.cli.options import (
     output,
     output_options,
     reading_options,
+    source_connect_options,
+    source_connection_options,
     sync_options,
 )
 from aios3sync.cli.output.choose import choose_view
@@ -45,6 +47,7 @@ __all__ = ("conclude_explanation", "explain_command")
 @comparison_options
 @reading_options
 @manifest_options
+@source_connection_options
 @connection_options
 @output_options
 @click.pass_context
@@ -53,7 +56,9 @@ def explain_command(ctx: click.Context, /, source: str, target: str, key: str, *
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
 
     async def work(session: Session, _view: View, _stop: Stop) -> Explanation:
-        return await session.explain(source, target, key, options=options)
+        return await session.explain(
+            source, target, key, options=options, source_connect=source_connect_options(values, connection)
+        )
 
     return run_command(work, connection, partial(choose_view, "explain", shown, conclude_explanation))
 
@@ -78,8 +83,10 @@ def _facts(found: Explanation) -> Iterator[tuple[str, str]]:
 
 def _file(found: Explanation) -> str:
     if found.source is None:
-        return f"no file ({found.source_error})"
-    entry = found.source
+        return f"no {'object' if found.direction == 'copy' else 'file'} ({found.source_error})"
+    entry: Any = found.source
+    if found.direction == "copy":
+        return f"{count(entry.size, 'byte')}, ETag {entry.etag}"
     return f"{count(entry.size, 'byte')}, {_stat(entry)}"
 
 
@@ -92,6 +99,8 @@ def _recorded(found: Explanation) -> str:
         return "no row" if found.manifest else "no manifest"
     row = found.recorded
     text = f"{count(row.size, 'byte')}, {_stat(row)}, MD5 {row.md5}, ETag {row.etag}"
+    if found.direction == "copy":
+        text = f"{count(row.size, 'byte')}, ETag {row.md5} of the source, {row.etag} of the target"
     if row.encoding:
         text += f", {row.encoding}"
     if not row.settled:

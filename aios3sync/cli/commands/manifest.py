@@ -18,6 +18,8 @@ from aios3sync.cli.options import (
     manifest_options,
     output,
     output_options,
+    source_connect_options,
+    source_connection_options,
 )
 from aios3sync.cli.output.lines import json_bytes, standard_lines
 from aios3sync.core.text import count, duration, escape_json, printable, size_text
@@ -37,6 +39,7 @@ _arguments = (
     click.argument("source"),
     click.argument("target"),
     manifest_options,
+    source_connection_options,
     connection_options,
     output_options,
 )
@@ -191,6 +194,7 @@ def _run(values: Mapping[str, Any], work: Callable[[StoredManifest], Awaitable[_
             values["target"],
             path=values["manifest"],
             warn=lambda message: view(Warned(message)),
+            source_connect=source_connect_options(values, connection),
         )
         return await work(manifest)
 

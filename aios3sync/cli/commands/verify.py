@@ -17,6 +17,8 @@ from aios3sync.cli.options import (
     output_options,
     progress_options,
     reading_options,
+    source_connect_options,
+    source_connection_options,
     sync_options,
 )
 from aios3sync.cli.output.choose import choose_view
@@ -36,6 +38,7 @@ __all__ = ("verify_command",)
 @click.argument("target")
 @filter_options
 @reading_options
+@source_connection_options
 @connection_options
 @output_options
 @progress_options
@@ -46,7 +49,13 @@ def verify_command(ctx: click.Context, /, source: str, target: str, **values: An
     conclude = partial(conclude_verify, verbose=shown.verbose)
 
     async def work(session: Session, view: View, _stop: Stop) -> VerifyReport:
-        return await session.verify(source, target, options=options, on_event=view)
+        return await session.verify(
+            source,
+            target,
+            options=options,
+            on_event=view,
+            source_connect=source_connect_options(values, connection),
+        )
 
     open_view = partial(choose_view, "verify", shown, conclude, heading=f"{source} <> {target}")
     return run_command(work, connection, open_view)

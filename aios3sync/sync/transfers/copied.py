@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.errors import AccessDeniedError, IntegrityError, StoreError
 from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions, PutResult
-from aios3sync.store.s3.deletes import is_not_implemented
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 __all__ = ("CopyPlan", "is_refused_on_server", "verified")
+
+_NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
 
 
 @dataclass(slots=True)
@@ -93,7 +95,7 @@ class CopyPlan:
         try:
             return await store.tags(self.source_key(key))
         except StoreError as error:
-            if not (isinstance(error, AccessDeniedError) or is_not_implemented(error)):
+            if not (isinstance(error, AccessDeniedError) or error.code in _NOT_OFFERED):
                 raise
             self._without_tags = True
             if isinstance(error, AccessDeniedError) and not self.run.is_hopeless(error):
@@ -103,7 +105,7 @@ class CopyPlan:
 
 def is_refused_on_server(run: Run, error: StoreError) -> bool:
     """Whether the endpoint of the target may not or cannot read the source, which this machine may."""
-    if is_not_implemented(error):
+    if error.code in _NOT_OFFERED:
         return True
     return isinstance(error, AccessDeniedError) and not run.is_hopeless(error)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aios3sync._dataclass import replace
 from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
@@ -11,10 +9,7 @@ from aios3sync.errors import UsageError
 from aios3sync.sync.bucket_source import BucketSource, BucketWalk
 from aios3sync.sync.request import Resources, SyncRequest
 
-if TYPE_CHECKING:
-    from aios3sync.sync.sides import Listing
-
-__all__ = ("BothListings", "ObjectSource", "ObjectWalk")
+__all__ = ("ObjectSource", "ObjectWalk")
 
 
 class ObjectSource(BucketSource):
@@ -51,26 +46,3 @@ class ObjectWalk(BucketWalk):
         if visible is None:
             return ScanBatch(page, [])
         return ScanBatch([entry for entry in page if visible(entry.key)], [])
-
-
-class BothListings:
-    """The listings of both buckets, for what a run remembers of their order.
-
-    Args:
-        target: whose order the manifest remembers.
-        source: listed beside it.
-    """
-
-    def __init__(self, target: Listing, source: Listing) -> None:
-        self._target = target
-        self._source = source
-
-    @property
-    def order(self) -> str:
-        """The order that the listing of the target had."""
-        return self._target.order
-
-    def saw_disorder(self) -> None:
-        """Sort both from now on: which of them came in disorder is not always known."""
-        self._target.saw_disorder()
-        self._source.saw_disorder()

@@ -1,7 +1,7 @@
 """Source and Target: the few questions that the engine asks of a side, whatever the side is made of.
 
 The engine compares, guards, counts and records; a side knows what exists there, in key order, and whether
-it is still what it was. Which class answers which question in which direction; the third is not built:
+it is still what it was. Which class answers which question in which direction:
 
 ===========  ======================  ========================  =================  ==========================
 Direction    Source                  Target                    Files              objects
@@ -10,7 +10,8 @@ local to S3  LocalTree: its walk     BucketTarget: its sorted  LocalTree: bytes,
                                      listing, DeleteObjects    digests            HEAD, writes
 S3 to local  BucketSource: its       TreeTarget: its walk,     LocalTree:         ObjectStore of the source:
              sorted listing          unlinks                   digests            HEAD, ranged reads
-S3 to S3     [BucketSource]          BucketTarget              none               both: HEAD, copies
+S3 to S3     ObjectSource: its       BucketTarget: its sorted  none               both: HEAD, copies, reads
+             sorted listing          listing, DeleteObjects
 ===========  ======================  ========================  =================  ==========================
 
 Content is no question for a source or a target: where a file is compared with an object, the file is hashed
@@ -365,6 +366,29 @@ class Sides(NamedTuple):
     listing: Listing
 
 
+class _BothListings:
+    """The listings of both buckets, for what a run remembers of their order.
+
+    Args:
+        target: whose order the manifest remembers.
+        source: listed as well.
+    """
+
+    def __init__(self, target: Listing, source: Listing) -> None:
+        self._target = target
+        self._source = source
+
+    @property
+    def order(self) -> str:
+        """The order that the listing of the target had."""
+        return self._target.order
+
+    def saw_disorder(self) -> None:
+        """Sort both from now on: which of them came in disorder is not always known."""
+        self._target.saw_disorder()
+        self._source.saw_disorder()
+
+
 def sides_of(
     request: SyncRequest,
     resources: Resources,
@@ -388,11 +412,11 @@ def sides_of(
         target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
         return Sides(tree, tree, target, tree, target)
     if request.direction == "copy":
-        from aios3sync.sync.object_source import BothListings, ObjectSource
+        from aios3sync.sync.object_source import ObjectSource
 
         target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
         objects = ObjectSource.of(request, resources)
-        return Sides(objects, tree, target, tree, BothListings(target, objects))
+        return Sides(objects, tree, target, tree, _BothListings(target, objects))
     from aios3sync.sync.bucket_source import BucketSource
     from aios3sync.sync.tree import TreeTarget
 

@@ -26,7 +26,7 @@ __all__ = (
     "text_value",
 )
 
-_SIZES: Final = frozenset({"part_size", "multipart_threshold", "memory", "bandwidth"})
+_SIZES: Final = frozenset({"copy_part_threshold", "part_size", "multipart_threshold", "memory", "bandwidth"})
 _TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle", "trash"})
 _DELETE: Final = {True: "mirror", False: "off"}
 
@@ -155,6 +155,7 @@ _OWN_CONVERTERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "max_manifest_age": _age,
     "rules": _rules,
     "files": _texts,
+    "source_sse_customer_key": _key,
     "sse_customer_key": _key,
     **dict.fromkeys(_SIZES, _size),
     **dict.fromkeys(_TEXTS, text_value),

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
     from aios3sync.sync.explain import Explanation
-    from aios3sync.sync.verify import Difference, VerifyReport
+    from aios3sync.sync.verify_report import Difference, VerifyReport
 
 __all__ = (
     "AccessDeniedError",
@@ -132,7 +132,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.stats.model": "BucketStats",
             "aios3sync.stats.options": "StatsOptions",
             "aios3sync.sync.explain": "Explanation",
-            "aios3sync.sync.verify": "Difference VerifyReport",
+            "aios3sync.sync.verify_report": "Difference VerifyReport",
         },
         ("__version__",),
     )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.single_flight import SingleFlight
     from aios3sync.sync.explain import Explanation
-    from aios3sync.sync.verify import VerifyReport
+    from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("Session", "connect")
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync import events
-from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import raise_first_error, run_in_thread
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import Problem, ScanBatch, SourceEntry, TargetEntry
@@ -27,82 +26,19 @@ from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError
 from aios3sync.local.digest import ChangedError, FileDigest
-from aios3sync.report import MAX_REPORTED_ERRORS, Failure
+from aios3sync.report import Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
 from aios3sync.sync.sides import Sides, sides_of
+from aios3sync.sync.verify_report import Difference, VerifyReport
 
-__all__ = ("Difference", "VerifyReport", "run_verify")
+__all__ = ("run_verify",)
 
 _AT_ONCE: Final = 16
 _RANGE: Final = 16 * 1024 * 1024
 """Bytes of one ranged read: large enough to be fast, small enough for sixteen at once."""
-
-DifferenceKind = Literal["missing", "extra", "size", "content"]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One key that differs: ``missing`` or ``extra`` in the target, or of another ``size`` or ``content``."""
-
-    key: str
-    kind: DifferenceKind
-    detail: str
-
-
-@dataclass(slots=True, kw_only=True)
-class VerifyReport:
-    """The result of a verification.
-
-    Attributes:
-        source, target: what was compared.
-        same: keys whose content is equal on both sides.
-        differing: keys that differ.
-        differences: the first 1,000 of them.
-        read: objects that had to be read, because nothing else proved their content.
-        failed: keys that could not be compared.
-        errors: the first 1,000 reasons why.
-        requests, retries, throttled, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
-    """
-
-    command: str = "verify"
-    source: str
-    target: str
-    same: int = 0
-    differing: int = 0
-    differences: list[Difference] = field(default_factory=list)
-    read: int = 0
-    failed: int = 0
-    errors: list[Failure] = field(default_factory=list)
-    requests: Mapping[str, int] = field(default_factory=dict)
-    retries: int = 0
-    throttled: int = 0
-    elapsed_s: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """3 if something could not be compared, 6 if something differs, else 0."""
-        if self.failed:
-            return 3
-        return 6 if self.differing else 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as the JSON document of ``--json``."""
-        return asdict(self) | {"exit_code": self.exit_code}
-
-    def add_difference(self, difference: Difference) -> None:
-        """Add a difference."""
-        self.differing += 1
-        if len(self.differences) < MAX_REPORTED_ERRORS:
-            self.differences.append(difference)
-
-    def add_failure(self, failure: Failure) -> None:
-        """Add something that could not be compared."""
-        self.failed += 1
-        if len(self.errors) < MAX_REPORTED_ERRORS:
-            self.errors.append(failure)
 
 
 async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport:

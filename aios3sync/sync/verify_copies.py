@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import anyio
 from anyio import to_thread
@@ -23,10 +23,7 @@ from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.sides import Sides
-from aios3sync.sync.verify import Difference
-
-if TYPE_CHECKING:
-    from aios3sync.sync.verify import VerifyReport
+from aios3sync.sync.verify_report import Difference, VerifyReport
 
 __all__ = ("verify_copies",)
 

@@ -21,7 +21,8 @@ from aios3sync.sync.explain import Explanation, run_explain
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
-from aios3sync.sync.verify import VerifyReport, run_verify
+from aios3sync.sync.verify import run_verify
+from aios3sync.sync.verify_report import VerifyReport
 from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 

@@ -16,7 +16,8 @@ from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.transfers.memory import ByteSemaphore
-from aios3sync.sync.verify import VerifyReport, run_verify
+from aios3sync.sync.verify import run_verify
+from aios3sync.sync.verify_report import VerifyReport
 from aios3sync.testing.faulty import unavailable
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import MIB, Bench

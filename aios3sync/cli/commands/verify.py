@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aios3sync.cli.output.view import View
     from aios3sync.concurrency import Stop
     from aios3sync.session import Session
-    from aios3sync.sync.verify import VerifyReport
+    from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("verify_command",)
 

@@ -10,7 +10,7 @@ from aios3sync.core.text import count, duration, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
-    from aios3sync.sync.verify import VerifyReport
+    from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
 

@@ -122,6 +122,8 @@ def _run(options: argparse.Namespace) -> int:
     asked = [conditions.parse(name) for name in options.conditions or ()] or usual
     lanes = our_lanes()
     rows = select_contenders([*ours(lanes), *PEER_ROWS], options.tools)
+    if options.quick and not options.tools:
+        rows = [row for row in rows if not row.once]  # each takes seconds to start
     tools = _install(rows, may_install=not options.no_install)
     missing = peers.unavailable(tools)
     rows = [row for row in rows if row.tool not in missing]

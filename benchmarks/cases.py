@@ -47,6 +47,11 @@ class Case:
         """How many files or objects a run handles."""
         return self.objects or self.tree.count
 
+    @property
+    def full_items(self) -> int:
+        """How many there are in the case of full size, which decides who takes part."""
+        return next((case.items for case in CASES if case.name == self.name), self.items)
+
 
 _NOTHING = TreePlan("small", 0)
 _MIXED = TreePlan("mixed", 271)

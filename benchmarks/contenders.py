@@ -22,6 +22,7 @@ __all__ = ("OURS", "PEERS", "Contender", "filled_in", "our_lanes", "ours", "sele
 OURS = "aios3sync"
 _FEW = 10_000
 _VERY_FEW = 1000
+_MANY = 100
 Slot = Verb | Literal["setup"]
 
 
@@ -40,6 +41,7 @@ class Contender:
         environment: its environment variables.
         stateless: its local state is removed before each run.
         max_items: the largest case that does not take it minutes; 0 for any.
+        min_items: the smallest case in which it differs from another row of its tool.
         uploads: it moves objects; a contender that does not is a yardstick, and its bucket is not checked.
         compares_contents: it compares files and objects by their MD5s where nothing has changed.
         once: it is slow in every case, so it runs once a case, on HTTP without latency alone.
@@ -55,6 +57,7 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
     stateless: bool = False
     max_items: int = 0
+    min_items: int = 0
     uploads: bool = True
     compares_contents: bool = False
     once: bool = False
@@ -157,7 +160,9 @@ def _s5cmd() -> list[Contender]:
     }
     return [
         Contender("s5cmd best", "s5cmd", "32 workers; cp where nothing is there", False, best),
-        Contender("s5cmd wide", "s5cmd", "256 workers; cp where nothing is there", False, wide),
+        Contender(
+            "s5cmd wide", "s5cmd", "256 workers; cp where nothing is there", False, wide, min_items=_MANY
+        ),
         Contender("s5cmd default", "s5cmd", "default (256 workers)", False, default),
     ]
 
@@ -210,7 +215,9 @@ def _rclone() -> list[Contender]:
     fast = "32 transfers and checkers, no HEAD after a PUT, server's times"
     return [
         Contender("rclone best", "rclone", fast, False, best, "", _RCLONE),
-        Contender("rclone wide", "rclone", "as best, with 256 transfers", False, wide, "", _RCLONE),
+        Contender(
+            "rclone wide", "rclone", "as best, with 256 transfers", False, wide, "", _RCLONE, min_items=_MANY
+        ),
         Contender(
             "rclone verifying",
             "rclone",

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ("Measurement", "last_line", "measure")
+__all__ = ("TIMED_OUT", "Measurement", "last_line", "measure")
 
 _STOPWATCH = Path(__file__).with_name("stopwatch.py")
-_TIMED_OUT = 124
+TIMED_OUT = 124
 """The exit code for a command that took too long, as of timeout(1)."""
 
 
@@ -66,7 +66,7 @@ def measure(
         finally:
             _end(process)
     if not result.exists():
-        return Measurement(limit_s, 0, 0, 0, _TIMED_OUT, output, errors)
+        return Measurement(limit_s, 0, 0, 0, TIMED_OUT, output, errors)
     wall, user, system, peak, code = result.read_text().split()
     return Measurement(float(wall), float(user), float(system), int(peak), int(code), output, errors)
 

@@ -46,7 +46,11 @@ class Bench:
     def run_case(self, case: Case) -> None:
         """Run one case, under each of its conditions, with each contender that has a command for it."""
         conditions = applicable(case.scope, list(self.servers))
-        able = [each for each in self.contenders if case.verb in each.commands]
+        able = [
+            each
+            for each in self.contenders
+            if case.verb in each.commands and case.full_items >= each.min_items
+        ]
         if not self.patient:
             able = self._without_slow(case, able)
         reason = _reason_to_skip(case, able)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 __all__ = ("Budget", "Entrant", "Schedule", "rounds")
 
 _LAGGARD = 1.5
-_PATIENCE = 6.0
+_PATIENCE = 4.0
 _LEAST_LIMIT_S = 20.0
 
 

@@ -16,7 +16,7 @@ from benchmarks.checking import Finding, compare, count_listed, list_contents, r
 from benchmarks.conditions import Condition
 from benchmarks.contenders import OURS, Contender, filled_in
 from benchmarks.endpoints import BUCKET, ROOT, Server
-from benchmarks.measuring import Measurement, last_line, measure
+from benchmarks.measuring import TIMED_OUT, Measurement, last_line, measure
 from benchmarks.record import Record, Run
 from benchmarks.schedule import Entrant, Schedule
 from benchmarks.trees import Tree, TreePlan, build_tree, change
@@ -298,7 +298,9 @@ class Trial:
         self, each: Contender, number: int, done: Measurement, finding: Finding, schedule: Schedule
     ) -> None:
         problem = str(finding)
-        if done.exit_code:
+        if done.exit_code == TIMED_OUT:
+            problem = f"not done after {done.wall_s:.0f} s" + (f"; {problem}" if problem else "")
+        elif done.exit_code:
             problem = f"exit {done.exit_code}: {last_line(done)}" + (f"; {problem}" if problem else "")
         run = Run(
             self.case.name,

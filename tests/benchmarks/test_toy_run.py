@@ -12,9 +12,12 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks import contenders, machine, trial
 from benchmarks.endpoints import BUCKET, client_of
+from benchmarks.measuring import TIMED_OUT, Measurement
 from benchmarks.record import load
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aios3sync.testing.servers import Endpoint
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +112,42 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
     record = load(tmp_path / "out.json")
     assert (record.finished, record.runs, record.notes[-1]) == ("", [], "stopped before the end")
     assert [each.name for each in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_contenders_see_their_endpoint_and_nothing_of_the_caller(
+    endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS they trust the authority of the endpoint; the region has both of its names."""
+    seen: list[Mapping[str, str]] = []
+
+    def measured(_: object, environment: Mapping[str, str], place: Path, limit_s: float) -> Measurement:
+        seen.append(environment)
+        return Measurement(limit_s, 0.0, 0.0, 0, TIMED_OUT, place / "output", place / "errors")
+
+    monkeypatch.setattr(trial, "measure", measured)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    asked = ("--tools", "aios3sync", "--only", "fresh-271", "--limit", "7", "--conditions", "http,tls-30ms")
+    assert run(endpoint, tmp_path, *asked) == 0
+    plain, secure = seen
+    assert (plain["AWS_REGION"], plain["AWS_DEFAULT_REGION"]) == (endpoint.region, endpoint.region)
+    assert plain["AWS_ENDPOINT_URL"] == endpoint.url
+    assert secure["AWS_ENDPOINT_URL"].startswith("https://127.0.0.1:")
+    assert secure["AWS_CA_BUNDLE"] == secure["SSL_CERT_FILE"]
+    assert secure.keys() - plain.keys() == {"AWS_CA_BUNDLE", "SSL_CERT_FILE"}
+    assert "PYTHONDONTWRITEBYTECODE" not in plain
+    runs = load(tmp_path / "out.json").runs
+    assert [(each.condition, each.problem) for each in runs] == [
+        ("HTTP", "not done after 7 s; 4 lost"),
+        ("TLS, 30 ms", "not done after 7 s; 4 lost"),
+    ]
+
+
+def test_a_used_up_budget_is_told(endpoint: Endpoint, tmp_path: Path) -> None:
+    """The cases that it leaves out are in the record."""
+    asked = ("--tools", "aios3sync", "--only", "fresh-271", "fresh-1k", "--budget", "0.000001")
+    assert run(endpoint, tmp_path, *asked) == 0
+    skipped = [case.skipped for case in load(tmp_path / "out.json").cases]
+    assert skipped == ["the time budget was used up"] * 2
 
 
 def test_microbenchmarks_work_at_toy_size() -> None:

@@ -13,6 +13,7 @@ import pytest
 from aios3sync import BucketNotFoundError
 from aios3sync.events import BytesSent, Event, Failed, Finished, ObjectUploaded, Planned, Scanned, Uploaded
 from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.sync import directions
 from tests.sync.conftest import MIB, Bench
 
 pytestmark = [pytest.mark.usefixtures("settle"), pytest.mark.timeout(30)]
@@ -35,6 +36,9 @@ def break_of(
         return real(*args, **kwargs)
 
     monkeypatch.setattr(owner, name, broken)
+    if owner is directions:  # a direction holds the function itself
+        changed: dict[str, Any] = {name: broken}
+        monkeypatch.setattr(directions, "_UP", directions._UP._replace(**changed))
 
 
 @pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
@@ -98,7 +102,12 @@ async def test_an_image_that_cannot_be_looked_at_is_sent_all_the_same(bench: Ben
 
 @pytest.mark.parametrize(
     "place",
-    ["local.tree.digest_file", "sync.compare.needs_head", "sync.compare.settle", "sync.compare._part_sizes"],
+    [
+        "local.tree.digest_file",
+        "sync.directions.needs_head",
+        "sync.directions.settle",
+        "sync.compare._part_sizes",
+    ],
 )
 async def test_what_a_comparison_raises_is_that_files_failure(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, place: str
@@ -134,7 +143,7 @@ async def test_a_key_that_cannot_be_decided_is_a_failure_and_its_object_stays(
     (bench.root / "b").unlink()
     break_of(
         monkeypatch,
-        "aios3sync.sync.detector.decide",
+        "aios3sync.sync.directions.decide",
         lambda s, r, t, p: r is not None and r.key == "b",
         KeyError(),
     )

@@ -5,6 +5,7 @@ anyio is loaded by what uses it: a sync that finds nothing to do needs no event 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import anyio
 
 __all__ = (
+    "CORES",
     "Stop",
     "first_error",
     "for_each",
@@ -28,6 +30,7 @@ __all__ = (
 
 T = TypeVar("T")
 
+CORES: Final = os.cpu_count() or 1
 _MOST_DOUBLINGS: Final = 30
 """Attempts after which the bound of a backoff grows no more, long after any cap."""
 

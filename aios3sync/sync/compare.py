@@ -32,7 +32,7 @@ from aios3sync.sync.run import Run
 
 __all__ = ("compare_worker",)
 
-_GROUP_FILES: Final = 64
+_GROUP_FILES: Final = 256
 _GROUP_BYTES: Final = 32 * 1024 * 1024
 
 
@@ -95,16 +95,19 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
     wanted = _Wanted([], [])
     async with anyio.create_task_group() as asking:
         for compare, digest in zip(group, digests, strict=True):
-            with run.item(compare.source.key, "compare"):
+            try:
                 if isinstance(digest, Exception):
-                    raise digest
-                # The file may have changed since the walk: the stat of its hashing counts.
-                current = replace(compare, source=digest.entry)
+                    raise digest  # noqa: TRY301 - as an error of what follows
+                if digest.entry != compare.source:
+                    # The file may have changed since the walk: the stat of its hashing counts.
+                    compare = replace(compare, source=digest.entry)
                 evidence = Evidence(digest.md5, digest.part_etags)
-                if run.direction.needs_head(current, evidence, run.settling_policy):
-                    asking.start_soon(_ask, run, current, digest, wanted)
+                if run.direction.needs_head(compare, evidence, run.settling_policy):
+                    asking.start_soon(_ask, run, compare, digest, wanted)
                 else:
-                    _finish(run, current, digest, evidence, wanted)
+                    _finish(run, compare, digest, evidence, wanted)
+            except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
+                run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
     return wanted
 
 

@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync.concurrency import CORES
 from aios3sync.core.actions import CompareDigest, UpdateHeaders
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ("Pipeline",)
 
-_COMPARERS: Final = 2
+_COMPARERS: Final = min(4, max(2, CORES))
+"""Groups of files that are hashed at once: large ones on all cores; each may hold some MiB of buffers."""
 _PAGE: Final = 1000
 _GRACE: Final = 4.0
 """Seconds that requests in flight get to end after a stop was asked for."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.docs.pages import PAGES, blocks
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -130,20 +132,19 @@ def test_names_of_no_thing_are_refused(module: str) -> None:
 # Who uses it
 
 
-def readme_blocks() -> Iterator[str]:
-    text = (ROOT / "README.md").read_text("utf-8")
-    yield from re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+def documented_blocks() -> Iterator[tuple[str, str]]:
+    """The blocks of Python of README and of the pages in docs: where, and what."""
+    for page in PAGES:
+        for number, block in enumerate(blocks(page, "python"), 1):
+            yield f"{page.name} block {number}", block
 
 
 def users() -> Iterator[tuple[str, str]]:
     """The programs of this repository that a user could have written: where, and what."""
-    for number, block in enumerate(readme_blocks(), 1):
+    for place, block in documented_blocks():
         # Some blocks are the inside of a coroutine.
         inside = "".join(f"    {line}\n" for line in block.splitlines())
-        yield (
-            f"README block {number}",
-            block if "\nasync def main" in block else f"async def main():\n{inside}",
-        )
+        yield place, block if "\nasync def main" in block else f"async def main():\n{inside}"
     for folder in ("examples", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
@@ -166,7 +167,7 @@ def used(tree: ast.AST) -> Iterator[Named]:
 
 @pytest.mark.parametrize(("place", "text"), list(users()), ids=[place for place, _ in users()])
 def test_programs_use_public_names(place: str, text: str) -> None:
-    """README, examples and benchmarks import what is public, and nothing else."""
+    """README, docs, examples and benchmarks import what is public, and nothing else."""
     for module, name in used(ast.parse(text)):
         assert module in PUBLIC, f"{place} imports {module}"
         known = {"", "__version__", *(name.rpartition(".")[2] for name in PUBLIC)}

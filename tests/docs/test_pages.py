@@ -1,0 +1,90 @@
+"""The front page and the documentation: links exist, command lines are accepted, words are plain."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from aios3sync.cli.program import program
+from tests.docs.pages import PAGES, README, ROOT, anchors, command_lines, prose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
+_WORDS = re.compile(r"\b(told|nobody|whoever|beside|stands|goes the usual way)\b|/work/", re.IGNORECASE)
+
+COMMANDS = [
+    pytest.param(page, arguments, id=f"{page.stem}: {' '.join(arguments)}"[:90])
+    for page in PAGES
+    for arguments in command_lines(page)
+]
+
+
+def names(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def links(page: Path) -> list[str]:
+    """What a page links to within the repository, images too."""
+    text = re.sub(r"`[^`]*`", "", prose(page))
+    found = _LINK.findall(text) + re.findall(r"\]\(([^)\s]+)\)", text)
+    return sorted({link for link in found if not link.startswith(("http:", "https:", "mailto:"))})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_relative_links_exist(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), f"{names(page)}: {link}"
+        assert there.is_relative_to(ROOT), f"{names(page)}: {link}"
+        if anchor:
+            assert anchor in anchors(there), f"{names(page)}: {link}"
+
+
+def test_the_front_page_leads_to_every_page() -> None:
+    assert {names(page) for page in PAGES if page != README} <= set(links(README))
+
+
+def test_the_front_page_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names)
+def test_words_are_plain(page: Path) -> None:
+    assert not _WORDS.findall(page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(("page", "arguments"), COMMANDS)
+def test_command_lines_are_accepted(page: Path, arguments: list[str]) -> None:
+    """The program has every command and option that a page shows, and takes the values."""
+    command: click.Command = program
+    context = click.Context(program, info_name="aios3sync", **program.context_settings)
+    rest = list(arguments)
+    if rest == ["--version"]:
+        return
+    while isinstance(command, click.Group):
+        name = rest.pop(0)
+        found = command.get_command(context, name)
+        assert found is not None, f"{names(page)}: no command {name}"
+        command = found
+        if isinstance(command, click.Group):
+            context = click.Context(command, info_name=name, parent=context)
+    command.make_context(command.name, rest, parent=context)
+
+
+def test_images_load_nothing() -> None:
+    """Images are drawings alone: no scripts, no fonts or pictures of other hosts."""
+    images = sorted((ROOT / "docs" / "images").glob("*.svg"))
+    assert images
+    for image in images:
+        text = image.read_text("utf-8")
+        assert ET.fromstring(text).tag.endswith("svg")  # noqa: S314 - our own file
+        assert len(text) < 40_000
+        assert not re.search(r"<script|<image|@font-face|@import|url\((?!#)|/tmp/", text), image.name
+        assert re.findall(r"https?://[^\s\"]+", text) == ["http://www.w3.org/2000/svg"]

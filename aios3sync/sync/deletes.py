@@ -132,7 +132,7 @@ class DeleteStage:
     def waits_for(self) -> str:
         """Return the failures for which nothing is deleted (P5); empty where deletes may begin."""
         if self._run.refusals.reason:
-            return f"the uploads were given up: {self._run.refusals.reason}"
+            return f"the {self._run.direction.transfers} were given up: {self._run.refusals.reason}"
         recorder, places = self._run.recorder, sorted(self._detector.unreadable.unexplained)
         reasons = []
         if recorder.failed_transfers:

@@ -237,7 +237,7 @@ class Run:
         match error:
             case StoreError():
                 self._raise_if_hopeless(error)
-                if stage == "upload" and self._is_refused_like_all(error):
+                if stage in ("upload", "copy") and self._is_refused_like_all(error):
                     return NotDone(key, "cancelled", stage)
                 self.target_changed |= isinstance(error, ObjectNotFoundError | PreconditionFailedError)
                 return NotDone(key, "failed", stage, str(error), uncertain=True)
@@ -279,7 +279,9 @@ class Run:
         """Whether this upload was in flight when the refusal of others ended all uploads."""
         gone = bool(self.refusals.reason) and not error.retryable
         if self.refusals.add(error):
-            self.builder.warn(f"no more uploads are tried, the rest is cancelled: {self.refusals.reason}")
+            self.builder.warn(
+                f"no more {self.direction.transfers} are tried, the rest is cancelled: {self.refusals.reason}"
+            )
         return gone
 
     def is_hopeless(self, error: StoreError) -> bool:

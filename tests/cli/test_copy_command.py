@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 if TYPE_CHECKING:
@@ -80,5 +81,16 @@ def test_the_source_has_a_connection_of_its_own(cli: CommandLine, filled: Bucket
     assert ended.json()["copied"] == 2
     assert "CopyObject" not in ended.json()["requests"]
     assert filled.get("to/a.txt") == b"hello"
+    document = {
+        "source": filled.url("from"),
+        "target": filled.url("job"),
+        "sourceEndpointUrl": other,
+        "copyPartThreshold": "5M",
+    }
+    told = cli("job", stdin=orjson.dumps(document)).events()
+    assert told[-1]["report"]["copied"] == 2
+    assert "CopyObject" not in told[-1]["report"]["requests"]
+    odd = cli("job", stdin=orjson.dumps(document | {"sourceEndpointUrl": "no url"}))
+    assert (odd.code, "source_endpoint_url" in odd.out) == (2, True)
     refused = cli("sync", ".", filled.url("to"), *options)
-    assert (refused.code, "source_connect" in refused.err or "--source" in refused.err) == (2, True)
+    assert (refused.code, "source_connect" in refused.err) == (2, True)

@@ -193,6 +193,15 @@ async def test_a_target_that_takes_nothing_fails_with_its_own_error(near: CopyBe
     assert "never" in str(report.errors[0])
 
 
+async def test_a_target_that_refuses_everything_is_given_up(far: CopyBench) -> None:
+    far.writes.on("put", times=-1, error=AccessDeniedError("never", code="AccessDenied", status=403))
+    await far.put({f"k{number:03}": b"x" for number in range(200)})
+    report = await far.sync()
+    assert report.exit_code == 3
+    assert report.cancelled > 100
+    assert any("no more copies are tried" in warning for warning in report.warnings)
+
+
 async def test_an_object_that_is_replaced_meanwhile_is_copied_as_it_is_then(
     bench: CopyBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +304,16 @@ async def test_deletes_wait_for_copies_that_failed(bench: CopyBench) -> None:
     report = await bench.sync(delete="mirror")
     assert (report.failed, report.withheld) == (1, 1)
     assert "1 copies failed" in " ".join(report.warnings)
+
+
+async def test_a_copy_of_another_size_is_a_failure(bench: CopyBench) -> None:
+    """Where the ETag of a copy proves nothing, its size is looked at."""
+    bench.target._default_encryption = "aws:kms"
+    await bench.put({"one": b"1", "two": b"2"})
+    bench.writes.on("head", key="b/one", change=lambda head: head._replace(size=0), times=-1)
+    report = await bench.sync()
+    assert (report.failed, report.copied) == (1, 1)
+    assert "0 bytes, its source 1" in str(report.errors[0])
 
 
 async def test_a_dry_run_only_counts(bench: CopyBench) -> None:

@@ -37,10 +37,10 @@ def job_command(verbose: int) -> int:
     The document names "source" (a directory or a bucket) or "files" (a list of {"path", "key",
     "content_type", "metadata"}), "target", and any option of sync in snake_case or camelCase, for example
     "delete", "maxWorkers", "endpointUrl"; a "catalog" is an object such as {"dataset": "org/name"}. Standard
-    output has one JSON object a line, each with its "time": an "uploaded", "downloaded", "deleted" or
-    "failed" event for each file, with running totals, and at the end "finished" with the "report", or
-    "error". A list of files is the whole source: with "delete": true every other object below the target is
-    deleted, as far as the guards allow.
+    output has one JSON object a line, each with its "time": an "uploaded", "downloaded", "copied",
+    "deleted" or "failed" event for each file, with running totals, and at the end "finished" with the
+    "report", or "error". A list of files is the whole source: with "delete": true every other object below
+    the target is deleted, as far as the guards allow.
     """
     from aios3sync.cli.commands.job_document import read_job
 
@@ -62,6 +62,7 @@ def job_command(verbose: int) -> int:
             stop=stop,
             overrides=job.overrides,
             catalog=job.catalog,
+            source_connect=job.source_connection,
         )
 
     return run_command(work, job.connection, open_view, orderly=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from aios3sync._dataclass import dataclass, field
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.cli.commands.catalog_entry import registration_of_document
 from aios3sync.cli.commands.job_values import (
     CONVERTERS,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Job", "read_job")
 
+_OF_THE_SOURCE: Final = ("endpoint_url", "profile", "region")
 _ALIASES: Final = {"max_workers": "workers", "bwlimit": "bandwidth", "no_sign_request": "anonymous"}
 
 
@@ -44,6 +45,7 @@ class Job:
         source: a directory, ``s3://bucket/prefix``, or keys and the paths of their files.
         target: ``s3://bucket/prefix``, or a directory where the source is a bucket.
         options, connection: of the sync, and how to reach S3.
+        source_connection: how to reach the source of a copy, ``None`` for the same.
         overrides: content type and metadata of single keys.
         catalog: the entry to add to a catalog.
     """
@@ -52,6 +54,7 @@ class Job:
     target: str
     options: SyncOptions
     connection: ConnectOptions
+    source_connection: ConnectOptions | None = None
     overrides: Mapping[str, PutOptions] = field(default_factory=dict)
     catalog: Registration | None = None
 
@@ -68,15 +71,31 @@ def read_job(content: bytes) -> Job:
     catalog = _catalog(spelled.get("catalog", ""), values.pop("catalog", None))
     if "sync_deletes" in values:
         _replace_sync_deletes(spelled, values)
+    elsewhere = {
+        name: text_value(spelled[f"source_{name}"], values.pop(f"source_{name}"))
+        for name in _OF_THE_SOURCE
+        if f"source_{name}" in values
+    }
     converted = {name: convert_value(spelled[name], name, value) for name, value in values.items()}
+    connection = _make_options(ConnectOptions, converted, spelled)
     return Job(
         source=source,
         target=target,
         options=_make_options(SyncOptions, converted, spelled),
-        connection=_make_options(ConnectOptions, converted, spelled),
+        connection=connection,
+        source_connection=_elsewhere(connection, elsewhere) if elsewhere else None,
         overrides=overrides,
         catalog=catalog,
     )
+
+
+def _elsewhere(connection: ConnectOptions, changes: Mapping[str, Any]) -> ConnectOptions:
+    """Return how the source of a copy is reached: as the target, but for what is given for it."""
+    try:
+        return replace(connection, **changes)
+    except UsageError as error:
+        name, _, text = str(error).partition(": ")
+        raise JobError(f"source_{name}", text) from None
 
 
 def _fields(content: bytes) -> tuple[dict[str, str], dict[str, Any]]:
@@ -208,4 +227,13 @@ def _make_options(kind: type[Any], values: Mapping[str, Any], spelled: Mapping[s
         raise JobError("", str(error)) from None
 
 
-_KNOWN: Final = frozenset({*CONVERTERS, "source", "target", "sync_deletes", "catalog"})
+_KNOWN: Final = frozenset(
+    {
+        *CONVERTERS,
+        *(f"source_{name}" for name in _OF_THE_SOURCE),
+        "source",
+        "target",
+        "sync_deletes",
+        "catalog",
+    }
+)

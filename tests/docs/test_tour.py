@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
 _TIMES = (
-    (r"\d+\.\d s\b", "T s"),
+    (r"\d+(\.\d+)? (s|min|h)\b", "TIME"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE"),
 )
 

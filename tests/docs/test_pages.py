@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
@@ -76,6 +77,21 @@ def test_command_lines_are_accepted(page: Path, arguments: list[str]) -> None:
         if isinstance(command, click.Group):
             context = click.Context(command, info_name=name, parent=context)
     command.make_context(command.name, rest, parent=context)
+
+
+def test_the_session_is_the_recorded_one() -> None:
+    """The image shows the commands that its script runs now."""
+    script = (ROOT / "examples" / "record_session.py").read_text("utf-8")
+    (session,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(script).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SESSION"
+    ]
+    image = ET.parse(ROOT / "docs" / "images" / "session.svg")  # noqa: S314 - our own file
+    shown = "".join(image.getroot().itertext()).replace("\xa0", " ")
+    places = [shown.find(line) for line in session]
+    assert -1 not in places
+    assert places[0] < places[-1]
 
 
 def test_images_load_nothing() -> None:

@@ -48,12 +48,18 @@ def test_the_tour(seaweedfs: Endpoint, tmp_path: Path) -> None:
     boto3_client(seaweedfs).create_bucket(Bucket="my-bucket")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     settings = {**os.environ, **seaweedfs.environment(), "PATH": path, "XDG_STATE_HOME": f"{tmp_path}/state"}
-    for command, lines in steps():
+
+    def printed(*command: str) -> list[str]:
         ended = subprocess.run(
-            ["bash", "-c", command], cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
+            command, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False
         )
         assert (ended.returncode, ended.stderr) == (0, ""), command
-        assert comparable(ended.stdout.splitlines()) == comparable(lines), command
+        return ended.stdout.splitlines()
+
+    for command, lines in steps():
+        assert comparable(printed("bash", "-c", command)) == comparable(lines), command
+    (program,) = blocks(README, "python")
+    assert printed(sys.executable, "-c", program) == ["0 3 {}"], "all is uploaded already"
 
 
 def test_the_tour_is_read() -> None:

@@ -26,6 +26,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "manifest": (".", "s3://bucket"),
     "stats": ("s3://bucket",),
     "stats_cache": ("s3://bucket",),
+    "open_reader": ("s3://bucket/key",),
 }
 METHODS = [
     name

@@ -90,8 +90,9 @@ def _is_link(name: str, directory: int) -> bool:
 def _inside(root: str, parts: list[str]) -> list[str]:
     """Return the parts of the path that a link leads to; they are opened again, for they may have changed."""
     real_root = os.path.realpath(root)
-    # Strict: without it a loop of links resolves to a place that the system would not reach.
-    real = os.path.realpath("/".join([real_root, *parts]), strict=True)
+    path = "/".join([real_root, *parts])
+    os.stat(path)  # a loop of links, or a way through a file, leads somewhere by its text alone
+    real = os.path.realpath(path, strict=True)
     if real != real_root and not real.startswith(f"{real_root.rstrip('/')}/"):
         raise OSError(errno.ELOOP, "a symbolic link leads out of the source now")
     return [part for part in real[len(real_root) :].split("/") if part]

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
@@ -158,16 +159,21 @@ def truth_of(chosen: EndpointSettings) -> Truth | None:
     return Truth(client, client.meta.service_model.operation_model("GetObject"))
 
 
-def moved(client: Any, region: str) -> Any:
-    """The client, which has learnt from an answer that its buckets are in another region."""
+_RESOLVING = "before-endpoint-resolution.s3"
+
+
+@contextmanager
+def moved(client: Any, region: str) -> Iterator[None]:
+    """The client knows from an answer that its buckets are in another region."""
 
     def redirect(builtins: dict[str, Any], **_: Any) -> None:
         builtins["AWS::Region"] = region
 
-    event = "before-endpoint-resolution.s3"
-    client.meta.events.unregister(event, unique_id="moved")
-    client.meta.events.register(event, redirect, unique_id="moved")
-    return client
+    client.meta.events.register(_RESOLVING, redirect, unique_id="moved")
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(_RESOLVING, unique_id="moved")  # the client is shared
 
 
 def expected(bucket: str, chosen: EndpointSettings, region: str = "") -> BucketAddress | None:
@@ -177,11 +183,10 @@ def expected(bucket: str, chosen: EndpointSettings, region: str = "") -> BucketA
         return None
     params = {"Bucket": bucket, "Key": "k"}
     context: dict[str, Any] = {}
-    if region:
-        truth = truth._replace(client=moved(truth.client, region))
     try:
         validate_bucket_name(params)
-        url = truth.client._resolve_endpoint_ruleset(truth.operation, params, context)[0]
+        with moved(truth.client, region) if region else nullcontext():
+            url = truth.client._resolve_endpoint_ruleset(truth.operation, params, context)[0]
     except (BotoCoreError, ValueError):
         return None
     return address_at(_urljoin(url, "/k", None), context)

@@ -180,6 +180,7 @@ def test_a_place_that_cannot_be_written_or_read_costs_nothing(isolated: Path) ->
 
 def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.delenv("HOME")
     monkeypatch.setattr("platformdirs.user_state_dir", lambda *_, **__: "~/.local/state/aios3sync")
     monkeypatch.chdir(tmp_path)
     assert profile_path(URL) == ""

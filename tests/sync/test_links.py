@@ -150,6 +150,7 @@ TARGETS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_
 @example(
     files=[], links={"a": "a", "b/a": "a/.."}, key="b/a"
 )  # a loop that leads to a directory by its text alone
+@example(files=["b/b"], links={"a": "b/b/.."}, key="a")  # a way through a file
 @given(files=st.lists(PATHS, max_size=4), links=st.dictionaries(PATHS, TARGETS, max_size=4), key=PATHS)
 def test_any_path_leads_to_the_file_that_it_names_or_to_none(
     files: list[str], links: dict[str, str], key: str, tmp_path_factory: pytest.TempPathFactory

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 
 __all__ = (
+    "KEPT",
     "Action",
     "Adopt",
     "AdoptCopy",
@@ -56,6 +57,10 @@ class Reason(StrEnum):
     CHANGED_HERE = "the file was changed since the last sync"
     BOTH_CHANGED = "the file and the object were both changed since the last sync"
     UNRECORDED = "the file differs from the object, and no sync wrote it"
+
+
+KEPT: Final = "; kept, --on-conflict overwrite replaces it"
+"""What follows the reason why a download keeps a file that differs from its object."""
 
 
 @dataclass(frozen=True, slots=True)

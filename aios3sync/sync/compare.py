@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import run_in_thread
-from aios3sync.core.actions import Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders
+from aios3sync.core.actions import KEPT, Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders
 from aios3sync.core.decision import Evidence, Stored
 from aios3sync.core.etag import (
     is_opaque_encryption,
@@ -184,7 +184,8 @@ def _finish(
             row = run.row(source, md5, target.etag, settled=digest.settled)
             outcome = Adopted(row._replace(part_size=part_size, encoding=encoding), target)
         case Conflict(key, reason):
-            outcome = NotDone(key, "conflicts", "conflict", reason)
+            way_out = KEPT if run.direction.name == DOWN else ""
+            outcome = NotDone(key, "conflicts", "conflict", f"{reason.value}{way_out}")
         case _:
             raise TypeError(f"{action!r} settles nothing")
     run.recorder.add(outcome)

@@ -110,6 +110,7 @@ async def test_a_file_with_changes_of_its_own_is_a_conflict_until_it_may_be_over
         await bench.store({"a": b"theirs"})
     report = await bench.download()
     assert (report.conflicts, report.downloaded, report.exit_code) == (1, 0, 3)
+    assert report.errors[0].error.endswith("; kept, --on-conflict overwrite replaces it")
     assert body_tree(bench.root) == {"a": b"my work"}
     report = await bench.download(on_conflict="overwrite")
     assert (report.conflicts, report.downloaded, report.exit_code) == (0, 1, 0)

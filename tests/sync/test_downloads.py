@@ -226,7 +226,10 @@ async def test_what_nothing_else_proves_is_fetched_and_compared(
     elif overwrite:
         assert outcome.row.md5 == md5(body)
     else:
-        assert (outcome.state, outcome.error) == ("conflicts", "the file differs from the object; kept")
+        assert (outcome.state, outcome.error) == (
+            "conflicts",
+            "the file differs from the object; kept, --on-conflict overwrite replaces it",
+        )
 
 
 async def test_a_link_in_the_place_of_a_directory_fails_that_file_alone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.actions import Download
+from aios3sync.core.actions import KEPT, Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import same_etag
 from aios3sync.core.mtimes import object_mtime
@@ -137,7 +137,7 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
             text = f"these are not the bytes of the object, after {ATTEMPTS} attempts: {error}"
             return NotDone(key, "failed", "download", text)
         case DifferentFileError():
-            return NotDone(key, "conflicts", "conflict", "the file differs from the object; kept")
+            return NotDone(key, "conflicts", "conflict", f"the file differs from the object{KEPT}")
         case ChangedHereError():
             return NotDone(key, "conflicts", "conflict", f"{error}; kept")
         case OSError() if error.errno in _FULL:

@@ -157,7 +157,9 @@ def object_server(objects: dict[str, bytes]) -> Iterator[ObjectServer]:
         server.server_close()
 
 
-def start_sync(server: ObjectServer, root: Path, *options: str) -> subprocess.Popen[bytes]:
+def start_sync(
+    server: ObjectServer, root: Path, *options: str, stderr: int | None = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """Start a sync of ``p/`` to a directory as a process; its manifest lies next to the directory."""
     environment = os.environ | {
         "AWS_ACCESS_KEY_ID": "key",
@@ -166,7 +168,7 @@ def start_sync(server: ObjectServer, root: Path, *options: str) -> subprocess.Po
     }
     command = [sys.executable, "-m", "aios3sync", "sync", "s3://bucket/p/", str(root)]
     command += ["--endpoint-url", server.url, "--manifest", str(root.parent / "m.sqlite")]
-    return subprocess.Popen([*command, *options], env=environment, stderr=subprocess.PIPE)
+    return subprocess.Popen([*command, *options], env=environment, stderr=stderr)
 
 
 def files(root: Path) -> dict[str, bytes]:

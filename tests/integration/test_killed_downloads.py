@@ -47,7 +47,7 @@ def server() -> Iterator[ObjectServer]:
 
 
 def start(server: ObjectServer, place: Path) -> subprocess.Popen[bytes]:
-    return start_sync(server, place / "t", "--delete", "--max-delete", "1000", "--quiet")
+    return start_sync(server, place / "t", "--delete", "--max-delete", "1000", "--quiet", stderr=None)
 
 
 @pytest.mark.parametrize("moment", range(KILLS))

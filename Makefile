@@ -14,10 +14,12 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
 
-# The decisions, the engine on a store in memory, the manifest, and a sync of the command line on a real server.
+# The decisions, the engine on a store in memory, the manifest, and a sync of the command line on a real server;
+# without the tests of large objects and of copies, so that it ends within a minute.
 smoke: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/core tests/sync tests/manifest tests/local \
-	  tests/cli/test_sync_command.py $(PYTEST_ARGS)
+	  tests/cli/test_sync_command.py $(addprefix --ignore=tests/sync/,test_part_limits.py test_large_downloads.py \
+	  test_copies.py test_verify_copies.py test_downloads.py) $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

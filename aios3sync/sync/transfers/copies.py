@@ -6,9 +6,7 @@ are bounded by the byte budget.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from hashlib import md5 as md5_of
 from typing import Final
 
@@ -28,6 +26,7 @@ from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.copied import CopyPlan, is_refused_on_server, verified
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.large_copies import copy_in_parts
+from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("copy_stage", "preview_copies")
 
@@ -69,68 +68,19 @@ async def preview_copies(
                 run.recorder.add(Copied(row, copy.source.size, copy.reason))
 
 
-class _CopyPool:
-    """The workers that copy, and the objects that are queued for them.
-
-    There are as many workers as the session lets requests out, up to the ceiling: one that only waited for
-    its turn would have to be woken for every object.
-    """
+class _CopyPool(WorkerPool[CopyObject]):
+    """The workers that copy, and the objects that are queued for them."""
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
-        self._run = run
+        super().__init__(run, tasks, most_queued=_QUEUED, refill_at=_QUEUED // 2)
         self._copier = _Copier(run, headers)
-        self._tasks = tasks
-        self._queue: deque[CopyObject] = deque()
-        self._idle: deque[asyncio.Event] = deque()
-        self._room = asyncio.Event()
-        self._workers = 0
-        self._closed = False
 
-    async def submit(self, copies: Sequence[CopyObject]) -> None:
-        """Queue objects; wait while too many are queued."""
-        self._queue.extend(copies)
-        all_idle = self._workers == len(self._idle)
-        self._add_workers(min(len(copies), max(self._run.resources.free_slots(), all_idle)))
-        while len(self._queue) > _QUEUED:
-            self._room.clear()
-            await self._room.wait()
-
-    def _add_workers(self, count: int) -> None:
-        """Set up to ``count`` more workers to work, first those that have been idle longest."""
-        for _ in range(count):
-            if self._idle:
-                self._idle.popleft().set()
-            elif self._workers < self._run.resources.workers:
-                self._workers += 1
-                self._tasks.start_soon(self._work)
-            else:
-                return
-
-    def close(self) -> None:
-        """Accept no more objects: workers end when the last one is copied."""
-        self._closed = True
-        for event in self._idle:
-            event.set()
-
-    async def _work(self) -> None:
-        queue, free_slots = self._queue, self._run.resources.free_slots
-        while True:
-            while queue:
-                copy = queue.popleft()
-                if len(queue) == _QUEUED // 2:
-                    self._room.set()
-                await self._take(copy)
-                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
-                    self._add_workers(1)
-            self._room.set()
-            if self._closed:
-                return
-            event = asyncio.Event()
-            self._idle.append(event)
-            await event.wait()
+    async def handler(self) -> Callable[[CopyObject], Awaitable[None]]:
+        """Return what copies one object."""
+        return self._take
 
     async def _take(self, copy: CopyObject) -> None:
-        run = self._run
+        run = self.run
         if run.sends_no_more:  # the queue is only drained, and counted as cancelled
             run.cancel([copy.source.key])
             return

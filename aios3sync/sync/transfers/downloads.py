@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import anyio
@@ -45,6 +46,7 @@ from aios3sync.sync.transfers.small_files import (
     SmallDownload,
     write_batch,
 )
+from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("SMALL", "download_stage", "preview_downloads")
 
@@ -61,57 +63,38 @@ _MOST_UNWRITTEN: Final = 1024
 _BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
-class _DownloadPool:
+class _DownloadPool(WorkerPool[SmallDownload]):
     """The workers that fetch small objects, the bodies that wait to be written, and the writers.
 
     Invariant: ``_pending`` counts the jobs that were submitted and have not ended. A job that is read again
-    stays pending, so that no worker leaves before it has ended.
+    stays pending, so that the pool is closed only when the last one has ended.
     """
 
     def __init__(self, run: Run, tasks: TaskGroup) -> None:
-        self.run = run
+        super().__init__(run, tasks, most_queued=_QUEUED, refill_at=_QUEUED // 2)
         self.large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
-        self._tasks = tasks
-        self._queue: deque[SmallDownload] = deque()
-        self._idle: deque[asyncio.Event] = deque()
         self._arrived: deque[ArrivedBody] = deque()
         self._writers: list[asyncio.Event] = []
         self._timer: asyncio.TimerHandle | None = None
         self._due = False
-        self._room = asyncio.Event()
-        self._workers = self._fetching = self._pending = 0
-        self._closed = False
+        self._taken = asyncio.Event()
+        self._fetching = self._pending = 0
+        self._complete = False
 
     def start(self) -> None:
         """Start the writers."""
         for _ in range(_WRITERS):
             self._tasks.start_soon(self._write_arrived)
 
-    async def submit(self, downloads: Sequence[Download]) -> None:
+    async def submit_all(self, downloads: Sequence[Download]) -> None:
         """Queue small objects; wait while too many are queued."""
-        self._queue.extend(SmallDownload(download, download.source) for download in downloads)
         self._pending += len(downloads)
-        all_idle = self._workers == len(self._idle)
-        self._add_workers(min(len(downloads), max(self.run.resources.free_slots(), all_idle)))
-        while len(self._queue) > _QUEUED:
-            self._room.clear()
-            await self._room.wait()
+        await self.submit([SmallDownload(download, download.source) for download in downloads])
 
-    def _add_workers(self, count: int) -> None:
-        """Set up to ``count`` more workers to work, first those that have been idle longest."""
-        for _ in range(count):
-            if self._idle:
-                self._idle.popleft().set()
-            elif self._workers < self.run.resources.workers:
-                self._workers += 1
-                self._tasks.start_soon(self._work)
-            else:
-                return
-
-    def close(self) -> None:
-        """Accept no more objects: workers and writers end when the last one has."""
-        self._closed = True
-        self._wake_all_at_end()
+    def complete(self) -> None:
+        """Note that there are no more objects: workers and writers end when the last one has."""
+        self._complete = True
+        self._close_at_end()
 
     def release_all(self) -> None:
         """Release what the bodies hold that were not written, after a failure that ended the tasks."""
@@ -122,45 +105,35 @@ class _DownloadPool:
 
     @property
     def _ended(self) -> bool:
-        return self._closed and not self._pending
+        return self._complete and not self._pending
 
     def _end(self, outcome: events.Outcome) -> None:
         self.run.recorder.add(outcome)
-        self._pending -= 1
-        self._wake_all_at_end()
+        self._drop()
 
-    def _wake_all_at_end(self) -> None:
+    def _drop(self) -> None:
+        """Note that one job has ended."""
+        self._pending -= 1
+        self._close_at_end()
+
+    def _close_at_end(self) -> None:
         if self._ended:
-            for event in (*self._idle, *self._writers):
+            self.close()
+            for event in self._writers:
                 event.set()
-            self._idle.clear()
 
     # Fetching
 
-    async def _work(self) -> None:
-        queue, free_slots = self._queue, self.run.resources.free_slots
-        store = await self.run.resources.open_store()
-        while True:
-            while queue:
-                await self._take(store, queue.popleft())
-                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
-                    self._add_workers(1)
-            self._room.set()
-            if self._ended:
-                return
-            event = asyncio.Event()  # anyio's asks which event loop this is
-            self._idle.append(event)
-            await event.wait()
+    async def handler(self) -> Callable[[SmallDownload], Awaitable[None]]:
+        """Return what fetches one object."""
+        return partial(self._take, await self.run.resources.open_store())
 
     async def _take(self, store: ObjectStore, job: SmallDownload) -> None:
         """Fetch one object, and leave its body to the writers."""
         run = self.run
-        if len(self._queue) == _QUEUED // 2:
-            self._room.set()
         if run.sends_no_more:  # the queue is only drained, and counted as cancelled
             run.cancel([job.source.key])
-            self._pending -= 1
-            self._wake_all_at_end()
+            self._drop()
             return
         try:
             if job.source.size > SMALL:  # it has grown since the listing
@@ -192,8 +165,8 @@ class _DownloadPool:
             return
         self._arrive(ArrivedBody(job, result, size))
         while len(self._arrived) >= _MOST_UNWRITTEN:
-            self._room.clear()
-            await self._room.wait()
+            self._taken.clear()
+            await self._taken.wait()
 
     async def _fetch_large(self, job: SmallDownload) -> None:
         async with self.large:
@@ -214,8 +187,7 @@ class _DownloadPool:
         if job.attempt >= ATTEMPTS:
             self._end(outcome_of_failure(self.run, job.source, error))
             return
-        self._queue.append(job)
-        self._add_workers(1)
+        self.submit_again(job)
 
     # Writing
 
@@ -240,7 +212,7 @@ class _DownloadPool:
             if self._arrived and (self._due or len(self._arrived) >= _WORTH_A_HOP):
                 batch = self._next_batch()
                 self._due = bool(self._arrived) and self._due
-                self._room.set()
+                self._taken.set()
                 await self._write(batch)
             elif self._ended:
                 return
@@ -329,7 +301,7 @@ async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Dow
                 await run.recorder.begin()
                 await run.recorder.catch_up()
                 await _dispatch(pool, batch, large_in)
-        pool.close()
+        pool.complete()
 
 
 async def _dispatch(
@@ -337,7 +309,7 @@ async def _dispatch(
 ) -> None:
     small = [download for download in batch if download.source.size <= SMALL]
     for chunk in _chunks(small):
-        await pool.submit(chunk)
+        await pool.submit_all(chunk)
     for download in batch:
         if download.source.size > SMALL:
             await large.send(download)

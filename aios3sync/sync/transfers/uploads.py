@@ -6,9 +6,7 @@ releases them.
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from typing import Final, NamedTuple
@@ -33,6 +31,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.multipart import send_large
 from aios3sync.sync.transfers.offload import SmallFileOffload
 from aios3sync.sync.transfers.progress import BodyProgress
+from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("preview_stage", "upload_stage")
 
@@ -62,75 +61,25 @@ class _Body(NamedTuple):
     utf8: bool | None = None
 
 
-class _UploadPool:
+class _UploadPool(WorkerPool[_Body]):
     """The put workers, the bodies that are queued for them, and the readers that read more.
 
     From the page cache one reader at a time is fastest: a second one would only share the interpreter lock
     with the first. More are let in where reading waits for a device.
-
-    Bodies are passed on without a stream: sending over one costs a third of what sending a small body does.
-    There are as many workers as the session lets requests out, up to the ceiling: one that only waited for
-    its turn would have to be woken for every body.
     """
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
-        self.run = run
+        super().__init__(run, tasks, most_queued=_QUEUED_BODIES, refill_at=_QUEUED_BODIES)
         self.offload = SmallFileOffload(run, headers)
         self.reading = anyio.CapacityLimiter(1)
         self.headers = headers
-        self._tasks = tasks
-        self._queue: deque[_Body] = deque()
-        self._idle: deque[asyncio.Event] = deque()
-        self._queue_drained = anyio.Event()
-        self._workers = 0
-        self._closed = False
 
-    async def submit(self, bodies: list[_Body]) -> None:
-        """Queue bodies; wait while too many are queued."""
-        self._queue.extend(bodies)
-        all_idle = self._workers == len(self._idle)
-        self._add_workers(min(len(bodies), max(self.run.resources.free_slots(), all_idle)))
-        while len(self._queue) > _QUEUED_BODIES:
-            if self._queue_drained.is_set():  # else another reader waits for it already
-                self._queue_drained = anyio.Event()
-            await self._queue_drained.wait()
-
-    def _add_workers(self, count: int) -> None:
-        """Set up to ``count`` more workers to work, first those that have been idle longest."""
-        for _ in range(count):
-            if self._idle:
-                self._idle.popleft().set()
-            elif self._workers < self.run.resources.workers:
-                self._workers += 1
-                self._tasks.start_soon(self._work)
-            else:
-                return
-
-    def close(self) -> None:
-        """Accept no more bodies: workers end when the last one is sent."""
-        self._closed = True
-        for event in self._idle:
-            event.set()
-
-    async def _work(self) -> None:
-        queue, free_slots = self._queue, self.run.resources.free_slots
-        store = await self.run.resources.open_store()
-        while True:
-            while queue:
-                await self._send(store, queue.popleft())
-                if queue and free_slots() > 1:  # one is our own: the limit grew, or others wait to try again
-                    self._add_workers(1)
-            self._queue_drained.set()
-            if self._closed:
-                return
-            event = asyncio.Event()  # anyio's asks which event loop this is, at a third of a body's cost
-            self._idle.append(event)
-            await event.wait()
+    async def handler(self) -> Callable[[_Body], Awaitable[None]]:
+        """Return what sends one body."""
+        return partial(self._send, await self.run.resources.open_store())
 
     async def _send(self, store: ObjectStore, body: _Body) -> None:
         run = self.run
-        if len(self._queue) == _QUEUED_BODIES:
-            self._queue_drained.set()
         try:
             if run.sends_no_more:  # the queue is only drained, and counted as cancelled
                 run.cancel([body.file.entry.key])

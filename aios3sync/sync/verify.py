@@ -21,7 +21,6 @@ from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import Problem, ScanBatch, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
 from aios3sync.core.filters import Filters
-from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError
@@ -32,6 +31,7 @@ from aios3sync.sync.policy import make_filters, useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.setup import report_endpoint
 from aios3sync.sync.sides import Sides, sides_of
+from aios3sync.sync.verify_pairs import pairs_of
 from aios3sync.sync.verify_report import Difference, VerifyReport
 
 __all__ = ("run_verify",)
@@ -107,8 +107,7 @@ class _Verification:
         if text := useless_rules(self._filters):
             self._resources.on_event(events.Warned(text))
 
-    async def _pairs(self) -> AsyncGenerator[tuple[Any, Any], None]:
-        join = BatchJoin("source", "target")
+    def _pairs(self) -> AsyncGenerator[tuple[Any, Any], None]:
         walk = self._sides.walked.walk(self._filters, self._request.location.prefix)
         if self._is_download:
             listed = self._sides.source.walk(self._filters, self._request.location.prefix)
@@ -116,16 +115,7 @@ class _Verification:
             target: AsyncGenerator[Any, None] = walk.stream()
         else:
             source, target = walk.stream(), self._sides.target.entries()
-        async with aclosing(source), aclosing(target):
-            while not join.finished:
-                while (index := join.needs_input()) is not None:
-                    batch = await anext((source, target)[index], None)
-                    if batch is None:
-                        join.end(index)
-                    else:
-                        join.feed(index, self._entries(index, batch))
-                for row in join.rows():
-                    yield row
+        return pairs_of(source, target, self._entries)
 
     def _entries(self, index: int, batch: list[Any] | ScanBatch[Any]) -> list[Any]:
         if not isinstance(batch, ScanBatch):

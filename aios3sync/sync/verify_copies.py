@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -14,7 +13,6 @@ from aios3sync import events
 from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, recorded_md5, same_etag
 from aios3sync.core.filters import Filters
-from aios3sync.core.merge import BatchJoin
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import StoreError
@@ -23,6 +21,7 @@ from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import useless_rules
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.sides import Sides
+from aios3sync.sync.verify_pairs import pairs_of
 from aios3sync.sync.verify_report import Difference, VerifyReport
 
 __all__ = ("verify_copies",)
@@ -52,7 +51,8 @@ async def verify_copies(
         finally:
             slots.release_on_behalf_of(key)
 
-    async with aclosing(_pairs(sides, filters)) as pairs, anyio.create_task_group() as tasks:
+    joined = pairs_of(sides.source.walk(filters, "").stream(), sides.target.entries(), _entries)
+    async with aclosing(joined) as pairs, anyio.create_task_group() as tasks:
         async for source, target in pairs:
             if source is None:
                 hidden = not filters.visible(target.key)
@@ -67,19 +67,8 @@ async def verify_copies(
         resources.on_event(events.Warned(text))
 
 
-async def _pairs(sides: Sides, filters: Filters) -> AsyncGenerator[tuple[Any, Any], None]:
-    join = BatchJoin("source", "target")
-    source, target = sides.source.walk(filters, "").stream(), sides.target.entries()
-    async with aclosing(source), aclosing(target):
-        while not join.finished:
-            while (index := join.needs_input()) is not None:
-                batch = await anext((source, target)[index], None)
-                if batch is None:
-                    join.end(index)
-                else:
-                    join.feed(index, batch.entries if isinstance(batch, ScanBatch) else batch)
-            for row in join.rows():
-                yield row
+def _entries(_: int, batch: list[Any] | ScanBatch[Any]) -> list[Any]:
+    return batch.entries if isinstance(batch, ScanBatch) else batch
 
 
 class _Comparison:

@@ -15,7 +15,7 @@ from aios3sync.core.etag import META_MTIME
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("object_mtime",)
+__all__ = ("file_mtime", "object_mtime")
 
 _SECOND: Final = 1_000_000_000
 _MOST: Final = 2**63 - 1
@@ -31,6 +31,12 @@ _EPOCH_DAYS: Final = 719_162
 """Days from the first of January of the year 1 to that of 1970."""
 _ATTRIBUTES: Final = ("s3cmd-attrs", "mc-attrs")
 _TIMES: Final = (META_MTIME, "file-mtime", "mm-source-mtime")
+
+
+def file_mtime(metadata: Mapping[str, str], last_modified: float) -> int:
+    """Return the mtime of the file of an object, in nanoseconds: that of its metadata, else LastModified."""
+    found = object_mtime(metadata)
+    return int(last_modified) * _SECOND if found is None else found
 
 
 def object_mtime(metadata: Mapping[str, str]) -> int | None:

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.local_names import path_problem
-from aios3sync.core.mtimes import object_mtime
+from aios3sync.core.mtimes import file_mtime
 from aios3sync.errors import DestinationError, IntegrityError, PreconditionFailedError, UsageError
 from aios3sync.local.digest import entry_of
 from aios3sync.local.part_file import PartFile
@@ -163,8 +163,7 @@ class _Download:
 
     @property
     def _mtime_ns(self) -> int:
-        recorded = object_mtime(self._head.metadata)
-        return int(self._head.last_modified * 1_000_000_000) if recorded is None else recorded
+        return file_mtime(self._head.metadata, self._head.last_modified)
 
     async def _in_one(self) -> SourceEntry:
         """Write the chunks one after the other to a temporary file, which no error leaves behind."""

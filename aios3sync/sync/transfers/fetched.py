@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Final
 from aios3sync.core.actions import KEPT, Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import same_etag
-from aios3sync.core.mtimes import object_mtime
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
 from aios3sync.local.write import ChangedHereError
-from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.store.protocol import GetResult, ObjectStore
 from aios3sync.sync.transfers.received import WrongBytesError
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ __all__ = (
     "adopted",
     "current",
     "downloaded",
-    "mtime_of",
     "outcome_of_failure",
     "read_version",
 )
@@ -35,7 +33,6 @@ ATTEMPTS: Final = 3
 """How often an object is read that changes while it is read, or whose bytes are wrong."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ARCHIVED: Final = "InvalidObjectState"
-_SECOND: Final = 1_000_000_000
 
 
 class ChangedObjectError(Exception):
@@ -75,12 +72,6 @@ async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> Tar
     return source._replace(
         size=head.size, etag=head.etag, last_modified=head.last_modified, storage_class=head.storage_class
     )
-
-
-def mtime_of(head: HeadResult) -> int:
-    """Return the mtime of the file of an object, in nanoseconds: that of its metadata, else LastModified."""
-    found = object_mtime(head.metadata)
-    return int(head.last_modified) * _SECOND if found is None else found
 
 
 def downloaded(  # noqa: PLR0913 - the facts of one row

@@ -31,6 +31,7 @@ from aios3sync.core.etag import (
     recorded_md5,
     same_etag,
 )
+from aios3sync.core.mtimes import file_mtime
 from aios3sync.events import Adopted, Downloaded
 from aios3sync.local.compress import md5_of
 from aios3sync.local.part_file import PartFile
@@ -44,7 +45,6 @@ from aios3sync.sync.transfers.fetched import (
     adopted,
     current,
     downloaded,
-    mtime_of,
     read_version,
 )
 from aios3sync.sync.transfers.range_plan import RangePlan, plan_ranges
@@ -301,11 +301,12 @@ class _LargeDownload:
                 return outcome
             if not download.overwrite:
                 raise DifferentFileError
+        mtime_ns = file_mtime(head.metadata, head.last_modified)
         if original is None:
-            commit = partial(self._part.commit, mtime_of(head), download.replaces)
+            commit = partial(self._part.commit, mtime_ns, download.replaces)
         else:
             content = decompressed(self._stored(), original)
-            commit = partial(self._part.commit_other, content, mtime_of(head), download.replaces)
+            commit = partial(self._part.commit_other, content, mtime_ns, download.replaces)
         written = await to_thread.run_sync(commit)
         run.stored(head.encryption)
         return downloaded(

@@ -8,9 +8,10 @@ from typing import NamedTuple
 from aios3sync._dataclass import dataclass
 from aios3sync.core.actions import Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
+from aios3sync.core.mtimes import file_mtime
 from aios3sync.local.write import NewFile, TreeWriter
 from aios3sync.store.protocol import GetResult
-from aios3sync.sync.transfers.fetched import DifferentFileError, mtime_of
+from aios3sync.sync.transfers.fetched import DifferentFileError
 from aios3sync.sync.transfers.received import ReceivedContent, content_of
 
 __all__ = ("ArrivedBody", "NewContent", "SameContent", "SmallDownload", "write_batch")
@@ -81,5 +82,6 @@ def _checked(arrived: ArrivedBody, decode: bool, opaque: bool) -> ReceivedConten
 
 
 def _file(arrived: ArrivedBody, content: ReceivedContent) -> NewFile:
-    job = arrived.job
-    return NewFile(job.source.key, content.body, mtime_of(arrived.result.head), job.download.replaces)
+    job, head = arrived.job, arrived.result.head
+    mtime_ns = file_mtime(head.metadata, head.last_modified)
+    return NewFile(job.source.key, content.body, mtime_ns, job.download.replaces)

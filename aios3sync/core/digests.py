@@ -1,10 +1,11 @@
-"""Digests of bodies in memory, computed so that threads do not wait for one another. Pure."""
+"""Digests of bodies in memory, and of the parts of a stream. Pure; threads do not wait for one another."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, Protocol
 
-__all__ = ("Digest", "fed")
+__all__ = ("Digest", "PartDigests", "fed")
 
 # hashlib releases the interpreter lock for more bytes than this.
 _UNSHARED: Final = 2047
@@ -40,3 +41,40 @@ def fed(algorithm: Digest, body: bytes) -> Digest:
     for start in range(0, len(body), _UNSHARED):
         algorithm.update(view[start : start + _UNSHARED])
     return algorithm
+
+
+class PartDigests:
+    """Cuts a stream of chunks at part borders, and has the MD5 of each part.
+
+    Attributes:
+        size: bytes of each part but the last.
+        digests: of the parts so far, 16 bytes each.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.digests: list[bytes] = []
+        self._current = hashlib.md5(usedforsecurity=False)
+        self._filled = 0
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Add the next bytes."""
+        rest = memoryview(chunk)
+        while rest:
+            piece = rest[: self.size - self._filled]
+            self._current.update(piece)
+            self._filled += len(piece)
+            rest = rest[len(piece) :]
+            if self._filled == self.size:
+                self._end_part()
+
+    def _end_part(self) -> None:
+        self.digests.append(self._current.digest())
+        self._current = hashlib.md5(usedforsecurity=False)
+        self._filled = 0
+
+    def finish(self) -> list[bytes]:
+        """Return the digests, at least one; called once, at the end."""
+        if self._filled or not self.digests:
+            self._end_part()
+        return self.digests

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.core.digests import fed
+from aios3sync.core.digests import PartDigests, fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag
 from aios3sync.local.read import ATTEMPTS, FileRead, Place, open_place, path_of, refuse_irregular
@@ -245,7 +245,7 @@ def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.
             hashed.result()
 
 
-def _update_all(parts: Sequence[_PartDigests], chunk: memoryview) -> None:
+def _update_all(parts: Sequence[PartDigests], chunk: memoryview) -> None:
     for part in parts:
         part.update(chunk)
 
@@ -253,7 +253,8 @@ def _update_all(parts: Sequence[_PartDigests], chunk: memoryview) -> None:
 class _Digests:
     """The MD5 of a file, and those of its parts for some part sizes.
 
-    Up to its end the first part has the digest of the file, so it is not hashed a second time.
+    Up to its end the first part has the digest of the file, so it is not hashed a second time: what is fed to
+    a PartDigests begins with the second part.
 
     Attributes:
         whole: of all bytes so far.
@@ -263,13 +264,13 @@ class _Digests:
     def __init__(self, part_sizes: Sequence[int]) -> None:
         self.whole = hashlib.md5(usedforsecurity=False)
         self.size = 0
-        self._parts = [_PartDigests(size) for size in part_sizes]
+        self._parts = [PartDigests(size) for size in part_sizes]
 
     def room(self) -> int:
         """Return how many bytes the next chunk may have, so that no first part ends within it."""
         return min((part.size - self.size for part in self._parts if part.size > self.size), default=CHUNK)
 
-    def beyond_first(self) -> list[_PartDigests]:
+    def beyond_first(self) -> list[PartDigests]:
         """Return the digests of parts that the next chunk belongs to, unless it belongs to a first part."""
         return [part for part in self._parts if part.size <= self.size]
 
@@ -287,39 +288,3 @@ class _Digests:
             if not part.digests:  # all of the file is less than one part
                 part.digests.append(self.whole.digest())
         return {part.size: part.finish() for part in self._parts}
-
-
-class _PartDigests:
-    """Cuts a stream of chunks that begins with the second part at part borders, and digests each part.
-
-    Attributes:
-        size: bytes of each part but the last.
-        digests: of the parts so far.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.digests: list[bytes] = []
-        self._current = hashlib.md5(usedforsecurity=False)
-        self._filled = 0
-
-    def update(self, chunk: memoryview) -> None:
-        rest = chunk
-        while rest:
-            piece = rest[: self.size - self._filled]
-            self._current.update(piece)
-            self._filled += len(piece)
-            rest = rest[len(piece) :]
-            if self._filled == self.size:
-                self._end_part()
-
-    def _end_part(self) -> None:
-        self.digests.append(self._current.digest())
-        self._current = hashlib.md5(usedforsecurity=False)
-        self._filled = 0
-
-    def finish(self) -> list[bytes]:
-        """Return the digests; called once, at the end."""
-        if self._filled:
-            self._end_part()
-        return self.digests

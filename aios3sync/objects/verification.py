@@ -7,10 +7,10 @@ import zlib
 from typing import Any, Final
 
 from aios3sync.core.content import is_gzip
+from aios3sync.core.digests import PartDigests
 from aios3sync.core.etag import (
     META_MD5,
     META_ORIGINAL_MD5,
-    META_ORIGINAL_SIZE,
     Proof,
     is_opaque_encryption,
     multipart_etag,
@@ -22,7 +22,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.store.protocol import HeadResult
 
-__all__ = ("BodyCheck", "MemberDecoder", "decoded_size", "is_compressed_by_us")
+__all__ = ("BodyCheck", "MemberDecoder", "is_compressed_by_us")
 
 _LAYOUTS: Final = 2
 """Part sizes that are tried where a multipart object has no digest of its whole: each is one more MD5."""
@@ -34,12 +34,6 @@ def is_compressed_by_us(head: HeadResult) -> bool:
     return is_gzip(head.content_encoding) and recorded_md5(head.metadata) == head.metadata.get(
         META_ORIGINAL_MD5
     )
-
-
-def decoded_size(head: HeadResult) -> int | None:
-    """Return the size of the original of a compressed object, where its metadata has it."""
-    text = head.metadata.get(META_ORIGINAL_SIZE, "")
-    return int(text) if text.isdecimal() and len(text) < 20 else None
 
 
 class BodyCheck:
@@ -70,7 +64,7 @@ class BodyCheck:
         sizes: tuple[int, ...] = ()
         if self._kind is Proof.PARTS and not self._claimed:
             sizes = part_size_candidates(head.size, part_count(head.etag))[:_LAYOUTS]
-        self._layouts = [_PartDigests(size) for size in sizes]
+        self._layouts = [PartDigests(size) for size in sizes]
 
     def update(self, chunk: bytes) -> None:
         """Add the next bytes."""
@@ -91,36 +85,8 @@ class BodyCheck:
             return ("md5", "") if md5 == self._claimed else ("", "their MD5 is not that of its metadata")
         if self._kind is Proof.MD5:
             return "", "their MD5 is not its ETag (--etags opaque if the ETags of this endpoint are no MD5s)"
-        proved = any(same_etag(layout.etag(), self._etag) for layout in self._layouts)
+        proved = any(same_etag(multipart_etag(layout.finish()), self._etag) for layout in self._layouts)
         return ("parts" if proved else ""), ""
-
-
-class _PartDigests:
-    """The MD5s of the parts of a body, for one part size."""
-
-    def __init__(self, part_size: int) -> None:
-        self._part_size = part_size
-        self._room = part_size
-        self._part = hashlib.md5(usedforsecurity=False)
-        self._digests: list[bytes] = []
-
-    def update(self, chunk: bytes) -> None:
-        rest = memoryview(chunk)
-        while rest:
-            if not self._room:
-                self._close_part()
-            self._part.update(rest[: self._room])
-            taken = min(len(rest), self._room)
-            self._room -= taken
-            rest = rest[taken:]
-
-    def _close_part(self) -> None:
-        self._digests.append(self._part.digest())
-        self._part = hashlib.md5(usedforsecurity=False)
-        self._room = self._part_size
-
-    def etag(self) -> str:
-        return multipart_etag([*self._digests, self._part.digest()])
 
 
 class MemberDecoder:

@@ -15,7 +15,7 @@ import os
 from contextvars import ContextVar
 from typing import Any, Final
 
-from aiohttp import Payload
+from aiohttp import ClientError, Payload
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.client_proto import ResponseHandler
 
@@ -62,6 +62,8 @@ class SentBody(Payload):
         self._written = 0
         self._still = 0.0
         self._whole = False
+        self._answered = False
+        self._lost = False
         self._timer: asyncio.TimerHandle | None = None
         self.left = 0
         _SENDING.set(self)
@@ -80,9 +82,15 @@ class SentBody(Payload):
                     await asyncio.sleep(0)
             part = view[start : start + _SLICE]
             self._written += len(part)
-            await writer.write(part)
+            try:
+                await writer.write(part)
+            except (OSError, ClientError):
+                self._read_last_words()
+                if not self._answered:
+                    raise
+                return
             if transport is not None and transport.is_closing():
-                self._read_last_words(transport)
+                self._read_last_words()
                 return
             if self.look():
                 self._still = 0.0
@@ -105,6 +113,8 @@ class SentBody(Payload):
         self._watch = None
         if self._timer is not None:
             self._timer.cancel()
+        if self._protocol is not None:
+            vars(self._protocol).pop("connection_lost", None)
         self._transport = self._protocol = self._timer = None
 
     def look(self) -> bool:
@@ -125,6 +135,7 @@ class SentBody(Payload):
         if transport is None or not isinstance(protocol, ResponseHandler):
             return
         self._transport, self._protocol = transport, protocol
+        self._watch_for_loss(protocol)
         connected = transport.get_extra_info("socket")
         self._socket = -1 if connected is None else connected.fileno()
         if not self._pending:
@@ -146,7 +157,7 @@ class SentBody(Payload):
         The wait for room is never cancelled: aiohttp would find it cancelled at the next slice.
         """
         protocol, transport = self._protocol, self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._lost:
             self.finish()  # cancelled or lost, of which there may be no event
             return
         if self.look():
@@ -164,9 +175,29 @@ class SentBody(Payload):
             return
         self._wait()
 
-    def _read_last_words(self, transport: asyncio.Transport) -> None:
-        """Read what came before a write failed: asyncio closes the socket in its next turn, unread."""
-        if self._protocol is None or transport.get_extra_info("ssl_object") is not None:
+    def _watch_for_loss(self, protocol: ResponseHandler) -> None:
+        """Read what came before the connection broke while nothing ran here: its socket is open until then.
+
+        A loop that writes when the task waits (uvloop) reports a failed write in this way alone.
+        """
+
+        def lost(error: BaseException | None) -> None:
+            self._read_last_words()
+            self._lost = True
+            vars(protocol).pop("connection_lost", None)
+            protocol.connection_lost(error)
+
+        vars(protocol)["connection_lost"] = lost
+
+    def _read_last_words(self) -> None:
+        """Read what came before a write failed: the loop closes the socket in its next turn, unread.
+
+        Never once the connection is lost: the number of its socket may be another's by then.
+        """
+        protocol, transport = self._protocol, self._transport
+        if protocol is None or transport is None or self._lost:
+            return
+        if transport.get_extra_info("ssl_object") is not None:
             return
         while True:
             try:
@@ -175,7 +206,8 @@ class SentBody(Payload):
                 return
             if not data:
                 return
-            self._protocol.data_received(data)
+            self._answered = True
+            protocol.data_received(data)
 
 
 def end_body(*, response_dict: dict[str, Any] | None = None, **_: Any) -> None:

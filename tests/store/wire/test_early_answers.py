@@ -162,6 +162,6 @@ async def test_the_refusal_is_reported_by_aiohttp(opened: Any, reads: int) -> No
     """The answer that is there when a write fails would be lost in asyncio's transport."""
     with refusing_server(reads) as server:
         async with opened(server.url) as wire:
-            for _ in range(10):
+            for _ in range(30):
                 with pytest.raises(AccessDeniedError, match="You may not"):
                     await wire.boto.put_part("key", "id", 1, BODY, PLAIN, md5=MD5)

@@ -20,6 +20,8 @@ from aios3sync._dataclass import asdict, dataclass, field
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
+from aios3sync.core.tool_files import is_tool_file, without_tool_files
+from aios3sync.errors import UsageError
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, ObjectRow
 from aios3sync.index.staleness import covered_marks, listed_state
@@ -31,6 +33,7 @@ __all__ = (
     "BackfillReport",
     "IndexProgress",
     "IndexSink",
+    "check_indexed",
     "discard_progress",
     "row_of_entry",
     "run_backfill",
@@ -93,7 +96,8 @@ class BackfillReport:
 
     Attributes:
         target: ``s3://bucket/prefix``.
-        listed: objects that were listed, those of an earlier attempt included.
+        listed: objects that were listed, those of an earlier attempt included. Files of tools, those below
+            ``.aios3sync/`` and ``.deltaglider/``, are in no index.
         inserted, updated, unchanged: rows of this attempt.
         deleted: rows of objects that do not exist any more.
         ignored: objects of which the index knows a newer state.
@@ -146,6 +150,16 @@ class _Progress:
         plan = values.pop("plan")
         levels = [ResumableLevel(**level) for level in plan["waiting"]]
         return cls(**values, plan=PrefixPlan(levels, plan["parts"]))
+
+
+def check_indexed(location: Location) -> None:
+    """Look at what is to be listed into an index.
+
+    Raises:
+        UsageError: it is a folder of tools, which is in no index, as it is in no statistics.
+    """
+    if is_tool_file(location.prefix):
+        raise UsageError(f"{location} holds files of tools, which are in no index")
 
 
 def row_of_entry(entry: TargetEntry) -> ObjectRow:
@@ -322,6 +336,7 @@ class _Backfill:
     async def _load(self, entries: list[TargetEntry], state: dict[str, str | None]) -> None:
         if not (entries or state):
             return
+        entries = without_tool_files(entries)
         self._progress.listed += len(entries)
         rows = list(map(row_of_entry, entries))
         bucket, observed = self._location.bucket, self._progress.observed

@@ -17,6 +17,7 @@ import anyio
 
 from aios3sync._dataclass import replace
 from aios3sync.core.keys import Location, thumbnails_below
+from aios3sync.core.tool_files import is_tool_file
 from aios3sync.events import (
     Adopted,
     Copied,
@@ -137,6 +138,7 @@ class IndexFeed:
         await self._queue([known for known in facts if known is not None])
 
     async def _queue(self, facts: Sequence[Facts]) -> None:
+        facts = [known for known in facts if not is_tool_file(known[0])]
         if self.trouble or not facts:
             return
         try:

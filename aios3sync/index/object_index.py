@@ -14,7 +14,7 @@ import anyio
 from aios3sync.concurrency import Stop
 from aios3sync.core.keys import Location, key_problem
 from aios3sync.errors import UsageError
-from aios3sync.index.backfill import BackfillReport, IndexSink, discard_progress, run_backfill
+from aios3sync.index.backfill import BackfillReport, IndexSink, check_indexed, discard_progress, run_backfill
 from aios3sync.index.cursors import read_cursor, write_cursor
 from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
@@ -231,6 +231,7 @@ class ObjectIndex:
             InventoryError: the inventory is damaged, incomplete, or in a format that cannot be read.
         """
         location = Location.parse(target)
+        check_indexed(location)
         if inventory:
             from aios3sync.index.inventory.backfill import run_inventory_backfill
 
@@ -249,6 +250,7 @@ class ObjectIndex:
             StoreError: the listing did not end; the rest of the keys is not compared.
         """
         location = Location.parse(target)
+        check_indexed(location)
         store = await self._open_store(location.bucket)
         return await run_reconcile(self.backend, store, location, on_event, repair=repair)
 

@@ -20,6 +20,7 @@ from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
 from aios3sync.core.merge import BatchJoin
+from aios3sync.core.tool_files import without_tool_files
 from aios3sync.index.backfill import IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
@@ -221,6 +222,7 @@ async def _list(
         if marker:
             await out.send(marker)
         async for page in receive:
-            await out.send([entry._replace(key=prefix + entry.key) for entry in page] if prefix else page)
+            full = [entry._replace(key=prefix + entry.key) for entry in page] if prefix else page
+            await out.send(without_tool_files(full))
     # Closed only after a complete listing: the join takes the end of the stream as the end of the keys.
     await out.aclose()

@@ -16,20 +16,12 @@ from typing import Final
 from xxhash import xxh3_128_intdigest
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.tool_files import TOOL_FOLDERS, is_tool_file
 
-__all__ = ("TOOL_FOLDERS", "Fingerprint", "is_tool_file")
+__all__ = ("Fingerprint",)
 
-TOOL_FOLDERS: Final = (".deltaglider/", ".aios3sync/")
-"""Folders, at the top or below any other, in which tools keep their own files."""
-
-_INNER: Final = tuple(f"/{folder}" for folder in TOOL_FOLDERS)
 _MODULUS: Final = 1 << 128
 _SCHEME: Final = "xxh3-128-sum-1"
-
-
-def is_tool_file(key: str) -> bool:
-    """Return whether a key is a tool's own file, which is in no statistics."""
-    return key.startswith(TOOL_FOLDERS) or any(folder in key for folder in _INNER)
 
 
 class Fingerprint:

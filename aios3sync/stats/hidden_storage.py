@@ -14,6 +14,7 @@ import anyio
 
 from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import raise_first_error
+from aios3sync.core.tool_files import is_tool_file
 from aios3sync.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -21,7 +22,6 @@ from aios3sync.errors import (
     ObjectNotFoundError,
     StoreError,
 )
-from aios3sync.stats.fingerprint import is_tool_file
 from aios3sync.stats.model import Mode, Number, UploadTotals, VersionTotals, exact, unknown
 from aios3sync.store.protocol import ListedUpload, ObjectStore
 

@@ -17,12 +17,13 @@ from anyio import to_thread
 from anyio.abc import ObjectReceiveStream
 
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync.core.tool_files import is_tool_file
 from aios3sync.errors import UsageError
 from aios3sync.stats.cache import CacheLookup, ModeCache, count_lookup
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.collect import CountRequest, Page, count_objects, list_pages
 from aios3sync.stats.deltaglider import Envelope
-from aios3sync.stats.fingerprint import Fingerprint, is_tool_file
+from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import BucketStats, CacheFacts, Number
 from aios3sync.stats.options import StatsOptions
 from aios3sync.store.protocol import ObjectStore

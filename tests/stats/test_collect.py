@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.tool_files import is_tool_file
 from aios3sync.stats import aggregate, service
 from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of
 from aios3sync.stats.collect import list_pages
 from aios3sync.stats.estimates import savings, total
-from aios3sync.stats.fingerprint import Fingerprint, is_tool_file
+from aios3sync.stats.fingerprint import Fingerprint
 from aios3sync.stats.model import FolderTotals, Number, exact, unknown
 from aios3sync.stats.sampling import Sample, t_quantile
 from aios3sync.store.protocol import StoreCapabilities

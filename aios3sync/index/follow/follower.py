@@ -18,6 +18,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync.concurrency import Stop, full_jitter, raise_first_error
+from aios3sync.core.tool_files import is_tool_file
 from aios3sync.errors import StoreError
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.follow.acknowledge import Acknowledger
@@ -180,7 +181,8 @@ class Follower:
                 poison.append(message)
             else:
                 self.report.other.update(other)
-                parsed.append(_ParsedMessage(message, events, []))
+                indexed = tuple(event for event in events if not is_tool_file(event.key))
+                parsed.append(_ParsedMessage(message, indexed, []))
         return parsed, poison
 
     async def _commit(self, parsed: Sequence[_ParsedMessage]) -> list[QueuedMessage]:

@@ -20,6 +20,7 @@ import orjson
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.keys import Location
+from aios3sync.core.tool_files import without_tool_files
 from aios3sync.errors import AioS3SyncError, UsageError
 from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
@@ -169,10 +170,11 @@ async def _load(
     reading = read_inventory(store, inventory, prefix=location.prefix, first=progress.file)
     try:
         async with aclosing(reading) as batches:
-            async for number, batch in batches:
+            async for number, everything in batches:
                 if number > progress.file:  # the files before this one are complete once this is written
                     await flush()
                     progress.file, progress.listed, listed = number, progress.listed + listed, 0
+                batch = without_tool_files(everything)
                 listed += len(batch)
                 held += batch
                 if len(held) >= _HELD:

@@ -72,11 +72,19 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """Send the file. ``md5`` is its digest (hex) where it was computed on the way to the decision."""
+    """Send the file.
+
+    Attributes:
+        source: the file as it was seen.
+        reason: why.
+        md5: its digest (hex) where it was computed on the way to the decision.
+        replaces: the ETag of the object that it replaces, as far as that is known; empty for none.
+    """
 
     source: SourceEntry
     reason: Reason
     md5: str = ""
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +182,15 @@ class CompareDigest:
     """Hash the file and decide again, see :func:`~aios3sync.core.decision.settle`.
 
     The digest is compared with the object where ``target`` is set, else with the recorded digest. With
-    ``otherwise`` the file is uploaded for that reason, unless its content changed without its stat.
+    ``otherwise`` the file is uploaded for that reason, unless its content changed without its stat, and then
+    replaces the object with the ETag ``replaces``.
     """
 
     source: SourceEntry
     recorded: RecordedEntry | None
     target: TargetEntry | None
     otherwise: Reason | None = None
+    replaces: str = ""
 
 
 @dataclass(frozen=True, slots=True)

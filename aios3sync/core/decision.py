@@ -170,28 +170,35 @@ def decide(
     if source is None:
         return decide_absent(recorded, target, policy)
     if not policy.incremental:
-        return Upload(source, Reason.FORCED)
+        return Upload(source, Reason.FORCED, "", _replaced(recorded, target))
     if recorded is None:
         return _decide_unrecorded(source, target, policy)
     action = _decide_recorded(source, recorded, target, policy)
     if isinstance(action, Upload) and _may_be_silent(source, recorded, policy):
-        return CompareDigest(source, recorded, None, otherwise=action.reason)
+        return CompareDigest(source, recorded, None, action.reason, action.replaces)
     return action
+
+
+def _replaced(recorded: RecordedEntry | None, target: Knowledge) -> str:
+    """Return the ETag of the object that an upload replaces: the listed one, else the recorded one."""
+    if target is not None and target is not UNKNOWN:
+        return target.etag
+    return "" if target is None or recorded is None else recorded.etag
 
 
 def _decide_recorded(
     source: SourceEntry, recorded: RecordedEntry, target: Knowledge, policy: Policy
 ) -> Action:
     if recorded.encoding != policy.encoding(source.key):
-        return Upload(source, Reason.ENCODING)
+        return Upload(source, Reason.ENCODING, "", _replaced(recorded, target))
     if target is None:
         return Upload(source, Reason.MISSING)
     if target is not UNKNOWN and not is_recorded(target, recorded):
         if not recorded.encoding and target.size != source.size:
-            return Upload(source, Reason.DRIFTED)
+            return Upload(source, Reason.DRIFTED, "", target.etag)
         return CompareDigest(source, recorded, target)
     if source.size != recorded.size:
-        return Upload(source, Reason.SIZE)
+        return Upload(source, Reason.SIZE, "", recorded.etag)
     if recorded.settled and not policy.content and same_stat(source, recorded, policy):
         asked = policy.headers
         if asked is None or recorded.headers == asked.uniform or not asked.differ(recorded):
@@ -205,14 +212,14 @@ def _with_headers(
 ) -> UpdateHeaders | Upload:
     if asked.copy and source.size <= MAX_COPY_SIZE:
         return UpdateHeaders(source, recorded)
-    return Upload(source, Reason.HEADERS, md5)
+    return Upload(source, Reason.HEADERS, md5, recorded.etag)
 
 
 def _decide_unrecorded(source: SourceEntry, target: Knowledge, policy: Policy) -> Action:
     if target is None or target is UNKNOWN:
         return Upload(source, Reason.NEW)
     if target.size != source.size and not policy.encoding(source.key):
-        return Upload(source, Reason.SIZE)
+        return Upload(source, Reason.SIZE, "", target.etag)
     return CompareDigest(source, None, target)
 
 
@@ -314,14 +321,14 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     if _is_silent(compare, evidence, policy):
         return Conflict(source.key, Reason.SILENT)
     if compare.otherwise is not None:
-        return Upload(source, compare.otherwise, evidence.md5)
+        return Upload(source, compare.otherwise, evidence.md5, compare.replaces)
     if target is not None:
         adopted = _match(compare, evidence, policy)
         if adopted is not None:
             return adopted
-        return Upload(source, _why_not_adopted(compare, evidence, policy), evidence.md5)
+        return Upload(source, _why_not_adopted(compare, evidence, policy), evidence.md5, target.etag)
     if recorded is None or not is_recorded_content(recorded, evidence):
-        return Upload(source, Reason.CONTENT, evidence.md5)
+        return Upload(source, Reason.CONTENT, evidence.md5, _replaced(recorded, UNKNOWN))
     recorded = recorded if recorded.md5 else recorded._replace(md5=evidence.md5)
     if policy.headers is not None and policy.headers.differ(recorded):
         return _with_headers(source, recorded, policy.headers, evidence.md5)

@@ -103,7 +103,7 @@ class _Updates:
     async def _update(self, store: ObjectStore, action: UpdateHeaders) -> Updated | NotDone | Upload:
         run, headers, key = self._run, self._headers, self._run.full_key(action.source.key)
         if not self._offered:
-            return Upload(action.source, Reason.HEADERS)
+            return Upload(action.source, Reason.HEADERS, "", action.recorded.etag)
         try:
             head = await store.head(key)
             if not head.etag or head.etag != action.recorded.etag:
@@ -120,7 +120,7 @@ class _Updates:
             if error.code in _NOT_OFFERED:
                 self._offered = False
                 run.builder.warn(_SENT_AGAIN)
-                return Upload(action.source, Reason.HEADERS)
+                return Upload(action.source, Reason.HEADERS, "", action.recorded.etag)
             return _not_updated(run, action.source.key, error)
         run.note_response(result.encryption)
         return _updated(run, headers, action, head, result)
@@ -128,7 +128,7 @@ class _Updates:
     def _upload_instead(self, action: UpdateHeaders, reason: Reason) -> Upload:
         """Return the upload of a file whose object is not the recorded one, and have the target listed."""
         self._run.target_changed = True
-        return Upload(action.source, reason)
+        return Upload(action.source, reason, "", action.recorded.etag)
 
 
 def _updated(

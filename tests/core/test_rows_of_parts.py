@@ -23,9 +23,9 @@ TOUCHED = FILE._replace(mtime_ns=9)
         (FILE, {8: PARTS}, Keep()),
         (FILE, {5: OTHER_PARTS, 8: PARTS.upper()}, Keep()),
         (TOUCHED, {8: PARTS}, Touch(TOUCHED, ROW._replace(md5=MD5))),
-        (FILE, {8: OTHER_PARTS}, Upload(FILE, Reason.CONTENT, MD5)),
-        (TOUCHED, {8: OTHER_PARTS}, Upload(TOUCHED, Reason.CONTENT, MD5)),
-        (FILE, {}, Upload(FILE, Reason.CONTENT, MD5)),
+        (FILE, {8: OTHER_PARTS}, Upload(FILE, Reason.CONTENT, MD5, PARTS)),
+        (TOUCHED, {8: OTHER_PARTS}, Upload(TOUCHED, Reason.CONTENT, MD5, PARTS)),
+        (FILE, {}, Upload(FILE, Reason.CONTENT, MD5, PARTS)),
     ],
 )
 def test_an_upload_compares_the_parts(file: SourceEntry, etags: dict[int, str], expected: object) -> None:
@@ -46,7 +46,7 @@ def test_a_row_without_any_digest_proves_nothing() -> None:
 
 def test_a_compressed_object_is_not_compared_with_the_file() -> None:
     compare = CompareDigest(FILE, ROW._replace(encoding="gzip"), None)
-    assert settle(compare, Evidence(MD5, {8: PARTS}), Policy()) == Upload(FILE, Reason.CONTENT, MD5)
+    assert settle(compare, Evidence(MD5, {8: PARTS}), Policy()) == Upload(FILE, Reason.CONTENT, MD5, PARTS)
 
 
 def test_a_download_records_the_md5_that_it_computed() -> None:

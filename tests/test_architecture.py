@@ -39,7 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "cli",
         "face",  # aios3sync/__init__.py: the public names, loaded when they are used
         "session",
-        "stats images",
+        "distributed stats images",
         "catalog index objects stores",
         "sync",
         "processes listing testing",

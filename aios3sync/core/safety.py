@@ -18,9 +18,12 @@ __all__ = (
     "PlanFacts",
     "Protection",
     "Refusal",
+    "Unfinished",
     "UnreadablePaths",
     "check_deletes",
     "looks_swapped",
+    "swapped",
+    "waits_for",
 )
 
 CATALOG_NAMES: Final = frozenset(
@@ -145,6 +148,25 @@ class PlanFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What of a run did not succeed, so that its deletes wait (P5).
+
+    Attributes:
+        given_up: why no more transfers were tried; empty where all were.
+        failed_transfers: what could not be compared, sent, fetched or copied.
+        failed_reads: files that could not be read.
+        places: paths that are there and cannot be read, and of which no key is known.
+        transfers: the word for several transfers.
+    """
+
+    given_up: str = ""
+    failed_transfers: int = 0
+    failed_reads: int = 0
+    places: frozenset[str] = frozenset()
+    transfers: str = "uploads"
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a plan's deletes are refused: which guard, how many deletes, and the way out."""
 
@@ -193,6 +215,31 @@ def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
     return None
 
 
+def waits_for(unfinished: Unfinished, *, despite_errors: bool) -> str:
+    """Return the failures for which nothing is deleted (P5); empty where deletes may begin.
+
+    Args:
+        unfinished: of the run.
+        despite_errors: the caller deletes although something failed; not where transfers were given up.
+    """
+    if unfinished.given_up:
+        return f"the {unfinished.transfers} were given up: {unfinished.given_up}"
+    places = sorted(unfinished.places)
+    reasons = []
+    if unfinished.failed_transfers:
+        reasons.append(f"{unfinished.failed_transfers} {unfinished.transfers} failed")
+    if unfinished.failed_reads:
+        reasons.append(f"{unfinished.failed_reads} files could not be read")
+    if places:
+        reasons.append(
+            f"{len(places)} places of which nothing is known yet could not be read or have no key, the "
+            f"first of them {escape_undecodable(places[0])!r} (--exclude hides it)"
+        )
+    if not reasons or despite_errors:
+        return ""
+    return f"{', '.join(reasons)}; --delete-despite-errors deletes all the same"
+
+
 def looks_swapped(recorded: int, found: int) -> bool:
     """Return whether another tree seems to be in the place of the source.
 
@@ -201,3 +248,22 @@ def looks_swapped(recorded: int, found: int) -> bool:
         found: how many of them are there with their recorded size.
     """
     return recorded > 0 and found * 2 < recorded
+
+
+def swapped(recorded: int, found: int, *, uploads: bool) -> Refusal | None:
+    """Return the refusal of a run whose tree seems to be another one than before (P3), else ``None``.
+
+    Args:
+        recorded: files in the manifest.
+        found: how many of them are there with their recorded size.
+        uploads: the tree is the source.
+    """
+    if not looks_swapped(recorded, found):
+        return None
+    text = (
+        f"the {'source' if uploads else 'target'} is on another device than before and holds {found} "
+        f"of {recorded} recorded files: another tree seems to have replaced it; nothing was "
+        f"{'sent' if uploads else 'fetched or deleted'}. If that is meant: "
+        "'aios3sync manifest forget SOURCE TARGET'"
+    )
+    return Refusal("swapped-source" if uploads else "swapped-target", recorded, text)

@@ -42,8 +42,8 @@ from aios3sync.listing.pages import PageReader
 from aios3sync.listing.partition import (
     DELIMITER,
     KeyDensity,
-    KeyRange,
     PrefixLevel,
+    PrefixRange,
     child_of,
     skip_marker,
     worth_splitting,
@@ -153,7 +153,7 @@ class _Listing:
     async def begin(self) -> None:
         """Start the first task; of an ordered listing deliver the pages until its end."""
         root: OrderedProducer[TargetEntry] = OrderedProducer()
-        whole = KeyRange(self._prefix)
+        whole = PrefixRange(self._prefix)
         self._tasks.start_soon(self._cut_by_rows, whole, root)
         if self._plan.ordered:
             await deliver(root, self._window, self._out)
@@ -178,7 +178,7 @@ class _Listing:
         await self._window.acquire(producer)
 
     async def _start(
-        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+        self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> None:
         """Start the task of a range below ``producer`` as soon as the window has a page for it."""
         await self._acquire(producer)
@@ -197,7 +197,7 @@ class _Listing:
 
     # Ranges. Each task holds one page of the window when it begins.
 
-    async def _cut_by_rows(self, whole: KeyRange, producer: OrderedProducer[TargetEntry]) -> None:
+    async def _cut_by_rows(self, whole: PrefixRange, producer: OrderedProducer[TargetEntry]) -> None:
         """Cut a range where the manifest says, if the endpoint allows it; else all is one range."""
         density = KeyDensity("", ())
         after = ""
@@ -210,7 +210,7 @@ class _Listing:
         producer.end()
 
     async def _list(
-        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+        self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> None:
         """List a range, or split it when its first pages show that this is worth it."""
         reader = PageReader(self._store, key_range.prefix, start_after=key_range.after)
@@ -231,7 +231,7 @@ class _Listing:
 
     async def _list_rest(
         self,
-        key_range: KeyRange,
+        key_range: PrefixRange,
         producer: OrderedProducer[TargetEntry],
         reader: PageReader,
         page: ListPage,
@@ -265,7 +265,7 @@ class _Listing:
     # A level: the keys and CommonPrefixes directly below a prefix.
 
     async def _split(
-        self, key_range: KeyRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
+        self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> bool:
         """List the direct keys of a range, and start ranges for all below; False if it cannot be split."""
         start = skip_marker(key_range.prefix, key_range.after)
@@ -320,7 +320,7 @@ class _Listing:
             self._release(producer)
 
 
-def _own(key_range: KeyRange, entries: list[TargetEntry]) -> list[TargetEntry]:
+def _own(key_range: PrefixRange, entries: list[TargetEntry]) -> list[TargetEntry]:
     """Return the entries without those that the level above lists."""
     if not key_range.deep:
         return entries

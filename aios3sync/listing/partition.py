@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = (
     "DELIMITER",
     "KeyDensity",
-    "KeyRange",
     "PrefixLevel",
+    "PrefixRange",
     "PrefixSet",
     "child_of",
     "skip_marker",
@@ -35,7 +35,7 @@ _ENOUGH_PAGES: Final = 8
 """Pages that a range of several CommonPrefixes should have at least, to be split."""
 
 
-class KeyRange(NamedTuple):
+class PrefixRange(NamedTuple):
     """The keys below ``prefix`` that are greater than ``after`` and not greater than ``until``; full keys.
 
     Attributes:
@@ -51,11 +51,11 @@ class KeyRange(NamedTuple):
     names: int = 0
     deep: bool = False
 
-    def below(self, lead: str, names: int, *, deep: bool) -> KeyRange:
+    def below(self, lead: str, names: int, *, deep: bool) -> PrefixRange:
         """Return the keys of this range that begin with ``lead``."""
         after = self.after if self.after.startswith(lead) else ""
         until = self.until if self.until.startswith(lead) else ""
-        return KeyRange(lead, after, until, names, deep)
+        return PrefixRange(lead, after, until, names, deep)
 
     def bounds(self, key: str) -> bool:
         """Return whether the key is within ``after`` and ``until``."""
@@ -102,7 +102,7 @@ class KeyDensity:
         return max(1, int(_RANGE_KEYS / self.per_child)) if self.keys else 1
 
 
-def worth_splitting(key_range: KeyRange, seen: KeyDensity, pages: int = 1) -> bool:
+def worth_splitting(key_range: PrefixRange, seen: KeyDensity, pages: int = 1) -> bool:
     """Return whether a range of which some pages were seen, and not its end, should be split.
 
     Args:
@@ -150,7 +150,7 @@ class PrefixLevel:
         groups: whether CommonPrefixes may be put together.
     """
 
-    def __init__(self, key_range: KeyRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
+    def __init__(self, key_range: PrefixRange, density: KeyDensity, *, ordered: bool, groups: bool) -> None:
         self.key_range = key_range
         self.density = density
         self._ordered = ordered
@@ -166,7 +166,7 @@ class PrefixLevel:
             for name in common_prefixes
         )
 
-    def first(self) -> KeyRange | None:
+    def first(self) -> PrefixRange | None:
         """Return the range that begins inside a CommonPrefix, which the listing may leave out then."""
         name = child_of(self.key_range.prefix, self.key_range.after) if self.key_range.after else ""
         return self._range(name, 1) if name else None
@@ -186,7 +186,7 @@ class PrefixLevel:
         reaches, covers = self.key_range.reaches, self._taken.covers
         return sorted({name for name in common_prefixes if reaches(name) and not covers(name)})
 
-    def take(self, names: Sequence[str], place: int) -> tuple[KeyRange, int]:
+    def take(self, names: Sequence[str], place: int) -> tuple[PrefixRange, int]:
         """Return a range for the name at ``place`` and as many of the following ones as belong together.
 
         Args:
@@ -216,6 +216,6 @@ class PrefixLevel:
             return False
         return any(names[-1] > until for names in shown if names)
 
-    def _range(self, lead: str, names: int) -> KeyRange:
+    def _range(self, lead: str, names: int) -> PrefixRange:
         self._taken.add(lead)
         return self.key_range.below(lead, names, deep=names > 1 and not self._ordered)

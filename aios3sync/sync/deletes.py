@@ -15,16 +15,21 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
-from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, check_deletes
-from aios3sync.core.text import escape_undecodable
+from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, Unfinished, check_deletes, waits_for
 from aios3sync.events import Deleted, Forgotten, NotDone
+from aios3sync.options import SyncOptions
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run
 
-__all__ = ("DeleteStage",)
+__all__ = ("DeleteStage", "limits_of")
 
 _AT_ONCE: Final = 8
+
+
+def limits_of(options: SyncOptions) -> DeleteLimits:
+    """Return how much the options allow to be deleted."""
+    return DeleteLimits(options.max_delete, options.max_delete_ratio, options.allow_empty_source)
 
 
 class DeleteStage:
@@ -107,8 +112,12 @@ class DeleteStage:
 
     def refusal(self, planned: int) -> Refusal | None:
         """Return the refusal of the first guard that objects, if any. Blocks: it looks at the root again."""
-        options, detector = self._run.options, self._detector
-        facts = PlanFacts(
+        return check_deletes(self.facts(planned), limits_of(self._run.options)) or self._root_gone(planned)
+
+    def facts(self, planned: int) -> PlanFacts:
+        """Return what the guards go by."""
+        detector = self._detector
+        return PlanFacts(
             deletes=planned,
             source_files=detector.source_files,
             target_objects=detector.target_objects,
@@ -116,8 +125,6 @@ class DeleteStage:
             target_complete=detector.complete,
             entries=self._run.direction.entries,
         )
-        limits = DeleteLimits(options.max_delete, options.max_delete_ratio, options.allow_empty_source)
-        return check_deletes(facts, limits) or self._root_gone(planned)
 
     def _root_gone(self, planned: int) -> Refusal | None:
         if planned and (text := self._run.files.root_problem()):
@@ -129,24 +136,20 @@ class DeleteStage:
         self._run.builder.settle("withheld", count=planned)
         self._run.builder.warn(f"{planned} deletes withheld: {reason}")
 
+    def unfinished(self) -> Unfinished:
+        """Return what of the run did not succeed."""
+        run, recorder = self._run, self._run.recorder
+        return Unfinished(
+            given_up=run.refusals.reason,
+            failed_transfers=recorder.failed_transfers,
+            failed_reads=recorder.failed_reads,
+            places=frozenset(self._detector.unreadable.unexplained),
+            transfers=run.direction.transfers,
+        )
+
     def waits_for(self) -> str:
         """Return the failures for which nothing is deleted (P5); empty where deletes may begin."""
-        if self._run.refusals.reason:
-            return f"the {self._run.direction.transfers} were given up: {self._run.refusals.reason}"
-        recorder, places = self._run.recorder, sorted(self._detector.unreadable.unexplained)
-        reasons = []
-        if recorder.failed_transfers:
-            reasons.append(f"{recorder.failed_transfers} {self._run.direction.transfers} failed")
-        if recorder.failed_reads:
-            reasons.append(f"{recorder.failed_reads} files could not be read")
-        if places:
-            reasons.append(
-                f"{len(places)} places of which nothing is known yet could not be read or have no key, the "
-                f"first of them {escape_undecodable(places[0])!r} (--exclude hides it)"
-            )
-        if not reasons or self._run.options.delete_despite_errors:
-            return ""
-        return f"{', '.join(reasons)}; --delete-despite-errors deletes all the same"
+        return waits_for(self.unfinished(), despite_errors=self._run.options.delete_despite_errors)
 
     async def preview(self) -> None:
         """Count and report the deletes of a dry run, and send nothing."""

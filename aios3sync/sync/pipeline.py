@@ -23,7 +23,7 @@ from aios3sync.core.actions import CompareDigest, UpdateHeaders
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.merge import BatchJoin
-from aios3sync.core.safety import Refusal, looks_swapped
+from aios3sync.core.safety import Refusal, swapped
 from aios3sync.errors import AccessDeniedError, OutOfOrderError
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.sync.compare import compare_worker
@@ -372,16 +372,8 @@ class Pipeline:
             for source, row in join.rows():
                 recorded += row is not None
                 found += source is not None and row is not None and source.size == row.size
-        if not looks_swapped(recorded, found):
-            return False
-        text = (
-            f"the {'source' if self._is_up else 'target'} is on another device than before and holds {found} "
-            f"of {recorded} recorded files: another tree seems to have replaced it; nothing was "
-            f"{'sent' if self._is_up else 'fetched or deleted'}. If that is meant: "
-            "'aios3sync manifest forget SOURCE TARGET'"
-        )
-        self.refused = Refusal("swapped-source" if self._is_up else "swapped-target", recorded, text)
-        return True
+        self.refused = swapped(recorded, found, uploads=self._is_up)
+        return self.refused is not None
 
     def _visible_rows(self, rows: list[RecordedEntry]) -> list[RecordedEntry]:
         return [row for row in rows if self.filters.visible_by_rules(row.key)]

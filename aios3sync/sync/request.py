@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop
+from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import SCHEME, Location
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import UsageError
@@ -61,6 +62,7 @@ class SyncRequest:
             have one manifest. ``copy`` from another bucket to the bucket: the root is then the name of that
             one, with its endpoint.
         source_location: where a copy comes from.
+        key_range: the keys that the sync is about; what is outside is neither looked at nor changed.
     """
 
     root: str
@@ -71,6 +73,7 @@ class SyncRequest:
     files: Mapping[str, str] | None = None
     direction: DirectionName = "up"
     source_location: Location | None = None
+    key_range: KeyRange = EVERYTHING
 
     @property
     def source(self) -> str:

@@ -1,0 +1,76 @@
+"""What a shard tells the coordinator: values that can be pickled, of a bounded size. Types only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync._dataclass import dataclass
+
+if TYPE_CHECKING:
+    from aios3sync.core.safety import PlanFacts, Unfinished
+    from aios3sync.report import SyncReport
+    from aios3sync.store.endpoint_profile import EndpointProfile
+
+__all__ = ("MOST_LOOKALIKES", "ShardFacts", "ShardResult", "SourceSurvey")
+
+MOST_LOOKALIKES = 10_000
+"""Names that the facts of one shard hold at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSurvey:
+    """How much of what is recorded is still there; see :func:`~aios3sync.distributed.guards.swapped_tree`.
+
+    Attributes:
+        recorded: rows of the shard's manifest; 0 where the tree is on the device that it was on before.
+        found: how many of them are there with their recorded size.
+    """
+
+    recorded: int = 0
+    found: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFacts:
+    """What the guards need of one shard, whose deletes are held.
+
+    Attributes:
+        plan: what was seen and what is to be deleted.
+        unfinished: what failed.
+        explained: places that could not be read, and of which this shard knows a key: they do not count
+            as ``unfinished`` of any other shard.
+        lookalikes: source names in the form in which servers and other systems store them, where that is a
+            key of another shard: it must not be deleted there (C15).
+        lookalikes_missing: there were more of them.
+        unmatched_filters, unmatched_headers: rules that matched nothing in this shard.
+        scope: a digest of the filters, without the range; see
+            :attr:`~aios3sync.manifest.protocol.ManifestState.listings`.
+        listed_at: since when the shard's rows are known to be what the bucket holds, 0 where they are not.
+        to_finish: :func:`~aios3sync.distributed.shard_run.finish_shard` has something to do.
+    """
+
+    plan: PlanFacts
+    unfinished: Unfinished
+    explained: frozenset[str] = frozenset()
+    lookalikes: frozenset[str] = frozenset()
+    lookalikes_missing: bool = False
+    unmatched_filters: tuple[str, ...] = ()
+    unmatched_headers: tuple[str, ...] = ()
+    scope: str = ""
+    listed_at: float = 0.0
+    to_finish: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardResult:
+    """The outcome of comparing one shard, and of its transfers.
+
+    Attributes:
+        report: of the shard, without its held deletes: they are neither planned nor ended.
+        facts: for the guards.
+        profile: what was learnt of the endpoint.
+    """
+
+    report: SyncReport
+    facts: ShardFacts
+    profile: EndpointProfile

@@ -17,7 +17,7 @@ from anyio import to_thread
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.files import local_files, lock_path, open_manifest
+from aios3sync.manifest.files import drop_shards, exists, local_files, lock_path, open_manifest, size_on_disk
 from aios3sync.manifest.json_format import dump_document, load_document
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Binding, Manifest
@@ -96,7 +96,7 @@ class StoredManifest:
                 size=size,
                 unsettled=unsettled,
                 runs=state.run,
-                file_size=await to_thread.run_sync(os.path.getsize, self.path),
+                file_size=await to_thread.run_sync(size_on_disk, self.path),
             )
 
     async def rows(self) -> AsyncGenerator[list[RecordedEntry], None]:
@@ -160,7 +160,7 @@ class StoredManifest:
         return True
 
     async def _exists(self) -> bool:
-        return await to_thread.run_sync(os.path.exists, self.path)
+        return await to_thread.run_sync(exists, self.path)
 
     @asynccontextmanager
     async def _opened(self, *, read_only: bool = False) -> AsyncIterator[Manifest]:
@@ -190,6 +190,7 @@ async def _pages(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None
 
 
 def _remove(path: str) -> None:
+    drop_shards(path)
     for file in local_files(path):
         if file != lock_path(path):  # a lock that is removed can be held twice
             with suppress(FileNotFoundError):

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 __all__ = (
     "default_path",
+    "drop_shards",
+    "exists",
     "local_files",
     "lock_path",
     "open_manifest",
     "own_files",
     "refuse_foreign",
     "set_aside",
+    "size_on_disk",
     "sound_manifest",
     "temporary_manifest",
 )
@@ -39,8 +42,11 @@ _SIDE_FILES: Final = ("", *_JOURNALS, ".lock")
 # that no file of a user is taken for one.
 _SIDE_NAMES: Final = (
     r"(?:(?:\.set-aside-\d{8}T\d{6}-\d+)?(?:-wal|-shm|-journal)?"
-    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl)"
+    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl"
+    r"|(?:\.set-aside-\d{8}T\d{6}-\d+)?\.shards(?:/.+)?)"
 )
+_SHARDS: Final = ".shards"
+"""The end of the name of the directory where a manifest is kept in several files: see :mod:`.root`."""
 
 
 def default_path(binding: Binding) -> str:
@@ -70,6 +76,9 @@ def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
     """
     if not manifest_path:
         return ()
+    directory, _ = os.path.split(manifest_path)
+    if directory.endswith(_SHARDS):  # one of the files of a manifest: all the others are not its own either
+        manifest_path = directory.removesuffix(_SHARDS)
     places = [manifest_path]
     if os.path.islink(manifest_path):
         places.append(os.path.realpath(manifest_path))
@@ -133,7 +142,7 @@ def open_manifest(
     Raises:
         ManifestError: the file is another program's (nothing was touched), or the path cannot be used.
     """
-    if read_only and not os.path.exists(path):
+    if read_only and not exists(path):
         return temporary_manifest()
     try:
         manifest = _open_format(path, read_only=read_only)
@@ -158,7 +167,11 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
         ManifestError: it cannot be read.
         ValueError: it is damaged, or of a newer version.
     """
-    if path.endswith(".json") or not (os.path.isfile(path) and is_sqlite(path)):
+    if (
+        path.endswith(".json")
+        or not (os.path.isfile(path) and is_sqlite(path))
+        or os.path.isdir(path + _SHARDS)
+    ):
         yield None
         return
     with hold_lock(lock_path(path)):
@@ -180,12 +193,64 @@ def _storable(binding: Binding) -> Binding:
 
 
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
+    if os.path.isdir(path + _SHARDS) and (shards := _open_shards(path, read_only=read_only)) is not None:
+        return shards
     refuse_foreign(path)
     if path.endswith(".json") or (os.path.exists(path) and not is_sqlite(path)):
         from aios3sync.manifest.json_file import DocumentManifest  # few manifests are documents
 
         return DocumentManifest.open(path)
-    return SqliteManifest.open(path, read_only=read_only)
+    manifest = SqliteManifest.open(path, read_only=read_only)
+    if os.path.dirname(path).endswith(_SHARDS):
+        return _with_layers(manifest, path, read_only=read_only)
+    return manifest
+
+
+def _open_shards(path: str, *, read_only: bool) -> SqliteManifest | None:
+    """Open a manifest that a run on several machines left; ``None`` where it left none."""
+    from aios3sync.manifest.root_directory import RootDirectory
+    from aios3sync.manifest.sharded import open_shards
+
+    directory = RootDirectory(path + _SHARDS)
+    root = directory.read()
+    return None if root is None else open_shards(directory, root, read_only=read_only)
+
+
+def _with_layers(manifest: SqliteManifest, path: str, *, read_only: bool) -> SqliteManifest:
+    """Return a file of such a manifest with those that are below it."""
+    from aios3sync.manifest.layers import LayeredManifest
+
+    manifest.close_now()
+    return LayeredManifest.open(path, read_only=read_only)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a manifest, in one file or in several. Blocks."""
+    return os.path.exists(path) or os.path.isdir(path + _SHARDS)
+
+
+def size_on_disk(path: str) -> int:
+    """Return the bytes of a manifest. Blocks.
+
+    Raises:
+        OSError: there is none.
+    """
+    if not os.path.isdir(path + _SHARDS):
+        return os.path.getsize(path)
+    with os.scandir(path + _SHARDS) as found:
+        return sum(entry.stat().st_size for entry in found)
+
+
+def drop_shards(path: str) -> None:
+    """Remove the files of a manifest that is kept in several, if it is. Blocks.
+
+    Raises:
+        OSError: one of them cannot be removed.
+    """
+    import shutil  # few manifests are in several files
+
+    if os.path.isdir(path + _SHARDS):
+        shutil.rmtree(path + _SHARDS)
 
 
 def set_aside(
@@ -203,7 +268,9 @@ def set_aside(
         return temporary_manifest()
     aside = f"{path}.set-aside-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     try:
-        os.replace(path, aside)
+        for suffix in ("", _SHARDS):
+            if os.path.exists(path + suffix):
+                os.replace(path + suffix, aside + suffix)
         for suffix in _JOURNALS:
             if os.path.exists(path + suffix):
                 os.replace(path + suffix, aside + suffix)

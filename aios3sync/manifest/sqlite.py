@@ -53,12 +53,16 @@ _GROUP: Final = 64
 _INSERT_GROUP: Final = _INSERT + f", {_ROW}" * (_GROUP - 1)
 _PAGE: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? ORDER BY key LIMIT ?"  # noqa: S608
 _THROUGH: Final = f"SELECT {_COLUMNS} FROM entries WHERE key > ? AND key <= ? ORDER BY key"  # noqa: S608
-_STATS: Final = """SELECT key, size, mtime_ns, ctime_ns,
-    CASE WHEN settled AND encoding = '' {} THEN inode ELSE -1 END
-    FROM entries WHERE key > ? ORDER BY key LIMIT ?"""
+_STAT: Final = """SELECT key, size, mtime_ns, ctime_ns,
+    CASE WHEN settled AND encoding = '' {} THEN inode ELSE -1 END """
+_STATS: Final = _STAT + "FROM entries WHERE key > ? ORDER BY key LIMIT ?"
+_HEADERS: Final = "AND headers IN (?, ?)"
 _ALL_STATS: Final = _STATS.format("")
-_STATS_WITH_HEADERS: Final = _STATS.format("AND headers IN (?, ?)")
+_STATS_WITH_HEADERS: Final = _STATS.format(_HEADERS)
 _WITHOUT_HEADERS: Final = "SELECT 1 FROM entries WHERE headers = '' LIMIT 1"
+# Rows within bounds, for files of which only a range counts. A blob is greater than every text.
+_WITHIN: Final = "FROM entries WHERE key {} ? AND key < ? ORDER BY key LIMIT ?"
+_NO_END: Final = b""
 _KEY_AFTER: Final = "SELECT key FROM entries WHERE key > ? ORDER BY key LIMIT 1 OFFSET ?"
 _GET: Final = f"SELECT {_COLUMNS} FROM entries WHERE key = ?"  # noqa: S608
 
@@ -195,9 +199,38 @@ class SqliteManifest:
         """Return stats of rows greater than ``after``."""
         sql = _ALL_STATS if headers is None else _STATS_WITH_HEADERS
         arguments = (*(headers or ()), after, limit)
-        found: list[Stat] = self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
+        return self._stats(sql, arguments)
+
+    def stats_within(
+        self, low: str, end: str, limit: int, headers: tuple[str, str] | None = None, *, exclusive: bool
+    ) -> list[Stat]:
+        """Return the same of the rows of :meth:`rows_within`. Blocks."""
+        sql = _STAT.format("" if headers is None else _HEADERS) + _within(exclusive)
+        return self._stats(sql, (*(headers or ()), low, end or _NO_END, limit))
+
+    def _stats(self, sql: str, arguments: tuple[object, ...]) -> list[Stat]:
+        found: list[Stat] = self.select(sql, arguments)
         # Rows with bytes equal no file, so they are read as a whole at first, and then the bytes are noticed.
         return list(map(_decoded, found)) if self._wide else found
+
+    def rows_within(self, low: str, end: str, limit: int, *, exclusive: bool) -> list[RecordedEntry]:
+        """Return up to ``limit`` rows from ``low`` on, or greater, that are less than ``end``. Blocks.
+
+        Args:
+            low: the least key.
+            end: exclusive; empty for no end.
+            limit: the most rows, -1 for all.
+            exclusive: the rows are greater than ``low``.
+        """
+        return self._rows(f"SELECT {_COLUMNS} {_within(exclusive)}", (low, end or _NO_END, limit))
+
+    def keys_within(self, low: str, end: str, limit: int, *, exclusive: bool) -> list[tuple[str]]:
+        """Return the keys of the same rows, each in a tuple. Blocks."""
+        return self.select(f"SELECT key {_within(exclusive)}", (low, end or _NO_END, limit))
+
+    def select(self, sql: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        """Return what a query finds. Blocks."""
+        return self._locked(lambda: self._connection.execute(sql, arguments).fetchall())
 
     def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[RecordedEntry]:
         return self._locked(lambda: self._sound(self._connection.execute(sql, arguments).fetchall()))
@@ -242,6 +275,10 @@ class SqliteManifest:
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
         """Write and drop rows in one transaction."""
+        await in_thread(self.record_now, rows, gone)
+
+    def record_now(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write and drop rows in one transaction. Blocks."""
 
         def work() -> None:
             try:
@@ -249,26 +286,43 @@ class SqliteManifest:
             except OverflowError:  # sqlite3 refuses such a number before anything of its statement is done
                 self._write(list(map(_encoded, rows)), gone)
 
-        await self._run(work)
+        self._locked(work)
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in one transaction. Blocks."""
+
+        def whole() -> T:
+            with self._connection:
+                return work(self._connection)
+
+        return self._locked(whole)
 
     def _write(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
         with self._connection:
-            whole = len(rows) - len(rows) % _GROUP
-            for start in range(0, whole, _GROUP):
-                group = rows[start : start + _GROUP]
-                self._connection.execute(_INSERT_GROUP, tuple(chain.from_iterable(group)))
-            self._connection.executemany(_INSERT, rows[whole:])
-            self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
+            self._change(rows, gone)
+
+    def _change(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write and drop rows; the caller holds the transaction."""
+        whole = len(rows) - len(rows) % _GROUP
+        for start in range(0, whole, _GROUP):
+            group = rows[start : start + _GROUP]
+            self._connection.execute(_INSERT_GROUP, tuple(chain.from_iterable(group)))
+        self._connection.executemany(_INSERT, rows[whole:])
+        self._connection.executemany("DELETE FROM entries WHERE key = ?", ((key,) for key in gone))
 
     async def clear(self) -> None:
         """Drop all rows and the state; the binding stays."""
 
         def work() -> None:
             with self._connection:
-                self._connection.execute("DELETE FROM entries")
-                self._connection.execute("DELETE FROM state WHERE name = 'state'")
+                self._clear()
 
         await self._run(work)
+
+    def _clear(self) -> None:
+        """Drop all rows and the state; the caller holds the transaction."""
+        self._connection.execute("DELETE FROM entries")
+        self._connection.execute("DELETE FROM state WHERE name = 'state'")
 
     def close_now(self) -> None:
         """Close the file. Blocks.
@@ -293,6 +347,10 @@ class SqliteManifest:
                 if _is_damage(error):
                     raise DamagedManifestError(str(error), self._place) from error
                 raise _failed(self._place, error) from error
+
+
+def _within(exclusive: bool) -> str:
+    return _WITHIN.format(">" if exclusive else ">=")
 
 
 def _failed(place: str, error: sqlite3.Error) -> ManifestError | TemporarySpaceError:

@@ -1,0 +1,110 @@
+"""Makes, copies and joins the files of a manifest of several; see :mod:`.layers`. All of it blocks."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Final
+
+from aios3sync._dataclass import asdict
+from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.manifest.sqlite import SqliteManifest
+
+__all__ = ("begin_layers", "copy_file", "copy_rows", "is_closed", "temporary_layers")
+
+_SCHEMA: Final = (
+    "CREATE TABLE layers (position INTEGER PRIMARY KEY, path TEXT, first TEXT, end TEXT)",
+    "CREATE TABLE gone (key TEXT PRIMARY KEY) WITHOUT ROWID",
+)
+_JOURNALS: Final = ("-wal", "-journal")
+_PAGE: Final = 2000
+
+
+def begin_layers(path: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]) -> None:
+    """Make the file on top of others. Blocks.
+
+    Args:
+        path: of the file, which is empty or absent.
+        binding: the pair of all of them.
+        state: what they say together.
+        layers: the files below, the newest first.
+
+    Raises:
+        ManifestError: the file cannot be written.
+    """
+    manifest = SqliteManifest.open(path)
+    try:
+        manifest.bind(binding)
+        manifest.transact(lambda connection: _fill(connection, state, layers))
+    finally:
+        manifest.close_now()
+
+
+def temporary_layers(
+    place: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]
+) -> LayeredManifest:
+    """Open files to be read as one; what is written vanishes when it is closed. Blocks.
+
+    Raises:
+        ManifestError: a file cannot be read.
+        ValueError: a file is damaged.
+    """
+    manifest = LayeredManifest.open("")
+    assert isinstance(manifest, LayeredManifest)  # noqa: S101 - as the class method makes one
+    manifest.bind(binding)
+    manifest.transact(lambda connection: _fill(connection, state, layers))
+    manifest.open_below(place)
+    return manifest
+
+
+def _fill(connection: sqlite3.Connection, state: ManifestState, layers: Sequence[Layer]) -> None:
+    for statement in _SCHEMA:
+        connection.execute(statement)
+    text = json.dumps(asdict(state), separators=(",", ":"))
+    connection.execute("INSERT OR REPLACE INTO state VALUES ('state', ?)", (text,))
+    rows = ((number, *layer) for number, layer in enumerate(layers))
+    connection.executemany("INSERT INTO layers VALUES (?, ?, ?, ?)", rows)
+
+
+def is_closed(path: str) -> bool:
+    """Whether the writer of a file has closed it. Blocks."""
+    return not any(_size(path + suffix) for suffix in _JOURNALS)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def copy_file(path: str, copy: str) -> None:
+    """Copy a file that its writer did not close, as of its last whole transaction. Blocks.
+
+    Raises:
+        sqlite3.Error: it is damaged, or the copy cannot be written.
+    """
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+
+
+def copy_rows(manifest: LayeredManifest, path: str, first: str = "", end: str = "") -> None:
+    """Write the rows of a range into a file of their own, so that the layers need not be read again. Blocks.
+
+    Raises:
+        ManifestError: a file cannot be read or written.
+    """
+    target = SqliteManifest.open(path)
+    try:
+        low, exclusive = first, False
+        while rows := manifest.rows_from(low, end, _PAGE, exclusive=exclusive):
+            target.record_now(rows, ())
+            low, exclusive = rows[-1].key, True
+        if manifest.binding is not None:
+            target.bind(manifest.binding)
+    finally:
+        target.close_now()

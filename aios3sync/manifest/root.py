@@ -1,0 +1,141 @@
+"""The root document of a manifest of several files: which file holds which keys. Pure.
+
+A name of a layer that ends in ``.*`` is of a run that had not ended when the document was written: the layer
+is the latest of the files ``NAME.<attempt>.sqlite`` that the directory has by then.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from aios3sync._dataclass import asdict, dataclass
+from aios3sync.manifest.protocol import Binding, ManifestState
+
+__all__ = ("ATTEMPTS", "RangeLayers", "Root", "attempt_of", "joined_state")
+
+ATTEMPTS: Final = ".*"
+"""The end of the name of a layer that a run had not finished."""
+_FORMAT: Final = 1
+_ATTEMPT: Final = re.compile(r"(.+)\.(\d{1,9})\.sqlite")
+
+
+class RangeLayers(NamedTuple):
+    """A range of keys and the names of its files, the newest first.
+
+    Attributes:
+        first: the least key.
+        end: exclusive; empty for no end.
+        layers: names in the directory, or relative to it.
+    """
+
+    first: str
+    end: str
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What the document says.
+
+    Attributes:
+        generation: how often it was replaced.
+        binding: the pair.
+        state: of the manifest as a whole.
+        shards: in key order; together they cover all keys, each once.
+        history: random names of this document and of those that it was made from, the latest first.
+    """
+
+    generation: int
+    binding: Binding
+    state: ManifestState
+    shards: tuple[RangeLayers, ...]
+    history: tuple[str, ...] = ()
+
+    def encoded(self) -> bytes:
+        """Return the document."""
+        value = {"format": _FORMAT, **asdict(self)}
+        return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+    @classmethod
+    def decoded(cls, document: bytes) -> Root:
+        """Read a document.
+
+        Raises:
+            ValueError: it is none, or of a newer version.
+        """
+        try:
+            value: Mapping[str, Any] = json.loads(document)
+            if value["format"] != _FORMAT:
+                raise ValueError(f"it has format {value['format']}, this package reads {_FORMAT}")
+            shards = tuple(RangeLayers(first, end, tuple(layers)) for first, end, layers in value["shards"])
+            root = cls(
+                int(value["generation"]),
+                Binding(**value["binding"]),
+                ManifestState.of(value["state"]),
+                shards,
+                tuple(value["history"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"it is no root document: {error}") from error
+        edges = ["", *(shard.end for shard in shards)]
+        if not shards or edges[-1] or [shard.first for shard in shards] != edges[:-1]:
+            raise ValueError("its ranges do not cover all keys once")
+        return root
+
+    def names(self) -> set[str]:
+        """Return the names of all layers."""
+        return {name for shard in self.shards for name in shard.layers}
+
+    def recut(self, ranges: Sequence[tuple[str, str]]) -> tuple[RangeLayers, ...]:
+        """Return the shards for other ranges: each names every file that may hold a key of it.
+
+        Nothing is read or written: a file stands in several shards, and counts in each for its range alone.
+        The order of the layers of each old shard is kept.
+        """
+        return tuple(RangeLayers(first, end, _layers_in(self.shards, first, end)) for first, end in ranges)
+
+
+def _layers_in(shards: Iterable[RangeLayers], first: str, end: str) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for shard in shards:
+        if (not shard.end or first < shard.end) and (not end or shard.first < end):
+            names.update(dict.fromkeys(shard.layers))
+    return tuple(names)
+
+
+def attempt_of(file: str) -> tuple[str, int] | None:
+    """Return the name of the layer that a file is an attempt of, and its number; ``None`` for others."""
+    found = _ATTEMPT.fullmatch(file)
+    return None if found is None else (found[1], int(found[2]))
+
+
+def joined_state(states: Sequence[ManifestState], before: ManifestState) -> ManifestState:
+    """Return the state of a manifest whose parts have these: as complete as the least complete of them.
+
+    Args:
+        states: of the ranges, as their runs saved them.
+        before: of the whole manifest, whose device stays: machines number their devices each by itself.
+    """
+    if not states:
+        return before
+    scopes = [dict(state.listings) for state in states]
+    listings = {
+        scope: min(listing[scope] for listing in scopes)
+        for scope in scopes[0]
+        if all(scope in listing for listing in scopes)
+    }
+    orders = {state.order for state in states} - {""}
+    return ManifestState(
+        complete=all(state.complete for state in states),
+        listed_at=min(state.listed_at for state in states),
+        last_sync=max(state.last_sync for state in states),
+        run=max(state.run for state in states),
+        device=before.device,
+        mounts=tuple(sorted({mount for state in states for mount in state.mounts})),
+        order="unordered" if "unordered" in orders else next(iter(orders), before.order),
+        opaque_etags=any(state.opaque_etags for state in states),
+        listings=tuple(listings.items()),
+    )

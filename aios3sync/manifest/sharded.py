@@ -1,0 +1,186 @@
+"""Opens a manifest of several files as one, for a run on one machine: it writes a file of its own on top.
+
+The run names its file in the root document before it writes the first row, so that a run after a crash finds
+what was recorded, and puts the document in order when it closes the manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from aios3sync._dataclass import replace
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.layer_files import begin_layers, copy_file, copy_rows, is_closed, temporary_layers
+from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root
+from aios3sync.manifest.root_directory import RootDirectory
+
+__all__ = ("MOST_LAYERS", "begin_attempt", "layers_of", "open_shards")
+
+MOST_LAYERS: Final = 6
+"""Files below the one on top: each one more is asked for every page of rows."""
+
+
+def layers_of(
+    directory: RootDirectory, shards: Sequence[RangeLayers], *, read_only: bool = False
+) -> list[Layer]:
+    """Return the files of shards, the newest first for every key. Blocks.
+
+    A file that its run did not close is copied; where nothing may be written, it is left out. That loses
+    nothing but time: the state of such a manifest says that the run has to list.
+
+    Args:
+        directory: where they are.
+        shards: of the document.
+        read_only: write nothing.
+
+    Raises:
+        ManifestError: a file cannot be read or copied.
+    """
+    files = {}
+    for name in {name: None for shard in shards for name in shard.layers}:
+        path = directory.file(name)
+        if path and not is_closed(path):
+            path = "" if read_only else _settled(directory, name, path)
+        files[name] = path
+    return [
+        Layer(files[name], shard.first, shard.end) for shard in shards for name in shard.layers if files[name]
+    ]
+
+
+def _settled(directory: RootDirectory, name: str, path: str) -> str:
+    """Return a copy of a file that was not closed, which is its next attempt."""
+    stem = name.removesuffix(ATTEMPTS) if name.endswith(ATTEMPTS) else name.rsplit(".", 2)[0]
+    copy = directory.next_attempt(stem)
+    try:
+        copy_file(path, copy)
+    except sqlite3.Error as error:
+        with suppress(OSError):
+            os.unlink(copy)
+        raise ManifestError(f"the manifest {path!r} cannot be copied: {error}") from error
+    return copy
+
+
+def begin_attempt(
+    directory: RootDirectory, name: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]
+) -> str:
+    """Make the file of the next attempt at a layer, with the rows of the one before. Blocks.
+
+    Args:
+        directory: where it is made.
+        name: of the layer, without the end that stands for its attempts.
+        binding: the pair.
+        state: of the manifest.
+        layers: below the first attempt.
+
+    Returns:
+        Its path.
+
+    Raises:
+        ManifestError: it cannot be written.
+    """
+    before = directory.file(name + ATTEMPTS)
+    path = directory.next_attempt(name)
+    if before and os.path.getsize(before):
+        try:
+            copy_file(before, path)
+        except sqlite3.Error:
+            os.truncate(path, 0)  # the file before is damaged: begin again without it
+        else:
+            return path
+    begin_layers(path, binding, state, layers)
+    return path
+
+
+def open_shards(directory: RootDirectory, root: Root, *, read_only: bool = False) -> LayeredManifest:
+    """Open all files that a root document names as one manifest. Blocks.
+
+    Raises:
+        ManifestError: a file cannot be read or written.
+        ValueError: a file is damaged.
+    """
+    layers = layers_of(directory, root.shards, read_only=read_only)
+    if read_only:
+        return temporary_layers(directory.path, root.binding, root.state, layers)
+    name = f"{uuid.uuid4().hex}-0"
+    root = _named(directory, root, name)
+    path = begin_attempt(directory, name, root.binding, root.state, layers)
+    manifest = _ShardedManifest.open(path)
+    assert isinstance(manifest, _ShardedManifest)  # noqa: S101 - as the class method makes one
+    manifest.publish_to(directory, name)
+    return manifest
+
+
+def _named(directory: RootDirectory, root: Root, name: str) -> Root:
+    """Put a layer on top of all shards."""
+
+    def change(now: Root | None) -> Root:
+        root_now = root if now is None else now
+        shards = (shard._replace(layers=(name + ATTEMPTS, *shard.layers)) for shard in root_now.shards)
+        return replace(root_now, shards=tuple(shards))
+
+    named = directory.update(change)
+    return root if named is None else named
+
+
+class _ShardedManifest(LayeredManifest):
+    """A layered manifest that puts the root document in order when it is closed."""
+
+    _directory: RootDirectory | None = None
+    _name = ""
+
+    def publish_to(self, directory: RootDirectory, name: str) -> None:
+        """Say which document names the file, and by which layer."""
+        self._directory, self._name = directory, name
+
+    def close_now(self) -> None:
+        """Close all files, and name this one in the document as one that is finished. Blocks."""
+        directory, self._directory = self._directory, None
+        if directory is None:
+            super().close_now()
+            return
+        state, whole = self.state_now(), not self.layers
+        files = [os.path.basename(self.place)] if self.written else []
+        if len({layer.path for layer in self.layers}) > MOST_LAYERS and files:
+            path = directory.next_attempt(self._name)
+            copy_rows(self, path)
+            files, whole = [os.path.basename(path)], True
+        self.finish()
+        super().close_now()
+        self._conclude(directory, state, files, whole=whole)
+
+    def _conclude(
+        self, directory: RootDirectory, state: ManifestState, files: list[str], *, whole: bool
+    ) -> None:
+        """Replace the document: the file, or none, stands in the place of the attempts.
+
+        Args:
+            directory: of the document.
+            state: of the manifest.
+            files: the file that was written.
+            whole: it has all rows, so that none below is needed.
+        """
+        attempts = f"{self._name}{ATTEMPTS}"
+
+        def change(root: Root | None) -> Root | None:
+            if root is None or attempts not in root.names():
+                return None  # it was forgotten meanwhile
+            if whole and all(shard.layers[0] == attempts for shard in root.shards):
+                return replace(root, state=state, shards=(RangeLayers("", "", tuple(files)),))
+            shards = (
+                shard._replace(layers=tuple(_swapped(shard.layers, attempts, files))) for shard in root.shards
+            )
+            return replace(root, state=state, shards=tuple(shards))
+
+        if directory.update(change) is not None:
+            directory.drop(directory.unnamed())
+
+
+def _swapped(layers: Iterable[str], attempts: str, files: list[str]) -> list[str]:
+    return [name for layer in layers for name in (files if layer == attempts else [layer])]

@@ -1,0 +1,428 @@
+"""A manifest of several files is one manifest to its reader; its root document is replaced by one writer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+
+import pytest
+from anyio import to_thread
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aios3sync._dataclass import replace
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.admin import StoredManifest
+from aios3sync.manifest.files import open_manifest, own_files, sound_manifest
+from aios3sync.manifest.layer_files import begin_layers, temporary_layers
+from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
+from aios3sync.manifest.root_directory import RootDirectory
+from aios3sync.manifest.sharded import MOST_LAYERS, begin_attempt, layers_of
+from tests.manifest.shards import begin_shards, row
+
+PAIR = Binding("/data", "http://s3", "bucket", "p/")
+COMPLETE = ManifestState(complete=True, listed_at=10.0, last_sync=20.0, run=3)
+
+
+@pytest.fixture
+def no_blocking() -> None:
+    """Let the tests look at files themselves; that the manifest does not block is shown by its contract."""
+
+
+async def opened(path: str, *, read_only: bool = False) -> Manifest:
+    return await to_thread.run_sync(lambda: open_manifest(path, PAIR, pytest.fail, read_only=read_only))
+
+
+async def rows_of(manifest: Manifest) -> list[RecordedEntry]:
+    found: list[RecordedEntry] = []
+    while page := await manifest.page(found[-1].key if found else None, 3):
+        found += page
+    return found
+
+
+# Layers: whatever is written in whatever file, the manifest has what the newest of them says.
+
+KEYS = st.sampled_from(["", "a", "a/", "a/b", "b", "b-", "b/c", "c", "é", "\uffff", "🙂"][1:])
+EDGES = st.sampled_from(["", "a/", "b", "b/c", "c", "z"])
+CHANGES = st.dictionaries(KEYS, st.one_of(st.none(), st.integers(0, 9)), max_size=8)
+"""Key to the size of its row, ``None`` where it is dropped."""
+
+
+@st.composite
+def layer_lists(draw: st.DrawFn) -> list[tuple[str, str, dict[str, int | None]]]:
+    """Ranges and changes, the oldest first."""
+    layers = []
+    for _ in range(draw(st.integers(0, 4))):
+        first, end = draw(EDGES), draw(EDGES)
+        if end and end <= first:
+            first, end = end, first
+        layers.append((first, end, draw(CHANGES)))
+    return layers
+
+
+@settings(max_examples=150)
+@given(layers=layer_lists(), top=CHANGES, limit=st.integers(1, 4), data=st.data())
+def test_the_newest_layer_decides_within_its_range(
+    tmp_path_factory: pytest.TempPathFactory,
+    layers: list[tuple[str, str, dict[str, int | None]]],
+    top: dict[str, int | None],
+    limit: int,
+    data: st.DataObject,
+) -> None:
+    tmp_path = tmp_path_factory.mktemp("layers")
+    expected: dict[str, int] = {}
+    below: list[Layer] = []
+    for number, (first, end, changes) in enumerate(layers):
+        path = str(tmp_path / f"l-{number}.1.sqlite")
+        # A layer is written over a lower one, so that it notes which keys it hides.
+        begin_layers(path, PAIR, ManifestState(), [Layer(str(tmp_path / "l-0.1.sqlite"))] if number else [])
+        with_layers = LayeredManifest.open(path)
+        with_layers.record_now(*_split(changes))
+        with_layers.close_now()
+        below.insert(0, Layer(path, first, end))
+        inside = {key: size for key, size in changes.items() if below[0].holds(key)}
+        _apply(expected, inside, hides=number > 0)
+    manifest = temporary_layers(str(tmp_path), PAIR, ManifestState(), below)
+    manifest.record_now(*_split(top))
+    _apply(expected, top, hides=bool(below))
+    keys = sorted(expected)
+
+    found: list[RecordedEntry] = []
+    while page := manifest.rows_after(found[-1].key if found else "", limit):
+        assert len(page) <= limit
+        found += page
+    assert [(item.key, item.size) for item in found] == [(key, expected[key]) for key in keys]
+    assert [stat[:2] for stat in manifest.stats_after("", 100)] == [(key, expected[key]) for key in keys]
+    after, last = data.draw(KEYS), data.draw(KEYS)
+    assert [item.key for item in manifest.rows_through(after, last)] == [
+        key for key in keys if after < key <= last
+    ]
+    assert manifest._count() == len(keys)
+    assert manifest.has_more_rows(limit) == (len(keys) > limit)
+    assert manifest._key_after("", limit) == (keys[limit - 1] if len(keys) >= limit else None)
+    for key in expected.keys() | {after, last}:
+        one = manifest._get(key)
+        assert (None if one is None else one.size) == expected.get(key)
+    manifest.close_now()
+
+
+def _split(changes: dict[str, int | None]) -> tuple[list[RecordedEntry], list[str]]:
+    rows = [row(key, size=size) for key, size in changes.items() if size is not None]
+    return rows, [key for key, size in changes.items() if size is None]
+
+
+def _apply(expected: dict[str, int], changes: dict[str, int | None], *, hides: bool) -> None:
+    for key, size in changes.items():
+        if size is not None:
+            expected[key] = size
+        elif hides:
+            expected.pop(key, None)
+
+
+# One machine reads what several wrote.
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "state.sqlite")
+
+
+ROWS = [row(key) for key in ("a", "a/b", "m", "m/x", "z")]
+
+
+async def test_a_run_on_one_machine_reads_and_changes_all_files_as_one(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    before = {file: (Path(directory.path) / file).read_bytes() for file in _layers(directory)}
+    manifest = await opened(path)
+    assert (await manifest.state(), await rows_of(manifest)) == (COMPLETE, ROWS)
+    await manifest.record([row("a", size=9), row("n")], ["m"])
+    await manifest.save_state(replace(COMPLETE, run=4))
+    await manifest.close()
+    again = await opened(path)
+    assert [(item.key, item.size) for item in await rows_of(again)] == [
+        ("a", 9), ("a/b", 1), ("m/x", 1), ("n", 1), ("z", 1),
+    ]  # fmt: skip
+    assert (await again.state()).run == 4
+    await again.close()
+    assert {file: (Path(directory.path) / file).read_bytes() for file in before} == before, "no second writer"
+
+
+async def test_runs_without_a_change_leave_no_further_file(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    names = _layers(directory)
+    for number in range(3):
+        manifest = await opened(path)
+        await manifest.save_state(replace(COMPLETE, run=10 + number))
+        await manifest.close()
+    assert _layers(directory) == names
+    assert {file for file in os.listdir(directory.path) if ".sqlite" in file} == names
+    root = directory.read()
+    assert root is not None
+    assert root.state.run == 12
+
+
+async def test_many_runs_with_changes_are_written_into_one_file(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    for number in range(2 * MOST_LAYERS):
+        manifest = await opened(path)
+        await manifest.record([row(f"n{number:02}")], [])
+        await manifest.close()
+        assert len(_layers(directory)) <= MOST_LAYERS + 2
+    manifest = await opened(path, read_only=True)
+    keys = [item.key for item in await rows_of(manifest)]
+    assert keys == sorted(
+        [*(item.key for item in ROWS), *(f"n{number:02}" for number in range(2 * MOST_LAYERS))]
+    )
+    await manifest.close()
+    left = {file for file in os.listdir(directory.path) if file.endswith(".sqlite")}
+    assert left == _layers(directory), "files that nothing names are removed"
+
+
+def _layers(directory: RootDirectory) -> set[str]:
+    root = directory.read()
+    assert root is not None
+    return root.names()
+
+
+async def test_reading_alone_writes_nothing(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    before = sorted(os.listdir(directory.path))
+    manifest = await opened(path, read_only=True)
+    assert (await rows_of(manifest), await manifest.state()) == (ROWS, COMPLETE)
+    await manifest.close()
+    assert sorted(os.listdir(directory.path)) == before
+
+
+KILLED = """
+import os, signal, sys
+from aios3sync.manifest.files import open_manifest
+from tests.manifest.test_shards import PAIR, row
+manifest = open_manifest({path!r}, PAIR, print)
+manifest.record_now([row("k1"), row("k2")], ["a"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _run(program: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
+
+
+async def test_what_a_killed_run_recorded_is_found_by_the_next(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    killed = await to_thread.run_sync(_run, KILLED.format(path=path))
+    assert killed.returncode == -signal.SIGKILL
+    manifest = await opened(path)
+    assert [item.key for item in await rows_of(manifest)] == ["a/b", "k1", "k2", "m", "m/x", "z"]
+    await manifest.close()
+    assert len([name for name in _layers(directory) if name.endswith(ATTEMPTS)]) == 1
+
+
+async def test_forgetting_removes_all_files(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    stored = StoredManifest(path, PAIR, pytest.fail)
+    facts = await stored.describe()
+    assert (facts.exists, facts.rows, facts.complete) == (True, len(ROWS), True)
+    assert facts.file_size > 0
+    assert await stored.forget()
+    assert not os.path.exists(directory.path)
+    assert not await stored.forget()
+
+
+async def test_the_quick_answer_does_not_take_the_file_that_was_there_before(path: str) -> None:
+    manifest = await opened(path)
+    await manifest.close()
+    with sound_manifest(path, PAIR) as sound:
+        assert sound is not None
+    begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    with sound_manifest(path, PAIR) as sound:
+        assert sound is None
+
+
+async def test_a_damaged_file_is_set_aside_with_all_the_others(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    damaged = Path(directory.path) / "made-1.1.sqlite"
+    damaged.write_bytes(damaged.read_bytes()[:1024] + b"x" * 4096)
+    warnings: list[str] = []
+    manifest = await to_thread.run_sync(lambda: open_manifest(path, PAIR, warnings.append))
+    assert await manifest.count() == 0
+    await manifest.close()
+    assert "set aside" in warnings[0]
+
+
+def test_the_files_of_a_manifest_below_the_source_are_not_synced(tmp_path: Path) -> None:
+    for manifest in (tmp_path / "m.sqlite", tmp_path / "m.sqlite.shards" / "r-1.1.sqlite"):
+        (own,) = own_files(str(manifest), str(tmp_path))
+        assert own.name.fullmatch("m.sqlite.shards")
+        assert own.keys is not None
+        assert own.keys.fullmatch("m.sqlite.shards/r-2.1.sqlite-wal")
+        assert not own.keys.fullmatch("n.sqlite.shards/r-2.1.sqlite")
+
+
+# Attempts: one file for each, with what the one before had recorded.
+
+
+def test_an_attempt_goes_on_where_the_one_before_was_killed(tmp_path: Path) -> None:
+    directory = RootDirectory(str(tmp_path / "d"))
+    first = begin_attempt(directory, "r-0", PAIR, COMPLETE, [])
+    program = f"""
+    import os, signal
+    from aios3sync.manifest.layers import LayeredManifest
+    from tests.manifest.shards import row
+    manifest = LayeredManifest.open({first!r})
+    manifest.record_now([row("k")], [])
+    os.kill(os.getpid(), signal.SIGKILL)
+    """
+    _run(textwrap.dedent(program))
+    second = begin_attempt(directory, "r-0", PAIR, COMPLETE, [])
+    assert second != first
+    manifest = LayeredManifest.open(second)
+    assert [item.key for item in manifest.rows_after("", 10)] == ["k"]
+    assert manifest.state_now() == COMPLETE
+    manifest.close_now()
+
+
+def _attempts(path: str, results: multiprocessing.SimpleQueue[str]) -> None:
+    for _ in range(20):
+        results.put(RootDirectory(path).next_attempt("r-0"))
+
+
+def test_no_two_processes_get_the_same_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.SimpleQueue[str] = context.SimpleQueue()
+    processes = [context.Process(target=_attempts, args=(str(tmp_path), results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    paths = [results.get() for _ in range(60)]
+    for process in processes:
+        process.join()
+    assert len(set(paths)) == 60
+
+
+# The root document.
+
+
+def _root(generation: int, *layers: str) -> Root:
+    return Root(generation, PAIR, ManifestState(), (RangeLayers("", "", layers),))
+
+
+def test_of_two_writers_of_one_generation_one_is_told_that_it_was_late(tmp_path: Path) -> None:
+    directory = RootDirectory(str(tmp_path / "d"))
+    assert directory.read() is None
+    assert directory.swap(_root(1, "a"))
+    assert not directory.swap(_root(1, "b"))
+    root = directory.read()
+    assert root is not None
+    assert root.names() == {"a"}
+    assert [file for file in os.listdir(directory.path) if file.startswith(".")] == []
+
+
+def test_a_writer_that_stood_still_does_not_take_a_number_that_is_free_again(tmp_path: Path) -> None:
+    directory = RootDirectory(str(tmp_path))
+    assert directory.swap(_root(1))
+    late = directory.read()
+    assert late is not None
+    for number in range(20):
+        directory.update(partial(_with, f"n-{number}"))
+    assert not os.path.exists(tmp_path / "root.2.json")
+    assert not directory.swap(replace(late, generation=2))
+    root = directory.read()
+    assert root is not None
+    assert len(root.names()) == 20
+
+
+def _append(path: str, name: str) -> None:
+    for number in range(25):
+        RootDirectory(path).update(partial(_with, f"{name}-{number}"))
+
+
+def _with(name: str, root: Root | None) -> Root:
+    assert root is not None
+    (shard,) = root.shards
+    return replace(root, shards=(shard._replace(layers=(name, *shard.layers)),))
+
+
+def test_no_change_is_lost_when_processes_replace_the_document_at_once(tmp_path: Path) -> None:
+    directory = RootDirectory(str(tmp_path))
+    assert directory.swap(_root(1))
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_append, args=(directory.path, name)) for name in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    root = directory.read()
+    assert root is not None
+    assert root.generation == 76
+    assert root.names() == {f"{name}-{number}" for name in "abc" for number in range(25)}
+
+
+@pytest.mark.parametrize(
+    "shards",
+    [
+        (),
+        (RangeLayers("", "m"),),
+        (RangeLayers("a", ""),),
+        (RangeLayers("", "m"), RangeLayers("n", "")),
+        (RangeLayers("", "m"), RangeLayers("a", "")),
+    ],
+)
+def test_a_document_whose_ranges_leave_keys_out_is_refused(shards: tuple[RangeLayers, ...]) -> None:
+    document = Root(1, PAIR, ManifestState(), shards).encoded()
+    with pytest.raises(ValueError, match="do not cover all keys once"):
+        Root.decoded(document)
+
+
+@pytest.mark.parametrize("document", [b"", b"{}", b'{"format": 2}', b"[]"])
+def test_what_is_no_document_is_refused(document: bytes) -> None:
+    with pytest.raises(ValueError, match=r"format|document|char"):
+        Root.decoded(document)
+
+
+def test_another_layout_names_the_files_again_and_writes_none(path: str) -> None:
+    directory = begin_shards(path, PAIR, ["g", "p"], ROWS, COMPLETE)
+    root = directory.read()
+    assert root is not None
+    shards = root.recut([("", "c"), ("c", "n"), ("n", "")])
+    assert [shard.layers for shard in shards] == [
+        ("made-0.1.sqlite",),
+        ("made-0.1.sqlite", "made-1.1.sqlite"),
+        ("made-1.1.sqlite", "made-2.1.sqlite"),
+    ]
+    for shard in shards:
+        manifest = temporary_layers(directory.path, PAIR, COMPLETE, layers_of(directory, [shard]))
+        inside = [
+            item for item in ROWS if shard.first <= item.key and (not shard.end or item.key < shard.end)
+        ]
+        assert manifest.rows_from(shard.first, shard.end, 10, exclusive=False) == inside
+        manifest.close_now()
+
+
+def test_the_whole_is_as_complete_as_its_least_complete_part() -> None:
+    one = ManifestState(True, 10.0, 20.0, 4, 7, ("m/",), "ascending", listings=(("s", 5.0), ("t", 6.0)))
+    two = ManifestState(True, 8.0, 21.0, 4, 9, ("n/",), "", True, (("s", 4.0),))
+    joined = joined_state([one, two], ManifestState(device=3))
+    assert joined == ManifestState(True, 8.0, 21.0, 4, 3, ("m/", "n/"), "ascending", True, (("s", 4.0),))
+    assert not joined_state([one, replace(two, complete=False)], ManifestState()).complete
+    assert joined_state([], one) == one
+
+
+def test_a_filesystem_without_links_is_named_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("aios3sync.manifest.root_directory.os.link", refuse)
+    with pytest.raises(ManifestError, match=r"no hard links.*--manifest"):
+        RootDirectory(str(tmp_path)).swap(_root(1))
+    assert os.listdir(tmp_path) == []

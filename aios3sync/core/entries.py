@@ -15,6 +15,7 @@ __all__ = (
     "Problem",
     "ProblemKind",
     "RecordedEntry",
+    "Restore",
     "ScanBatch",
     "SourceEntry",
     "TargetEntry",
@@ -22,6 +23,8 @@ __all__ = (
 )
 
 E = TypeVar("E")
+
+Restore = Literal["", "ongoing", "done"]
 
 ProblemKind = Literal["unreadable", "skipped", "vanished", "hidden", "same name"]
 
@@ -108,6 +111,9 @@ class TargetEntry(NamedTuple):
         etag: without quotes.
         last_modified: seconds since the epoch; listings of different servers differ below a second.
         storage_class: empty where the listing has none.
+        version_id: of an object of another time than now, else empty.
+        restore: of an archived object: ``ongoing`` while it is restored, ``done`` while it can be read; empty
+            where it is not, or where that was not asked for.
     """
 
     key: str
@@ -115,6 +121,8 @@ class TargetEntry(NamedTuple):
     etag: str
     last_modified: float = 0.0
     storage_class: str = ""
+    version_id: str = ""
+    restore: Restore = ""
 
 
 class Unlisted(Enum):

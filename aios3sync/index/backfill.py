@@ -164,7 +164,7 @@ def check_indexed(location: Location) -> None:
 
 def row_of_entry(entry: TargetEntry) -> ObjectRow:
     """Return the row of an object from an entry of a listing with full keys."""
-    key, size, etag, modified, storage = entry
+    key, size, etag, modified, storage, _, _ = entry
     return ObjectRow(key, size, etag, "", storage, None, None, None, "", 0.0, modified)
 
 

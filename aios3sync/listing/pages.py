@@ -106,7 +106,7 @@ def relative(entries: list[TargetEntry], prefix: str) -> list[TargetEntry]:
         return entries
     # Half the time of the constructor, which is a function of Python.
     return [
-        _new(TargetEntry, (key[cut:], size, etag, modified, storage))
-        for key, size, etag, modified, storage in entries
+        _new(TargetEntry, (key[cut:], size, etag, modified, storage, version, restore))
+        for key, size, etag, modified, storage, version, restore in entries
         if len(key) > cut
     ]

@@ -44,13 +44,13 @@ _GROUPS_A_THREAD: Final = 4
 
 _SCHEMA: Final = """
 CREATE TABLE pages (number INTEGER PRIMARY KEY, first TEXT, last TEXT, entries BLOB);
-CREATE TABLE listing (key TEXT PRIMARY KEY, size INTEGER, etag TEXT, last_modified REAL, storage_class TEXT)
-    WITHOUT ROWID;
+CREATE TABLE listing (key TEXT PRIMARY KEY, size INTEGER, etag TEXT, last_modified REAL,
+    storage_class TEXT, version_id TEXT, restore TEXT) WITHOUT ROWID;
 """
 _ADD_PAGE: Final = "INSERT INTO pages (first, last, entries) VALUES (?, ?, ?)"
 _PAGES: Final = "SELECT first, last, number FROM pages ORDER BY first, number"
 _ONE_PAGE: Final = "SELECT entries FROM pages WHERE number = ?"
-_ADD_ENTRY: Final = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?)"
+_ADD_ENTRY: Final = "INSERT OR REPLACE INTO listing VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LISTING_PAGE: Final = "SELECT * FROM listing WHERE key > ? ORDER BY key LIMIT ?"
 
 _entry: Final[Callable[[Any], TargetEntry]] = partial(tuple.__new__, TargetEntry)

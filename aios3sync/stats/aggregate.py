@@ -156,7 +156,7 @@ class ListingAggregate:
         self.folders.add(page)
         storage: dict[str, list[int]] = {}
         extensions: dict[str, list[int]] = {}
-        for key, size, _, _, name in page:
+        for key, size, _, _, name, _, _ in page:
             for groups, group in ((storage, name or "STANDARD"), (extensions, extension_of(key))):
                 if group in groups:
                     counted = groups[group]
@@ -174,7 +174,7 @@ class ListingAggregate:
     def _add_to_bins(self, page: list[TargetEntry]) -> None:
         now = self._now
         sizes, ages = self._sizes, self._ages
-        for _, size, _, modified, _ in page:
+        for _, size, _, modified, _, _, _ in page:
             place = bisect_right(_SIZES, size)
             sizes.objects[place] += 1
             sizes.sizes[place] += size
@@ -229,7 +229,7 @@ class FolderAggregate:
         """Add one page of full keys."""
         cut = len(self._prefix)
         folders: dict[str, list[int]] = {}
-        for key, size, _, _, _ in page:
+        for key, size, _, _, _, _, _ in page:
             folder = key[cut : key.rfind("/") + 1]
             if folder in folders:
                 counted = folders[folder]

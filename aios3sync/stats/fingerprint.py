@@ -63,7 +63,7 @@ class Fingerprint:
 
 def _text(page: list[TargetEntry]) -> str:
     # One string, encoded and cut as a whole: a tenth of a microsecond less for each object.
-    return "\0".join([f"{size} {etag} {key}" for key, size, etag, _, _ in page])
+    return "\0".join([f"{size} {etag} {key}" for key, size, etag, _, _, _, _ in page])
 
 
 def _size(page: list[TargetEntry]) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aios3sync._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from aios3sync.core.checksums import ObjectChecksum
     from aios3sync.store.protocol import (
         Body,
         CopySource,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         PartHead,
         PutOptions,
         PutResult,
+        RestoreRequest,
         StoreCapabilities,
         VersionPage,
     )
@@ -39,10 +41,12 @@ __all__ = (
     "ListedPart",
     "ListedUpload",
     "ListedVersion",
+    "ObjectChecksum",
     "ObjectStore",
     "PartHead",
     "PutOptions",
     "PutResult",
+    "RestoreRequest",
     "StoreCall",
     "StoreCapabilities",
     "VersionPage",
@@ -55,8 +59,9 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.store.protocol": (
                 "Body CopySource DeleteError DeleteItem GetResult HeadResult ListPage ListedPart "
                 "ListedUpload ListedVersion ObjectStore PartHead PutOptions PutResult "
-                "StoreCapabilities VersionPage"
+                "RestoreRequest StoreCapabilities VersionPage"
             ),
+            "aios3sync.core.checksums": "ObjectChecksum",
             "aios3sync.store.wrappers.base": "ForwardingStore StoreCall",
         },
     )

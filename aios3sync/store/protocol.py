@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.core.entries import TargetEntry
+from aios3sync.core.checksums import ObjectChecksum
+from aios3sync.core.entries import Restore, TargetEntry
 from aios3sync.errors import UsageError
 
 __all__ = (
@@ -29,6 +30,7 @@ __all__ = (
     "PartHead",
     "PutOptions",
     "PutResult",
+    "RestoreRequest",
     "StoreCapabilities",
     "VersionPage",
 )
@@ -137,6 +139,9 @@ class HeadResult(NamedTuple):
         cache_control, content_disposition, content_language: as stored, empty where unset.
         expires: the HTTP date as it is stored.
         tag_count: how many tags the object has; 0 also where the endpoint does not say.
+        checksum: of the stored bytes, where the endpoint keeps and sends one; it is asked for by
+            :meth:`ObjectStore.head` alone.
+        version_id: in versioned buckets, else empty.
     """
 
     size: int
@@ -153,6 +158,8 @@ class HeadResult(NamedTuple):
     content_language: str = ""
     expires: str = ""
     tag_count: int = 0
+    checksum: ObjectChecksum | None = None
+    version_id: str = ""
 
 
 class PartHead(NamedTuple):
@@ -202,6 +209,7 @@ class CopySource(NamedTuple):
         etag: only an object that has this ETag is copied; empty for any.
         customer_key: its SSE-C key, empty for none; ``None`` for the key that the store itself reads with.
         start, length: which bytes of it become a part.
+        version_id: one of its versions; empty for the latest one.
     """
 
     key: str
@@ -210,6 +218,7 @@ class CopySource(NamedTuple):
     customer_key: bytes | None = None
     start: int = 0
     length: int = 0
+    version_id: str = ""
 
 
 class DeleteItem(NamedTuple):
@@ -260,6 +269,8 @@ class ListedVersion(NamedTuple):
         key, size, last_modified: as in a listing; a delete marker has no bytes.
         version_id: ``null`` for what was written without versioning.
         is_latest: it is what a request without a version meets.
+        etag, storage_class: as in a listing; a delete marker has neither.
+        restore: see :class:`~aios3sync.core.entries.TargetEntry`.
     """
 
     key: str
@@ -268,6 +279,25 @@ class ListedVersion(NamedTuple):
     last_modified: float
     is_latest: bool
     is_delete_marker: bool = False
+    etag: str = ""
+    storage_class: str = ""
+    restore: Restore = ""
+
+
+class RestoreRequest(NamedTuple):
+    """What is asked of an archived object.
+
+    See https://docs.aws.amazon.com/AmazonS3/latest/API/API_RestoreObject.html.
+
+    Attributes:
+        tier: ``standard``, ``bulk`` or ``expedited``.
+        days: how long the copy stays; 0 sends none, as INTELLIGENT_TIERING wants: its objects move back.
+        version_id: one of its versions; empty for the latest one.
+    """
+
+    tier: str
+    days: int = 0
+    version_id: str = ""
 
 
 class VersionPage(NamedTuple):
@@ -317,17 +347,22 @@ class ObjectStore(Protocol):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Read one object, or ``length`` bytes of it from ``start``. Retry-safe.
 
+        It is the latest version, or the one with ``version_id``.
         A short answer is an UnavailableError, never a short body; only the end of the object makes a
         body shorter than ``length``. With ``if_none_match``, an object that still has this ETag is not read:
         NotModifiedError (RFC 9110, 13.1.2). Raises ObjectNotFoundError, PreconditionFailedError.
         """
         ...
 
-    async def head(self, key: str) -> HeadResult:
-        """Ask for one object's facts. Retry-safe. Raises ObjectNotFoundError."""
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
+        """Ask for the facts of one object, of its latest version or another one. Retry-safe.
+
+        With ``checksums`` the endpoint is asked for the checksum that it keeps. Raises ObjectNotFoundError.
+        """
         ...
 
     async def list_page(
@@ -338,10 +373,12 @@ class ObjectStore(Protocol):
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
+        restores: bool = False,
     ) -> ListPage:
         """Get one page of a listing. Retry-safe. Raises ListingError, BucketNotFoundError.
 
-        Order is that of the endpoint (see StoreCapabilities); pages can be short, long or empty.
+        Order is that of the endpoint (see StoreCapabilities); pages can be short, long or empty. With
+        ``restores`` the endpoint is asked which archived objects are restored.
         """
         ...
 
@@ -383,14 +420,23 @@ class ObjectStore(Protocol):
         """
         ...
 
-    async def tags(self, key: str) -> Mapping[str, str]:
+    async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """Return the tags of an object. Retry-safe. Raises ObjectNotFoundError, AccessDeniedError."""
         ...
 
-    async def head_part(self, key: str, number: int) -> PartHead:
+    async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
         """Ask for the size of part ``number`` of a finished object. Retry-safe.
 
         Raises ObjectNotFoundError.
+        """
+        ...
+
+    async def restore(self, key: str, request: RestoreRequest) -> bool:
+        """Ask for a copy of an archived object that can be read; return whether there is one already.
+
+        Retry-safe. Raises ObjectNotFoundError, AccessDeniedError; and StoreError with the code
+        ``RestoreAlreadyInProgress`` where it was asked for before, ``ObjectAlreadyInActiveTierError`` where
+        the object can be read as it is, ``GlacierExpeditedRetrievalNotAvailable`` where the tier has no room.
         """
         ...
 
@@ -460,7 +506,11 @@ class ObjectStore(Protocol):
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
-        """Get one page of all versions below ``prefix``, in any order. Retry-safe. Raises ListingError.
+        """Get one page of all versions below ``prefix``. Retry-safe. Raises ListingError.
+
+        The versions of a key follow each other, the newest one first, also from page to page; the order of a
+        version and a delete marker of the same second is not always known. Keys come in the order of the
+        endpoint.
 
         In a bucket without versions, every object is listed as its only version.
         """

@@ -35,6 +35,7 @@ _OPERATIONS: Final = {
     "copy": "CopyObject",
     "acl": "GetObjectAcl",
     "tags": "GetObjectTagging",
+    "restore": "RestoreObject",
     "create_multipart": "CreateMultipartUpload",
     "put_part": "UploadPart",
     "copy_part": "UploadPartCopy",

@@ -28,16 +28,16 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RestoreRequest,
     StoreCapabilities,
     VersionPage,
 )
 from aios3sync.store.s3.errors import ErrorAnswer, error_from
 from aios3sync.store.s3.parameters import lifetime
+from aios3sync.testing.stored import StoredObject, checksum_of_object, copied
+from aios3sync.testing.versions import VersionHistory
 
-__all__ = (
-    "MemoryStore",
-    "StoredObject",
-)
+__all__ = ("MemoryStore",)
 
 
 _MOST_KEYS: Final = 1000
@@ -45,6 +45,7 @@ _STATUS: Final = {
     "AccessDenied": 403,
     "BadDigest": 400,
     "EntityTooSmall": 400,
+    "InvalidObjectState": 403,
     "InvalidPart": 400,
     "InvalidPartOrder": 400,
     "InvalidRange": 416,
@@ -55,33 +56,13 @@ _STATUS: Final = {
     "NoSuchBucket": 404,
     "NoSuchKey": 404,
     "NoSuchUpload": 404,
+    "NoSuchVersion": 404,
     "NotModified": 304,
+    "ObjectAlreadyInActiveTierError": 403,
     "PreconditionFailed": 412,
+    "RestoreAlreadyInProgress": 409,
 }
-
-
-_KEPT: Final = (
-    *("content_type", "content_encoding", "cache_control", "content_disposition", "content_language"),
-    *("expires", "metadata"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One object, for a test to inspect.
-
-    Attributes:
-        body, etag, options, encryption: as it was stored.
-        last_modified: seconds since the epoch.
-        part_sizes: bytes of each part of a multipart upload.
-    """
-
-    body: bytes
-    etag: str
-    options: PutOptions
-    last_modified: float
-    encryption: str = ""
-    part_sizes: tuple[int, ...] = ()
+_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 
 
 @dataclass(slots=True)
@@ -94,15 +75,6 @@ class _Upload:
 
 def _refuse(operation: str, bucket: str, key: str | None, code: str) -> NoReturn:
     raise error_from(operation, bucket, key, ErrorAnswer(code, _STATUS[code], "", {}))
-
-
-def _copied(source: PutOptions, given: PutOptions | None, *, keep_metadata: bool) -> PutOptions:
-    """Return what a copy is stored with: the storage class and the encryption of the source never stay."""
-    options = PutOptions() if given is None else given
-    tags = options.tags or source.tags
-    if given is not None and not keep_metadata:
-        return replace(options, tags=tags)
-    return replace(options, tags=tags, **{name: getattr(source, name) for name in _KEPT})
 
 
 def _byte_order(key: str) -> Any:
@@ -129,6 +101,7 @@ class MemoryStore:
     Attributes:
         objects: the stored objects by key.
         exists: set to False to make the bucket vanish.
+        history: set to a :class:`~aios3sync.testing.versions.VersionHistory` to keep versions from now on.
     """
 
     def __init__(  # noqa: PLR0913 - how endpoints can differ; each has a default
@@ -149,6 +122,7 @@ class MemoryStore:
         self._endpoint[bucket] = self
         self.objects: dict[str, StoredObject] = {}
         self.exists = True
+        self.history: VersionHistory | None = None
         self._bucket = bucket
         self._capabilities = capabilities or StoreCapabilities(True, True)
         self._page_size = page_size or (lambda asked: asked)
@@ -194,10 +168,11 @@ class MemoryStore:
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Read one object or a range of it."""
         await self._begin_request("GetObject", key)
-        stored = self._stored("GetObject", key)
+        stored = self._readable("GetObject", key, version_id=version_id)
         if if_match and if_match != stored.etag:
             _refuse("GetObject", self._bucket, key, "PreconditionFailed")
         if if_none_match and if_none_match == stored.etag:
@@ -205,10 +180,12 @@ class MemoryStore:
         end = None if length is None else start + length
         return GetResult(stored.body[start:end], self._head(stored))
 
-    async def head(self, key: str) -> HeadResult:
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Return size, ETag, metadata and headers of one object."""
         await self._begin_request("HeadObject", key)
-        return self._head(self._stored("HeadObject", key))
+        stored = self._stored("HeadObject", key, version_id=version_id)
+        head = self._head(stored)
+        return head._replace(checksum=checksum_of_object(stored)) if checksums else head
 
     async def list_page(
         self,
@@ -218,6 +195,7 @@ class MemoryStore:
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
+        restores: bool = False,
     ) -> ListPage:
         """Return one page; its token is the last key on it, of a CommonPrefix the first key in it."""
         await self._begin_request("ListObjectsV2", None)
@@ -233,7 +211,7 @@ class MemoryStore:
             if group:
                 prefixes.append(group)
             else:
-                entries.append(self._entry(key))
+                entries.append(self._entry(key, restores=restores))
             last = key
         return ListPage(entries, prefixes, None)
 
@@ -261,6 +239,8 @@ class MemoryStore:
         if stored is not None and conditional and stored.etag != item.etag:
             return False
         self.objects.pop(item.key, None)
+        if self.history is not None:
+            self.history.add(item.key, None, self._clock())
         return True
 
     async def copy(
@@ -279,18 +259,40 @@ class MemoryStore:
         if options is not None:
             self._check_conditions("CopyObject", key, options)
         digest = md5_of(stored.body, usedforsecurity=False).hexdigest()
-        options = _copied(stored.options, options, keep_metadata=keep_metadata)
+        options = copied(stored.options, options, keep_metadata=keep_metadata)
         return self._store(key, stored.body, options, digest)
 
-    async def tags(self, key: str) -> Mapping[str, str]:
+    async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """Return the tags of an object."""
         await self._begin_request("GetObjectTagging", key)
-        return dict(self._stored("GetObjectTagging", key).options.tags)
+        return dict(self._stored("GetObjectTagging", key, version_id=version_id).options.tags)
 
-    async def head_part(self, key: str, number: int) -> PartHead:
+    async def restore(self, key: str, request: RestoreRequest) -> bool:
+        """Begin to restore an object, which takes until a test says that it is done."""
+        await self._begin_request("RestoreObject", key)
+        stored = self._stored("RestoreObject", key, version_id=request.version_id)
+        if stored.options.storage_class not in _ARCHIVES:
+            _refuse("RestoreObject", self._bucket, key, "ObjectAlreadyInActiveTierError")
+        if stored.restore == "ongoing":
+            _refuse("RestoreObject", self._bucket, key, "RestoreAlreadyInProgress")
+        if not stored.restore:
+            self._change(key, replace(stored, restore="ongoing"))
+        return bool(stored.restore)
+
+    def restored(self, key: str) -> None:
+        """End the restore of the latest version of an object: it can be read now."""
+        self._change(key, replace(self.objects[key], restore="done"))
+
+    def _change(self, key: str, stored: StoredObject) -> None:
+        if self.history is not None and stored.version_id:
+            self.history.put(key, stored.version_id, stored)
+        if self.objects.get(key, stored).version_id == stored.version_id:
+            self.objects[key] = stored
+
+    async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
         """Return the size of one part of an object."""
         await self._begin_request("HeadObject", key)
-        stored = self._stored("HeadObject", key)
+        stored = self._stored("HeadObject", key, version_id=version_id)
         sizes = stored.part_sizes or (len(stored.body),)
         if not 1 <= number <= len(sizes):
             _refuse("HeadObject", self._bucket, key, "InvalidRange")
@@ -348,7 +350,7 @@ class MemoryStore:
         del self._uploads[upload_id]
         result = self._store(key, b"".join(bodies), upload.options, multipart_etag(digests))
         sizes = tuple(len(body) for body in bodies)
-        self.objects[key] = replace(self.objects[key], part_sizes=sizes)
+        self._change(key, replace(self.objects[key], part_sizes=sizes))
         return result
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
@@ -372,17 +374,32 @@ class MemoryStore:
         )
 
     async def versioning(self) -> str:
-        """Return the empty text: versioning is never enabled."""
+        """Return whether versions are kept."""
         await self.list_page("", max_keys=1)
-        return ""
+        return "" if self.history is None else "Enabled"
 
     async def list_versions_page(
         self, prefix: str, *, token: tuple[str, str] | None = None, max_keys: int = 1000
     ) -> VersionPage:
-        """Return a page with every object as its only version."""
+        """Return a page of all versions; without any, every object is its only version."""
+        if self.history is not None:
+            await self._begin_request("ListObjectVersions", None)
+            listed = list(self.history.listed(prefix, self._order))
+            names = [(version.key, version.version_id) for version in listed]
+            start = names.index(token) + 1 if token else 0
+            more = names[start + max_keys - 1] if len(names) > start + max_keys else None
+            return VersionPage(listed[start : start + max_keys], more)
         page = await self.list_page(prefix, start_after=token[0] if token else "", max_keys=max_keys)
         versions = [
-            ListedVersion(entry.key, "null", entry.size, entry.last_modified, is_latest=True)
+            ListedVersion(
+                entry.key,
+                "null",
+                entry.size,
+                entry.last_modified,
+                is_latest=True,
+                etag=entry.etag,
+                storage_class=entry.storage_class,
+            )
             for entry in page.entries
         ]
         return VersionPage(versions, (versions[-1].key, "null") if page.next_token else None)
@@ -437,13 +454,30 @@ class MemoryStore:
             _refuse("PutObject", self._bucket, key, "MetadataTooLarge")
         encryption = self._encryption(options)
         etag = self._etag(digest, encryption)
-        self.objects[key] = StoredObject(body, etag, options, self._clock(), encryption)
-        return PutResult(etag, encryption)
+        stored = StoredObject(body, etag, options, self._clock(), encryption)
+        if self.history is not None:
+            version_id = self.history.add(key, stored, stored.last_modified)
+            stored = replace(stored, version_id=version_id)
+            self.history.put(key, version_id, stored)
+        self.objects[key] = stored
+        return PutResult(etag, encryption, stored.version_id)
 
-    def _stored(self, operation: str, key: str, customer_key: bytes | None = None) -> StoredObject:
+    def _readable(
+        self, operation: str, key: str, customer_key: bytes | None = None, *, version_id: str = ""
+    ) -> StoredObject:
+        stored = self._stored(operation, key, customer_key, version_id=version_id)
+        if stored.options.storage_class in _ARCHIVES and stored.restore != "done":
+            _refuse(operation, self._bucket, key, "InvalidObjectState")
+        return stored
+
+    def _stored(
+        self, operation: str, key: str, customer_key: bytes | None = None, *, version_id: str = ""
+    ) -> StoredObject:
         stored = self.objects.get(key)
+        if version_id and self.history is not None:
+            stored = self.history.get(key, version_id)
         if stored is None:
-            _refuse(operation, self._bucket, key, "NoSuchKey")
+            _refuse(operation, self._bucket, key, "NoSuchVersion" if version_id else "NoSuchKey")
         given = self._customer_key if customer_key is None else customer_key
         if stored.options.sse_customer_key != given and stored.encryption == "SSE-C":
             _refuse(operation, self._bucket, key, "InvalidRequest")
@@ -455,7 +489,9 @@ class MemoryStore:
         if store is None or not store.exists:
             _refuse(operation, source.bucket, source.key, "NoSuchBucket")
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
-        stored = store._stored(operation, source.key, customer_key)  # noqa: SLF001 - another bucket
+        stored = store._readable(  # noqa: SLF001 - another bucket
+            operation, source.key, customer_key, version_id=source.version_id
+        )
         if source.etag and stored.etag != source.etag:
             _refuse(operation, store.bucket, source.key, "PreconditionFailed")
         return stored
@@ -497,13 +533,15 @@ class MemoryStore:
             content_language=options.content_language,
             expires=options.expires,
             tag_count=len(options.tags),
+            version_id=stored.version_id,
         )
 
-    def _entry(self, key: str) -> TargetEntry:
+    def _entry(self, key: str, *, restores: bool) -> TargetEntry:
         stored = self.objects[key]
         storage_class = stored.options.storage_class or "STANDARD"
         modified = float(int(stored.last_modified))
-        return TargetEntry(key, len(stored.body), stored.etag, modified, storage_class)
+        restore = stored.restore if restores else ""
+        return TargetEntry(key, len(stored.body), stored.etag, modified, storage_class, "", restore)
 
     def _rolled_up(self, prefix: str, delimiter: str, start_after: str) -> Iterator[tuple[str, str]]:
         """Yield keys with their CommonPrefix, which may be empty; of each CommonPrefix only the first key."""

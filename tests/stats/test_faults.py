@@ -192,7 +192,7 @@ async def test_objects_are_asked_many_at_once_and_no_more_than_that(bench: Bench
     under_way = most = 0
     inner = bench.memory.head
 
-    async def head(key: str) -> Any:
+    async def head(key: str, **_: Any) -> Any:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from aios3sync.errors import UsageError
+from aios3sync.local.checksum import find_crc
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.s3.parameters import copy_parameters, multipart_parameters, payload_checksum
 
@@ -24,9 +27,12 @@ def test_checksums_of_abc(algorithm: str, expected: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("algorithm", ["crc32c", "crc64nvme"])
 def test_checksums_that_take_a_package_name_it(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "awscrt.checksums", None)
-    with pytest.raises(UsageError, match="pip install awscrt"):
+    for package in ("anycrc", "awscrt.checksums"):
+        monkeypatch.setitem(sys.modules, package, None)
+    find_crc.cache_clear()
+    with pytest.raises(UsageError, match=r"pip install 'aios3sync\[checksums\]'"):
         payload_checksum(algorithm, b"abc")
+    find_crc.cache_clear()
 
 
 def test_an_unknown_checksum_is_refused() -> None:

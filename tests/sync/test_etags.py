@@ -82,8 +82,8 @@ class Endpoint(ForwardingStore):
         result = await self.inner.complete_multipart(key, upload_id, listed, options)
         return result._replace(etag=self.of_object(result.etag))
 
-    async def head(self, key: str) -> HeadResult:
-        head = await self.inner.head(key)
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
+        head = await self.inner.head(key, version_id=version_id, checksums=checksums)
         return head._replace(etag=self.of_object(head.etag))
 
     async def list_page(self, prefix: str, **facts: object) -> ListPage:
@@ -238,8 +238,8 @@ async def test_a_joined_object_of_another_size_is_an_error_after_a_second_try(be
     large(bench)
     truth = endpoint.inner.head
 
-    async def head(key: str) -> HeadResult:
-        return (await truth(key))._replace(size=5)
+    async def head(key: str, **facts: Any) -> HeadResult:
+        return (await truth(key, **facts))._replace(size=5)
 
     endpoint.inner.head = head  # type: ignore[method-assign]
     report = await bench.sync(**PARTS)

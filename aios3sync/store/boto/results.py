@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_plus
 
-from aios3sync.core.entries import TargetEntry
+from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum, read_checksum
+from aios3sync.core.entries import Restore, TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.core.text import printable
@@ -30,6 +31,7 @@ from aios3sync.store.s3.answers import distinct_parts
 from aios3sync.store.s3.errors import subject
 from aios3sync.store.s3.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, next_marker
 from aios3sync.store.s3.objects import content_encoding, cut_range
+from aios3sync.store.s3.parameters import checksum_member
 
 __all__ = (
     "advanced",
@@ -48,6 +50,7 @@ __all__ = (
 )
 
 Answer = Mapping[str, Any]
+_CHECKSUMS: Final = tuple((name, checksum_member(name)) for name in ALGORITHMS)
 Marker = TypeVar("Marker", str, int)
 
 
@@ -85,7 +88,21 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         content_language=answer.get("ContentLanguage", ""),
         expires=answer.get("ExpiresString", ""),
         tag_count=answer.get("TagCount", 0),
+        checksum=_checksum(answer),
+        version_id=answer.get("VersionId", ""),
     )
+
+
+def _checksum(answer: Answer) -> ObjectChecksum | None:
+    values = {name: text for name, member in _CHECKSUMS if (text := answer.get(member)) is not None}
+    return read_checksum(values, answer.get("ChecksumType", "")) if values else None
+
+
+def _restore(item: Answer) -> Restore:
+    status = item.get("RestoreStatus", {})
+    if status.get("IsRestoreInProgress"):
+        return "ongoing"
+    return "done" if "RestoreExpiryDate" in status else ""
 
 
 def canned_acl(answer: Answer) -> str:
@@ -176,6 +193,7 @@ def _page(answer: Answer) -> ListPage:
             bare_etag(item.get("ETag", "")),
             item["LastModified"].timestamp() if "LastModified" in item else 0.0,
             item.get("StorageClass", ""),
+            restore=_restore(item),
         )
         for item in answer.get("Contents", ())
     ]
@@ -184,7 +202,10 @@ def _page(answer: Answer) -> ListPage:
 
 
 def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
-    """Return one page of versions and delete markers; raises ValueError where it does not lead on."""
+    """Return one page of versions and delete markers; raises ValueError where it does not lead on.
+
+    botocore keeps them apart: they are brought together by key and time.
+    """
     versions = [
         ListedVersion(
             decoded(answer, item["Key"]),
@@ -193,10 +214,15 @@ def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
             seconds(item, "LastModified"),
             bool(item["IsLatest"]),
             is_delete_marker=member == "DeleteMarkers",
+            etag=bare_etag(item.get("ETag", "")),
+            storage_class=item.get("StorageClass", ""),
+            restore=_restore(item),
         )
         for member in ("Versions", "DeleteMarkers")
         for item in answer.get(member, ())
     ]
+    if answer.get("DeleteMarkers"):
+        versions.sort(key=lambda version: (version.key, not version.is_latest, -version.last_modified))
     if not answer["IsTruncated"]:
         return VersionPage(versions, None)
     following = (decoded(answer, answer.get("NextKeyMarker", "")), answer.get("NextVersionIdMarker", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 from anyio.lowlevel import checkpoint
@@ -44,6 +45,7 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RestoreRequest,
     StoreCapabilities,
     VersionPage,
 )
@@ -75,6 +77,13 @@ _PRESIGNED: Final = {
     "PUT": "put_object",
     "DELETE": "delete_object",
 }
+
+
+_RESTORES: Final = {"OptionalObjectAttributes": ["RestoreStatus"]}
+
+
+def _version(version_id: str) -> dict[str, str]:
+    return {"VersionId": version_id} if version_id else {}
 
 
 class BotoStore:
@@ -153,10 +162,11 @@ class BotoStore:
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
         conditions = {"IfMatch": if_match, "IfNoneMatch": if_none_match and f'"{if_none_match}"'}
-        parameters = {name: value for name, value in conditions.items() if value}
+        parameters = {name: value for name, value in conditions.items() if value} | _version(version_id)
         if header := range_header(start, length):
             parameters["Range"] = header
 
@@ -167,12 +177,13 @@ class BotoStore:
                     body = await stream.read()
             return get_result(answer, body, start, length)
 
-        return await get_range(self, key, start, length, get)
+        return await get_range(self, key, start, length, get, version_id)
 
-    async def head(self, key: str) -> HeadResult:
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""
+        asked = _version(version_id) | ({"ChecksumMode": "ENABLED"} if checksums else {})
         with map_errors("HeadObject", self._bucket, key):
-            answer = await self._client.head_object(**self._reading(key))
+            answer = await self._client.head_object(**self._reading(key), **asked)
         with whole_answer("HeadObject", self._bucket, key):
             return head_result(answer, int(answer["ContentLength"]))
 
@@ -184,6 +195,7 @@ class BotoStore:
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
+        restores: bool = False,
     ) -> ListPage:
         """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
         common = {
@@ -198,9 +210,10 @@ class BotoStore:
 
         async def by_token() -> ListPage:
             places = {"ContinuationToken": token, "StartAfter": start_after}
+            asked = _RESTORES if restores else {}
             with map_errors("ListObjectsV2", self._bucket):
                 answer = await self._client.list_objects_v2(
-                    **common, **{name: value for name, value in places.items() if value}
+                    **common, **asked, **{name: value for name, value in places.items() if value}
                 )
             with whole_answer("ListObjectsV2", self._bucket):
                 return list_page(answer, token)
@@ -238,19 +251,32 @@ class BotoStore:
         with whole_answer("CopyObject", self._bucket, key):
             return put_result(answer, answer["CopyObjectResult"]["ETag"])
 
-    async def tags(self, key: str) -> Mapping[str, str]:
+    async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """Ask with one GetObjectTagging."""
+        parameters = self._at(key) | self._payer | _version(version_id)
         with map_errors("GetObjectTagging", self._bucket, key):
-            answer = await self._client.get_object_tagging(**self._at(key), **self._payer)
+            answer = await self._client.get_object_tagging(**parameters)
         with whole_answer("GetObjectTagging", self._bucket, key):
             return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
 
-    async def head_part(self, key: str, number: int) -> PartHead:
+    async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
         """Ask with one HeadObject for one part."""
+        parameters = self._reading(key) | _version(version_id)
         with map_errors("HeadObject", self._bucket, key):
-            answer = await self._client.head_object(**self._reading(key), PartNumber=number)
+            answer = await self._client.head_object(**parameters, PartNumber=number)
         with whole_answer("HeadObject", self._bucket, key):
             return PartHead(int(answer["ContentLength"]), answer.get("PartsCount", 0))
+
+    async def restore(self, key: str, request: RestoreRequest) -> bool:
+        """Ask with one RestoreObject, which answers 202 where it began and 200 where it was done before."""
+        days = {"Days": request.days} if request.days else {}
+        parameters = self._at(key) | self._payer | _version(request.version_id)
+        with map_errors("RestoreObject", self._bucket, key):
+            answer = await self._client.restore_object(
+                **parameters,
+                RestoreRequest=days | {"GlacierJobParameters": {"Tier": request.tier.capitalize()}},
+            )
+        return bool(answer["ResponseMetadata"]["HTTPStatusCode"] == HTTPStatus.OK)
 
     async def acl(self, key: str) -> str:
         """Ask with one GetObjectAcl."""
@@ -357,6 +383,7 @@ class BotoStore:
                 Prefix=prefix,
                 MaxKeys=max_keys,
                 EncodingType="url",  # asked for by name: see list_page
+                **_RESTORES,
                 **{name: marker for name, marker in markers if marker},
                 **self._payer,
             )
@@ -392,7 +419,7 @@ class BotoStore:
     def _source(self, source: CopySource) -> dict[str, Any]:
         """Return the parameters of a copy that are about its source."""
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
-        address = {"Bucket": source.bucket or self._bucket, "Key": source.key}
+        address = {"Bucket": source.bucket or self._bucket, "Key": source.key} | _version(source.version_id)
         return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
 
     def _digest(self, body: Body, md5: bytes, checksum: str) -> dict[str, str]:

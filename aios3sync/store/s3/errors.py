@@ -161,6 +161,9 @@ _HINTS: Final = {
     "InvalidToken": "the session token is not valid; log in again",
     "NoSuchUpload": "the multipart upload does not exist any more",
     "InvalidObjectState": "the object is archived; restore it first",
+    "RestoreAlreadyInProgress": "the object is being restored already",
+    "GlacierExpeditedRetrievalNotAvailable": "there is no room for expedited restores now; try again later, "
+    "or restore with the tier standard",
 }
 _KINDS: Final[Mapping[str, type[StoreError]]] = {
     **dict.fromkeys(THROTTLED_CODES, ThrottledError),
@@ -176,6 +179,7 @@ _KINDS: Final[Mapping[str, type[StoreError]]] = {
     "InvalidToken": CredentialsError,
     "TokenRefreshRequired": CredentialsError,
     "InvalidObjectState": StoreError,
+    "GlacierExpeditedRetrievalNotAvailable": StoreError,
     "BadDigest": IntegrityError,
     "XAmzContentSHA256Mismatch": IntegrityError,
     "XAmzContentChecksumMismatch": IntegrityError,
@@ -223,6 +227,7 @@ _RIGHTS: Final = {
     "ListObjectsV2": "s3:ListBucket",
     "ListParts": "s3:ListMultipartUploadParts",
     "PutObject": "s3:PutObject",
+    "RestoreObject": "s3:RestoreObject",
     "UploadPart": "s3:PutObject",
 }
 """Operations and the actions of a policy that allow them

@@ -25,7 +25,12 @@ def cut_range(body: bytes, start: int, length: int | None) -> bytes:
 
 
 async def get_range(
-    store: ObjectStore, key: str, start: int, length: int | None, get: Callable[[], Awaitable[GetResult]]
+    store: ObjectStore,
+    key: str,
+    start: int,
+    length: int | None,
+    get: Callable[[], Awaitable[GetResult]],
+    version_id: str = "",
 ) -> GetResult:
     """Read a range with ``get``, and an empty one without it.
 
@@ -36,13 +41,13 @@ async def get_range(
         StoreError: of ``get`` and of HeadObject; a 416 where the object is longer than ``start``.
     """
     if length == 0:
-        return GetResult(b"", await store.head(key))
+        return GetResult(b"", await store.head(key, version_id=version_id))
     try:
         return await get()
     except StoreError as error:
         if error.status != _UNSATISFIABLE_RANGE:
             raise
-        head = await store.head(key)
+        head = await store.head(key, version_id=version_id)
         if start < head.size:
             raise
         return GetResult(b"", head)

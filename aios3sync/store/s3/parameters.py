@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import math
-import zlib
-from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from aios3sync.errors import UsageError
+from aios3sync.local.checksum import checksum_of
 from aios3sync.store.protocol import Body, PutOptions
 
 __all__ = (
@@ -144,8 +142,7 @@ def payload_checksum(algorithm: str, body: Body) -> dict[str, str]:
     """
     if not algorithm:
         return {}
-    digest = _digest(algorithm)(body)
-    return {checksum_member(algorithm): base64.b64encode(digest).decode("ascii")}
+    return {checksum_member(algorithm): base64.b64encode(checksum_of(algorithm, body)).decode("ascii")}
 
 
 def _stored(options: PutOptions) -> dict[str, Any]:
@@ -157,34 +154,6 @@ def _stored(options: PutOptions) -> dict[str, Any]:
     if options.tags:
         parameters["Tagging"] = urlencode(options.tags)
     return parameters | sse_customer(options.sse_customer_key)
-
-
-def _digest(algorithm: str) -> Callable[[Body], bytes]:
-    match algorithm:
-        case "sha256":
-            return lambda body: hashlib.sha256(body).digest()
-        case "sha1":
-            return lambda body: hashlib.sha1(body, usedforsecurity=False).digest()
-        case "crc32":
-            return lambda body: zlib.crc32(body).to_bytes(4, "big")
-        case "crc32c" | "crc64nvme":
-            return _crt_digest(algorithm)
-        case _:
-            raise UsageError(f"{algorithm!r} is not a checksum of S3")
-
-
-def _crt_digest(algorithm: str) -> Callable[[Body], bytes]:
-    # The standard library has neither, and a table in Python is slower than any network.
-    try:
-        checksums = importlib.import_module("awscrt.checksums")
-    except ImportError:
-        raise UsageError(
-            f"checksum {algorithm} needs the package awscrt (pip install awscrt); "
-            "sha256, sha1 and crc32 need nothing"
-        ) from None
-    if algorithm == "crc32c":
-        return lambda body: int(checksums.crc32c(bytes(body))).to_bytes(4, "big")
-    return lambda body: int(checksums.crc64nvme(bytes(body))).to_bytes(8, "big")
 
 
 MAX_EXPIRES: Final = 7 * 24 * 3600

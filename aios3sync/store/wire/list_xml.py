@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 from xml.etree.ElementTree import Element
 
-from aios3sync.core.entries import TargetEntry
+from aios3sync.core.entries import Restore, TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import ListPage
@@ -29,6 +29,7 @@ __all__ = (
     "marker_page",
     "parsed_entries",
     "plain_entries",
+    "restore_of",
     "timestamp",
 )
 
@@ -38,8 +39,8 @@ _new: Final = tuple.__new__
 _LONGEST: Final = 18
 """Digits that a 64-bit number has room for, whatever they are."""
 
-# Key, LastModified, ETag as bare_etag() has it, Size and StorageClass, as they are written.
-_Fields = tuple[str, str, str, str, str]
+# Key, LastModified, ETag as bare_etag() has it, Size, StorageClass and RestoreStatus, as they are written.
+_Fields = tuple[str, str, str, str, str, str]
 
 # Text without references, without line ends that a parser would change, without what XML cannot hold.
 _TEXT: Final = r"[^<&\x00-\x08\x0b-\x1f]*"
@@ -51,6 +52,9 @@ _CONTENTS: Final = re.compile(
     rf"|<ETag>(?:W/)?{_QUOTE}([^<&\"\x00-\x1f]*){_QUOTE}</ETag>"
     "|<Size>([0-9]{1,19})</Size>"
     f"|<StorageClass>({_TEXT})</StorageClass>"
+    "|<RestoreStatus>((?:"
+    f"<IsRestoreInProgress>{_TEXT}</IsRestoreInProgress>|<RestoreExpiryDate>{_TEXT}</RestoreExpiryDate>"
+    ")*)</RestoreStatus>"
     f"|<Owner>(?:<ID>{_TEXT}</ID>|<DisplayName>{_TEXT}</DisplayName>)*</Owner>"
     f"|<ChecksumAlgorithm>{_TEXT}</ChecksumAlgorithm>"
     f"|<ChecksumType>{_TEXT}</ChecksumType>"
@@ -146,14 +150,18 @@ def parsed_entries(body: bytes) -> tuple[Element, list[_Fields]]:
         if element.tag == f"{space}Contents":
             text = element.findtext
             etag_text = bare_etag(text(etag, ""))
-            fields.append((text(key, ""), text(modified, ""), etag_text, text(size, ""), text(storage, "")))
+            status = element.find(f"{space}RestoreStatus")
+            restore = "" if status is None else "".join(f"<{n}>{t}" for n, t in children(status).items())
+            fields.append(
+                (text(key, ""), text(modified, ""), etag_text, text(size, ""), text(storage, ""), restore)
+            )
     return root, fields
 
 
 def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
     minutes: dict[str, float] = {"": 0.0}
     entries = []
-    for key, modified, etag, size, storage in fields:
+    for key, modified, etag, size, storage, restore in fields:
         if not (key and size.isascii() and size.isdigit()):
             raise InvalidAnswerError("an entry without key or size")
         if len(size) > _LONGEST and int(size) > LARGEST:
@@ -162,8 +170,16 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
             key = unquote_plus(key, errors="strict")
         moment = timestamp(modified, minutes) if modified else 0.0
         # Half the time of the constructor, which is a function of Python.
-        entries.append(_new(TargetEntry, (key, int(size), etag, moment, storage)))
+        status = restore_of(restore) if restore else ""
+        entries.append(_new(TargetEntry, (key, int(size), etag, moment, storage, "", status)))
     return entries
+
+
+def restore_of(status: str) -> Restore:
+    """Return what the elements of a RestoreStatus say."""
+    if "<IsRestoreInProgress>true" in status:
+        return "ongoing"
+    return "done" if "<RestoreExpiryDate>" in status else ""
 
 
 def _prefixes(root: Element, space: str) -> Iterable[str]:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import quote
 
-from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions
+from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions, RestoreRequest
 from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import (
     copy_parameters,
@@ -32,7 +32,7 @@ from aios3sync.store.wire.requests import (
     put_template,
 )
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256
-from aios3sync.store.wire.xml_bodies import delete_body
+from aios3sync.store.wire.xml_bodies import delete_body, restore_body
 
 __all__ = ("RequestBuilder",)
 
@@ -44,6 +44,7 @@ _COMMON: Final = attrgetter(
 )
 _MOST_TEMPLATES: Final = 512
 _PLAIN_ETAG: Final = re.compile(r"[A-Za-z0-9-]+").fullmatch
+_RESTORES: Final = {"x-amz-optional-object-attributes": "RestoreStatus"}
 _SMALL_OBJECT: Final = 16 * 2**20
 # Access points are named by ARN, and their objects below "/object/"
 # (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-copy-source).
@@ -106,13 +107,19 @@ class RequestBuilder:
         )
 
     def get(
-        self, key: str, start: int, length: int | None, if_match: str = "", if_none_match: str = ""
+        self,
+        key: str,
+        start: int,
+        length: int | None,
+        if_match: str = "",
+        if_none_match: str = "",
+        version_id: str = "",
     ) -> HttpRequest:
         """GetObject, of a range where one is asked for."""
         span = range_header(start, length)
         # Whoever asks for a range has room for that; what ignores ranges may send small objects as a whole.
         most = MAX_OBJECT if length is None else max(length, _SMALL_OBJECT)
-        if span and _PLAIN_ETAG(if_match) and not if_none_match:  # every object of a download
+        if span and _PLAIN_ETAG(if_match) and not (if_none_match or version_id):  # every object of a download
             template, values = self._of_version, (if_match, span, EMPTY_SHA256)
             if template is None:
                 names = ("if-match", "range", "x-amz-content-sha256")
@@ -128,15 +135,23 @@ class RequestBuilder:
             headers["if-match"] = if_match
         if if_none_match:
             headers["if-none-match"] = f'"{if_none_match}"'
-        return http_request("GetObject", key, "GET", (), headers, max_answer=most)
+        return http_request("GetObject", key, "GET", _version_query(version_id), headers, max_answer=most)
 
-    def head(self, key: str, part: int = 0) -> HttpRequest:
+    def head(self, key: str, part: int = 0, *, version_id: str = "", checksums: bool = False) -> HttpRequest:
         """HeadObject, of one part where one is asked for."""
-        query = [("partNumber", str(part))] if part else []
-        return http_request("HeadObject", key, "HEAD", query, headers_of(self.reading))
+        query = [*_version_query(version_id), *([("partNumber", str(part))] if part else [])]
+        asked = {"ChecksumMode": "ENABLED"} if checksums else {}
+        return http_request("HeadObject", key, "HEAD", query, headers_of(self.reading | asked))
 
     def list_page(
-        self, prefix: str, token: str | None, start_after: str, delimiter: str, size: int
+        self,
+        prefix: str,
+        token: str | None,
+        start_after: str,
+        delimiter: str,
+        size: int,
+        *,
+        restores: bool = False,
     ) -> HttpRequest:
         """ListObjectsV2."""
         parameters = {
@@ -147,7 +162,7 @@ class RequestBuilder:
             "max-keys": str(size),
             "start-after": start_after,
         }
-        return self._listing("ListObjectsV2", prefix, parameters)
+        return self._listing("ListObjectsV2", prefix, parameters, restores=restores)
 
     def marker_page(self, prefix: str, marker: str, delimiter: str, size: int) -> HttpRequest:
         """ListObjects."""
@@ -160,12 +175,19 @@ class RequestBuilder:
         return self._listing("ListObjects", prefix, parameters)
 
     def _listing(
-        self, operation: str, prefix: str, parameters: Mapping[str, str | None], resource: str = ""
+        self,
+        operation: str,
+        prefix: str,
+        parameters: Mapping[str, str | None],
+        resource: str = "",
+        *,
+        restores: bool = False,
     ) -> HttpRequest:
         query = [("prefix", prefix), *((name, value) for name, value in parameters.items() if value)]
         if resource:
             query.append((resource, ""))
-        return http_request(operation, None, "GET", query, headers_of(self.paid))
+        headers = headers_of(self.paid) | (_RESTORES if restores else {})
+        return http_request(operation, None, "GET", query, headers)
 
     def delete_batch(self, items: Sequence[DeleteItem]) -> HttpRequest:
         """DeleteObjects."""
@@ -188,7 +210,7 @@ class RequestBuilder:
     def source(self, bucket: str, source: CopySource) -> dict[str, Any]:
         """Return the parameters of a copy to ``bucket`` that are about its source."""
         customer_key = self._customer_key if source.customer_key is None else source.customer_key
-        address = _copy_source(source.bucket or bucket, source.key)
+        address = _copy_source(source.bucket or bucket, source.key, source.version_id)
         return {"CopySource": address} | copy_source_parameters(source.etag, customer_key)
 
     def copy(
@@ -200,9 +222,18 @@ class RequestBuilder:
         conditional = options is not None and (bool(options.if_match) or options.if_none_match)
         return http_request("CopyObject", key, "PUT", (), headers, idempotent=not conditional)
 
-    def tags(self, key: str) -> HttpRequest:
+    def tags(self, key: str, version_id: str) -> HttpRequest:
         """GetObjectTagging."""
-        return http_request("GetObjectTagging", key, "GET", [("tagging", "")], headers_of(self.paid))
+        query = [("tagging", ""), *_version_query(version_id)]
+        return http_request("GetObjectTagging", key, "GET", query, headers_of(self.paid))
+
+    def restore(self, key: str, request: RestoreRequest) -> HttpRequest:
+        """RestoreObject."""
+        query, body = [("restore", ""), *_version_query(request.version_id)], restore_body(request)
+        digest = sha256_of(body).hexdigest()
+        return http_request(
+            "RestoreObject", key, "POST", query, headers_of(self.paid), body=body, sha256=digest
+        )
 
     def acl(self, key: str) -> HttpRequest:
         """GetObjectAcl."""
@@ -220,7 +251,7 @@ class RequestBuilder:
             "max-keys": str(size),
             "version-id-marker": markers[1],
         }
-        return self._listing("ListObjectVersions", prefix, parameters, "versions")
+        return self._listing("ListObjectVersions", prefix, parameters, "versions", restores=True)
 
     def _remember(self, common: tuple[Any, ...], template: HeaderTemplate) -> None:
         if len(self._templates) >= _MOST_TEMPLATES:
@@ -228,10 +259,15 @@ class RequestBuilder:
         self._templates[common] = template
 
 
-def _copy_source(bucket: str, key: str) -> str:
-    """Return the address of an object as a header names it."""
+def _version_query(version_id: str) -> list[tuple[str, str]]:
+    return [("versionId", version_id)] if version_id else []
+
+
+def _copy_source(bucket: str, key: str, version_id: str) -> str:
+    """Return the address of an object, or of one version of it, as a header names it."""
     try:
         name = quote(bucket)
     except UnicodeEncodeError:
         raise InvalidRequestError("the bucket of the source is not valid Unicode") from None
-    return f"{name}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}"
+    version = f"?versionId={quote(version_id, safe='')}" if version_id else ""
+    return f"{name}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}{version}"

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum, read_checksum
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import GetResult, HeadResult, PartHead, PutResult
@@ -38,6 +39,7 @@ __all__ = (
 
 _META: Final = b"x-amz-meta-"
 _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
+_CHECKSUMS: Final = tuple((f"x-amz-checksum-{name}".encode(), name) for name in ALGORITHMS)
 _LONGEST_CODE: Final = 100
 _FIRST_BYTE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-")
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
@@ -107,7 +109,16 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
         content_language=_text(headers.get(b"content-language", b"")),
         expires=_text(headers.get(b"expires", b"")),
         tag_count=_count(headers.get(b"x-amz-tagging-count", b"")),
+        checksum=_checksum(headers),
+        version_id=_text(headers.get(b"x-amz-version-id", b"")),
     )
+
+
+def _checksum(headers: Mapping[bytes, bytes]) -> ObjectChecksum | None:
+    values = {
+        algorithm: _text(value) for name, algorithm in _CHECKSUMS if (value := headers.get(name)) is not None
+    }
+    return read_checksum(values, _text(headers.get(b"x-amz-checksum-type", b""))) if values else None
 
 
 def _encryption(headers: Mapping[bytes, bytes]) -> str:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256 as sha256_of
+from http import HTTPStatus
 from typing import Final
 
 from anyio import to_thread
@@ -27,6 +28,7 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RestoreRequest,
     StoreCapabilities,
     VersionPage,
 )
@@ -78,22 +80,23 @@ class WireStore(MultipartVerbs):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Read an object or a range of it with one GetObject."""
 
         async def get() -> GetResult:
             with self._valid("GetObject", key):
-                request = self._requests.get(key, start, length, if_match, if_none_match)
+                request = self._requests.get(key, start, length, if_match, if_none_match, version_id)
             answer = await self._ask(request)
             with self._whole(request):
                 return responses.get_result(answer, start, length)
 
-        return await get_range(self, key, start, length, get)
+        return await get_range(self, key, start, length, get, version_id)
 
-    async def head(self, key: str) -> HeadResult:
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""
         with self._valid("HeadObject", key):
-            request = self._requests.head(key)
+            request = self._requests.head(key, version_id=version_id, checksums=checksums)
         answer = await self._ask(request)
         with self._whole(request):
             return responses.head_result(answer)
@@ -106,6 +109,7 @@ class WireStore(MultipartVerbs):
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
+        restores: bool = False,
     ) -> ListPage:
         """Get one page with one ListObjectsV2, or with one ListObjects where the endpoint knows no other."""
 
@@ -113,7 +117,9 @@ class WireStore(MultipartVerbs):
             from aios3sync.store.wire.list_xml import list_page
 
             with self._valid("ListObjectsV2"):
-                request = self._requests.list_page(prefix, token, start_after, delimiter, max_keys)
+                request = self._requests.list_page(
+                    prefix, token, start_after, delimiter, max_keys, restores=restores
+                )
             answer = await self._document(request)
             with self._whole(request):
                 return list_page(answer.body, token)
@@ -157,23 +163,29 @@ class WireStore(MultipartVerbs):
         with self._whole(request):
             return copied(answer)
 
-    async def tags(self, key: str) -> Mapping[str, str]:
+    async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """Ask with one GetObjectTagging."""
         from aios3sync.store.wire.xml_results import tag_set
 
         with self._valid("GetObjectTagging", key):
-            request = self._requests.tags(key)
+            request = self._requests.tags(key, version_id)
         answer = await self._document(request)
         with self._whole(request):
             return tag_set(answer)
 
-    async def head_part(self, key: str, number: int) -> PartHead:
+    async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
         """Ask with one HeadObject for one part."""
         with self._valid("HeadObject", key):
-            request = self._requests.head(key, number)
+            request = self._requests.head(key, number, version_id=version_id)
         answer = await self._ask(request)
         with self._whole(request):
             return responses.part_head(answer)
+
+    async def restore(self, key: str, request: RestoreRequest) -> bool:
+        """Ask with one RestoreObject, which answers 202 where it began and 200 where it was done before."""
+        with self._valid("RestoreObject", key):
+            asked = self._requests.restore(key, request)
+        return (await self._document(asked)).status == HTTPStatus.OK
 
     async def acl(self, key: str) -> str:
         """Ask with one GetObjectAcl."""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from aios3sync.store.protocol import DeleteItem, ListedPart
+from aios3sync.store.protocol import DeleteItem, ListedPart, RestoreRequest
 from aios3sync.store.s3.parameters import checksum_member
 from aios3sync.store.wire.requests import InvalidRequestError
 
-__all__ = ("complete_body", "delete_body")
+__all__ = ("complete_body", "delete_body", "restore_body")
 
 _NAMESPACE: Final = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _MARKUP: Final = re.compile("[&<>\r\n\t]").search
@@ -35,6 +35,13 @@ def complete_body(parts: Iterable[ListedPart], algorithm: str) -> bytes:
     member = checksum_member(algorithm) if algorithm else ""
     listed = "".join(_part(part, member) for part in parts)
     return _encoded(f"<CompleteMultipartUpload {_NAMESPACE}>{listed}</CompleteMultipartUpload>")
+
+
+def restore_body(request: RestoreRequest) -> bytes:
+    """Return the body of RestoreObject."""
+    days = f"<Days>{request.days}</Days>" if request.days else ""
+    tier = f"<GlacierJobParameters><Tier>{request.tier.capitalize()}</Tier></GlacierJobParameters>"
+    return _encoded(f"<RestoreRequest {_NAMESPACE}>{days}{tier}</RestoreRequest>")
 
 
 def _deleted(item: DeleteItem) -> str:

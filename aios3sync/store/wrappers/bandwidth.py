@@ -65,12 +65,18 @@ class BandwidthStore(ForwardingStore):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Wait for the line, which counts a range as if all of it came, then read."""
         if length:
             await self.bandwidth.book(length)
         return await self.inner.get(
-            key, start=start, length=length, if_match=if_match, if_none_match=if_none_match
+            key,
+            start=start,
+            length=length,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            version_id=version_id,
         )
 
     async def call(self, request: StoreCall[T]) -> T:

@@ -24,6 +24,7 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RestoreRequest,
     StoreCapabilities,
     VersionPage,
 )
@@ -87,6 +88,7 @@ class ForwardingStore:
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """See :meth:`ObjectStore.get`."""
         send = partial(
@@ -96,12 +98,14 @@ class ForwardingStore:
             length=length,
             if_match=if_match,
             if_none_match=if_none_match,
+            version_id=version_id,
         )
         return await self.call(StoreCall("GetObject", key, 0, send))
 
-    async def head(self, key: str) -> HeadResult:
+    async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """See :meth:`ObjectStore.head`."""
-        return await self.call(StoreCall("HeadObject", key, 0, partial(self.inner.head, key)))
+        send = partial(self.inner.head, key, version_id=version_id, checksums=checksums)
+        return await self.call(StoreCall("HeadObject", key, 0, send))
 
     async def list_page(
         self,
@@ -111,6 +115,7 @@ class ForwardingStore:
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
+        restores: bool = False,
     ) -> ListPage:
         """See :meth:`ObjectStore.list_page`."""
         send = partial(
@@ -120,6 +125,7 @@ class ForwardingStore:
             start_after=start_after,
             delimiter=delimiter,
             max_keys=max_keys,
+            restores=restores,
         )
         return await self.call(StoreCall("ListObjectsV2", prefix, 0, send))
 
@@ -144,13 +150,19 @@ class ForwardingStore:
         send = partial(self.inner.copy, source, key, options, keep_metadata=keep_metadata)
         return await self.call(StoreCall("CopyObject", key, 0, send))
 
-    async def tags(self, key: str) -> Mapping[str, str]:
+    async def tags(self, key: str, *, version_id: str = "") -> Mapping[str, str]:
         """See :meth:`ObjectStore.tags`."""
-        return await self.call(StoreCall("GetObjectTagging", key, 0, partial(self.inner.tags, key)))
+        send = partial(self.inner.tags, key, version_id=version_id)
+        return await self.call(StoreCall("GetObjectTagging", key, 0, send))
 
-    async def head_part(self, key: str, number: int) -> PartHead:
+    async def head_part(self, key: str, number: int, *, version_id: str = "") -> PartHead:
         """See :meth:`ObjectStore.head_part`."""
-        return await self.call(StoreCall("HeadObject", key, 0, partial(self.inner.head_part, key, number)))
+        send = partial(self.inner.head_part, key, number, version_id=version_id)
+        return await self.call(StoreCall("HeadObject", key, 0, send))
+
+    async def restore(self, key: str, request: RestoreRequest) -> bool:
+        """See :meth:`ObjectStore.restore`."""
+        return await self.call(StoreCall("RestoreObject", key, 0, partial(self.inner.restore, key, request)))
 
     async def acl(self, key: str) -> str:
         """See :meth:`ObjectStore.acl`."""

@@ -321,13 +321,19 @@ class LimitingStore(ForwardingStore):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Wait for a slot, then read; spelled out, as many small bodies come this way."""
         limiter = self.limiter
         cuts = await limiter.acquire()
         try:
             result = await self.inner.get(
-                key, start=start, length=length, if_match=if_match, if_none_match=if_none_match
+                key,
+                start=start,
+                length=length,
+                if_match=if_match,
+                if_none_match=if_none_match,
+                version_id=version_id,
             )
         except BaseException as error:
             limiter.release(cuts, error)

@@ -63,11 +63,17 @@ class CountingStore(ForwardingStore):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Count, then read; spelled out, as many small bodies come this way."""
         self.counts.requests["GetObject"] += 1
         return await self.inner.get(
-            key, start=start, length=length, if_match=if_match, if_none_match=if_none_match
+            key,
+            start=start,
+            length=length,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            version_id=version_id,
         )
 
     async def call(self, request: StoreCall[T]) -> T:

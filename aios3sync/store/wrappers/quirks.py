@@ -76,10 +76,16 @@ class QuirksStore(ForwardingStore):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Read; nothing about it differs."""
         return await self.inner.get(
-            key, start=start, length=length, if_match=if_match, if_none_match=if_none_match
+            key,
+            start=start,
+            length=length,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            version_id=version_id,
         )
 
     async def put_part(

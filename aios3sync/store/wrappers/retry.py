@@ -139,6 +139,7 @@ class RetryingStore(ForwardingStore):
         length: int | None = None,
         if_match: str = "",
         if_none_match: str = "",
+        version_id: str = "",
     ) -> GetResult:
         """Retry; spelled out, as many small bodies come this way."""
         return await self._attempts(
@@ -149,6 +150,7 @@ class RetryingStore(ForwardingStore):
                 length=length,
                 if_match=if_match,
                 if_none_match=if_none_match,
+                version_id=version_id,
             )
         )
 

@@ -22,8 +22,9 @@ from aios3sync.testing.contract.keys import ODD_KEYS, KeyContract
 from aios3sync.testing.contract.listings import ListingContract, VersionContract
 from aios3sync.testing.contract.multipart import MultipartContract
 from aios3sync.testing.contract.objects import DeleteContract, ObjectContract
+from aios3sync.testing.contract.versions import VersionedContract
 
-__all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract")
+__all__ = ("ODD_KEYS", "Deviations", "ObjectStoreContract", "VersionedContract")
 
 
 class ObjectStoreContract(

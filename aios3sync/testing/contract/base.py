@@ -45,6 +45,8 @@ class Deviations:
         forgets_aborted_uploads: returns NoSuchUpload, not a 500, for the completion of an aborted upload.
         keeps_acls: stores a canned ACL and returns it.
         encrypts: returns ``AES256``.
+        restores: restores archived objects.
+        keeps_checksums: HeadObject returns the checksum that an object was sent with.
         serves_urls: presigned URLs can be fetched over HTTP.
         groups_with_start_after: a CommonPrefix still shows when start_after lies inside it.
     """
@@ -66,6 +68,8 @@ class Deviations:
     forgets_aborted_uploads: ClassVar[bool] = True
     keeps_acls: ClassVar[bool] = True
     encrypts: ClassVar[bool] = True
+    restores: ClassVar[bool] = True
+    keeps_checksums: ClassVar[bool] = True
     serves_urls: ClassVar[bool] = True
     groups_with_start_after: ClassVar[bool] = True
 

@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.errors import IntegrityError, ListingError, StoreError, ThrottledError, UnavailableError
-from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, ObjectStore, PutOptions
+from aios3sync.store.protocol import (
+    CopySource,
+    DeleteItem,
+    ListedPart,
+    ObjectStore,
+    PutOptions,
+    RestoreRequest,
+)
 from aios3sync.store.wire.requests import object_path
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
@@ -92,6 +99,7 @@ RARE: dict[str, Callable[[ObjectStore], Awaitable[Any]]] = {
     "UploadPartCopy": copy_part(PLAIN),
     "GetObjectTagging": lambda store: store.tags("a key"),
     "GetObjectAcl": lambda store: store.acl("a key"),
+    "RestoreObject": lambda store: store.restore("a key", RestoreRequest("standard", 7)),
     "CreateMultipartUpload": begin(PLAIN),
     "CompleteMultipartUpload": finish(PLAIN),
     "AbortMultipartUpload": lambda store: store.abort_multipart("key", "up/load+é"),
@@ -116,7 +124,14 @@ CALLS: list[Callable[[ObjectStore], Awaitable[Any]]] = [
     copy_part(PLAIN, bucket="other", etag="etag"),
     copy_part(FULL, bucket="other", customer_key=bytes(32)),
     copy_part(FULL, customer_key=b"", start=0, length=5 * 2**30),
+    copy(None, version_id="v.1_-"),
+    copy(FULL, version_id="v1", bucket="other", etag="etag"),
+    copy_part(PLAIN, version_id="v.1_-"),
     lambda store: store.head_part("a key", 3),
+    lambda store: store.head_part("a key", 3, version_id="v+/ 1"),
+    lambda store: store.tags("a key", version_id="v+/ 1"),
+    lambda store: store.restore("a +é/%?", RestoreRequest("expedited", 1, "v+/ 1")),
+    lambda store: store.restore("key", RestoreRequest("bulk")),
     *(begin(options) for options in OPTIONS),
     *(finish(options) for options in OPTIONS),
     lambda store: store.complete_multipart("key", "id", [], PLAIN),
@@ -129,10 +144,14 @@ CALLS: list[Callable[[ObjectStore], Awaitable[Any]]] = [
     lambda store: store.get("key", start=3),
     lambda store: store.get("key", start=3, length=4, if_match="etag"),
     lambda store: store.get("key", if_none_match="etag"),
+    lambda store: store.get("key", start=3, length=4, if_match="etag", version_id="v+/ 1"),
+    lambda store: store.get("a key", version_id="v1"),
     lambda store: store.head("key"),
+    lambda store: store.head("key", version_id="v+/ 1", checksums=True),
     lambda store: store.list_page(""),
     lambda store: store.list_page("p +%/é", delimiter="/", start_after="a&b", max_keys=7),
     lambda store: store.list_page("p", token="to+ken/=="),
+    lambda store: store.list_page("p", restores=True),
     lambda store: store.delete_many([DeleteItem("a<b>&\r\n\t\"'"), DeleteItem("é", '"etag"')]),
     lambda store: store.delete_many([DeleteItem("control\x01", "etag")]),
 ]
@@ -227,6 +246,8 @@ ERRORS: list[tuple[int, bytes, dict[str, str]]] = [
             (403, "InvalidAccessKeyId"),
             (403, "SignatureDoesNotMatch"),
             (403, "InvalidObjectState"),
+            (409, "RestoreAlreadyInProgress"),
+            (503, "GlacierExpeditedRetrievalNotAvailable"),
             (400, "ExpiredToken"),
             (404, "NoSuchBucket"),
             (404, "NoSuchKey"),
@@ -298,6 +319,13 @@ PREFIXED = (
     b'<n:ListBucketResult xmlns:n="u"><n:IsTruncated>false</n:IsTruncated><n:Contents><n:Key>k</n:Key>'
     b"<n:Size>1</n:Size></n:Contents></n:ListBucketResult>"
 )
+EXPIRY = "<RestoreExpiryDate>2026-11-02T03:04:05.678Z</RestoreExpiryDate>"
+RESTORES = (
+    "<IsRestoreInProgress>true</IsRestoreInProgress>",
+    f"<IsRestoreInProgress>false</IsRestoreInProgress>{EXPIRY}",
+    "<IsRestoreInProgress>false</IsRestoreInProgress>",
+    "",
+)
 RIGHT = {"ETag": f'"{MD5.hex()}"'}
 OPAQUE = {"ETag": f'"{"0" * 32}"'}
 ANSWERS: list[tuple[Any, tuple[int, bytes, dict[str, str]]]] = [
@@ -315,6 +343,30 @@ ANSWERS: list[tuple[Any, tuple[int, bytes, dict[str, str]]]] = [
     (lambda store: store.head("key"), (200, b"", {"Expires": "never"})),
     (lambda store: store.head_part("key", 2), (206, b"12345", FACTS | {"x-amz-mp-parts-count": "3"})),
     (lambda store: store.head_part("key", 1), (200, b"12345", FACTS)),
+    *(
+        (
+            lambda store: store.head("key", checksums=True),
+            (200, b"", FACTS | {f"x-amz-checksum-{name}": text}),
+        )
+        for name, text in {
+            "crc32": "NSRBwg==",
+            "crc32c": "Nks/tw==",
+            "crc64nvme": "BeXKuz/B+us=",
+            "sha1": "qZk+NkcGgWq6PiVxeFDCbJzQ2J0=",
+            "sha256": "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=-3",
+        }.items()
+    ),
+    (
+        lambda store: store.head("key", checksums=True),
+        (200, b"", {"x-amz-checksum-crc32": "NSRBwg==-2", "x-amz-checksum-type": "COMPOSITE"}),
+    ),
+    (
+        lambda store: store.head("key", checksums=True),
+        (200, b"", {"x-amz-checksum-crc32": "NSRBwg==", "x-amz-checksum-type": "FULL_OBJECT"}),
+    ),
+    (lambda store: store.head("key"), (200, b"", FACTS | {"x-amz-version-id": "v1"})),
+    (lambda store: store.restore("key", RestoreRequest("bulk", 1)), (200, b"", {})),
+    (lambda store: store.restore("key", RestoreRequest("bulk", 1)), (202, b"", {})),
     (lambda store: store.get("key", start=2, length=2), (200, b"12345", {})),
     (lambda store: store.get("key", start=1), (206, b"2345", FACTS | {"Content-Range": "bytes 1-4/5"})),
     (lambda store: store.get("key"), (200, b"<Error><Code>a body</Code></Error>", {})),
@@ -340,6 +392,13 @@ ANSWERS: list[tuple[Any, tuple[int, bytes, dict[str, str]]]] = [
             whole(entry("a"), "<CommonPrefixes><Prefix>p/</Prefix></CommonPrefixes>", entry("z")),
             whole(entry("k&amp;&lt;&#233;&#xD;\n")),
             whole("\n  ", entry("k"), "\n  "),
+            *(whole(entry("k", more=f"<RestoreStatus>{status}</RestoreStatus>")) for status in RESTORES),
+            whole(
+                *(
+                    entry(f"k{n}", more=f"\n<RestoreStatus>{s}</RestoreStatus>")
+                    for n, s in enumerate(RESTORES)
+                )
+            ),
             whole(
                 entry("k"),
                 more="<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>",

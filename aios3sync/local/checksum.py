@@ -1,0 +1,130 @@
+"""Computes the checksums that S3 keeps (``x-amz-checksum-*``) of bytes and of open files.
+
+The standard library has neither CRC32C nor CRC64NVME, and a table in Python is slower than any network: they
+need the package anycrc (``pip install 'aios3sync[checksums]'``), or awscrt where that is there already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import zlib
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from aios3sync.errors import UsageError
+
+if TYPE_CHECKING:
+    from aios3sync.core.checksums import ObjectChecksum
+
+__all__ = ("Hasher", "checksum_of", "chunk_checksum", "find_crc", "hasher_of", "is_computable")
+
+Data = bytes | bytearray | memoryview
+_Crc = Callable[[Data, int], int]
+_SIZES: Final = {"crc32": 4, "crc32c": 4, "crc64nvme": 8}
+_MODELS: Final = {"crc32c": "CRC32-ISCSI", "crc64nvme": "CRC64-NVME"}
+
+
+class Hasher(Protocol):
+    """A digest that is fed piece by piece, as those of :mod:`hashlib`."""
+
+    def update(self, data: Any, /) -> None:
+        """Add the next bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the digest of all bytes so far."""
+        ...
+
+
+class _CrcHasher:
+    def __init__(self, crc: _Crc, size: int) -> None:
+        self._crc = crc
+        self._size = size
+        self._value = 0
+
+    def update(self, data: Data) -> None:
+        """Add the next bytes."""
+        self._value = self._crc(data, self._value)
+
+    def digest(self) -> bytes:
+        """Return the checksum of all bytes so far."""
+        return self._value.to_bytes(self._size, "big")
+
+
+def hasher_of(algorithm: str) -> Hasher:
+    """Return a new digest of one of :data:`~aios3sync.core.checksums.ALGORITHMS`.
+
+    Raises:
+        UsageError: the algorithm is unknown, or needs a package that is not installed.
+    """
+    if algorithm == "sha256":
+        return hashlib.sha256()
+    if algorithm == "sha1":
+        return hashlib.sha1(usedforsecurity=False)
+    if algorithm not in _SIZES:
+        raise UsageError(f"{algorithm!r} is not a checksum of S3")
+    crc = zlib.crc32 if algorithm == "crc32" else find_crc(algorithm)
+    if crc is None:
+        raise UsageError(
+            f"checksum {algorithm} needs the package anycrc (pip install 'aios3sync[checksums]'); "
+            "sha256, sha1 and crc32 need nothing"
+        )
+    return _CrcHasher(crc, _SIZES[algorithm])
+
+
+def is_computable(algorithm: str) -> bool:
+    """Return whether a checksum can be computed here."""
+    return algorithm not in _MODELS or find_crc(algorithm) is not None
+
+
+def checksum_of(algorithm: str, data: Data) -> bytes:
+    """Return the digest of some bytes; raises as :func:`hasher_of`."""
+    hasher = hasher_of(algorithm)
+    hasher.update(data)
+    return hasher.digest()
+
+
+def chunk_checksum(chunks: Iterator[Data], checksum: ObjectChecksum, part_size: int) -> bytes:
+    """Return what the checksum of an object with these bytes is.
+
+    Args:
+        chunks: the bytes, in pieces of any size.
+        checksum: of the object: its algorithm, and whether it is of parts.
+        part_size: bytes of each part but the last, where it is.
+    """
+    whole = hasher_of(checksum.algorithm)
+    if not checksum.parts:
+        for chunk in chunks:
+            whole.update(chunk)
+        return whole.digest()
+    part, room = hasher_of(checksum.algorithm), part_size
+    for chunk in chunks:
+        rest = memoryview(chunk)
+        while len(rest) >= room:
+            part.update(rest[:room])
+            whole.update(part.digest())
+            rest = rest[room:]
+            part, room = hasher_of(checksum.algorithm), part_size
+        part.update(rest)
+        room -= len(rest)
+    if room < part_size:
+        whole.update(part.digest())
+    return whole.digest()
+
+
+@cache
+def find_crc(algorithm: str) -> _Crc | None:
+    """Return the function of a package; ``None`` where neither is installed."""
+    try:
+        calculate = importlib.import_module("anycrc").Model(_MODELS[algorithm]).calc
+    except ImportError:
+        pass
+    else:
+        return lambda data, value: int(calculate(data, value))
+    try:
+        function = getattr(importlib.import_module("awscrt.checksums"), algorithm)
+    except ImportError:
+        return None
+    return lambda data, value: int(function(bytes(data), value))

@@ -1,0 +1,251 @@
+"""ActionGate: what stands between decisions and what carries them out; it lets through, writes down or refuses.
+
+A run without a plan has none. :class:`PlanWriter` writes the actions of a dry run into a plan;
+:class:`PlanCheck` lets only those through that a plan names, as the plan names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from aios3sync.events import Kept, NotDone
+from aios3sync.local.scratch import ScratchDatabase
+from aios3sync.sync.deferred import DeferredAction
+from aios3sync.sync.plans.plan import Plan
+from aios3sync.sync.plans.planned import PlannedAction, difference, planned_action, planned_delete
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from aios3sync.sync.run import Run
+
+__all__ = ("PlanCheck", "PlanWriter", "gated_stage")
+
+_NAMES_A_QUERY: Final = 500
+"""An old SQLite takes 999 parameters in one query."""
+_PAGE: Final = 1000
+_SCHEMA: Final = "CREATE TABLE lines (key TEXT PRIMARY KEY, number INTEGER, line BLOB) WITHOUT ROWID;"
+_ADD: Final = "INSERT INTO lines VALUES (?, ?, ?)"
+_FIND: Final = "SELECT number, line FROM lines WHERE key IN ({})"
+_UNSEEN, _ADMITTED, _REFUSED = range(3)
+
+
+class ActionGate(Protocol):
+    """What a run asks before it carries out what it decided."""
+
+    refused: int
+    """Actions of a plan that were refused so far."""
+
+    async def admit(self, run: Run, actions: list[Any]) -> list[Any]:
+        """Return the transfers or updates of headers that go on; record an outcome for each other one."""
+        ...
+
+    def stays(self, page: Sequence[DeferredAction]) -> set[str]:
+        """Return the keys of a page of deletes that are not deleted. Blocks."""
+        ...
+
+    async def preview(self, page: Sequence[DeferredAction]) -> None:
+        """Take a page of deletes that a dry run would carry out."""
+        ...
+
+    async def restart(self) -> None:
+        """Forget what a comparison decided, which begins again."""
+        ...
+
+    async def end(self, run: Run, *, deletes: bool) -> None:
+        """Conclude the transfers and updates, or at last the deletes."""
+        ...
+
+
+async def gated_stage(
+    run: Run,
+    gate: ActionGate,
+    stage: Callable[[MemoryObjectReceiveStream[list[Any]]], Awaitable[None]],
+    jobs: MemoryObjectReceiveStream[list[Any]],
+) -> None:
+    """Run a stage behind a gate; ``jobs`` is closed at the end."""
+    admitted_in, admitted_out = anyio.create_memory_object_stream[list[Any]](1)
+    async with jobs, anyio.create_task_group() as tasks:
+        tasks.start_soon(stage, admitted_out)
+        async with admitted_in:
+            async for batch in jobs:
+                if admitted := await gate.admit(run, batch):
+                    await admitted_in.send(admitted)
+
+
+class PlanWriter:
+    """Writes the actions of a dry run into a plan.
+
+    Args:
+        plan: takes them.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.refused = 0
+
+    async def admit(self, run: Run, actions: list[Any]) -> list[Any]:  # noqa: ARG002 - see ActionGate
+        """Write the actions down; all of them go on, to be counted."""
+        await to_thread.run_sync(self._plan.add, list(map(planned_action, actions)))
+        return actions
+
+    def stays(self, page: Sequence[DeferredAction]) -> set[str]:  # noqa: ARG002 - see ActionGate
+        """Return no key: what is withheld is known later."""
+        return set()
+
+    async def preview(self, page: Sequence[DeferredAction]) -> None:
+        """Write the deletes down."""
+        await to_thread.run_sync(self._plan.add, list(map(_planned_delete, page)))
+
+    async def restart(self) -> None:
+        """Drop what was written: all of it is decided again."""
+        await to_thread.run_sync(self._plan.clear)
+
+    async def end(self, run: Run, *, deletes: bool) -> None:
+        """Do nothing more."""
+
+
+class PlanCheck:
+    """Lets through what a plan names, as it names it; all else is left alone.
+
+    What a plan names and the present state does not ask for any more in the same way is refused and
+    reported, but for what is there already, such as the rest of a plan that was applied in part.
+
+    Args:
+        plan: the plan.
+
+    Attributes:
+        refused: actions of the plan that were refused so far.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lines = ScratchDatabase(_SCHEMA)
+        self._states = bytearray(len(plan))
+        self._refused_deletes: list[tuple[str, str]] = []
+        self._left_alone = 0
+        self._stat_fields = plan.options.stat_fields
+        self.refused = 0
+
+    async def open(self) -> None:
+        """Read the plan; call it before the run.
+
+        Raises:
+            UsageError: the plan names a key twice.
+            TemporarySpaceError: there is no room for its index.
+        """
+        await self._lines.transact(self._read)
+
+    async def close(self) -> None:
+        """Drop the index of the plan."""
+        await self._lines.close()
+
+    def _read(self, connection: sqlite3.Connection) -> None:
+        import json
+
+        rows = (
+            (planned.key, number, json.dumps(planned).encode()) for number, planned in enumerate(self._plan)
+        )
+        connection.executemany(_ADD, rows)
+
+    async def admit(self, run: Run, actions: list[Any]) -> list[Any]:
+        """Return the actions that the plan names; those that it does not name are left alone."""
+        found = await to_thread.run_sync(self._find, [action.source.key for action in actions])
+        admitted: list[Any] = []
+        left: list[Any] = []
+        for action in actions:
+            key = action.source.key
+            text = self._judge(found.get(key), planned_action(action))
+            if text is None:
+                left.append(action)
+                run.recorder.add(Kept(key))
+            elif text:
+                self._report(run, key, text)
+            else:
+                admitted.append(action)
+        if left:
+            self._left_alone += len(left)
+            run.recorder.uncertain += len(left)
+            run.events(run.direction.planned(-len(left), -sum(action.source.size for action in left)))
+        return admitted
+
+    def _find(self, keys: Sequence[str]) -> dict[str, tuple[int, PlannedAction]]:
+        import json
+
+        found = {}
+        for start in range(0, len(keys), _NAMES_A_QUERY):
+            some = keys[start : start + _NAMES_A_QUERY]
+            for number, line in self._lines.select(_FIND.format(",".join("?" * len(some))), some):
+                planned = PlannedAction(*json.loads(line))
+                found[planned.key] = number, planned
+        return found
+
+    def _judge(self, found: tuple[int, PlannedAction] | None, now: PlannedAction) -> str | None:
+        """Return why an action is refused, empty where it is not, ``None`` where the plan does not name it."""
+        if found is None:
+            return None
+        number, planned = found
+        text = difference(planned, now, self._stat_fields)
+        self._states[number] = _REFUSED if text else _ADMITTED
+        return text
+
+    def _report(self, run: Run, key: str, text: str) -> None:
+        self.refused += 1
+        run.recorder.add(NotDone(key, "conflicts", "plan", text, uncertain=True))
+
+    def stays(self, page: Sequence[DeferredAction]) -> set[str]:
+        """Return the keys whose deletes the plan does not name, or names otherwise. Blocks."""
+        found = self._find([action.key for action in page])
+        stays = set()
+        for action in page:
+            text = self._judge(found.get(action.key), _planned_delete(action))
+            if text == "":
+                continue
+            stays.add(action.key)
+            if text is None:
+                self._left_alone += 1
+            else:
+                self._refused_deletes.append((action.key, text))
+        return stays
+
+    async def preview(self, page: Sequence[DeferredAction]) -> None:
+        """Do nothing: the plan is there."""
+
+    async def restart(self) -> None:
+        """Keep the states: what was done is not decided again."""
+
+    async def end(self, run: Run, *, deletes: bool) -> None:
+        """Refuse what the present state did not ask for at all, unless it is there already."""
+        if deletes:
+            for key, text in self._refused_deletes:
+                run.builder.plan()
+                self._report(run, key, text)
+        actions = iter(self._plan)
+        for start in range(0, len(self._states), _PAGE):
+            page = await to_thread.run_sync(lambda: [next(actions) for _ in self._states[start:][:_PAGE]])
+            for number, planned in enumerate(page, start):
+                unseen = self._states[number] == _UNSEEN and (planned.action == "delete") == deletes
+                if unseen and (text := await self._why_unseen(run, planned)):
+                    run.builder.plan()
+                    self._report(run, planned.key, text)
+            await run.recorder.catch_up()
+        if deletes and self._left_alone:
+            run.builder.warn(f"{self._left_alone} changes that the plan does not name were left alone")
+
+    async def _why_unseen(self, run: Run, planned: PlannedAction) -> str:
+        """Return why an action is refused that is not due any more; empty where it is done already."""
+        entry = await run.source.entry(planned.key)
+        if planned.action == "delete":
+            return "" if isinstance(entry, str) else "the source has it again"
+        if isinstance(entry, str):
+            return f"the source has it no more: {entry}"
+        return ""
+
+
+def _planned_delete(action: DeferredAction) -> PlannedAction:
+    return planned_delete(action.key, action.size, action.reason, action.etag, action.stat)

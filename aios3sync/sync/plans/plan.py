@@ -1,0 +1,254 @@
+"""Plan: the actions of a dry run in order, with what they depend on; saved and read as JSON lines.
+
+The first line says what the plan is of, the last one how many actions it has, so that a plan that was cut off
+is found out; each line between is one action. A plan is no program: to apply it, both sides are compared
+again, and only what is decided then exactly as it was planned is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import IO, Any, Final, Self
+
+from aios3sync._dataclass import defaults_of
+from aios3sync.core.text import escape_undecodable
+from aios3sync.errors import UsageError
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.plans.planned import ACTIONS, PlannedAction
+from aios3sync.sync.request import SyncRequest
+
+__all__ = ("Plan",)
+
+_FORMAT: Final = "aios3sync plan"
+_VERSION: Final = 1
+_IN_MEMORY: Final = 4 * 1024 * 1024
+"""Bytes of a plan that are kept in memory; a longer one is in a temporary file."""
+_SECRETS: Final = ("sse_customer_key", "source_sse_customer_key")
+_NOT_KEPT: Final = frozenset({"dry_run", *_SECRETS})
+
+
+class Plan:
+    """What a sync would do, see :meth:`aios3sync.Session.plan`.
+
+    Iterating yields each :class:`~aios3sync.sync.plans.planned.PlannedAction` in the order of the decisions.
+    Its lines are in a temporary file where they are many; it vanishes with the object. The methods block.
+
+    Attributes:
+        source, target: the sides, as :meth:`aios3sync.Session.sync` takes them; a directory is absolute.
+        direction: ``up``, ``down`` or ``copy``.
+        endpoint: the endpoint of the bucket, or ``aws``.
+        made_at: seconds since the epoch.
+        options: of the sync; keys of SSE-C are not kept.
+        secrets: the options that are needed to apply it and were not kept.
+        checked, knowledge_age_s, refused: as in the report of the dry run.
+        counts: how many actions of each kind.
+        sizes: their bytes.
+    """
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self.source: str = header["source"]
+        self.target: str = header["target"]
+        self.direction: str = header["direction"]
+        self.endpoint: str = header["endpoint"]
+        self.made_at: float = header["made_at"]
+        self.options = SyncOptions.of(None, header["options"])
+        self.secrets: tuple[str, ...] = tuple(header["secrets"])
+        self.checked: str = header["checked"]
+        self.knowledge_age_s: float | None = header["knowledge_age_s"]
+        self.refused: Mapping[str, Any] | None = header["refused"]
+        self.counts: Counter[str] = Counter()
+        self.sizes: Counter[str] = Counter()
+        self._lines = _spooled()
+
+    @classmethod
+    def begin(cls, request: SyncRequest) -> Self:
+        """Return an empty plan of a request.
+
+        Raises:
+            UsageError: the request holds what no plan can keep.
+        """
+        if request.files is not None or request.overrides:
+            raise UsageError("a plan is of a directory or a bucket; it keeps no list of files or overrides")
+        root = str(request.source_location) if request.direction == "copy" else request.root
+        sides = [root, str(request.location)]
+        if request.direction == "down":
+            sides.reverse()
+        return cls(
+            {
+                "source": sides[0],
+                "target": sides[1],
+                "direction": request.direction,
+                "endpoint": request.endpoint,
+                "made_at": time.time(),
+                "options": _kept(request.options),
+                "secrets": [name for name in _SECRETS if getattr(request.options, name)],
+                "checked": "",
+                "knowledge_age_s": None,
+                "refused": None,
+            }
+        )
+
+    def __len__(self) -> int:
+        return self.counts.total()
+
+    def __iter__(self) -> Iterator[PlannedAction]:
+        self._lines.seek(0)
+        for line in self._lines:
+            yield _action(json.loads(line))
+
+    def of(self, action: str) -> Iterator[PlannedAction]:
+        """Yield the actions of one kind."""
+        return (planned for planned in self if planned.action == action)
+
+    def add(self, actions: Iterable[PlannedAction]) -> None:
+        """Append actions."""
+        lines = []
+        for planned in actions:
+            self.counts[planned.action] += 1
+            self.sizes[planned.action] += planned.size
+            lines.append(json.dumps(planned._asdict()).encode() + b"\n")
+        self._lines.seek(0, os.SEEK_END)
+        self._lines.writelines(lines)
+
+    def clear(self) -> None:
+        """Drop all actions: the comparison begins again."""
+        self._lines.seek(0)
+        self._lines.truncate()
+        self.counts.clear()
+        self.sizes.clear()
+
+    def conclude(self, report: SyncReport) -> None:
+        """Keep what the dry run found out beside its actions."""
+        self.checked, self.knowledge_age_s = report.checked, report.knowledge_age_s
+        self.refused = report.refused
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, which is whole or is not there.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        target = os.path.abspath(os.fspath(path))
+        temporary = f"{target}.{os.getpid()}.tmp"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    self._write(file)
+                os.replace(temporary, target)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as error:
+            shown = escape_undecodable(os.fspath(path))
+            raise UsageError(
+                f"the plan {shown!r} cannot be written: {error.strerror or error}"
+            ) from None
+
+    def _write(self, file: IO[bytes]) -> None:
+        header = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.made_at)),
+            "source": self.source,
+            "target": self.target,
+            "direction": self.direction,
+            "endpoint": self.endpoint,
+            "options": _kept(self.options),
+            "secrets": self.secrets,
+            "checked": self.checked,
+            "knowledge_age_s": self.knowledge_age_s,
+            "refused": self.refused,
+        }
+        file.write(json.dumps(header).encode() + b"\n")
+        self._lines.seek(0)
+        for line in self._lines:
+            file.write(line)
+        file.write(json.dumps({"end": dict(self.counts)}).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a plan from a file.
+
+        Raises:
+            UsageError: there is none, it is of another version, damaged, or cut off.
+        """
+        shown = escape_undecodable(os.fspath(path))
+        try:
+            with open(path, "rb") as file:
+                return cls._read(file)
+        except OSError as error:
+            raise UsageError(f"the plan {shown!r} cannot be read: {error.strerror or error}") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = str(error) if type(error) is ValueError else "it is damaged"
+            raise UsageError(f"{shown!r} is no plan that can be applied: {reason}; make it again") from None
+
+    @classmethod
+    def _read(cls, file: IO[bytes]) -> Self:
+        header = _document(file.readline())
+        if header.get("format") != _FORMAT:
+            raise ValueError("it does not begin like one")
+        if header["version"] != _VERSION:
+            raise ValueError(f"it has version {header['version']!r}, and this program reads {_VERSION}")
+        made = time.strptime(header["made_at"], "%Y-%m-%dT%H:%M:%SZ")
+        plan = cls({**header, "made_at": float(_seconds(made))})
+        end: Any = None
+        for line in file:
+            if end is not None:
+                raise ValueError("something follows its end")
+            document = _document(line)
+            if "end" in document:
+                end = document["end"]
+            else:
+                plan.add([_action(document)])
+        if end is None or Counter(end) != plan.counts:
+            raise ValueError("it was cut off")
+        return plan
+
+
+def _spooled() -> IO[bytes]:
+    from tempfile import SpooledTemporaryFile
+
+    return SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="aios3sync-plan-")  # type: ignore[return-value]
+
+
+def _seconds(when: time.struct_time) -> int:
+    import calendar
+
+    return calendar.timegm(when)
+
+
+def _kept(options: SyncOptions) -> dict[str, Any]:
+    """Return the options that are not their defaults, but for secrets, as JSON can hold them."""
+    found = {name: getattr(options, name) for name in defaults_of(SyncOptions)}
+    return {
+        name: dict(found[name]) if isinstance(found[name], Mapping) else found[name]
+        for name, default in defaults_of(SyncOptions).items()
+        if name not in _NOT_KEPT and found[name] != default
+    }
+
+
+def _document(line: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        raise ValueError("a line of it is no JSON") from None
+    if not isinstance(document, dict):
+        raise ValueError("a line of it is no object")  # noqa: TRY004 - of a file, not of a caller
+    return document
+
+
+def _action(document: Mapping[str, Any]) -> PlannedAction:
+    planned = PlannedAction(**document)
+    if planned.action not in ACTIONS or type(planned.key) is not str or type(planned.size) is not int:
+        raise ValueError(f"{planned.action!r} is no action")
+    return planned

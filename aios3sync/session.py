@@ -6,7 +6,7 @@ The first request opens the client, so that a run that sends no request never lo
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aios3sync.stats.options import StatsOptions
     from aios3sync.stats.single_flight import SingleFlight
     from aios3sync.sync.explain import Explanation
+    from aios3sync.sync.plans.plan import Plan
     from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("Session", "connect")
@@ -264,13 +265,102 @@ class Session:
                 )
             resources = self._resources(request, on_event, source_connect)
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
+            return await self._subscribed(index, catalog)(request, resources)
+
+        return await concluded(on_event, run())
+
+    async def plan(
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        options: SyncOptions | None = None,
+        on_event: EventSink = discard,
+        stop: Stop | None = None,
+        source_connect: ConnectOptions | None = None,
+        **changes: Any,
+    ) -> Plan:
+        """Decide what :meth:`sync` would do, with the same arguments, and do nothing of it.
+
+        Returns:
+            The actions with the facts that they were decided by, to be looked at, saved, and applied by
+            :meth:`apply`; its ``report`` has the counts.
+
+        Raises:
+            AioS3SyncError: as :meth:`sync`.
+            UsageError: the options hold what a plan cannot keep.
+        """
+        from aios3sync.sync.plans.run import make_plan
+        from aios3sync.sync.setup import run_sync
+
+        plans: list[Plan] = []
+
+        async def run() -> SyncReport:
+            self._stores.access.check()
+            chosen = SyncOptions.of(options, changes)
+            request = await self._request(source, target, chosen, source_connect=source_connect)
+            resources = replace(self._resources(request, on_event, source_connect), stop=stop or Stop())
+            plan, report = await make_plan(run_sync, request, resources)
+            plans.append(plan)
+            return report
+
+        await concluded(on_event, run())
+        return plans[0]
+
+    async def apply(
+        self,
+        plan: Plan,
+        *,
+        on_event: EventSink = discard,
+        outcome_sinks: Sequence[OutcomeSink] = (),
+        stop: Stop | None = None,
+        index: ObjectIndex | None = None,
+        source_connect: ConnectOptions | None = None,
+        dry_run: bool = False,
+        **secrets: bytes,
+    ) -> SyncReport:
+        """Do what a plan says, as far as both sides are still as the plan saw them, and nothing else.
+
+        Both sides are compared again, and the guards of a sync look at the deletes. What is not due any more
+        in the same way is refused: it counts as a conflict, and nothing is deleted then unless the plan has
+        ``delete_despite_errors``. What was done already is passed over, so a plan that was applied in part
+        can be applied again.
+
+        Args:
+            plan: of :meth:`plan`, or :meth:`Plan.load <aios3sync.sync.plans.plan.Plan.load>`.
+            on_event, outcome_sinks, stop, index, source_connect: as for :meth:`sync`.
+            dry_run: report what would be done and refused, and do nothing.
+            secrets: ``sse_customer_key`` and ``source_sse_customer_key``, which a plan does not keep.
+
+        Raises:
+            AioS3SyncError: as :meth:`sync`.
+            UsageError: the plan is of another endpoint, or one of its keys is missing.
+        """
+        from aios3sync.sync.plans.run import apply_plan, options_to_apply
+
+        async def run() -> SyncReport:
+            self._stores.access.check()
+            chosen = options_to_apply(plan, secrets, dry_run=dry_run)
+            request = await self._request(plan.source, plan.target, chosen, source_connect=source_connect)
+            resources = self._resources(request, on_event, source_connect)
+            resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
+            return await apply_plan(self._subscribed(index, None), plan, request, resources)
+
+        return await concluded(on_event, run())
+
+    def _subscribed(
+        self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None
+    ) -> Callable[[SyncRequest, Resources], Awaitable[SyncReport]]:
+        """Return what runs a sync that an index and a catalog follow."""
+
+        async def run(request: SyncRequest, resources: Resources) -> SyncReport:
             if index is not None:
                 from aios3sync.images.size import image_size, is_image_name
 
                 resources = replace(resources, inspect=image_size, inspected=is_image_name)
-            return await run_subscribed(request, resources, self._subscribers(request, index, catalog))
+            return await run_subscribed(request, resources, self._subscribers(request, index, entry))
 
-        return await concluded(on_event, run())
+        return run
 
     def _subscribers(
         self,

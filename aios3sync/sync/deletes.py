@@ -88,6 +88,9 @@ class DeleteStage:
     def _stays(self, page: list[DeferredAction]) -> set[str]:
         """Return the keys whose absence is not certain, or that look like a present name (P2, P6, C15)."""
         stays = set(self._run.target.out_of_reach([action.key for action in page]))
+        gate = self._run.resources.gate
+        if gate is not None:
+            stays |= gate.stays(page)
         unreadable = self._detector.unreadable
         hidden = None if self._run.options.delete_excluded else self._filters.ignored
         lookalike_keys = self._deferred.noted([stored_form(action.key) for action in page])
@@ -153,7 +156,10 @@ class DeleteStage:
 
     async def preview(self) -> None:
         """Count and report the deletes of a dry run, and send nothing."""
+        gate = self._run.resources.gate
         async for page in self._deferred.pages("delete"):
+            if gate is not None:
+                await gate.preview(page)
             for action in page:
                 self._run.recorder.add(Deleted(action.key, action.size))
             await self._run.recorder.catch_up()

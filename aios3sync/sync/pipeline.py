@@ -54,6 +54,7 @@ _REPEATS_S: Final = 0.5
 """Seconds between two events about repeated requests."""
 
 T = TypeVar("T")
+Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
 Producer = Callable[[MemoryObjectSendStream[Any]], Awaitable[None]]
 
 
@@ -161,8 +162,16 @@ class Pipeline:
         await self._compare_and_transfer()
         if not self.run.stop.signal:
             await self.run.recorder.flush()
+            await self._end_gate(deletes=False)
             await self._delete()
+            await self._end_gate(deletes=True)
             await self._finish_tree()
+
+    async def _end_gate(self, *, deletes: bool) -> None:
+        gate, run = self.run.resources.gate, self.run
+        if gate is not None and self.complete:
+            await gate.end(run, deletes=deletes)
+            await run.recorder.flush()
 
     # The directory that a download fills.
 
@@ -184,20 +193,34 @@ class Pipeline:
         transfers_in, transfers_out = anyio.create_memory_object_stream[list[Any]](4)
         compares_in, compares_out = anyio.create_memory_object_stream[list[CompareDigest]](4)
         updates_in, updates_out = anyio.create_memory_object_stream[list[UpdateHeaders]](4)
-        dry, run, headers = self.run.options.dry_run, self.run, self.headers
-        transfer_stage = self._transfer_stage()
+        run = self.run
         async with anyio.create_task_group() as stages:
             with transfers_in, compares_in, compares_out, updates_in:
-                stages.start_soon(transfer_stage, transfers_out)
-                update = preview_updates if dry else update_stage
-                stages.start_soon(update, run, headers, updates_out, transfers_in.clone())
+                stages.start_soon(self._gated(self._transfer_stage()), transfers_out)
+                stages.start_soon(self._gated(self._update_stage(transfers_in.clone())), updates_out)
                 for _ in range(_COMPARERS):
                     stages.start_soon(
                         compare_worker, run, compares_out.clone(), transfers_in.clone(), updates_in.clone()
                     )
                 await self._compare_until_certain(_Outlets(transfers_in, compares_in, updates_in))
 
-    def _transfer_stage(self) -> Callable[..., Coroutine[Any, Any, None]]:
+    def _gated(self, stage: Stage) -> Stage:
+        gate = self.run.resources.gate
+        if gate is None:
+            return stage
+        from aios3sync.sync.plans.gate import gated_stage
+
+        return partial(gated_stage, self.run, gate, stage)
+
+    def _update_stage(self, transfers: MemoryObjectSendStream[list[Any]]) -> Stage:
+        update = preview_updates if self.run.options.dry_run else update_stage
+
+        async def stage(jobs: MemoryObjectReceiveStream[list[UpdateHeaders]]) -> None:
+            await update(self.run, self.headers, jobs, transfers)
+
+        return stage
+
+    def _transfer_stage(self) -> Stage:
         run, dry = self.run, self.run.options.dry_run
         if self._is_up:
             return partial(preview_stage if dry else upload_stage, run, self.headers)
@@ -221,6 +244,8 @@ class Pipeline:
             if again is None or not await self._settled():
                 return
             await self._deferred.clear()
+            if self.run.resources.gate is not None:
+                await self.run.resources.gate.restart()
             self.run.recorder.begin_comparison()
             self.run.events(events.PhaseBegan("compare"))
             self.listed = not isinstance(again, AccessDeniedError)

@@ -25,6 +25,7 @@ from aios3sync.sync.directions import DirectionName
 if TYPE_CHECKING:
     from aios3sync.processes.protocol import OffloaderOpener
     from aios3sync.store.protocol import ObjectStore, PutOptions
+    from aios3sync.sync.plans.gate import ActionGate
     from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = (
@@ -129,6 +130,7 @@ class Resources:
         inspect: returns the size of an image from the key and the first bytes of a file, in a thread.
         inspected: whether ``inspect`` is called for a key.
         profile: what is known of the endpoint, completed when its first store is opened.
+        gate: stands between what is decided and what carries it out; ``None`` lets everything through.
         counts: requests by operation and retries, read when the run has ended; see
             :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
     """
@@ -148,6 +150,7 @@ class Resources:
     source_profile: EndpointProfile | None = None
     copies_on_server: bool = False
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
+    gate: ActionGate | None = None
     counts: Any = None
 
 

@@ -47,6 +47,7 @@ class Plan:
         options: of the sync; keys of SSE-C are not kept.
         secrets: the options that are needed to apply it and were not kept.
         checked, knowledge_age_s, refused: as in the report of the dry run.
+        report: of the dry run; only where the plan was made, not where it was read from a file.
         counts: how many actions of each kind.
         sizes: their bytes.
     """
@@ -64,6 +65,7 @@ class Plan:
         self.refused: Mapping[str, Any] | None = header["refused"]
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
+        self.report: SyncReport | None = None
         self._lines = _spooled()
 
     @classmethod
@@ -124,7 +126,8 @@ class Plan:
         self.sizes.clear()
 
     def conclude(self, report: SyncReport) -> None:
-        """Keep what the dry run found out beside its actions."""
+        """Keep what the dry run found out besides its actions."""
+        self.report = report
         self.checked, self.knowledge_age_s = report.checked, report.knowledge_age_s
         self.refused = report.refused
 
@@ -148,9 +151,7 @@ class Plan:
                 raise
         except OSError as error:
             shown = escape_undecodable(os.fspath(path))
-            raise UsageError(
-                f"the plan {shown!r} cannot be written: {error.strerror or error}"
-            ) from None
+            raise UsageError(f"the plan {shown!r} cannot be written: {error.strerror or error}") from None
 
     def _write(self, file: IO[bytes]) -> None:
         header = {

@@ -1,0 +1,77 @@
+"""Makes a plan, by a dry run that writes its actions down; and applies one, by a run that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aios3sync._dataclass import replace
+from aios3sync.errors import UsageError
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.plans.gate import PlanCheck, PlanWriter
+from aios3sync.sync.plans.plan import Plan
+from aios3sync.sync.request import Resources, SyncRequest
+
+__all__ = ("apply_plan", "make_plan", "options_to_apply")
+
+Runner = Callable[[SyncRequest, Resources], Awaitable[SyncReport]]
+
+
+async def make_plan(run: Runner, request: SyncRequest, resources: Resources) -> tuple[Plan, SyncReport]:
+    """Run a sync dry and return its plan, and the report of what it would do.
+
+    Raises:
+        UsageError: a plan cannot hold the request.
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+    """
+    plan = Plan.begin(request)
+    request = replace(request, options=replace(request.options, dry_run=True))
+    report = await run(request, replace(resources, gate=PlanWriter(plan)))
+    plan.conclude(report)
+    return plan, report
+
+
+def options_to_apply(plan: Plan, secrets: Mapping[str, bytes], *, dry_run: bool = False) -> SyncOptions:
+    """Return the options to apply a plan with: those of the plan, with a listing in any case.
+
+    Args:
+        plan: the plan.
+        secrets: the keys that the plan does not keep, by the names of their options.
+        dry_run: look at what would be done, and what be refused, and do nothing.
+
+    Raises:
+        UsageError: a key is missing, or is not one of the plan.
+    """
+    if missing := [name for name in plan.secrets if not secrets.get(name)]:
+        raise UsageError(f"the plan was made with {missing[0]}, which it does not keep; give it again")
+    if strange := [name for name, value in secrets.items() if value and name not in plan.secrets]:
+        raise UsageError(f"the plan was made without {strange[0]}; make it again")
+    check = "content" if plan.options.check == "content" else "list"
+    if plan.options.no_list:
+        check = plan.options.check
+    return SyncOptions.of(plan.options, {**secrets, "check": check, "dry_run": dry_run})
+
+
+async def apply_plan(run: Runner, plan: Plan, request: SyncRequest, resources: Resources) -> SyncReport:
+    """Run the sync of a plan, and do what it names and nothing else.
+
+    Args:
+        run: runs a request with its resources.
+        plan: what to do.
+        request: of the same sides, with :func:`options_to_apply`.
+        resources: of the session.
+
+    Raises:
+        UsageError: the plan is of another endpoint.
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+    """
+    if request.endpoint != plan.endpoint:
+        raise UsageError(
+            f"the plan was made for the endpoint {plan.endpoint}, and this is {request.endpoint}; make it again"
+        )
+    check = PlanCheck(plan)
+    try:
+        await check.open()
+        return await run(request, replace(resources, gate=check))
+    finally:
+        await check.close()

@@ -3,7 +3,7 @@
 The map of the package; each line may import the lines below it::
 
     cli                      the command line: commands, and output, which prints
-    session, stores          connect() opens a Session; everything hangs off it
+    session, runs, stores    connect() opens a Session; everything hangs off it
     stats, images            what is in a bucket, in numbers; sizes and thumbnails of images
     catalog, index           datasets and models by name; a database of the objects of a bucket
     objects                  single objects: read, written, copied, listed
@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsOptions
     from aios3sync.sync.explain import Explanation
+    from aios3sync.sync.plans.plan import Plan
+    from aios3sync.sync.plans.planned import PlannedAction
     from aios3sync.sync.verify_report import Difference, VerifyReport
 
 __all__ = (
@@ -88,6 +90,8 @@ __all__ = (
     "ObjectNotFoundError",
     "ObjectReader",
     "OutOfOrderError",
+    "Plan",
+    "PlannedAction",
     "PreconditionFailedError",
     "Progress",
     "RecordedEntry",
@@ -132,6 +136,8 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.stats.model": "BucketStats",
             "aios3sync.stats.options": "StatsOptions",
             "aios3sync.sync.explain": "Explanation",
+            "aios3sync.sync.plans.plan": "Plan",
+            "aios3sync.sync.plans.planned": "PlannedAction",
             "aios3sync.sync.verify_report": "Difference VerifyReport",
         },
         ("__version__",),

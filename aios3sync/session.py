@@ -6,7 +6,7 @@ The first request opens the client, so that a run that sends no request never lo
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,13 +21,12 @@ from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
+from aios3sync.runs import Runs
 from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
-from aios3sync.sync.request import Resources, Side, SyncRequest, locate_sides, manifest_path
-from aios3sync.sync.subscribers import Subscriber, run_subscribed
-from aios3sync.sync.transfers.memory import ByteSemaphore
+from aios3sync.sync.request import Side, manifest_path
 
 if TYPE_CHECKING:
     import aioboto3
@@ -103,8 +102,7 @@ class Session:
         self._stores = Stores(options, closing, session, client)
         self._refreshes: BackgroundRefreshes | None = None
         self._stats_calls: SingleFlight[BucketStats] | None = None
-        self._memory = ByteSemaphore(options.memory)
-        self._source_stores: list[tuple[ConnectOptions, Stores]] = []
+        self._runs = Runs(options, self._stores, closing, self._open_catalog)
         self.catalog_metrics: CatalogMetrics | None = None
 
     @property
@@ -256,16 +254,16 @@ class Session:
 
         async def run() -> SyncReport:
             self._stores.access.check()
-            request = await self._request(
+            request = await self._runs.request(
                 source, target, SyncOptions.of(options, changes), overrides or {}, source_connect
             )
             if request.direction == "down" and not (index is None and catalog is None):
                 raise UsageError(
                     "index and catalog follow what is written to a bucket; a download writes none"
                 )
-            resources = self._resources(request, on_event, source_connect)
+            resources = self._runs.resources(request, on_event, source_connect)
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
-            return await self._subscribed(index, catalog)(request, resources)
+            return await self._runs.subscribed(index, catalog)(request, resources)
 
         return await concluded(on_event, run())
 
@@ -298,8 +296,8 @@ class Session:
         async def run() -> SyncReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
-            request = await self._request(source, target, chosen, source_connect=source_connect)
-            resources = replace(self._resources(request, on_event, source_connect), stop=stop or Stop())
+            request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+            resources = replace(self._runs.resources(request, on_event, source_connect), stop=stop or Stop())
             plan, report = await make_plan(run_sync, request, resources)
             plans.append(plan)
             return report
@@ -307,7 +305,7 @@ class Session:
         await concluded(on_event, run())
         return plans[0]
 
-    async def apply(
+    async def apply(  # noqa: PLR0913 - as for sync()
         self,
         plan: Plan,
         *,
@@ -328,7 +326,11 @@ class Session:
 
         Args:
             plan: of :meth:`plan`, or :meth:`Plan.load <aios3sync.sync.plans.plan.Plan.load>`.
-            on_event, outcome_sinks, stop, index, source_connect: as for :meth:`sync`.
+            on_event: as for :meth:`sync`, and so are the next ones.
+            outcome_sinks: the same.
+            stop: the same.
+            index: the same.
+            source_connect: the same.
             dry_run: report what would be done and refused, and do nothing.
             secrets: ``sse_customer_key`` and ``source_sse_customer_key``, which a plan does not keep.
 
@@ -341,55 +343,14 @@ class Session:
         async def run() -> SyncReport:
             self._stores.access.check()
             chosen = options_to_apply(plan, secrets, dry_run=dry_run)
-            request = await self._request(plan.source, plan.target, chosen, source_connect=source_connect)
-            resources = self._resources(request, on_event, source_connect)
+            request = await self._runs.request(
+                plan.source, plan.target, chosen, source_connect=source_connect
+            )
+            resources = self._runs.resources(request, on_event, source_connect)
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
-            return await apply_plan(self._subscribed(index, None), plan, request, resources)
+            return await apply_plan(self._runs.subscribed(index, None), plan, request, resources)
 
         return await concluded(on_event, run())
-
-    def _subscribed(
-        self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None
-    ) -> Callable[[SyncRequest, Resources], Awaitable[SyncReport]]:
-        """Return what runs a sync that an index and a catalog follow."""
-
-        async def run(request: SyncRequest, resources: Resources) -> SyncReport:
-            if index is not None:
-                from aios3sync.images.size import image_size, is_image_name
-
-                resources = replace(resources, inspect=image_size, inspected=is_image_name)
-            return await run_subscribed(request, resources, self._subscribers(request, index, entry))
-
-        return run
-
-    def _subscribers(
-        self,
-        request: SyncRequest,
-        index: ObjectIndex | None,
-        entry: DatasetEntry | ModelEntry | Registration | None,
-    ) -> list[Subscriber]:
-        """Return the subscribers of one sync; the first one finishes last."""
-        subscribers: list[Subscriber] = []
-        if entry is not None:
-            from aios3sync.catalog.registration import Registrar
-
-            counts = RequestCounts()
-            open_catalog = partial(self._open_catalog, counts, request_payer=request.options.request_payer)
-            subscribers.append(Registrar(entry, request.location, open_catalog, counts))
-        if request.options.dry_run:
-            return subscribers
-        record = None
-        if index is not None:
-            from aios3sync.index.feed import IndexSubscriber
-
-            feed = IndexSubscriber(index.backend)
-            record = feed.changes
-            subscribers.append(feed)
-        if request.options.thumbnails:
-            from aios3sync.images.sync import ThumbnailSubscriber
-
-            subscribers.append(ThumbnailSubscriber(record))
-        return subscribers
 
     async def verify(
         self,
@@ -411,8 +372,8 @@ class Session:
         async def run() -> VerifyReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
-            request = await self._request(source, target, chosen, source_connect=source_connect)
-            return await run_verify(request, self._resources(request, on_event, source_connect))
+            request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+            return await run_verify(request, self._runs.resources(request, on_event, source_connect))
 
         return await concluded(on_event, run())
 
@@ -436,8 +397,8 @@ class Session:
         from aios3sync.sync.explain import run_explain
 
         chosen = SyncOptions.of(options, changes)
-        request = await self._request(source, target, chosen, source_connect=source_connect)
-        return await run_explain(request, self._resources(request, discard, source_connect), key)
+        request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+        return await run_explain(request, self._runs.resources(request, discard, source_connect), key)
 
     async def manifest(
         self,
@@ -465,7 +426,7 @@ class Session:
         from aios3sync.manifest.admin import StoredManifest
 
         chosen = SyncOptions(manifest=path)
-        request = await self._request(source, target, chosen, source_connect=source_connect)
+        request = await self._runs.request(source, target, chosen, source_connect=source_connect)
         place = await to_thread.run_sync(manifest_path, request)
         if not place:
             raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
@@ -533,86 +494,3 @@ class Session:
 
         location = Location.parse(target)
         return StatsCache(await self.store(location.bucket), location.prefix, self.endpoint)
-
-    async def _request(
-        self,
-        source: Side,
-        target: str | os.PathLike[str],
-        options: SyncOptions,
-        overrides: Mapping[str, PutOptions] | None = None,
-        source_connect: ConnectOptions | None = None,
-    ) -> SyncRequest:
-        # In a thread: a relative path needs the working directory, and looking it up blocks.
-        direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
-        if direction == "up" and options.trash is not None:
-            raise UsageError("trash: only files of a download can be moved away; leave it out")
-        if direction == "down":
-            from aios3sync.sync.download_options import check_download_options
-
-            await to_thread.run_sync(check_download_options, options, root)
-        source_location = None
-        if direction == "copy":
-            from aios3sync.sync.copy_options import check_copy_options, check_places
-
-            source_location = Location.parse(root)
-            endpoint = self._source(source_connect).endpoint
-            check_copy_options(options)
-            check_places(source_location, location, same_endpoint=endpoint == self.endpoint)
-            root = f"{root}@{endpoint}"
-        elif source_connect is not None:
-            raise UsageError("source_connect: the source is no bucket; leave it out")
-        return SyncRequest(
-            direction=direction,
-            root=root,
-            location=location,
-            endpoint=self.endpoint,
-            options=options,
-            overrides=overrides or {},
-            files=files,
-            source_location=source_location,
-        )
-
-    def _source(self, options: ConnectOptions | None) -> Stores:
-        """Return the stores of the source of a copy: our own, or those of another connection, opened once."""
-        if options is None or options == self.options:
-            return self._stores
-        for known, stores in self._source_stores:
-            if known == options:
-                return stores
-        stores = Stores(options, self._closing)
-        self._closing.callback(stores.access.close)
-        self._source_stores.append((options, stores))
-        return stores
-
-    def _resources(
-        self, request: SyncRequest, on_event: EventSink, source_connect: ConnectOptions | None = None
-    ) -> Resources:
-        bucket, options = request.location.bucket, request.options
-        counts = RequestCounts()
-        payer = "requester" if options.request_payer else ""
-        opener = self._stores.opener(
-            bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
-        )
-        copying: dict[str, Any] = {}
-        if request.source_location is not None:
-            source, source_bucket = self._source(source_connect), request.source_location.bucket
-            copying["open_source_store"] = source.opener(
-                source_bucket,
-                counts,
-                sse_customer_key=options.source_sse_customer_key,
-                request_payer=payer,
-            )
-            copying["source_profile"] = source.profile(source_bucket)
-            copying["copies_on_server"] = source.endpoint == self.endpoint
-        return Resources(
-            **copying,
-            open_store=opener,
-            memory=self._memory,
-            workers=self.options.workers,
-            free_slots=self._stores.limiter.free_slots,
-            window=self._stores.window,
-            open_offloader=self._stores.offloader(bucket, counts),
-            profile=self._stores.profile(bucket),
-            on_event=on_event,
-            counts=counts,
-        )

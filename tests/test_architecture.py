@@ -39,6 +39,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "cli",
         "face",  # aios3sync/__init__.py: the public names, loaded when they are used
         "session",
+        "runs",
         "distributed stats images",
         "catalog index objects stores",
         "sync",
@@ -80,6 +81,11 @@ ENGINE_FILES: dict[str, set[str]] = {
     # the error file next to the manifest
     "sync.error_file": words(
         "aiofiles.open aiofiles.threadpool.binary.AsyncBufferedIOBase os.close os.makedirs tempfile.mkstemp"
+    ),
+    # the file of a plan, which the user names
+    "sync.plans.plan": words(
+        "open os.O_CLOEXEC os.O_CREAT os.O_TRUNC os.O_WRONLY os.SEEK_END os.fdopen os.fsync os.getpid "
+        "os.open os.replace os.unlink tempfile.SpooledTemporaryFile"
     ),
     # the one place that makes the side that is a tree
     "sync.request": {"tree.LocalTree"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop
@@ -25,11 +25,12 @@ from aios3sync.sync.directions import DirectionName
 if TYPE_CHECKING:
     from aios3sync.processes.protocol import OffloaderOpener
     from aios3sync.store.protocol import ObjectStore, PutOptions
-    from aios3sync.sync.plans.gate import ActionGate
+    from aios3sync.sync.deferred import DeferredAction
     from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = (
     "NAMED_FILES",
+    "ActionGate",
     "Inspect",
     "Resources",
     "StoreOpener",
@@ -103,6 +104,33 @@ class SyncRequest:
             on_bad_name=self.options.on_bad_name,
             files=self.files,
         )
+
+
+class ActionGate(Protocol):
+    """What a run asks before it carries out what it decided; it gives the gate itself as ``run``."""
+
+    refused: int
+    """Actions of a plan that were refused so far."""
+
+    async def admit(self, run: Any, actions: list[Any]) -> list[Any]:
+        """Return the transfers or updates of headers that go on; record an outcome for each other one."""
+        ...
+
+    def stays(self, page: Sequence[DeferredAction]) -> set[str]:
+        """Return the keys of a page of deletes that are not deleted. Blocks."""
+        ...
+
+    async def preview(self, page: Sequence[DeferredAction]) -> None:
+        """Take a page of deletes that a dry run would carry out."""
+        ...
+
+    async def restart(self) -> None:
+        """Forget what a comparison decided, which begins again."""
+        ...
+
+    async def end(self, run: Any, *, deletes: bool) -> None:
+        """Conclude the transfers and updates, or at last the deletes."""
+        ...
 
 
 def _unlimited() -> int:

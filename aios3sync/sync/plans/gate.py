@@ -1,4 +1,4 @@
-"""ActionGate: what stands between decisions and what carries them out; it lets through, writes down or refuses.
+"""The gates of plans, between what a run decides and what it carries out: one writes down, one checks.
 
 A run without a plan has none. :class:`PlanWriter` writes the actions of a dry run into a plan;
 :class:`PlanCheck` lets only those through that a plan names, as the plan names them.
@@ -6,8 +6,9 @@ A run without a plan has none. :class:`PlanWriter` writes the actions of a dry r
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
@@ -18,6 +19,7 @@ from aios3sync.local.scratch import ScratchDatabase
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.plans.plan import Plan
 from aios3sync.sync.plans.planned import PlannedAction, difference, planned_action, planned_delete
+from aios3sync.sync.request import ActionGate
 
 if TYPE_CHECKING:
     import sqlite3
@@ -35,37 +37,10 @@ _FIND: Final = "SELECT number, line FROM lines WHERE key IN ({})"
 _UNSEEN, _ADMITTED, _REFUSED = range(3)
 
 
-class ActionGate(Protocol):
-    """What a run asks before it carries out what it decided."""
-
-    refused: int
-    """Actions of a plan that were refused so far."""
-
-    async def admit(self, run: Run, actions: list[Any]) -> list[Any]:
-        """Return the transfers or updates of headers that go on; record an outcome for each other one."""
-        ...
-
-    def stays(self, page: Sequence[DeferredAction]) -> set[str]:
-        """Return the keys of a page of deletes that are not deleted. Blocks."""
-        ...
-
-    async def preview(self, page: Sequence[DeferredAction]) -> None:
-        """Take a page of deletes that a dry run would carry out."""
-        ...
-
-    async def restart(self) -> None:
-        """Forget what a comparison decided, which begins again."""
-        ...
-
-    async def end(self, run: Run, *, deletes: bool) -> None:
-        """Conclude the transfers and updates, or at last the deletes."""
-        ...
-
-
 async def gated_stage(
     run: Run,
     gate: ActionGate,
-    stage: Callable[[MemoryObjectReceiveStream[list[Any]]], Awaitable[None]],
+    stage: Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]],
     jobs: MemoryObjectReceiveStream[list[Any]],
 ) -> None:
     """Run a stage behind a gate; ``jobs`` is closed at the end."""
@@ -186,7 +161,7 @@ class PlanCheck:
         return found
 
     def _judge(self, found: tuple[int, PlannedAction] | None, now: PlannedAction) -> str | None:
-        """Return why an action is refused, empty where it is not, ``None`` where the plan does not name it."""
+        """Return why an action is refused, empty where it is not, ``None`` where it is not planned."""
         if found is None:
             return None
         number, planned = found
@@ -227,7 +202,7 @@ class PlanCheck:
                 self._report(run, key, text)
         actions = iter(self._plan)
         for start in range(0, len(self._states), _PAGE):
-            page = await to_thread.run_sync(lambda: [next(actions) for _ in self._states[start:][:_PAGE]])
+            page = await to_thread.run_sync(list, islice(actions, _PAGE))
             for number, planned in enumerate(page, start):
                 unseen = self._states[number] == _UNSEEN and (planned.action == "delete") == deletes
                 if unseen and (text := await self._why_unseen(run, planned)):

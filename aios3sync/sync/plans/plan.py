@@ -21,7 +21,6 @@ from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.plans.planned import ACTIONS, PlannedAction
-from aios3sync.sync.request import SyncRequest
 
 __all__ = ("Plan",)
 
@@ -69,27 +68,17 @@ class Plan:
         self._lines = _spooled()
 
     @classmethod
-    def begin(cls, request: SyncRequest) -> Self:
-        """Return an empty plan of a request.
-
-        Raises:
-            UsageError: the request holds what no plan can keep.
-        """
-        if request.files is not None or request.overrides:
-            raise UsageError("a plan is of a directory or a bucket; it keeps no list of files or overrides")
-        root = str(request.source_location) if request.direction == "copy" else request.root
-        sides = [root, str(request.location)]
-        if request.direction == "down":
-            sides.reverse()
+    def begin(cls, source: str, target: str, direction: str, endpoint: str, options: SyncOptions) -> Self:
+        """Return a plan without actions."""
         return cls(
             {
-                "source": sides[0],
-                "target": sides[1],
-                "direction": request.direction,
-                "endpoint": request.endpoint,
+                "source": source,
+                "target": target,
+                "direction": direction,
+                "endpoint": endpoint,
                 "made_at": time.time(),
-                "options": _kept(request.options),
-                "secrets": [name for name in _SECRETS if getattr(request.options, name)],
+                "options": _kept(options),
+                "secrets": [name for name in _SECRETS if getattr(options, name)],
                 "checked": "",
                 "knowledge_age_s": None,
                 "refused": None,
@@ -219,7 +208,7 @@ class Plan:
 def _spooled() -> IO[bytes]:
     from tempfile import SpooledTemporaryFile
 
-    return SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="aios3sync-plan-")  # type: ignore[return-value]
+    return SpooledTemporaryFile(max_size=_IN_MEMORY, prefix="aios3sync-plan-")
 
 
 def _seconds(when: time.struct_time) -> int:

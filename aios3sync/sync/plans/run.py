@@ -24,11 +24,21 @@ async def make_plan(run: Runner, request: SyncRequest, resources: Resources) -> 
         UsageError: a plan cannot hold the request.
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
     """
-    plan = Plan.begin(request)
+    plan = _begin(request)
     request = replace(request, options=replace(request.options, dry_run=True))
     report = await run(request, replace(resources, gate=PlanWriter(plan)))
     plan.conclude(report)
     return plan, report
+
+
+def _begin(request: SyncRequest) -> Plan:
+    if request.files is not None or request.overrides:
+        raise UsageError("a plan is of a directory or a bucket; it keeps no list of files and no overrides")
+    root = request.root if request.source_location is None else str(request.source_location)
+    source, target = root, str(request.location)
+    if request.direction == "down":
+        source, target = target, source
+    return Plan.begin(source, target, request.direction, request.endpoint, request.options)
 
 
 def options_to_apply(plan: Plan, secrets: Mapping[str, bytes], *, dry_run: bool = False) -> SyncOptions:
@@ -67,7 +77,8 @@ async def apply_plan(run: Runner, plan: Plan, request: SyncRequest, resources: R
     """
     if request.endpoint != plan.endpoint:
         raise UsageError(
-            f"the plan was made for the endpoint {plan.endpoint}, and this is {request.endpoint}; make it again"
+            f"the plan was made for the endpoint {plan.endpoint}, and this is {request.endpoint}; "
+            "make it again"
         )
     check = PlanCheck(plan)
     try:

@@ -156,6 +156,7 @@ class Unfinished:
         failed_transfers: what could not be compared, sent, fetched or copied.
         failed_reads: files that could not be read.
         places: paths that are there and cannot be read, and of which no key is known.
+        refused: actions of a plan that are not due any more as they were planned.
         transfers: the word for several transfers.
     """
 
@@ -163,6 +164,7 @@ class Unfinished:
     failed_transfers: int = 0
     failed_reads: int = 0
     places: frozenset[str] = frozenset()
+    refused: int = 0
     transfers: str = "uploads"
 
 
@@ -230,6 +232,8 @@ def waits_for(unfinished: Unfinished, *, despite_errors: bool) -> str:
         reasons.append(f"{unfinished.failed_transfers} {unfinished.transfers} failed")
     if unfinished.failed_reads:
         reasons.append(f"{unfinished.failed_reads} files could not be read")
+    if unfinished.refused:
+        reasons.append(f"{unfinished.refused} actions of the plan were refused")
     if places:
         reasons.append(
             f"{len(places)} places of which nothing is known yet could not be read or have no key, the "

@@ -141,12 +141,13 @@ class DeleteStage:
 
     def unfinished(self) -> Unfinished:
         """Return what of the run did not succeed."""
-        run, recorder = self._run, self._run.recorder
+        run, recorder, gate = self._run, self._run.recorder, self._run.resources.gate
         return Unfinished(
             given_up=run.refusals.reason,
             failed_transfers=recorder.failed_transfers,
             failed_reads=recorder.failed_reads,
             places=frozenset(self._detector.unreadable.unexplained),
+            refused=gate.refused if gate is not None else 0,
             transfers=run.direction.transfers,
         )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore, PutOptions, StoreCapabilities
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
+from aios3sync.sync.plans.plan import Plan
+from aios3sync.sync.plans.run import apply_plan, make_plan, options_to_apply
 from aios3sync.sync.request import Inspect, Resources, SyncRequest
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -61,6 +64,7 @@ class Bench:
     open_offloader: OffloaderOpener | None = None
     endpoint: str = "http://memory"
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
+    runner: Callable[[SyncRequest, Resources], Awaitable[SyncReport]] = run_sync
 
     def tree(self, tree: dict[str, bytes | str | None], *, age: float = 60.0) -> None:
         """Add files; they look ``age`` seconds old to everything but their ctime."""
@@ -131,9 +135,28 @@ class Bench:
             stop=self.stop,
             counts=counts,
         )
-        report = await concluded(resources.on_event, run_sync(request, resources))
+        report = await concluded(resources.on_event, self.runner(request, resources))
         assert report.balanced, report
         return report
+
+    async def plan(self, **options: Any) -> Plan:
+        """Make a plan of one sync."""
+        plans: list[Plan] = []
+
+        async def run(request: SyncRequest, resources: Resources) -> SyncReport:
+            plan, report = await make_plan(run_sync, request, resources)
+            plans.append(plan)
+            return report
+
+        await replace(self, runner=run).sync(**options)
+        return plans[0]
+
+    async def apply(self, plan: Plan, **secrets: Any) -> SyncReport:
+        """Apply a plan; options by name are keys of SSE-C, or ``dry_run``."""
+        options = options_to_apply(plan, {}, **secrets)
+        chosen = {name: getattr(options, name) for name in SyncOptions.__slots__}
+        runner = partial(apply_plan, run_sync, plan)
+        return await replace(self, runner=runner).sync(direction=plan.direction, **chosen)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ A run without a plan has none. :class:`PlanWriter` writes the actions of a dry r
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +16,7 @@ import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from aios3sync.errors import UsageError
 from aios3sync.events import Kept, NotDone
 from aios3sync.local.scratch import ScratchDatabase
 from aios3sync.sync.deferred import DeferredAction
@@ -22,8 +25,6 @@ from aios3sync.sync.plans.planned import PlannedAction, difference, planned_acti
 from aios3sync.sync.request import ActionGate
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from aios3sync.sync.run import Run
 
 __all__ = ("PlanCheck", "PlanWriter", "gated_stage")
@@ -121,12 +122,14 @@ class PlanCheck:
         await self._lines.close()
 
     def _read(self, connection: sqlite3.Connection) -> None:
-        import json
-
         rows = (
             (planned.key, number, json.dumps(planned).encode()) for number, planned in enumerate(self._plan)
         )
-        connection.executemany(_ADD, rows)
+        for row in rows:
+            try:
+                connection.execute(_ADD, row)
+            except sqlite3.IntegrityError:
+                raise UsageError(f"the plan names {row[0]!r} twice; make it again") from None
 
     async def admit(self, run: Run, actions: list[Any]) -> list[Any]:
         """Return the actions that the plan names; those that it does not name are left alone."""
@@ -150,8 +153,6 @@ class PlanCheck:
         return admitted
 
     def _find(self, keys: Sequence[str]) -> dict[str, tuple[int, PlannedAction]]:
-        import json
-
         found = {}
         for start in range(0, len(keys), _NAMES_A_QUERY):
             some = keys[start : start + _NAMES_A_QUERY]

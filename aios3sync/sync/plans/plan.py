@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -66,6 +67,7 @@ class Plan:
         self.sizes: Counter[str] = Counter()
         self.report: SyncReport | None = None
         self._lines = _spooled()
+        weakref.finalize(self, self._lines.close)
 
     @classmethod
     def begin(cls, source: str, target: str, direction: str, endpoint: str, options: SyncOptions) -> Self:
@@ -179,7 +181,7 @@ class Plan:
         except OSError as error:
             raise UsageError(f"the plan {shown!r} cannot be read: {error.strerror or error}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = str(error) if type(error) is ValueError else "it is damaged"
+            reason = str(error) if type(error) in (ValueError, UsageError) else "it is damaged"
             raise UsageError(f"{shown!r} is no plan that can be applied: {reason}; make it again") from None
 
     @classmethod

@@ -17,15 +17,18 @@ from aios3sync.core.local_names import TEMPORARY_PREFIX
 from aios3sync.local.write import TreeWriter, has_name, lock, set_mtime, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from aios3sync.core.entries import SourceEntry
 
 __all__ = ("PartFile",)
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_PIECE: Final = 256 * 1024
 _BLOCK: Final = 64 * 1024
 _ZEROS: Final = bytes(_BLOCK)
+_GLANCE: Final = 16
+"""Bytes at the start of a block that are looked at first: hardly any other block is zero there."""
 _ATTEMPTS: Final = 10
 """Then a file of another name is made: the name leads to another file each time."""
 
@@ -107,17 +110,27 @@ class PartFile:
         os.ftruncate(self._descriptor, size)
         self.finished.clear()
 
-    def write(self, start: int, body: bytes | memoryview) -> None:
+    def write(
+        self, start: int, body: bytes | memoryview, seen: Callable[[memoryview], None] | None = None
+    ) -> None:
         """Write one range and note it. Blocks of zeros stay holes.
+
+        Args:
+            start: where the range is.
+            body: its bytes.
+            seen: called with all of them, in pieces and in order, while a piece is in the cache of the
+                processor: a digest of the range.
 
         Raises:
             OSError: the disk is full, or another error.
         """
         rest = memoryview(body)
-        for offset in range(0, len(rest), _BLOCK):
-            block = rest[offset : offset + _BLOCK]
-            if block != _ZEROS[: len(block)]:
-                _write_at(self._descriptor, block, start + offset)
+        for offset in range(0, len(rest), _PIECE):
+            piece = rest[offset : offset + _PIECE]
+            if seen is not None:
+                seen(piece)
+            for first, last in _not_zero(piece):
+                _write_at(self._descriptor, piece[first:last], start + offset + first)
         self.finished.add(start)
         os.write(self._journal, b"%d\n" % start)
 
@@ -217,6 +230,20 @@ def _opened_journal(parent: int, name: str, part: int) -> int:
 
 def _read_all(descriptor: int) -> bytes:
     return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _not_zero(piece: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of what is between the blocks of zeros."""
+    first = 0
+    for offset in range(0, len(piece), _BLOCK):
+        if piece[offset : offset + _GLANCE] == _ZEROS[:_GLANCE]:
+            block = bytes(piece[offset : offset + _BLOCK])
+            if block == _ZEROS[: len(block)]:
+                if first < offset:
+                    yield first, offset
+                first = offset + _BLOCK
+    if first < len(piece):
+        yield first, len(piece)
 
 
 def _write_at(descriptor: int, block: memoryview, offset: int) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PartHead,
         PutOptions,
         PutResult,
+        RangeRead,
         RestoreRequest,
         StoreCapabilities,
         VersionPage,
@@ -46,6 +47,7 @@ __all__ = (
     "PartHead",
     "PutOptions",
     "PutResult",
+    "RangeRead",
     "RestoreRequest",
     "StoreCall",
     "StoreCapabilities",
@@ -58,7 +60,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
         {
             "aios3sync.store.protocol": (
                 "Body CopySource DeleteError DeleteItem GetResult HeadResult ListPage ListedPart "
-                "ListedUpload ListedVersion ObjectStore PartHead PutOptions PutResult "
+                "ListedUpload ListedVersion ObjectStore PartHead PutOptions PutResult RangeRead "
                 "RestoreRequest StoreCapabilities VersionPage"
             ),
             "aios3sync.core.checksums": "ObjectChecksum",

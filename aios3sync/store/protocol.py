@@ -185,6 +185,13 @@ class GetResult(NamedTuple):
     head: HeadResult
 
 
+class RangeRead(NamedTuple):
+    """What came of a range that was read into a buffer: its bytes, and the facts as in :class:`GetResult`."""
+
+    size: int
+    head: HeadResult
+
+
 class ListPage(NamedTuple):
     """One page of ListObjectsV2.
 
@@ -355,6 +362,16 @@ class ObjectStore(Protocol):
         A short answer is an UnavailableError, never a short body; only the end of the object makes a
         body shorter than ``length``. With ``if_none_match``, an object that still has this ETag is not read:
         NotModifiedError (RFC 9110, 13.1.2). Raises ObjectNotFoundError, PreconditionFailedError.
+        """
+        ...
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """Read ``len(buffer)`` bytes of an object from ``start`` into a buffer, as :meth:`get`. Retry-safe.
+
+        For large ranges: a transport that can reads the socket into the buffer, where the bytes then are
+        once. An attempt that fails leaves anything in it.
         """
         ...
 

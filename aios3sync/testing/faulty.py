@@ -18,7 +18,8 @@ import anyio
 
 from aios3sync._dataclass import dataclass
 from aios3sync.errors import StoreError, ThrottledError, UnavailableError
-from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, RangeRead
+from aios3sync.store.s3.objects import get_into
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = ("Fault", "FaultyStore", "throttled", "unavailable")
@@ -141,6 +142,12 @@ class FaultyStore(ForwardingStore):
             raise _copy_of(fault.late)
         changed: T = result if fault.change is None else fault.change(result)
         return changed
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """Read with :meth:`get`, so that the faults of that apply."""
+        return await get_into(self, key, buffer, start, if_match, version_id)
 
     async def delete_many(self, items: Sequence[DeleteItem]) -> list[DeleteError]:
         """Delete all keys but those for which a fault returns an error."""

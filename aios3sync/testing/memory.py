@@ -28,11 +28,13 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RangeRead,
     RestoreRequest,
     StoreCapabilities,
     VersionPage,
 )
 from aios3sync.store.s3.errors import ErrorAnswer, error_from
+from aios3sync.store.s3.objects import get_into
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.testing.stored import StoredObject, checksum_of_object, copied
 from aios3sync.testing.versions import VersionHistory
@@ -179,6 +181,12 @@ class MemoryStore:
             _refuse("GetObject", self._bucket, key, "NotModified")
         end = None if length is None else start + length
         return GetResult(stored.body[start:end], self._head(stored))
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """Read a range with :meth:`get`, and copy it."""
+        return await get_into(self, key, buffer, start, if_match, version_id)
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Return size, ETag, metadata and headers of one object."""

@@ -45,6 +45,7 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RangeRead,
     RestoreRequest,
     StoreCapabilities,
     VersionPage,
@@ -53,7 +54,7 @@ from aios3sync.store.s3.deletes import checked_delete_errors, delete_error, dele
 from aios3sync.store.s3.endpoint import observed_capabilities
 from aios3sync.store.s3.errors import mismatch, other_bytes
 from aios3sync.store.s3.marker_paging import MarkerPaging
-from aios3sync.store.s3.objects import get_range, range_header
+from aios3sync.store.s3.objects import get_into, get_range, range_header
 from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
@@ -178,6 +179,12 @@ class BotoStore:
             return get_result(answer, body, start, length)
 
         return await get_range(self, key, start, length, get, version_id)
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """Read a range with :meth:`get`, and copy it."""
+        return await get_into(self, key, buffer, start, if_match, version_id)
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""

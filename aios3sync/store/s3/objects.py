@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from aios3sync.errors import StoreError
-from aios3sync.store.protocol import GetResult, ObjectStore
+from aios3sync.store.protocol import GetResult, ObjectStore, RangeRead
 
-__all__ = ("content_encoding", "cut_range", "get_range", "range_header")
+__all__ = (
+    "UNSATISFIABLE_RANGE",
+    "content_encoding",
+    "cut_range",
+    "get_into",
+    "get_range",
+    "range_header",
+)
 
-_UNSATISFIABLE_RANGE = 416
+UNSATISFIABLE_RANGE = 416
+"""The status where a range begins at or after the end of the object."""
 
 
 def range_header(start: int, length: int | None) -> str:
@@ -45,12 +53,24 @@ async def get_range(
     try:
         return await get()
     except StoreError as error:
-        if error.status != _UNSATISFIABLE_RANGE:
+        if error.status != UNSATISFIABLE_RANGE:
             raise
         head = await store.head(key, version_id=version_id)
         if start < head.size:
             raise
         return GetResult(b"", head)
+
+
+async def get_into(
+    store: ObjectStore, key: str, buffer: memoryview, start: int, if_match: str, version_id: str
+) -> RangeRead:
+    """Read a range into a buffer by way of a body in memory, for what has no shorter way."""
+    body, head = await store.get(
+        key, start=start, length=len(buffer), if_match=if_match, version_id=version_id
+    )
+    size = min(len(body), len(buffer))
+    buffer[:size] = body[:size]
+    return RangeRead(size, head)
 
 
 def content_encoding(header: str) -> str:

@@ -95,17 +95,17 @@ class BucketClient:
             await self._transport.renew(operation, self._bucket, key)
         return self._current_route()
 
-    async def _ask(self, request: HttpRequest) -> HttpResponse:
-        """Send a request and return its answer, if that is a success."""
+    async def _ask(self, request: HttpRequest, into: memoryview | None = None) -> HttpResponse:
+        """Send a request and return its answer, if that is a success; its body may be placed in ``into``."""
         transport = self._transport
         route = await self.route(request.operation, request.key)
         skew = transport.skew
-        answer = await self._exchange(route, request, skew)
+        answer = await self._exchange(route, request, skew, into)
         if answer.status < 300:
             return answer
         refusal = responses.error_answer(answer)
         if self._follow_region(answer, refusal, route) or self._follow_clock(answer, refusal, skew):
-            answer = await self._exchange(self._current_route(), request, transport.skew)
+            answer = await self._exchange(self._current_route(), request, transport.skew, into)
             if answer.status < 300:
                 return answer
             refusal = responses.error_answer(answer)
@@ -123,7 +123,9 @@ class BucketClient:
             route = self._route = self._transport.route(route.address)
         return route
 
-    async def _exchange(self, route: BucketRoute, request: HttpRequest, skew: float) -> HttpResponse:
+    async def _exchange(
+        self, route: BucketRoute, request: HttpRequest, skew: float, into: memoryview | None
+    ) -> HttpResponse:
         head = route.heads.head(request, moment(int(time.time() + skew)))
         try:
             return await route.pool.exchange(
@@ -132,6 +134,7 @@ class BucketClient:
                 idempotent=request.idempotent,
                 is_head=request.method == "HEAD",
                 max_body=request.max_answer,
+                into=into,
             )
         except ExchangeError as error:
             raise self._unanswered(request, error) from error

@@ -34,6 +34,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
 from aios3sync.store.socket_state import is_readable, unacknowledged
+from aios3sync.store.wire.body_receiver import BodyReceiver
 from aios3sync.store.wire.tls_layer import TlsLayer
 
 __all__ = ("MAX_HEAD", "Connection", "ExchangeError", "HttpResponse")
@@ -49,6 +50,7 @@ _SLICE: Final = 256 * 1024
 _FRAMING: Final = 8
 # What a socket takes at once, so that no later write can fail before the answer was read.
 _ONE_WRITE: Final = 16 * 1024
+_PARTIAL: Final = 206
 
 
 class ExchangeError(Exception):
@@ -69,14 +71,18 @@ class ExchangeError(Exception):
 
 
 class HttpResponse:
-    """One answer: header names are lower case, values and body are bytes."""
+    """One answer: header names are lower case, values and body are bytes.
 
-    __slots__ = ("body", "headers", "status")
+    ``placed`` bytes of a body are in the buffer that the request came with; ``body`` is empty then.
+    """
 
-    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes) -> None:
+    __slots__ = ("body", "headers", "placed", "status")
+
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes, placed: int = 0) -> None:
         self.status = status
         self.headers = headers
         self.body = body
+        self.placed = placed
 
 
 class Connection(asyncio.Protocol):
@@ -102,6 +108,8 @@ class Connection(asyncio.Protocol):
         self._headers: dict[bytes, bytes] = {}
         self._fields: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
+        self._into: memoryview | None = None
+        self._is_placing = False
         self._size = self._received = self._max_body = self._status = 0
         self._is_head = self._sending = self._is_closed = False
         self._watch: BodyWatch | None = None
@@ -121,8 +129,13 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         return self.reusable and transport is not None and not transport.is_closing()
 
-    async def exchange(self, head: bytes, body: Body, *, is_head: bool, max_body: int) -> HttpResponse:
+    async def exchange(
+        self, head: bytes, body: Body, *, is_head: bool, max_body: int, into: memoryview | None = None
+    ) -> HttpResponse:
         """Send one request and wait for its answer; however it fails, the connection is closed then.
+
+        A range that fills ``into`` is read into it, see :class:`HttpResponse`; nothing is written to it any
+        more once this has ended.
 
         Raises:
             ExchangeError: there is no answer, or none that can be used.
@@ -135,6 +148,7 @@ class Connection(asyncio.Protocol):
         self._size = self._received = self._status = self._left = self.quiet = self.ticks = 0
         self._max_body = max_body
         self._is_head = is_head
+        self._into, self._is_placing = into, False
         self.requests += 1
         if len(body) > _ONE_WRITE:
             self._spare = _duplicate(self._socket)
@@ -151,7 +165,7 @@ class Connection(asyncio.Protocol):
                 answer.exception()  # retrieved: it is raised, or a cancellation is
             raise
         finally:
-            self._answer = self._watch = None
+            self._answer = self._watch = self._into = None
             if self._spare >= 0:
                 os.close(self._spare)
                 self._spare = -1
@@ -289,6 +303,8 @@ class Connection(asyncio.Protocol):
         # The framing of a body is measured as well: a trailer or a chunk extension may be endless, too.
         if self._received > MAX_HEAD + _FRAMING * self._size or self._size > self._max_body:
             self._refuse("the answer is too long")
+        elif self._is_placing and not answer.done():
+            self._place_rest()
 
     def _feed_head(self, data: bytes) -> None:
         """Feed no more than a head may have: the parser itself would take fifty megabytes."""
@@ -305,6 +321,27 @@ class Connection(asyncio.Protocol):
         else:
             self.fail(ExchangeError("InvalidAnswer", text))
 
+    def _place_rest(self) -> None:
+        """Have the rest of the body read straight into the buffer."""
+        transport, into = self._transport, self._into
+        if transport is not None and into is not None and not transport.is_closing():
+            self._pass_reading_to(transport, BodyReceiver(self, into[self._size :], self._placed))
+
+    def _placed(self, size: int, missing: int) -> None:
+        """Note bytes of the body that were read into the buffer; the last ones end the answer."""
+        self.quiet = 0
+        self._size += size
+        transport = self._transport
+        if not missing and transport is not None:
+            self._pass_reading_to(transport, self)
+            self._parser = HttpResponseParser(self)  # the other one waits for the body for ever
+            self._finish()
+
+    def _pass_reading_to(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+        transport.pause_reading()  # uvloop asks only at the start of reading which kind of protocol it has
+        transport.set_protocol(protocol)
+        transport.resume_reading()
+
     def _ends_with_connection(self) -> bool:
         framed = b"content-length" in self._fields or b"transfer-encoding" in self._fields
         return bool(self._status) and not framed and not self._is_head
@@ -318,7 +355,8 @@ class Connection(asyncio.Protocol):
             # Answered before the whole body was sent: the rest does not follow, so no other request can.
             self.reusable = False
             self._resume()
-        answer.set_result(HttpResponse(self._status, self._fields, b"".join(chunks)))
+        placed = self._size if self._is_placing else 0
+        answer.set_result(HttpResponse(self._status, self._fields, b"".join(chunks), placed))
 
     # What the parser calls
 
@@ -339,20 +377,32 @@ class Connection(asyncio.Protocol):
             return
         self._status = status
         self._fields = fields
-        if self._is_head:
-            # The parser waits for the body that the head describes and that never comes: it is replaced.
+        self._is_placing = self._fills_buffer()
+        if self._is_head or self._is_placing:
             persistent = self._parser.get_http_version() == "1.1"
             if not persistent or fields.get(b"connection", b"").lower() == b"close":
                 self.reusable = False
+        if self._is_head:
+            # The parser waits for the body that the head describes and that never comes: it is replaced.
             self._parser = HttpResponseParser(self)
             self._finish()
+
+    def _fills_buffer(self) -> bool:
+        """Whether the body is a range of the size of the buffer, framed by nothing but its length."""
+        fields, into = self._fields, self._into
+        if not into or self._status != _PARTIAL or b"transfer-encoding" in fields:
+            return False
+        return fields.get(b"content-length") == b"%d" % len(into)
 
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         if self._answer is None or self._answer.done():
             self.reusable = False
+        before = self._size
         self._size += len(body)
-        if self._size <= self._max_body:
+        if self._is_placing and self._into is not None:
+            self._into[before : self._size] = body
+        elif self._size <= self._max_body:
             self._body.append(body)
 
     def on_message_complete(self) -> None:

@@ -89,9 +89,16 @@ class Pool:
         return tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
 
     async def exchange(
-        self, head: bytes, body: Body, *, idempotent: bool, is_head: bool, max_body: int
+        self,
+        head: bytes,
+        body: Body,
+        *,
+        idempotent: bool,
+        is_head: bool,
+        max_body: int,
+        into: memoryview | None = None,
     ) -> HttpResponse:
-        """Send one request and wait for its answer.
+        """Send one request and wait for its answer; see :meth:`Connection.exchange` for ``into``.
 
         A connection that the endpoint had closed while it was idle is no failure: the request goes again
         on a new one, once, if it may have two effects.
@@ -104,12 +111,12 @@ class Pool:
             connection = await self._connected()
         send = Connection.exchange if len(body) < _COUNTED else self._send
         try:
-            answer = await send(connection, head, body, is_head=is_head, max_body=max_body)
+            answer = await send(connection, head, body, is_head=is_head, max_body=max_body, into=into)
         except ExchangeError as error:
             if not (error.unanswered and idempotent and connection.requests > 1):
                 raise
             connection = await self._connected(fresh=True)
-            answer = await send(connection, head, body, is_head=is_head, max_body=max_body)
+            answer = await send(connection, head, body, is_head=is_head, max_body=max_body, into=into)
         if connection.usable:
             self._idle.append(connection)
             if self._waiting:
@@ -119,13 +126,20 @@ class Pool:
         return answer
 
     async def _send(
-        self, connection: Connection, head: bytes, body: Body, *, is_head: bool, max_body: int
+        self,
+        connection: Connection,
+        head: bytes,
+        body: Body,
+        *,
+        is_head: bool,
+        max_body: int,
+        into: memoryview | None,
     ) -> HttpResponse:
         """Send one request whose body counts in the rate of answers."""
         accepted, size = False, len(body)
         self._rate.begin(size)
         try:
-            answer = await connection.exchange(head, body, is_head=is_head, max_body=max_body)
+            answer = await connection.exchange(head, body, is_head=is_head, max_body=max_body, into=into)
             accepted = answer.status < _ACCEPTED
         finally:
             self._rate.end(size, accepted=accepted)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum, read_checksum
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.text import printable
-from aios3sync.store.protocol import GetResult, HeadResult, PartHead, PutResult
+from aios3sync.store.protocol import GetResult, HeadResult, PartHead, PutResult, RangeRead
 from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError, with_limit
 from aios3sync.store.s3.http_dates import http_date
@@ -30,6 +30,7 @@ __all__ = (
     "hidden_error",
     "part_head",
     "put_result",
+    "range_read",
     "region_from_refusal",
     "server_time",
     "text_headers",
@@ -79,14 +80,44 @@ def get_result(answer: HttpResponse, start: int, length: int | None) -> GetResul
         InvalidAnswerError: it is of another range than was asked for.
     """
     body = answer.body
-    content_range = answer.headers.get(b"content-range", b"")
-    if content_range and answer.status == 206:
-        first = _FIRST_BYTE.match(content_range)
-        if first is None or int(first[1]) != start or (length is not None and len(body) > length):
+    size = _size_of_ranged(answer, start)
+    if size is not None:
+        if length is not None and len(body) > length:
             raise InvalidAnswerError("another range than was asked for")
-        return GetResult(body, _head(answer.headers, _number(content_range.rpartition(b"/")[2])))
+        return GetResult(body, _head(answer.headers, size))
     size = len(body)
     return GetResult(cut_range(body, start, length), _head(answer.headers, size))
+
+
+def range_read(answer: HttpResponse, buffer: memoryview, start: int) -> RangeRead:
+    """Return what came of a range, which is in the buffer then also where it was not placed there.
+
+    Raises:
+        InvalidAnswerError: it is of another range than was asked for.
+    """
+    if not answer.placed:
+        body, head = get_result(answer, start, len(buffer))
+        buffer[: len(body)] = body
+        return RangeRead(len(body), head)
+    size = _size_of_ranged(answer, start)
+    if size is None:
+        raise InvalidAnswerError("a range that is not named")
+    return RangeRead(answer.placed, _head(answer.headers, size))
+
+
+def _size_of_ranged(answer: HttpResponse, start: int) -> int | None:
+    """Return the size of the object whose range was sent; ``None`` where the whole was.
+
+    Raises:
+        InvalidAnswerError: the range starts somewhere else.
+    """
+    content_range = answer.headers.get(b"content-range", b"")
+    if not content_range or answer.status != 206:
+        return None
+    first = _FIRST_BYTE.match(content_range)
+    if first is None or int(first[1]) != start:
+        raise InvalidAnswerError("another range than was asked for")
+    return _number(content_range.rpartition(b"/")[2])
 
 
 def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:

@@ -10,6 +10,8 @@ import asyncio
 import ssl
 from typing import Any, Final, cast
 
+from aios3sync.store.wire.body_receiver import BodyReceiver
+
 __all__ = ("TlsLayer",)
 
 _READ: Final = 256 * 1024
@@ -31,7 +33,7 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
         super().__init__()
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
-        self._above = above
+        self._above: asyncio.Protocol | BodyReceiver = above
         self._socket: asyncio.Transport | None = None
         self._handshake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._unencrypted = bytearray()
@@ -64,6 +66,16 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
     def is_closing(self) -> bool:
         """Return whether nothing can be sent any more."""
         return self._ended or self._socket is None or self._socket.is_closing()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Have what is decrypted from now on go to another protocol."""
+        self._above = cast("asyncio.Protocol | BodyReceiver", protocol)
+
+    def pause_reading(self) -> None:
+        """Do nothing: what is decrypted goes to the protocol that is set at that moment."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, see :meth:`pause_reading`."""
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the socket's transport knows."""
@@ -114,11 +126,9 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
                 self._tls.do_handshake()
                 self._begin()
             while not self._ended:
-                data = self._tls.read(_READ)
-                if not data:  # the other side announced the end
+                if not self._decrypt(self._above):  # the other side announced the end
                     self._close()
                     break
-                self._above.data_received(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             pass
         except ssl.SSLError as error:
@@ -127,6 +137,18 @@ class TlsLayer(asyncio.Transport, asyncio.Protocol):
             waiting, self._unencrypted = self._unencrypted, bytearray()
             self._encrypt(memoryview(waiting))
         self._flush()
+
+    def _decrypt(self, above: asyncio.Protocol | BodyReceiver) -> int:
+        """Hand over what can be decrypted at once; return how many bytes."""
+        if isinstance(above, BodyReceiver):
+            buffer = above.get_buffer(_READ)
+            size: int = cast(Any, self._tls.read)(len(buffer), buffer)  # typeshed has it return bytes
+            if size:
+                above.buffer_updated(size)
+            return size
+        if data := self._tls.read(_READ):
+            above.data_received(data)
+        return len(data)
 
     def _begin(self) -> None:
         self._established = True

@@ -24,6 +24,7 @@ from aios3sync.store.protocol import (
     PartHead,
     PutOptions,
     PutResult,
+    RangeRead,
     RestoreRequest,
     StoreCapabilities,
     VersionPage,
@@ -40,7 +41,7 @@ class StoreCall(NamedTuple, Generic[T]):
     Attributes:
         operation: the S3 operation name, e.g. ``"PutObject"``.
         key: the object key, the prefix of a listing, or ``None``.
-        size: bytes of the body, 0 for requests without one.
+        size: bytes of the body in either direction, 0 for requests without one.
         send: carries it out; may be called again to send it again.
     """
 
@@ -101,6 +102,15 @@ class ForwardingStore:
             version_id=version_id,
         )
         return await self.call(StoreCall("GetObject", key, 0, send))
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """See :meth:`ObjectStore.read_into`."""
+        send = partial(
+            self.inner.read_into, key, buffer, start=start, if_match=if_match, version_id=version_id
+        )
+        return await self.call(StoreCall("GetObject", key, len(buffer), send))
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """See :meth:`ObjectStore.head`."""

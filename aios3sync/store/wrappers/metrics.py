@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TypeVar
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions, PutResult
+from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions, PutResult, RangeRead
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
 __all__ = ("CountingStore", "RequestCounts")
@@ -75,6 +75,13 @@ class CountingStore(ForwardingStore):
             if_none_match=if_none_match,
             version_id=version_id,
         )
+
+    async def read_into(
+        self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
+    ) -> RangeRead:
+        """Count, then read; none of it was sent."""
+        self.counts.requests["GetObject"] += 1
+        return await self.inner.read_into(key, buffer, start=start, if_match=if_match, version_id=version_id)
 
     async def call(self, request: StoreCall[T]) -> T:
         """Count, then send."""

@@ -38,6 +38,7 @@ from aios3sync.sync.transfers.fetched import (
     read_version,
 )
 from aios3sync.sync.transfers.large_downloads import fetch_large
+from aios3sync.sync.transfers.range_buffers import RangeBuffers
 from aios3sync.sync.transfers.received import WrongBytesError, original_of
 from aios3sync.sync.transfers.small_files import (
     ArrivedBody,
@@ -73,6 +74,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
     def __init__(self, run: Run, tasks: TaskGroup) -> None:
         super().__init__(run, tasks, most_queued=_QUEUED, refill_at=_QUEUED // 2)
         self.large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
+        self.buffers = RangeBuffers(run.resources.memory)
         self._arrived: deque[ArrivedBody] = deque()
         self._writers: list[asyncio.Event] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -170,7 +172,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
 
     async def _fetch_large(self, job: SmallDownload) -> None:
         async with self.large:
-            self._end(await fetch_large(self.run, replace(job.download, source=job.source)))
+            self._end(await fetch_large(self.run, replace(job.download, source=job.source), self.buffers))
 
     async def _again_with_current(self, store: ObjectStore, job: SmallDownload, error: Exception) -> None:
         """Read the object again, in the version that it has now."""
@@ -329,7 +331,7 @@ async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStrea
                 continue
             try:
                 async with pool.large:
-                    run.recorder.add(await fetch_large(run, download))
+                    run.recorder.add(await fetch_large(run, download, pool.buffers))
             except Exception as error:  # noqa: BLE001 - one item is never the end of the run
                 run.recorder.add(outcome_of_failure(run, download.source, error))
 

@@ -12,7 +12,7 @@ from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, Store
 from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
 from aios3sync.local.write import ChangedHereError
-from aios3sync.store.protocol import GetResult, ObjectStore
+from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
 from aios3sync.sync.transfers.received import WrongBytesError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = (
     "downloaded",
     "outcome_of_failure",
     "read_version",
+    "read_version_into",
 )
 
 ATTEMPTS: Final = 3
@@ -43,6 +44,18 @@ class DifferentFileError(Exception):
     """The file has another content than the object, and may not be replaced."""
 
 
+async def read_version_into(
+    store: ObjectStore, full_key: str, source: TargetEntry, start: int, buffer: memoryview
+) -> HeadResult:
+    """Fill a buffer with a range of the listed version of an object; see :func:`read_version`."""
+    try:
+        size, head = await store.read_into(full_key, buffer, start=start, if_match=source.etag)
+    except PreconditionFailedError:
+        raise ChangedObjectError from None
+    _refuse_other(head, source, size, len(buffer))
+    return head
+
+
 async def read_version(
     store: ObjectStore, full_key: str, source: TargetEntry, start: int, length: int
 ) -> GetResult:
@@ -57,13 +70,16 @@ async def read_version(
         result = await store.get(full_key, start=start, length=length, if_match=source.etag)
     except PreconditionFailedError:
         raise ChangedObjectError from None
-    head = result.head
+    _refuse_other(result.head, source, len(result.body), length)
+    return result
+
+
+def _refuse_other(head: HeadResult, source: TargetEntry, received: int, length: int) -> None:
     # An endpoint may not know If-Match: what it sent is looked at as well.
     if head.size != source.size or (source.etag and not same_etag(source.etag, head.etag)):
         raise ChangedObjectError
-    if len(result.body) != length:
-        raise WrongBytesError(f"{len(result.body)} bytes came instead of {length}")
-    return result
+    if received != length:
+        raise WrongBytesError(f"{received} bytes came instead of {length}")
 
 
 async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> TargetEntry:

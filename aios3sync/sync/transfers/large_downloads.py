@@ -33,7 +33,6 @@ from aios3sync.core.etag import (
 )
 from aios3sync.core.mtimes import file_mtime
 from aios3sync.events import Adopted, Downloaded
-from aios3sync.local.compress import md5_of
 from aios3sync.local.part_file import PartFile
 from aios3sync.local.write import ChangedHereError
 from aios3sync.store.protocol import HeadResult, ObjectStore
@@ -45,8 +44,9 @@ from aios3sync.sync.transfers.fetched import (
     adopted,
     current,
     downloaded,
-    read_version,
+    read_version_into,
 )
+from aios3sync.sync.transfers.range_buffers import RangeBuffers
 from aios3sync.sync.transfers.range_plan import RangePlan, plan_ranges
 from aios3sync.sync.transfers.received import (
     Original,
@@ -59,15 +59,14 @@ from aios3sync.sync.transfers.received import (
 __all__ = ("fetch_large",)
 
 _RANGES_AT_ONCE: Final = 8
+"""Ranges of one object; those of all objects are bounded by their buffers."""
 _HOP: Final = 64 * 1024 * 1024
 """Bytes that one thread hop hashes at most, so that a cancellation does not wait for long."""
 _CHUNK: Final = 1024 * 1024
-_OVERHEAD_SHARE: Final = 8
-"""A range is counted with an eighth more of memory, for the copies of it in sockets and TLS."""
 _MOST_GUESSES: Final = 4
 
 
-async def fetch_large(run: Run, download: Download) -> Downloaded | Adopted:
+async def fetch_large(run: Run, download: Download, buffers: RangeBuffers) -> Downloaded | Adopted:
     """Fetch one object; begin again if it changes meanwhile, or if its bytes prove to be wrong.
 
     Raises:
@@ -82,7 +81,7 @@ async def fetch_large(run: Run, download: Download) -> Downloaded | Adopted:
     for attempt in range(ATTEMPTS):
         last = attempt + 1 == ATTEMPTS
         try:
-            return await _LargeDownload(run, store, download).fetch()
+            return await _LargeDownload(run, store, download, buffers).fetch()
         except ChangedObjectError:
             if last:
                 raise
@@ -100,10 +99,11 @@ class _LargeDownload:
     Invariant: ``_digests`` has the digest of a part only after all its ranges were written.
     """
 
-    def __init__(self, run: Run, store: ObjectStore, download: Download) -> None:
+    def __init__(self, run: Run, store: ObjectStore, download: Download, buffers: RangeBuffers) -> None:
         self._run = run
         self._store = store
         self._download = download
+        self._buffers = buffers
         self._source: TargetEntry = download.source
         self._opaque = run.settling_policy.opaque_etags
         self._plan: RangePlan = plan_ranges(self._source.size, self._source.etag, run.options.part_size)
@@ -173,41 +173,39 @@ class _LargeDownload:
                 tasks.start_soon(worker)
 
     async def _fetch_range(self, start: int) -> None:
-        run, length = self._run, self._plan.length(start)
-        cost = length + length // _OVERHEAD_SHARE
-        await run.resources.memory.acquire(cost)
-        try:
-            body = await self._read(start, length)
-            await to_thread.run_sync(self._write, start, body)
-            del body
-        finally:
-            run.resources.memory.release(cost)
+        length = self._plan.length(start)
+        async with self._buffers.take(length) as buffer:
+            await self._read(start, buffer)
+            await to_thread.run_sync(self._write, start, buffer)
         self._report(length)
         self._progress.set()
 
-    async def _read(self, start: int, length: int) -> bytes:
+    async def _read(self, start: int, buffer: memoryview) -> None:
         full_key = self._run.full_key(self._source.key)
         for attempt in range(ATTEMPTS):
             try:
-                result = await read_version(self._store, full_key, self._source, start, length)
+                head = await read_version_into(self._store, full_key, self._source, start, buffer)
             except WrongBytesError:
                 if attempt + 1 == ATTEMPTS:
                     raise
             else:
                 if self._head is None:
-                    self._head = result.head
-                elif result.head.etag != self._head.etag:  # where the listing has no ETag to compare with
+                    self._head = head
+                elif head.etag != self._head.etag:  # where the listing has no ETag to compare with
                     raise ChangedObjectError
-                return result.body
+                return
         raise AssertionError("the last attempt returns or raises")
 
-    def _write(self, start: int, body: bytes) -> None:
+    def _write(self, start: int, body: memoryview) -> None:
         """Write a range, and hash the part that it completes. Blocks."""
-        self._part.write(start, body)
         plan = self._plan
         if plan.part_size == plan.range_size:
-            self._digests[start] = md5_of(body)
-        elif plan.part_size and self._part.finished.issuperset(plan.ranges_of_part(start)):
+            digest = hashlib.md5(usedforsecurity=False)
+            self._part.write(start, body, digest.update)
+            self._digests[start] = digest.digest()
+            return
+        self._part.write(start, body)
+        if plan.part_size and self._part.finished.issuperset(plan.ranges_of_part(start)):
             first = start - start % plan.part_size
             self._digests[first] = self._md5_of_part(first, min(plan.part_size, plan.size - first))
 

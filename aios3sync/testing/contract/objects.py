@@ -142,6 +142,23 @@ class ObjectContract(Deviations):
         assert answer.body == expected
         assert answer.head.size == 10
 
+    @pytest.mark.parametrize(
+        ("start", "room", "expected"),
+        [(0, 10, b"0123456789"), (3, 4, b"3456"), (8, 5, b"89"), (10, 5, b""), (2, 0, b"")],
+    )
+    async def test_ranges_into_a_buffer(
+        self, store: ObjectStore, start: int, room: int, expected: bytes
+    ) -> None:
+        etag = (await put(store, "key", b"0123456789")).etag
+        buffer = bytearray(room)
+        size, head = await store.read_into("key", memoryview(buffer), start=start, if_match=etag)
+        assert (size, head.size, head.etag) == (len(expected), 10, etag)
+        assert buffer[:size] == expected
+        with pytest.raises(PreconditionFailedError):
+            await store.read_into("key", memoryview(bytearray(5)), start=0, if_match="0" * 32)
+        with pytest.raises(ObjectNotFoundError):
+            await store.read_into("missing", memoryview(bytearray(5)))
+
     async def test_a_range_of_an_empty_object_is_empty(self, store: ObjectStore) -> None:
         await put(store, "key", b"")
         assert (await store.get("key", start=0, length=5)).body == b""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], Any]]:
     """Connections are tested on both loops: they differ in when they call whom."""
     loops: dict[str, Callable[[], Any]] = {"asyncio": asyncio.new_event_loop}
-    if item.path.name in ("test_early_answers.py", "test_http1.py"):
+    if item.path.name in ("test_early_answers.py", "test_http1.py", "test_placed_bodies.py"):
         loops["uvloop"] = uvloop.new_event_loop
     return loops
 

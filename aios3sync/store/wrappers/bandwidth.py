@@ -25,6 +25,10 @@ class BandwidthLimit:
         rate: bytes a second.
         clock: seconds, never going back.
         sleep: waits for some seconds.
+
+    Attributes:
+        rate: may be changed; what is booked already keeps its turn.
+        booked: bytes so far.
     """
 
     def __init__(
@@ -40,9 +44,11 @@ class BandwidthLimit:
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
+        self.booked = 0
 
     async def book(self, size: int) -> None:
         """Return when a body of ``size`` bytes may start."""
+        self.booked += size
         now = self._clock()
         start = max(now, self._free_at)
         self._free_at = start + size / self.rate

@@ -35,10 +35,12 @@ class CubicRate:
 
     Attributes:
         rate: requests a second, infinite while there is nothing to keep to.
+        ceiling: what others allow besides; the rate itself goes on above it, as what was not refused.
     """
 
     def __init__(self) -> None:
         self.rate = math.inf
+        self.ceiling = math.inf
         self._peak = math.inf
         self._age = 0.0
         self._due = 0.0
@@ -81,6 +83,11 @@ class CubicRate:
         since, before = self._last_cut
         return (successes - before) / math.floor(now - since)
 
+    @property
+    def limits(self) -> bool:
+        """Whether there is a rate to keep to."""
+        return min(self.rate, self.ceiling) < math.inf
+
     def take(self, now: float) -> float:
         """Let one request start now and return 0, or return the seconds after which to ask again."""
         if now - self._updated >= _UPDATE:
@@ -89,7 +96,7 @@ class CubicRate:
             self._kept_waiting = True
             return max(self._due - now, _SLICE)
         # A timer that came late is made up for, a pause is not.
-        self._due = max(self._due, now - _LATE) + 1.0 / self.rate
+        self._due = max(self._due, now - _LATE) + 1.0 / min(self.rate, self.ceiling)
         return 0.0
 
     def _update(self, now: float) -> None:
@@ -98,6 +105,8 @@ class CubicRate:
             self._age += min(now - self._updated, 2 * _UPDATE)
         self._kept_waiting = False
         self._updated = now
+        if self._peak == math.inf:
+            return
         self.rate = self._peak * (1.0 + (1.0 - CUT) * (self._age / _RETURN - 1.0) ** 3)
         if self.rate > 2.0 * self._peak:
             self.rate = self._peak = math.inf

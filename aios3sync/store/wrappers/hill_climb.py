@@ -63,6 +63,14 @@ class HillClimb:
         self._course = self._resume()
         return next(self._course)
 
+    def resize(self, ceiling: int) -> int:
+        """Change the ceiling, and return the limit of the next window; where it was in the way, go on up."""
+        was_in_the_way = self.base == self.ceiling < ceiling
+        self.ceiling = ceiling
+        self.base = min(self.base, ceiling)
+        self._course = self._start() if was_in_the_way else self._resume()
+        return next(self._course)
+
     def _start(self) -> _Course:
         rate = yield self.base
         while True:

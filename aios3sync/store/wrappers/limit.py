@@ -132,6 +132,32 @@ class ConcurrencyLimiter:
         """How many requests may start in a second; infinite until the endpoint asked to slow down."""
         return self._rate.rate
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a slot now."""
+        return len(self._waiting)
+
+    @property
+    def successes(self) -> int:
+        """How many requests have succeeded so far."""
+        return self._successes + self._window - self._left
+
+    def resize(self, ceiling: int) -> None:
+        """Change the most requests in flight; those that are above it by now end as they are."""
+        if ceiling < 1:
+            raise ValueError("at least one request has to be allowed")
+        if ceiling != self.ceiling:
+            self.ceiling = ceiling
+            limit = self._hill_climb.resize(ceiling)
+            self._successes += self._window - self._left
+            self._set_limit(min(self._limit, ceiling) if self._recovering else limit)
+
+    def limit_rate(self, ceiling: float) -> None:
+        """Bound the requests that may start in a second, besides what the endpoint accepts."""
+        self._rate.ceiling = ceiling
+        self._rate_limited = self._rate.limits
+        self._admit()
+
     def free_slots(self) -> int:
         """Return how many more requests need not wait for others now; the rate may still delay them."""
         return max(0, self._limit - self._in_flight - len(self._waiting))
@@ -231,7 +257,7 @@ class ConcurrencyLimiter:
         self._cuts += 1
         self._hill_climb.fall_back()
         cut = self._rate.cut(asyncio.get_running_loop().time(), self._successes + self._window - self._left)
-        self._rate_limited = self._rate.rate < float("inf")
+        self._rate_limited = self._rate.limits
         self._successes += self._window - self._left
         self._recovering = True
         if cut or self._limit > 1:
@@ -245,7 +271,7 @@ class ConcurrencyLimiter:
         self._successes += self._window
         self._tolerance = min(self._tolerance + self._window * _TOLERATED_REFUSAL_RATE, _MAX_TOLERANCE)
         self._rate.note(now, self._successes)
-        self._rate_limited = self._rate.rate < float("inf")
+        self._rate_limited = self._rate.limits
         # After a cut the limit doubles with each window, and is not measured before it is back.
         if self._recovering:
             self._recover()

@@ -1,0 +1,189 @@
+"""Leases: the limits of a run, divided among its nodes and divided anew while shards run. Pure: no clock.
+
+The coordinator owns the numbers: requests in flight (``--workers``), bytes a second (``--bwlimit``), and the
+requests that may start in a second, once a node was asked to slow down. Each node keeps to its lease, and
+reports which lease it has and what it uses of it. What a node does not use is given to those that use all
+they have.
+
+Invariant: the leases in force never add up to more than the whole, at no moment, whatever messages are on
+their way. A lease that grows is taken from what is free; what another node has to give up is free only once
+that node has reported the smaller lease, and no more in flight than that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from aios3sync._dataclass import dataclass, field
+
+__all__ = ("Lease", "LeaseTable", "NodeUse", "divided")
+
+_BUSY: Final = 0.75
+"""A node that uses more of its lease than this could use more than the lease."""
+_LEAST_SHARE: Final = 20.0
+"""Each node has this part of an equal share of the bandwidth, so that what it books has an end soon."""
+_HEADROOM: Final = 1.25
+"""What a node that does not use its lease is given, times what it uses."""
+
+
+class Lease(NamedTuple):
+    """What one node may use; it begins with nothing, and waits.
+
+    Attributes:
+        number: counts the leases of a node.
+        workers: requests in flight.
+        bandwidth: bytes of bodies in a second; infinite where there is no limit.
+        rate: requests that may start in a second; infinite where no node was asked to slow down.
+    """
+
+    number: int = 0
+    workers: int = 0
+    bandwidth: float = 0.0
+    rate: float = math.inf
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the node may begin."""
+        return self.workers > 0 and self.bandwidth > 0
+
+
+class NodeUse(NamedTuple):
+    """What one node uses, as of a report.
+
+    Attributes:
+        number: of the lease that it has.
+        active: shards that it works on.
+        in_flight, waiting: requests that are in flight, and that wait for a slot.
+        bandwidth: bytes a second since the report before.
+        rate: requests a second that succeeded since then.
+        learnt: the rate that its refusals have taught it; infinite where there were none for a while.
+    """
+
+    number: int = 0
+    active: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    bandwidth: float = 0.0
+    rate: float = 0.0
+    learnt: float = math.inf
+
+
+def divided(total: float, demands: Sequence[float], least: float = 0.0) -> list[float]:
+    """Return the max-min fair shares: each gets its demand or an equal part of what the others leave.
+
+    Args:
+        total: never exceeded, as far as ``least`` for each fits.
+        demands: infinite for as much as possible.
+        least: for each, whatever it demands.
+    """
+    shares = [0.0] * len(demands)
+    left, number = total, len(demands)
+    for place in sorted(range(len(demands)), key=lambda place: demands[place]):
+        demand = max(demands[place], least)
+        shares[place] = min(demand, max(left / number, least))
+        left -= shares[place]
+        number -= 1
+    return shares
+
+
+@dataclass(slots=True)
+class _Node:
+    """What is known of one node: the lease that was sent last, those that may be in force, and its use."""
+
+    sent: Lease
+    in_force: list[Lease]
+    use: NodeUse = field(default_factory=NodeUse)
+
+    def held_workers(self) -> int:
+        """Return the most requests that it may have in flight now."""
+        return max(self.use.in_flight, *(lease.workers for lease in self.in_force))
+
+
+class LeaseTable:
+    """The leases of all nodes of a run.
+
+    Args:
+        workers: requests in flight, all nodes together.
+        bandwidth: bytes a second, all nodes together; infinite for no limit.
+    """
+
+    def __init__(self, workers: int, bandwidth: float = math.inf) -> None:
+        self._workers = workers
+        self._bandwidth = bandwidth
+        self._nodes: dict[str, _Node] = {}
+
+    def keep(self, names: Sequence[str]) -> None:
+        """Add the nodes that are new, and drop those that are not named."""
+        for name in set(self._nodes).difference(names):
+            del self._nodes[name]
+        for name in names:
+            self._nodes.setdefault(name, _Node(Lease(), [Lease()]))
+
+    def report(self, name: str, use: NodeUse) -> None:
+        """Take the report of a node."""
+        if (node := self._nodes.get(name)) is not None:
+            node.use = use
+            node.in_force = [lease for lease in node.in_force if lease.number >= use.number] or [node.sent]
+
+    def renew(self) -> dict[str, Lease]:
+        """Return the lease of every node; one that differs from the last is to be sent at once."""
+        nodes = list(self._nodes.values())
+        workers = self._new_workers(nodes)
+        bandwidths = self._new_bandwidths(nodes)
+        rates = _rates(nodes)
+        for node, slots, bandwidth, rate in zip(nodes, workers, bandwidths, rates, strict=True):
+            lease = Lease(node.sent.number, slots, bandwidth, rate)
+            if lease != node.sent:
+                node.sent = lease._replace(number=node.sent.number + 1)
+                node.in_force.append(node.sent)
+        return {name: node.sent for name, node in self._nodes.items()}
+
+    def _new_workers(self, nodes: Sequence[_Node]) -> list[int]:
+        demands = [
+            _demand_of(node, node.use.in_flight + node.use.waiting, node.sent.workers) for node in nodes
+        ]
+        wanted = [int(share) for share in divided(self._workers, demands, 1.0)]
+        spare = self._workers - sum(wanted)
+        for place in range(len(wanted)):  # what rounding left, to those that can use it
+            if spare > 0 and math.isinf(demands[place]):
+                wanted[place] += 1
+                spare -= 1
+        held = [node.held_workers() for node in nodes]
+        return [int(share) for share in _granted(self._workers, held, wanted)]
+
+    def _new_bandwidths(self, nodes: Sequence[_Node]) -> list[float]:
+        if math.isinf(self._bandwidth):
+            return [math.inf] * len(nodes)
+        demands = [_demand_of(node, node.use.bandwidth, node.sent.bandwidth) for node in nodes]
+        least = self._bandwidth / (_LEAST_SHARE * max(len(nodes), 1))
+        held = [max(lease.bandwidth for lease in node.in_force) for node in nodes]
+        return _granted(self._bandwidth, held, divided(self._bandwidth, demands, least))
+
+
+def _granted(total: float, held: Sequence[float], wanted: Sequence[float]) -> list[float]:
+    """Return what each node gets: less at once where it is to have less, more as far as some is free."""
+    free = total - sum(held)
+    granted = []
+    for now, want in zip(held, wanted, strict=True):
+        more = min(max(want - now, 0.0), max(free, 0.0))
+        free -= more
+        granted.append(min(want, now) + more)
+    return granted
+
+
+def _demand_of(node: _Node, used: float, lease: float) -> float:
+    """Return how much a node could use: without end if it uses its lease, little more than it uses if not."""
+    if not node.use.active:
+        return 0.0
+    return math.inf if used >= _BUSY * lease or node.use.number < node.sent.number else used * _HEADROOM + 1.0
+
+
+def _rates(nodes: Sequence[_Node]) -> list[float]:
+    """Return the rates: what nodes have learnt, with what the others reach, divided among all that work."""
+    if all(math.isinf(node.use.learnt) for node in nodes):
+        return [math.inf] * len(nodes)
+    reached = [node.use.rate if math.isinf(node.use.learnt) else node.use.learnt for node in nodes]
+    total = max(sum(reached), float(len(nodes)))
+    return divided(total, [_demand_of(node, node.use.rate, node.sent.rate) for node in nodes], 1.0)

@@ -59,8 +59,9 @@ SEAMS: dict[str, tuple[str, set[str]]] = {
     # what is known of an endpoint; how a body counts its bytes
     "store": ("sync", {"store.protocol", "store.endpoint_profile", "store.body_progress"}),
     "processes": ("sync", {"processes.protocol"}),
-    # where the manifest of a pair is, and its lock: setup and explain open it
-    "manifest": ("sync", {"manifest.protocol", "manifest.files", "manifest.lock"}),
+    # where the manifest of a pair is, and its lock: setup and explain open it; the journal next to it, which
+    # is the same for every kind of manifest
+    "manifest": ("sync", {"manifest.protocol", "manifest.files", "manifest.lock", "manifest.unfinished"}),
     # a listing that is sorted on disk
     "local": ("listing", {"local.scratch"}),
 }

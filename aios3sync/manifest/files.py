@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aios3sync.manifest.json_file import DocumentManifest
 
 __all__ = (
+    "copies_path",
     "default_path",
     "drop_shards",
     "exists",
@@ -42,7 +43,7 @@ _SIDE_FILES: Final = ("", *_JOURNALS, ".lock")
 # that no file of a user is taken for one.
 _SIDE_NAMES: Final = (
     r"(?:(?:\.set-aside-\d{8}T\d{6}-\d+)?(?:-wal|-shm|-journal)?"
-    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl"
+    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl|\.copies"
     r"|(?:\.set-aside-\d{8}T\d{6}-\d+)?\.shards(?:/.+)?)"
 )
 _SHARDS: Final = ".shards"
@@ -58,6 +59,11 @@ def default_path(binding: Binding) -> str:
 def lock_path(manifest_path: str) -> str:
     """Return the lock that goes with a manifest."""
     return manifest_path + ".lock"
+
+
+def copies_path(manifest_path: str) -> str:
+    """Return the journal of unfinished copies that goes with a manifest."""
+    return manifest_path + ".copies"
 
 
 def local_files(manifest_path: str) -> list[str]:

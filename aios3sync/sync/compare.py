@@ -28,6 +28,7 @@ from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest
 from aios3sync.sync.directions import DOWN
 from aios3sync.sync.etag_conflict import settle_metadata_conflict
+from aios3sync.sync.refusals import is_hopeless
 from aios3sync.sync.run import Run
 
 __all__ = ("compare_worker",)
@@ -142,7 +143,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
     try:
         head = await store.head(run.full_key(compare.source.key))
     except StoreError as error:
-        if error.retryable or run.is_hopeless(error):
+        if error.retryable or is_hopeless(error):
             run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
             return
         stored = Stored("")  # there is no evidence, and what is indeterminate is uploaded (P13)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from aios3sync.errors import AccessDeniedError, StoreError
+from aios3sync.errors import AccessDeniedError, BucketNotFoundError, CredentialsError, StoreError
 
-__all__ = ("REFUSED_AFTER", "Refusals")
+__all__ = ("REFUSED_AFTER", "Refusals", "is_hopeless")
 
 REFUSED_AFTER: Final = 20
 """Uploads in a row that are refused for the same reason, after which no more are tried."""
 
+_HOPELESS_CODES: Final = frozenset(
+    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+)
 _OF_EVERY_FILE: Final = frozenset(
     {
         *("AccessControlListNotSupported", "InvalidBucketState", "InvalidPayer", "InvalidSecurity"),
@@ -19,6 +22,12 @@ _OF_EVERY_FILE: Final = frozenset(
         *("CapExceeded", "InsufficientCapacity", "InsufficientStorage", "XMinioStorageFull", "507"),
     }
 )
+
+
+def is_hopeless(error: StoreError) -> bool:
+    """Return whether every other request of the session would fail in the same way."""
+    refused = isinstance(error, AccessDeniedError) and error.code in _HOPELESS_CODES
+    return refused or isinstance(error, BucketNotFoundError | CredentialsError)
 
 
 class Refusals:

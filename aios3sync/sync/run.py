@@ -22,10 +22,7 @@ from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
 from aios3sync.errors import (
-    AccessDeniedError,
     AioS3SyncError,
-    BucketNotFoundError,
-    CredentialsError,
     ManifestError,
     ObjectNotFoundError,
     PreconditionFailedError,
@@ -40,7 +37,7 @@ from aios3sync.report import ReportBuilder
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.sync.directions import Direction
 from aios3sync.sync.recorder import Recorder, unforeseen
-from aios3sync.sync.refusals import Refusals
+from aios3sync.sync.refusals import Refusals, is_hopeless
 from aios3sync.sync.request import Resources, SyncRequest
 from aios3sync.sync.sides import Files, Listing, Source, Target, Walked
 from aios3sync.sync.transfers.memory import BufferPool
@@ -51,9 +48,6 @@ if TYPE_CHECKING:
 __all__ = ("Run",)
 
 _LOG: Final = logging.getLogger(__name__)
-_HOPELESS_CODES: Final = frozenset(
-    {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
-)
 _UNREACHABLE_AFTER: Final = 20
 """Uploads in a row without any answer, after which the endpoint is called unreachable."""
 _HASHED_AT_ONCE: Final = 2
@@ -284,12 +278,7 @@ class Run:
             )
         return gone
 
-    def is_hopeless(self, error: StoreError) -> bool:
-        """Whether every other request of the session would fail in the same way."""
-        refused = isinstance(error, AccessDeniedError) and error.code in _HOPELESS_CODES
-        return refused or isinstance(error, BucketNotFoundError | CredentialsError)
-
     def _raise_if_hopeless(self, error: StoreError) -> None:
         self._silent = self._silent + 1 if isinstance(error, UnavailableError) and not error.status else 0
-        if self.is_hopeless(error) or self._silent >= _UNREACHABLE_AFTER:
+        if is_hopeless(error) or self._silent >= _UNREACHABLE_AFTER:
             raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aios3sync._dataclass import dataclass, field, replace
@@ -10,12 +10,57 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.errors import AccessDeniedError, IntegrityError, StoreError
 from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions, PutResult
+from aios3sync.sync.refusals import is_hopeless
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
 
-__all__ = ("CopyPlan", "is_refused_on_server", "verified")
+__all__ = ("CopyPlan", "TagReader", "is_refused_on_server", "keeping", "verified")
 
 _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "405"})
+
+
+def keeping(asked: PutOptions, head: HeadResult) -> PutOptions:
+    """Return ``asked`` with the metadata and the content headers of an object, as CopyObject keeps them."""
+    return replace(
+        asked,
+        content_type=head.content_type,
+        content_encoding=head.content_encoding,
+        cache_control=head.cache_control,
+        content_disposition=head.content_disposition,
+        content_language=head.content_language,
+        expires=head.expires,
+        metadata=head.metadata,
+    )
+
+
+class TagReader:
+    """Reads the tags of objects; not every endpoint says with an object whether it has some.
+
+    Args:
+        warn: takes one line where tags may not be read.
+    """
+
+    def __init__(self, warn: Callable[[str], object]) -> None:
+        self._warn = warn
+        self._refused = False
+
+    async def tags(self, store: ObjectStore, key: str) -> Mapping[str, str]:
+        """Return the tags of an object; none once they were refused.
+
+        Raises:
+            StoreError: the request failed for another reason.
+        """
+        if self._refused:
+            return {}
+        try:
+            return await store.tags(key)
+        except StoreError as error:
+            if not (isinstance(error, AccessDeniedError) or error.code in _NOT_OFFERED):
+                raise
+            self._refused = True
+            if isinstance(error, AccessDeniedError) and not is_hopeless(error):
+                self._warn(f"copies through this machine have no tags: {error}")
+            return {}
 
 
 @dataclass(slots=True)
@@ -31,10 +76,11 @@ class CopyPlan:
     run: Run
     headers: HeaderPlan
     on_server: bool = field(init=False)
-    _without_tags: bool = field(default=False, init=False)
+    _tags: TagReader = field(init=False)
 
     def __post_init__(self) -> None:
         self.on_server = self.run.resources.copies_on_server
+        self._tags = TagReader(self.run.builder.warn)
 
     @property
     def keeps_metadata(self) -> bool:
@@ -46,12 +92,12 @@ class CopyPlan:
         location = self.run.request.source_location
         return key if location is None else location.prefix + key
 
-    def source_of(self, source: TargetEntry, start: int = 0, length: int = 0) -> CopySource:
+    def source_of(self, source: TargetEntry) -> CopySource:
         """Return what the endpoint is asked to copy: the version that was listed, or nothing."""
         location = self.run.request.source_location
         bucket = "" if location is None else location.bucket
         customer_key = self.run.options.source_sse_customer_key
-        return CopySource(self.source_key(source.key), bucket, source.etag, customer_key, start, length)
+        return CopySource(self.source_key(source.key), bucket, source.etag, customer_key)
 
     async def source_store(self) -> ObjectStore:
         """Return the store of the source."""
@@ -71,54 +117,39 @@ class CopyPlan:
             key: relative to the prefix.
             head: the source.
         """
-        if not self.keeps_metadata:
-            options = self.headers.for_replacement(key, head)
+        if self.keeps_metadata:
+            options = keeping(self.asked(key), head)
         else:
-            options = replace(
-                self.asked(key),
-                content_type=head.content_type,
-                content_encoding=head.content_encoding,
-                cache_control=head.cache_control,
-                content_disposition=head.content_disposition,
-                content_language=head.content_language,
-                expires=head.expires,
-                metadata=head.metadata,
-            )
+            options = self.headers.for_replacement(key, head)
         if options.tags:
             return options
-        return replace(options, tags=await self._tags(store, key))
-
-    async def _tags(self, store: ObjectStore, key: str) -> Mapping[str, str]:
-        """Return the tags of the source; not every endpoint says with an object whether it has some."""
-        if self._without_tags:
-            return {}
-        try:
-            return await store.tags(self.source_key(key))
-        except StoreError as error:
-            if not (isinstance(error, AccessDeniedError) or error.code in _NOT_OFFERED):
-                raise
-            self._without_tags = True
-            if isinstance(error, AccessDeniedError) and not self.run.is_hopeless(error):
-                self.run.builder.warn(f"copies through this machine have no tags: {error}")
-            return {}
+        return replace(options, tags=await self._tags.tags(store, self.source_key(key)))
 
 
-def is_refused_on_server(run: Run, error: StoreError) -> bool:
+def is_refused_on_server(error: StoreError) -> bool:
     """Whether the endpoint of the target may not or cannot read the source, which this machine may."""
     if error.code in _NOT_OFFERED:
         return True
-    return isinstance(error, AccessDeniedError) and not run.is_hopeless(error)
+    return isinstance(error, AccessDeniedError) and not is_hopeless(error)
 
 
-async def verified(run: Run, source: TargetEntry, result: PutResult) -> PutResult:
+async def verified(
+    store: ObjectStore, key: str, source: TargetEntry, result: PutResult, *, opaque: bool
+) -> PutResult:
     """Return the result of a copy that has the ETag of its source, or its size where ETags prove nothing.
+
+    Args:
+        store: of the copy.
+        key: of the copy.
+        source: what was copied.
+        result: the response.
+        opaque: the ETags of the endpoint prove nothing.
 
     Raises:
         IntegrityError: the copy has another size.
     """
-    if result.etag and is_same(run, source, result):
+    if result.etag and _is_same(source, result, opaque=opaque):
         return result
-    store, key = await run.resources.open_store(), run.full_key(source.key)
     head = await store.head(key)
     if head.size != source.size:
         raise IntegrityError(
@@ -131,7 +162,7 @@ async def verified(run: Run, source: TargetEntry, result: PutResult) -> PutResul
     return result._replace(etag=head.etag)
 
 
-def is_same(run: Run, source: TargetEntry, result: PutResult) -> bool:
+def _is_same(source: TargetEntry, result: PutResult, *, opaque: bool) -> bool:
     """Whether two equal ETags prove that the copy is its source."""
-    opaque = run.policy.opaque_etags or is_opaque_encryption(result.encryption)
+    opaque = opaque or is_opaque_encryption(result.encryption)
     return proof(source.etag, opaque=opaque) is not Proof.NOTHING and same_etag(source.etag, result.etag)

@@ -18,14 +18,20 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from aios3sync.core.actions import CopyObject
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof, same_etag
+from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Copied, NotDone, Outcome
+from aios3sync.manifest.files import copies_path
+from aios3sync.manifest.unfinished import UnfinishedCopies
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import GetResult, ObjectStore, PutResult
+from aios3sync.sync.policy import scope_of
+from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.copied import CopyPlan, is_refused_on_server, verified
 from aios3sync.sync.transfers.headers import HeaderPlan
-from aios3sync.sync.transfers.large_copies import copy_in_parts
+from aios3sync.sync.transfers.large_copies import LargeCopy, check_version, copy_in_parts
+from aios3sync.sync.transfers.part_layout import part_layout
 from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("copy_stage", "preview_copies")
@@ -37,6 +43,8 @@ _QUEUED: Final = 1024
 _WHOLE_SHARE: Final = 8
 """An object up to this share of the memory is sent with one request if it was uploaded with one."""
 _HASHED_AT_ONCE: Final = 512 * 1024
+_PART_SHARE: Final = 4
+"""A part that goes through memory takes at most this share of the memory."""
 
 
 async def copy_stage(
@@ -47,13 +55,35 @@ async def copy_stage(
     Raises:
         StoreError: the session is broken.
     """
+    unfinished = await to_thread.run_sync(_unfinished_copies, run.request)
     async with jobs, anyio.create_task_group() as workers:
-        pool = _CopyPool(run, headers, workers)
+        pool = _CopyPool(run, headers, unfinished, workers)
         async for batch in jobs:
             await run.recorder.begin()
             await run.recorder.catch_up()
             await pool.submit(batch)
         pool.close()
+    if not (run.sends_no_more or scope_of(run.options)):
+        await _abort_left(run, unfinished)
+
+
+def _unfinished_copies(request: SyncRequest) -> UnfinishedCopies:
+    """Return the unfinished copies of a pair; none are known without its manifest. Blocks."""
+    path = "" if request.options.manifest is False else manifest_path(request)
+    target = f"{request.endpoint} {request.location.bucket}"
+    return UnfinishedCopies(copies_path(path) if path else "", target)
+
+
+async def _abort_left(run: Run, unfinished: UnfinishedCopies) -> None:
+    """Abort what a killed run has begun and this one, which saw everything, had no reason to copy."""
+    for copy in await unfinished.left():
+        store = await run.resources.open_store()
+        try:
+            await store.abort_multipart(copy.key, copy.upload_id)
+        except StoreError as error:  # it stays on record
+            run.builder.warn(f"a multipart upload of {copy.key!r} may be left over: {error}")
+        else:
+            await unfinished.ended(copy)
 
 
 async def preview_copies(
@@ -71,9 +101,9 @@ async def preview_copies(
 class _CopyPool(WorkerPool[CopyObject]):
     """The workers that copy, and the objects that are queued for them."""
 
-    def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
+    def __init__(self, run: Run, headers: HeaderPlan, unfinished: UnfinishedCopies, tasks: TaskGroup) -> None:
         super().__init__(run, tasks, most_queued=_QUEUED, refill_at=_QUEUED // 2)
-        self._copier = _Copier(run, headers)
+        self._copier = _Copier(run, headers, unfinished)
 
     async def handler(self) -> Callable[[CopyObject], Awaitable[None]]:
         """Return what copies one object."""
@@ -93,8 +123,9 @@ class _CopyPool(WorkerPool[CopyObject]):
 class _Copier:
     """Copies one object after the other in the way that its run has found to work."""
 
-    def __init__(self, run: Run, headers: HeaderPlan) -> None:
+    def __init__(self, run: Run, headers: HeaderPlan, unfinished: UnfinishedCopies) -> None:
         self._run = run
+        self._unfinished = unfinished
         self._plan = CopyPlan(run, headers)
         self._large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
 
@@ -120,9 +151,11 @@ class _Copier:
         return NotDone(copy.source.key, "failed", "copy", "changed while it was copied", uncertain=True)
 
     async def _copied(self, source: TargetEntry, reason: str) -> Copied:
-        result = await verified(self._run, source, await self._stored(source))
-        self._run.stored(result.encryption)
-        return Copied(self._run.copied_row(source, result.etag), source.size, reason)
+        run, result = self._run, await self._stored(source)
+        store, opaque = await run.resources.open_store(), run.policy.opaque_etags
+        result = await verified(store, run.full_key(source.key), source, result, opaque=opaque)
+        run.stored(result.encryption)
+        return Copied(run.copied_row(source, result.etag), source.size, reason)
 
     async def _stored(self, source: TargetEntry) -> PutResult:
         """Copy on the server, or through memory where that is refused: all objects, if it works for one."""
@@ -132,7 +165,7 @@ class _Copier:
         try:
             return await self._on_server(source)
         except StoreError as error:
-            if not is_refused_on_server(run, error):
+            if not is_refused_on_server(error):
                 raise
             refusal = error
         result = await self._through_memory(source)
@@ -144,8 +177,7 @@ class _Copier:
     async def _on_server(self, source: TargetEntry) -> PutResult:
         plan, run = self._plan, self._run
         if source.size > run.options.copy_part_threshold:
-            async with self._large:
-                return await copy_in_parts(plan, source, on_server=True)
+            return await self._in_parts(source, on_server=True)
         store, key = await run.resources.open_store(), run.full_key(source.key)
         if plan.keeps_metadata:
             options = plan.asked(source.key)
@@ -159,8 +191,7 @@ class _Copier:
         run = self._run
         in_parts = part_count(source.etag) or source.size > run.resources.memory.total // _WHOLE_SHARE
         if in_parts and source.size:
-            async with self._large:
-                return await copy_in_parts(self._plan, source, on_server=False)
+            return await self._in_parts(source, on_server=False)
         window = source.size >= LARGE_BODY
         if window:  # acquired before memory, as everywhere: no deadlock
             await run.resources.window.acquire(source.size, run.next_turn())
@@ -173,6 +204,30 @@ class _Copier:
         finally:
             if window:
                 run.resources.window.release(source.size)
+
+    async def _in_parts(self, source: TargetEntry, *, on_server: bool) -> PutResult:
+        """Copy one object in the parts of its source.
+
+        Raises:
+            PreconditionFailedError: it is not the object that was listed any more.
+        """
+        plan, run = self._plan, self._run
+        async with self._large:
+            reading, version = await plan.source_store(), plan.source_of(source)
+            head = await reading.head(version.key)
+            check_version(reading, version, source.size, head)
+            options = await plan.options(reading, source.key, head)
+            memory = max(run.resources.memory.total // _PART_SHARE, MIN_PART_SIZE)
+            parts = await part_layout(
+                reading,
+                version.key,
+                source,
+                wanted=run.options.part_size,
+                largest=MAX_PART_SIZE if on_server else memory,
+            )
+            writing, key = await run.resources.open_store(), run.full_key(source.key)
+            copy = LargeCopy(version, reading, key, writing, options, on_server, run.next_turn())
+            return await copy_in_parts(copy, parts, run.resources, self._unfinished, run.builder.warn)
 
     async def _whole(self, source: TargetEntry) -> PutResult:
         """Read one object and store it; what comes must be what its ETag says."""

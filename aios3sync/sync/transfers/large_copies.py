@@ -1,147 +1,222 @@
 """Copies one large object in parts, several at once; aborts uploads that it does not finish.
 
-The parts are those that the source was uploaded in, where they can be known: then the copy has its ETag.
+The parts are those that the source was uploaded in, where they can be known: then the copy has its ETag. A
+copy that a killed run has begun is continued with the parts that are there, if they are of the same version
+in the same parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._dataclass import defaults_of
 from aios3sync.concurrency import first_error
-from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import same_etag
-from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE, Part
+from aios3sync.core.parts import Part
 from aios3sync.errors import PreconditionFailedError, StoreError
 from aios3sync.local.compress import md5_of
-from aios3sync.store.protocol import HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
-from aios3sync.sync.transfers.copied import CopyPlan
-from aios3sync.sync.transfers.part_layout import part_layout
+from aios3sync.manifest.unfinished import UnfinishedCopies, UnfinishedCopy
+from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
+from aios3sync.sync.request import Resources
 
-__all__ = ("copy_in_parts",)
+__all__ = ("LargeCopy", "check_version", "copy_in_parts")
 
 _PARTS_AT_ONCE: Final = 8
-_PART_SHARE: Final = 4
-"""A part that goes through memory takes at most this share of the memory."""
 _ABORT_GRACE: Final = 5.0
 """Seconds that an abort may take after a cancellation."""
 
 
-async def copy_in_parts(plan: CopyPlan, source: TargetEntry, *, on_server: bool) -> PutResult:
-    """Copy one object in parts.
+def _version_of(source: CopySource, parts: Sequence[Part], options: PutOptions) -> str:
+    """Return a digest of what is copied, in which parts and how it is stored; empty where none is recorded.
 
-    Args:
-        plan: of the run.
-        source: the object as it was listed.
+    A copy under a key of the customer is not continued: nothing that depends on the key is written to disk.
+    """
+    if options.sse_customer_key or not source.etag:
+        return ""
+    stored = {name: getattr(options, name) for name in defaults_of(PutOptions) if name != "sse_customer_key"}
+    stored |= {"metadata": sorted(options.metadata.items()), "tags": sorted(options.tags.items())}
+    facts: Any = [source.bucket, source.key, source.etag, [part.length for part in parts], stored]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class LargeCopy(NamedTuple):
+    """One object that is copied in parts.
+
+    Attributes:
+        source: the version that is copied.
+        reading: the store of the source.
+        key: of the copy, in full.
+        writing: the store of the copy.
+        options: what the copy is stored with.
         on_server: the endpoint reads the parts itself; else they go through memory.
+        turn: its place in the order in which large bodies are sent.
+    """
+
+    source: CopySource
+    reading: ObjectStore
+    key: str
+    writing: ObjectStore
+    options: PutOptions
+    on_server: bool
+    turn: int
+
+
+def check_version(store: ObjectStore, source: CopySource, size: int, head: HeadResult) -> None:
+    """Look at an object before it is copied in parts.
 
     Raises:
         PreconditionFailedError: it is not the object that was listed any more.
-        StoreError: a request failed.
     """
-    reading, key = await plan.source_store(), plan.source_key(source.key)
-    head = await reading.head(key)
-    _check_version(reading, key, source, head)
-    options = await plan.options(reading, source.key, head)
-    memory = plan.run.resources.memory.total // _PART_SHARE
-    parts = await part_layout(
-        reading,
-        key,
-        source,
-        wanted=plan.run.options.part_size,
-        largest=MAX_PART_SIZE if on_server else max(memory, MIN_PART_SIZE),
-    )
-    return await _PartedCopy(plan, source, options, reading, on_server=on_server).copy(parts)
-
-
-def _check_version(store: ObjectStore, key: str, source: TargetEntry, head: HeadResult) -> None:
-    if same_etag(head.etag, source.etag) and head.size == source.size:
+    if (not source.etag or same_etag(head.etag, source.etag)) and head.size == size:
         return
     raise PreconditionFailedError(
-        f"{key!r} was replaced since it was listed",
+        f"{source.key!r} was replaced since it was listed",
         operation="HeadObject",
         bucket=store.bucket,
-        key=key,
+        key=source.key,
         code="PreconditionFailed",
         status=412,
     )
 
 
+async def copy_in_parts(
+    copy: LargeCopy,
+    parts: Sequence[Part],
+    resources: Resources,
+    unfinished: UnfinishedCopies,
+    warn: Callable[[str], object],
+) -> PutResult:
+    """Copy one object in parts, and join them.
+
+    Args:
+        copy: what, from where and to where.
+        parts: all parts.
+        resources: bound what is in memory.
+        unfinished: takes part in it, and may know that it was begun already.
+        warn: takes one line where an upload may be left over.
+
+    Raises:
+        PreconditionFailedError: it is not the object that was listed any more.
+        StoreError: a request failed.
+    """
+    version = _version_of(copy.source, parts, copy.options)
+    earlier = await unfinished.take(copy.key)
+    if earlier is not None:
+        found = _PartedCopy(copy, earlier, resources, unfinished, warn)
+        if version and earlier.version == version and await found.resume(parts):
+            try:
+                return await found.finish(parts)
+            except StoreError as error:
+                if error.operation != "CompleteMultipartUpload" or error.retryable:
+                    raise  # else the parts are not those that were listed, and they are gone
+        else:
+            await found.abort()
+    upload_id = await copy.writing.create_multipart(copy.key, copy.options)
+    begun = UnfinishedCopy(copy.key, upload_id, version)
+    await unfinished.began(begun)
+    return await _PartedCopy(copy, begun, resources, unfinished, warn).finish(parts)
+
+
 class _PartedCopy:
-    """One copy in parts."""
+    """One copy in parts that was begun."""
 
     def __init__(
         self,
-        plan: CopyPlan,
-        source: TargetEntry,
-        options: PutOptions,
-        reading: ObjectStore,
-        *,
-        on_server: bool,
+        copy: LargeCopy,
+        begun: UnfinishedCopy,
+        resources: Resources,
+        unfinished: UnfinishedCopies,
+        warn: Callable[[str], object],
     ) -> None:
-        self._plan = plan
-        self._run = plan.run
-        self._source = source
-        self._options = options
-        self._reading = reading
-        self._on_server = on_server
-        self._key = plan.run.full_key(source.key)
-        self._turn = plan.run.next_turn()
-        self._stored: list[ListedPart] = []
+        self._copy = copy
+        self._begun = begun
+        self._resources = resources
+        self._unfinished = unfinished
+        self._warn = warn
+        self._stored: dict[int, ListedPart] = {}
 
-    async def copy(self, parts: list[Part]) -> PutResult:
-        """Copy all parts and join them; a failure aborts the upload, so that no parts are left behind."""
-        store = await self._run.resources.open_store()
-        upload_id = await store.create_multipart(self._key, self._options)
-        left = iter(parts)
+    async def resume(self, parts: Sequence[Part]) -> bool:
+        """Take the parts that are there already; return whether the upload can be continued.
+
+        Its parts were copied on the condition that the source has the ETag of the same version, so that their
+        number and their size say what they hold.
+        """
+        lengths = {part.number: part.length for part in parts}
+        try:
+            listed = await self._copy.writing.list_parts(self._copy.key, self._begun.upload_id)
+        except StoreError as error:
+            if error.retryable:
+                raise
+            return False  # it has ended, or its parts may not be listed
+        self._stored = {part.number: part for part in listed if lengths.get(part.number) == part.size}
+        return True
+
+    async def finish(self, parts: Sequence[Part]) -> PutResult:
+        """Copy the parts that are not there, and join all; a failure aborts, so that none are left behind."""
+        copy = self._copy
+        left = iter([part for part in parts if part.number not in self._stored])
         try:
             async with anyio.create_task_group() as tasks:
                 for _ in range(_PARTS_AT_ONCE):
-                    tasks.start_soon(self._work, store, upload_id, left)
-            return await store.complete_multipart(self._key, upload_id, sorted(self._stored), self._options)
+                    tasks.start_soon(self._work, left)
+            listed = [self._stored[number] for number in sorted(self._stored)]
+            result = await copy.writing.complete_multipart(
+                copy.key, self._begun.upload_id, listed, copy.options
+            )
         except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
             with anyio.move_on_after(_ABORT_GRACE, shield=True):
-                await self._abort(store, upload_id)
+                await self.abort()
             raise first_error(error) from None
+        await self._unfinished.ended(self._begun)
+        return result
 
-    async def _work(self, store: ObjectStore, upload_id: str, left: Iterator[Part]) -> None:
+    async def _work(self, left: Iterator[Part]) -> None:
         for part in left:
-            send = self._copy_part if self._on_server else self._send_part
-            result = await send(store, upload_id, part)
-            self._stored.append(ListedPart(part.number, result.etag, part.length, result.checksum))
+            send = self._copy_part if self._copy.on_server else self._send_part
+            result = await send(part)
+            self._stored[part.number] = ListedPart(part.number, result.etag, part.length, result.checksum)
 
-    async def _copy_part(self, store: ObjectStore, upload_id: str, part: Part) -> PutResult:
-        source = self._plan.source_of(self._source, part.offset, part.length)
-        return await store.copy_part(source, self._key, upload_id, part.number, self._options)
+    async def _copy_part(self, part: Part) -> PutResult:
+        copy = self._copy
+        source = copy.source._replace(start=part.offset, length=part.length)
+        return await copy.writing.copy_part(
+            source, copy.key, self._begun.upload_id, part.number, copy.options
+        )
 
-    async def _send_part(self, store: ObjectStore, upload_id: str, part: Part) -> PutResult:
+    async def _send_part(self, part: Part) -> PutResult:
         """Read a part and send it. The window is acquired before memory, as for uploads: no deadlock."""
-        resources = self._run.resources
-        await resources.window.acquire(part.length, self._turn)
+        resources = self._resources
+        await resources.window.acquire(part.length, self._copy.turn)
         try:
             await resources.memory.acquire(part.length)
             try:
-                read = await self._reading.get(
-                    self._plan.source_key(self._source.key),
-                    start=part.offset,
-                    length=part.length,
-                    if_match=self._source.etag,
-                )
-                digest = await to_thread.run_sync(md5_of, read.body)
-                return await store.put_part(
-                    self._key, upload_id, part.number, read.body, self._options, md5=digest
-                )
+                return await self._read_and_send(part)
             finally:
                 resources.memory.release(part.length)
         finally:
             resources.window.release(part.length)
 
-    async def _abort(self, store: ObjectStore, upload_id: str) -> None:
+    async def _read_and_send(self, part: Part) -> PutResult:
+        copy = self._copy
+        source = copy.source
+        read = await copy.reading.get(source.key, start=part.offset, length=part.length, if_match=source.etag)
+        digest = await to_thread.run_sync(md5_of, read.body)
+        return await copy.writing.put_part(
+            copy.key, self._begun.upload_id, part.number, read.body, copy.options, md5=digest
+        )
+
+    async def abort(self) -> None:
+        """Abort the upload; one that cannot be aborted stays on record for the next run."""
         try:
-            await store.abort_multipart(self._key, upload_id)
+            await self._copy.writing.abort_multipart(self._copy.key, self._begun.upload_id)
         except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
             text = error if isinstance(error, StoreError) else type(error).__name__
-            self._run.builder.warn(f"a multipart upload of {self._key!r} may be left over: {text}")
+            self._warn(f"a multipart upload of {self._copy.key!r} may be left over: {text}")
+        else:
+            await self._unfinished.ended(self._begun)

@@ -54,13 +54,15 @@ if TYPE_CHECKING:
         UsageError,
     )
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.keywords import ConnectKeywords, SyncKeywords
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
     from aios3sync.report import Failure, SyncReport
     from aios3sync.session import Session, connect
     from aios3sync.stats.model import BucketStats
-    from aios3sync.stats.options import StatsOptions
+    from aios3sync.stats.options import StatsKeywords, StatsOptions
+    from aios3sync.sync.event_stream import SyncEvents
     from aios3sync.sync.explain import Explanation
     from aios3sync.sync.plans.plan import Plan
     from aios3sync.sync.plans.planned import PlannedAction
@@ -72,6 +74,7 @@ __all__ = (
     "BucketNotFoundError",
     "BucketStats",
     "Catalog",
+    "ConnectKeywords",
     "ConnectOptions",
     "CredentialsError",
     "DamagedManifestError",
@@ -99,9 +102,12 @@ __all__ = (
     "Session",
     "SourceEntry",
     "SourceError",
+    "StatsKeywords",
     "StatsOptions",
     "Stop",
     "StoreError",
+    "SyncEvents",
+    "SyncKeywords",
     "SyncOptions",
     "SyncReport",
     "TargetEntry",
@@ -128,13 +134,15 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
                 "TemporarySpaceError ThrottledError UnavailableError UsageError"
             ),
             "aios3sync.index.object_index": "ObjectIndex",
+            "aios3sync.keywords": "ConnectKeywords SyncKeywords",
             "aios3sync.objects.reader": "ObjectReader",
             "aios3sync.options": "ConnectOptions SyncOptions",
             "aios3sync.progress": "Progress",
             "aios3sync.report": "Failure SyncReport",
             "aios3sync.session": "Session connect",
             "aios3sync.stats.model": "BucketStats",
-            "aios3sync.stats.options": "StatsOptions",
+            "aios3sync.stats.options": "StatsKeywords StatsOptions",
+            "aios3sync.sync.event_stream": "SyncEvents",
             "aios3sync.sync.explain": "Explanation",
             "aios3sync.sync.plans.plan": "Plan",
             "aios3sync.sync.plans.planned": "PlannedAction",

@@ -18,7 +18,7 @@ from aios3sync._dataclass import defaults_of
 from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
-__all__ = ("FilePath", "Seconds", "Size", "conform", "parse_seconds", "parse_size")
+__all__ = ("FilePath", "Seconds", "Size", "Texts", "conform", "parse_seconds", "parse_size")
 
 _SIZE: Final = lazy_pattern(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
 _DURATION: Final = lazy_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
@@ -69,6 +69,8 @@ Seconds = Annotated[float, parse_seconds]
 """A duration, also as text with a unit."""
 FilePath = Annotated[str, os.fspath]
 """A path, also as :class:`os.PathLike`."""
+Texts = list[str] | tuple[str, ...] | set[str] | frozenset[str]
+"""What a caller may give for ``tuple[str, ...]``; one text is none of these."""
 
 _NAMES: Final = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
 

@@ -17,7 +17,9 @@ from aios3sync.field_types import FilePath, Seconds, Size, conform
 __all__ = (
     "CHARSETS",
     "CHECKS",
+    "CHECKSUMS",
     "DIRECTORY_MARKERS",
+    "ENCRYPTIONS",
     "LANES",
     "LIST_ORDERS",
     "METADATA_DIRECTIVES",
@@ -27,8 +29,10 @@ __all__ = (
     "SYMLINK_MODES",
     "Charset",
     "Check",
+    "Checksum",
     "ConnectOptions",
     "DirectoryMarkers",
+    "Encryption",
     "Lane",
     "ListOrder",
     "MetadataDirective",
@@ -59,9 +63,10 @@ DirectoryMarkers = Literal["skip", "create"]
 DIRECTORY_MARKERS: tuple[DirectoryMarkers, ...] = get_args(DirectoryMarkers)
 Lane = Literal["auto", "wire", "boto"]
 LANES: tuple[Lane, ...] = get_args(Lane)
-
-_SSE_ALGORITHMS = ("", "AES256", "aws:kms", "aws:kms:dsse")
-_CHECKSUMS = ("", "crc32", "crc32c", "crc64nvme", "sha1", "sha256")
+Encryption = Literal["", "AES256", "aws:kms", "aws:kms:dsse"]
+ENCRYPTIONS: tuple[Encryption, ...] = get_args(Encryption)
+Checksum = Literal["", "crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
+CHECKSUMS: tuple[Checksum, ...] = get_args(Checksum)
 
 
 def _require(condition: object, message: str) -> None:
@@ -244,7 +249,7 @@ class SyncOptions:
     expires: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     storage_class: str = ""
-    sse: str = ""
+    sse: Encryption = ""
     sse_kms_key_id: str = ""
     sse_customer_key: bytes = field(default=b"", repr=False)
     acl: str = ""
@@ -252,7 +257,7 @@ class SyncOptions:
     metadata_update: MetadataUpdate | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     request_payer: bool = False
-    checksum: str = ""
+    checksum: Checksum = ""
     protected_prefixes: tuple[str, ...] = ()
     thumbnails: int = 0
     on_conflict: OnConflict = "keep"
@@ -275,8 +280,8 @@ class SyncOptions:
         _choice("directory_markers", self.directory_markers, DIRECTORY_MARKERS)
         _choice("metadata_directive", self.metadata_directive, METADATA_DIRECTIVES)
         _choice("charset", self.charset, CHARSETS)
-        _choice("sse", self.sse, _SSE_ALGORITHMS)
-        _choice("checksum", self.checksum, _CHECKSUMS)
+        _choice("sse", self.sse, ENCRYPTIONS)
+        _choice("checksum", self.checksum, CHECKSUMS)
         if self.metadata_update is not None:
             _choice("metadata_update", self.metadata_update, METADATA_UPDATES)
         read_header_rules(self.header_for)

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from anyio import to_thread
 
@@ -34,13 +34,15 @@ if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, CatalogMetrics, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.follow.queue import Queue
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.keywords import ConnectKeywords, SyncKeywords
     from aios3sync.manifest.admin import StoredManifest
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.stats.background import BackgroundRefreshes
     from aios3sync.stats.cache_admin import StatsCache
     from aios3sync.stats.model import BucketStats
-    from aios3sync.stats.options import StatsOptions
+    from aios3sync.stats.options import StatsKeywords, StatsOptions
     from aios3sync.stats.single_flight import SingleFlight
+    from aios3sync.sync.event_stream import EventStreams, SyncEvents
     from aios3sync.sync.explain import Explanation
     from aios3sync.sync.plans.plan import Plan
     from aios3sync.sync.verify_report import VerifyReport
@@ -54,7 +56,7 @@ async def connect(
     *,
     session: aioboto3.Session | None = None,
     client: Any = None,
-    **changes: Any,
+    **changes: Unpack[ConnectKeywords],
 ) -> AsyncIterator[Session]:
     """Open a session; its S3 client is opened by the first request and closed at the end.
 
@@ -67,8 +69,9 @@ async def connect(
     Raises:
         UsageError: an option cannot be what it is.
     """
+    given: dict[str, Any] = {**changes}  # the options convert what they are given
     try:
-        options = replace(options or ConnectOptions(), **changes)
+        options = replace(options or ConnectOptions(), **given)
     except TypeError:
         unknown = ", ".join(sorted(set(changes) - set(ConnectOptions.__slots__)))
         raise UsageError(f"not an option of connect(): {unknown}") from None
@@ -103,6 +106,7 @@ class Session:
         self._refreshes: BackgroundRefreshes | None = None
         self._stats_calls: SingleFlight[BucketStats] | None = None
         self._runs = Runs(options, self._stores, closing, self._open_catalog)
+        self._streams: EventStreams | None = None
         self.catalog_metrics: CatalogMetrics | None = None
 
     @property
@@ -110,19 +114,30 @@ class Session:
         """The endpoint's URL, or ``aws``."""
         return self._stores.endpoint
 
-    async def store(self, bucket: str, **reading: Any) -> ObjectStore:
+    async def store(
+        self, bucket: str, *, sse_customer_key: bytes = b"", request_payer: bool = False
+    ) -> ObjectStore:
         """Return a store for one bucket, with retries and limits; opens the client if that was not done yet.
 
         Args:
             bucket: a name, an access-point alias or an ARN.
-            reading: ``sse_customer_key`` and ``request_payer`` for requests that read.
+            sse_customer_key: the SSE-C key for requests that read.
+            request_payer: whether to pay for the requests.
         """
         self._stores.access.check()
-        return await self._stores.opener(bucket, RequestCounts(), **reading)()
+        payer = "requester" if request_payer else ""
+        counts = RequestCounts()
+        opener = self._stores.opener(bucket, counts, sse_customer_key=sse_customer_key, request_payer=payer)
+        return await opener()
 
     @asynccontextmanager
     async def open_reader(
-        self, url: str, *, decode: bool = True, **reading: Any
+        self,
+        url: str,
+        *,
+        decode: bool = True,
+        sse_customer_key: bytes = b"",
+        request_payer: bool = False,
     ) -> AsyncIterator[ObjectReader]:
         """Open one object for reading: an asynchronous iterator of its chunks, verified at its end.
 
@@ -131,7 +146,8 @@ class Session:
         Args:
             url: ``s3://bucket/key``, a literal key.
             decode: hand out the original of an object that a sync has compressed.
-            reading: as for :meth:`store`.
+            sse_customer_key: as for :meth:`store`.
+            request_payer: as for :meth:`store`.
 
         Raises:
             StoreError: the object cannot be read, or changed (PreconditionFailedError), or its bytes are not
@@ -141,7 +157,7 @@ class Session:
         from aios3sync.objects.reader import open_object
 
         bucket, key = parse_object(url)
-        store = await self.store(bucket, **reading)
+        store = await self.store(bucket, sse_customer_key=sse_customer_key, request_payer=request_payer)
         async with open_object(store, key, memory=self.options.memory, decode=decode) as reader:
             yield reader
 
@@ -173,24 +189,37 @@ class Session:
         self._stores.access.check()
         from aios3sync.index.object_index import open_index
 
-        reading = {"request_payer": "requester"} if request_payer else {}
-        return open_index(url, name, partial(self.store, **reading), self.queue)
+        open_store = partial(self.store, request_payer=request_payer)
+        return open_index(url, name, open_store, self.queue)
 
-    def catalog(self, url: str = "", *, kind: str = "datasets", **options: Any) -> Catalog:
+    def catalog(
+        self,
+        url: str = "",
+        *,
+        kind: Literal["datasets", "models"] = "datasets",
+        public: bool = False,
+        acl: str = "",
+        replicas: Sequence[str] = (),
+        request_payer: bool = False,
+    ) -> Catalog:
         """Return the catalog of datasets or models in a bucket; no request is sent yet.
 
         Args:
             url: ``s3://bucket/prefix``; empty means the bucket that the environment names.
             kind: ``datasets`` or ``models``.
-            options: ``public`` to keep the public manifest as well, ``acl`` for it (``public-read``),
-                ``replicas``, further locations to keep the same, and ``request_payer`` to accept to pay.
+            public: keep the public manifest as well.
+            acl: a canned ACL for the public manifest, e.g. ``public-read``.
+            replicas: further locations to keep the same.
+            request_payer: whether to pay for the requests.
 
         Raises:
             UsageError: one of them cannot be.
         """
         self._stores.access.check()
         counts = RequestCounts()
-        catalog = self._open_catalog(counts, url, kind, **options)
+        catalog = self._open_catalog(
+            counts, url, kind, public=public, acl=acl, replicas=replicas, request_payer=request_payer
+        )
         counts.requests = catalog.metrics.requests
         return catalog
 
@@ -224,7 +253,7 @@ class Session:
         index: ObjectIndex | None = None,
         catalog: DatasetEntry | ModelEntry | Registration | None = None,
         source_connect: ConnectOptions | None = None,
-        **changes: Any,
+        **changes: Unpack[SyncKeywords],
     ) -> SyncReport:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
 
@@ -267,6 +296,41 @@ class Session:
 
         return await concluded(on_event, run())
 
+    def sync_events(  # noqa: PLR0913 - those of sync()
+        self,
+        source: Side,
+        target: str | os.PathLike[str],
+        *,
+        buffer: int = 1000,
+        options: SyncOptions | None = None,
+        outcome_sinks: Sequence[OutcomeSink] = (),
+        stop: Stop | None = None,
+        overrides: Mapping[str, PutOptions] | None = None,
+        index: ObjectIndex | None = None,
+        catalog: DatasetEntry | ModelEntry | Registration | None = None,
+        source_connect: ConnectOptions | None = None,
+        **changes: Unpack[SyncKeywords],
+    ) -> SyncEvents:
+        """Run :meth:`sync` and iterate over its events: ``async for event in s3.sync_events(…)``.
+
+        The arguments are those of :meth:`sync`, and ``buffer``, the events that may wait before the run does:
+        a slow reader slows it down. The last event is ``Finished`` with the report, which ``report`` has too.
+        A reader that leaves early, or is cancelled, stops the run orderly, and ``stop`` with it: what was
+        uploaded is recorded.
+
+        Raises:
+            UsageError: the buffer is not of one event or more. What :meth:`sync` raises, the iteration does.
+        """
+        self._stores.access.check()
+        if self._streams is None:
+            from aios3sync.sync.event_stream import EventStreams
+
+            self._streams = EventStreams()
+            self._background.push_async_callback(self._streams.close)
+        run = partial(self.sync, source, target, options=options, overrides=overrides, **changes)
+        run = partial(run, index=index, catalog=catalog, source_connect=source_connect)
+        return self._streams.open(run, buffer, outcome_sinks, stop or Stop())
+
     async def plan(
         self,
         source: str | os.PathLike[str],
@@ -276,7 +340,7 @@ class Session:
         on_event: EventSink = discard,
         stop: Stop | None = None,
         source_connect: ConnectOptions | None = None,
-        **changes: Any,
+        **changes: Unpack[SyncKeywords],
     ) -> Plan:
         """Decide what :meth:`sync` would do, with the same arguments, and do nothing of it.
 
@@ -315,7 +379,8 @@ class Session:
         index: ObjectIndex | None = None,
         source_connect: ConnectOptions | None = None,
         dry_run: bool = False,
-        **secrets: bytes,
+        sse_customer_key: bytes = b"",
+        source_sse_customer_key: bytes = b"",
     ) -> SyncReport:
         """Do what a plan says, as far as both sides are still as the plan saw them, and nothing else.
 
@@ -332,7 +397,8 @@ class Session:
             index: the same.
             source_connect: the same.
             dry_run: report what would be done and refused, and do nothing.
-            secrets: ``sse_customer_key`` and ``source_sse_customer_key``, which a plan does not keep.
+            sse_customer_key: which a plan does not keep.
+            source_sse_customer_key: the same.
 
         Raises:
             AioS3SyncError: as :meth:`sync`.
@@ -342,6 +408,8 @@ class Session:
 
         async def run() -> SyncReport:
             self._stores.access.check()
+            keys = {"sse_customer_key": sse_customer_key, "source_sse_customer_key": source_sse_customer_key}
+            secrets = {name: key for name, key in keys.items() if key}
             chosen = options_to_apply(plan, secrets, dry_run=dry_run)
             request = await self._runs.request(
                 plan.source, plan.target, chosen, source_connect=source_connect
@@ -360,7 +428,7 @@ class Session:
         options: SyncOptions | None = None,
         on_event: EventSink = discard,
         source_connect: ConnectOptions | None = None,
-        **changes: Any,
+        **changes: Unpack[SyncKeywords],
     ) -> VerifyReport:
         """Compare the content of both sides and list what differs; writes nothing anywhere.
 
@@ -385,7 +453,7 @@ class Session:
         *,
         options: SyncOptions | None = None,
         source_connect: ConnectOptions | None = None,
-        **changes: Any,
+        **changes: Unpack[SyncKeywords],
     ) -> Explanation:
         """Explain what :meth:`sync` would do with one key, and why; write nothing, request one object.
 
@@ -432,7 +500,9 @@ class Session:
             raise ManifestError(f"there is no manifest: {NO_STATE}, or name its place with --manifest")
         return StoredManifest(place, request.binding, warn)
 
-    async def stats(self, target: str, *, index: ObjectIndex | None = None, **options: Any) -> BucketStats:
+    async def stats(
+        self, target: str, *, index: ObjectIndex | None = None, **options: Unpack[StatsKeywords]
+    ) -> BucketStats:
         """Return statistics of a bucket or a prefix, cached in the bucket and validated at every call.
 
         Equal calls at the same moment share one listing: see :mod:`aios3sync.stats.single_flight`.

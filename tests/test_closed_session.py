@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "index": ("sqlite:///index.db",),
     "catalog": ("s3://bucket",),
     "sync": (".", "s3://bucket"),
+    "sync_events": (".", "s3://bucket"),
     "verify": (".", "s3://bucket"),
     "explain": (".", "s3://bucket", "key"),
     "manifest": (".", "s3://bucket"),

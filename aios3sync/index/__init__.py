@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink
     from aios3sync.index.feed import IndexFeed
     from aios3sync.index.follow.queue import Queue, QueuedMessage
-    from aios3sync.index.follow.report import FollowOptions, FollowReport
+    from aios3sync.index.follow.report import FollowKeywords, FollowOptions, FollowReport
     from aios3sync.index.inventory.files import InventoryError
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.index.reconcile import ReconcileReport
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = (
     "BackfillReport",
     "Folder",
+    "FollowKeywords",
     "FollowOptions",
     "FollowReport",
     "Group",
@@ -64,7 +65,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.index.backfill": "BackfillReport IndexProgress IndexSink",
             "aios3sync.index.feed": "IndexFeed",
             "aios3sync.index.follow.queue": "Queue QueuedMessage",
-            "aios3sync.index.follow.report": "FollowOptions FollowReport",
+            "aios3sync.index.follow.report": "FollowKeywords FollowOptions FollowReport",
             "aios3sync.index.inventory.files": "InventoryError",
             "aios3sync.index.object_index": "ObjectIndex",
             "aios3sync.index.reconcile": "ReconcileReport",

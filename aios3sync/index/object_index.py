@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 import anyio
 
@@ -20,7 +20,7 @@ from aios3sync.index.db.open import open_backend
 from aios3sync.index.db.protocol import IndexBackend, Position
 from aios3sync.index.feed import IndexFeed, feed_index
 from aios3sync.index.follow.queue import Queue
-from aios3sync.index.follow.report import FollowOptions, FollowReport
+from aios3sync.index.follow.report import FollowKeywords, FollowOptions, FollowReport
 from aios3sync.index.reconcile import ReconcileReport, run_reconcile
 from aios3sync.index.rows import Folder, Group, Grouping, ObjectRow, Order, Page, Selection, Totals
 from aios3sync.index.staleness import Stale, last_listed, stale_prefixes
@@ -262,7 +262,7 @@ class ObjectIndex:
         stop: Stop | None = None,
         warn: Callable[[str], object] = lambda _: None,
         progress: Callable[[FollowReport], object] = lambda _: None,
-        **changes: Any,
+        **changes: Unpack[FollowKeywords],
     ) -> FollowReport:
         """Keep the index current with the S3 event notifications in an SQS queue.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any, TypedDict, get_args
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.errors import UsageError
-from aios3sync.field_types import Seconds, conform
+from aios3sync.field_types import Seconds, Texts, conform
 from aios3sync.stats.model import Mode
 
-__all__ = ("StatsOptions",)
+__all__ = ("StatsKeywords", "StatsOptions")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class StatsOptions:
         object.__setattr__(self, "gzip", plain)
 
     @classmethod
-    def of(cls, changes: dict[str, Any]) -> StatsOptions:
+    def of(cls, changes: Mapping[str, Any]) -> StatsOptions:
         """Return options with these fields.
 
         Raises:
@@ -80,3 +81,19 @@ class StatsOptions:
         except TypeError:
             unknown = ", ".join(sorted(set(changes) - set(cls.__slots__)))
             raise UsageError(f"not an option of stats(): {unknown}") from None
+
+
+class StatsKeywords(TypedDict, total=False):
+    """The keyword arguments of ``stats()``: the fields of :class:`StatsOptions`."""
+
+    mode: Mode
+    every: bool
+    gzip: Texts
+    use_cache: bool
+    refresh: bool
+    max_age: float | str | None
+    background: bool
+    deltaglider: bool
+    list_workers: int
+    request_payer: bool
+    sse_customer_key: bytes

@@ -665,7 +665,7 @@ async def test_an_index_follows_a_queue(sqs: Any, tmp_path: Path) -> None:
     warnings: list[str] = []
     async with connect() as s3, s3.index(f"sqlite:///{tmp_path}/index.db") as index:
         with pytest.raises(UsageError, match="'dry' is not an option of following"):
-            await index.follow(url, dry=True)
+            await index.follow(url, dry=True)  # type: ignore[call-arg]
         report = await index.follow(url, warn=warnings.append, drain=True, wait=0, receivers=1)
         page = await index.page(bucket="bkt")
         assert [(row.key, row.size) for row in page] == [("a", 5)]

@@ -106,7 +106,7 @@ REFUSED = {
 
 @LANES
 async def test_a_key_that_the_store_refuses_is_named_with_its_words_and_deletes_wait(
-    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: Any
 ) -> None:
     refused = REFUSED[request.node.callspec.params["endpoint"]]
     root = make_tree(tmp_path / "t", {"file": "x"})
@@ -126,7 +126,7 @@ async def test_a_key_that_the_store_refuses_is_named_with_its_words_and_deletes_
 
 @LANES
 async def test_keys_that_a_server_takes_for_paths_are_never_deleted_after_their_upload(
-    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: Any
 ) -> None:
     """SeaweedFS stores `a//b` as `a/b` and `/lead` as `lead`: deleting these would delete what was sent."""
     folds = request.node.callspec.params["endpoint"] == "seaweedfs"
@@ -143,7 +143,7 @@ async def test_keys_that_a_server_takes_for_paths_are_never_deleted_after_their_
 
 @LANES
 async def test_a_prefix_that_the_store_lists_as_another_ends_the_run_before_any_delete(
-    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: str
+    place: Place, tmp_path: Path, request: pytest.FixtureRequest, lane: Any
 ) -> None:
     root = make_tree(tmp_path / "t", {"ok": "x"})
     store = await place.session.store(place.bucket)

@@ -58,9 +58,9 @@ async def test_wrong_credentials_are_reported_without_their_values(
 async def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
     async with aios3sync.connect() as s3:
         with pytest.raises(UsageError, match="'colour' is not a sync option"):
-            await s3.sync(tmp_path, "s3://bucket/p", colour="red")
+            await s3.sync(tmp_path, "s3://bucket/p", colour="red")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="colour"):
-        async with aios3sync.connect(colour="red"):
+        async with aios3sync.connect(colour="red"):  # type: ignore[call-arg]
             pass
 
 

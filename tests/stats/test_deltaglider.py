@@ -19,6 +19,7 @@ from anyio import to_thread
 
 import aios3sync
 from aios3sync.stats.deltaglider import MAX_LISTED, decode_envelope
+from aios3sync.stats.model import Mode
 from tests.clients import boto3_client
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 RECORDED = json.loads((HERE / "deltaglider.json").read_text("utf-8"))
-MODES = ("quick", "sampled", "detailed")
+MODES: tuple[Mode, ...] = ("quick", "sampled", "detailed")
 LIVE = os.environ.get("AIOS3SYNC_TEST_DELTAGLIDER") == "1"
 
 

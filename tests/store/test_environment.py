@@ -46,7 +46,7 @@ def port_of(server: CannedServer) -> str:
 
 @LANES
 @pytest.mark.parametrize("host", ["my_minio", "_minio_", "project_my_minio_1", "a_b.minio_net"])
-async def test_a_host_with_an_underscore_is_reached(keys: None, compose: None, lane: str, host: str) -> None:
+async def test_a_host_with_an_underscore_is_reached(keys: None, compose: None, lane: Any, host: str) -> None:
     async with canned_server() as server:
         url = f"http://{host}:{port_of(server)}"
         async with aios3sync.connect(endpoint_url=url, lane=lane) as session:
@@ -62,7 +62,7 @@ async def test_a_host_with_an_underscore_is_reached(keys: None, compose: None, l
 @LANES
 @pytest.mark.parametrize("dressed", ["{}\n", " {} ", "'{}'", '"{}"\r\n'])
 async def test_an_endpoint_of_the_environment_is_cleaned(
-    keys: None, monkeypatch: pytest.MonkeyPatch, lane: str, dressed: str
+    keys: None, monkeypatch: pytest.MonkeyPatch, lane: Any, dressed: str
 ) -> None:
     async with canned_server() as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", dressed.format(server.url))
@@ -118,7 +118,7 @@ async def test_the_url_of_a_queue_may_hold_no_credentials_p16(keys: None) -> Non
 @LANES
 @pytest.mark.parametrize("space", ["\n", "\r\n", " ", "\t", "\u00a0"])
 async def test_white_space_around_keys_is_taken_off(
-    monkeypatch: pytest.MonkeyPatch, lane: str, space: str
+    monkeypatch: pytest.MonkeyPatch, lane: Any, space: str
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", f"{space}AKID{space}")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", f"hunter2{space}")
@@ -144,7 +144,7 @@ async def test_white_space_around_keys_is_taken_off(
     ],
 )
 async def test_a_key_that_cannot_be_sent_is_named_and_not_repeated_p16(
-    keys: None, monkeypatch: pytest.MonkeyPatch, lane: str, name: str, value: str
+    keys: None, monkeypatch: pytest.MonkeyPatch, lane: Any, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
     async with canned_server() as server, aios3sync.connect(endpoint_url=server.url, lane=lane) as session:
@@ -177,7 +177,7 @@ def test_no_token_is_no_fault() -> None:
 
 @LANES
 async def test_keys_of_a_process_are_cleaned_too(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lane: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lane: Any
 ) -> None:
     document = {"Version": 1, "AccessKeyId": "AKID\n", "SecretAccessKey": "s\r\n", "SessionToken": "token\n"}
     document["Expiration"] = "2999-01-01T00:00:00Z"
@@ -196,7 +196,7 @@ async def test_keys_of_a_process_are_cleaned_too(
 @LANES
 @pytest.mark.parametrize("dressed", ["{}\n", " {} ", "'{}'"])
 async def test_a_region_of_the_environment_is_cleaned(
-    keys: None, monkeypatch: pytest.MonkeyPatch, lane: str, dressed: str
+    keys: None, monkeypatch: pytest.MonkeyPatch, lane: Any, dressed: str
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", dressed.format("eu-central-1"))
     async with canned_server() as server, aios3sync.connect(endpoint_url=server.url, lane=lane) as session:

@@ -61,6 +61,7 @@ async def test_all_stores_of_a_session_share_the_facts_that_one_observed() -> No
 @pytest.mark.parametrize("given", ["opaque", "md5"])
 async def test_the_option_etags_holds_until_another_value_is_given(given: Any) -> None:
     async with canned_server() as server:
+        etags: Any
         for etags, wanted in ((given, given), ("", given), ("auto", "unknown"), ("", "unknown")):
             async with aios3sync.connect(endpoint_url=server.url, etags=etags) as s3:
                 store = await s3.store("bucket")
@@ -72,6 +73,7 @@ async def test_the_option_etags_holds_until_another_value_is_given(given: Any) -
 async def test_the_option_list_order_holds_until_another_value_is_given(tmp_path: Path, lane: Any) -> None:
     root = make_tree(tmp_path / "t", {})
     async with canned_server() as server:
+        given: Any
         for given, wanted in (("bytes", "bytes"), ("", "bytes"), ("auto", ""), ("", "")):
             server.will(200, EMPTY)
             async with aios3sync.connect(endpoint_url=server.url, lane=lane) as s3:

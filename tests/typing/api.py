@@ -7,13 +7,15 @@ check the program of somebody who has installed the package.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, assert_type
+from pathlib import Path
+from typing import Any, Unpack, assert_type
 
 import aios3sync
 from aios3sync import (
     AioS3SyncError,
     BucketStats,
     Catalog,
+    ConnectKeywords,
     ConnectOptions,
     DatasetEntry,
     Explanation,
@@ -21,9 +23,12 @@ from aios3sync import (
     ObjectIndex,
     Progress,
     Session,
+    StatsKeywords,
     StatsOptions,
     Stop,
     StoreError,
+    SyncEvents,
+    SyncKeywords,
     SyncOptions,
     SyncReport,
     VerifyReport,
@@ -31,7 +36,17 @@ from aios3sync import (
 from aios3sync.catalog import CatalogChange, CatalogListing
 from aios3sync.events import Event, EventSink, Failed, Finished, Uploaded, discard
 from aios3sync.images import THUMBNAIL_PREFIX, is_image_name
-from aios3sync.index import BackfillReport, Folder, Group, ObjectRow, Page, ReconcileReport, Stale, Totals
+from aios3sync.index import (
+    BackfillReport,
+    Folder,
+    FollowKeywords,
+    Group,
+    ObjectRow,
+    Page,
+    ReconcileReport,
+    Stale,
+    Totals,
+)
 from aios3sync.manifest import ManifestFacts, StoredManifest
 from aios3sync.stats import Number, write_page
 from aios3sync.store import HeadResult, ObjectStore, PutOptions
@@ -79,12 +94,41 @@ async def engine() -> None:
             overrides={"a.html": PutOptions(content_type="text/html")},
             catalog=DatasetEntry("org/name"),
         )
+        events = s3.sync_events("data", "s3://bucket/data", delete="tracked", buffer=10)
+        assert_type(events, SyncEvents)
+        async for event in events:
+            assert_type(event, Event)
+        assert_type(events.report, SyncReport)
+        async with s3.sync_events("data", "s3://bucket") as events:
+            on_event(await anext(events))
         assert_type(progress.rates().eta, float | None)
         assert_type(await s3.verify("data", "s3://bucket/data"), VerifyReport)
         assert_type(await s3.explain("data", "s3://bucket/data", "a.txt"), Explanation)
         manifest = await s3.manifest("data", "s3://bucket/data")
         assert_type(manifest, StoredManifest)
         assert_type(await manifest.describe(), ManifestFacts)
+
+
+async def site(**changes: Unpack[SyncKeywords]) -> SyncReport:
+    """Keyword arguments can be passed on with their types."""
+    connection: ConnectKeywords = {"region": "eu-central-1", "memory": "1G", "read_timeout": "30s"}
+    async with aios3sync.connect(**connection) as s3:
+        return await s3.sync(Path("site"), "s3://bucket/site", **changes)
+
+
+async def settings(s3: Session) -> None:
+    """Values may be what the options convert: lists, paths, sizes and durations as text."""
+    await site(delete="mirror", exclude=["*.tmp", "*.bak"], gzip={"css", "js"}, part_size="64M")
+    await s3.verify("data", "s3://bucket", manifest=False, check="content", max_manifest_age="2d")
+    await s3.explain("data", "s3://bucket", "a", manifest=Path("m.json"), rules=[("include", "*.jpg")])
+    await s3.sync("s3://bucket", "data", on_conflict="overwrite", trash=Path("/trash"), fsync=False)
+    counting: StatsKeywords = {"mode": "detailed", "max_age": "5m"}
+    await s3.stats("s3://bucket", **counting)
+    async with s3.index("sqlite:///objects.db") as index:
+        following: FollowKeywords = {"drain": True, "wait": "5s"}
+        await index.follow("https://sqs.eu-central-1.amazonaws.com/1/queue", **following)
+    s3.catalog("s3://bucket", kind="models", public=True, replicas=["s3://other"])
+    await s3.store("bucket", request_payer=True)
 
 
 async def services(s3: Session) -> None:

@@ -41,7 +41,7 @@ def cat_command(urls: tuple[str, ...], **values: Any) -> int:
     for url in urls:
         parse_object(url)
     connection = connect_options(values)
-    reading: dict[str, Any] = {"request_payer": "requester"} if values["request_payer"] else {}
+    reading: dict[str, Any] = {"request_payer": bool(values["request_payer"])}
     if values["sse_c_key_file"]:
         reading["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
 

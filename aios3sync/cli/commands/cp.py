@@ -118,8 +118,9 @@ class _Copy:
 
     async def _store(self, session: Session, bucket: str) -> ObjectStore:
         options = self._options
-        payer = "requester" if options.request_payer else ""
-        return await session.store(bucket, sse_customer_key=options.sse_customer_key, request_payer=payer)
+        return await session.store(
+            bucket, sse_customer_key=options.sse_customer_key, request_payer=options.request_payer
+        )
 
     async def _is_taken(self, session: Session, bucket: str, key: str) -> bool:
         """Whether --no-clobber keeps an object."""

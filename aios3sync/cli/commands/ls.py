@@ -52,8 +52,7 @@ def ls_command(url: str, **values: Any) -> int:
         from aios3sync.objects.listing import list_objects
 
         sums = _Sums(view)
-        reading = {"request_payer": "requester"} if values["request_payer"] else {}
-        store = await session.store(bucket, **reading)
+        store = await session.store(bucket, request_payer=bool(values["request_payer"]))
         await list_objects(store, prefix, sums.page, recursive=recursive)
         if prefix and not sums.found:
             raise ObjectNotFoundError(f"nothing in s3://{bucket} begins with {prefix!r}", bucket=bucket)

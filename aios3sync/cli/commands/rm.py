@@ -115,7 +115,7 @@ async def _remove_marker(session: Session, location: Location, values: dict[str,
     """Delete the object whose key is the prefix, which consoles make for a folder; return if it is there."""
     if not location.prefix or deleted == values["max_delete"]:
         return False
-    payer = "requester" if values["request_payer"] else ""
+    payer = bool(values["request_payer"])
     store = await session.store(location.bucket, request_payer=payer)
     page = await store.list_page(location.prefix, max_keys=1)
     if not any(entry.key == location.prefix for entry in page.entries):
@@ -150,7 +150,7 @@ def _delete_named(
     addresses = [parse_object(url) for url in urls]
     if values["max_delete"] is not None and len(urls) > values["max_delete"]:
         raise UsageError(f"{len(urls)} objects are named, --max-delete allows {values['max_delete']}")
-    payer = "requester" if values["request_payer"] else ""
+    payer = bool(values["request_payer"])
 
     async def work(session: Session, _view: View, _stop: Stop) -> CommandResult:
         from aios3sync.objects.removal import remove_object

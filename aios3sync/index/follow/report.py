@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypedDict
 
 from aios3sync._dataclass import asdict, dataclass, field, replace
 from aios3sync.errors import UsageError
 from aios3sync.field_types import Seconds, conform
 
-__all__ = ("FollowOptions", "FollowReport")
+__all__ = ("FollowKeywords", "FollowOptions", "FollowReport")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,16 @@ class FollowOptions:
             raise UsageError(f"wait: {self.wait} is not between 0 and 20 seconds")
         if self.remember_removals < 3600:
             raise UsageError(f"remember_removals: {self.remember_removals} is less than an hour")
+
+
+class FollowKeywords(TypedDict, total=False):
+    """The keyword arguments of ``follow()``: the fields of :class:`FollowOptions`."""
+
+    receivers: int
+    wait: float | str
+    drain: bool
+    drop_poison: bool
+    remember_removals: float | str
 
 
 @dataclass(slots=True)

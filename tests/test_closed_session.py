@@ -22,6 +22,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "catalog": ("s3://bucket",),
     "sync": (".", "s3://bucket"),
     "sync_events": (".", "s3://bucket"),
+    "plan": (".", "s3://bucket"),
+    "apply": (None,),  # a plan is looked at later
     "verify": (".", "s3://bucket"),
     "explain": (".", "s3://bucket", "key"),
     "manifest": (".", "s3://bucket"),

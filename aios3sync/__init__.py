@@ -9,6 +9,7 @@ The map of the package; each line may import the lines below it::
     objects                  single objects: read, written, copied, listed
     sync                     the engine: pipeline, detector, manifest_diff, transfers/, deletes, recorder
     processes, listing       processes that send small files; every way to list a bucket
+    inventory                an S3 Inventory, read in key order
     store                    the S3 seam: protocol, s3/ (the API), boto/ and wire/ (clients), wrappers/
     manifest, local, events  what was uploaded; the local filesystem; what a run reports
     core                     the decisions: pure, without I/O
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
-    from aios3sync.report import Failure, SyncReport
+    from aios3sync.report import Failure, RequestForecast, SyncReport
     from aios3sync.session import Session, connect
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsKeywords, StatsOptions
@@ -99,6 +100,7 @@ __all__ = (
     "Progress",
     "RecordedEntry",
     "Registration",
+    "RequestForecast",
     "Session",
     "SourceEntry",
     "SourceError",
@@ -138,7 +140,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.objects.reader": "ObjectReader",
             "aios3sync.options": "ConnectOptions SyncOptions",
             "aios3sync.progress": "Progress",
-            "aios3sync.report": "Failure SyncReport",
+            "aios3sync.report": "Failure RequestForecast SyncReport",
             "aios3sync.session": "Session connect",
             "aios3sync.stats.model": "BucketStats",
             "aios3sync.stats.options": "StatsKeywords StatsOptions",

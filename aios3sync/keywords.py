@@ -63,6 +63,8 @@ class SyncKeywords(TypedDict, total=False):
     max_manifest_age: float | str
     list_order: ListOrder | Literal[""]
     no_list: bool
+    source_listing: str
+    target_listing: str
     list_workers: int
     stat_fields: Texts
     include: Texts

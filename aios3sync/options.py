@@ -9,6 +9,7 @@ from aios3sync._dataclass import dataclass, defaults_of, field
 from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
+from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import unescaped
 from aios3sync.core.parts import GIB, MAX_COPY_SIZE, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
@@ -157,6 +158,9 @@ class SyncOptions:
             Unset takes what is remembered of the endpoint.
         no_list: never list the target, and so delete nothing: what the manifest does not know is uploaded.
             For credentials that may only write.
+        source_listing, target_listing: ``inventory:s3://bucket/prefix`` reads the latest S3 Inventory of a
+            configuration (or that of a ``manifest.json``) in the place of the listing of that side. What it
+            cannot know is asked before anything is deleted or overwritten because of it.
         list_workers: pages of the listing to request at once, 0 for as many as it has parts,
             up to 32; 1 lists one page after the other.
         stat_fields: which of size, mtime, ctime and inode must be equal for "the same stat".
@@ -220,6 +224,8 @@ class SyncOptions:
     max_manifest_age: Seconds = 24 * 3600.0
     list_order: ListOrder | Literal[""] = ""
     no_list: bool = False
+    source_listing: str = ""
+    target_listing: str = ""
     list_workers: int = 0
     stat_fields: tuple[str, ...] = STAT_FIELDS
     include: tuple[str, ...] = ()
@@ -300,6 +306,10 @@ class SyncOptions:
         if self.no_list:
             _require(self.delete == "off", "no_list: nothing is deleted without a listing; leave out delete")
             _require(self.check != "list", "no_list: a run that never lists cannot check the listing")
+            _require(not self.target_listing, "target_listing: no_list asks for no listing; leave one out")
+        for name in ("source_listing", "target_listing"):
+            if text := getattr(self, name):
+                InventoryPlace.parse(name, text)
 
     def _check_numbers(self) -> None:
         part_sizes = MIN_PART_SIZE <= self.part_size <= MAX_PART_SIZE

@@ -15,7 +15,15 @@ from aios3sync._dataclass import asdict, dataclass, field, replace
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("MAX_REPORTED_ERRORS", "STATES", "CatalogResult", "Failure", "ReportBuilder", "SyncReport")
+__all__ = (
+    "MAX_REPORTED_ERRORS",
+    "STATES",
+    "CatalogResult",
+    "Failure",
+    "ReportBuilder",
+    "RequestForecast",
+    "SyncReport",
+)
 
 STATES: Final = (
     "uploaded",
@@ -97,13 +105,29 @@ class CatalogResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestForecast:
+    """The requests that a run would send at most, in the classes that they are paid by.
+
+    Attributes:
+        writes: PUT, COPY, POST and LIST.
+        reads: GET and HEAD.
+        deletes: DELETE, which is free.
+    """
+
+    writes: int = 0
+    reads: int = 0
+    deletes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SyncReport:
     """The outcome of one sync.
 
     Attributes:
         command, source, target: the run.
         direction: ``up`` from a directory to a bucket, ``down`` the other way, ``copy`` between buckets.
-        checked: how the bucket was compared: ``manifest`` (no request was needed), ``list`` or ``content``.
+        checked: how the bucket was compared: ``manifest`` (no request was needed), ``list``,
+            ``inventory`` or ``content``.
         scanned: files or objects found in the source.
         planned: items that must end in one of the STATES; the counts of the states add up to it.
         uploaded: files that were sent.
@@ -129,7 +153,7 @@ class SyncReport:
         cancelled: items that had not ended when the run was stopped.
         refused: the guard that refused the deletes (or the run) and how many deletes were planned.
         knowledge_age_s: seconds since the target was last listed; 0 if this run listed it, ``None`` if
-            it was never listed.
+            it was never listed. Of an inventory, its age.
         errors: the first 1,000 failures; ``errors_file`` holds all of them if there are more.
         warnings: for a person, one line each.
         requests: S3 requests sent, by operation.
@@ -138,6 +162,8 @@ class SyncReport:
         elapsed_s: seconds that the run took.
         interrupted: 0, or the number of the signal that stopped the run.
         dry_run: nothing was written; the counts are those of a run that writes.
+        forecast: the requests that such a run would send, of a dry run that reads an inventory; else
+            ``None``.
         catalog: whether the entry is in the catalog, ``None`` where none was asked for.
     """
 
@@ -180,6 +206,7 @@ class SyncReport:
     elapsed_s: float = 0.0
     interrupted: int = 0
     dry_run: bool = False
+    forecast: RequestForecast | None = None
     catalog: CatalogResult | None = None
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
@@ -82,6 +83,8 @@ class Runs:
             from aios3sync.sync.download_options import check_download_options
 
             await to_thread.run_sync(check_download_options, options, root)
+        if options.source_listing and direction == "up":
+            raise UsageError("source_listing: the source is no bucket; leave it out")
         source_location = None
         if direction == "copy":
             from aios3sync.sync.copy_options import check_copy_options, check_places
@@ -139,6 +142,7 @@ class Runs:
             copying["copies_on_server"] = source.endpoint == self._stores.endpoint
         return Resources(
             **copying,
+            **self._inventories(request, counts, source_connect),
             open_store=opener,
             memory=self._memory,
             workers=self._options.workers,
@@ -149,6 +153,23 @@ class Runs:
             on_event=on_event,
             counts=counts,
         )
+
+    def _inventories(
+        self, request: SyncRequest, counts: RequestCounts, source_connect: ConnectOptions | None
+    ) -> dict[str, Any]:
+        """Return the openers of the stores of inventories, each with the connection of its side."""
+        options = request.options
+        payer = "requester" if options.request_payer else ""
+        source = self.source(source_connect) if request.direction == "copy" else self._stores
+        openers: dict[str, Any] = {}
+        for side, text, stores in (
+            ("source", options.source_listing, source),
+            ("target", options.target_listing, self._stores),
+        ):
+            if text:
+                place = InventoryPlace.parse(f"{side}_listing", text)
+                openers[f"open_{side}_inventory"] = stores.opener(place.bucket, counts, request_payer=payer)
+        return openers
 
     def subscribed(
         self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None
@@ -179,6 +200,10 @@ class Runs:
             open_catalog = partial(self._open_catalog, counts, request_payer=request.options.request_payer)
             subscribers.append(Registrar(entry, request.location, open_catalog, counts))
         if request.options.dry_run:
+            if request.options.source_listing or request.options.target_listing:
+                from aios3sync.sync.forecast import Forecast
+
+                subscribers.append(Forecast())
             return subscribers
         record = None
         if index is not None:

@@ -84,6 +84,13 @@ async def connect(
             opened._stores.access.close()  # noqa: SLF001 - background work may still send requests
 
 
+def _refuse_inventories(options: SyncOptions) -> None:
+    """Refuse what only a sync can read: a question about objects is answered by the objects."""
+    for name in ("source_listing", "target_listing"):
+        if getattr(options, name):
+            raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
+
+
 def _discard_warning(warning: str) -> None:
     """Ignore a warning."""
 
@@ -440,6 +447,7 @@ class Session:
         async def run() -> VerifyReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
+            _refuse_inventories(chosen)
             request = await self._runs.request(source, target, chosen, source_connect=source_connect)
             return await run_verify(request, self._runs.resources(request, on_event, source_connect))
 
@@ -465,6 +473,7 @@ class Session:
         from aios3sync.sync.explain import run_explain
 
         chosen = SyncOptions.of(options, changes)
+        _refuse_inventories(chosen)
         request = await self._runs.request(source, target, chosen, source_connect=source_connect)
         return await run_explain(request, self._runs.resources(request, discard, source_connect), key)
 

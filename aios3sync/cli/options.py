@@ -208,6 +208,19 @@ comparison_options = _group(
     click.option("--gzip", type=names, metavar="EXT,EXT", help="Compress files with these extensions."),
 )
 
+inventory_options = _group(
+    click.option(
+        "--target-listing",
+        metavar="inventory:s3://BUCKET/PREFIX",
+        help="Read the latest S3 Inventory below PREFIX instead of listing the target.",
+    ),
+    click.option(
+        "--source-listing",
+        metavar="inventory:s3://BUCKET/PREFIX",
+        help="The same for the source, where it is a bucket.",
+    ),
+)
+
 payer_option = _flag("--request-payer", help="Agree to pay for the requests.")
 
 reading_options = _group(

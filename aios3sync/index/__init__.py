@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from aios3sync.index.feed import IndexFeed
     from aios3sync.index.follow.queue import Queue, QueuedMessage
     from aios3sync.index.follow.report import FollowKeywords, FollowOptions, FollowReport
-    from aios3sync.index.inventory.files import InventoryError
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.index.reconcile import ReconcileReport
     from aios3sync.index.rows import (
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
         Upsert,
     )
     from aios3sync.index.staleness import Stale
+    from aios3sync.inventory.files import InventoryError
 
 __all__ = (
     "BackfillReport",
@@ -66,7 +66,6 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.index.feed": "IndexFeed",
             "aios3sync.index.follow.queue": "Queue QueuedMessage",
             "aios3sync.index.follow.report": "FollowKeywords FollowOptions FollowReport",
-            "aios3sync.index.inventory.files": "InventoryError",
             "aios3sync.index.object_index": "ObjectIndex",
             "aios3sync.index.reconcile": "ReconcileReport",
             "aios3sync.index.rows": (
@@ -74,5 +73,6 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
                 "Selection Totals Upsert"
             ),
             "aios3sync.index.staleness": "Stale",
+            "aios3sync.inventory.files": "InventoryError",
         },
     )

@@ -233,7 +233,7 @@ class ObjectIndex:
         location = Location.parse(target)
         check_indexed(location)
         if inventory:
-            from aios3sync.index.inventory.backfill import run_inventory_backfill
+            from aios3sync.index.inventory_backfill import run_inventory_backfill
 
             place = Location.parse(inventory)
             source, path = await self._open_store(place.bucket), place.prefix.rstrip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio.abc import ObjectSendStream
 
@@ -12,8 +12,12 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted, sorted_pages
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
+from aios3sync.sync.current_objects import CurrentObject, current_objects
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import Resources, SyncRequest
+
+if TYPE_CHECKING:
+    from aios3sync.inventory.listing import InventoryListing
 
 __all__ = ("BucketListing", "BucketTarget")
 
@@ -29,6 +33,7 @@ class BucketListing:
         resources: open its store, and know its endpoint.
         order: that its listing had in the run before, as the manifest remembers it; empty if it does not.
         key_after: returns the key of the manifest so many rows after another, to cut the listing there.
+        inventory: what is read in the place of the listing, ``None`` for none.
     """
 
     def __init__(
@@ -38,10 +43,13 @@ class BucketListing:
         *,
         order: str = "",
         key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+        inventory: InventoryListing | None = None,
     ) -> None:
+        self.inventory = inventory
         self._open_store = resources.open_store
         self._profile = resources.profile
         self._prefix = request.location.prefix
+        self._range = request.key_range
         self._workers = request.options.list_workers or ADAPTIVE_WORKERS
         self._given_order = request.options.list_order
         self._remembered_order = order
@@ -61,6 +69,15 @@ class BucketListing:
         """The order that the last listing had; empty where it is not known."""
         return self._seen.order
 
+    @property
+    def created(self) -> float:
+        """When the inventory was begun that takes the place of the listing, 0 for a listing."""
+        return self.inventory.created if self.inventory is not None else 0.0
+
+    async def current(self, keys: Sequence[str]) -> dict[str, CurrentObject]:
+        """Ask the bucket about some objects, see :func:`~aios3sync.sync.current_objects.current_objects`."""
+        return await current_objects(await self._open_store(), self._prefix, keys, self._profile)
+
     async def send_entries(self, out: ObjectSendStream[list[TargetEntry]]) -> None:
         """Send the listing in key order: streamed where the endpoint is known to list so, else sorted.
 
@@ -72,6 +89,11 @@ class BucketListing:
             OutOfOrderError: the endpoint was said to list in byte order, and does not.
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
+        if self.inventory is not None:
+            async with aclosing(self.inventory.pages(self._prefix, *self._range)) as pages:
+                async for page in pages:
+                    await out.send(page)
+            return
         store = await self._open_store()
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
         plan = ListPlan(self._workers, byte_order=certain, key_after=self._key_after)
@@ -110,8 +132,12 @@ class BucketListing:
             StoreError: the listing did not end cleanly.
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
-        store = await self._open_store()
-        async with aclosing(sorted_pages(store, self._prefix, SeenOrder(), ListPlan(self._workers))) as pages:
+        if self.inventory is not None:
+            listed = self.inventory.pages(self._prefix, *self._range)
+        else:
+            store = await self._open_store()
+            listed = sorted_pages(store, self._prefix, SeenOrder(), ListPlan(self._workers))
+        async with aclosing(listed) as pages:
             async for page in pages:
                 yield page
 
@@ -120,7 +146,7 @@ class BucketTarget(BucketListing):
     """A bucket as the target.
 
     Args:
-        request, resources, order, key_after: see :class:`BucketListing`.
+        request, resources, order, key_after, inventory: see :class:`BucketListing`.
         warn: takes one line about how deletes are sent.
     """
 
@@ -133,9 +159,10 @@ class BucketTarget(BucketListing):
         *,
         order: str = "",
         key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+        inventory: InventoryListing | None = None,
         warn: Callable[[str], object] = lambda _: None,
     ) -> None:
-        super().__init__(request, resources, order=order, key_after=key_after)
+        super().__init__(request, resources, order=order, key_after=key_after, inventory=inventory)
         self._warn = warn
         self._conditional = True
         self._try_without = True

@@ -15,7 +15,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import run_in_thread
-from aios3sync.core.actions import KEPT, Adopt, CompareDigest, Conflict, Keep, Touch, UpdateHeaders
+from aios3sync.core.actions import (
+    KEPT,
+    Adopt,
+    CompareDigest,
+    Conflict,
+    Keep,
+    Reason,
+    Touch,
+    UpdateHeaders,
+    Upload,
+)
 from aios3sync.core.decision import Evidence, Stored
 from aios3sync.core.etag import (
     is_opaque_encryption,
@@ -38,10 +48,15 @@ _GROUP_BYTES: Final = 32 * 1024 * 1024
 
 
 class _Wanted(NamedTuple):
-    """Actions for other stages that a group of comparisons led to."""
+    """Actions for other stages that a group of comparisons led to.
+
+    Attributes:
+        doubtful: comparisons with the object of an inventory that led to an upload.
+    """
 
     transfers: list[Any]
     updates: list[UpdateHeaders]
+    doubtful: list[tuple[CompareDigest, FileDigest]]
 
 
 Digested = FileDigest | Exception
@@ -93,7 +108,7 @@ def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
 
 async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
     digests = await run_in_thread(lambda stop: [_digest(run, compare, stop) for compare in group])
-    wanted = _Wanted([], [])
+    wanted = _Wanted([], [], [])
     async with anyio.create_task_group() as asking:
         for compare, digest in zip(group, digests, strict=True):
             try:
@@ -109,6 +124,8 @@ async def _settle_group(run: Run, group: list[CompareDigest]) -> _Wanted:
                     _finish(run, compare, digest, evidence, wanted)
             except Exception as error:  # noqa: BLE001 - Run.item, spelled out: this is once for every file
                 run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
+    if wanted.doubtful:
+        await _settle_doubtful(run, wanted)
     return wanted
 
 
@@ -158,12 +175,41 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
     _finish(run, compare, digest, evidence, wanted)
 
 
+async def _settle_doubtful(run: Run, wanted: _Wanted) -> None:
+    """Compare files with the objects that are there now, where an inventory has others."""
+    assert run.inventory_check is not None  # noqa: S101 - without it nothing is doubtful
+    keys = [compare.source.key for compare, _ in wanted.doubtful]
+    objects = await run.inventory_check.target_objects(keys)
+    for compare, digest in wanted.doubtful:
+        key = compare.source.key
+        with run.item(key, "compare"):
+            now = objects[key]
+            if isinstance(now, StoreError):
+                raise now
+            if now is None:
+                wanted.transfers.append(Upload(compare.source, Reason.MISSING, digest.md5))
+                continue
+            # No more is asked: an ETag that proves nothing leads to an upload, as in every comparison (P13).
+            evidence = Evidence(digest.md5, digest.part_etags, Stored(""))
+            _finish(run, replace(compare, target=now), digest, evidence, wanted, certain=True)
+
+
 def _finish(
-    run: Run, compare: CompareDigest, digest: FileDigest, evidence: Evidence, wanted: _Wanted
+    run: Run,
+    compare: CompareDigest,
+    digest: FileDigest,
+    evidence: Evidence,
+    wanted: _Wanted,
+    *,
+    certain: bool = False,
 ) -> None:
     action = run.direction.settle(compare, evidence, run.settling_policy)
     if type(action) is run.direction.transfer:
-        wanted.transfers.append(action)
+        check = run.inventory_check
+        if check is not None and not certain and check.doubts(compare):
+            wanted.doubtful.append((compare, digest))
+        else:
+            wanted.transfers.append(action)
         return
     if isinstance(action, UpdateHeaders):
         wanted.updates.append(replace(action, settled=digest.settled))

@@ -7,7 +7,7 @@ plan before the first request (P1 to P5).
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -16,11 +16,14 @@ from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
 from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, Unfinished, check_deletes, waits_for
-from aios3sync.events import Deleted, Forgotten, NotDone
+from aios3sync.events import Deleted, Forgotten, Kept, NotDone
 from aios3sync.options import SyncOptions
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run
+
+if TYPE_CHECKING:
+    from aios3sync.sync.inventory_check import InventoryCheck
 
 __all__ = ("DeleteStage", "limits_of")
 
@@ -194,6 +197,10 @@ class DeleteStage:
     async def _delete_batch(self, batch: list[DeferredAction]) -> None:
         run = self._run
         await run.target.open()  # outside: a target that cannot be reached ends the run
+        if run.inventory_check is not None:
+            batch = await self._unchanged(run.inventory_check, batch)
+            if not batch:
+                return
         try:
             errors = await run.target.delete(batch)
         except Exception as error:  # noqa: BLE001 - of this batch alone
@@ -209,3 +216,11 @@ class DeleteStage:
                 run.recorder.add(Deleted(action.key, action.size))
             else:
                 run.recorder.add(NotDone(action.key, "failed", "delete", text, uncertain=True))
+
+    async def _unchanged(self, check: InventoryCheck, batch: list[DeferredAction]) -> list[DeferredAction]:
+        """Return the deletes of keys that have not changed since the inventory; the others stay."""
+        run = self._run
+        stays = await check.blocked(batch)
+        for key, error in stays.items():
+            run.recorder.add(Kept(key) if error is None else run.outcome_of_error(key, "delete", error))
+        return [action for action in batch if action.key not in stays]

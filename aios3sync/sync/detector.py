@@ -36,6 +36,7 @@ from aios3sync.sync.run import Run
 
 if TYPE_CHECKING:
     from aios3sync.sync.download_gate import DownloadGate
+    from aios3sync.sync.inventory_check import InventoryCheck
 
 __all__ = ("Detector", "ListingNeededError")
 
@@ -126,7 +127,10 @@ class Detector:
                 join.take_unmatched(
                     TARGET
                 )  # objects that this tool did not upload: there is nothing to decide
-            await self._decide(join.rows(), listed=target is not None)
+            rows: Iterable[Any] = join.rows()
+            if target is not None and self._run.inventory_check is not None:
+                rows = await self._confirmed(self._run.inventory_check, rows)
+            await self._decide(rows, listed=target is not None)
         await self._end()
 
     async def compare_unlisted(
@@ -212,6 +216,19 @@ class Detector:
             self._report(problem)
         else:
             self.unreadable.add(problem.path)
+
+    async def _confirmed(self, check: InventoryCheck, rows: Iterable[Any]) -> Iterable[Any]:
+        """Return rows in which no inventory has the last word; what cannot be settled has failed."""
+        run = self._run
+
+        def decide(source: Any, recorded: Any, target: Any) -> Action:
+            return run.direction.decide(source, recorded, target, run.policy)
+
+        confirmed, failed = await check.confirmed(rows, run.number, decide)
+        for key, error in failed.items():
+            run.builder.plan()
+            run.recorder.add(run.outcome_of_error(key, "compare", error))
+        return confirmed
 
     async def _decide(self, rows: Iterable[Any], *, listed: bool, kept: int = 0) -> None:
         transfers: list[Any] = []

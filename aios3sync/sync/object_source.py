@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aios3sync._dataclass import replace
 from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.errors import UsageError
 from aios3sync.sync.bucket_source import BucketSource, BucketWalk
 from aios3sync.sync.request import Resources, SyncRequest
+
+if TYPE_CHECKING:
+    from aios3sync.inventory.listing import InventoryListing
 
 __all__ = ("ObjectSource", "ObjectWalk")
 
@@ -16,7 +21,9 @@ class ObjectSource(BucketSource):
     """The source of a copy, reached by a connection of its own where it has one."""
 
     @classmethod
-    def of(cls, request: SyncRequest, resources: Resources) -> ObjectSource:
+    def of(
+        cls, request: SyncRequest, resources: Resources, inventory: InventoryListing | None = None
+    ) -> ObjectSource:
         """Return the source of a request.
 
         Raises:
@@ -27,7 +34,9 @@ class ObjectSource(BucketSource):
             raise UsageError("a sync between two buckets needs a connection to both")
         profile = resources.source_profile or resources.profile
         return cls(
-            replace(request, location=location), replace(resources, open_store=open_store, profile=profile)
+            replace(request, location=location),
+            replace(resources, open_store=open_store, profile=profile),
+            inventory=inventory,
         )
 
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> ObjectWalk:  # noqa: ARG002

@@ -440,7 +440,7 @@ class Pipeline:
         certain = certain and (self._is_up or not self._leaves_old_rows)
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
-            state = state.listed(self.scope, self._listing_began)
+            state = state.listed(self.scope, run.listing.created or self._listing_began)
         await self.manifest.save_state(
             replace(
                 state,

@@ -146,6 +146,8 @@ class Resources:
         open_store: opens the store at the first call, returns the same one ever after.
         open_source_store: the same for the bucket that a copy reads from.
         source_profile: what is known of the endpoint of that one; ``None`` if it is the same endpoint.
+        open_source_inventory, open_target_inventory: open the store that holds the inventories of a side;
+            ``None`` where its listing is not an inventory.
         copies_on_server: whether the endpoint of the target may be asked to read that bucket itself.
         memory: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
@@ -177,6 +179,8 @@ class Resources:
     open_source_store: StoreOpener | None = None
     source_profile: EndpointProfile | None = None
     copies_on_server: bool = False
+    open_source_inventory: StoreOpener | None = None
+    open_target_inventory: StoreOpener | None = None
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     gate: ActionGate | None = None
     counts: Any = None

@@ -44,6 +44,7 @@ from aios3sync.sync.transfers.memory import BufferPool
 
 if TYPE_CHECKING:
     from aios3sync.local.write import TreeWriter
+    from aios3sync.sync.inventory_check import InventoryCheck
 
 __all__ = ("Run",)
 
@@ -79,6 +80,8 @@ class Run:
         outdated: keys of a download whose rows may not be what the bucket holds, such as those of files that
             stay though their objects are gone: the next upload must list.
         refusals: uploads that were refused in a row.
+        inventory_check: settles what an inventory cannot know; ``None`` where both sides are as they are now,
+            and in a dry run, which asks nothing.
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
     """
 
@@ -103,6 +106,7 @@ class Run:
     target_changed: bool = False
     outdated: int = 0
     refusals: Refusals = field(default_factory=Refusals)
+    inventory_check: InventoryCheck | None = None
     tree_writer: TreeWriter | None = None
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)

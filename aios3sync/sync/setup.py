@@ -42,11 +42,12 @@ from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
 from aios3sync.sync.recorder import Recorder
 from aios3sync.sync.request import Resources, SyncRequest, manifest_path
 from aios3sync.sync.run import Run
-from aios3sync.sync.sides import sides_of
+from aios3sync.sync.sides import Sides, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
+    from aios3sync.sync.inventory_check import InventoryCheck
 
 __all__ = ("report_endpoint", "run_sync")
 
@@ -119,6 +120,9 @@ async def _attempt(
     with raise_first_error():
         await pipeline.execute()
     report_endpoint(resources)
+    check = pipeline.run.inventory_check
+    if check is not None and (text := check.warning()):
+        builder.warn(text)
     if builder.archived:
         builder.warn(_archive_warning(builder))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
@@ -250,6 +254,7 @@ async def _assemble(
         builder,
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
+        inventory_check=_inventory_check(options, sides),
     )
     filters = await to_thread.run_sync(make_filters, request, sides.files)
     scope = await to_thread.run_sync(scope_of, options)
@@ -262,6 +267,14 @@ async def _assemble(
         must_list(request, state, scope, time.time()),
         scope,
     )
+
+
+def _inventory_check(options: SyncOptions, sides: Sides) -> InventoryCheck | None:
+    if options.dry_run or not (options.source_listing or options.target_listing):
+        return None
+    from aios3sync.sync.inventory_check import InventoryCheck
+
+    return InventoryCheck.of(sides)
 
 
 def _checked(options: SyncOptions, *, listed: bool) -> str:
@@ -277,6 +290,10 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
     age = round(time.time() - listed_at, 3) if listed_at else None
     if pipeline.listed and checked == "manifest":
         checked = "list"  # it proved necessary during the run
+    created = pipeline.run.listing.created
+    if created and checked == "list":
+        checked = "inventory"
+    now_age = round(max(time.time() - created, 0.0), 3) if created else 0.0
     refused = pipeline.refused
     facts: dict[str, Any] = {
         "refused": refused and asdict(refused),
@@ -296,7 +313,7 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
         copied_bytes=builder.copied_bytes,
         archived_bytes=builder.archived_bytes,
         planned=builder.planned,
-        knowledge_age_s=0.0 if pipeline.listed else age,
+        knowledge_age_s=now_age if pipeline.listed else age,
         errors=builder.errors,
         warnings=builder.warnings,
         interrupted=resources.stop.signal,

@@ -24,17 +24,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from anyio.abc import ObjectSendStream
 
 from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.core.inventory_place import InventoryPlace
+from aios3sync.core.keys import Location
+from aios3sync.errors import UsageError
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import Resources, StoreOpener, SyncRequest
 
 if TYPE_CHECKING:
+    from aios3sync.inventory.listing import InventoryListing
     from aios3sync.local.digest import FileDigest, SmallFile
     from aios3sync.local.read import Place
     from aios3sync.local.tree import LocalTree
@@ -163,6 +168,11 @@ class Listing(Protocol):
     @property
     def order(self) -> str:
         """The order that the last listing had, remembered with the manifest; empty where it is not known."""
+        ...
+
+    @property
+    def created(self) -> float:
+        """When the inventory was begun that takes the place of the listing, 0 for a listing."""
         ...
 
     def saw_disorder(self) -> None:
@@ -383,6 +393,11 @@ class _BothListings:
         """The order that the listing of the target had."""
         return self._target.order
 
+    @property
+    def created(self) -> float:
+        """The time of the older of the two inventories, 0 where both were listed."""
+        return min(filter(None, (self._target.created, self._source.created)), default=0.0)
+
     def saw_disorder(self) -> None:
         """Sort both from now on: which of them came in disorder is not always known."""
         self._target.saw_disorder()
@@ -408,18 +423,46 @@ def sides_of(
         key_after: see there.
         warn: see there.
     """
+    source_inventory, target_inventory = _inventories(request, resources)
+    make_target = partial(
+        BucketTarget, request, resources, order=order, key_after=key_after, inventory=target_inventory
+    )
     if request.direction == "up":
-        target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
+        target = make_target(warn=warn)
         return Sides(tree, tree, target, tree, target)
     if request.direction == "copy":
         from aios3sync.sync.object_source import ObjectSource
 
-        target = BucketTarget(request, resources, order=order, key_after=key_after, warn=warn)
-        objects = ObjectSource.of(request, resources)
+        target = make_target(warn=warn)
+        objects = ObjectSource.of(request, resources, source_inventory)
         return Sides(objects, tree, target, tree, _BothListings(target, objects))
     from aios3sync.sync.bucket_source import BucketSource
     from aios3sync.sync.tree import TreeTarget
 
-    source = BucketSource(request, resources, order=order, key_after=key_after)
+    source = BucketSource(request, resources, order=order, key_after=key_after, inventory=source_inventory)
     target_tree = TreeTarget(tree, request.options)
     return Sides(source, tree, target_tree, target_tree, source)
+
+
+def _inventories(
+    request: SyncRequest, resources: Resources
+) -> tuple[InventoryListing | None, InventoryListing | None]:
+    """Return what takes the place of the listings of source and target."""
+    options, location = request.options, request.location
+    source = location if request.direction == "down" else request.source_location
+    return (
+        _inventory("source_listing", options.source_listing, resources.open_source_inventory, source),
+        _inventory("target_listing", options.target_listing, resources.open_target_inventory, location),
+    )
+
+
+def _inventory(
+    name: str, text: str, open_store: StoreOpener | None, location: Location | None
+) -> InventoryListing | None:
+    if not text or location is None:
+        return None
+    if open_store is None:
+        raise UsageError(f"{name}: no connection to the bucket of the inventory")
+    from aios3sync.inventory.listing import InventoryListing
+
+    return InventoryListing(InventoryPlace.parse(name, text), open_store, location.bucket)

@@ -136,6 +136,57 @@ def test_backfill_from_an_inventory(cli: CommandLine, bucket: Bucket) -> None:
     assert "no complete inventory below" in missing.error
 
 
+def test_sync_with_an_inventory_of_the_target(cli: CommandLine, bucket: Bucket, tree: Any) -> None:
+    """A dry run tells the requests; the run deletes what the inventory names and nobody has replaced."""
+    (tree / "same.txt").write_bytes(b"same")
+    for key in ("same.txt", "gone", "replaced"):
+        bucket.put(f"p/{key}", b"same")
+    out = io.StringIO()
+    etag = md5(b"same").hexdigest()  # noqa: S324
+    csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
+        [bucket.name, f"p/{key}", 4, "2026-01-01T00:00:00.000Z", etag] for key in ("gone", "replaced")
+    )
+    body = gzip.compress(out.getvalue().encode())
+    manifest = json.dumps(
+        {
+            "sourceBucket": bucket.name,
+            "destinationBucket": f"arn:aws:s3:::{bucket.name}",
+            "creationTimestamp": "4000000000000",
+            "fileFormat": "CSV",
+            "fileSchema": "Bucket, Key, Size, LastModifiedDate, ETag",
+            "files": [{"key": "inv/1.csv.gz", "size": len(body), "MD5checksum": md5(body).hexdigest()}],  # noqa: S324
+        }
+    ).encode()
+    bucket.put("inv/1.csv.gz", body)
+    bucket.put("inv/daily/2026-02-06T01-00Z/manifest.json", manifest)
+    bucket.put("inv/daily/2026-02-06T01-00Z/manifest.checksum", md5(manifest).hexdigest().encode())  # noqa: S324
+    bucket.put("p/replaced", b"by another")
+    listing = ("--target-listing", f"inventory:{bucket.url('inv/daily')}")
+    command = ("sync", str(tree), bucket.url("p"), "--delete", "--max-delete-ratio", "1", *listing)
+    dry = cli(*command, "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    files = sum(path.is_file() for path in tree.rglob("*"))
+    # Those of the dry run: a LIST, a HEAD and a GET of the checksum, the manifest and the file.
+    paid = f"{files + 1} PUT, COPY and LIST, {4 + 2} GET and HEAD, 1 DELETE (free)"
+    assert f"requests of the run, at most: {paid}" in dry.lines
+    ended = cli(*command, "--json")
+    assert ended.code == 0
+    report = ended.json()
+    assert (report["deleted"], report["uploaded"], report["checked"]) == (1, files, "inventory")
+    assert "1 keys changed since the inventory of" in report["warnings"][0]
+    kept = {
+        entry["Key"] for entry in bucket.client.list_objects_v2(Bucket=bucket.name, Prefix="p/")["Contents"]
+    }
+    assert "p/replaced" in kept
+    assert "p/gone" not in kept
+    wrong = cli("sync", str(tree), bucket.url("p"), "--source-listing", listing[1])
+    assert (wrong.code, "--source-listing: the source is no bucket" in wrong.error) == (2, True)
+    wrong = cli("sync", bucket.url("p"), str(tree), *listing)
+    assert (wrong.code, "--target-listing: the target is no bucket" in wrong.error) == (2, True)
+    wrong = cli("sync", str(tree), bucket.url("p"), "--target-listing", "s3://inv/daily")
+    assert (wrong.code, "--target-listing: 's3://inv/daily' names no inventory" in wrong.error) == (2, True)
+
+
 def test_sync_with_thumbnails(cli: CommandLine, bucket: Bucket, tree: Any) -> None:
     from PIL import Image
 

@@ -13,10 +13,10 @@ import pytest
 
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
-from aios3sync.index.inventory.backfill import InventoryReport
-from aios3sync.index.inventory.files import InventoryError
+from aios3sync.index.inventory_backfill import InventoryReport
 from aios3sync.index.object_index import ObjectIndex, open_index
 from aios3sync.index.rows import ObjectRow, Removal, Selection, Upsert
+from aios3sync.inventory.files import InventoryError
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 

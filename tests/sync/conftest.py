@@ -63,6 +63,7 @@ class Bench:
     inspected: Callable[[str], bool] = lambda _: True
     open_offloader: OffloaderOpener | None = None
     endpoint: str = "http://memory"
+    inventories: ObjectStore | None = None
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     runner: Callable[[SyncRequest, Resources], Awaitable[SyncReport]] = run_sync
 
@@ -113,6 +114,10 @@ class Bench:
         async def open_store() -> ObjectStore:
             return store
 
+        async def open_inventories() -> ObjectStore:
+            assert self.inventories is not None
+            return self.inventories
+
         request = SyncRequest(
             root=str(self.root),
             location=Location.parse(target or self.target),
@@ -122,6 +127,8 @@ class Bench:
         )
         resources = Resources(
             open_store=open_store,
+            open_source_inventory=open_inventories,
+            open_target_inventory=open_inventories,
             profile=self.profile,
             memory=ByteSemaphore(64 * MIB),
             workers=self.workers,

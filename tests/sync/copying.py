@@ -53,6 +53,7 @@ class CopyBench:
     outcome_sinks: tuple[Any, ...] = ()
     memory: int = 64 * MIB
     etags: Literal["unknown", "md5", "opaque"] = "md5"
+    inventories: ObjectStore | None = None
 
     def __post_init__(self) -> None:
         endpoint: dict[str, MemoryStore] = {}
@@ -122,6 +123,10 @@ class CopyBench:
         async def open_source() -> ObjectStore:
             return source
 
+        async def open_inventories() -> ObjectStore:
+            assert self.inventories is not None
+            return self.inventories
+
         chosen = SyncOptions(**({"manifest": str(self.place / "pair.sqlite")} | options))
         check_copy_options(chosen)
         request = SyncRequest(
@@ -135,6 +140,8 @@ class CopyBench:
         resources = Resources(
             open_store=open_target,
             open_source_store=open_source,
+            open_source_inventory=open_inventories,
+            open_target_inventory=open_inventories,
             copies_on_server=not self.apart,
             profile=EndpointProfile(etags=self.etags),
             source_profile=EndpointProfile(etags=self.etags),

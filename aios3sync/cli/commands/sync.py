@@ -17,6 +17,7 @@ from aios3sync.cli.options import (
     deletion_options,
     download_options,
     filter_options,
+    inventory_options,
     manifest_options,
     named_by_option,
     output,
@@ -30,6 +31,7 @@ from aios3sync.cli.options import (
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_sync
 from aios3sync.core.keys import SCHEME
+from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
     from aios3sync.options import SyncOptions
@@ -49,6 +51,7 @@ __all__ = ("sync_command",)
 @deletion_options
 @filter_options
 @comparison_options
+@inventory_options
 @reading_options
 @manifest_options
 @upload_options
@@ -65,6 +68,9 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     """
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     _check_direction(source, target, options)
+    if options.source_listing or options.target_listing:
+        # The allocator that pyarrow takes by default holds some 35 MB more, as it hardly gives any back.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     registration = registration_of_options(values)
     source_connection = source_connect_options(values, connection)
 
@@ -86,3 +92,5 @@ def _check_direction(source: str, target: str, options: SyncOptions) -> None:
         from aios3sync.sync.download_options import check_download_options
 
         named_by_option(lambda: check_download_options(options, os.path.abspath(target)))
+    elif options.source_listing:
+        raise UsageError("--source-listing: the source is no bucket; leave it out")

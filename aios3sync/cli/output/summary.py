@@ -86,7 +86,7 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
     return Conclusion(
         summary=_sync_summary(report),
-        also=(*_retries(report, verbose), *_catalog_line(report)),
+        also=(*_forecast(report), *_retries(report, verbose), *_catalog_line(report)),
         details=_request_counts(report) if verbose else "",
         failures=report.errors,
         more=_errors_file(report),
@@ -117,6 +117,15 @@ def _sync_summary(report: SyncReport) -> str:
 def _retries(report: SyncReport, verbose: int) -> tuple[str, ...]:
     """Return the line about retries, which make a run slow; ``-v`` has them in the line of requests."""
     return (retries_text(report.retries, report.throttled),) if report.retries and not verbose else ()
+
+
+def _forecast(report: SyncReport) -> tuple[str, ...]:
+    """Return the line about what a dry run would cost if it were none."""
+    if report.forecast is None:
+        return ()
+    sent = report.forecast
+    paid = f"{sent.writes:,} PUT, COPY and LIST, {sent.reads:,} GET and HEAD"
+    return (f"requests of the run, at most: {paid}, {sent.deletes:,} DELETE (free)",)
 
 
 def _catalog_line(report: SyncReport) -> tuple[str, ...]:

@@ -15,19 +15,20 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import orc, parquet
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import PreconditionFailedError, UsageError
-from aios3sync.index.inventory import manifest as inventory_module
-from aios3sync.index.inventory.files import InventoryError, batches_of_csv, batches_of_parquet
-from aios3sync.index.inventory.manifest import (
+from aios3sync.inventory import fetch as inventory_module
+from aios3sync.inventory.arrow import batches_of_parquet
+from aios3sync.inventory.fetch import read_inventory
+from aios3sync.inventory.files import InventoryError, batches_of_csv
+from aios3sync.inventory.manifest import (
     Inventory,
     InventoryFile,
     find_manifest,
     open_inventory,
     parse_manifest,
-    read_inventory,
 )
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
@@ -100,7 +101,8 @@ def digest(body: bytes) -> str:
 
 
 def manifest_of(named: dict[str, bytes], /, **other: Any) -> bytes:
-    form = "Parquet" if any(key.endswith(".parquet") for key in named) else "CSV"
+    ends = {key.rpartition(".")[2] for key in named}
+    form = "Parquet" if "parquet" in ends else "ORC" if "orc" in ends else "CSV"
     schema = ", ".join(COLUMNS) if form == "CSV" else "message s3.inventory { required binary key; }"
     files = [{"key": key, "size": len(body), "MD5checksum": digest(body)} for key, body in named.items()]
     document = {
@@ -131,11 +133,17 @@ async def everything(store: ObjectStore, prefix: str = "", first: int = 0) -> li
         return [(number, each) async for number, batch in batches for each in batch]
 
 
-FORMS = pytest.mark.parametrize("form", ["csv.gz", "parquet"])
+FORMS = pytest.mark.parametrize("form", ["csv.gz", "parquet", "orc"])
+
+
+def orc_file(rows: list[dict[str, Any]]) -> bytes:
+    out = io.BytesIO()
+    orc.write_table(parquet.read_table(io.BytesIO(parquet_file(rows))), out)
+    return out.getvalue()
 
 
 def file_of(form: str, rows: list[dict[str, Any]]) -> bytes:
-    return parquet_file(rows) if form == "parquet" else csv_file(rows)
+    return {"parquet": parquet_file, "orc": orc_file, "csv.gz": csv_file}[form](rows)
 
 
 @FORMS
@@ -238,7 +246,9 @@ async def test_a_file_that_changes_while_it_is_read_is_refused(
 async def test_files_that_are_no_inventory(form: str, kept: float) -> None:
     whole = file_of(form, [row(key) for key in HOSTILE])
     body = whole[: int(len(whole) * kept)] if kept < 1 else b"neither this nor that, but long enough to look"
-    with pytest.raises(InventoryError, match=rf"inv/1.{form}: no (CSV under gzip|Parquet of an inventory)"):
+    with pytest.raises(
+        InventoryError, match=rf"inv/1.{form}: no (CSV under gzip|(Parquet|ORC) of an inventory)"
+    ):
         await everything(placed({f"inv/1.{form}": body}))
 
 
@@ -284,9 +294,9 @@ async def test_a_file_that_is_gone_or_of_another_size() -> None:
         await everything(store)
 
 
-async def test_orc_is_named() -> None:
-    with pytest.raises(InventoryError, match=r"manifest.json: the inventory is in ORC.*CSV or Parquet"):
-        await everything(placed({"inv/1.orc": b"ORC"}, fileFormat="ORC"))
+async def test_another_form_is_named() -> None:
+    with pytest.raises(InventoryError, match=r"manifest.json: the inventory is in 'Avro'; CSV"):
+        await everything(placed({"inv/1.avro": b"Obj"}, fileFormat="Avro"))
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,10 @@ from aios3sync.core.tool_files import without_tool_files
 from aios3sync.errors import AioS3SyncError, UsageError
 from aios3sync.index.backfill import BackfillReport, IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
-from aios3sync.index.inventory.manifest import Inventory, find_manifest, open_inventory, read_inventory
 from aios3sync.index.rows import Applied
 from aios3sync.index.staleness import final_state, new_mark
+from aios3sync.inventory.fetch import read_inventory
+from aios3sync.inventory.manifest import Inventory, find_manifest, open_inventory
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("InventoryReport", "run_inventory_backfill")
@@ -57,7 +58,7 @@ class InventoryReport(BackfillReport):
 
 
 @dataclass(slots=True)
-class _Progress:
+class _LoadProgress:
     """The state of an inventory backfill, saved in the transactions of its rows.
 
     Attributes:
@@ -131,15 +132,15 @@ async def run_inventory_backfill(
 
 async def _progress(
     backend: IndexBackend, location: Location, where: str, inventory: Inventory, *, fresh: bool
-) -> _Progress:
+) -> _LoadProgress:
     """Return the state of an earlier attempt with the same inventory, else that of the beginning."""
     item = _ITEM + str(location)
     saved_text = (await backend.state(item)).get(item)
     if saved_text is not None and not fresh:
-        found = _Progress(**orjson.loads(saved_text))
+        found = _LoadProgress(**orjson.loads(saved_text))
         if (found.inventory, found.created) == (where, inventory.created):
             return found
-    return _Progress(where, inventory.created)
+    return _LoadProgress(where, inventory.created)
 
 
 async def _load(
@@ -147,7 +148,7 @@ async def _load(
     store: ObjectStore,
     inventory: Inventory,
     location: Location,
-    progress: _Progress,
+    progress: _LoadProgress,
     on_event: IndexSink,
 ) -> Applied:
     applied, listed = Applied(), 0

@@ -1,40 +1,34 @@
-"""Read an S3 Inventory: its manifest, then its files, in batches of bounded size; nothing is written.
+"""Finds the manifest of an S3 Inventory, and reads it.
 
 An inventory shows the past, and not one moment of it: its rows are observed when its creation began
 (``Inventory.created``), and later events or a listing correct them
-(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html). Files are fetched in ranges
-into a temporary file, so that memory does not grow with their size.
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import md5
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
-from anyio import to_thread
 
 from aios3sync._dataclass import dataclass
-from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
-from aios3sync.index.inventory.files import InventoryError, batches_of_csv, batches_of_parquet
-from aios3sync.local.temporary import drop, temporary_file, temporary_space
+from aios3sync.inventory.files import InventoryError
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
     "Inventory",
     "InventoryFile",
     "find_manifest",
+    "naming",
     "open_inventory",
     "parse_manifest",
-    "read_file",
-    "read_inventory",
 )
 
-_RANGE: Final = 8 * 2**20
 _MOST_MANIFEST: Final = 64 * 2**20
 _MANIFEST: Final = "manifest.json"
 _CHECKSUM: Final = "manifest.checksum"
@@ -59,8 +53,8 @@ class Inventory:
         bucket: whose objects are listed.
         destination: the bucket that holds the files.
         created: when its creation began, seconds since the epoch; it does not contain later changes.
-        format: ``CSV`` or ``Parquet``.
-        columns: of a CSV file, in their order; empty for Parquet, whose files name their columns.
+        format: ``CSV``, ``Parquet`` or ``ORC``.
+        columns: of a CSV file, in their order; empty for the others, whose files name their columns.
         files: the files of the inventory.
     """
 
@@ -89,10 +83,8 @@ def parse_manifest(content: bytes) -> Inventory:
             f"not the manifest of an S3 Inventory ({type(error).__name__}: {error})"
         ) from None
     form = facts["fileFormat"]
-    if form.upper() == "ORC":
-        raise InventoryError("the inventory is in ORC, which cannot be read; configure it as CSV or Parquet")
-    if form not in ("CSV", "Parquet"):
-        raise InventoryError(f"the inventory is in {form!r}; CSV and Parquet can be read")
+    if form not in ("CSV", "Parquet", "ORC"):
+        raise InventoryError(f"the inventory is in {form!r}; CSV, Parquet and ORC can be read")
     columns = tuple(name.strip() for name in schema.split(",")) if form == "CSV" else ()
     destination = _ARN.fullmatch(facts["destinationBucket"])
     name = destination[1] if destination else facts["destinationBucket"]
@@ -152,87 +144,8 @@ async def open_inventory(store: ObjectStore, key: str) -> Inventory:
         raise InventoryError(text) from None
     if checksum.body.decode("ascii", "replace").strip().strip('"').lower() != _md5(content):
         raise InventoryError(f"{where}: does not match its {_CHECKSUM}")
-    with _naming(where):
+    with naming(where):
         return parse_manifest(content)
-
-
-async def read_inventory(
-    store: ObjectStore, inventory: Inventory, *, prefix: str = "", first: int = 0
-) -> AsyncGenerator[tuple[int, list[TargetEntry]], None]:
-    """Yield the current objects in batches, each with the number of its file.
-
-    When the number of a batch is greater than that of the batch before, all objects of the earlier files have
-    been yielded: a load that broke off passes the number as ``first``. Keys are full keys, in the order of
-    the files; across files there is no order.
-
-    Args:
-        store: of the destination bucket.
-        inventory: from :func:`open_inventory`.
-        prefix: only keys that begin with it are yielded.
-        first: the number of the first file to read, from 0.
-
-    Raises:
-        InventoryError: a file is damaged, or does not match the manifest.
-        StoreError: a file cannot be fetched.
-    """
-    for number, file in enumerate(inventory.files[first:], first):
-        async with aclosing(read_file(store, inventory, file)) as batches:
-            async for batch in batches:
-                kept = [entry for entry in batch if entry.key.startswith(prefix)] if prefix else batch
-                if kept:
-                    yield number, kept
-
-
-async def read_file(
-    store: ObjectStore, inventory: Inventory, file: InventoryFile
-) -> AsyncGenerator[list[TargetEntry], None]:
-    """Yield the current objects of one file, after its MD5 has been verified.
-
-    Raises:
-        InventoryError, StoreError: see :func:`read_inventory`.
-    """
-    where = f"s3://{store.bucket}/{file.key}"
-    local: IO[bytes] = await to_thread.run_sync(temporary_file)
-    try:
-        await _fetch(store, file, local, where)
-        with _naming(where):
-            batches = await to_thread.run_sync(_batches(inventory), local)
-            while (batch := await to_thread.run_sync(next, batches, None)) is not None:
-                yield batch
-    finally:
-        await to_thread.run_sync(drop, local)
-
-
-def _batches(inventory: Inventory) -> Callable[[IO[bytes]], Iterator[list[TargetEntry]]]:
-    if inventory.format == "Parquet":
-        return lambda file: batches_of_parquet(file, inventory.bucket)
-    return lambda file: batches_of_csv(file, inventory.columns, inventory.bucket)
-
-
-async def _fetch(store: ObjectStore, file: InventoryFile, local: IO[bytes], where: str) -> None:
-    """Copy one object into a local file, range by range, each with the ETag of the first as condition."""
-    digest = md5(usedforsecurity=False)
-    at, etag = 0, ""
-
-    def take(body: bytes) -> None:
-        digest.update(body)
-        with temporary_space():
-            local.write(body)
-
-    while at < file.size:
-        try:
-            body, head = await store.get(file.key, start=at, length=_RANGE, if_match=etag)
-        except ObjectNotFoundError:
-            # Happens where the prefix of the destination ends in a slash: the manifest joins two slashes.
-            text = f"{where}: named by the manifest, and not there; was it deleted or moved?"
-            raise InventoryError(text) from None
-        if head.size != file.size:
-            raise InventoryError(f"{where}: {head.size} bytes, the manifest says {file.size}")
-        await to_thread.run_sync(take, body)
-        at, etag = at + len(body), head.etag
-    if digest.hexdigest() != file.md5:
-        raise InventoryError(f"{where}: its MD5 is not that of the manifest")
-    await to_thread.run_sync(local.seek, 0)
 
 
 async def _exists(store: ObjectStore, key: str) -> bool:
@@ -241,15 +154,6 @@ async def _exists(store: ObjectStore, key: str) -> bool:
     except ObjectNotFoundError:
         return False
     return True
-
-
-@contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Add the address of a file to errors."""
-    try:
-        yield
-    except InventoryError as error:
-        raise InventoryError(f"{where}: {error}") from error
 
 
 def _md5(content: bytes) -> str:
@@ -268,3 +172,12 @@ def _file(item: Any) -> InventoryFile:
     if not isinstance(size, int) or size < 0 or not _DIGEST.fullmatch(digest):
         raise ValueError("files: a size or an MD5checksum that cannot be")
     return InventoryFile(_text(item, "key"), size, digest)
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Add the address of a file to errors."""
+    try:
+        yield
+    except InventoryError as error:
+        raise InventoryError(f"{where}: {error}") from error

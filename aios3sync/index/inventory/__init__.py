@@ -1,1 +1,0 @@
-"""Load an S3 Inventory into the index."""

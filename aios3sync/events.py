@@ -56,6 +56,7 @@ __all__ = (
     "Scanned",
     "Skipped",
     "Touched",
+    "Trashed",
     "Updated",
     "UploadBegan",
     "Uploaded",
@@ -439,6 +440,22 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Trashed:
+    """An object that is to be deleted was copied into the trash; its own outcome follows.
+
+    Attributes:
+        bucket, key: of the copy, in full.
+        size: bytes.
+        etag: of the copy.
+    """
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class Forgotten:
     """The row was deleted; there was no object to delete."""
 
@@ -477,6 +494,7 @@ Outcome = (
     | Touched
     | Kept
     | Deleted
+    | Trashed
     | Forgotten
     | NotDone
 )

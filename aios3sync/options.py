@@ -207,7 +207,9 @@ class SyncOptions:
         fsync: of a download: files are on disk before they get their names, so that a power failure leaves
             the old file or the new one. Without it a run is faster.
         directory_markers: of a download: whether empty objects whose keys end in ``/`` make directories.
-        trash: of a download: an absolute path on the same filesystem, below which deleted files are moved.
+        trash: where what is deleted goes. Of a download: an absolute path on the same filesystem, below which
+            files are moved. Else ``s3://bucket/prefix`` at the endpoint of the target, outside of both sides:
+            objects are copied there by the server, and then deleted. Nothing that lies there is replaced.
         decode: of a download: objects that an upload has compressed become the original files; ``False``
             keeps their bytes as they are stored.
         metadata_directive: of a sync between two buckets: ``copy`` keeps the metadata and the content headers

@@ -77,8 +77,6 @@ class Runs:
         """
         # In a thread: a relative path needs the working directory, and looking it up blocks.
         direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
-        if direction == "up" and options.trash is not None:
-            raise UsageError("trash: only files of a download can be moved away; leave it out")
         if direction == "down":
             from aios3sync.sync.download_options import check_download_options
 
@@ -96,6 +94,11 @@ class Runs:
             root = f"{root}@{endpoint}"
         elif source_connect is not None:
             raise UsageError("source_connect: the source is no bucket; leave it out")
+        if direction != "down" and options.trash is not None:
+            from aios3sync.sync.trash_options import check_trash
+
+            near = self.source(source_connect).endpoint == self._stores.endpoint
+            check_trash(options.trash, location, source_location if near else None)
         return SyncRequest(
             direction=direction,
             root=root,
@@ -130,6 +133,11 @@ class Runs:
             bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
         )
         copying: dict[str, Any] = {}
+        if request.direction != "down" and options.trash is not None:
+            trash = Location.parse(options.trash).bucket
+            copying["open_trash_store"] = self._stores.opener(
+                trash, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
+            )
         if request.source_location is not None:
             source, source_bucket = self.source(source_connect), request.source_location.bucket
             copying["open_source_store"] = source.opener(

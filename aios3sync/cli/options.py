@@ -25,6 +25,7 @@ from aios3sync.cli.values import (
     seconds,
     size,
 )
+from aios3sync.core.keys import SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.options import (
     CHARSETS,
@@ -263,7 +264,11 @@ download_options = _group(
         type=click.Choice(DIRECTORY_MARKERS),
         help="Of a download: whether empty objects that end in / make directories (skip).",
     ),
-    click.option("--trash", metavar="DIR", help="Of a download: move deleted files there."),
+    click.option(
+        "--trash",
+        metavar="DIR|s3://BUCKET/PREFIX",
+        help="Move what is deleted there: files into a directory, objects below a prefix.",
+    ),
     click.option(
         "--no-decode",
         "decode",
@@ -436,7 +441,8 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
         given["source_sse_customer_key"] = read_customer_key(values["source_sse_c_key_file"])
     given |= {name: dict(values[name]) for name in ("metadata", "tags") if values.get(name)}
     if values.get("trash"):
-        given["trash"] = os.path.abspath(values["trash"])
+        trash = values["trash"]
+        given["trash"] = trash if trash.startswith(SCHEME) else os.path.abspath(trash)
     given |= manifest_place(values)
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])

@@ -24,6 +24,7 @@ from aios3sync.events import (
     Deleted,
     EventSink,
     Forgotten,
+    Trashed,
     Updated,
     Uploaded,
     Warned,
@@ -81,6 +82,8 @@ def facts_of_outcome(outcome: Any, prefix: str, observed: float) -> Facts | None
         )  # fmt: skip
     if kind is Adopted:
         return facts_of(Upsert(_adopted(outcome, prefix), observed))
+    if kind is Trashed:
+        return facts_of(Upsert(ObjectRow(outcome.key, outcome.size, outcome.etag), observed))
     if kind is Deleted or kind is Forgotten:
         return facts_of(Removal(prefix + outcome.key, observed))
     return None
@@ -264,6 +267,7 @@ class IndexSubscriber:
     def __init__(self, backend: IndexBackend) -> None:
         self._backend = backend
         self._feed: IndexFeed | None = None
+        self._ignores_trash = False
         self._on_event: EventSink = discard
 
     @asynccontextmanager
@@ -273,11 +277,17 @@ class IndexSubscriber:
         location, others = request.location, []
         if side := request.options.thumbnails:
             others.append(Location(location.bucket, thumbnails_below(side, location.prefix)))
+        if request.options.trash is not None:
+            trash = Location.parse(request.options.trash)
+            self._ignores_trash = trash.bucket != location.bucket
+            others += [] if self._ignores_trash else [trash]
         async with feed_index(self._backend, location, others=others) as self._feed:
             yield resources
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
         """Queue the changes of a batch of outcomes."""
+        if self._ignores_trash:
+            batch = [outcome for outcome in batch if type(outcome) is not Trashed]
         if self._feed is not None:
             await self._feed.outcomes(batch)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from anyio.abc import ObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.events import Trashed
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted, sorted_pages
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
@@ -18,11 +19,14 @@ from aios3sync.sync.request import Resources, SyncRequest
 
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing
+    from aios3sync.sync.trash import BucketTrash
 
 __all__ = ("BucketListing", "BucketTarget")
 
 _KEYS_OF_A_DELETE: Final = 1000
 """Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
+_COPIED_KEYS_OF_A_DELETE: Final = 100
+"""The same where objects are copied before: a run that is stopped does not leave many copies."""
 
 
 class BucketListing:
@@ -148,11 +152,10 @@ class BucketTarget(BucketListing):
     Args:
         request, resources, order, key_after, inventory: see :class:`BucketListing`.
         warn: takes one line about how deletes are sent.
+        trash: takes objects before they are deleted, ``None`` for none.
     """
 
-    deletes_at_once = _KEYS_OF_A_DELETE
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a target may have; all but two have defaults
         self,
         request: SyncRequest,
         resources: Resources,
@@ -161,11 +164,19 @@ class BucketTarget(BucketListing):
         key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
         inventory: InventoryListing | None = None,
         warn: Callable[[str], object] = lambda _: None,
+        trash: BucketTrash | None = None,
     ) -> None:
         super().__init__(request, resources, order=order, key_after=key_after, inventory=inventory)
         self._warn = warn
+        self._trash = trash
+        self._moved: list[Trashed] = []
         self._conditional = True
         self._try_without = True
+
+    @property
+    def deletes_at_once(self) -> int:
+        """How many keys one :meth:`delete` takes: fewer where each is copied before."""
+        return _KEYS_OF_A_DELETE if self._trash is None else _COPIED_KEYS_OF_A_DELETE
 
     def out_of_reach(self, keys: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 - a bucket has no links
         """Return no key: a bucket has no links."""
@@ -179,7 +190,7 @@ class BucketTarget(BucketListing):
         a condition is deleted without one, and if that works so is all that follows.
 
         Args:
-            entries: at most 1000.
+            entries: at most :attr:`deletes_at_once`.
 
         Returns:
             Why some were not deleted, by key.
@@ -187,7 +198,21 @@ class BucketTarget(BucketListing):
         Raises:
             StoreError: nothing is known to be deleted.
         """
-        store, prefix = await self._open_store(), self._prefix
+        store, errors = await self._open_store(), dict[str, str]()
+        if self._trash is not None:
+            taken = await self._trash.take(store, entries)
+            errors = taken.errors
+            self._moved += taken.copies
+            entries = [entry for entry in entries if not (entry.key in errors or entry.key in taken.gone)]
+        return errors | (await self._delete(store, entries) if entries else {})
+
+    def moved(self) -> Sequence[Trashed]:
+        """Return what was copied into the trash since the last call."""
+        moved, self._moved = self._moved, []
+        return moved
+
+    async def _delete(self, store: ObjectStore, entries: Sequence[DeferredAction]) -> dict[str, str]:
+        prefix = self._prefix
         conditional = store.capabilities.conditional_delete and self._conditional
         items = [DeleteItem(prefix + entry.key, entry.etag if conditional else "") for entry in entries]
         errors = {error.key: error for error in await store.delete_many(items)}

@@ -16,7 +16,6 @@ _OF_FILES: Final = (
     "gzip",
     "metadata_update",
     "thumbnails",
-    "trash",
     "no_list",
 )
 _HEADERS: Final = (

@@ -204,8 +204,10 @@ class DeleteStage:
         try:
             errors = await run.target.delete(batch)
         except Exception as error:  # noqa: BLE001 - of this batch alone
+            run.recorder.add_all(run.target.moved())
             run.recorder.add_all(run.outcomes_of_error([action.key for action in batch], "delete", error))
             return
+        run.recorder.add_all(run.target.moved())
         run.note_response()
         if not errors:
             run.recorder.add_all([Deleted(action.key, action.size) for action in batch])

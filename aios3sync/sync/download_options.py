@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from aios3sync.core.keys import SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
 
@@ -44,6 +45,11 @@ def check_download_options(options: SyncOptions, root: str) -> None:
             "on_bad_name: names of files are only escaped on their way to a bucket; leave it out"
         )
     if options.trash is not None:
+        if options.trash.startswith(SCHEME):
+            raise UsageError(
+                f"trash: files are moved within their filesystem, so {options.trash} cannot take them; "
+                "name a directory"
+            )
         trash = os.path.abspath(os.fspath(options.trash))
         if trash == root or trash.startswith(f"{root.rstrip('/')}/"):
             raise UsageError("trash: it is below the target, where it would be synced; name another place")

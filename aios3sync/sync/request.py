@@ -148,6 +148,7 @@ class Resources:
         source_profile: what is known of the endpoint of that one; ``None`` if it is the same endpoint.
         open_source_inventory, open_target_inventory: open the store that holds the inventories of a side;
             ``None`` where its listing is not an inventory.
+        open_trash_store: the same for the bucket that takes the objects that are to be deleted.
         copies_on_server: whether the endpoint of the target may be asked to read that bucket itself.
         memory: bytes of bodies in memory.
         workers: ceiling of uploads in flight.
@@ -177,6 +178,7 @@ class Resources:
     inspect: Inspect | None = None
     inspected: Callable[[str], bool] = lambda _: True
     open_source_store: StoreOpener | None = None
+    open_trash_store: StoreOpener | None = None
     source_profile: EndpointProfile | None = None
     copies_on_server: bool = False
     open_source_inventory: StoreOpener | None = None

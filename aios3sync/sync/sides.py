@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from anyio.abc import ObjectSendStream
@@ -34,6 +33,7 @@ from aios3sync.core.filters import Filters
 from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
+from aios3sync.events import Trashed
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import Resources, StoreOpener, SyncRequest
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aios3sync.local.digest import FileDigest, SmallFile
     from aios3sync.local.read import Place
     from aios3sync.local.tree import LocalTree
+    from aios3sync.sync.trash import BucketTrash
 
 __all__ = (
     "ContentFile",
@@ -238,6 +239,10 @@ class Target(Protocol[E]):
         """
         ...
 
+    def moved(self) -> Sequence[Trashed]:
+        """Return the objects that deletes have put into the trash since the last call."""
+        ...
+
 
 class ContentFile(Protocol):
     """An open file whose content is sent. All methods block."""
@@ -424,16 +429,20 @@ def sides_of(
         warn: see there.
     """
     source_inventory, target_inventory = _inventories(request, resources)
-    make_target = partial(
-        BucketTarget, request, resources, order=order, key_after=key_after, inventory=target_inventory
-    )
-    if request.direction == "up":
-        target = make_target(warn=warn)
-        return Sides(tree, tree, target, tree, target)
-    if request.direction == "copy":
+    if request.direction != "down":
+        target = BucketTarget(
+            request,
+            resources,
+            order=order,
+            key_after=key_after,
+            inventory=target_inventory,
+            warn=warn,
+            trash=_trash(request, resources, warn),
+        )
+        if request.direction == "up":
+            return Sides(tree, tree, target, tree, target)
         from aios3sync.sync.object_source import ObjectSource
 
-        target = make_target(warn=warn)
         objects = ObjectSource.of(request, resources, source_inventory)
         return Sides(objects, tree, target, tree, _BothListings(target, objects))
     from aios3sync.sync.bucket_source import BucketSource
@@ -466,3 +475,11 @@ def _inventory(
     from aios3sync.inventory.listing import InventoryListing
 
     return InventoryListing(InventoryPlace.parse(name, text), open_store, location.bucket)
+
+
+def _trash(request: SyncRequest, resources: Resources, warn: Callable[[str], object]) -> BucketTrash | None:
+    if request.options.trash is None:
+        return None
+    from aios3sync.sync.trash import BucketTrash
+
+    return BucketTrash(request, resources, warn)

@@ -12,6 +12,7 @@ from anyio.abc import ObjectSendStream
 from aios3sync._dataclass import replace
 from aios3sync.core.entries import ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.events import Trashed
 
 if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
@@ -87,6 +88,10 @@ class TreeTarget:
     def out_of_reach(self, keys: Sequence[str]) -> Set[str]:
         """Return which keys a link leads to: a file there may be outside of the directory. Blocks."""
         return self._tree.below_links(keys)
+
+    def moved(self) -> Sequence[Trashed]:
+        """Return nothing: files in the trash are files."""
+        return ()
 
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
         """Remove files that still have the stat that the walk saw, or move them into the trash.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from aios3sync.testing.trees import make_tree
 from tests.sync.conftest import body_tree
 
 if TYPE_CHECKING:
@@ -136,8 +137,20 @@ def test_a_bucket_that_does_not_exist_is_one_clear_line(cli: CommandLine, tmp_pa
     assert not (tmp_path / "place").exists()
 
 
-def test_an_upload_refuses_a_trash(cli: CommandLine, tmp_path: Path) -> None:
+def test_an_upload_refuses_a_directory_as_trash(cli: CommandLine, tmp_path: Path) -> None:
     """It would be taken for granted that objects are moved there."""
     ended = cli("sync", tmp_path, "s3://bucket/p", "--delete", "--trash", tmp_path / "trash")
     assert ended.code == 2
-    assert "trash" in ended.error
+    assert "--trash: objects are moved on the server" in ended.error
+    ended = cli("sync", tmp_path, "s3://bucket/p", "--delete", "--trash", "s3://bucket/p/trash")
+    assert (ended.code, "--trash: s3://bucket/p/trash/ is in the target" in ended.error) == (2, True)
+    ended = cli("sync", "s3://bucket/p", tmp_path / "new", "--delete", "--trash", "s3://bucket/trash")
+    assert (ended.code, "name a directory" in ended.error) == (2, True)
+
+
+def test_objects_are_moved_below_a_prefix(cli: CommandLine, filled: Bucket, tmp_path: Path) -> None:
+    make_tree(tmp_path / "t", {"a.txt": "only this"})
+    ended = cli("sync", tmp_path / "t", filled.url("p"), "--delete", "--trash", filled.url("old/2026"))
+    assert ended.code == 0, ended.err
+    assert filled.keys() == {"p/a.txt", "old/2026/d/b"}
+    assert filled.get("old/2026/d/b") == OBJECTS["d/b"]

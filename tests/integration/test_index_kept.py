@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,3 +55,23 @@ async def test_a_download_changes_no_bucket_and_refuses_an_index(place: Place, t
         with pytest.raises(UsageError, match="a download writes none"):
             await s3.sync(place.url("from"), tmp_path / "t", index=index)
     assert not (tmp_path / "t").exists()
+
+
+async def test_what_goes_into_a_trash_is_found_in_the_index(place: Place, tmp_path: Path) -> None:
+    s3, root = place.session, make_tree(tmp_path / "t", {"a": "1", "d/b": "22", "d/c": "3"})
+    async with s3.index(f"sqlite:///{tmp_path / 'index.db'}") as index:
+        await s3.sync(root, place.url("p"), index=index)
+        (root / "d/b").unlink()
+        options: dict[str, Any] = {"index": index, "delete": "tracked", "trash": place.url("trash")}
+        report = await s3.sync(root, place.url("p"), **options)
+        assert (report.exit_code, report.deleted, report.requests["CopyObject"]) == (0, 1, 1)
+        assert await place.read() == {"p/a": b"1", "p/d/c": b"3", "trash/d/b": b"22"}
+        await assert_kept(index, place, "", 3)
+        await place.session.sync(place.url("p"), place.url("q"), index=index)
+        (root / "a").unlink()
+        await s3.sync(root, place.url("p"), **options)
+        options["delete"] = "mirror"
+        report = await s3.sync(place.url("p"), place.url("q"), **options)
+        assert (report.exit_code, report.deleted) == (0, 1)
+        await assert_kept(index, place, "", 4)
+        assert (await place.read("trash/"))["a"] == b"1", "it was there already, and is there once"

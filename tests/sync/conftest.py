@@ -129,6 +129,7 @@ class Bench:
             open_store=open_store,
             open_source_inventory=open_inventories,
             open_target_inventory=open_inventories,
+            open_trash_store=open_store,
             profile=self.profile,
             memory=ByteSemaphore(64 * MIB),
             workers=self.workers,

@@ -40,14 +40,16 @@ def md5(body: bytes) -> bytes:
 
 @dataclass
 class CopyBench:
-    """The buckets ``source`` and ``target``; objects are below ``a/`` and ``b/``."""
+    """The buckets ``source`` and ``target``; objects are below ``a/`` and ``b/``; ``trash`` is near."""
 
     place: Path
     apart: bool = False
     source: MemoryStore = field(init=False)
     target: MemoryStore = field(init=False)
+    trash: MemoryStore = field(init=False)
     reads: FaultyStore = field(init=False)
     writes: FaultyStore = field(init=False)
+    moves: FaultyStore = field(init=False)
     events: list[Event] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
     outcome_sinks: tuple[Any, ...] = ()
@@ -59,7 +61,9 @@ class CopyBench:
         endpoint: dict[str, MemoryStore] = {}
         self.source = MemoryStore("source", endpoint=None if self.apart else endpoint)
         self.target = MemoryStore("target", endpoint=endpoint)
+        self.trash = MemoryStore("trash", endpoint=endpoint)
         self.reads, self.writes = FaultyStore(self.source), FaultyStore(self.target)
+        self.moves = FaultyStore(self.trash)
 
     async def put(self, objects: dict[str, bytes], **options: Any) -> None:
         """Store objects in the source."""
@@ -116,6 +120,7 @@ class CopyBench:
         counts = RequestCounts()
         target = self._store(self.target, self.writes, counts)
         source = self._store(self.source, self.reads, counts)
+        trash = self._store(self.trash, self.moves, counts)
 
         async def open_target() -> ObjectStore:
             return target
@@ -126,6 +131,9 @@ class CopyBench:
         async def open_inventories() -> ObjectStore:
             assert self.inventories is not None
             return self.inventories
+
+        async def open_trash() -> ObjectStore:
+            return trash
 
         chosen = SyncOptions(**({"manifest": str(self.place / "pair.sqlite")} | options))
         check_copy_options(chosen)
@@ -142,6 +150,7 @@ class CopyBench:
             open_source_store=open_source,
             open_source_inventory=open_inventories,
             open_target_inventory=open_inventories,
+            open_trash_store=open_trash,
             copies_on_server=not self.apart,
             profile=EndpointProfile(etags=self.etags),
             source_profile=EndpointProfile(etags=self.etags),

@@ -43,7 +43,7 @@ class Copies(RuleBasedStateMachine):
         self.place = tempfile.TemporaryDirectory()
         self.patch.setenv("XDG_STATE_HOME", f"{self.place.name}/state")
         self.bench = CopyBench(Path(self.place.name), apart=apart)
-        for store in (self.bench.source, self.bench.target):
+        for store in (self.bench.source, self.bench.target, self.bench.trash):
             store._min_part_size = 1
             if unordered:
                 store._capabilities = StoreCapabilities()
@@ -88,6 +88,13 @@ class Copies(RuleBasedStateMachine):
     def break_writes(self, operation: str, skip: int, late: bool) -> None:
         fault = {"late" if late else "error": unavailable()}
         self.bench.writes.on(operation, skip=skip, times=3, **fault)
+
+    @rule(
+        operation=st.sampled_from(["head", "copy", "copy_part"]), skip=st.integers(0, 3), late=st.booleans()
+    )
+    def break_moves(self, operation: str, skip: int, late: bool) -> None:
+        fault = {"late" if late else "error": unavailable()}
+        self.bench.moves.on(operation, skip=skip, times=3, **fault)
 
     @rule(operation=st.sampled_from(READS), skip=st.integers(0, 3))
     def break_reads(self, operation: str, skip: int) -> None:
@@ -141,17 +148,23 @@ class Copies(RuleBasedStateMachine):
         if planned > most:
             assert not gone
 
-    @rule()
-    def mirror(self) -> None:
+    @rule(trash=st.booleans())
+    def mirror(self, trash: bool) -> None:
         """After a clean mirror run both sides are equal, and the next run has nothing to do."""
         before, here = self.there, self.here
-        report = self.run(delete="mirror")
+        report = self.run(delete="mirror", trash="s3://trash/t" if trash else None)
+        if trash:
+            kept = self.bench.trash.bodies()
+            for key in before.keys() - self.there.keys():
+                names = [f"t/{key}", *(f"t/{key}.{number}" for number in range(1, 30))]
+                assert before[key] in [kept.get(name) for name in names], "deleted, and not in the trash"
         assert before.keys() - self.there.keys() <= before.keys() - here.keys()
         if report is None or report.exit_code:
             return
         self.assert_equal()
         self.bench.reads._faults.clear()
         self.bench.writes._faults.clear()
+        self.bench.moves._faults.clear()
         again = self.run(delete="mirror")
         assert again.exit_code == again.copied == again.deleted == again.adopted == 0
         assert again.requests.keys() == {"ListObjectsV2"}

@@ -84,6 +84,12 @@ def _check_direction(source: str, target: str, options: SyncOptions) -> None:
     Raises:
         UsageError: one of them means nothing there.
     """
+    if target.startswith(SCHEME) and options.trash is not None:
+        from aios3sync.core.keys import Location
+        from aios3sync.sync.trash_options import check_trash
+
+        trash = options.trash
+        named_by_option(lambda: check_trash(trash, Location.parse(target), None))
     if source.startswith(SCHEME) and target.startswith(SCHEME):
         from aios3sync.sync.copy_options import check_copy_options
 

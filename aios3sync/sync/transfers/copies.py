@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from aios3sync.core.actions import CopyObject
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof, same_etag
+from aios3sync.core.key_range import EVERYTHING
 from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Copied, NotDone, Outcome
@@ -28,8 +29,9 @@ from aios3sync.store.protocol import GetResult, ObjectStore, PutResult
 from aios3sync.sync.policy import scope_of
 from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.run import Run
-from aios3sync.sync.transfers.copied import CopyPlan, is_refused_on_server, verified
+from aios3sync.sync.transfers.copy_plan import CopyPlan
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.kept import is_refused_on_server, verified
 from aios3sync.sync.transfers.large_copies import LargeCopy, check_version, copy_in_parts
 from aios3sync.sync.transfers.part_layout import part_layout
 from aios3sync.sync.transfers.worker_pool import WorkerPool
@@ -63,8 +65,14 @@ async def copy_stage(
             await run.recorder.catch_up()
             await pool.submit(batch)
         pool.close()
-    if not (run.sends_no_more or scope_of(run.options)):
+    if not run.sends_no_more and _sees_everything(run):
         await _abort_left(run, unfinished)
+
+
+def _sees_everything(run: Run) -> bool:
+    """Whether what the run did not copy needs no copy: no key was hidden, or left to another run."""
+    everything = run.request.key_range == EVERYTHING and run.resources.gate is None
+    return everything and not scope_of(run.options)
 
 
 def _unfinished_copies(request: SyncRequest) -> UnfinishedCopies:

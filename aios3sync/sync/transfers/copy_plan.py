@@ -1,0 +1,75 @@
+"""CopyPlan: where the copies of one run come from, and what they are stored with."""
+
+from __future__ import annotations
+
+from aios3sync._dataclass import dataclass, field, replace
+from aios3sync.core.entries import TargetEntry
+from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions
+from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.kept import TagReader, keeping
+
+__all__ = ("CopyPlan",)
+
+
+@dataclass(slots=True)
+class CopyPlan:
+    """How the copies of one run are made.
+
+    Attributes:
+        run: the run.
+        headers: what is asked for.
+        on_server: the endpoint of the target may read the source itself; False once it has refused to.
+    """
+
+    run: Run
+    headers: HeaderPlan
+    on_server: bool = field(init=False)
+    _tags: TagReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.on_server = self.run.resources.copies_on_server
+        self._tags = TagReader(self.run.builder.warn)
+
+    @property
+    def keeps_metadata(self) -> bool:
+        """Whether metadata and content headers are those of the source."""
+        return self.run.options.metadata_directive == "copy"
+
+    def source_key(self, key: str) -> str:
+        """Return the key in the bucket of the source."""
+        location = self.run.request.source_location
+        return key if location is None else location.prefix + key
+
+    def source_of(self, source: TargetEntry) -> CopySource:
+        """Return what the endpoint is asked to copy: the version that was listed, or nothing."""
+        location = self.run.request.source_location
+        bucket = "" if location is None else location.bucket
+        customer_key = self.run.options.source_sse_customer_key
+        return CopySource(self.source_key(source.key), bucket, source.etag, customer_key)
+
+    async def source_store(self) -> ObjectStore:
+        """Return the store of the source."""
+        opener = self.run.resources.open_source_store
+        assert opener is not None  # noqa: S101 - there was no listing without it
+        return await opener()
+
+    def asked(self, key: str) -> PutOptions:
+        """Return what is asked for a key, whatever the source has."""
+        return self.headers.header_set(key).base
+
+    async def options(self, store: ObjectStore, key: str, head: HeadResult) -> PutOptions:
+        """Return what a copy is stored with, where it is not the endpoint that takes it from the source.
+
+        Args:
+            store: of the source.
+            key: relative to the prefix.
+            head: the source.
+        """
+        if self.keeps_metadata:
+            options = keeping(self.asked(key), head)
+        else:
+            options = self.headers.for_replacement(key, head)
+        if options.tags:
+            return options
+        return replace(options, tags=await self._tags.tags(store, self.source_key(key)))

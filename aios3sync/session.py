@@ -338,7 +338,7 @@ class Session:
         run = partial(run, index=index, catalog=catalog, source_connect=source_connect)
         return self._streams.open(run, buffer, outcome_sinks, stop or Stop())
 
-    async def plan(
+    async def plan(  # noqa: PLR0913 - as for sync()
         self,
         source: str | os.PathLike[str],
         target: str | os.PathLike[str],
@@ -346,6 +346,7 @@ class Session:
         options: SyncOptions | None = None,
         on_event: EventSink = discard,
         stop: Stop | None = None,
+        catalog: DatasetEntry | ModelEntry | Registration | None = None,
         source_connect: ConnectOptions | None = None,
         **changes: Unpack[SyncKeywords],
     ) -> Plan:
@@ -360,7 +361,6 @@ class Session:
             UsageError: the options hold what a plan cannot keep.
         """
         from aios3sync.sync.plans.run import make_plan
-        from aios3sync.sync.setup import run_sync
 
         plans: list[Plan] = []
 
@@ -369,7 +369,7 @@ class Session:
             chosen = SyncOptions.of(options, changes)
             request = await self._runs.request(source, target, chosen, source_connect=source_connect)
             resources = replace(self._runs.resources(request, on_event, source_connect), stop=stop or Stop())
-            plan, report = await make_plan(run_sync, request, resources)
+            plan, report = await make_plan(self._runs.subscribed(None, catalog), request, resources)
             plans.append(plan)
             return report
 

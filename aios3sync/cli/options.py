@@ -48,9 +48,11 @@ __all__ = (
     "connect_options",
     "connection_options",
     "copy_options",
+    "customer_keys",
     "deletion_options",
     "download_options",
     "filter_options",
+    "key_options",
     "manifest_options",
     "manifest_place",
     "named_by_option",
@@ -224,9 +226,15 @@ inventory_options = _group(
 
 payer_option = _flag("--request-payer", help="Agree to pay for the requests.")
 
+_key_option = click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
+_source_key_option = click.option(
+    "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
+)
+key_options = _group(_key_option, _source_key_option)
+
 reading_options = _group(
     click.option("--part-size", type=size, metavar="SIZE", help="Size of the parts of large files (16M)."),
-    click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64."),
+    _key_option,
     payer_option,
 )
 
@@ -290,9 +298,7 @@ source_connection_options = _group(
 
 copy_options = _group(
     source_connection_options,
-    click.option(
-        "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
-    ),
+    _source_key_option,
     click.option(
         "--metadata-directive",
         type=click.Choice(METADATA_DIRECTIVES),
@@ -435,10 +441,7 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
         given["symlinks"] = "skip"
     if values.get("files_from"):
         given["files"] = read_names(values["files_from"])
-    if values.get("sse_c_key_file"):
-        given["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
-    if values.get("source_sse_c_key_file"):
-        given["source_sse_customer_key"] = read_customer_key(values["source_sse_c_key_file"])
+    given |= customer_keys(values)
     given |= {name: dict(values[name]) for name in ("metadata", "tags") if values.get(name)}
     if values.get("trash"):
         trash = values["trash"]
@@ -447,6 +450,16 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])
     return named_by_option(lambda: SyncOptions(**given))
+
+
+def customer_keys(values: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the SSE-C keys whose files are named, by the names of their fields in SyncOptions.
+
+    Raises:
+        UsageError: a file holds no key.
+    """
+    files = {"sse_customer_key": "sse_c_key_file", "source_sse_customer_key": "source_sse_c_key_file"}
+    return {name: read_customer_key(values[file]) for name, file in files.items() if values.get(file)}
 
 
 def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ __all__ = ("program", "run_program")
 
 _COMMANDS: Final = (
     "sync",
+    "apply",
     "verify",
     "explain",
     "ls",

@@ -7,10 +7,12 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from anyio import to_thread
+
 from aios3sync._dataclass import replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.output.choose import choose_view
-from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.output.summary import conclude_plan, conclude_sync
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.events import Warned
 
@@ -21,12 +23,52 @@ if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.report import SyncReport
     from aios3sync.session import Session
+    from aios3sync.sync.plans.plan import Plan
 
-__all__ = ("run_sync",)
+__all__ = ("run_plan", "run_sync")
+
+
+def run_plan(plain: PlainSync, saved: str = "", registration: Registration | None = None) -> int:
+    """Run a sync dry, show or save what it would do, and return its exit code.
+
+    Args:
+        plain: the sync.
+        saved: the file that takes the plan; empty to show it.
+        registration: the entry of a catalog that the target is.
+    """
+    source, target, options, connection, shown, source_connection = plain
+    plans: list[Plan] = []
+
+    async def work(session: Session, view: View, stop: Stop) -> SyncReport:
+        plan = await session.plan(
+            source,
+            target,
+            options=options,
+            on_event=view,
+            stop=stop,
+            catalog=registration,
+            source_connect=source_connection,
+        )
+        plans.append(plan)
+        report = plan.report
+        assert report is not None  # noqa: S101 - it was made just now
+        if saved and not report.interrupted:
+            await to_thread.run_sync(plan.save, saved)
+        return report
+
+    open_view = partial(
+        choose_view,
+        "sync",
+        replace(shown, actions=False),  # they come at the end, in the order of a plan
+        partial(conclude_plan, plan=lambda: plans[0], saved=saved, verbose=shown.verbose),
+        heading=f"{source} -> {target}",
+        dry_run=True,
+    )
+    return run_command(work, connection, open_view, orderly=True)
 
 
 def run_sync(plain: PlainSync, index: str | None = None, registration: Registration | None = None) -> int:
-    """Run a sync and return its exit code.
+    """Run a sync and return its exit code; show what it would do where it is a dry run.
 
     Args:
         plain: the sync.
@@ -34,6 +76,8 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
         registration: the entry of a catalog that the target is.
     """
     source, target, options, connection, shown, source_connection = plain
+    if options.dry_run:
+        return run_plan(plain, "", registration)
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         async with AsyncExitStack() as stack:
@@ -62,7 +106,6 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
         shown,
         partial(conclude_sync, verbose=shown.verbose),
         heading=f"{source} -> {target}",
-        dry_run=options.dry_run,
     )
     return run_command(work, connection, open_view, orderly=True)
 

@@ -276,7 +276,7 @@ async def test_a_plan_is_readable_by_its_owner_alone_and_whole_or_not_there(
 async def test_a_damaged_plan_is_refused(bench: Bench, tmp_path: Path, damage: Any, reason: str) -> None:
     bench.tree({"a": "1", "b": "2"})
     path = tmp_path / "plan"
-    await saved(await bench.plan(), path)
+    await saved(await bench.plan(delete="mirror"), path)
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join(damage(lines)))
     with pytest.raises(UsageError, match=reason):

@@ -29,7 +29,7 @@ from aios3sync.cli.options import (
     upload_options,
 )
 from aios3sync.cli.plain_sync import PlainSync
-from aios3sync.cli.sync_run import run_sync
+from aios3sync.cli.sync_run import run_plan, run_sync
 from aios3sync.core.keys import SCHEME
 from aios3sync.errors import UsageError
 
@@ -43,6 +43,11 @@ __all__ = ("sync_command",)
 @click.argument("source")
 @click.argument("target")
 @click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing.")
+@click.option(
+    "--plan",
+    metavar="FILE",
+    help="Write what a run would do to this file, for 'aios3sync apply'; do nothing.",
+)
 @click.option(
     "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
 )
@@ -75,6 +80,8 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     source_connection = source_connect_options(values, connection)
 
     plain = PlainSync(source, target, options, connection, shown, source_connection)
+    if values["plan"]:
+        return run_plan(plain, values["plan"], registration)
     return run_sync(plain, index, registration)
 
 

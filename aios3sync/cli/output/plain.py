@@ -138,6 +138,7 @@ class PlainView:
         self._conclude = conclude
         self._output = output
         self._dry_run = dry_run
+        self._shows_actions = output.actions and not output.quiet
         self._progress = Progress()
         self._printed = PrintedFailures()
         self._warned: set[str] = set()
@@ -154,7 +155,7 @@ class PlainView:
         elif isinstance(event, Failed):
             if event.error is None and self._printed.is_new(event.failure):
                 self._err.line(failure_line(event.failure))
-        elif not self._output.quiet and (line := event_line(event, dry_run=self._dry_run)):
+        elif self._shows_actions and (line := event_line(event, dry_run=self._dry_run)):
             self._out.line(line)
 
     def _warn(self, message: str) -> None:
@@ -200,6 +201,10 @@ class PlainView:
         """Print the summary; with ``--quiet`` only failures and what was refused."""
         conclusion = self._conclude(report)
         if not self._output.quiet:
+            if conclusion.plan is not None:
+                from aios3sync.cli.output.plan_lines import show_plan
+
+                show_plan(conclusion.plan, self._out)
             print_conclusion(self._out, self._err, conclusion, printed=self._printed, warned=self._warned)
             return
         for failure in conclusion.failures:

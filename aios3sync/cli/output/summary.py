@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from aios3sync._dataclass import dataclass
+from aios3sync._dataclass import dataclass, replace
 from aios3sync.core.text import count, duration, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
+    from aios3sync.sync.plans.plan import Plan
     from aios3sync.sync.verify_report import VerifyReport
 
-__all__ = ("Conclusion", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
+__all__ = ("Conclusion", "conclude_plan", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
 
 _TRANSFERS: Final = {
     "up": ("uploaded", "upload"),
@@ -52,6 +54,7 @@ class Conclusion:
         differences: lines above the summary: what a verification found, the rows of a query.
         tables: lines with colours; they are escaped already.
         note: the very last line, or empty.
+        plan: what a dry run would do, shown above all of this.
     """
 
     summary: str
@@ -65,12 +68,13 @@ class Conclusion:
     differences: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     note: str = ""
+    plan: Plan | None = None
 
 
 def failure_line(failure: Failure) -> str:
     """Return the line of a failure: ``failed: a/b.txt: delete: AccessDenied …``."""
-    word = "conflict" if failure.stage == "conflict" else "failed"
-    stage = "" if failure.stage in ("conflict", "upload") else f"{failure.stage}: "
+    word = {"conflict": "conflict", "plan": "refused"}.get(failure.stage, "failed")
+    stage = "" if failure.stage in ("conflict", "plan", "upload") else f"{failure.stage}: "
     return f"{word}: {printable(failure.key)}: {stage}{printable(failure.error)}"
 
 
@@ -78,6 +82,15 @@ def retries_text(retries: int, throttled: int) -> str:
     """Return how many retries there were, and how many because of throttling."""
     text = count(retries, "retry", "retries")
     return f"{text}, {throttled:,} throttled (the endpoint asked to slow down)" if throttled else text
+
+
+def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, verbose: int) -> Conclusion:
+    """Summarize a dry run: with ``saved``, a plan that was written to this file; else all of its actions."""
+    found = conclude_sync(report, verbose=verbose)
+    if not saved:
+        return replace(found, plan=plan())
+    actions = count(len(plan()), "action")
+    return replace(found, note=f"the plan of {actions} is in {printable(saved)}; aios3sync apply does it")
 
 
 def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:

@@ -16,13 +16,14 @@ Conclude = Callable[[Any], Conclusion]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The output options of the command line."""
+    """The output options of the command line, and ``actions``: plain lines name each action as it is done."""
 
     json: bool = False
     events: bool = False
     quiet: bool = False
     verbose: int = 0
     progress: bool = True
+    actions: bool = True
 
     def without_progress(self) -> Output:
         """Return the same options for a command that answers with lines: no live view."""

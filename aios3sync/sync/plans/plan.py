@@ -221,12 +221,13 @@ def _seconds(when: time.struct_time) -> int:
 
 def _kept(options: SyncOptions) -> dict[str, Any]:
     """Return the options that are not their defaults, but for secrets, as JSON can hold them."""
-    found = {name: getattr(options, name) for name in defaults_of(SyncOptions)}
-    return {
-        name: dict(found[name]) if isinstance(found[name], Mapping) else found[name]
-        for name, default in defaults_of(SyncOptions).items()
-        if name not in _NOT_KEPT and found[name] != default
-    }
+    usual = SyncOptions()
+    kept: dict[str, Any] = {}
+    for name in defaults_of(SyncOptions):
+        value = getattr(options, name)
+        if name not in _NOT_KEPT and value != getattr(usual, name):
+            kept[name] = dict(value) if isinstance(value, Mapping) else value
+    return kept
 
 
 def _document(line: bytes) -> dict[str, Any]:

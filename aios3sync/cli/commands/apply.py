@@ -1,0 +1,76 @@
+"""``aios3sync apply``: does what a plan says, as far as both sides are still as the plan saw them."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aios3sync.cli.command import run_command
+from aios3sync.cli.options import (
+    connect_options,
+    connection_options,
+    customer_keys,
+    key_options,
+    output,
+    output_options,
+    progress_options,
+    source_connect_options,
+    source_connection_options,
+)
+from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.sync.plans.plan import Plan
+
+if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.report import SyncReport
+    from aios3sync.session import Session
+
+__all__ = ("apply_command",)
+
+
+@click.command("apply", short_help="Do what 'sync --plan' has written down, if nothing has moved since.")
+@click.argument("file", metavar="PLAN")
+@click.option("--dry-run", is_flag=True, help="Print what would be done and what is refused; write nothing.")
+@click.option("--index", metavar="URL", help="Keep this object index current, as sync does.")
+@key_options
+@source_connection_options
+@connection_options
+@output_options
+@progress_options
+def apply_command(file: str, dry_run: bool, index: str | None, **values: Any) -> int:
+    """Do what PLAN says, a file of 'sync --plan', and nothing else.
+
+    Both sides are compared again. An action whose file or object has changed since is refused: exit code 3,
+    and nothing is deleted then, unless the plan was made with --delete-despite-errors.
+    """
+    shown, connection = output(values), connect_options(values)
+    keys: dict[str, Any] = customer_keys(values)
+    plan = Plan.load(file)
+
+    async def work(session: Session, view: View, stop: Stop) -> SyncReport:
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(session.index(index)) if index else None
+            return await session.apply(
+                plan,
+                on_event=view,
+                stop=stop,
+                index=opened,
+                source_connect=source_connect_options(values, connection),
+                dry_run=dry_run,
+                **keys,
+            )
+
+    open_view = partial(
+        choose_view,
+        "apply",
+        shown,
+        partial(conclude_sync, verbose=shown.verbose),
+        heading=f"{plan.source} -> {plan.target}",
+        dry_run=dry_run,
+    )
+    return run_command(work, connection, open_view, orderly=True)

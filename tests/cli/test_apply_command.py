@@ -1,0 +1,74 @@
+"""``sync --plan`` and ``apply`` as commands: what they print, what they end with, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Bucket, CommandLine
+
+
+def test_a_plan_is_written_looked_at_and_applied(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    bucket.put("p/old", b"x")
+    planned = cli("sync", tree, bucket.url("p"), "--delete", "--plan", tmp_path / "plan")
+    assert planned.code == 0
+    assert planned.lines[-1] == f"the plan of 4 actions is in {tmp_path}/plan; aios3sync apply does it"
+    assert bucket.keys() == {"p/old"}
+    header, *actions, end = map(json.loads, (tmp_path / "plan").read_text().splitlines())
+    assert (header["source"], header["target"]) == (str(tree), bucket.url("p") + "/")
+    assert {action["action"] for action in actions} == {"upload", "delete"}
+    assert end == {"end": {"upload": 3, "delete": 1}}
+    applied = cli("apply", tmp_path / "plan")
+    assert applied.code == 0
+    assert "upload: a.txt (new)" in applied.lines
+    assert "delete: old" in applied.lines
+    assert bucket.keys() == {"p/a.txt", "p/b.txt", "p/sub/c.html"}
+    again = cli("apply", tmp_path / "plan")
+    assert (again.code, again.lines[-1].split(" in ")[0]) == (0, "uploaded 0 files, kept 3, deleted 0")
+
+
+def test_what_has_moved_is_refused_by_name(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "plan")
+    (tree / "a.txt").write_text("changed since the plan was made")
+    dry = cli("apply", tmp_path / "plan", "--dry-run")
+    assert (dry.code, bucket.keys()) == (3, set())
+    assert "refused: a.txt: the source has changed since" in dry.err
+    applied = cli("apply", tmp_path / "plan", "--json")
+    report = json.loads(applied.out)
+    assert (applied.code, report["uploaded"], report["conflicts"]) == (3, 2, 1)
+    assert report["errors"] == [
+        {"key": "a.txt", "stage": "plan", "error": "the source has changed since"},
+    ]
+
+
+def test_what_is_no_plan_is_refused_in_one_line(cli: CommandLine, tree: Path, tmp_path: Path) -> None:
+    for place, text in (
+        (tmp_path / "none", "No such file"),
+        (tree, "Is a directory"),
+        (tree / "a.txt", "make it again"),
+    ):
+        ended = cli("apply", place)
+        assert ended.code == 2
+        assert text in ended.err
+        assert len(ended.err.splitlines()) == 1
+
+
+def test_a_plan_of_another_endpoint_is_refused(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "plan")
+    ended = cli("apply", tmp_path / "plan", "--endpoint-url", "http://127.0.0.1:9")
+    assert ended.code == 2
+    assert "make it again" in ended.err
+
+
+def test_a_plan_that_cannot_be_written_is_an_error_of_usage(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    ended = cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "none" / "plan")
+    assert ended.code == 2
+    assert "cannot be written: No such file or directory" in ended.err

@@ -160,6 +160,10 @@ class SyncReport:
         retries: how many of them were repeats.
         throttled: how many of those repeats came after the endpoint asked to slow down.
         elapsed_s: seconds that the run took.
+        incomplete: objects of a download are not here because their keys can be no files, which
+            ``on_bad_name="skip"`` accepts.
+        aborted: why nothing more could be done, whatever the item, such as a full disk; else empty. What was
+            done until then is recorded, and the next run goes on.
         interrupted: 0, or the number of the signal that stopped the run.
         dry_run: nothing was written; the counts are those of a run that writes.
         forecast: the requests that such a run would send, of a dry run that reads an inventory; else
@@ -204,6 +208,8 @@ class SyncReport:
     retries: int = 0
     throttled: int = 0
     elapsed_s: float = 0.0
+    incomplete: bool = False
+    aborted: str = ""
     interrupted: int = 0
     dry_run: bool = False
     forecast: RequestForecast | None = None
@@ -220,11 +226,12 @@ class SyncReport:
         """The exit code of the command line; the strongest reason decides."""
         if self.interrupted:
             return 143 if self.interrupted == _SIGHUP else 128 + self.interrupted
+        if self.aborted:
+            return 1
         if self.refused is not None:
             return 4
-        if self.failed or self.conflicts or self.withheld or self.cancelled or self.errors:
-            return 3
-        return 0
+        parts = (self.failed, self.conflicts, self.withheld, self.cancelled, self.errors, self.incomplete)
+        return 3 if any(parts) else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON document of ``--json``."""
@@ -247,7 +254,7 @@ class ReportBuilder:
     Attributes:
         scanned: files found in the source.
         uploaded_bytes: bytes sent for uploads that succeeded.
-        downloaded_bytes, copied_bytes, archived_bytes: see :class:`SyncReport`.
+        downloaded_bytes, copied_bytes, archived_bytes, incomplete, aborted: see :class:`SyncReport`.
     """
 
     def __init__(self) -> None:
@@ -264,6 +271,8 @@ class ReportBuilder:
         self.downloaded_bytes = 0
         self.copied_bytes = 0
         self.archived_bytes = 0
+        self.aborted = ""
+        self.incomplete = False
 
     def begin_comparison(self, *, nothing_done: bool = False) -> None:
         """Drop the findings of an earlier comparison, and with ``nothing_done`` the effects too."""

@@ -81,11 +81,12 @@ class DownloadGate:
         """Return the transfers that still waited, and warn of what was skipped: there are no more keys."""
         self._clashes.end()
         admitted = self.admit([], unreadable)
+        way_out = "" if self._run.options.on_bad_name == "skip" else "; --on-bad-name skip accepts that"
         for reason, names in self._reasons.items():
             number = self._skipped[reason]
             more = f" and {number - len(names)} more" if number > len(names) else ""
             which = ", ".join(map(repr, names))
-            message = f"skipped {which}{more}: the key {reason}"
+            message = f"skipped {which}{more}: the key {reason}{way_out}"
             self._run.builder.warn(message)
             self._run.events(events.Warned(message))
         return admitted
@@ -100,6 +101,7 @@ class DownloadGate:
 
     def _skip(self, key: str, reason: str) -> None:
         self._run.builder.find("skipped")
+        self._run.builder.incomplete |= self._run.options.on_bad_name != "skip"
         self._run.events(events.Skipped(escape_undecodable(key), reason))
         if reason not in self._reasons and len(self._reasons) >= _MOST_REASONS:
             reason = "has another problem of its name"

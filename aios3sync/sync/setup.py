@@ -316,6 +316,8 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
         knowledge_age_s=now_age if pipeline.listed else age,
         errors=builder.errors,
         warnings=builder.warnings,
+        incomplete=builder.incomplete,
+        aborted=builder.aborted,
         interrupted=resources.stop.signal,
         dry_run=request.options.dry_run,
         **facts,

@@ -37,7 +37,7 @@ def test_keys_that_lead_elsewhere_are_told_and_skipped(tmp_path: Path) -> None:
         assert (code, told, files(root)) == (0, [], GOOD)
         server.replace({f"p/{key}": b"evil" for key in HOSTILE} | server.objects)
         code, told, most = run(server, root)
-    assert code == 0, "keys that can be no names are skipped with warnings, as special files are"
+    assert code == 3, "what the bucket has is not all here"
     assert files(root) == GOOD
     assert {path.name for path in root.parent.iterdir()} <= {"t", "m.sqlite", "m.sqlite.lock"}
     assert {path.name for path in tmp_path.iterdir()} == {"above"}

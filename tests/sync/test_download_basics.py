@@ -184,12 +184,22 @@ HOSTILE = {
 async def test_keys_that_can_be_no_path_are_skipped_and_named(bench: Bench) -> None:
     await bench.store({**dict.fromkeys(HOSTILE, b"evil"), "ok": b"1"})
     report = await bench.download(delete="mirror", allow_empty_source=True)
-    assert (report.downloaded, report.skipped, report.failed, report.exit_code) == (1, len(HOSTILE), 0, 0)
+    assert (report.downloaded, report.skipped, report.failed, report.exit_code) == (1, len(HOSTILE), 0, 3)
     assert body_tree(bench.root) == {"ok": b"1"}
     assert sorted(path.name for path in bench.root.parent.iterdir()) == ["source"]
     reasons = {event.key: event.reason for event in bench.events if isinstance(event, Skipped)}
     for key, reason in HOSTILE.items():
         assert reason in next(text for name, text in reasons.items() if name[:5] == key[:5] or name == key)
+
+
+@pytest.mark.parametrize(("on_bad_name", "code"), [("fail", 3), ("skip", 0)])
+async def test_what_cannot_be_a_file_is_missing_unless_that_is_accepted(
+    bench: Bench, on_bad_name: str, code: int
+) -> None:
+    await bench.store({"a//b": b"1", "d": b"1", "d/e": b"1"})
+    report = await bench.download(on_bad_name=on_bad_name)
+    assert (report.downloaded, report.skipped, report.exit_code) == (1, 2, code)
+    assert all(("--on-bad-name skip" in text) is (code == 3) for text in report.warnings)
 
 
 async def test_ten_thousand_hostile_keys_make_one_warning(bench: Bench) -> None:

@@ -111,6 +111,8 @@ def print_conclusion(
         err.line(conclusion.more)
     if conclusion.refused:
         err.line(f"refused: {conclusion.refused}")
+    if conclusion.aborted:
+        err.line(f"failed: {conclusion.aborted}")
     err.flush()
     for line in conclusion.tables:
         out.styled(line)
@@ -198,7 +200,7 @@ class PlainView:
         self._err.flush()
 
     def report(self, report: Any) -> None:
-        """Print the summary; with ``--quiet`` only failures and what was refused."""
+        """Print the summary; with ``--quiet`` only failures, what was refused and why it ended early."""
         conclusion = self._conclude(report)
         if not self._output.quiet:
             if conclusion.plan is not None:
@@ -212,6 +214,8 @@ class PlainView:
                 self._err.line(failure_line(failure))
         if conclusion.refused:
             self._err.line(f"refused: {printable(conclusion.refused)}")
+        if conclusion.aborted:
+            self._err.line(f"failed: {printable(conclusion.aborted)}")
         if conclusion.unregistered:
             self._err.line(f"not added to the catalog: {printable(conclusion.unregistered)}")
         self._err.flush()

@@ -50,6 +50,7 @@ class Conclusion:
         more: the place of the failures that are not listed, or empty.
         warnings: for a person, a line each.
         refused: the message of the guard that refused, or empty.
+        aborted: why nothing more could be done, or empty.
         unregistered: why an entry was not added to a catalog, which changes no exit code, or empty.
         differences: lines above the summary: what a verification found, the rows of a query.
         tables: lines with colours; they are escaped already.
@@ -64,6 +65,7 @@ class Conclusion:
     more: str = ""
     warnings: tuple[str, ...] = ()
     refused: str = ""
+    aborted: str = ""
     unregistered: str = ""
     differences: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -105,6 +107,7 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
         more=_errors_file(report),
         warnings=warnings,
         refused=refused,
+        aborted=report.aborted,
         unregistered=report.catalog.error if report.catalog else "",
         note=_listing_age(report),
     )

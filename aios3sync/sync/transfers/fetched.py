@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from aios3sync.core.actions import KEPT, Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.etag import same_etag
+from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
@@ -156,9 +157,10 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
 
 
 def _full(run: Run, key: str, error: OSError) -> NotDone:
-    """End all downloads: the first file is a failure, the others are cancelled."""
-    reason = f"the disk is full ({error.strerror}); the next run goes on where this one ended"
-    if not run.refusals.end(reason):
-        return NotDone(key, "cancelled", "download")
-    run.builder.warn(f"nothing more is fetched: {reason}")
-    return NotDone(key, "failed", "download", error.strerror or str(error))
+    """End all downloads: no other file can be written either."""
+    if run.refusals.end(f"the disk is full ({error.strerror})"):
+        run.builder.aborted = (
+            f"the disk is full: {escape_undecodable(key)!r} could not be written ({error.strerror}); nothing "
+            "more is fetched, and the next run goes on where this one ended"
+        )
+    return NotDone(key, "cancelled", "download")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from operator import index
 from types import NoneType, UnionType
@@ -18,7 +20,17 @@ from aios3sync._dataclass import defaults_of
 from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
-__all__ = ("FilePath", "Seconds", "Size", "Texts", "conform", "parse_seconds", "parse_size")
+__all__ = (
+    "FilePath",
+    "Moment",
+    "Seconds",
+    "Size",
+    "Texts",
+    "conform",
+    "parse_moment",
+    "parse_seconds",
+    "parse_size",
+)
 
 _SIZE: Final = lazy_pattern(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(i?b?)", re.IGNORECASE)
 _DURATION: Final = lazy_pattern(r"(\d{1,12}(?:\.\d{1,6})?)\s*([smhd]?)")
@@ -50,6 +62,26 @@ def parse_seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def parse_moment(text: str) -> float:
+    """Read a time into seconds since the epoch: ISO 8601 with a time zone, or a duration ``ago``.
+
+    Raises:
+        UsageError: the text is neither, or has no time zone.
+    """
+    duration, ago, rest = text.strip().partition(" ago")
+    if ago and not rest:
+        return time.time() - parse_seconds(duration)
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is not a time; write for example 2026-11-30T12:00:00Z or '2h ago'"
+        ) from None
+    if moment.tzinfo is None:
+        raise UsageError(f"{text!r} has no time zone; write for example {moment.isoformat()}Z for UTC")
+    return moment.timestamp()
+
+
 def _parse_int(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
         raise UsageError(f"{text!r} is not a whole number")
@@ -67,6 +99,8 @@ Size = Annotated[int, parse_size]
 """Bytes, also as text with a unit."""
 Seconds = Annotated[float, parse_seconds]
 """A duration, also as text with a unit."""
+Moment = Annotated[float, parse_moment]
+"""A time in seconds since the epoch, also as text."""
 FilePath = Annotated[str, os.fspath]
 """A path, also as :class:`os.PathLike`."""
 Texts = list[str] | tuple[str, ...] | set[str] | frozenset[str]

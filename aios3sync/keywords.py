@@ -25,6 +25,7 @@ from aios3sync.options import (
     MetadataUpdate,
     OnBadName,
     OnConflict,
+    RestoreTier,
     Symlinks,
 )
 
@@ -110,6 +111,9 @@ class SyncKeywords(TypedDict, total=False):
     directory_markers: DirectoryMarkers
     trash: str | os.PathLike[str] | None
     decode: bool
+    restore: int
+    restore_tier: RestoreTier
+    as_of: float | str | None
     metadata_directive: MetadataDirective
     copy_part_threshold: int | str
     source_sse_customer_key: bytes

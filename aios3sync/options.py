@@ -13,7 +13,7 @@ from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import unescaped
 from aios3sync.core.parts import GIB, MAX_COPY_SIZE, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
 from aios3sync.errors import UsageError
-from aios3sync.field_types import FilePath, Seconds, Size, conform
+from aios3sync.field_types import FilePath, Moment, Seconds, Size, conform
 
 __all__ = (
     "CHARSETS",
@@ -27,6 +27,7 @@ __all__ = (
     "METADATA_UPDATES",
     "ON_BAD_NAME",
     "ON_CONFLICT",
+    "RESTORE_TIERS",
     "SYMLINK_MODES",
     "Charset",
     "Check",
@@ -40,6 +41,7 @@ __all__ = (
     "MetadataUpdate",
     "OnBadName",
     "OnConflict",
+    "RestoreTier",
     "Symlinks",
     "SyncOptions",
 )
@@ -60,6 +62,8 @@ Charset = Literal["auto", "utf-8", "none"]
 CHARSETS: tuple[Charset, ...] = get_args(Charset)
 OnConflict = Literal["keep", "overwrite"]
 ON_CONFLICT: tuple[OnConflict, ...] = get_args(OnConflict)
+RestoreTier = Literal["standard", "bulk", "expedited"]
+RESTORE_TIERS: tuple[RestoreTier, ...] = get_args(RestoreTier)
 DirectoryMarkers = Literal["skip", "create"]
 DIRECTORY_MARKERS: tuple[DirectoryMarkers, ...] = get_args(DirectoryMarkers)
 Lane = Literal["auto", "wire", "boto"]
@@ -68,6 +72,8 @@ Encryption = Literal["", "AES256", "aws:kms", "aws:kms:dsse"]
 ENCRYPTIONS: tuple[Encryption, ...] = get_args(Encryption)
 Checksum = Literal["", "crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 CHECKSUMS: tuple[Checksum, ...] = get_args(Checksum)
+
+_MOST_DAYS = 36_500
 
 
 def _require(condition: object, message: str) -> None:
@@ -212,6 +218,13 @@ class SyncOptions:
             objects are copied there by the server, and then deleted. Nothing that lies there is replaced.
         decode: of a download: objects that an upload has compressed become the original files; ``False``
             keeps their bytes as they are stored.
+        restore: of a download: archived objects (GLACIER, DEEP_ARCHIVE, archived INTELLIGENT_TIERING) are
+            restored for so many days, which takes hours; a later run downloads them. 0 leaves them alone.
+        restore_tier: of the same: ``standard``, ``bulk`` (cheap, slow) or ``expedited`` (minutes; not of
+            DEEP_ARCHIVE).
+        as_of: of a download or a sync between two buckets: take the versions that were the latest ones at
+            this time, in a bucket that keeps versions: seconds since the epoch, or as text ISO 8601 with a
+            time zone, or ``2h ago``.
         metadata_directive: of a sync between two buckets: ``copy`` keeps the metadata and the content headers
             of the source, ``replace`` takes those that are asked for.
         copy_part_threshold: of the same: objects above so many bytes are copied in parts.
@@ -273,6 +286,9 @@ class SyncOptions:
     directory_markers: DirectoryMarkers = "skip"
     trash: FilePath | None = None
     decode: bool = True
+    restore: int = 0
+    restore_tier: RestoreTier = "standard"
+    as_of: Moment | None = None
     metadata_directive: MetadataDirective = "copy"
     copy_part_threshold: Size = MAX_COPY_SIZE
     source_sse_customer_key: bytes = field(default=b"", repr=False)
@@ -286,6 +302,7 @@ class SyncOptions:
         _choice("symlinks", self.symlinks, SYMLINK_MODES)
         _choice("on_conflict", self.on_conflict, ON_CONFLICT)
         _choice("directory_markers", self.directory_markers, DIRECTORY_MARKERS)
+        _choice("restore_tier", self.restore_tier, RESTORE_TIERS)
         _choice("metadata_directive", self.metadata_directive, METADATA_DIRECTIVES)
         _choice("charset", self.charset, CHARSETS)
         _choice("sse", self.sse, ENCRYPTIONS)
@@ -309,6 +326,8 @@ class SyncOptions:
             _require(self.delete == "off", "no_list: nothing is deleted without a listing; leave out delete")
             _require(self.check != "list", "no_list: a run that never lists cannot check the listing")
             _require(not self.target_listing, "target_listing: no_list asks for no listing; leave one out")
+        if self.as_of is not None:
+            _require(not self.source_listing, "as_of: an inventory is of its own time; leave one out")
         for name in ("source_listing", "target_listing"):
             if text := getattr(self, name):
                 InventoryPlace.parse(name, text)
@@ -329,6 +348,8 @@ class SyncOptions:
         workers = 0 <= self.list_workers <= 1000
         _require(workers, f"list_workers: {self.list_workers} is not between 1 and 1000, or 0 for adaptive")
         _require(self.max_manifest_age >= 0, "max_manifest_age: cannot be negative")
+        days = 0 <= self.restore <= _MOST_DAYS
+        _require(days, f"restore: {self.restore} is not between 1 and {_MOST_DAYS} days, or 0 for none")
         side = self.thumbnails == 0 or 16 <= self.thumbnails <= 2048
         _require(side, f"thumbnails: {self.thumbnails} is not between 16 and 2048 pixels, or 0 for none")
 

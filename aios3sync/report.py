@@ -61,8 +61,8 @@ class Failure:
 
     Attributes:
         key: relative to the prefix; a path that is no key is shown with its bytes escaped.
-        stage: ``scan``, ``read``, ``compare``, ``upload``, ``download``, ``copy``, ``update``, ``delete`` or
-            ``conflict``; ``run`` where the run itself failed.
+        stage: ``scan``, ``read``, ``compare``, ``upload``, ``download``, ``copy``, ``restore``, ``update``,
+            ``delete`` or ``conflict``; ``run`` where the run itself failed.
         error: one line.
     """
 
@@ -330,6 +330,11 @@ class ReportBuilder:
     def archived(self) -> int:
         """Objects that are in an archive."""
         return self._effects["archived"]
+
+    @property
+    def restoring(self) -> int:
+        """Objects that are in an archive and are being restored."""
+        return self._effects["restoring"]
 
     @property
     def cancelled(self) -> int:

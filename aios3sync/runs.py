@@ -23,6 +23,7 @@ from aios3sync.stores import Stores
 from aios3sync.sync.request import Resources, Side, SyncRequest, locate_sides
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
+from aios3sync.sync.upload_options import check_upload_options
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry, Registration
@@ -77,6 +78,8 @@ class Runs:
         """
         # In a thread: a relative path needs the working directory, and looking it up blocks.
         direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
+        if direction == "up":
+            check_upload_options(options)
         if direction == "down":
             from aios3sync.sync.download_options import check_download_options
 

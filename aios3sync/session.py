@@ -143,6 +143,7 @@ class Session:
         url: str,
         *,
         decode: bool = True,
+        as_of: float | str | None = None,
         sse_customer_key: bytes = b"",
         request_payer: bool = False,
     ) -> AsyncIterator[ObjectReader]:
@@ -153,18 +154,22 @@ class Session:
         Args:
             url: ``s3://bucket/key``, a literal key.
             decode: hand out the original of an object that a sync has compressed.
+            as_of: the object as it was at this time, see :class:`SyncOptions`.
             sse_customer_key: as for :meth:`store`.
             request_payer: as for :meth:`store`.
 
         Raises:
             StoreError: the object cannot be read, or changed (PreconditionFailedError), or its bytes are not
                 the right ones (IntegrityError).
-            UsageError: the URL names no object.
+            UsageError: the URL names no object, or the bucket keeps no versions.
         """
         from aios3sync.objects.reader import open_object
+        from aios3sync.objects.versions import at_time
 
         bucket, key = parse_object(url)
-        store = await self.store(bucket, sse_customer_key=sse_customer_key, request_payer=request_payer)
+        moment = SyncOptions.of(None, {"as_of": as_of}).as_of
+        inner = await self.store(bucket, sse_customer_key=sse_customer_key, request_payer=request_payer)
+        store = await at_time(inner, key, moment)
         async with open_object(store, key, memory=self.options.memory, decode=decode) as reader:
             yield reader
 

@@ -17,6 +17,7 @@ from aios3sync._dataclass import replace
 from aios3sync.cli.output.view import Output
 from aios3sync.cli.values import (
     http_date,
+    moment,
     names,
     pair,
     read_customer_key,
@@ -37,6 +38,7 @@ from aios3sync.options import (
     METADATA_UPDATES,
     ON_BAD_NAME,
     ON_CONFLICT,
+    RESTORE_TIERS,
     SYMLINK_MODES,
     ConnectOptions,
     SyncOptions,
@@ -44,6 +46,7 @@ from aios3sync.options import (
 
 __all__ = (
     "RulesCommand",
+    "as_of_option",
     "comparison_options",
     "connect_options",
     "connection_options",
@@ -231,6 +234,12 @@ _source_key_option = click.option(
     "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
 )
 key_options = _group(_key_option, _source_key_option)
+as_of_option = click.option(
+    "--as-of",
+    type=moment,
+    metavar="TIME",
+    help="The versions that were the latest then: 2026-11-30T12:00:00Z, or '2h ago'.",
+)
 
 reading_options = _group(
     click.option("--part-size", type=size, metavar="SIZE", help="Size of the parts of large files (16M)."),
@@ -277,6 +286,18 @@ download_options = _group(
         metavar="DIR|s3://BUCKET/PREFIX",
         help="Move what is deleted there: files into a directory, objects below a prefix.",
     ),
+    click.option(
+        "--restore",
+        type=int,
+        metavar="DAYS",
+        help="Of a download: restore archived objects for so many days; a later run downloads them.",
+    ),
+    click.option(
+        "--restore-tier",
+        type=click.Choice(RESTORE_TIERS),
+        help="How fast that is, and how expensive (standard).",
+    ),
+    as_of_option,
     click.option(
         "--no-decode",
         "decode",

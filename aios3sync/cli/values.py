@@ -14,10 +14,11 @@ import click
 from aios3sync.core.filters import read_rules
 from aios3sync.core.lines import lines_of
 from aios3sync.errors import UsageError
-from aios3sync.field_types import parse_seconds, parse_size
+from aios3sync.field_types import parse_moment, parse_seconds, parse_size
 
 __all__ = (
     "http_date",
+    "moment",
     "names",
     "pair",
     "read_customer_key",
@@ -41,6 +42,14 @@ def seconds(text: str) -> float:
     """Read a duration: ``24h``, ``30m``, ``2d`` or a number of seconds."""
     try:
         return parse_seconds(text)
+    except UsageError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def moment(text: str) -> float:
+    """Read a time: ISO 8601 with a time zone, or a duration ``ago``."""
+    try:
+        return parse_moment(text)
     except UsageError as error:
         raise click.BadParameter(str(error)) from None
 

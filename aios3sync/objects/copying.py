@@ -14,6 +14,7 @@ from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_cand
 from aios3sync.core.parts import MAX_COPY_SIZE, MIB, Part, plan_part_size, plan_parts
 from aios3sync.errors import AccessDeniedError, ObjectNotFoundError, StoreError, UsageError
 from aios3sync.objects.reader import READ_AHEAD, open_object
+from aios3sync.objects.versions import ObjectAtStore
 from aios3sync.objects.writer import PART_SIZE, write_object
 from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions
 from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -52,6 +53,7 @@ async def copy_object(  # noqa: PLR0913 - two objects, each a store and a key
     memory: ByteSemaphore,
     *,
     options: PutOptions | None = None,
+    version_id: str = "",
     on_bytes: Callable[[int, int], None] = lambda _, __: None,
 ) -> CopiedObject:
     """Copy one object with its metadata, headers and tags; an object that changes meanwhile is an error.
@@ -65,6 +67,7 @@ async def copy_object(  # noqa: PLR0913 - two objects, each a store and a key
         target: store of the bucket that the copy goes to, maybe the same.
         key: of the copy.
         memory: bounds the bytes of the parts in memory.
+        version_id: of the source, which may be an earlier one; empty for the latest.
         options: how the copy is stored; headers and metadata in it count before those of the source.
         on_bytes: called with the bytes of each part, and the size of the whole.
 
@@ -73,10 +76,12 @@ async def copy_object(  # noqa: PLR0913 - two objects, each a store and a key
         UsageError: both are the same object.
     """
     within = source.bucket == target.bucket
-    if within and source_key == key:
+    if within and source_key == key and not version_id:
         raise UsageError(f"source and target are the same object, s3://{source.bucket}/{key}")
+    if version_id:
+        source = ObjectAtStore(source, source_key, version_id)
     head = await source.head(source_key)
-    found = CopySource(source_key, "" if within else source.bucket, head.etag)
+    found = CopySource(source_key, "" if within else source.bucket, head.etag, version_id=version_id)
     copy = _Copy(source, found, target, key, options or PutOptions(), head)
     try:
         etag = await (copy.at_once() if head.size <= MAX_COPY_SIZE else copy.in_parts())

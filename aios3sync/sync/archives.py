@@ -1,4 +1,8 @@
-"""Objects in an archive, which cannot be read before they are restored: they are counted and left alone."""
+"""Objects in an archive, which cannot be read before they are restored: counted, left alone, asked for.
+
+A restore takes hours: what was asked for is read by a later run, which sees in the listing that it is there
+(https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html).
+"""
 
 from __future__ import annotations
 
@@ -6,38 +10,93 @@ from collections.abc import Sequence
 from typing import Final
 
 from aios3sync.core.actions import Download
+from aios3sync.core.entries import TargetEntry
 from aios3sync.core.text import count, size_text
-from aios3sync.events import Archived
+from aios3sync.errors import StoreError
+from aios3sync.events import Archived, NotDone, Outcome
+from aios3sync.report import ReportBuilder
+from aios3sync.store.protocol import ObjectStore, RestoreRequest
 from aios3sync.sync.run import Run
 
-__all__ = ("ARCHIVES", "archive_warning", "readable")
+__all__ = ("ARCHIVED", "archive_warning", "ask_for", "is_archived", "readable")
 
-ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+ARCHIVED: Final = "InvalidObjectState"
+"""The code of a refused read of an object in an archive, and of a restore of one that is in none."""
+_ARCHIVES: Final = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects cannot be read before they are restored; GLACIER_IR can:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html"""
+_ACTIVE: Final = frozenset({ARCHIVED, "ObjectAlreadyInActiveTierError"})
+_UNDER_WAY: Final = "RestoreAlreadyInProgress"
+_TIERING: Final = "INTELLIGENT_TIERING"
+
+
+def is_archived(entry: TargetEntry) -> bool:
+    """Return whether an object cannot be read now, as far as the listing tells."""
+    return entry.storage_class in _ARCHIVES and entry.restore != "done"
 
 
 def readable(run: Run, downloads: Sequence[Download], *, planned: bool = False) -> list[Download]:
-    """Return the transfers whose objects can be read; count those in an archive.
+    """Return the transfers that go on: of objects that can be read, or are asked for; count the others.
 
     Args:
         run: the run.
         downloads: some transfers.
         planned: they are counted as planned already.
     """
-    read = [download for download in downloads if download.source.storage_class not in ARCHIVES]
-    if len(read) < len(downloads):
-        archived = [item.source for item in downloads if item.source.storage_class in ARCHIVES]
-        if not planned:
-            run.builder.plan(len(archived))
-        run.recorder.add_all([Archived(entry.key, entry.size) for entry in archived])
-    return read
+    left = [item.source for item in downloads if is_archived(item.source) and not _is_asked_for(run, item)]
+    if not left:
+        return list(downloads)
+    if not planned:
+        run.builder.plan(len(left))
+    run.recorder.add_all([Archived(entry.key, entry.size, entry.restore == "ongoing") for entry in left])
+    return [item for item in downloads if not is_archived(item.source) or _is_asked_for(run, item)]
 
 
-def archive_warning(archived: int, size: int) -> str:
-    """Return the line about objects that were left in an archive."""
-    return (
-        f"skipped {count(archived, 'object')} ({size_text(size)}) in an archive (GLACIER, DEEP_ARCHIVE), "
-        "which cannot be read; restore them ('aws s3api restore-object'), copy them to another storage "
-        "class, and sync again"
+def _is_asked_for(run: Run, download: Download) -> bool:
+    return bool(run.options.restore) and not download.source.restore
+
+
+async def ask_for(run: Run, store: ObjectStore, entry: TargetEntry) -> Outcome | None:
+    """Ask for an archived object; return ``None`` where it can be read now.
+
+    Raises:
+        StoreError: it was refused.
+    """
+    tier = run.options.restore_tier
+    if tier == "expedited" and entry.storage_class == "DEEP_ARCHIVE":
+        text = "DEEP_ARCHIVE knows no expedited restore; ask with '--restore-tier standard' or 'bulk'"
+        return NotDone(entry.key, "failed", "restore", text)
+    # An object of Intelligent-Tiering moves back for good: a number of days is refused there.
+    days = 0 if entry.storage_class == _TIERING else run.options.restore
+    try:
+        done = await store.restore(
+            run.full_key(entry.key), RestoreRequest(tier, days, version_id=entry.version_id)
+        )
+    except StoreError as error:
+        if error.code == _UNDER_WAY:
+            return Archived(entry.key, entry.size, restoring=True)
+        if error.code in _ACTIVE:
+            return None
+        return run.outcome_of_error(entry.key, "restore", error)
+    return None if done else Archived(entry.key, entry.size, restoring=True)
+
+
+def archive_warning(builder: ReportBuilder, *, asked: bool, dry_run: bool) -> str:
+    """Return the line about objects that are in an archive.
+
+    Args:
+        builder: knows how many.
+        asked: the run restores them.
+        dry_run: it only says so.
+    """
+    number = builder.archived + builder.restoring
+    skipped = (
+        f"skipped {count(number, 'object')} ({size_text(builder.archived_bytes)}) in an archive "
+        "(GLACIER, DEEP_ARCHIVE), which cannot be read"
     )
+    if builder.restoring:
+        verb = "would be" if dry_run and asked else "are being"
+        skipped += f"; {builder.restoring:,} of them {verb} restored, and a later run downloads them"
+    if builder.archived and not asked:
+        skipped += "; '--restore DAYS' restores them for some days, and a later run downloads them"
+    return skipped

@@ -68,6 +68,14 @@ class BucketListing:
         """
         await self._open_store()
 
+    async def listed_store(self) -> ObjectStore:
+        """Return the store whose listing is asked for.
+
+        Raises:
+            StoreError: the bucket cannot be used.
+        """
+        return await self._open_store()
+
     @property
     def order(self) -> str:
         """The order that the last listing had; empty where it is not known."""
@@ -98,7 +106,7 @@ class BucketListing:
                 async for page in pages:
                     await out.send(page)
             return
-        store = await self._open_store()
+        store = await self.listed_store()
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
         plan = ListPlan(self._workers, byte_order=certain, key_after=self._key_after)
         await send_sorted(store, self._prefix, known, self._seen, plan, out)
@@ -139,7 +147,7 @@ class BucketListing:
         if self.inventory is not None:
             listed = self.inventory.pages(self._prefix, *self._range)
         else:
-            store = await self._open_store()
+            store = await self.listed_store()
             listed = sorted_pages(store, self._prefix, SeenOrder(), ListPlan(self._workers))
         async with aclosing(listed) as pages:
             async for page in pages:

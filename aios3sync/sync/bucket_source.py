@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Sequence, Set
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence, Set
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import ObjectSendStream
@@ -13,10 +13,18 @@ from anyio.abc import ObjectSendStream
 from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
+from aios3sync.core.keys import is_directory_bucket
 from aios3sync.core.local_names import path_problem
 from aios3sync.errors import ObjectNotFoundError
+from aios3sync.listing.as_of import AsOfStore, require_versions, version_at
+from aios3sync.listing.restores import RestoresStore
+from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.bucket import BucketListing
 from aios3sync.sync.folded_names import FoldedNames
+from aios3sync.sync.request import Resources, SyncRequest
+
+if TYPE_CHECKING:
+    from aios3sync.inventory.listing import InventoryListing
 
 __all__ = ("BucketSource", "BucketWalk")
 
@@ -35,6 +43,34 @@ class BucketSource(BucketListing):
     device = None
     case_folds = False
     form_folds = False
+
+    def __init__(
+        self,
+        request: SyncRequest,
+        resources: Resources,
+        *,
+        order: str = "",
+        key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
+        inventory: InventoryListing | None = None,
+    ) -> None:
+        super().__init__(request, resources, order=order, key_after=key_after, inventory=inventory)
+        self._as_of = request.options.as_of
+        if self._as_of is not None:
+            self._workers = 1  # versions are listed one page after the other
+            self._key_after = None
+
+    async def listed_store(self) -> ObjectStore:
+        """Return the store, whose listing tells which objects are restored, or is that of another time.
+
+        Raises:
+            UsageError: it keeps no versions.
+            StoreError: the bucket cannot be used.
+        """
+        store = await self._open_store()
+        if self._as_of is None:
+            return store if is_directory_bucket(store.bucket) else RestoresStore(store)
+        await require_versions(store)
+        return AsOfStore(store, self._as_of)
 
     async def check(self) -> None:
         """Do nothing: the first request shows whether the bucket can be used."""
@@ -70,6 +106,8 @@ class BucketSource(BucketListing):
         """Return the object of a key as it is now, or why there is none."""
         store = await self._open_store()
         try:
+            if self._as_of is not None:
+                return (await version_at(store, self._prefix + key, self._as_of))._replace(key=key)
             head = await store.head(self._prefix + key)
         except ObjectNotFoundError:
             return "no such object"

@@ -158,7 +158,8 @@ async def _ask(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wa
 async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest, wanted: _Wanted) -> None:
     store = await run.resources.open_store()
     try:
-        head = await store.head(run.full_key(compare.source.key))
+        version_id = "" if compare.target is None else compare.target.version_id
+        head = await store.head(run.full_key(compare.source.key), version_id=version_id)
     except StoreError as error:
         if error.retryable or is_hopeless(error):
             run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))

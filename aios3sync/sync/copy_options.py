@@ -16,6 +16,7 @@ _OF_FILES: Final = (
     "gzip",
     "metadata_update",
     "thumbnails",
+    "restore",
     "no_list",
 )
 _HEADERS: Final = (

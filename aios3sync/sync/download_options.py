@@ -38,6 +38,8 @@ def check_download_options(options: SyncOptions, root: str) -> None:
         raise UsageError("no_list: what a download fetches is known from the listing alone; leave it out")
     if options.target_listing:
         raise UsageError("target_listing: the target is no bucket; leave it out, or give source_listing")
+    if options.restore_tier != "standard" and not options.restore:
+        raise UsageError("restore_tier: say with restore for how many days objects are restored")
     if options.gitignore:
         raise UsageError("gitignore: a download does not read rules in its own target; use exclude rules")
     if options.on_bad_name == "escape":

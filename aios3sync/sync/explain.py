@@ -129,6 +129,8 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         StoreError: the request to S3 failed.
     """
     key = _relative_key(request, key)
+    if request.options.as_of is not None:
+        raise UsageError("as_of: what a run would do is explained of the present alone; leave it out")
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)

@@ -437,7 +437,7 @@ class Pipeline:
             await self._remember_mounts()
             return
         certain = recorder.uncertain == 0 and run.builder.pending == 0 and not run.builder.cancelled
-        certain = certain and (self._is_up or not self._leaves_old_rows)
+        certain = certain and (self._is_up or not self._leaves_old_rows) and run.options.as_of is None
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
             state = state.listed(self.scope, run.listing.created or self._listing_began)

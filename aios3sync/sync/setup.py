@@ -123,8 +123,8 @@ async def _attempt(
     check = pipeline.run.inventory_check
     if check is not None and (text := check.warning()):
         builder.warn(text)
-    if builder.archived:
-        builder.warn(_archive_warning(builder))
+    if builder.archived or builder.restoring:
+        builder.warn(_archive_warning(request.options, builder))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
     if await _headers_unknown(pipeline):
@@ -135,10 +135,10 @@ async def _attempt(
     return _report(pipeline, builder, checked)
 
 
-def _archive_warning(builder: ReportBuilder) -> str:
+def _archive_warning(options: SyncOptions, builder: ReportBuilder) -> str:
     from aios3sync.sync.archives import archive_warning
 
-    return archive_warning(builder.archived, builder.archived_bytes)
+    return archive_warning(builder, asked=options.restore > 0, dry_run=options.dry_run)
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:

@@ -23,7 +23,7 @@ from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_cand
 from aios3sync.core.filters import Filters
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
-from aios3sync.errors import StoreError
+from aios3sync.errors import StoreError, UsageError
 from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.report import Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
@@ -45,10 +45,13 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     """Compare the source and the target of a request.
 
     Raises:
+        UsageError: an option cannot be.
         SourceError: the source cannot be read.
         StoreError: the target cannot be listed.
     """
     began = time.monotonic()
+    if request.options.as_of is not None and request.direction != "down":
+        raise UsageError("as_of: only a directory is compared with what a bucket held; leave it out")
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
@@ -165,7 +168,7 @@ class _Verification:
         if digest.entry.size == found.size and found.etag.lower() in proofs:
             return None
         key = self._request.location.prefix + file.key
-        head = await store.head(key)
+        head = await store.head(key, version_id=found.version_id)
         compressed = is_gzip(head.content_encoding)
         if not compressed and digest.entry.size != head.size:
             text = f"{digest.entry.size} bytes here, {head.size} there"
@@ -173,7 +176,7 @@ class _Verification:
         opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
         same = has_content(digest.md5, head.etag, head.metadata, gzip=compressed, opaque=opaque)
         if same is None:
-            return await self._read(store, key, head, digest)
+            return await self._read(store, key, found, head, digest)
         return None if same else Difference(file.key, "content", "the content differs")
 
     def _digest(self, file: SourceEntry, found: TargetEntry, stop: threading.Event) -> FileDigest:
@@ -183,13 +186,15 @@ class _Verification:
         return self._sides.files.digest(file.key, stop, part_sizes=sizes)
 
     async def _read(
-        self, store: ObjectStore, key: str, head: HeadResult, digest: FileDigest
+        self, store: ObjectStore, key: str, found: TargetEntry, head: HeadResult, digest: FileDigest
     ) -> Difference | None:
         """Compare with the bytes of the object and, where they are gzip, with what they decompress to."""
         self._report.read += 1
         body = BodyDigest(gzip=is_gzip(head.content_encoding), most=digest.entry.size)
         for start in range(0, head.size, _RANGE):
-            result = await store.get(key, start=start, length=_RANGE, if_match=head.etag)
+            result = await store.get(
+                key, start=start, length=_RANGE, if_match=head.etag, version_id=found.version_id
+            )
             await to_thread.run_sync(body.update, result.body)
         body.end()
         if body.holds(digest.md5):

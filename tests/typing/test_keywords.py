@@ -32,6 +32,7 @@ PAIRS = [
 # taken as it is. One text is no list of texts: Sequence[str] would let it pass.
 GIVEN = {
     "FilePath": "str | os.PathLike[str]",
+    "Moment": "float | str",
     "Seconds": "float | str",
     "Size": "int | str",
     "tuple[str, ...]": "Texts",

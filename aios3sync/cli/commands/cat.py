@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aios3sync.cli.command import run_command
-from aios3sync.cli.options import connect_options, connection_options, payer_option
+from aios3sync.cli.options import as_of_option, connect_options, connection_options, payer_option
 from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
@@ -30,6 +30,7 @@ __all__ = ("cat_command",)
 )
 @click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
 @click.option("-v", "--verbose", count=True, help="-vv prints tracebacks and the log.")
+@as_of_option
 @payer_option
 @connection_options
 def cat_command(urls: tuple[str, ...], **values: Any) -> int:
@@ -41,7 +42,7 @@ def cat_command(urls: tuple[str, ...], **values: Any) -> int:
     for url in urls:
         parse_object(url)
     connection = connect_options(values)
-    reading: dict[str, Any] = {"request_payer": bool(values["request_payer"])}
+    reading: dict[str, Any] = {"request_payer": bool(values["request_payer"]), "as_of": values["as_of"]}
     if values["sse_c_key_file"]:
         reading["sse_customer_key"] = read_customer_key(values["sse_c_key_file"])
 

@@ -12,8 +12,10 @@ import click
 from aios3sync._dataclass import replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
+    as_of_option,
     connect_options,
     connection_options,
+    named_by_option,
     output,
     output_options,
     reading_options,
@@ -29,6 +31,7 @@ from aios3sync.core.parts import MAX_PARTS, growing_part_size
 from aios3sync.core.text import printable, size_text
 from aios3sync.errors import ObjectNotFoundError, SourceError, UsageError
 from aios3sync.events import BytesSent, Event
+from aios3sync.sync.upload_options import check_upload_options
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import Output, View
@@ -52,6 +55,7 @@ _PIPE: Final = "-"
 @click.option(
     "--no-fsync", "fsync", flag_value=False, default=None, help="Do not wait until a file is on the disk."
 )
+@as_of_option
 @reading_options
 @upload_options
 @connection_options
@@ -99,6 +103,7 @@ class _Copy:
             if to_bucket:
                 return self._between_buckets
             return self._to_pipe if self._target == _PIPE else self._to_file
+        named_by_option(lambda: check_upload_options(self._options))
         parse_address(self._target)
         if self._source == _PIPE:
             return self._from_pipe
@@ -185,13 +190,14 @@ class _Copy:
         from anyio import to_thread
 
         from aios3sync.objects.download import FileOptions, destination_of, download_object
+        from aios3sync.objects.versions import at_time
 
         bucket, key = parse_object(self._source)
         place = await to_thread.run_sync(destination_of, self._target, key.rpartition("/")[2])
         if self._keep and place.replaces is not None:
             return self._kept(place.path)
         written = await download_object(
-            await self._store(session, bucket),
+            await at_time(await self._store(session, bucket), key, self._options.as_of),
             key,
             place,
             FileOptions(
@@ -209,9 +215,10 @@ class _Copy:
     async def _to_pipe(self, session: Session, _view: View, stop: Stop) -> CommandResult:
         from aios3sync.cli.output.object_stream import write_standard_output
         from aios3sync.objects.reader import open_object
+        from aios3sync.objects.versions import at_time
 
         bucket, key = parse_object(self._source)
-        store = await self._store(session, bucket)
+        store = await at_time(await self._store(session, bucket), key, self._options.as_of)
         decode = self._options.decode
         async with open_object(store, key, memory=session.options.memory, decode=decode) as reader:
             async for chunk in reader:
@@ -221,6 +228,7 @@ class _Copy:
     # Between buckets.
 
     async def _between_buckets(self, session: Session, _view: View, _stop: Stop) -> CommandResult:
+        from aios3sync.listing.as_of import version_at
         from aios3sync.objects.copying import copy_object
         from aios3sync.sync.transfers.headers import HeaderPlan
         from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -232,11 +240,13 @@ class _Copy:
             return self._kept(url)
         source = await self._store(session, bucket)
         target = source if bucket == target_bucket else await self._store(session, target_bucket)
-        memory = ByteSemaphore(session.options.memory)
+        memory, as_of = ByteSemaphore(session.options.memory), self._options.as_of
+        version = "" if as_of is None else (await version_at(source, source_key, as_of)).version_id
         asked = HeaderPlan.of(self._options).header_set(key)
         copied = await copy_object(
             *(source, source_key, target, key, memory),
             options=replace(asked.base, content_type=asked.content_type),
+            version_id=version,
             on_bytes=self._progress.add,
         )
         self._progress.clear()

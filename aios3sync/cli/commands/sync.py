@@ -32,6 +32,7 @@ from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_plan, run_sync
 from aios3sync.core.keys import SCHEME
 from aios3sync.errors import UsageError
+from aios3sync.sync.upload_options import check_upload_options
 
 if TYPE_CHECKING:
     from aios3sync.options import SyncOptions
@@ -107,3 +108,5 @@ def _check_direction(source: str, target: str, options: SyncOptions) -> None:
         named_by_option(lambda: check_download_options(options, os.path.abspath(target)))
     elif options.source_listing:
         raise UsageError("--source-listing: the source is no bucket; leave it out")
+    else:
+        named_by_option(lambda: check_upload_options(options))

@@ -10,6 +10,7 @@ import click
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     RulesCommand,
+    as_of_option,
     connect_options,
     connection_options,
     filter_options,
@@ -38,6 +39,7 @@ __all__ = ("verify_command",)
 @click.argument("target")
 @filter_options
 @reading_options
+@as_of_option
 @source_connection_options
 @connection_options
 @output_options

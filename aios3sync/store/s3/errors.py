@@ -221,6 +221,7 @@ _RIGHTS: Final = {
     "DeleteObjects": "s3:DeleteObject",
     "GetBucketVersioning": "s3:GetBucketVersioning",
     "GetObject": "s3:GetObject",
+    "GetObjectTagging": "s3:GetObjectTagging",
     "HeadObject": "s3:GetObject",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "ListObjectVersions": "s3:ListBucketVersions",

@@ -191,7 +191,7 @@ class _Copier:
             options = plan.asked(source.key)
             return await store.copy(plan.source_of(source), key, options, keep_metadata=True)
         reading = await plan.source_store()
-        head = await reading.head(plan.source_key(source.key))
+        head = await reading.head(plan.source_key(source.key), version_id=source.version_id)
         options = plan.headers.for_replacement(source.key, head)
         return await store.copy(plan.source_of(source), key, options)
 
@@ -222,9 +222,9 @@ class _Copier:
         plan, run = self._plan, self._run
         async with self._large:
             reading, version = await plan.source_store(), plan.source_of(source)
-            head = await reading.head(version.key)
+            head = await reading.head(version.key, version_id=version.version_id)
             check_version(reading, version, source.size, head)
-            options = await plan.options(reading, source.key, head)
+            options = await plan.options(reading, source, head)
             memory = max(run.resources.memory.total // _PART_SHARE, MIN_PART_SIZE)
             parts = await part_layout(
                 reading,
@@ -242,7 +242,7 @@ class _Copier:
         plan, run = self._plan, self._run
         reading, store = await plan.source_store(), await run.resources.open_store()
         read, digest = await _read(plan, reading, source)
-        options = await plan.options(reading, source.key, read.head)
+        options = await plan.options(reading, source, read.head)
         return await store.put(run.full_key(source.key), read.body, options, md5=digest)
 
 
@@ -258,7 +258,7 @@ async def _read(plan: CopyPlan, store: ObjectStore, source: TargetEntry) -> tupl
     profile = resources.source_profile or resources.profile
     before = b""
     while True:
-        read = await store.get(key, length=source.size, if_match=source.etag)
+        read = await store.get(key, length=source.size, if_match=source.etag, version_id=source.version_id)
         digest = await _md5(read.body)
         if _is_right(read, source, digest) or (digest == before and not profile.certain_md5):
             return read, digest

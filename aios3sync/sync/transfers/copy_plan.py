@@ -46,7 +46,8 @@ class CopyPlan:
         location = self.run.request.source_location
         bucket = "" if location is None else location.bucket
         customer_key = self.run.options.source_sse_customer_key
-        return CopySource(self.source_key(source.key), bucket, source.etag, customer_key)
+        key = self.source_key(source.key)
+        return CopySource(key, bucket, source.etag, customer_key, version_id=source.version_id)
 
     async def source_store(self) -> ObjectStore:
         """Return the store of the source."""
@@ -58,18 +59,20 @@ class CopyPlan:
         """Return what is asked for a key, whatever the source has."""
         return self.headers.header_set(key).base
 
-    async def options(self, store: ObjectStore, key: str, head: HeadResult) -> PutOptions:
+    async def options(self, store: ObjectStore, source: TargetEntry, head: HeadResult) -> PutOptions:
         """Return what a copy is stored with, where it is not the endpoint that takes it from the source.
 
         Args:
             store: of the source.
-            key: relative to the prefix.
-            head: the source.
+            source: as it was listed.
+            head: its facts.
         """
+        key = source.key
         if self.keeps_metadata:
             options = keeping(self.asked(key), head)
         else:
             options = self.headers.for_replacement(key, head)
         if options.tags:
             return options
-        return replace(options, tags=await self._tags.tags(store, self.source_key(key)))
+        tags = await self._tags.tags(store, self.source_key(key), source.version_id)
+        return replace(options, tags=tags)

@@ -23,10 +23,11 @@ from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.core.actions import Download
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.events import Downloaded
+from aios3sync.events import Archived, Downloaded
 from aios3sync.local.write import MOST_AT_ONCE
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.sync.archives import ask_for, is_archived
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.fetched import (
     ATTEMPTS,
@@ -35,6 +36,7 @@ from aios3sync.sync.transfers.fetched import (
     current,
     downloaded,
     outcome_of_failure,
+    outcome_of_refusal,
     read_version,
 )
 from aios3sync.sync.transfers.large_downloads import fetch_large
@@ -138,7 +140,9 @@ class _DownloadPool(WorkerPool[SmallDownload]):
             self._drop()
             return
         try:
-            if job.source.size > SMALL:  # it has grown since the listing
+            if is_archived(job.source) and (outcome := await ask_for(run, store, job.source)) is not None:
+                self._end(outcome)
+            elif job.source.size > SMALL:  # it has grown since the listing, or it was in an archive
                 await self._fetch_large(job)
             else:
                 await self._fetch(store, job)
@@ -147,7 +151,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         except WrongBytesError as error:
             self._again(job, error)
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run
-            self._end(outcome_of_failure(run, job.source, error))
+            self._end(await outcome_of_refusal(run, store, job.source, error))
 
     async def _fetch(self, store: ObjectStore, job: SmallDownload) -> None:
         run, source = self.run, job.source
@@ -309,12 +313,16 @@ async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Dow
 async def _dispatch(
     pool: _DownloadPool, batch: Sequence[Download], large: MemoryObjectSendStream[Download]
 ) -> None:
-    small = [download for download in batch if download.source.size <= SMALL]
-    for chunk in _chunks(small):
+    for chunk in _chunks([download for download in batch if not _is_large(download)]):
         await pool.submit_all(chunk)
     for download in batch:
-        if download.source.size > SMALL:
+        if _is_large(download):
             await large.send(download)
+
+
+def _is_large(download: Download) -> bool:
+    """Whether an object is fetched in ranges; one in an archive is asked for first, like a small one."""
+    return download.source.size > SMALL and not is_archived(download.source)
 
 
 def _chunks(downloads: Sequence[Download]) -> Iterator[Sequence[Download]]:
@@ -323,7 +331,7 @@ def _chunks(downloads: Sequence[Download]) -> Iterator[Sequence[Download]]:
 
 
 async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStream[Download]) -> None:
-    run = pool.run
+    run, store = pool.run, await pool.run.resources.open_store()
     async with downloads:
         async for download in downloads:
             if run.sends_no_more:
@@ -333,7 +341,7 @@ async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStrea
                 async with pool.large:
                     run.recorder.add(await fetch_large(run, download, pool.buffers))
             except Exception as error:  # noqa: BLE001 - one item is never the end of the run
-                run.recorder.add(outcome_of_failure(run, download.source, error))
+                run.recorder.add(await outcome_of_refusal(run, store, download.source, error))
 
 
 async def preview_downloads(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:
@@ -342,5 +350,8 @@ async def preview_downloads(run: Run, downloads: MemoryObjectReceiveStream[list[
         async for batch in downloads:
             for download in batch:
                 source = download.source
+                if is_archived(source):
+                    run.recorder.add(Archived(source.key, source.size, restoring=True))
+                    continue
                 row = RecordedEntry(source.key, source.size, 0, 0, 0, "", source.etag, run=run.number)
                 run.recorder.add(Downloaded(row, source.size, download.reason))

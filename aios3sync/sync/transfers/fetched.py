@@ -14,6 +14,7 @@ from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
 from aios3sync.local.write import ChangedHereError
 from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.sync.archives import ARCHIVED, ask_for
 from aios3sync.sync.transfers.received import WrongBytesError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = (
     "current",
     "downloaded",
     "outcome_of_failure",
+    "outcome_of_refusal",
     "read_version",
     "read_version_into",
 )
@@ -34,7 +36,6 @@ __all__ = (
 ATTEMPTS: Final = 3
 """How often an object is read that changes while it is read, or whose bytes are wrong."""
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_ARCHIVED: Final = "InvalidObjectState"
 
 
 class ChangedObjectError(Exception):
@@ -50,7 +51,9 @@ async def read_version_into(
 ) -> HeadResult:
     """Fill a buffer with a range of the listed version of an object; see :func:`read_version`."""
     try:
-        size, head = await store.read_into(full_key, buffer, start=start, if_match=source.etag)
+        size, head = await store.read_into(
+            full_key, buffer, start=start, if_match=source.etag, version_id=source.version_id
+        )
     except PreconditionFailedError:
         raise ChangedObjectError from None
     _refuse_other(head, source, size, len(buffer))
@@ -68,7 +71,9 @@ async def read_version(
         StoreError: it cannot be read.
     """
     try:
-        result = await store.get(full_key, start=start, length=length, if_match=source.etag)
+        result = await store.get(
+            full_key, start=start, length=length, if_match=source.etag, version_id=source.version_id
+        )
     except PreconditionFailedError:
         raise ChangedObjectError from None
     _refuse_other(result.head, source, len(result.body), length)
@@ -85,7 +90,7 @@ def _refuse_other(head: HeadResult, source: TargetEntry, received: int, length: 
 
 async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> TargetEntry:
     """Return the object as it is now."""
-    head = await store.head(full_key)
+    head = await store.head(full_key, version_id=source.version_id)
     return source._replace(
         size=head.size, etag=head.etag, last_modified=head.last_modified, storage_class=head.storage_class
     )
@@ -135,7 +140,7 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
     """
     key = source.key
     match error:
-        case StoreError(code=code) if code == _ARCHIVED:
+        case StoreError(code=code) if code == ARCHIVED:
             return Archived(key, source.size)
         case ObjectNotFoundError():
             return NotDone(key, "vanished", "download")
@@ -154,6 +159,19 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
             return NotDone(key, "failed", "download", error.strerror or str(error))
         case _:
             return run.outcome_of_error(key, "download", error)
+
+
+async def outcome_of_refusal(run: Run, store: ObjectStore, source: TargetEntry, error: Exception) -> Outcome:
+    """Return how a download ended that failed; an object that proved to be in an archive is asked for.
+
+    Raises:
+        AioS3SyncError: see :func:`outcome_of_failure`.
+    """
+    if run.options.restore and isinstance(error, StoreError) and error.code == ARCHIVED:
+        asked = await ask_for(run, store, source)
+        if asked is not None:
+            return asked
+    return outcome_of_failure(run, source, error)
 
 
 def _full(run: Run, key: str, error: OSError) -> NotDone:

@@ -42,7 +42,7 @@ class TagReader:
         self._warn = warn
         self._refused = False
 
-    async def tags(self, store: ObjectStore, key: str) -> Mapping[str, str]:
+    async def tags(self, store: ObjectStore, key: str, version_id: str = "") -> Mapping[str, str]:
         """Return the tags of an object; none once they were refused.
 
         Raises:
@@ -51,7 +51,7 @@ class TagReader:
         if self._refused:
             return {}
         try:
-            return await store.tags(key)
+            return await store.tags(key, version_id=version_id)
         except StoreError as error:
             if not (isinstance(error, AccessDeniedError) or error.code in _NOT_OFFERED):
                 raise

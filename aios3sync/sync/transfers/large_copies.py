@@ -205,7 +205,13 @@ class _PartedCopy:
     async def _read_and_send(self, part: Part) -> PutResult:
         copy = self._copy
         source = copy.source
-        read = await copy.reading.get(source.key, start=part.offset, length=part.length, if_match=source.etag)
+        read = await copy.reading.get(
+            source.key,
+            start=part.offset,
+            length=part.length,
+            if_match=source.etag,
+            version_id=source.version_id,
+        )
         digest = await to_thread.run_sync(md5_of, read.body)
         return await copy.writing.put_part(
             copy.key, self._begun.upload_id, part.number, read.body, copy.options, md5=digest

@@ -152,8 +152,9 @@ class _LargeDownload:
 
     async def _facts(self) -> HeadResult:
         """Return the facts of the object where all its ranges were there already."""
-        head = await self._store.head(self._run.full_key(self._source.key))
-        if head.size != self._source.size or not same_etag(head.etag, self._source.etag):
+        source = self._source
+        head = await self._store.head(self._run.full_key(source.key), version_id=source.version_id)
+        if head.size != source.size or not same_etag(head.etag, source.etag):
             raise ChangedObjectError
         return head
 

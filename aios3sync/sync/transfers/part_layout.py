@@ -28,31 +28,32 @@ async def part_layout(
         largest: bytes that a part may have: that of a layout with larger ones is given up.
     """
     count = part_count(source.etag)
-    sizes = await _sizes(store, key, source.size, count, wanted) if count else []
+    sizes = await _sizes(store, key, source, count, wanted) if count else []
     if sizes and max(sizes) <= largest and min(sizes[:-1], default=MIN_PART_SIZE) >= MIN_PART_SIZE:
         return _numbered(sizes)
     return list(plan_parts(source.size, plan_part_size(source.size, wanted, MAX_PARTS, largest)))
 
 
-async def _sizes(store: ObjectStore, key: str, size: int, count: int, wanted: int) -> list[int]:
+async def _sizes(store: ObjectStore, key: str, source: TargetEntry, count: int, wanted: int) -> list[int]:
     """Return the sizes of the parts; none where they are not known."""
-    first = await store.head_part(key, 1)
+    size, version_id = source.size, source.version_id
+    first = await store.head_part(key, 1, version_id=version_id)
     if first.parts == count and first.size <= size:
         if max(1, -(-size // max(first.size, 1))) == count:
             return _uniform(size, first.size)
-        found = await _each(store, key, count)
+        found = await _each(store, key, count, version_id)
         if sum(found) == size:
             return found
     candidates = part_size_candidates(size, count, wanted)
     return _uniform(size, candidates[0]) if candidates else []
 
 
-async def _each(store: ObjectStore, key: str, count: int) -> list[int]:
+async def _each(store: ObjectStore, key: str, count: int, version_id: str) -> list[int]:
     """Ask for the size of every part: they are not all of one size."""
     sizes = [0] * count
 
     async def ask(number: int) -> None:
-        sizes[number - 1] = (await store.head_part(key, number)).size
+        sizes[number - 1] = (await store.head_part(key, number, version_id=version_id)).size
 
     await for_each(range(1, count + 1), ask, limit=_HEADS_AT_ONCE)
     return sizes

@@ -1,0 +1,20 @@
+"""The options that an upload takes: what only means something where a bucket is the source is refused."""
+
+from __future__ import annotations
+
+from aios3sync.errors import UsageError
+from aios3sync.options import SyncOptions
+
+__all__ = ("check_upload_options",)
+
+
+def check_upload_options(options: SyncOptions) -> None:
+    """Look at the options of an upload.
+
+    Raises:
+        UsageError: one of them is about objects that are read.
+    """
+    if options.restore:
+        raise UsageError("restore: only objects that are downloaded are restored; leave it out")
+    if options.as_of is not None:
+        raise UsageError("as_of: a directory has no versions; only a bucket as the source has them")

@@ -1,0 +1,141 @@
+"""Archived objects of a download: left alone, asked for, and fetched once they are restored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from aios3sync.errors import StoreError, UsageError
+from aios3sync.options import SyncOptions
+from aios3sync.store.protocol import ListPage, RestoreRequest
+from aios3sync.sync.download_options import check_download_options
+from aios3sync.sync.upload_options import check_upload_options
+from tests.sync.conftest import Bench, body_tree
+
+pytestmark = pytest.mark.usefixtures("settle")
+
+LARGE = bytes(9 * 2**20)
+
+
+def without_status(page: ListPage) -> ListPage:
+    """The page of an endpoint that does not say what is restored."""
+    return page._replace(entries=[entry._replace(restore="") for entry in page.entries])
+
+
+async def cold(bench: Bench, storage_class: str = "GLACIER") -> None:
+    await bench.store({"cold": b"12345", "large": LARGE}, storage_class=storage_class)
+    await bench.store({"warm": b"1"})
+
+
+@pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
+@pytest.mark.parametrize("again", [{}, {"restore": 3}], ids=["plain", "with --restore"])
+async def test_what_is_restored_comes_with_a_later_run(
+    bench: Bench, storage_class: str, again: dict[str, Any]
+) -> None:
+    await cold(bench, storage_class)
+    report = await bench.download(restore=3, restore_tier="bulk")
+    assert (report.downloaded, report.restoring, report.archived, report.exit_code) == (1, 2, 0, 0)
+    assert report.archived_bytes == 5 + len(LARGE)
+    assert report.requests["RestoreObject"] == 2
+    assert bench.faults.calls["get"] == 1, "what is archived was not tried"
+    [line] = report.warnings
+    assert "2 of them are being restored" in line
+
+    report = await bench.download(**again)
+    assert (report.downloaded, report.restoring, report.requests.get("RestoreObject", 0)) == (0, 2, 0)
+
+    bench.memory.restored("p/cold")
+    bench.memory.restored("p/large")
+    report = await bench.download(**again)
+    assert (report.downloaded, report.restoring, report.archived, report.warnings) == (2, 0, 0, ())
+    assert body_tree(bench.root) == {"cold": b"12345", "large": LARGE, "warm": b"1"}
+    report = await bench.download(**again)
+    assert (report.kept, report.planned) == (3, 3)
+
+
+async def test_without_the_option_one_line_says_how(bench: Bench) -> None:
+    await cold(bench)
+    report = await bench.download()
+    assert (report.archived, report.restoring, report.requests.get("RestoreObject", 0)) == (2, 0, 0)
+    [line] = report.warnings
+    assert "'--restore DAYS'" in line
+
+
+async def test_an_endpoint_may_not_tell_what_is_restored(bench: Bench) -> None:
+    """Then each run asks, and what is there already is fetched at once."""
+    await cold(bench)
+    bench.faults.on("list_page", change=without_status, times=-1)
+    assert (await bench.download(restore=1)).restoring == 2
+    report = await bench.download(restore=1)
+    assert (report.restoring, report.failed, report.requests["RestoreObject"]) == (2, 0, 2)
+    bench.memory.restored("p/cold")
+    bench.memory.restored("p/large")
+    report = await bench.download(restore=1)
+    assert (report.restoring, report.downloaded, report.exit_code) == (0, 2, 0)
+
+
+async def test_a_dry_run_asks_for_nothing(bench: Bench) -> None:
+    await cold(bench)
+    report = await bench.download(restore=1, dry_run=True)
+    assert (report.downloaded, report.restoring, report.requests.get("RestoreObject", 0)) == (1, 2, 0)
+    assert "would be restored" in report.warnings[0]
+
+
+async def test_deep_archives_know_no_expedited_restore(bench: Bench) -> None:
+    await cold(bench, "DEEP_ARCHIVE")
+    report = await bench.download(restore=1, restore_tier="expedited")
+    assert (report.failed, report.restoring, report.exit_code) == (2, 0, 3)
+    assert "--restore-tier standard" in report.errors[0].error
+    assert "RestoreObject" not in report.requests
+
+
+async def test_a_tier_without_room_is_a_failure_that_says_so(bench: Bench) -> None:
+    await cold(bench)
+    code = "GlacierExpeditedRetrievalNotAvailable"
+    bench.faults.on("restore", key="p/cold", error=StoreError(f"no room ({code})", code=code, status=503))
+    report = await bench.download(restore=1, restore_tier="expedited")
+    assert (report.failed, report.restoring, report.downloaded) == (1, 1, 1)
+    assert (report.errors[0].stage, report.errors[0].key) == ("restore", "cold")
+    assert report.retries == 0
+
+
+@pytest.mark.parametrize("size", [5, len(LARGE)])
+async def test_archived_objects_of_intelligent_tiering_take_no_days(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Their class does not tell: the refused read does."""
+    await bench.store({"it": bytes(size)}, storage_class="INTELLIGENT_TIERING")
+    refusal = StoreError("archived", code="InvalidObjectState", status=403)
+    bench.faults.on("get", error=refusal, times=-1)
+    asked: list[RestoreRequest] = []
+
+    async def restore(key: str, request: RestoreRequest) -> bool:
+        asked.append(request)
+        return False
+
+    monkeypatch.setattr(bench.memory, "restore", restore)
+    report = await bench.download(restore=7)
+    assert (report.restoring, report.failed) == (1, 0)
+    assert asked == [RestoreRequest("standard", 0)]
+    assert (await bench.download()).archived == 1
+
+
+async def test_an_object_that_is_in_no_archive_any_more_is_fetched(bench: Bench) -> None:
+    await cold(bench)
+    bench.memory.restored("p/cold")
+    bench.faults.on("list_page", change=without_status, times=-1)
+    bench.faults.on("restore", key="p/cold", error=StoreError("no", code="InvalidObjectState", status=403))
+    report = await bench.download(restore=1)
+    assert (report.downloaded, report.restoring, report.failed) == (2, 1, 0)
+
+
+def test_options_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(UsageError, match="restore: -1"):
+        SyncOptions(restore=-1)
+    with pytest.raises(UsageError, match="restore_tier: 'slow'"):
+        SyncOptions(restore_tier="slow")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="restore_tier: say with restore"):
+        check_download_options(SyncOptions(restore_tier="bulk"), "/t")
+    with pytest.raises(UsageError, match="restore: only objects that are downloaded"):
+        check_upload_options(SyncOptions(restore=1))

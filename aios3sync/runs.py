@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync.core.inventory_place import InventoryPlace
-from aios3sync.core.keys import Location
+from aios3sync.core.keys import CATALOG_SCHEME, Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.options import ConnectOptions, SyncOptions
@@ -76,6 +76,8 @@ class Runs:
         Raises:
             UsageError: the sides or the options do not go together.
         """
+        if isinstance(source, str) and source.startswith(CATALOG_SCHEME):
+            source = await self._named(source.removeprefix(CATALOG_SCHEME), options, source_connect)
         # In a thread: a relative path needs the working directory, and looking it up blocks.
         direction, root, files, location = await to_thread.run_sync(locate_sides, source, target, options)
         if direction == "up":
@@ -112,6 +114,15 @@ class Runs:
             files=files,
             source_location=source_location,
         )
+
+    async def _named(self, name: str, options: SyncOptions, source_connect: ConnectOptions | None) -> str:
+        """Return where the files of a dataset are that the catalog of the environment names."""
+        if source_connect is not None:
+            raise UsageError(
+                "source_connect: a catalog is read at the endpoint of the target; name the source s3://bucket/prefix"
+            )
+        catalog = self._open_catalog(RequestCounts(), "", "datasets", request_payer=options.request_payer)
+        return await catalog.source(name)
 
     def source(self, options: ConnectOptions | None) -> Stores:
         """Return the stores of the source of a copy: our own, or those of another connection, opened once."""

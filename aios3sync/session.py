@@ -272,8 +272,10 @@ class Session:
         Args:
             source: a local directory, or ``s3://bucket/prefix``, a literal prefix; or keys and the files that
                 they stand for, which then are the whole source: what is not named is absent, so ``delete``
-                deletes it.
-            target: the same; at least one of the two is a bucket. A directory that is missing is made.
+                deletes it. ``catalog:org/name`` is an entry of the catalog of datasets that the environment
+                names; for another one see :meth:`Catalog.source() <aios3sync.catalog.Catalog.source>`.
+            target: a directory or a bucket as well; at least one of the two is a bucket. A directory that is
+                missing is made.
             options: what to do; ``changes`` are its fields as keyword arguments.
             on_event: called with progress events (see :mod:`aios3sync.events`), also of a run that fails as
                 a whole; a :class:`~aios3sync.progress.Progress` is one.

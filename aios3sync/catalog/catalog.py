@@ -30,11 +30,12 @@ from aios3sync.catalog.edits import (
 )
 from aios3sync.catalog.entries import DatasetEntry, Entry, with_facts
 from aios3sync.catalog.layout import KINDS, Kind, Layout, setting
+from aios3sync.catalog.lookup import entry_named
 from aios3sync.catalog.metrics import CatalogMetrics
 from aios3sync.catalog.scan import list_folder, scan, still_present
 from aios3sync.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
 from aios3sync.catalog.update import Apply, CatalogChange, CopyResult, Written, change
-from aios3sync.core.keys import Location
+from aios3sync.core.keys import SCHEME, Location
 from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
 from aios3sync.store.protocol import ObjectStore
 
@@ -160,6 +161,37 @@ class Catalog:
     async def show(self, name: str) -> tuple[Entry, ...]:
         """Return the entries with this id, or with this key of the index."""
         return tuple(matching(await self.list(), self._place.layout, name))
+
+    async def find(self, name: str, *, config: str | None = None, revision: str | None = None) -> Entry:
+        """Return the one entry that a name means, with the bucket and the prefix of its files.
+
+        Args:
+            name: its id, or its key in the index. Of several versions with one id it is the default one.
+            config: of a dataset.
+            revision: of a dataset or a model.
+
+        Raises:
+            SourceError: there is none, or it is not clear which one is meant; the message names some.
+            StoreError: the catalog cannot be read.
+        """
+        place = self._place
+        entry = entry_named(
+            (await self.list()).entries,
+            place.layout,
+            name,
+            location=self.location,
+            config=config,
+            revision=revision,
+        )
+        return placed(entry, place.layout, place.bucket)
+
+    async def source(self, name: str, *, config: str | None = None, revision: str | None = None) -> str:
+        """Return where the files of an entry are, ``s3://bucket/prefix``: a source of a sync.
+
+        The arguments and errors are those of :meth:`find`.
+        """
+        entry = await self.find(name, config=config, revision=revision)
+        return f"{SCHEME}{entry.s3_bucket}/{entry.s3_prefix}"
 
     async def urls(self, entry: Entry, *, expires: float = 3600) -> dict[str, str]:
         """Return presigned URLs of the files directly in the folder of an entry, by name; one LIST request.

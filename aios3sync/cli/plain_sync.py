@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from aios3sync.cli.output.view import Output
+from aios3sync.core.keys import CATALOG_SCHEME
 from aios3sync.options import CHECKS, ConnectOptions, SyncOptions
+
+if TYPE_CHECKING:
+    from aios3sync.cli.catalog_source import CatalogSource
+    from aios3sync.session import Session
 
 __all__ = ("PlainSync", "UnknownError", "read_plain_sync")
 
@@ -46,6 +51,7 @@ class PlainSync(NamedTuple):
         source, target, options, output: as given.
         connection: to the target, and to the source where that has none of its own.
         source_connection: to the source of a copy, ``None`` for the same.
+        named: the entry of a catalog that the source is, if it is named as one.
     """
 
     source: str
@@ -54,6 +60,15 @@ class PlainSync(NamedTuple):
     connection: ConnectOptions
     output: Output
     source_connection: ConnectOptions | None = None
+    named: CatalogSource | None = None
+
+    async def locate(self, session: Session) -> str:
+        """Return the source; where it is named by a catalog, what that says.
+
+        Raises:
+            AioS3SyncError: the catalog says nothing of it, or cannot be read.
+        """
+        return self.source if self.named is None else await self.named.locate(session)
 
 
 class UnknownError(Exception):
@@ -87,7 +102,7 @@ def read_plain_sync(arguments: Sequence[str]) -> PlainSync:
             rules.append((_RULES[name], value))
         else:
             chosen |= {"check": value} if name == _CHECK else {"manifest": os.path.abspath(value)}
-    if len(places) != 2:
+    if len(places) != 2 or places[0].startswith(CATALOG_SCHEME):
         raise UnknownError
     if chosen.get("check", "auto") not in CHECKS:
         raise UnknownError

@@ -36,12 +36,12 @@ def run_plan(plain: PlainSync, saved: str = "", registration: Registration | Non
         saved: the file that takes the plan; empty to show it.
         registration: the entry of a catalog that the target is.
     """
-    source, target, options, connection, shown, source_connection = plain
+    source, target, options, connection, shown, source_connection, _ = plain
     plans: list[Plan] = []
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         plan = await session.plan(
-            source,
+            await plain.locate(session),
             target,
             options=options,
             on_event=view,
@@ -75,7 +75,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
         index: the URL of the object index to keep current.
         registration: the entry of a catalog that the target is.
     """
-    source, target, options, connection, shown, source_connection = plain
+    source, target, options, connection, shown, source_connection, _ = plain
     if options.dry_run:
         return run_plan(plain, "", registration)
 
@@ -89,7 +89,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
                 for text in opened.warnings:
                     view(Warned(text))
             report = await session.sync(
-                source,
+                await plain.locate(session),
                 target,
                 options=options,
                 on_event=view,

@@ -11,6 +11,7 @@ from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
 __all__ = (
+    "CATALOG_SCHEME",
     "MAX_KEY_BYTES",
     "SCHEME",
     "THUMBNAIL_PREFIX",
@@ -40,6 +41,8 @@ _ARN = lazy_pattern(
 )
 _NOT_XML = lazy_pattern("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 SCHEME: Final = "s3://"
+CATALOG_SCHEME: Final = "catalog:"
+"""Before the name of an entry of a catalog, as a source."""
 _QUOTE: Final = "\u201b"
 """The mark of an escape, which rclone uses as well (https://rclone.org/overview/#encoding)."""
 _TO_ESCAPE = lazy_pattern(f"[\udc80-\udcff{_QUOTE}]")

@@ -12,11 +12,12 @@ import pytest
 from anyio import to_thread
 
 import aios3sync
+from aios3sync import ConnectOptions
 from aios3sync.catalog import Catalog, CatalogChange, DatasetEntry, ModelEntry, Registration, orphans
 from aios3sync.catalog import format as catalog_format
 from aios3sync.catalog.entries import Entry
 from aios3sync.concurrency import Stop
-from aios3sync.errors import UsageError
+from aios3sync.errors import SourceError, UsageError
 from aios3sync.events import Event, Finished, PhaseBegan, Warned
 from aios3sync.report import CatalogResult
 
@@ -223,3 +224,22 @@ async def test_orphaned_shards_are_deleted(place: Place, monkeypatch: pytest.Mon
     monkeypatch.setattr(orphans, "GRACE", -60.0)
     assert (await catalog.rebuild()).swept == 1
     assert left not in await place.read()
+
+
+async def test_an_entry_is_a_source(
+    place: Place, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await place.session.sync(tree, place.url("d"), catalog=DatasetEntry("org/d"))
+    monkeypatch.setenv("AIOS3SYNC_S3_BUCKET_NAME", place.bucket)
+    report = await place.session.sync("catalog:org/d", tmp_path / "new")
+    assert (report.exit_code, report.downloaded, report.source) == (0, 2, place.url("d/"))
+    assert (await place.session.verify("catalog:org/d", tmp_path / "new")).exit_code == 0
+    plan = await place.session.plan("catalog:org/d", place.url("copy"))
+    assert plan.report is not None
+    assert plan.report.copied == 2
+    source = await place.session.catalog(place.url()).source("org/d")
+    assert (await place.session.sync(source, place.url("copy"))).copied == 2
+    with pytest.raises(SourceError, match="near to it: 'org/d'"):
+        await place.session.sync("catalog:d", tmp_path / "other")
+    with pytest.raises(UsageError, match="at the endpoint of the target"):
+        await place.session.sync("catalog:org/d", place.url("c"), source_connect=ConnectOptions(region="x"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync.cli.catalog_source import use_hg_localization_settings
 from aios3sync.cli.command import run_command
 from aios3sync.cli.commands.catalog_entry import entry_of
 from aios3sync.cli.options import (
@@ -170,7 +170,7 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
     shown = output(values)
     if values.get("acl") and not values["public"]:
         raise UsageError("--acl: applies to the public manifest; give --public as well")
-    _use_hg_localization_settings()
+    use_hg_localization_settings()
     connection = connect_options(values)
     options: dict[str, Any] = {name: values[name] for name in ("public", "acl", "replicas") if name in values}
     options["request_payer"] = bool(values["request_payer"])
@@ -179,17 +179,3 @@ def run_catalog(command: str, url: str, values: dict[str, Any], work: Work) -> i
         return await work(session.catalog(url, kind=values["kind"], **options))
 
     return run_command(opened, connection, result_view(command, shown))
-
-
-def _use_hg_localization_settings() -> None:
-    """Take endpoint and credentials from the variables of HG-Localization where no others are set."""
-    from aios3sync.catalog.layout import setting
-
-    environ = os.environ
-    pair = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    if not environ.get("AWS_PROFILE") and not any(environ.get(name) for name in pair):
-        found = {name: setting(environ, name) for name in pair}
-        environ.update({name: value for name, value in found.items() if value})
-    endpoint = setting(environ, "S3_ENDPOINT_URL")
-    if endpoint and not (environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT_URL_S3")):
-        environ["AWS_ENDPOINT_URL"] = endpoint

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     RulesCommand,
@@ -48,16 +49,22 @@ __all__ = ("conclude_explanation", "explain_command")
 @reading_options
 @manifest_options
 @source_connection_options
+@catalog_source_options
 @connection_options
 @output_options
 @click.pass_context
 def explain_command(ctx: click.Context, /, source: str, target: str, key: str, **values: Any) -> int:
     """Show what a sync with the same options would do with KEY, and why."""
+    named = catalog_source_of(source, values)
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
 
     async def work(session: Session, _view: View, _stop: Stop) -> Explanation:
         return await session.explain(
-            source, target, key, options=options, source_connect=source_connect_options(values, connection)
+            source if named is None else await named.locate(session),
+            target,
+            key,
+            options=options,
+            source_connect=source_connect_options(values, connection),
         )
 
     return run_command(work, connection, partial(choose_view, "explain", shown, conclude_explanation))

@@ -23,7 +23,7 @@ from aios3sync.cli.commands.job_values import (
     pairs_value,
     text_value,
 )
-from aios3sync.core.keys import SCHEME, Location, key_problem
+from aios3sync.core.keys import CATALOG_SCHEME, SCHEME, Location, key_problem
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.store.protocol import PutOptions
@@ -136,6 +136,8 @@ def _target(values: dict[str, Any]) -> tuple[str, Location]:
     """Return the target, and the bucket of the job: of the source where that names one."""
     target = text_value("target", values.pop("target", None))
     source = values.get("source")
+    if isinstance(source, str) and source.startswith(CATALOG_SCHEME) and not target.startswith(SCHEME):
+        return target, Location("")  # the catalog names it; no keys are given
     if isinstance(source, str) and source.startswith(SCHEME) and not target.startswith(SCHEME):
         return target, _location("source", source)
     return target, _location("target", target)

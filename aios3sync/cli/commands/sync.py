@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.options import (
     RulesCommand,
@@ -30,7 +31,7 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_plan, run_sync
-from aios3sync.core.keys import SCHEME
+from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.sync.upload_options import check_upload_options
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from aios3sync.options import SyncOptions
 
 __all__ = ("sync_command",)
+
+_BUCKETS: Final = (SCHEME, CATALOG_SCHEME)
 
 
 @click.command("sync", cls=RulesCommand, short_help="Sync a directory to a bucket, back, or between buckets.")
@@ -53,6 +56,7 @@ __all__ = ("sync_command",)
     "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
 )
 @registration_options
+@catalog_source_options
 @click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
 @deletion_options
 @filter_options
@@ -70,8 +74,11 @@ __all__ = ("sync_command",)
 def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
     """Bring TARGET in step with SOURCE: each is a directory or s3://BUCKET/PREFIX, not both directories.
 
+    SOURCE may also be catalog:ID, the files of an entry of a catalog.
+
     Only what changed is transferred, and only what you ask to be deleted is deleted.
     """
+    named = catalog_source_of(source, values)
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     _check_direction(source, target, options)
     if options.source_listing or options.target_listing:
@@ -80,7 +87,7 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     registration = registration_of_options(values)
     source_connection = source_connect_options(values, connection)
 
-    plain = PlainSync(source, target, options, connection, shown, source_connection)
+    plain = PlainSync(source, target, options, connection, shown, source_connection, named)
     if values["plan"]:
         return run_plan(plain, values["plan"], registration)
     return run_sync(plain, index, registration)
@@ -98,11 +105,11 @@ def _check_direction(source: str, target: str, options: SyncOptions) -> None:
 
         trash = options.trash
         named_by_option(lambda: check_trash(trash, Location.parse(target), None))
-    if source.startswith(SCHEME) and target.startswith(SCHEME):
+    if source.startswith(_BUCKETS) and target.startswith(SCHEME):
         from aios3sync.sync.copy_options import check_copy_options
 
         named_by_option(lambda: check_copy_options(options))
-    elif source.startswith(SCHEME):
+    elif source.startswith(_BUCKETS):
         from aios3sync.sync.download_options import check_download_options
 
         named_by_option(lambda: check_download_options(options, os.path.abspath(target)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     RulesCommand,
@@ -41,18 +42,20 @@ __all__ = ("verify_command",)
 @reading_options
 @as_of_option
 @source_connection_options
+@catalog_source_options
 @connection_options
 @output_options
 @progress_options
 @click.pass_context
 def verify_command(ctx: click.Context, /, source: str, target: str, **values: Any) -> int:
     """Compare the content of SOURCE and the target: exit code 0 if they are equal, 6 if not."""
+    named = catalog_source_of(source, values)
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     conclude = partial(conclude_verify, verbose=shown.verbose)
 
     async def work(session: Session, view: View, _stop: Stop) -> VerifyReport:
         return await session.verify(
-            source,
+            source if named is None else await named.locate(session),
             target,
             options=options,
             on_event=view,

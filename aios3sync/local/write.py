@@ -7,11 +7,9 @@ changes are somebody's work.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Sequence
@@ -79,6 +77,11 @@ class TreeWriter:
         """
         os.makedirs(self.root, exist_ok=True)
         self._root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def identity(self) -> tuple[int, int]:
+        """Return device and inode of the root."""
+        found = os.fstat(self._root)
+        return found.st_dev, found.st_ino
 
     def close(self) -> None:
         """Close the root; idempotent."""
@@ -154,7 +157,7 @@ class TreeWriter:
             OSError: it cannot be created.
         """
         parent, name = directories.parent(key)
-        temporary = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.part"
+        temporary = f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}.part"
         try:
             descriptor = os.open(temporary, _CREATE, 0o666, dir_fd=parent)
         except OSError as error:
@@ -385,6 +388,8 @@ def _sync_filesystem(descriptor: int) -> None:
     if not sys.platform.startswith("linux"):
         os.sync()
         return
+    import ctypes  # loaded where it is needed: a process that writes starts in milliseconds
+
     library = ctypes.CDLL(None, use_errno=True)
     if library.syncfs(descriptor) != 0:
         code = ctypes.get_errno()

@@ -1,6 +1,6 @@
-"""The connections of an upload process: plain sockets that never block, one request at a time on each.
+"""The connections of a process: plain sockets that never block, one request at a time on each.
 
-Only the response that says "stored" is understood; after any other one the session sends the file itself.
+Only the response that all is well is understood; after any other one the session does the job itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import time
 from typing import Final, NamedTuple
 
 from aios3sync.core.etag import bare_etag
+from aios3sync.processes.fetched import body_size
 
 __all__ = (
     "ConnectionLostError",
@@ -119,6 +120,33 @@ class WorkerConnection:
             raise ConnectionLostError(stale=False)  # the response came before the request was whole
         self._used = True
         return self._response
+
+    def read_with_body(self, size: int) -> bytes:
+        """Return head and body of the response once all of it is there, until then nothing.
+
+        A response whose body has not ``size`` bytes is returned without the rest of it.
+
+        Raises:
+            ConnectionLostError: the connection broke, or a response came that no request asked for.
+        """
+        try:
+            while not self._has_body(size):
+                piece = self._socket.recv(_MAX_HEAD + size)
+                if not piece or self.in_flight is None:
+                    raise ConnectionLostError(stale=self._used and not self._response)
+                self._response += piece
+        except _WOULD_BLOCK:
+            return b""
+        except OSError as error:
+            raise ConnectionLostError(stale=self._used and not self._response) from error
+        self._used = True
+        return self._response
+
+    def _has_body(self, size: int) -> bool:
+        end = self._response.find(b"\r\n\r\n")
+        if end < 0:
+            return len(self._response) > _MAX_HEAD
+        return body_size(self._response[: end + 2]) != size or len(self._response) >= end + 4 + size
 
     def close(self) -> None:
         """Close at once."""

@@ -1,4 +1,4 @@
-"""The messages between a session and its upload processes: plain tuples, framed to cross a pipe."""
+"""The messages between a session and its processes: plain tuples, framed to cross a pipe."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ __all__ = (
     "JOBS",
     "LENGTH",
     "NOT_UTF8",
+    "RETURNED",
     "ROUTE",
     "SLOW_STORAGE",
+    "TREE",
     "UNSENT",
     "HeaderTemplateMessage",
     "ReturnedJob",
     "RouteMessage",
     "StoredJob",
+    "TreeMessage",
+    "WrittenJob",
     "frame",
     "length_of",
     "receive",
@@ -33,18 +37,24 @@ ROUTE: Final = "route"
 """``(ROUTE, *RouteMessage)``: how the bucket is reached from now on. The first message of all."""
 HEADER_TEMPLATE: Final = "header template"
 """``(HEADER_TEMPLATE, *HeaderTemplateMessage)``: headers that many jobs share."""
+TREE: Final = "tree"
+"""``(TREE, *TreeMessage)``: the directory that a download process writes below; before its first job."""
 JOBS: Final = "jobs"
-"""``(JOBS, slots, skew, first, [UploadJob, ...])``: files to send, numbered from ``first`` on; the number of
-requests that may be in flight at once from now on; and the clock skew in seconds."""
+"""``(JOBS, slots, skew, first, [job, ...])``: files to send or objects to fetch, numbered from ``first`` on;
+the number of requests that may be in flight at once from now on; and the clock skew in seconds."""
 CANCEL_PENDING: Final = "cancel pending"
 """``(CANCEL_PENDING,)``: jobs that have not begun are returned."""
 
-# From a process to the session: lists of these two
+# From a process to the session: lists of these
 
 StoredJob = tuple[int, bytes, int, str, str, str]
 """A job whose object was stored: number, MD5, start of reading (ns), ETag, encryption, version id."""
+WrittenJob = tuple[int, str, int, int, int, int]
+"""A job whose object is a file now: number, encryption, start of writing (ns); mtime, ctime and inode."""
 ReturnedJob = tuple[int, int, str]
-"""A job that the session has to send itself: number, HTTP status (0 without a response, UNSENT), reason."""
+"""A job that the session has to do itself: number, HTTP status (0 without a response, UNSENT), reason."""
+RETURNED: Final = 3
+"""Length of a :data:`ReturnedJob`, which no other result has."""
 
 UNSENT: Final = -1
 """The status of a job for which no request was made."""
@@ -81,6 +91,21 @@ class RouteMessage(NamedTuple):
     authorities: tuple[bool, str | None, str | None] | None
     connect: float
     read: float
+
+
+class TreeMessage(NamedTuple):
+    """Where a download process writes.
+
+    Attributes:
+        root: absolute path of the directory.
+        device, inode: of the directory: another one in its place is not written to.
+        fsync: files are on the disk before they get their names.
+    """
+
+    root: str
+    device: int
+    inode: int
+    fsync: bool
 
 
 class HeaderTemplateMessage(NamedTuple):

@@ -1,14 +1,27 @@
-"""The seam between the engine and upload processes, which send small files. Types only, no I/O."""
+"""The seam between the engine and the processes that send and fetch small files. Types only, no I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
+from aios3sync.core.entries import SourceEntry
 from aios3sync.local.read import Place
 from aios3sync.store.protocol import PutOptions, PutResult
 
-__all__ = ("MAX_JOB_BYTES", "Offloader", "OffloaderOpener", "OnStored", "UploadJob", "UploadResult")
+__all__ = (
+    "MAX_JOB_BYTES",
+    "DownloadJob",
+    "DownloadResult",
+    "Downloader",
+    "DownloaderOpener",
+    "Offloader",
+    "OffloaderOpener",
+    "OnStored",
+    "OnWritten",
+    "UploadJob",
+    "UploadResult",
+)
 
 MAX_JOB_BYTES = 64 * 1024
 """Bytes of the largest file that is worth a job. Larger ones are digested without the interpreter lock: the
@@ -89,3 +102,64 @@ class Offloader(Protocol):
 
 OffloaderOpener = Callable[[], Awaitable[Offloader | None]]
 """Opens the offloader of one run; ``None`` where upload processes cannot be used."""
+
+
+class DownloadJob(NamedTuple):
+    """One object to fetch into a file.
+
+    Attributes:
+        full_key: of the object.
+        key: path of the file below the root.
+        size: bytes that the object must have.
+        etag: that it must have; it has to be the MD5 of the bytes.
+        replaces: size, mtime, ctime and inode of the file in its place, ``None`` for none.
+    """
+
+    full_key: str
+    key: str
+    size: int
+    etag: str
+    replaces: tuple[int, int, int, int] | None
+
+
+class DownloadResult(NamedTuple):
+    """The result of a job whose object is a file now; its MD5 is the ETag of the job.
+
+    Attributes:
+        written: the file.
+        started_ns: when writing began, nanoseconds since the epoch.
+        encryption: what the endpoint said of it.
+    """
+
+    written: SourceEntry
+    started_ns: int
+    encryption: str
+
+
+OnWritten = Callable[[int, DownloadResult], None]
+"""Called in the event loop with the position of a job in its list, as soon as its file has its name."""
+
+
+class Downloader(Protocol):
+    """Fetches small objects into files. It handles only the case in which all is well."""
+
+    async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
+        """Do jobs, and return the positions of those that have to be done in this process.
+
+        The files of some of these may be written all the same, if the process was lost. Raises
+        CredentialsError.
+        """
+        ...
+
+    def cancel_pending(self) -> None:
+        """Have all jobs returned that have not begun."""
+        ...
+
+    async def aclose(self) -> None:
+        """End the processes."""
+        ...
+
+
+DownloaderOpener = Callable[[str, bool], Awaitable[Downloader | None]]
+"""Opens the downloader of one run from the root, which exists, and whether files are synced to the disk;
+``None`` where processes cannot be used."""

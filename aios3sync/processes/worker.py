@@ -1,4 +1,4 @@
-"""The session's end of one upload process: the child process, its two pipes and the jobs that it holds."""
+"""The session's end of one process: the child process, its two pipes and the jobs that it holds."""
 
 from __future__ import annotations
 
@@ -8,24 +8,37 @@ import logging
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 from aios3sync.errors import ThrottledError
 from aios3sync.processes import messages
-from aios3sync.processes.messages import CANCEL_PENDING, JOBS, ReturnedJob, StoredJob
-from aios3sync.processes.protocol import UploadJob
+from aios3sync.processes.messages import CANCEL_PENDING, JOBS, RETURNED
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("OnSettled", "WorkerProcess", "can_spawn")
+__all__ = ("Job", "OnSettled", "WorkerProcess", "can_spawn")
 
-OnSettled = Callable[[int, StoredJob | ReturnedJob], None]
-"""Called with the position of a job in its list, and its result."""
+Result = tuple[Any, ...]
+OnSettled = Callable[[int, Result], None]
+"""Called with the position of a job in its list, and its result; see :mod:`aios3sync.processes.messages`."""
+
+
+class Job(Protocol):
+    """A job of any kind: a tuple of plain values."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body of its request, or of the response."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
 
 _LOG: Final = logging.getLogger(__name__)
 _PROGRAM: Final = (
-    "import sys; sys.path.append(sys.argv[1]); from aios3sync.processes.main import main; main()"
+    "import sys; sys.path.append(sys.argv[1]); from importlib import import_module; "
+    "import_module(sys.argv[2]).main()"
 )
 _PACKAGE: Final = str(Path(__file__).parents[2])
 _EXIT_GRACE: Final = 1.0
@@ -34,7 +47,7 @@ _SLOT_POLL_SECONDS: Final = 0.01
 _SLOT_POLLS: Final = 100
 """How often a free slot is looked for while other requests hold all of them."""
 _SLOW_DOWN: Final = (429, 503)
-_LOST: Final = "the upload process ended"
+_LOST: Final = "the process ended"
 
 
 class _Batch:
@@ -45,7 +58,7 @@ class _Batch:
         self._left = count
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def settle(self, position: int, result: StoredJob | ReturnedJob) -> None:
+    def settle(self, position: int, result: Result) -> None:
         """End one job; what the callback raises is raised by the wait for the batch."""
         self._left -= 1
         try:
@@ -58,7 +71,7 @@ class _Batch:
 
 
 class WorkerProcess:
-    """One upload process.
+    """One process that works on jobs.
 
     Its requests are in flight like any others: for each one that may be in flight it holds a slot of the
     limiter, which adapts to their outcomes.
@@ -88,11 +101,11 @@ class WorkerProcess:
         self.alive = True
 
     @classmethod
-    async def start(cls, limiter: ConcurrencyLimiter, share: Callable[[], int]) -> Self:
-        """Start a process; raises OSError where that is not possible."""
+    async def start(cls, program: str, limiter: ConcurrencyLimiter, share: Callable[[], int]) -> Self:
+        """Start a process that runs ``main`` of a module; raises OSError where that is not possible."""
         options = ["-I", "-S", *(["-X", "utf8"] if sys.flags.utf8_mode else [])]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *options, "-c", _PROGRAM, _PACKAGE),
+            *(sys.executable, *options, "-c", _PROGRAM, _PACKAGE, program),
             stdin=PIPE,
             stdout=PIPE,
             stderr=DEVNULL,
@@ -116,7 +129,7 @@ class WorkerProcess:
         except (OSError, RuntimeError) as error:  # uvloop raises the latter for a closed pipe
             self._give_up(error)
 
-    async def submit(self, jobs: Sequence[UploadJob], skew: float, on_settled: OnSettled) -> bool:
+    async def submit(self, jobs: Sequence[Job], skew: float, on_settled: OnSettled) -> bool:
         """Submit jobs and wait until each of them is settled.
 
         Returns:
@@ -171,11 +184,11 @@ class WorkerProcess:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        _LOG.debug("a process that sent files is lost, the session sends them: %r", error)
+        _LOG.debug("a process is lost, the session does its jobs: %r", error)
         self._return_all()
         self._kill()
 
-    def _settle_all(self, results: list[StoredJob | ReturnedJob]) -> None:
+    def _settle_all(self, results: list[Result]) -> None:
         before = len(self._slots)
         for result in results:
             batch, position, size = self._jobs.pop(result[0])
@@ -220,12 +233,12 @@ class WorkerProcess:
         else:
             asyncio.get_running_loop().call_later(_SLOT_POLL_SECONDS, self._wait_for_slots, polls + 1)
 
-    def _release_slot(self, result: StoredJob | ReturnedJob, size: int) -> None:
+    def _release_slot(self, result: Result, size: int) -> None:
         """Release the slot of a job that has ended, and acquire one for the next."""
         if not self._slots:
             return
-        throttled = len(result) == 3 and result[1] in _SLOW_DOWN
-        error = ThrottledError("an upload process was throttled") if throttled else None
+        throttled = len(result) == RETURNED and result[1] in _SLOW_DOWN
+        error = ThrottledError("a process was throttled") if throttled else None
         self._limiter.release(self._slots.popleft(), error, size)
         if len(self._slots) < len(self._jobs) and (slot := self._limiter.try_acquire()) is not None:
             self._slots.append(slot)

@@ -43,7 +43,7 @@ class Offloading:
         path = self.root / name
         path.write_bytes(body or name.encode())
         found = os.stat(path)
-        new = not self.pool._templates
+        new = not self.pool._setup
         template = self.pool.header_template(self.options, META_MTIME) if new else 0
         assert template == 0
         stat = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)

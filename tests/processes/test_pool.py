@@ -14,9 +14,10 @@ import pytest
 from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
-from aios3sync.processes import pool as module
-from aios3sync.processes.main import UploadProcess, _Route
+from aios3sync.processes import job_pool as module
+from aios3sync.processes.main import UploadProcess
 from aios3sync.processes.messages import RouteMessage, frame
+from aios3sync.processes.program import Route
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
 from aios3sync.testing.http_server import canned_server, error_body
@@ -242,7 +243,7 @@ def test_a_connection_that_fails_with_any_error_is_not_waited_for() -> None:
     program = UploadProcess(input_pipe, output_pipe)
     try:
         odd = RouteMessage(*("",) * 8, "x" * 70, 80, None, 1.0, 1.0)  # a label that IDNA does not take
-        program._connect(_Route(odd))
+        program._connect(Route(odd))
         ((_, opened),) = program._opened
         assert isinstance(opened, UnicodeError)
     finally:

@@ -1,0 +1,122 @@
+"""The program of a download process: fetches objects, verifies them by their ETags, and writes their files.
+
+Files are written in batches. Only an object is written whose bytes have the MD5 that its ETag is, in answer
+to a request for that ETag; everything else is left to the session.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, NamedTuple
+
+from aios3sync.core.entries import SourceEntry
+from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter
+from aios3sync.processes.connection import WorkerConnection, status_of
+from aios3sync.processes.fetched import parse_fetched
+from aios3sync.processes.messages import UNSENT, TreeMessage
+from aios3sync.processes.program import JobProcess, SentJob, serve
+from aios3sync.processes.protocol import DownloadJob
+from aios3sync.store.wire.requests import MAX_OBJECT, HeaderTemplate, HttpRequest, object_path
+from aios3sync.store.wire.sigv4 import EMPTY_SHA256, moment
+
+__all__ = ("DownloadProcess", "main")
+
+_BATCH: Final = 64
+"""Files that are written at once without waiting for more."""
+_LATENCY: Final = 0.01
+"""Seconds that an object may wait for others to be written with it."""
+_HEADERS: Final = HeaderTemplate({}, ("if-match", "x-amz-content-sha256"))
+
+
+class _Arrived(NamedTuple):
+    """An object that was verified, and waits for its file to be written; ``at`` on the monotonic clock."""
+
+    number: int
+    file: NewFile
+    encryption: str
+    at: float
+
+
+class DownloadProcess(JobProcess):
+    """Fetches the objects of jobs until its input is closed; see :class:`JobProcess`."""
+
+    def __init__(self, input_pipe: int, output_pipe: int) -> None:
+        super().__init__(input_pipe, output_pipe)
+        self._writer: TreeWriter | None = None
+        self._arrived: list[_Arrived] = []
+
+    def _set_up(self, topic: str, rest: list[Any]) -> None:
+        """Open the directory, unless another one is in its place; then every job is returned."""
+        tree = TreeMessage(*rest)
+        writer = TreeWriter(tree.root, fsync=tree.fsync)
+        try:
+            writer.open()
+        except OSError:
+            return
+        if writer.identity() == (tree.device, tree.inode):
+            self._writer = writer
+
+    def _send(self, connection: WorkerConnection, number: int, job: Any) -> None:
+        job = DownloadJob._make(job)
+        try:
+            head = self._head(job)
+        except Exception:  # noqa: BLE001 - the session reports what is wrong with this object
+            head = b""
+        if not head or self._writer is None:
+            self._idle.append(connection)
+            self._results.append((number, UNSENT, "the request cannot be written"))
+            return
+        self._request(connection, SentJob(number, job), head)
+
+    def _head(self, job: DownloadJob) -> bytes:
+        """Return the signed request head of a job."""
+        values, path = (job.etag, EMPTY_SHA256), object_path(job.full_key)
+        request = HttpRequest(
+            "GetObject", job.full_key, "GET", path, "", _HEADERS, values, EMPTY_SHA256, b"", True, MAX_OBJECT
+        )
+        return self._route.heads.head(request, moment(int(time.time() + self._skew)))
+
+    def _read(self, connection: WorkerConnection) -> bytes:
+        sent = connection.in_flight
+        return connection.read_with_body(sent.job.size if isinstance(sent, SentJob) else 0)
+
+    def _on_response(self, sent: SentJob, response: bytes) -> bool:
+        job: DownloadJob = sent.job
+        fetched = parse_fetched(response, job.size, job.etag)
+        if fetched is None:
+            self._results.append((sent.number, status_of(response), "not the plain object"))
+            return False
+        replaces = None if job.replaces is None else SourceEntry(job.key, *job.replaces)
+        file = NewFile(job.key, fetched.body, fetched.mtime_ns, replaces)
+        self._arrived.append(_Arrived(sent.number, file, fetched.encryption, time.monotonic()))
+        return fetched.reusable
+
+    def _has_waiting(self) -> bool:
+        return bool(self._arrived) or super()._has_waiting()
+
+    def _flush_results(self) -> None:
+        """Write files: many at once, or what there is where no more are on their way, or some have waited."""
+        while self._arrived:
+            is_last = len(self._connections) == len(self._idle)
+            is_late = time.monotonic() - self._arrived[0].at >= _LATENCY
+            if not (len(self._arrived) >= _BATCH or is_last or is_late):
+                break
+            batch, self._arrived = self._arrived[:MOST_AT_ONCE], self._arrived[MOST_AT_ONCE:]
+            self._write(batch)
+        super()._flush_results()
+
+    def _write(self, arrived: list[_Arrived]) -> None:
+        writer = self._writer
+        assert writer is not None  # noqa: S101 - nothing is asked for before
+        started_ns = time.time_ns()
+        written = writer.write_many([each.file for each in arrived])
+        for each, now in zip(arrived, written, strict=True):
+            if isinstance(now, Exception):
+                self._results.append((each.number, 200, "the file cannot be written"))
+            else:
+                self._results.append((each.number, each.encryption, started_ns, *now[2:]))
+
+
+def main() -> None:
+    """Serve standard input until it is closed."""
+    serve(DownloadProcess)

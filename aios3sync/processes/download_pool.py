@@ -1,0 +1,61 @@
+"""DownloadPool: the download processes of one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from aios3sync.core.entries import SourceEntry
+from aios3sync.processes.job_pool import JobPool
+from aios3sync.processes.messages import RETURNED, TREE, TreeMessage
+from aios3sync.processes.protocol import DownloadJob, DownloadResult, OnWritten
+from aios3sync.store.wire.store import WireStore
+from aios3sync.store.wrappers.limit import ConcurrencyLimiter
+from aios3sync.store.wrappers.metrics import RequestCounts
+
+__all__ = ("DownloadPool",)
+
+
+class DownloadPool(JobPool):
+    """Fetches small objects in processes: a :class:`~aios3sync.processes.protocol.Downloader`.
+
+    Args:
+        store, limiter, counts, most: see :class:`JobPool`.
+        root: the directory, absolute; it exists.
+        fsync: files are on the disk before they get their names.
+
+    Raises:
+        OSError: the directory cannot be looked at.
+    """
+
+    def __init__(
+        self,
+        store: WireStore,
+        limiter: ConcurrencyLimiter,
+        counts: RequestCounts,
+        most: int,
+        *,
+        root: str,
+        fsync: bool,
+    ) -> None:
+        program = "aios3sync.processes.download_main"
+        super().__init__(store, limiter, counts, most, program=program, operation="GetObject")
+        found = os.stat(root)
+        self._set_up((TREE, *TreeMessage(root, found.st_dev, found.st_ino, fsync)))
+
+    async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
+        """See :meth:`~aios3sync.processes.protocol.Downloader.download`."""
+
+        def settle(position: int, result: tuple[Any, ...]) -> bool:
+            is_written = len(result) != RETURNED
+            self._note_result(result, done=is_written)
+            if is_written:
+                job = jobs[position]
+                _, encryption, started_ns, *stat = result
+                on_written(
+                    position, DownloadResult(SourceEntry(job.key, job.size, *stat), started_ns, encryption)
+                )
+            return is_written
+
+        return await self._submit(jobs, settle)

@@ -171,6 +171,10 @@ class Runs:
             free_slots=self._stores.limiter.free_slots,
             window=self._stores.window,
             open_offloader=self._stores.offloader(bucket, counts),
+            # A process signs requests for plain objects alone.
+            open_downloader=None
+            if options.sse_customer_key or payer
+            else self._stores.downloader(bucket, counts),
             profile=self._stores.profile(bucket),
             on_event=on_event,
             counts=counts,

@@ -8,14 +8,20 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from contextlib import AsyncExitStack
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync.options import ConnectOptions
-from aios3sync.processes.protocol import Offloader, OffloaderOpener
+from aios3sync.processes.protocol import (
+    Downloader,
+    DownloaderOpener,
+    DownloadTree,
+    Offloader,
+    OffloaderOpener,
+)
 from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
@@ -30,6 +36,9 @@ from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.request import StoreOpener
+
+if TYPE_CHECKING:
+    from aios3sync.store.wire.store import WireStore
 
 __all__ = ("Stores",)
 
@@ -133,23 +142,48 @@ class Stores:
 
     def offloader(self, bucket: str, counts: RequestCounts) -> OffloaderOpener | None:
         """Return a function that opens upload processes for a bucket; ``None`` where there are none."""
-        wanted = self._options.processes
-        if wanted == 0 or self._bandwidth is not None:
+        if not self._may_have_processes:
             return None
 
         async def open_offloader() -> Offloader | None:
             await load("aios3sync.processes.pool", "aios3sync.store.wire.store")
             from aios3sync.processes.pool import ProcessPool
-            from aios3sync.processes.worker import can_spawn
-            from aios3sync.store.wire.store import WireStore
 
-            store = await self._inner(bucket)
-            if not (can_spawn() and isinstance(store, WireStore)):
-                return None
-            most = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
-            return ProcessPool(store, self.limiter, counts, most) if most else None
+            found = await self._for_processes(bucket)
+            return None if found is None else ProcessPool(found[0], self.limiter, counts, found[1])
 
         return open_offloader
+
+    def downloader(self, bucket: str, counts: RequestCounts) -> DownloaderOpener | None:
+        """Return a function that opens download processes for a bucket; ``None`` where there are none."""
+        if not self._may_have_processes:
+            return None
+
+        async def open_downloader(tree: DownloadTree) -> Downloader | None:
+            await load("aios3sync.processes.download_pool", "aios3sync.store.wire.store")
+            from aios3sync.processes.download_pool import DownloadPool
+
+            found = await self._for_processes(bucket)
+            if found is None:
+                return None
+            return DownloadPool(found[0], self.limiter, counts, found[1], tree)
+
+        return open_downloader
+
+    @property
+    def _may_have_processes(self) -> bool:
+        return self._options.processes != 0 and self._bandwidth is None
+
+    async def _for_processes(self, bucket: str) -> tuple[WireStore, int] | None:
+        """Return the store that processes take their route from, and how many there may be."""
+        from aios3sync.processes.worker import can_spawn
+        from aios3sync.store.wire.store import WireStore
+
+        store, wanted = await self._inner(bucket), self._options.processes
+        if not (can_spawn() and isinstance(store, WireStore)):
+            return None
+        most = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
+        return (store, most) if most else None
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """Return the store that sends requests: WireStore where it applies, else BotoStore."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 from aios3sync.core.entries import SourceEntry
@@ -26,6 +28,7 @@ __all__ = ("MOST_AT_ONCE", "ChangedHereError", "NewFile", "TreeWriter", "Written
 MOST_AT_ONCE: Final = 128
 """Files of one batch: each is open until the batch is renamed, and a process may have 1,024 open files."""
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NUMBERED: Final = 1000
 _NO_HARD_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -195,6 +198,17 @@ class TreeWriter:
             os.unlink(name, dir_fd=parent)
         if descriptor >= 0:
             os.close(descriptor)
+
+    def find(self, key: str, size: int, md5: str) -> SourceEntry | None:
+        """Return the file of a key if its bytes have this size and hex MD5."""
+        with self.directories(make=False) as directories, suppress(OSError):
+            parent, name = directories.parent(key)
+            with open(os.open(name, _READ, dir_fd=parent), "rb") as file:
+                found = os.fstat(file.fileno())
+                if stat.S_ISREG(found.st_mode) and found.st_size == size:
+                    digest = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False))
+                    return entry_of(key, found) if digest.hexdigest() == md5 else None
+        return None
 
     def remove_many(self, entries: Sequence[SourceEntry]) -> list[Exception | None]:
         """Remove files, or move them into the trash; each must have the stat of its entry.
@@ -369,7 +383,7 @@ def _move_to_numbered_name(parent: int, name: str, place: int, wanted: str) -> N
 
 
 def _remove_unlocked(parent: int, name: str) -> bool:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=parent)
+    descriptor = os.open(name, _READ, dir_fd=parent)
     try:
         if not (lock(descriptor) and has_name(descriptor, parent, name)):
             return False  # in use, or committed meanwhile, and the name is that of another download

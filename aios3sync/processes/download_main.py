@@ -13,9 +13,9 @@ from aios3sync.core.entries import SourceEntry
 from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter
 from aios3sync.processes.connection import WorkerConnection, status_of
 from aios3sync.processes.fetched import parse_fetched
-from aios3sync.processes.messages import UNSENT, TreeMessage
+from aios3sync.processes.messages import UNSENT
 from aios3sync.processes.program import JobProcess, SentJob, serve
-from aios3sync.processes.protocol import DownloadJob
+from aios3sync.processes.protocol import DownloadJob, DownloadTree
 from aios3sync.store.wire.requests import MAX_OBJECT, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, moment
 
@@ -45,9 +45,9 @@ class DownloadProcess(JobProcess):
         self._writer: TreeWriter | None = None
         self._arrived: list[_Arrived] = []
 
-    def _set_up(self, topic: str, rest: list[Any]) -> None:
+    def _set_up(self, rest: list[Any]) -> None:
         """Open the directory, unless another one is in its place; then every job is returned."""
-        tree = TreeMessage(*rest)
+        tree = DownloadTree(*rest)
         writer = TreeWriter(tree.root, fsync=tree.fsync)
         try:
             writer.open()

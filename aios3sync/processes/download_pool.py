@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.processes.job_pool import JobPool
-from aios3sync.processes.messages import RETURNED, TREE, TreeMessage
-from aios3sync.processes.protocol import DownloadJob, DownloadResult, OnWritten
+from aios3sync.processes.messages import RETURNED, TREE
+from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree, OnWritten
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -22,11 +21,7 @@ class DownloadPool(JobPool):
 
     Args:
         store, limiter, counts, most: see :class:`JobPool`.
-        root: the directory, absolute; it exists.
-        fsync: files are on the disk before they get their names.
-
-    Raises:
-        OSError: the directory cannot be looked at.
+        tree: the directory.
     """
 
     def __init__(
@@ -35,14 +30,11 @@ class DownloadPool(JobPool):
         limiter: ConcurrencyLimiter,
         counts: RequestCounts,
         most: int,
-        *,
-        root: str,
-        fsync: bool,
+        tree: DownloadTree,
     ) -> None:
         program = "aios3sync.processes.download_main"
         super().__init__(store, limiter, counts, most, program=program, operation="GetObject")
-        found = os.stat(root)
-        self._set_up((TREE, *TreeMessage(root, found.st_dev, found.st_ino, fsync)))
+        self._set_up((TREE, *tree))
 
     async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
         """See :meth:`~aios3sync.processes.protocol.Downloader.download`."""

@@ -6,7 +6,6 @@ Processes are started when they are worth it, and given up when many jobs are re
 from __future__ import annotations
 
 import logging
-from abc import ABC
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from aios3sync.processes.messages import (
     UNSENT,
     RouteMessage,
 )
-from aios3sync.processes.worker import Job, WorkerProcess
+from aios3sync.processes.worker import ProcessJob, WorkerProcess
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wire.tls import TrustedAuthorities
 from aios3sync.store.wire.transport import BucketRoute
@@ -41,7 +40,7 @@ _MAX_RETURN_RATE: Final = 0.2
 _REFUSED: Final = frozenset({400, 401, 403})
 
 
-class JobPool(ABC):
+class JobPool:
     """The processes of one run that work on jobs of one kind.
 
     Args:
@@ -83,7 +82,9 @@ class JobPool(ABC):
         for worker in self._workers:
             worker.send(message)
 
-    async def _submit(self, jobs: Sequence[Job], settle: Callable[[int, tuple[Any, ...]], bool]) -> list[int]:
+    async def _submit(
+        self, jobs: Sequence[ProcessJob], settle: Callable[[int, tuple[Any, ...]], bool]
+    ) -> list[int]:
         """Have jobs done; return the positions of those that were not.
 
         Args:

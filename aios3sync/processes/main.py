@@ -43,7 +43,7 @@ class UploadProcess(JobProcess):
         self._read_seconds = 0.0
         self._files_read = 0
 
-    def _set_up(self, topic: str, rest: list[Any]) -> None:
+    def _set_up(self, rest: list[Any]) -> None:
         template = HeaderTemplateMessage(*rest)
         self._templates[template.number] = _HeaderTemplate(template)
 

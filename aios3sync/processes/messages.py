@@ -22,7 +22,6 @@ __all__ = (
     "ReturnedJob",
     "RouteMessage",
     "StoredJob",
-    "TreeMessage",
     "WrittenJob",
     "frame",
     "length_of",
@@ -38,7 +37,7 @@ ROUTE: Final = "route"
 HEADER_TEMPLATE: Final = "header template"
 """``(HEADER_TEMPLATE, *HeaderTemplateMessage)``: headers that many jobs share."""
 TREE: Final = "tree"
-"""``(TREE, *TreeMessage)``: the directory that a download process writes below; before its first job."""
+"""``(TREE, *DownloadTree)``: the directory that a download process writes below; before its first job."""
 JOBS: Final = "jobs"
 """``(JOBS, slots, skew, first, [job, ...])``: files to send or objects to fetch, numbered from ``first`` on;
 the number of requests that may be in flight at once from now on; and the clock skew in seconds."""
@@ -91,21 +90,6 @@ class RouteMessage(NamedTuple):
     authorities: tuple[bool, str | None, str | None] | None
     connect: float
     read: float
-
-
-class TreeMessage(NamedTuple):
-    """Where a download process writes.
-
-    Attributes:
-        root: absolute path of the directory.
-        device, inode: of the directory: another one in its place is not written to.
-        fsync: files are on the disk before they get their names.
-    """
-
-    root: str
-    device: int
-    inode: int
-    fsync: bool
 
 
 class HeaderTemplateMessage(NamedTuple):

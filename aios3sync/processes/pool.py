@@ -55,13 +55,17 @@ class ProcessPool(JobPool):
         """See :meth:`~aios3sync.processes.protocol.Offloader.upload`."""
 
         def settle(position: int, result: tuple[Any, ...]) -> bool:
-            stored = None if len(result) == RETURNED else self._stored(jobs[position], result)
-            self._note_result(result, done=stored is not None)
-            if stored is not None:
-                on_stored(position, stored)
-            return stored is not None
+            return self._settle(jobs[position], result, position, on_stored)
 
         return await self._submit(jobs, settle)
+
+    def _settle(self, job: UploadJob, result: tuple[Any, ...], position: int, on_stored: OnStored) -> bool:
+        """Count a job, and report it if its object is stored as it was sent; return whether it is."""
+        stored = None if len(result) == RETURNED else self._stored(job, result)
+        self._note_result(result, done=stored is not None)
+        if stored is not None:
+            on_stored(position, stored)
+        return stored is not None
 
     def _stored(self, job: UploadJob, result: tuple[Any, ...]) -> UploadResult | None:
         """Return the result of a job, ``None`` where the object is not what was sent."""

@@ -123,10 +123,10 @@ class JobProcess(ABC):
             self._slots, self._skew, first, jobs = rest
             self._pending.extend(enumerate(jobs, first))
         else:
-            self._set_up(topic, rest)
+            self._set_up(rest)
 
     @abstractmethod
-    def _set_up(self, topic: str, rest: list[Any]) -> None:
+    def _set_up(self, rest: list[Any]) -> None:
         """Take a message that only this program has."""
 
     def _change_route(self, route: Route) -> None:
@@ -153,7 +153,7 @@ class JobProcess(ABC):
 
     @abstractmethod
     def _send(self, connection: WorkerConnection, number: int, job: Any) -> None:
-        """Begin the request of one job on an idle connection, or end the job and leave the connection idle."""
+        """Begin the request of one job on a connection; or end the job, and have the connection idle."""
 
     def _request(self, connection: WorkerConnection, sent: SentJob, content: bytes) -> None:
         try:

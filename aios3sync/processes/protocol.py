@@ -13,6 +13,7 @@ __all__ = (
     "MAX_JOB_BYTES",
     "DownloadJob",
     "DownloadResult",
+    "DownloadTree",
     "Downloader",
     "DownloaderOpener",
     "Offloader",
@@ -104,6 +105,21 @@ OffloaderOpener = Callable[[], Awaitable[Offloader | None]]
 """Opens the offloader of one run; ``None`` where upload processes cannot be used."""
 
 
+class DownloadTree(NamedTuple):
+    """Where a download process writes.
+
+    Attributes:
+        root: absolute path of the directory, which exists.
+        device, inode: of the directory: another one in its place is not written to.
+        fsync: files are on the disk before they get their names.
+    """
+
+    root: str
+    device: int
+    inode: int
+    fsync: bool
+
+
 class DownloadJob(NamedTuple):
     """One object to fetch into a file.
 
@@ -160,6 +176,5 @@ class Downloader(Protocol):
         ...
 
 
-DownloaderOpener = Callable[[str, bool], Awaitable[Downloader | None]]
-"""Opens the downloader of one run from the root, which exists, and whether files are synced to the disk;
-``None`` where processes cannot be used."""
+DownloaderOpener = Callable[[DownloadTree], Awaitable[Downloader | None]]
+"""Opens the downloader of one run; ``None`` where processes cannot be used."""

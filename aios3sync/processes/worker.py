@@ -17,14 +17,14 @@ from aios3sync.processes import messages
 from aios3sync.processes.messages import CANCEL_PENDING, JOBS, RETURNED
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("Job", "OnSettled", "WorkerProcess", "can_spawn")
+__all__ = ("OnSettled", "ProcessJob", "WorkerProcess", "can_spawn")
 
 Result = tuple[Any, ...]
 OnSettled = Callable[[int, Result], None]
 """Called with the position of a job in its list, and its result; see :mod:`aios3sync.processes.messages`."""
 
 
-class Job(Protocol):
+class ProcessJob(Protocol):
     """A job of any kind: a tuple of plain values."""
 
     @property
@@ -129,7 +129,7 @@ class WorkerProcess:
         except (OSError, RuntimeError) as error:  # uvloop raises the latter for a closed pipe
             self._give_up(error)
 
-    async def submit(self, jobs: Sequence[Job], skew: float, on_settled: OnSettled) -> bool:
+    async def submit(self, jobs: Sequence[ProcessJob], skew: float, on_settled: OnSettled) -> bool:
         """Submit jobs and wait until each of them is settled.
 
         Returns:

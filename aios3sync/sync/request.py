@@ -23,7 +23,7 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.sync.directions import DirectionName
 
 if TYPE_CHECKING:
-    from aios3sync.processes.protocol import OffloaderOpener
+    from aios3sync.processes.protocol import DownloaderOpener, OffloaderOpener
     from aios3sync.store.protocol import ObjectStore, PutOptions
     from aios3sync.sync.deferred import DeferredAction
     from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -155,6 +155,7 @@ class Resources:
         free_slots: how many more requests the session would let out at once now.
         window: bytes of large bodies on their way, all runs of the session together.
         open_offloader: opens the upload processes for small files, ``None`` for none.
+        open_downloader: opens the download processes for small objects, ``None`` for none.
         on_event: progress.
         outcome_sinks: complete outcomes.
         stop: may ask to end early.
@@ -172,6 +173,7 @@ class Resources:
     free_slots: Callable[[], int] = _unlimited
     window: SendWindow = field(default_factory=Unlimited)
     open_offloader: OffloaderOpener | None = None
+    open_downloader: DownloaderOpener | None = None
     on_event: EventSink = discard
     outcome_sinks: Sequence[OutcomeSink] = ()
     stop: Stop = field(default_factory=Stop)

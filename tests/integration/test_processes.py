@@ -60,3 +60,32 @@ async def test_an_upload_process_that_is_killed_loses_no_file(
     assert (report.uploaded, report.failed) == (700, 0)
     assert len(killed) == 1
     assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}
+
+
+@pytest.mark.parametrize("killing", [False, True])
+async def test_many_small_objects_come_down(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, killing: bool
+) -> None:
+    monkeypatch.setattr("aios3sync.sync.transfers.download_offload._OBJECTS_BEFORE", 128)
+    root, target = make_tree(tmp_path / "t", TREE), tmp_path / "down"
+    results: list[object] = []
+    settle_all = WorkerProcess._settle_all
+
+    def counted(self: WorkerProcess, found: list[tuple[object, ...]]) -> None:
+        settle_all(self, found)
+        if killing and not results:
+            os.kill(self._process.pid, signal.SIGKILL)
+        results.extend(result for result in found if len(result) > 3)
+
+    async with aios3sync.connect(processes=1) as s3:
+        assert (await s3.sync(root, place.url("p/"))).uploaded == 700
+        monkeypatch.setattr(WorkerProcess, "_settle_all", counted)
+        report = await s3.sync(place.url("p/"), target, manifest=str(tmp_path / "m"))
+        assert (report.downloaded, report.failed, report.conflicts) == (700, 0, 0)
+        assert (await s3.sync(place.url("p/"), target, manifest=str(tmp_path / "m"))).kept == 700
+    found = {path.relative_to(target).as_posix(): path for path in target.rglob("*") if path.is_file()}
+    assert {key: path.read_bytes() for key, path in found.items() if ".aios3sync-" not in key} == {
+        key: body.encode() for key, body in TREE.items()
+    }
+    assert all(path.stat().st_mtime_ns == (root / key).stat().st_mtime_ns for key, path in found.items())
+    assert len(results) >= (1 if killing else 200)

@@ -1,4 +1,4 @@
-"""The program of an upload process starts in milliseconds: it loads only a part of the standard library."""
+"""The programs of processes start in milliseconds: they load only a part of the standard library."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROBE = """
 import sys
 sys.path.append(sys.argv[1])
-import aios3sync.processes.main
+__import__(sys.argv[2])
 print(*sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names))
-slow = {"aios3sync.core.keys", "asyncio", "datetime", "email", "importlib.resources", "tempfile", "xml"}
+slow = {"aios3sync.core.keys", "asyncio", "ctypes", "datetime", "email", "importlib.resources"}
+slow |= {"secrets", "tempfile", "xml"}
 print(*sorted(slow & sys.modules.keys()))
 """
 
 
-def test_an_upload_process_needs_nothing_but_the_standard_library() -> None:
+@pytest.mark.parametrize("program", ["main", "download_main"])
+def test_a_process_needs_nothing_but_the_standard_library(program: str) -> None:
     """Without site-packages it starts all the same."""
+    module = f"aios3sync.processes.{program}"
     root = str(Path(__file__).parents[2])
-    ran = subprocess.run([sys.executable, "-I", "-S", "-c", PROBE, root], capture_output=True, text=True)
+    command = [sys.executable, "-I", "-S", "-c", PROBE, root, module]
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert not ran.stderr
     foreign, slow = ran.stdout.splitlines()
     assert foreign.split() == ["__main__", "aios3sync"]

@@ -29,6 +29,7 @@ from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.archives import ask_for, is_archived
 from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.download_offload import SmallObjectOffload
 from aios3sync.sync.transfers.fetched import (
     ATTEMPTS,
     ChangedObjectError,
@@ -58,6 +59,9 @@ SMALL: Final = 8 * 1024 * 1024
 _LARGE_AT_ONCE: Final = 4
 _QUEUED_LARGE: Final = 256
 _QUEUED: Final = 1024
+_CHUNK: Final = 256
+_OFFLOADED_AT_ONCE: Final = 8
+"""Chunks that download processes have at once."""
 _WRITERS: Final = 2
 _WORTH_A_HOP: Final = 64
 """Bodies for which a thread is sent off at once; for fewer it waits for more to arrive, for a moment."""
@@ -84,15 +88,39 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         self._taken = asyncio.Event()
         self._fetching = self._pending = 0
         self._complete = False
+        self.offload = SmallObjectOffload(run, self._end)
+        self._offloading = anyio.Semaphore(_OFFLOADED_AT_ONCE)
+        self._watching = anyio.CancelScope()
 
     def start(self) -> None:
-        """Start the writers."""
+        """Start the writers, and what waits for a request to stop."""
         for _ in range(_WRITERS):
             self._tasks.start_soon(self._write_arrived)
+        self._tasks.start_soon(self._watch_stop)
+
+    async def _watch_stop(self) -> None:
+        with self._watching:
+            await self.offload.cancel_pending_at_stop()
 
     async def submit_all(self, downloads: Sequence[Download]) -> None:
-        """Queue small objects; wait while too many are queued."""
+        """Queue small objects, or leave them to processes; wait while too many are queued."""
         self._pending += len(downloads)
+        self.offload.note(len(downloads))
+        if not self.offload.is_worth_it:
+            await self._submit(downloads)
+            return
+        await self._offloading.acquire()
+        self._tasks.start_soon(self._offload, downloads)
+
+    async def _offload(self, downloads: Sequence[Download]) -> None:
+        try:
+            rest = await self.offload.fetch(downloads)
+        finally:
+            self._offloading.release()
+        if rest:
+            await self._submit(rest)
+
+    async def _submit(self, downloads: Sequence[Download]) -> None:
         await self.submit([SmallDownload(download, download.source) for download in downloads])
 
     def complete(self) -> None:
@@ -123,6 +151,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
     def _close_at_end(self) -> None:
         if self._ended:
             self.close()
+            self._watching.cancel()
             for event in self._writers:
                 event.set()
 
@@ -298,6 +327,7 @@ async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Dow
     async with downloads, AsyncExitStack() as after, anyio.create_task_group() as tasks:
         pool = _DownloadPool(run, tasks)
         after.callback(pool.release_all)
+        after.push_async_callback(pool.offload.aclose)
         pool.start()
         with large_out:
             for _ in range(_LARGE_AT_ONCE):
@@ -326,8 +356,8 @@ def _is_large(download: Download) -> bool:
 
 
 def _chunks(downloads: Sequence[Download]) -> Iterator[Sequence[Download]]:
-    for start in range(0, len(downloads), _QUEUED):
-        yield downloads[start : start + _QUEUED]
+    for start in range(0, len(downloads), _CHUNK):
+        yield downloads[start : start + _CHUNK]
 
 
 async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStream[Download]) -> None:

@@ -55,11 +55,13 @@ class Problem(NamedTuple):
             moment ago, ``hidden`` is hidden by the options and is not reported, ``same name`` is another name
             to the filesystem that it would be written to.
         error: one line.
+        elsewhere: the run of another key range reports it as well; it counts there.
     """
 
     path: str
     kind: ProblemKind
     error: str
+    elsewhere: bool = False
 
 
 class ScanBatch(NamedTuple, Generic[E]):

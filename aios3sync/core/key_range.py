@@ -36,6 +36,11 @@ class KeyRange(NamedTuple):
         """Whether there is no key outside."""
         return not (self.first or self.end)
 
+    @property
+    def after(self) -> str:
+        """What to read on from: before ``first`` with hardly any key between, see :func:`just_before`."""
+        return just_before(self.first) if self.first else ""
+
     def holds(self, key: str) -> bool:
         """Return whether a key is in the range."""
         return self.first <= key and (not self.end or key < self.end)

@@ -133,6 +133,10 @@ class FolderClashes:
         if keys:
             self._latest = keys[-1]
 
+    def add(self, key: str) -> None:
+        """Note that a key is a folder as well."""
+        self._clashes.add(key)
+
     def end(self) -> None:
         """Note that there are no more keys."""
         self._ended = True

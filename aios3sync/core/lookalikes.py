@@ -5,9 +5,12 @@ Such a file has no key, so it is not known which object is its own; any that may
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._lazy import lazy_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ("UndecodableNames",)
 
@@ -36,6 +39,10 @@ class UndecodableNames:
     def __bool__(self) -> bool:
         """Return whether there is any such path."""
         return bool(self._paths)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the paths."""
+        return ("".join(parts) for some in self._paths.values() for parts in some)
 
     def add(self, path: str) -> None:
         """Add a path, with its undecodable bytes as surrogate escapes and without a slash at its end."""

@@ -82,11 +82,13 @@ class UnreadablePaths:
         undecodable: paths among them that are not UTF-8, and so are no keys.
         unexplained: those that are there and cannot be read, and of which no key is known so far. A file that
             was moved to such a place has its only copy under its old key.
+        explained: those of which a key has become known.
     """
 
     paths: set[str] = field(default_factory=set)
     undecodable: UndecodableNames = field(default_factory=UndecodableNames)
     unexplained: set[str] = field(default_factory=set)
+    explained: set[str] = field(default_factory=set)
 
     def add(self, path: str, *, unreadable: bool = False) -> None:
         """Add the path of a file or directory that could not be seen."""
@@ -108,13 +110,18 @@ class UnreadablePaths:
             place = len(key)
             while place > 0:
                 if key[:place] in self.paths:
-                    self.unexplained.discard(key[:place])
+                    self._explain(key[:place])
                     return True
                 place = key.rfind("/", 0, place)
             if "" in self.paths:
-                self.unexplained.discard("")
+                self._explain("")
                 return True
         return self.undecodable.covers(key)
+
+    def _explain(self, path: str) -> None:
+        if path in self.unexplained:
+            self.unexplained.discard(path)
+            self.explained.add(path)
 
 
 @dataclass(frozen=True, slots=True)

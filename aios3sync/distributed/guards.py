@@ -39,6 +39,7 @@ def total(facts: Sequence[ShardFacts]) -> tuple[PlanFacts, Unfinished]:
         failed_transfers=sum(work.failed_transfers for work in works),
         failed_reads=sum(work.failed_reads for work in works),
         places=frozenset[str]().union(*(work.places for work in works)) - explained,
+        refused=sum(work.refused for work in works),
         transfers=works[0].transfers if works else "uploads",
     )
     return plan, unfinished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ("MOST_LOOKALIKES", "ShardFacts", "ShardResult", "SourceSurvey")
 
-MOST_LOOKALIKES = 10_000
-"""Names that the facts of one shard hold at most."""
+MOST_LOOKALIKES: Final = 10_000
+"""Names of one kind that the facts of one shard hold at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +39,8 @@ class ShardFacts:
         unfinished: what failed.
         explained: places that could not be read, and of which this shard knows a key: they do not count
             as ``unfinished`` of any other shard.
-        lookalikes: source names in the form in which servers and other systems store them, where that is a
-            key of another shard: it must not be deleted there (C15).
+        lookalikes: source names in the form in which servers and other systems store them, which may be a
+            key of another shard: it must not be deleted there (C15). Names that are not UTF-8 stay.
         lookalikes_missing: there were more of them.
         unmatched_filters, unmatched_headers: rules that matched nothing in this shard.
         scope: a digest of the filters, without the range; see

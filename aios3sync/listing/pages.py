@@ -12,7 +12,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError
 from aios3sync.store.protocol import ListPage, ObjectStore
 
-__all__ = ("PageReader", "relative")
+__all__ = ("PageReader", "has_keys", "relative")
 
 _new = tuple.__new__
 
@@ -97,6 +97,18 @@ class PageReader:
             bucket=self._store.bucket,
             code="IncompleteListing",
         )
+
+
+async def has_keys(store: ObjectStore, prefix: str) -> bool:
+    """Return whether a bucket has a key that begins with the prefix.
+
+    Raises:
+        StoreError: a page could not be read, or the end of the listing is not known to be its end.
+    """
+    reader = PageReader(store, prefix)
+    while not reader.ended and not reader.keys:
+        await reader.next()
+    return reader.keys > 0
 
 
 def relative(entries: list[TargetEntry], prefix: str) -> list[TargetEntry]:

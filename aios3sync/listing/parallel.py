@@ -35,6 +35,7 @@ from anyio.abc import ObjectSendStream, TaskGroup
 from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.errors import OutOfOrderError
 from aios3sync.listing.ordered import OrderedProducer, PageWindow, deliver
@@ -45,6 +46,7 @@ from aios3sync.listing.partition import (
     PrefixLevel,
     PrefixRange,
     child_of,
+    narrowed,
     skip_marker,
     worth_splitting,
 )
@@ -77,6 +79,8 @@ class ListPlan:
             requests matter more than time, as splitting a short listing costs more of them than it has pages.
             Where the byte order is not known, that many pages are kept until it is clear that they are not
             listed again in ranges.
+        key_range: the keys to list, relative to the prefix. Where the byte order is not known, whole
+            CommonPrefixes are listed, and what is outside of the range is dropped.
     """
 
     workers: int = ADAPTIVE_WORKERS
@@ -84,12 +88,13 @@ class ListPlan:
     byte_order: bool = False
     key_after: KeyAfter | None = None
     plain_pages: int = 1
+    key_range: KeyRange = EVERYTHING
 
 
 async def list_in_parallel(
     store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]], plan: ListPlan
 ) -> bool:
-    """Send all objects below ``prefix``, full keys, in pages.
+    """Send all objects of a range below ``prefix``, full keys, in pages.
 
     Args:
         store: of the bucket.
@@ -107,7 +112,7 @@ async def list_in_parallel(
         StoreError: a page could not be read.
     """
     if plan.workers == 1:
-        return await _list_plainly(store, prefix, out)
+        return await _list_plainly(store, prefix, out, plan)
     with raise_first_error():
         async with anyio.create_task_group() as tasks:
             listing = _Listing(store, prefix, out, plan, tasks)
@@ -115,12 +120,19 @@ async def list_in_parallel(
     return listing.ascending
 
 
-async def _list_plainly(store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]]) -> bool:
-    reader = PageReader(store, prefix)
+async def _list_plainly(
+    store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]], plan: ListPlan
+) -> bool:
+    whole = narrowed(prefix, plan.key_range, any_prefix=not is_directory_bucket(store.bucket))
+    reader = PageReader(store, whole.prefix, start_after=whole.after if plan.byte_order else "")
     while not reader.ended:
         page = await reader.next()
-        if page.entries:
-            await out.send(page.entries)
+        if plan.byte_order and reader.disorder is not None:
+            raise OutOfOrderError("target", *reader.disorder)
+        if entries := _held(plan.key_range, prefix, page.entries):
+            await out.send(entries)
+        if plan.byte_order and whole.until and page.entries and page.entries[-1].key >= whole.until:
+            break
     return reader.disorder is None
 
 
@@ -153,7 +165,7 @@ class _Listing:
     async def begin(self) -> None:
         """Start the first task; of an ordered listing deliver the pages until its end."""
         root: OrderedProducer[TargetEntry] = OrderedProducer()
-        whole = PrefixRange(self._prefix)
+        whole = narrowed(self._prefix, self._plan.key_range, any_prefix=self._may_group)
         self._tasks.start_soon(self._cut_by_rows, whole, root)
         if self._plan.ordered:
             await deliver(root, self._window, self._out)
@@ -161,6 +173,7 @@ class _Listing:
     # Handing on. In an ordered listing a page waits in its producer; otherwise it is sent at once.
 
     async def _hand_on(self, producer: OrderedProducer[TargetEntry], entries: list[TargetEntry]) -> None:
+        entries = _held(self._plan.key_range, self._prefix, entries)
         if not entries:
             return
         if self._plan.ordered:
@@ -200,28 +213,33 @@ class _Listing:
     async def _cut_by_rows(self, whole: PrefixRange, producer: OrderedProducer[TargetEntry]) -> None:
         """Cut a range where the manifest says, if the endpoint allows it; else all is one range."""
         density = KeyDensity("", ())
-        after = ""
+        rest, after = whole, self._plan.key_range.after
         if self._plan.byte_order and (key_after := self._plan.key_after) is not None:
             while (key := await key_after(after, _RANGE_ROWS)) is not None:
-                key_range = whole._replace(after=after and whole.prefix + after, until=whole.prefix + key)
-                await self._start(key_range, producer, density)
-                after = key
-        await self._start(whole._replace(after=after and whole.prefix + after), producer, density)
+                if not self._plan.key_range.holds(key):
+                    break
+                await self._start(rest._replace(until=self._prefix + key), producer, density)
+                rest, after = rest._replace(after=self._prefix + key), key
+        await self._start(rest, producer, density)
         producer.end()
 
     async def _list(
         self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> None:
         """List a range, or split it when its first pages show that this is worth it."""
-        reader = PageReader(self._store, key_range.prefix, start_after=key_range.after)
+        start = key_range.after if self._plan.byte_order else ""
+        reader = PageReader(self._store, key_range.prefix, start_after=start)
         pages = [await self._next(reader)]
         few = 1 if key_range.names else self._plan.plain_pages
         while not (reader.ended or self._plan.byte_order) and reader.pages < few:
             pages.append(await self._next(reader))
-        if not (reader.ended or key_range.after or key_range.until) and reader.pages >= few:
+        bounded = bool(key_range.after or key_range.until)
+        if not (reader.ended or (bounded and self._plan.byte_order)) and reader.pages >= few:
             seen = KeyDensity(key_range.prefix, (entry.key for page in pages for entry in page.entries))
             # Nothing was handed on so far: the ranges below list these keys again.
-            if worth_splitting(key_range, seen) and await self._split(key_range, producer, seen):
+            # What is outside of a bound is left out only by a split where no request can say the bound.
+            worth = bounded or worth_splitting(key_range, seen)
+            if worth and await self._split(key_range, producer, seen):
                 density.add(seen.keys, 1)
                 return
         for page in pages[:-1]:
@@ -268,20 +286,21 @@ class _Listing:
         self, key_range: PrefixRange, producer: OrderedProducer[TargetEntry], density: KeyDensity
     ) -> bool:
         """List the direct keys of a range, and start ranges for all below; False if it cannot be split."""
-        start = skip_marker(key_range.prefix, key_range.after)
+        in_order = self._plan.byte_order  # else a bound does not say where in the listing its keys are
+        start = skip_marker(key_range.prefix, key_range.after) if in_order else ""
         reader = PageReader(self._store, key_range.prefix, start_after=start, delimiter=DELIMITER)
         level = PrefixLevel(key_range, density, ordered=self._plan.ordered, groups=self._may_group)
         page = await self._next(reader)
         if not level.is_consistent(page.entries, page.prefixes):
             return False  # nothing was handed on or started, and the page of the window is still the caller's
-        if (first := level.first()) is not None:
+        if in_order and (first := level.first()) is not None:
             # Its keys come before this page, so this task lets go of its own while it waits for one for them.
             self._release(producer)
             await self._start(first, producer, density)
             await self._acquire(producer)
         while True:
             await self._list_level(level, producer, page)
-            if reader.ended or level.passed(page.entries, page.prefixes):
+            if reader.ended or (in_order and level.passed(page.entries, page.prefixes)):
                 break
             await self._acquire(producer)  # _list_level released the one before
             page = await self._next(reader)
@@ -318,6 +337,14 @@ class _Listing:
         level.page_ended(page.entries)
         if held:
             self._release(producer)
+
+
+def _held(key_range: KeyRange, prefix: str, entries: list[TargetEntry]) -> list[TargetEntry]:
+    """Return the entries that are in the range that was asked for; its keys are relative to the prefix."""
+    if key_range.is_everything:
+        return entries
+    cut, holds = len(prefix), key_range.holds
+    return [entry for entry in entries if holds(entry.key[cut:])]
 
 
 def _own(key_range: PrefixRange, entries: list[TargetEntry]) -> list[TargetEntry]:

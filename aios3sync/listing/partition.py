@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aios3sync.core.key_range import KeyRange, just_before
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -21,6 +23,7 @@ __all__ = (
     "PrefixRange",
     "PrefixSet",
     "child_of",
+    "narrowed",
     "skip_marker",
     "worth_splitting",
 )
@@ -65,6 +68,22 @@ class PrefixRange(NamedTuple):
         """Return whether keys that begin with ``lead`` can be within ``after`` and ``until``."""
         begun = lead > self.after or self.after.startswith(lead)
         return begun and (not self.until or lead <= self.until)
+
+
+def narrowed(prefix: str, key_range: KeyRange, *, any_prefix: bool) -> PrefixRange:
+    """Return what to list for a range of keys below a prefix: little more than it, and all of it.
+
+    Args:
+        prefix: what all keys begin with.
+        key_range: of keys relative to it.
+        any_prefix: the endpoint lists prefixes that do not end in the delimiter.
+    """
+    lead = key_range.common_prefix()
+    if not any_prefix:
+        lead = lead[: lead.rfind(DELIMITER) + 1]
+    after = just_before(prefix + key_range.first) if key_range.first else ""
+    until = prefix + key_range.end if key_range.end else ""
+    return PrefixRange(prefix + lead, after, until)
 
 
 def child_of(prefix: str, key: str) -> str:

@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Final
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import unescaped
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError, UsageError
@@ -50,6 +51,7 @@ class LocalTree:
         symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
         on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
         files: keys and absolute paths that are the whole source, all of their links followed.
+        key_range: the keys that walks look for.
 
     Attributes:
         is_absent: there was no such directory at :meth:`check`, and none was made since.
@@ -62,8 +64,10 @@ class LocalTree:
         symlinks: str = "follow",
         on_bad_name: str = "fail",
         files: Mapping[str, str] | None = None,
+        key_range: KeyRange = EVERYTHING,
     ) -> None:
         self.root = root
+        self._key_range = key_range
         self._symlinks = symlinks
         self._links_when_read = "follow" if files is not None else symlinks
         self._on_bad_name = on_bad_name
@@ -89,6 +93,12 @@ class LocalTree:
     def device(self) -> int | None:
         """The device that the root was on at :meth:`check`; ``None`` for a list of files."""
         return None if self._root_stat is None else self._root_stat.st_dev
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and inode that the root had at :meth:`check`; ``None`` for a list of files."""
+        before = self._root_stat
+        return None if before is None else (before.st_dev, before.st_ino)
 
     def path(self, key: str) -> str:
         """Return the path of the file of a key; empty where a list of files does not name it."""
@@ -121,6 +131,7 @@ class LocalTree:
             mounts,
             self._files,
             on_bad_name=self._on_bad_name,
+            key_range=self._key_range,
             pause_s=_PAUSE_S,
         )
 

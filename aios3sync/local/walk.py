@@ -22,6 +22,7 @@ from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import Problem, ProblemKind, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
+from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import MAX_KEY_BYTES, escaped, key_problem, unescaped
 from aios3sync.core.local_names import TEMPORARY_PREFIX, is_temporary
 from aios3sync.core.text import escape_undecodable
@@ -122,6 +123,7 @@ class Walk:
         on_bad_name: how a name that cannot be a key is treated: as a failure (``fail``), as a warning
             (``skip``), or written otherwise (``escape``, see :func:`~aios3sync.core.keys.escaped`) and a
             failure where that does not help.
+        key_range: the keys to look for: only the directories that can hold some are entered.
         pause_s: seconds after which a batch ends as it is, though it may be empty: a consumer can show
             progress and stop, however many names are hidden and however slow the storage is.
 
@@ -139,6 +141,7 @@ class Walk:
     known_mounts: frozenset[str] = frozenset()
     files: Mapping[str, str] | None = None
     on_bad_name: str = "fail"
+    key_range: KeyRange = EVERYTHING
     pause_s: float = float("inf")
     mounts: set[str] = field(default_factory=set)
     temporaries: list[str] = field(default_factory=list)
@@ -150,6 +153,7 @@ class Walk:
     _escapes: bool = False
     _tracker: MountTracker = field(init=False, repr=False)
     _directories: dict[str, DirectoryIdentity | None] = field(default_factory=dict)
+    _named_keys: list[str] = field(default_factory=list)
 
     def batches(self) -> Iterator[ScanBatch[SourceEntry]]:
         """Yield the batches in key order; the last may be short, and none is empty but by ``pause_s``.
@@ -199,9 +203,16 @@ class Walk:
     def _path(self, key: str) -> str:
         return f"{self.root}/{unescaped(key) if self._escapes else key}"
 
-    def _problem(self, path: str, kind: ProblemKind, error: str | OSError) -> None:
+    def _problem(
+        self, path: str, kind: ProblemKind, error: str | OSError, position: str | None = None
+    ) -> None:
+        """Report a problem. Walks of other ranges may meet it too: it counts where ``position`` is.
+
+        The position is a key, by default the path; a walk that has it in its range must come to the place.
+        """
         text = error if isinstance(error, str) else (error.strerror or str(error))
-        self._problems.append(Problem(path, kind, text))
+        elsewhere = not self.key_range.holds(path if position is None else position)
+        self._problems.append(Problem(path, kind, text, elsewhere))
 
     # The whole tree, depth first, without recursion: a tree can be deeper than Python's stack.
 
@@ -289,6 +300,8 @@ class Walk:
         self._set_temporaries_aside(prefix, names)
         if self.filters.ignored is not None and ".gitignore" in names:
             self._read_gitignore(prefix)
+        if not self.key_range.is_everything:
+            names[:] = names[self.key_range.of_names(prefix, names)]
         return level
 
     def _set_temporaries_aside(self, prefix: str, names: list[str]) -> None:
@@ -298,7 +311,7 @@ class Walk:
             end += 1
         if start < end:
             own = [name for name in names[start:end] if is_temporary(name)]
-            self.temporaries += (prefix + name for name in own)
+            self.temporaries += filter(self.key_range.holds, (prefix + name for name in own))
             names[start:end] = [name for name in names[start:end] if not is_temporary(name)]
 
     def _collect(
@@ -375,23 +388,23 @@ class Walk:
         else:
             self._problem(key, "skipped", f"a {kind_of(result.st_mode)}, not a regular file")
 
-    def _unstatable(self, key: str, error: OSError, *, is_link: bool) -> None:
+    def _unstatable(self, key: str, error: OSError, *, is_link: bool, position: str | None = None) -> None:
         if error.errno in _LOOP_ERRORS:
-            self._problem(key, "skipped", "a symbolic link that leads to itself")
+            self._problem(key, "skipped", "a symbolic link that leads to itself", position)
         elif isinstance(error, FileNotFoundError):
             text = "a symbolic link that leads nowhere" if is_link else "gone during the walk"
-            self._problem(key, "skipped" if is_link else "vanished", text)
+            self._problem(key, "skipped" if is_link else "vanished", text, position)
         else:
-            self._problem(key, "unreadable", error)
+            self._problem(key, "unreadable", error, position)
 
-    def _may_follow(self, key: str) -> bool:
+    def _may_follow(self, key: str, position: str | None = None) -> bool:
         if self.symlinks == "skip":
-            self._problem(key, "hidden", "a symbolic link")
+            self._problem(key, "hidden", "a symbolic link", position)
             return False
         if self.symlinks == "inside":
             real = os.path.realpath(self._path(key))
             if real != self._real_root and not real.startswith(self._real_root + os.sep):
-                self._problem(key, "skipped", "a symbolic link that leads out of the source")
+                self._problem(key, "skipped", "a symbolic link that leads out of the source", position)
                 return False
         return True
 
@@ -399,16 +412,16 @@ class Walk:
         if not (self.filters.trivial or self.filters.may_contain(key)):
             return None
         is_link = key[len(levels[-1].prefix) :] in levels[-1].links
-        if is_link and not self._may_follow(key[:-1]):
+        if is_link and not self._may_follow(key[:-1], key):
             return None
         try:
             result = os.stat(self._path(key))
         except OSError as error:
-            self._unstatable(key[:-1], error, is_link=is_link)
+            self._unstatable(key[:-1], error, is_link=is_link, position=key)
             return None
         at = self._tracker.identify(result, self._real(key, levels[-1].at, is_link=is_link))
         if is_link and any(up.at[:2] == at[:2] for up in levels):
-            self._problem(key[:-1], "skipped", "a symbolic link to a directory above it (a loop)")
+            self._problem(key[:-1], "skipped", "a symbolic link to a directory above it (a loop)", key)
             return None
         return self._level(key, at) if self._is_mounted(key, at, levels[-1].at) else None
 
@@ -422,15 +435,17 @@ class Walk:
     def _unmounted(self, key: str) -> None:
         self._tracker.miss(key)
         text = "was a mount point and is not mounted now; 'aios3sync manifest forget' if that is meant"
-        self._problem(key, "unreadable", text)
+        self._problem(key, "unreadable", text, self._position_of(key))
 
     def _look_for_mounts_again(self) -> None:
         """Report known mounts whose directory is gone, and mounts that went away during the walk."""
         for key in self._tracker.went_away(self._path):
             self._unmounted(key)
+        may_hold_below = self.key_range.may_hold_below
         if self.filters.files is None:  # of named files those below a mount were looked for one by one
             for key in sorted(self.known_mounts):
-                if self._in_sight(key) and not os.path.lexists(self._path(key)):
+                in_sight = may_hold_below(key) and self._in_sight(key)
+                if in_sight and not os.path.lexists(self._path(key)):
                     self._unmounted(key)
 
     def _in_sight(self, directory: str) -> bool:
@@ -441,7 +456,7 @@ class Walk:
     # Files that were given with their keys: they are the source, wherever they are.
 
     def _given(self, files: Mapping[str, str]) -> Iterator[None]:
-        for key in sorted(files):
+        for key in filter(self.key_range.holds, sorted(files)):
             if not (self.filters.visible(key) and self._has_key(key)):
                 continue
             try:
@@ -466,8 +481,9 @@ class Walk:
 
     def _named(self) -> Iterator[None]:
         self._directories[""] = self._tracker.identify(check_root(self.root), self._real_root)
-        for key in sorted(self.filters.files or ()):
-            if not self.filters.visible(key) or self._is_own(key) or not self._has_key(key):
+        self._named_keys = sorted(filter(self.filters.visible, self.filters.files or ()))
+        for key in filter(self.key_range.holds, self._named_keys):
+            if self._is_own(key) or not self._has_key(key):
                 continue
             if self._is_reached(key):
                 self._named_file(key)
@@ -505,6 +521,11 @@ class Walk:
             end = key.find("/", end) + 1
         return above is not None
 
+    def _position_of(self, directory: str) -> str:
+        """Return where a problem of a directory counts: at its first named file, if files are named."""
+        place = bisect_left(self._named_keys, directory)
+        return self._named_keys[place] if place < len(self._named_keys) else directory
+
     def _directory(self, key: str, above: DirectoryIdentity) -> DirectoryIdentity | None:
         """Return a directory on the way to a named file, ``None`` where no file below it may be looked at.
 
@@ -512,7 +533,7 @@ class Walk:
         """
         path = self._path(key[:-1])
         is_link = os.path.islink(path)
-        if is_link and not self._may_follow(key[:-1]):
+        if is_link and not self._may_follow(key[:-1], self._position_of(key)):
             return None
         try:
             at = self._tracker.identify(os.stat(path), self._real(key, above, is_link=is_link))

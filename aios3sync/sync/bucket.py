@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 from anyio.abc import ObjectSendStream
 
 from aios3sync.core.entries import TargetEntry
+from aios3sync.core.etag import same_etag
+from aios3sync.core.key_range import KeyRange
+from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import Trashed
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
 from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted, sorted_pages
@@ -53,12 +56,17 @@ class BucketListing:
         self._open_store = resources.open_store
         self._profile = resources.profile
         self._prefix = request.location.prefix
-        self._range = request.key_range
         self._workers = request.options.list_workers or ADAPTIVE_WORKERS
         self._given_order = request.options.list_order
         self._remembered_order = order
         self._key_after = key_after
+        self._key_range = request.key_range
         self._seen = SeenOrder()
+
+    @property
+    def key_range(self) -> KeyRange:
+        """The keys that are listed."""
+        return self._key_range
 
     async def open(self) -> None:
         """Connect, unless it is done.
@@ -102,13 +110,15 @@ class BucketListing:
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
         if self.inventory is not None:
-            async with aclosing(self.inventory.pages(self._prefix, *self._range)) as pages:
+            async with aclosing(self.inventory.pages(self._prefix, *self._key_range)) as pages:
                 async for page in pages:
                     await out.send(page)
             return
         store = await self.listed_store()
         certain, known = self._list_order(sorted_listing=store.capabilities.sorted_listing)
-        plan = ListPlan(self._workers, byte_order=certain, key_after=self._key_after)
+        plan = ListPlan(
+            self._workers, byte_order=certain, key_after=self._key_after, key_range=self._key_range
+        )
         await send_sorted(store, self._prefix, known, self._seen, plan, out)
         if self._seen.order == UNORDERED:
             self.saw_disorder()
@@ -145,10 +155,10 @@ class BucketListing:
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
         if self.inventory is not None:
-            listed = self.inventory.pages(self._prefix, *self._range)
+            listed = self.inventory.pages(self._prefix, *self._key_range)
         else:
-            store = await self.listed_store()
-            listed = sorted_pages(store, self._prefix, SeenOrder(), ListPlan(self._workers))
+            plan = ListPlan(self._workers, key_range=self._key_range)
+            listed = sorted_pages(await self.listed_store(), self._prefix, SeenOrder(), plan)
         async with aclosing(listed) as pages:
             async for page in pages:
                 yield page
@@ -189,6 +199,21 @@ class BucketTarget(BucketListing):
     def out_of_reach(self, keys: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 - a bucket has no links
         """Return no key: a bucket has no links."""
         return frozenset()
+
+    async def changed(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
+        """Return why some objects are not what was listed any more, by key.
+
+        Where a delete names the ETag and the endpoint honours it, nothing is asked.
+
+        Raises:
+            StoreError: the bucket cannot be asked.
+        """
+        store = await self._open_store()
+        if store.capabilities.conditional_delete and self._conditional:
+            return {}
+        now = await self.current([entry.key for entry in entries])
+        reasons = ((entry.key, _change(entry, now.get(entry.key))) for entry in entries)
+        return {key: reason for key, reason in reasons if reason}
 
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
         """Delete objects, where possible only those that still have the listed ETag.
@@ -242,3 +267,18 @@ class BucketTarget(BucketListing):
                 "(s3:GetObject): an object that is replaced during the run may be deleted"
             )
         return again
+
+
+def _change(entry: DeferredAction, now: CurrentObject) -> str:
+    """Return why an object is not what was listed any more; empty if it is, or is gone.
+
+    Raises:
+        StoreError: the bucket cannot be asked.
+    """
+    if isinstance(now, AccessDeniedError):
+        return f"it is not known whether the object was replaced after it was listed: {now}"
+    if isinstance(now, StoreError):
+        raise now
+    if now is None or (now.size == entry.size and (not entry.etag or same_etag(now.etag, entry.etag))):
+        return ""
+    return "the object was replaced after it was listed"

@@ -132,7 +132,7 @@ class BucketWalk:
         self._source = source
         self._names = names
         self._visible = None if filters.trivial else filters.visible
-        self._missing = set(filters.files or ())
+        self._missing = set(filter(source.key_range.holds, filters.files or ()))
         self.markers: list[str] = []
 
     async def send_batches(self, out: ObjectSendStream[ScanBatch[TargetEntry]]) -> None:

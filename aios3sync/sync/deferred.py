@@ -24,6 +24,7 @@ _NUMBERS: Final = "SELECT number FROM deferred WHERE kind = ? ORDER BY number"
 _ONE: Final = "SELECT actions FROM deferred WHERE number = ?"
 _REPLACE: Final = "UPDATE deferred SET actions = ? WHERE number = ?"
 _NOTE: Final = "INSERT OR IGNORE INTO noted VALUES (?)"
+_NOTED: Final = "SELECT name FROM noted ORDER BY name LIMIT ?"
 PAGE: Final = 1000
 """Actions of a page: the keys of one DeleteObjects."""
 _NAMES_A_QUERY: Final = 500
@@ -119,6 +120,10 @@ class DeferredDeletes:
             sql = f"SELECT name FROM noted WHERE name IN ({places})"  # noqa: S608 - question marks alone
             found.update(name for (name,) in self._database.select(sql, some))
         return found
+
+    async def names(self, limit: int) -> list[str]:
+        """Return up to ``limit`` of the names that were noted, ascending."""
+        return [name for (name,) in await self._database.fetch(_NOTED, (limit,))]
 
     async def clear(self) -> None:
         """Drop all actions and names: the comparison begins again."""

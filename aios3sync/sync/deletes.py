@@ -6,7 +6,7 @@ plan before the first request (P1 to P5).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -15,7 +15,15 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from aios3sync import events
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import nfc, stored_form
-from aios3sync.core.safety import DeleteLimits, PlanFacts, Refusal, Unfinished, check_deletes, waits_for
+from aios3sync.core.safety import (
+    DeleteLimits,
+    PlanFacts,
+    Refusal,
+    Unfinished,
+    UnreadablePaths,
+    check_deletes,
+    waits_for,
+)
 from aios3sync.events import Deleted, Forgotten, Kept, NotDone
 from aios3sync.options import SyncOptions
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
@@ -23,9 +31,9 @@ from aios3sync.sync.detector import Detector
 from aios3sync.sync.run import Run
 
 if TYPE_CHECKING:
-    from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.errors import StoreError
 
-__all__ = ("DeleteStage", "limits_of")
+__all__ = ("DeleteSender", "DeleteStage", "limits_of")
 
 _AT_ONCE: Final = 8
 
@@ -84,8 +92,6 @@ class DeleteStage:
         if stays:
             self._run.builder.find("kept", stays)
             self._run.outdated += stays
-        self._run.builder.plan(planned)
-        self._run.events(events.Planned(deletes=planned))
         return planned
 
     def _stays(self, page: list[DeferredAction]) -> set[str]:
@@ -142,6 +148,29 @@ class DeleteStage:
         self._run.builder.settle("withheld", count=planned)
         self._run.builder.warn(f"{planned} deletes withheld: {reason}")
 
+    @property
+    def unreadable(self) -> UnreadablePaths:
+        """The places that could not be seen."""
+        return self._detector.unreadable
+
+    @property
+    def deferred(self) -> DeferredDeletes:
+        """What was decided about absent keys."""
+        return self._deferred
+
+    async def due(self, page: list[DeferredAction]) -> list[DeferredAction]:
+        """Return the deletes of a page that are still due if a part of a run holds them.
+
+        An inventory may be old: what changed since is kept, before the others are held.
+        """
+        run, check = self._run, self._run.inventory_check
+        if check is None:
+            return page
+        stays = await check.blocked(page)
+        run.builder.plan(len(stays))
+        _keep(run, stays)
+        return [action for action in page if action.key not in stays]
+
     def unfinished(self) -> Unfinished:
         """Return what of the run did not succeed."""
         run, recorder, gate = self._run, self._run.recorder, self._run.resources.gate
@@ -157,6 +186,32 @@ class DeleteStage:
     def waits_for(self) -> str:
         """Return the failures for which nothing is deleted (P5); empty where deletes may begin."""
         return waits_for(self.unfinished(), despite_errors=self._run.options.delete_despite_errors)
+
+
+class DeleteSender:
+    """Carries out the deletes that are deferred, once all guards have accepted them.
+
+    Args:
+        run: the run.
+        deferred: holds the deletes.
+        changed: returns why some of a batch are not what was listed any more, by key; ``None`` where no time
+            has passed since.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        deferred: DeferredDeletes,
+        changed: Callable[[Sequence[DeferredAction]], Awaitable[Mapping[str, str]]] | None = None,
+    ) -> None:
+        self._run = run
+        self._deferred = deferred
+        self._changed = changed
+
+    def plan(self, count: int) -> None:
+        """Plan so many deletes, each of which must end in a state."""
+        self._run.builder.plan(count)
+        self._run.events(events.Planned(deletes=count))
 
     async def preview(self) -> None:
         """Count and report the deletes of a dry run, and send nothing."""
@@ -197,12 +252,9 @@ class DeleteStage:
     async def _delete_batch(self, batch: list[DeferredAction]) -> None:
         run = self._run
         await run.target.open()  # outside: a target that cannot be reached ends the run
-        if run.inventory_check is not None:
-            batch = await self._unchanged(run.inventory_check, batch)
-            if not batch:
-                return
         try:
-            errors = await run.target.delete(batch)
+            batch = await self._due(batch)
+            errors = await run.target.delete(batch) if batch else {}
         except Exception as error:  # noqa: BLE001 - of this batch alone
             run.recorder.add_all(run.target.moved())
             run.recorder.add_all(run.outcomes_of_error([action.key for action in batch], "delete", error))
@@ -219,10 +271,21 @@ class DeleteStage:
             else:
                 run.recorder.add(NotDone(action.key, "failed", "delete", text, uncertain=True))
 
-    async def _unchanged(self, check: InventoryCheck, batch: list[DeferredAction]) -> list[DeferredAction]:
-        """Return the deletes of keys that have not changed since the inventory; the others stay."""
+    async def _due(self, batch: list[DeferredAction]) -> list[DeferredAction]:
+        """Return what of a batch is still what was listed; the rest is kept, and reported."""
         run = self._run
-        stays = await check.blocked(batch)
-        for key, error in stays.items():
-            run.recorder.add(Kept(key) if error is None else run.outcome_of_error(key, "delete", error))
-        return [action for action in batch if action.key not in stays]
+        if self._changed is None:
+            check = run.inventory_check
+            stays = {} if check is None else await check.blocked(batch)
+            _keep(run, stays)
+            return [action for action in batch if action.key not in stays] if stays else batch
+        changed = await self._changed(batch)
+        for key, reason in changed.items():
+            run.recorder.add(NotDone(key, "conflicts", "delete", f"{reason}; kept", uncertain=True))
+        return [action for action in batch if action.key not in changed] if changed else batch
+
+
+def _keep(run: Run, stays: Mapping[str, StoreError | None]) -> None:
+    """Keep objects that changed since the inventory, or of which that is not known for an error."""
+    for key, error in stays.items():
+        run.recorder.add(Kept(key) if error is None else run.outcome_of_error(key, "delete", error))

@@ -191,6 +191,8 @@ class Detector:
 
     def _report(self, problem: Problem) -> None:
         self.unreadable.add(problem.path, unreadable=problem.kind == "unreadable")
+        if problem.elsewhere:
+            return
         if problem.kind == "vanished":
             # It is gone, but so recently that only the next run may delete its object.
             self._run.builder.find("vanished")
@@ -312,7 +314,7 @@ class Detector:
     async def _end(self) -> None:
         """Defer the rest and mark the comparison complete: both sides have ended cleanly."""
         if self._gate is not None:
-            await self._hand_on(self._gate.end(self.unreadable), [], [], 0)
+            await self._hand_on(await self._gate.end(self.unreadable), [], [], 0)
         if self._waiting:
             await self._deferred.add(self._waiting)
         if self._lookalikes:

@@ -7,11 +7,14 @@ from typing import Final
 from aios3sync import events
 from aios3sync.core.actions import Download
 from aios3sync.core.entries import Problem, ScanBatch, TargetEntry
+from aios3sync.core.key_range import KeyRange
 from aios3sync.core.local_names import FolderClashes
 from aios3sync.core.safety import UnreadablePaths
 from aios3sync.core.text import escape_undecodable
+from aios3sync.listing.pages import has_keys
 from aios3sync.report import Failure
 from aios3sync.sync.archives import readable
+from aios3sync.sync.bucket_source import BucketSource
 from aios3sync.sync.run import Run
 
 __all__ = ("DownloadGate",)
@@ -77,8 +80,13 @@ class DownloadGate:
         self._held = held
         return readable(self._run, admitted)
 
-    def end(self, unreadable: UnreadablePaths) -> list[Download]:
-        """Return the transfers that still waited, and warn of what was skipped: there are no more keys."""
+    async def end(self, unreadable: UnreadablePaths) -> list[Download]:
+        """Return the transfers that still waited, and warn of what was skipped: there are no more keys.
+
+        Raises:
+            StoreError: the bucket cannot be asked what comes after the range of the run.
+        """
+        await self._look_beyond_range()
         self._clashes.end()
         admitted = self.admit([], unreadable)
         way_out = "" if self._run.options.on_bad_name == "skip" else "; --on-bad-name skip accepts that"
@@ -90,6 +98,20 @@ class DownloadGate:
             self._run.builder.warn(message)
             self._run.events(events.Warned(message))
         return admitted
+
+    async def _look_beyond_range(self) -> None:
+        """Find the keys that are folders by what comes after the range of the run.
+
+        They are beginnings of the range's end, hence few.
+        """
+        key_range = self._run.request.key_range
+        for key in (download.source.key for download in self._held):
+            goes_on = KeyRange(key_range.end).may_hold_below(f"{key}/")
+            if key_range.end and goes_on and self._clashes.is_folder(key) is None:
+                source = self._run.source
+                assert isinstance(source, BucketSource)  # noqa: S101 - that of a download
+                if await has_keys(await source.listed_store(), self._run.full_key(f"{key}/")):
+                    self._clashes.add(key)
 
     def _report(self, problem: Problem) -> None:
         if problem.kind != "unreadable":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
+from aios3sync.errors import UsageError
 from aios3sync.events import Failed
 from aios3sync.report import Failure
 from aios3sync.sync.bucket_source import BucketSource, BucketWalk
@@ -16,7 +17,7 @@ from aios3sync.sync.tree import TreeTarget
 if TYPE_CHECKING:
     from aios3sync.local.write import TreeWriter
 
-__all__ = ("finish_tree", "open_tree")
+__all__ = ("finish_tree", "make_directories", "markers_of", "open_tree", "sweep_stale")
 
 _JOURNAL: Final = ".ranges"
 
@@ -37,7 +38,13 @@ async def open_tree(run: Run) -> None:
         await store.list_page(run.location.prefix, max_keys=1)
     run.tree_writer = await run.target.open_writer()
     if isinstance(run.source, BucketSource):
-        run.source.case_folds, run.source.form_folds = await run.target.folding()
+        folding = await run.target.folding()
+        if any(folding) and not run.request.key_range.is_everything:
+            raise UsageError(
+                "the filesystem of the directory takes names that differ by case or by Unicode form for the "
+                "same, which several machines cannot keep apart; sync without --cluster"
+            )
+        run.source.case_folds, run.source.form_folds = folding
 
 
 async def finish_tree(run: Run, listed: object) -> None:
@@ -50,14 +57,29 @@ async def finish_tree(run: Run, listed: object) -> None:
         listed: the pass over its source.
     """
     assert isinstance(run.target, TreeTarget)  # noqa: S101 - that of a download
-    if run.options.directory_markers == "create" and isinstance(listed, BucketWalk):
-        for failure in await to_thread.run_sync(_make_directories, run.writer, listed.markers):
-            run.builder.find("failed", failure=failure)
-            run.events(Failed(failure))
+    await make_directories(run, markers_of(run, listed))
     if (walk := run.target.last_walk) is not None:
         unfinished = run.recorder.failed_transfers or run.builder.cancelled
         stale = _without_journal(walk.temporaries) if unfinished else walk.temporaries
         await to_thread.run_sync(run.writer.sweep, stale)
+
+
+def markers_of(run: Run, listed: object) -> Sequence[str]:
+    """Return the keys that directories are made for, of a download whose pass over its source has ended."""
+    wanted = run.options.directory_markers == "create"
+    return listed.markers if wanted and isinstance(listed, BucketWalk) else ()
+
+
+async def make_directories(run: Run, keys: Sequence[str]) -> None:
+    """Make the directories of keys that end in ``/``, and count those that cannot be made as failed."""
+    for failure in await to_thread.run_sync(_make_directories, run.writer, keys) if keys else ():
+        run.builder.find("failed", failure=failure)
+        run.events(Failed(failure))
+
+
+async def sweep_stale(run: Run, temporaries: Sequence[str]) -> None:
+    """Remove what earlier runs left unfinished, but for what a transfer could go on with."""
+    await to_thread.run_sync(run.writer.sweep, _without_journal(temporaries))
 
 
 def _make_directories(writer: TreeWriter, keys: Sequence[str]) -> list[Failure]:

@@ -6,14 +6,13 @@ The pipeline owns the tasks of a run and the order of its phases; each phase has
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import anyio
 from anyio import to_thread
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
@@ -28,10 +27,12 @@ from aios3sync.errors import AccessDeniedError, OutOfOrderError
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.sync.compare import compare_worker
 from aios3sync.sync.deferred import DeferredDeletes
-from aios3sync.sync.deletes import DeleteStage
+from aios3sync.sync.deletes import DeleteSender, DeleteStage
 from aios3sync.sync.detector import Detector, ListingNeededError
 from aios3sync.sync.directions import COPY, UP
+from aios3sync.sync.execution import execute
 from aios3sync.sync.manifest_diff import DiffStep, ManifestDiff
+from aios3sync.sync.prefetch import Producer, prefetched, pump
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import SourceWalk
 from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
@@ -40,22 +41,18 @@ from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
 
 if TYPE_CHECKING:
     from aios3sync.sync.download_gate import DownloadGate
+    from aios3sync.sync.request import RunPart
 
 __all__ = ("Pipeline",)
 
 _COMPARERS: Final = min(4, max(2, CORES))
 """Groups of files that are hashed at once: large ones on all cores; each may hold some MiB of buffers."""
 _PAGE: Final = 1000
-_GRACE: Final = 4.0
-"""Seconds that requests in flight get to end after a stop was asked for."""
 _NOT_IN_STEP: Final = ("conflicts", "withheld", "failed", "vanished", "archived", "restoring")
 """States of a download after which a row may be of an object that is gone or was replaced."""
-_REPEATS_S: Final = 0.5
-"""Seconds between two events about repeated requests."""
 
 T = TypeVar("T")
 Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
-Producer = Callable[[MemoryObjectSendStream[Any]], Awaitable[None]]
 
 
 class _Outlets(NamedTuple):
@@ -78,9 +75,12 @@ class Pipeline:
         headers: what uploads send.
         listed: whether the target is listed from the start.
         scope: a digest of what hides a part of the source, empty where all of it is seen.
+        filter_scope: the same of the filters alone, whatever the range of keys.
 
     Attributes:
         refused: the guard that refused, if any.
+        known_since: since when the rows are known to be what the bucket holds, but for deletes that are held;
+            0 where they are not.
     """
 
     run: Run
@@ -90,7 +90,9 @@ class Pipeline:
     headers: HeaderPlan
     listed: bool
     scope: str = ""
+    filter_scope: str = ""
     refused: Refusal | None = None
+    known_since: float = 0.0
     _deferred: DeferredDeletes = field(default_factory=DeferredDeletes)
     _detector: Detector | None = None
     _walks: list[SourceWalk[SourceEntry]] = field(default_factory=list)
@@ -98,6 +100,7 @@ class Pipeline:
     _listing_began: float = 0.0
     _listed: SourceWalk[Any] | None = None
     _refused_listing: bool = False
+    _held: int = 0
 
     async def execute(self) -> None:
         """Run all phases; a requested stop ends them early but orderly.
@@ -106,59 +109,28 @@ class Pipeline:
             AioS3SyncError: the run failed as a whole (perhaps inside an exception group). What was uploaded
                 until then is recorded.
         """
-        recorder = self.run.recorder
         try:
-            async with anyio.create_task_group() as background:
-                background.start_soon(recorder.run)
-                if self.run.resources.counts is not None:
-                    background.start_soon(self._report_repeats)
-                with anyio.CancelScope() as work:
-                    background.start_soon(self._cancel_after_grace, work)
-                    await self._phases()
-                background.cancel_scope.cancel()
+            await execute(self.run, self._phases, self._remember)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._conclude()
-
-    async def _conclude(self) -> None:
-        """Record what has ended and release everything, however the run ended."""
-        try:
-            with anyio.move_on_after(2 * _GRACE):
-                await self.run.recorder.flush()
-                self.run.builder.cancel_pending()
-                await self._remember()
-        finally:
-            self.run.builder.cancel_pending()  # where recording took too long: each item has a state
-            if self.run.tree_writer is not None:
-                self.run.tree_writer.close()
-            await self._deferred.close()
-
-    async def _report_repeats(self) -> None:
-        """Send an event about repeated requests at intervals; there may be thousands in a second."""
-        counts = self.run.resources.counts
-        retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
-        while True:
-            await anyio.sleep(_REPEATS_S)
-            if counts.retries != retries:
-                repeated = (counts.retries - retries, counts.throttled - throttled)
-                self.run.events(events.RequestsRepeated(*repeated, dict(counts.retry_codes - codes)))
-                retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
+                await self._deferred.close()
 
     @property
     def complete(self) -> bool:
         """Whether both sides were seen to their ends."""
         return self._detector is not None and self._detector.complete and not self.run.stop.signal
 
-    async def _cancel_after_grace(self, work: anyio.CancelScope) -> None:
-        await self.run.stop.wait()
-        await anyio.sleep(_GRACE)
-        work.cancel()
+    def unmatched_headers(self) -> list[str]:
+        """Return the rules for headers that matched no key, if every key was asked about."""
+        if not self.complete or self.run.policy.headers is None:
+            return []
+        return [str(rule) for rule in self.headers.unmatched_rules()]
 
     async def _phases(self) -> None:
         self.run.events(events.PhaseBegan("compare"))
         if await self._source_is_swapped():
             return
-        await self._open_tree()
+        await self.open_tree()
         await self._compare_and_transfer()
         if not self.run.stop.signal:
             await self.run.recorder.flush()
@@ -173,15 +145,28 @@ class Pipeline:
             await gate.end(run, deletes=deletes)
             await run.recorder.flush()
 
+    @property
+    def listed_source(self) -> SourceWalk[Any] | None:
+        """The pass over the source of a download."""
+        return self._listed
+
+    @property
+    def part(self) -> RunPart | None:
+        """What takes over where the run is one of several."""
+        return self.run.resources.part
+
     # The directory that a download fills.
 
-    async def _open_tree(self) -> None:
+    async def open_tree(self) -> None:
+        """Open the directory of a download for writing."""
         if self.run.direction.lists_source and not self.run.options.dry_run:
             from aios3sync.sync.opened_tree import open_tree
 
             await open_tree(self.run)
 
     async def _finish_tree(self) -> None:
+        if self.part is not None:
+            return
         if self.run.tree_writer is not None and self._listed is not None and self.complete:
             from aios3sync.sync.opened_tree import finish_tree
 
@@ -342,9 +327,9 @@ class Pipeline:
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
             with (
-                _prefetched(producers, first) as source,
-                _prefetched(producers, partial(_pump, _rows(self.manifest))) as recorded,
-                nullcontext() if last is None else _prefetched(producers, last) as target,
+                prefetched(producers, first) as source,
+                prefetched(producers, partial(pump, _rows(self.manifest))) as recorded,
+                nullcontext() if last is None else prefetched(producers, last) as target,
             ):
                 try:
                     await detector.compare(source, recorded, target, self._visible)
@@ -381,9 +366,18 @@ class Pipeline:
 
         A download that deletes nothing may fill an empty tree again.
         """
+        recorded, found = (0, 0) if self.part is not None else await self.survey()
+        self.refused = swapped(recorded, found, uploads=self._is_up)
+        return self.refused is not None
+
+    async def survey(self) -> tuple[int, int]:
+        """Return how many files are recorded, and how many of them are there with their recorded size.
+
+        They are not counted where the tree is known to be the one that it was.
+        """
         harmless = not self._is_up and self.run.options.delete == "off"
         if harmless or not self.run.files.may_be_swapped(self.state.device):
-            return False
+            return 0, 0
         join = BatchJoin("tree", "manifest")
         found = recorded = 0
         streams: list[AsyncIterator[Any]] = [self._new_walk().stream(), _rows(self.manifest)]
@@ -397,8 +391,7 @@ class Pipeline:
             for source, row in join.rows():
                 recorded += row is not None
                 found += source is not None and row is not None and source.size == row.size
-        self.refused = swapped(recorded, found, uploads=self._is_up)
-        return self.refused is not None
+        return recorded, found
 
     def _visible_rows(self, rows: list[RecordedEntry]) -> list[RecordedEntry]:
         return [row for row in rows if self.filters.visible_by_rules(row.key)]
@@ -411,8 +404,15 @@ class Pipeline:
         stage = DeleteStage(self.run, self._deferred, detector, self.filters)
         await stage.forget_and_report()
         planned = await stage.approve()
-        if not planned:
-            return
+        if self.part is not None:
+            self._held = planned
+            await self.part.hold(stage, planned)
+        elif planned:
+            await self._delete_approved(stage, planned)
+
+    async def _delete_approved(self, stage: DeleteStage, planned: int) -> None:
+        sender = DeleteSender(self.run, self._deferred)
+        sender.plan(planned)
         self.run.events(events.PhaseBegan("delete"))
         self.refused = await to_thread.run_sync(stage.refusal, planned)
         if self.refused is not None:
@@ -420,9 +420,9 @@ class Pipeline:
         elif reason := stage.waits_for():
             stage.withhold(planned, reason)
         elif self.run.options.dry_run:
-            await stage.preview()
+            await sender.preview()
         else:
-            await stage.delete()
+            await sender.delete()
 
     # The state for the next run.
 
@@ -438,9 +438,15 @@ class Pipeline:
             return
         certain = recorder.uncertain == 0 and run.builder.pending == 0 and not run.builder.cancelled
         certain = certain and (self._is_up or not self._leaves_old_rows) and run.options.as_of is None
+        known_since = self.state.known_since(self.scope)
+        if self.listed:
+            known_since = run.listing.created or self._listing_began
+        self.known_since = known_since if certain else 0.0
+        # The rows of files whose deletes are held are of objects that are gone.
+        certain = certain and (self._is_up or not self._held)
         state = self.state if certain else self.state.begun()
         if certain and self.listed:
-            state = state.listed(self.scope, run.listing.created or self._listing_began)
+            state = state.listed(self.scope, known_since)
         await self.manifest.save_state(
             replace(
                 state,
@@ -462,7 +468,7 @@ class Pipeline:
     def _device(self) -> int:
         """Return the device to save: a run that saw only a part cannot know of the rest (P3)."""
         device = self.run.files.device
-        if device is None or (self.scope and self.state.device != -1):
+        if device is None or (self.filter_scope and self.state.device != -1):
             return self.state.device
         return device
 
@@ -488,59 +494,6 @@ def _refused_listing(group: BaseExceptionGroup[BaseException]) -> AccessDeniedEr
         return None
     error.message += "; credentials that may only write can sync with --no-list, which deletes nothing"
     return error
-
-
-@contextmanager
-def _prefetched(
-    group: TaskGroup, produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]]
-) -> Iterator[AsyncIterator[T]]:
-    """Run a producer ahead of its consumer by a few batches."""
-    send, receive = anyio.create_memory_object_stream[T](3)
-    with send, receive:
-        ahead = _Ahead(produce, receive)
-        group.start_soon(ahead.run, send.clone())
-        send.close()
-        yield ahead
-
-
-class _Ahead(AsyncIterator[T]):
-    """The batches of a producer; its error is raised in the place of its next batch.
-
-    A stream that breaks off must not look like one that ended. Nor may its consumer be cancelled: a batch of
-    decisions that it is just handing on is counted as planned, and if it never arrived nothing would ever end
-    it, and a comparison that begins anew would wait for it for ever.
-    """
-
-    def __init__(
-        self,
-        produce: Callable[[MemoryObjectSendStream[T]], Awaitable[None]],
-        receive: MemoryObjectReceiveStream[T],
-    ) -> None:
-        self._produce = produce
-        self._receive = receive
-        self._error: Exception | None = None
-
-    async def run(self, send: MemoryObjectSendStream[T]) -> None:
-        """Produce to the end; run it as a task."""
-        with send:
-            try:
-                await self._produce(send)
-            except Exception as error:  # noqa: BLE001 - raised by the next batch that is asked for
-                self._error = error
-
-    async def __anext__(self) -> T:
-        try:
-            return await self._receive.receive()
-        except anyio.EndOfStream:
-            if self._error is not None:
-                raise self._error from None
-            raise StopAsyncIteration from None
-
-
-async def _pump(items: AsyncGenerator[T, None], send: MemoryObjectSendStream[T]) -> None:
-    async with aclosing(items):
-        async for item in items:
-            await send.send(item)
 
 
 async def _steps(agreement: ManifestDiff) -> AsyncGenerator[DiffStep, None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
 from aios3sync.core.gitignore import IgnoreTree
+from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import escaped
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
@@ -127,14 +128,21 @@ def _named(path: str, roots: Sequence[str]) -> str:
     return "/".join(parts)
 
 
-def scope_of(options: SyncOptions) -> str:
-    """Return a digest of what hides a part of the source; empty where all of it is seen."""
+def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
+    """Return a digest of what hides a part of the source; empty where all of it is seen.
+
+    Args:
+        options: of the sync.
+        key_range: the keys that it is about.
+    """
     links = "" if options.symlinks == "follow" else options.symlinks
     rules = [rule[:2] for rule in options.ordered_rules()]
-    if not (rules or options.gitignore or links) and options.files is None:
+    hides = rules or options.gitignore or links or options.files is not None
+    if not hides and key_range.is_everything:
         return ""
     files = None if options.files is None else sorted(options.files)
-    text = json.dumps([rules, files, options.gitignore, links, options.delete_excluded])
+    parts = [rules, files, options.gitignore, links, options.delete_excluded]
+    text = json.dumps(parts if key_range.is_everything else [*parts, *key_range])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -33,6 +33,7 @@ __all__ = (
     "ActionGate",
     "Inspect",
     "Resources",
+    "RunPart",
     "StoreOpener",
     "SyncRequest",
     "locate_sides",
@@ -103,6 +104,7 @@ class SyncRequest:
             symlinks=self.options.symlinks,
             on_bad_name=self.options.on_bad_name,
             files=self.files,
+            key_range=self.key_range,
         )
 
 
@@ -130,6 +132,22 @@ class ActionGate(Protocol):
 
     async def end(self, run: Any, *, deletes: bool) -> None:
         """Conclude the transfers and updates, or at last the deletes."""
+        ...
+
+
+class RunPart(Protocol):
+    """Takes what the run of one key range leaves to the run of the whole.
+
+    Such a run deletes nothing, puts no directory in order, and does not ask whether its tree was swapped or
+    which rules matched nothing.
+    """
+
+    async def hold(self, stage: Any, planned: int) -> None:
+        """Take the deletes that a :class:`~aios3sync.sync.deletes.DeleteStage` has approved of."""
+        ...
+
+    def ended(self, pipeline: Any) -> None:
+        """Take what is known when the :class:`~aios3sync.sync.pipeline.Pipeline` has saved its state."""
         ...
 
 
@@ -163,6 +181,7 @@ class Resources:
         inspected: whether ``inspect`` is called for a key.
         profile: what is known of the endpoint, completed when its first store is opened.
         gate: stands between what is decided and what carries it out; ``None`` lets everything through.
+        part: the run is one of several, each of a key range; ``None`` for a run of its own.
         counts: requests by operation and retries, read when the run has ended; see
             :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
     """
@@ -187,6 +206,7 @@ class Resources:
     open_target_inventory: StoreOpener | None = None
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     gate: ActionGate | None = None
+    part: RunPart | None = None
     counts: Any = None
 
 

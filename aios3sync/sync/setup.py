@@ -6,10 +6,10 @@ The pipeline does the work in between; nothing here handles single files or obje
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import anyio
 from anyio import to_thread
@@ -37,6 +37,7 @@ from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.sync.callbacks import Callbacks
 from aios3sync.sync.directions import direction_of
 from aios3sync.sync.error_file import ErrorFile
+from aios3sync.sync.manifest_range import ManifestRange
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
 from aios3sync.sync.recorder import Recorder
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
     from aios3sync.sync.inventory_check import InventoryCheck
 
-__all__ = ("report_endpoint", "run_sync")
+__all__ = ("Assembled", "assembled", "report_endpoint", "run_sync")
 
 
 _HEADERS_UNKNOWN: Final = (
@@ -106,6 +107,42 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
         return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
 
 
+class Assembled(NamedTuple):
+    """A run that is ready to begin, for those who need another order of phases.
+
+    Attributes:
+        pipeline: with the run and its manifest, open and locked.
+        error_file: takes the errors that the report cannot hold.
+    """
+
+    pipeline: Pipeline
+    error_file: ErrorFile
+
+    def report(self, began: float) -> SyncReport:
+        """Return the report of what was done since a time of the monotonic clock."""
+        report = _report(self.pipeline, self.pipeline.run.builder, "list")
+        elapsed = round(time.monotonic() - began, 3)
+        return replace(report, errors_file=self.error_file.path, elapsed_s=elapsed)
+
+
+@asynccontextmanager
+async def assembled(request: SyncRequest, resources: Resources) -> AsyncGenerator[Assembled, None]:
+    """Assemble a run without beginning it; its manifest is closed at the end.
+
+    Raises:
+        SourceError, LockedError, ManifestError: as :func:`run_sync`.
+    """
+    tree = request.tree()
+    await tree.check(may_be_absent=request.direction == "down")
+    path = await to_thread.run_sync(manifest_path, request)
+    builder, error_file = ReportBuilder(), ErrorFile(path)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(error_file.close)
+        manifest = await _open_manifest(request, path, builder, stack)
+        pipeline = await _assemble(request, resources, manifest, builder, tree, error_file)
+        yield Assembled(pipeline, error_file)
+
+
 async def _attempt(
     request: SyncRequest,
     resources: Resources,
@@ -123,16 +160,25 @@ async def _attempt(
     check = pipeline.run.inventory_check
     if check is not None and (text := check.warning()):
         builder.warn(text)
+    headers_unknown = await _headers_unknown(pipeline)
+    if headers_unknown:
+        builder.warn(_HEADERS_UNKNOWN)
+    if resources.part is not None:
+        resources.part.ended(pipeline)
+    else:
+        _warn_of_the_whole(pipeline, builder, headers_unknown=headers_unknown)
+    return _report(pipeline, builder, checked)
+
+
+def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_unknown: bool) -> None:
+    """Warn of what only a run of all keys can know."""
     if builder.archived or builder.restoring:
-        builder.warn(_archive_warning(request.options, builder))
+        builder.warn(_archive_warning(pipeline.run.options, builder))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
-    if await _headers_unknown(pipeline):
-        builder.warn(_HEADERS_UNKNOWN)
-    elif pipeline.complete and pipeline.run.policy.headers is not None:  # else not every key was asked about
-        for rule in pipeline.headers.unmatched_rules():
-            builder.warn(f"--header-for {str(rule)!r} matched no file")
-    return _report(pipeline, builder, checked)
+    if not headers_unknown:
+        for rule in pipeline.unmatched_headers():
+            builder.warn(f"--header-for {rule!r} matched no file")
 
 
 def _archive_warning(options: SyncOptions, builder: ReportBuilder) -> str:
@@ -227,6 +273,8 @@ async def _assemble(
     error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
+    if not request.key_range.is_everything:
+        manifest = ManifestRange(manifest, request.key_range)
     state = await manifest.state()
     number = state.run + 1
     sides = sides_of(
@@ -257,7 +305,9 @@ async def _assemble(
         inventory_check=_inventory_check(options, sides),
     )
     filters = await to_thread.run_sync(make_filters, request, sides.files)
-    scope = await to_thread.run_sync(scope_of, options)
+    scope = filter_scope = await to_thread.run_sync(scope_of, options)
+    if not request.key_range.is_everything:
+        scope = await to_thread.run_sync(scope_of, options, request.key_range)
     return Pipeline(
         run,
         manifest,
@@ -266,6 +316,7 @@ async def _assemble(
         headers,
         must_list(request, state, scope, time.time()),
         scope,
+        filter_scope,
     )
 
 

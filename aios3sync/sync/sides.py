@@ -225,6 +225,17 @@ class Target(Protocol[E]):
         """Return which of some keys a delete must not touch, because a link leads to them. Blocks."""
         ...
 
+    async def changed(self, entries: Sequence[DeferredAction]) -> Mapping[str, str]:
+        """Return why some entries are not what was listed any more, by key, where no delete finds it out.
+
+        Args:
+            entries: at most :attr:`deletes_at_once`, in key order. What is absent counts as unchanged.
+
+        Raises:
+            StoreError: the target cannot be asked.
+        """
+        ...
+
     async def delete(self, entries: Sequence[DeferredAction]) -> Mapping[str, str]:
         """Delete entries, where possible only those that are still what was listed or recorded.
 
@@ -274,7 +285,12 @@ class FileWalk(SourceWalk[SourceEntry], Protocol):
 
 
 class Files(Protocol):
-    """The side whose entries are files of this machine. All methods block but the first three."""
+    """The side whose entries are files of this machine. All methods block but the first four."""
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and inode of the root before the run; ``None`` where there is none."""
+        ...
 
     @property
     def device(self) -> int | None:

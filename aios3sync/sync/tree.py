@@ -93,6 +93,10 @@ class TreeTarget:
         """Return nothing: files in the trash are files."""
         return ()
 
+    async def changed(self, entries: Sequence[DeferredAction]) -> dict[str, str]:  # noqa: ARG002
+        """Return nothing: a file is looked at once more when it is deleted."""
+        return {}
+
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
         """Remove files that still have the stat that the walk saw, or move them into the trash.
 

@@ -31,6 +31,7 @@ failures = st.builds(
     failed_transfers=small,
     failed_reads=small,
     places=places,
+    refused=small,
     transfers=st.just("downloads"),
 )
 facts = st.builds(ShardFacts, plan=plans, unfinished=failures)
@@ -70,6 +71,7 @@ def test_deletes_wait_as_in_one_run(shards: list[ShardFacts], asked: SyncOptions
         failed_transfers=sum(work.failed_transfers for work in works),
         failed_reads=sum(work.failed_reads for work in works),
         places=frozenset(place for work in works for place in work.places),
+        refused=sum(work.refused for work in works),
         transfers="downloads",
     )
     assert waits(shards, asked) == waits_for(whole, despite_errors=asked.delete_despite_errors)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from aios3sync import SourceError
 from aios3sync.core.entries import Problem
 from aios3sync.core.filters import Filters, make_rules
 from aios3sync.core.gitignore import IgnoreTree
+from aios3sync.core.key_range import KeyRange
 from aios3sync.core.text import escape_undecodable
 from aios3sync.local.walk import BATCH_SIZE, Walk, check_root
 from aios3sync.testing.trees import make_tree
@@ -242,3 +246,130 @@ def test_a_walk_that_takes_long_pauses_though_nothing_is_visible(tmp_path: Path)
     assert sum(not batch.entries for batch in batches) >= 50
     assert [entry.key for batch in batches for entry in batch.entries] == ["a", "z"]
     assert [len(batch.entries) for batch in Walk(str(tmp_path), filters).batches()] == [2]
+
+
+# Key ranges
+
+
+def cut_at(cuts: list[str]) -> list[KeyRange]:
+    bounds = sorted({*cuts} - {""})
+    return [KeyRange(*pair) for pair in pairwise(["", *bounds, ""])]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    paths=st.lists(
+        st.lists(st.text("!-.0aé\ue000", min_size=1, max_size=3), min_size=1, max_size=3), max_size=14
+    ),
+    cuts=st.lists(st.text("!-./0aé\ue000\0", min_size=1, max_size=5), max_size=4),
+)
+def test_walks_of_ranges_are_together_the_whole_walk(
+    paths: list[list[str]], cuts: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Files and problems: each is in one range, directories sort around files as keys do."""
+    root = tmp_path_factory.mktemp("walk")
+    for number, parts in enumerate(paths):
+        place = root.joinpath(*parts)
+        if os.path.lexists(place) or {".", ".."} & {*parts}:
+            continue
+        with suppress(OSError):  # a file where another path needs a directory
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if number % 4 == 1:
+                os.mkfifo(place)
+            elif number % 4 == 2:
+                place.symlink_to("/nowhere" if number % 8 == 2 else "..")
+            else:
+                place.write_text("x")
+    whole, problems = walked(Walk(str(root), Filters(), "inside"))
+    walks = [walked(Walk(str(root), Filters(), "inside", key_range=part)) for part in cut_at(cuts)]
+    assert [key for found, _ in walks for key in found] == whole
+    counted = [problem for _, found in walks for problem in found if not problem.elsewhere]
+    assert sorted(counted) == sorted(problems)
+
+
+@pytest.mark.parametrize("symlinks", ["follow", "skip", "inside"])
+@pytest.mark.parametrize("cut", ["d", "d/", "d/m", "e", "l/", "l/a", "l0"])
+def test_a_directory_that_cannot_be_seen_counts_once_and_is_known_to_all(
+    tmp_path: Path, symlinks: str, cut: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path, {"other/a": "", "other/b": ""})
+    root = tmp_path / "root"
+    make_tree(root, {"a": "", "d/a": "", "d/z": "", "e": "", "l": "-> ../other", "z": ""})
+    scandir = os.scandir
+
+    def denied(path: str) -> Any:
+        if path.rstrip("/").endswith("/d"):
+            raise PermissionError(errno.EACCES, "no", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    parts = [
+        walked(Walk(str(root), Filters(), symlinks, key_range=part))[1]
+        for part in (KeyRange("", cut), KeyRange(cut))
+    ]
+    whole = walked(Walk(str(root), Filters(), symlinks))[1]
+    assert sorted(one for part in parts for one in part if not one.elsewhere) == sorted(whole)
+    below = [
+        part
+        for part, problems in zip((KeyRange("", cut), KeyRange(cut)), parts, strict=True)
+        if any(problem.path == "d/" for problem in problems)
+    ]
+    assert [part.may_hold_below("d/") for part in below] == [True] * len(below)
+    assert len(below) == (2 if cut == "d/m" else 1)
+
+
+def test_directories_outside_the_range_are_not_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tree(tmp_path, {f"{top}/{below}/f": "" for top in "abcd" for below in "xyz"})
+    entered: list[str] = []
+    scandir = os.scandir
+
+    def noted(path: str) -> Any:
+        entered.append(path.removeprefix(str(tmp_path)).strip("/"))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    assert keys(tmp_path, key_range=KeyRange("b/y/", "c/y")) == ["b/y/f", "b/z/f", "c/x/f"]
+    assert [path for path in entered if path] == ["b", "b/y", "b/z", "c", "c/x"]
+
+
+def test_rules_of_directories_above_hold_in_a_range(tmp_path: Path) -> None:
+    rules: dict[str, bytes | str | None] = {".gitignore": "*.tmp\n", "d/.gitignore": "!z.tmp\n"}
+    make_tree(tmp_path, rules | dict.fromkeys(["a", "d/y.tmp", "d/z.tmp"], ""))
+    filters = Filters(ignored=IgnoreTree())
+    assert keys(tmp_path, filters=filters, key_range=KeyRange("d/m")) == ["d/z.tmp"]
+    assert filters.ignored is not None
+    assert filters.ignored.hides("d/y.tmp")
+
+
+@pytest.mark.parametrize("cut", ["d/", "d/b", "d/c", "m", "m/b"])
+def test_named_files_of_ranges_are_looked_at_once(tmp_path: Path, cut: str) -> None:
+    make_tree(tmp_path, {"d/a": "", "d/b": "", "e/x": "", "l": "-> e"})
+    named = frozenset({"d/a", "d/b", "d/c", "l/x", "l/y", "m/a", "m/b", "z"})
+    filters = Filters(files=named)
+    options: dict[str, Any] = {"symlinks": "skip", "known_mounts": frozenset({"d/", "m/"})}
+    whole, problems = walked(Walk(str(tmp_path), filters, **options))
+    parts = [
+        walked(Walk(str(tmp_path), filters, key_range=part, **options))
+        for part in (KeyRange("", cut), KeyRange(cut))
+    ]
+    assert [key for found, _ in parts for key in found] == whole
+    assert sorted(one for _, part in parts for one in part if not one.elsewhere) == sorted(problems)
+
+
+def test_a_list_of_files_is_looked_at_in_its_range(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"1": "", "2": ""})
+    files = {"a": f"{tmp_path}/1", "b": f"{tmp_path}/2", "c": f"{tmp_path}/3"}
+    assert keys(tmp_path, files=files, key_range=KeyRange("b", "c")) == ["b"]
+
+
+def test_a_mount_that_is_gone_counts_in_one_range(tmp_path: Path) -> None:
+    make_tree(tmp_path, {"a": "", "m/": None})
+    for cut in ("a", "m", "m/", "m/x", "z"):
+        parts = [
+            walked(Walk(str(tmp_path), Filters(), known_mounts=frozenset({"m/", "n/"}), key_range=part))[1]
+            for part in (KeyRange("", cut), KeyRange(cut))
+        ]
+        counted = [problem.path for part in parts for problem in part if not problem.elsewhere]
+        assert sorted(counted) == ["m/", "n/"], cut

@@ -265,7 +265,7 @@ async def test_a_stop_ends_the_run_orderly(bench: Bench) -> None:
 async def test_a_stop_does_not_wait_for_a_request_that_hangs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aios3sync.sync.pipeline._GRACE", 0.05)
+    monkeypatch.setattr("aios3sync.sync.execution._GRACE", 0.05)
     bench.tree({"a": "1", "big": os.urandom(6 * MIB)})
     hanging = anyio.Event()
     fault = bench.faults.on("put", times=-1, wait=anyio.Event(), reached=hanging)

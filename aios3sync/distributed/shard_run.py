@@ -1,0 +1,226 @@
+"""The steps of one shard: survey, compare and transfer, delete, finish. Each can be done again, anywhere.
+
+A shard is a request with a range of keys, and a manifest of its own. :func:`compare_shard` deletes nothing:
+the deletes are held in a file until the guards have accepted the sum of all shards
+(:mod:`~aios3sync.distributed.guards`). A step that was broken off finds what was done in its manifest, or by
+the listing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from aios3sync._dataclass import replace
+from aios3sync.core.key_range import KeyRange
+from aios3sync.core.keys import stored_form
+from aios3sync.core.lookalikes import UndecodableNames
+from aios3sync.core.safety import PlanFacts, Unfinished
+from aios3sync.core.text import escape_undecodable
+from aios3sync.distributed.held_file import HeldFileReader, HeldFileWriter, HeldSummary
+from aios3sync.distributed.results import MOST_LOOKALIKES, ShardFacts, ShardResult, SourceSurvey
+from aios3sync.errors import SourceError, UsageError
+from aios3sync.report import SyncReport
+from aios3sync.sync.delete_run import HeldPages, run_deletes
+from aios3sync.sync.execution import execute
+from aios3sync.sync.opened_tree import make_directories, markers_of, sweep_stale
+from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.setup import assembled, run_sync
+from aios3sync.sync.tree import TreeTarget
+
+if TYPE_CHECKING:
+    from aios3sync.sync.deferred import DeferredAction
+    from aios3sync.sync.deletes import DeleteStage
+    from aios3sync.sync.pipeline import Pipeline
+
+__all__ = ("compare_shard", "delete_shard", "finish_shard", "shards_of", "survey_shard")
+
+_SECRETS = ("sse_customer_key", "source_sse_customer_key")
+
+
+def shards_of(request: SyncRequest, ranges: Sequence[KeyRange]) -> list[SyncRequest]:
+    """Return the requests of shards, which can be sent to other processes: they hold no secrets.
+
+    Raises:
+        UsageError: an option is a secret, or the request can only be carried out as a whole.
+    """
+    for name in _SECRETS:
+        if getattr(request.options, name):
+            raise UsageError(f"{name}: a key is sent to no other machine; sync without --cluster")
+    if request.options.as_of is not None:
+        raise UsageError("as_of: one machine lists the versions of a bucket; sync without --cluster")
+    return [replace(request, key_range=key_range) for key_range in ranges]
+
+
+async def survey_shard(request: SyncRequest, resources: Resources) -> SourceSurvey:
+    """Count how many recorded files are still there, where the tree may be another one than before.
+
+    It writes nothing. The sum of all shards says whether anything may be transferred: see
+    :func:`~aios3sync.distributed.guards.swapped_tree`.
+
+    Raises:
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+    """
+    request = replace(request, options=replace(request.options, dry_run=True))
+    async with assembled(request, resources) as run:
+        recorded, found = await run.pipeline.survey()
+        return SourceSurvey(recorded=recorded, found=found)
+
+
+async def compare_shard(request: SyncRequest, resources: Resources, held: str) -> ShardResult:
+    """Compare a shard and carry out its transfers; delete nothing.
+
+    Args:
+        request: the sync with the range of the shard, and the path of the shard's own manifest.
+        resources: what the session lends.
+        held: a path that the deletes are written to, in a directory that exists. The file is there when this
+            returns facts that are complete.
+
+    Raises:
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+        ManifestError: the file cannot be written.
+    """
+    part = _Part(request, HeldFileWriter(held, request))
+    try:
+        report = await run_sync(request, replace(resources, part=part))
+        if part.summary is not None:
+            await to_thread.run_sync(part.writer.finish, part.summary)
+    finally:
+        await to_thread.run_sync(part.writer.drop)
+    return ShardResult(report=report, facts=part.facts, profile=resources.profile)
+
+
+class _Part:
+    """Takes the deletes and the facts of the run of a shard.
+
+    Attributes:
+        facts: incomplete until the run has ended.
+        summary: of the deletes; ``None`` unless both sides were seen to their ends.
+    """
+
+    def __init__(self, request: SyncRequest, writer: HeldFileWriter) -> None:
+        self.writer = writer
+        self.facts = ShardFacts(plan=PlanFacts(0, 0, 0, False, False), unfinished=Unfinished())
+        self.summary: HeldSummary | None = None
+        self._request = request
+
+    async def hold(self, stage: DeleteStage, planned: int) -> None:
+        """Write the deletes down; see :class:`~aios3sync.sync.request.RunPart`."""
+        await to_thread.run_sync(self.writer.begin)
+        held = 0
+        async for page in stage.deferred.pages("delete"):
+            due = await stage.due(page)
+            await to_thread.run_sync(self.writer.add, due)
+            held += len(due)
+        unreadable = stage.unreadable
+        names = [*islice(unreadable.undecodable, MOST_LOOKALIKES + 1)]
+        names += await stage.deferred.names(MOST_LOOKALIKES + 1 - len(names))
+        self.facts = ShardFacts(
+            plan=replace(stage.facts(planned), deletes=held),
+            unfinished=_bounded(stage.unfinished()),
+            explained=frozenset(islice(unreadable.explained, MOST_LOOKALIKES)),
+            lookalikes=frozenset(names[:MOST_LOOKALIKES]),
+            lookalikes_missing=len(names) > MOST_LOOKALIKES,
+        )
+
+    def ended(self, pipeline: Pipeline) -> None:
+        """Add what is known at the end."""
+        if not pipeline.complete:
+            return
+        run, target = pipeline.run, pipeline.run.target
+        walk = target.last_walk if isinstance(target, TreeTarget) else None
+        self.summary = HeldSummary(
+            known_since=pipeline.known_since,
+            root=run.files.identity,
+            markers=markers_of(run, pipeline.listed_source),
+            temporaries=() if walk is None else walk.temporaries,
+        )
+        self.facts = replace(
+            self.facts,
+            unmatched_filters=tuple(map(str, pipeline.filters.unmatched)),
+            unmatched_headers=tuple(pipeline.unmatched_headers()),
+            scope=pipeline.filter_scope,
+            listed_at=pipeline.known_since,
+            to_finish=bool(self.summary.markers or self.summary.temporaries),
+        )
+
+
+def _bounded(unfinished: Unfinished) -> Unfinished:
+    """Return the same with a bounded number of places; the others count as files that could not be read."""
+    more = len(unfinished.places) - MOST_LOOKALIKES
+    if more <= 0:
+        return unfinished
+    places = frozenset(sorted(unfinished.places)[:MOST_LOOKALIKES])
+    return replace(unfinished, places=places, failed_reads=unfinished.failed_reads + more)
+
+
+async def delete_shard(
+    request: SyncRequest, resources: Resources, held: str, lookalikes: frozenset[str] = frozenset()
+) -> SyncReport:
+    """Delete what a shard holds and what still is what was listed; the guards have accepted the sum before.
+
+    Args:
+        request: as for :func:`compare_shard`.
+        resources: what the session lends.
+        held: the file that was written.
+        lookalikes: names of the source that another shard has found, see
+            :func:`~aios3sync.distributed.guards.lookalikes_of`.
+
+    Raises:
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+        ManifestError: the file is not whole, or is of another shard.
+        SourceError: another directory is in the place of the one that was compared.
+    """
+    reader = HeldFileReader(held, request)
+    summary = await reader.summary()
+    await _check_root(request, summary)
+
+    undecodable = UndecodableNames()
+    for name in lookalikes:
+        if escape_undecodable(name) != name:
+            undecodable.add(name)
+
+    def stays(page: list[DeferredAction]) -> set[str]:
+        keys = (action.key for action in page)
+        return {key for key in keys if stored_form(key) in lookalikes or undecodable.covers(key)}
+
+    return await run_deletes(request, resources, HeldPages(reader.pages, summary.known_since, stays))
+
+
+async def _check_root(request: SyncRequest, summary: HeldSummary) -> None:
+    """Make sure that the directory is the one that was compared, as far as this machine can know."""
+    tree = request.tree()
+    await tree.check(may_be_absent=request.direction == "down")
+    before, now = summary.root, tree.identity
+    if before and now and before[0] == now[0] and before[1] != now[1]:
+        raise SourceError(f"another directory took the place of {tree.root!r} after it was compared")
+
+
+async def finish_shard(request: SyncRequest, resources: Resources, held: str) -> SyncReport:
+    """Make the directories that keys of a download stand for, and remove what earlier runs left unfinished.
+
+    Call it when all shards have deleted: deletes remove directories that have become empty.
+
+    Raises:
+        AioS3SyncError: as :func:`delete_shard`.
+    """
+    began = time.monotonic()
+    summary = await HeldFileReader(held, request).summary()
+    async with assembled(request, resources) as run:
+        pipeline = run.pipeline
+
+        async def phases() -> None:
+            if request.direction == "down" and not request.options.dry_run:
+                await pipeline.open_tree()
+                await make_directories(pipeline.run, summary.markers)
+                await sweep_stale(pipeline.run, summary.temporaries)
+
+        async def remember() -> None:
+            """Leave the state as it is."""
+
+        await execute(pipeline.run, phases, remember)
+        return run.report(began)

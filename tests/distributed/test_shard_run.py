@@ -1,0 +1,186 @@
+"""A sync in shards does what one run does: the same objects, files and counts."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aios3sync.store.protocol import PutOptions, StoreCapabilities
+from aios3sync.testing.memory import MemoryStore
+from aios3sync.testing.trees import make_tree
+from tests.distributed.sharding import Sharding, counts_of, ranges_at
+
+ORDERS: dict[str, Any] = {
+    "bytes": {},
+    "SeaweedFS": {"order": lambda key: key.split("/"), "capabilities": StoreCapabilities()},
+    "none": {"order": lambda key: key[::-1], "capabilities": StoreCapabilities()},
+}
+
+
+def bucket(
+    objects: Mapping[str, bytes], order: str = "bytes", name: str = "bucket", **more: Any
+) -> MemoryStore:
+    """A bucket with objects below ``p/``, which lists in an order and in pages of 3."""
+    return MemoryStore(
+        name,
+        objects={f"p/{key}": body for key, body in objects.items()},
+        page_size=lambda _: 3,
+        **ORDERS[order],
+        **more,
+    )
+
+
+def bodies(store: MemoryStore) -> dict[str, bytes]:
+    return {key.removeprefix("p/"): body for key, body in store.bodies().items()}
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
+    }
+
+
+def tree(root: Path, content: Mapping[str, bytes]) -> None:
+    make_tree(root, dict(content), mtime_ns=time.time_ns() - 10**11)
+
+
+def remove(root: Path, keys: Any) -> None:
+    for key in keys:
+        (root / key).unlink()
+
+
+NAMES = st.text("!-.0aé\ue000", min_size=1, max_size=2).filter(lambda name: name.strip("."))
+KEYS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
+CONTENT = st.dictionaries(KEYS, st.binary(max_size=2), max_size=12)
+CUTS = st.lists(st.text("!-./0aé\ue000\0", min_size=1, max_size=4), max_size=3)
+DELETES = st.sampled_from(["off", "tracked", "mirror"])
+QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def possible(content: dict[str, bytes]) -> dict[str, bytes]:
+    """Leave out keys that are folders as well: no tree holds both."""
+    return {key: body for key, body in content.items() if not any(k.startswith(f"{key}/") for k in content)}
+
+
+@QUIET
+@given(
+    first=CONTENT.map(possible),
+    second=CONTENT.map(possible),
+    there=CONTENT,
+    cuts=CUTS,
+    delete=DELETES,
+    order=st.sampled_from([*ORDERS]),
+)
+async def test_an_upload_in_shards_is_the_upload(
+    first: dict[str, bytes],
+    second: dict[str, bytes],
+    there: dict[str, bytes],
+    cuts: list[str],
+    delete: str,
+    order: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Two syncs, the tree changed between them: what is stored, and what is counted."""
+    place = tmp_path_factory.mktemp("up")
+    one = Sharding(place / "one", place / "tree", bucket(there, order))
+    many = Sharding(place / "many", place / "tree", bucket(there, order))
+    options: dict[str, Any] = {"delete": delete, "allow_empty_source": True}
+    tree(place / "tree", {})
+    for content in (first, second):
+        remove(place / "tree", files(place / "tree"))
+        for path in sorted((place / "tree").rglob("*"), reverse=True):
+            path.rmdir()
+        tree(place / "tree", content)
+        report = await one.whole(**options)
+        total = await many.sharded(ranges_at(cuts), **options)
+        assert total.counts == counts_of(report)
+        assert bodies(many.memory) == bodies(one.memory)
+
+
+@QUIET
+@given(
+    first=CONTENT,
+    second=CONTENT,
+    there=CONTENT.map(possible),
+    cuts=CUTS,
+    delete=DELETES,
+    order=st.sampled_from([*ORDERS]),
+)
+async def test_a_download_in_shards_is_the_download(
+    first: dict[str, bytes],
+    second: dict[str, bytes],
+    there: dict[str, bytes],
+    cuts: list[str],
+    delete: str,
+    order: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Keys that are folders as well included: their object may be in one range, what is below in another."""
+    place = tmp_path_factory.mktemp("down")
+    sides = []
+    for name in ("one", "many"):
+        side = Sharding(place / name, place / f"tree-{name}", bucket({}, order), direction="down")
+        tree(side.root, there)
+        sides.append(side)
+    one, many = sides
+    options: dict[str, Any] = {"delete": delete, "allow_empty_source": True, "on_conflict": "overwrite"}
+    for content in (first, second):
+        for side in sides:
+            side.memory.objects.clear()
+            for key, body in content.items():
+                digest = hashlib.md5(body, usedforsecurity=False).digest()
+                await side.memory.put(f"p/{key}", body, PutOptions(), md5=digest)
+        report = await one.whole(**options)
+        total = await many.sharded(ranges_at(cuts), **options)
+        if not (report.failed or report.conflicts):  # what fails over a directory in the way depends on order
+            assert total.counts == counts_of(report)
+            assert files(many.root) == files(one.root)
+
+
+@QUIET
+@given(
+    first=CONTENT,
+    second=CONTENT,
+    there=CONTENT,
+    cuts=CUTS,
+    delete=DELETES,
+    order=st.sampled_from([*ORDERS]),
+)
+async def test_a_copy_in_shards_is_the_copy(
+    first: dict[str, bytes],
+    second: dict[str, bytes],
+    there: dict[str, bytes],
+    cuts: list[str],
+    delete: str,
+    order: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    place = tmp_path_factory.mktemp("copy")
+    sides = []
+    for name in ("one", "many"):
+        endpoint: dict[str, MemoryStore] = {}
+        source = bucket(first, order, "source", endpoint=endpoint)
+        target = bucket(there, order, endpoint=endpoint)
+        sides.append(Sharding(place / name, place, target, source, direction="copy"))
+    one, many = sides
+    options: dict[str, Any] = {"delete": delete, "allow_empty_source": True}
+    for content in (first, second):
+        for side in sides:
+            assert side.source is not None
+            for key in {*bodies(side.source)} - {*content}:
+                del side.source.objects[f"p/{key}"]
+            for key, body in content.items():
+                if bodies(side.source).get(key) != body:
+                    digest = hashlib.md5(body, usedforsecurity=False).digest()
+                    await side.source.put(f"p/{key}", body, PutOptions(), md5=digest)
+        report = await one.whole(**options)
+        total = await many.sharded(ranges_at(cuts), **options)
+        assert total.counts == counts_of(report)
+        assert bodies(many.memory) == bodies(one.memory)

@@ -15,6 +15,8 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from aios3sync._lazy import WhenAsked
+
 __all__ = ("asdict", "defaults_of")
 
 T = TypeVar("T")
@@ -42,22 +44,6 @@ class _Field:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.default = options.get("default", _MISSING)
-
-
-class _WhenAsked:
-    """An attribute of a class that is made when it is first looked up, and stays."""
-
-    __slots__ = ("_make", "_name", "_owner")
-
-    def __init__(self, make: Callable[[type], Any]) -> None:
-        self._make = make
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._owner, self._name = owner, name
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        setattr(self._owner, self._name, self._make(self._owner))
-        return getattr(owner if instance is None else instance, self._name)
 
 
 def defaults_of(kind: type) -> Mapping[str, Any]:
@@ -120,10 +106,10 @@ def _slotted(plain: type, *, frozen: bool, kw_only: bool) -> type:
         "__match_args__": () if kw_only else given,
         "__given__": given,
         "__defaults__": {name: _default(value) for name, value in fields.items()},
-        "__init__": _WhenAsked(lambda kind: _constructor(kind, fields, frozen=frozen, kw_only=kw_only)),
+        "__init__": WhenAsked(lambda kind: _constructor(kind, fields, frozen=frozen, kw_only=kw_only)),
     }
     for name in ("__dataclass_fields__", "__dataclass_params__"):
-        made[name] = _WhenAsked(partial(_standard_attribute, plain, name, frozen=frozen, kw_only=kw_only))
+        made[name] = WhenAsked(partial(_standard_attribute, plain, name, frozen=frozen, kw_only=kw_only))
     return type(plain)(plain.__name__, plain.__bases__, made)
 
 

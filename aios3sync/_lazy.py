@@ -1,4 +1,4 @@
-"""What is made when it is first used: the names of public faces, and regular expressions."""
+"""What is made when it is first used: names of public faces, attributes of classes, regular expressions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, cast
 if TYPE_CHECKING:
     import re
 
-__all__ = ("lazy_names", "lazy_pattern")
+__all__ = ("WhenAsked", "lazy_names", "lazy_pattern")
 
 
 def lazy_names(
@@ -34,6 +34,26 @@ def lazy_names(
         return sorted((*home_of, *eager))
 
     return get, names
+
+
+class WhenAsked:
+    """An attribute of a class that is made when it is first looked up, and stays.
+
+    Args:
+        make: returns it for the class that it is an attribute of.
+    """
+
+    __slots__ = ("_make", "_name", "_owner")
+
+    def __init__(self, make: Callable[[type], Any]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        setattr(self._owner, self._name, self._make(self._owner))
+        return getattr(owner if instance is None else instance, self._name)
 
 
 class _Pattern:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from aios3sync.core.decision import DeleteMode
+from aios3sync.core.policy import DeleteMode
 from aios3sync.field_types import Texts
 from aios3sync.options import (
     Charset,

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self, get_args
 
 from aios3sync._dataclass import dataclass, defaults_of, field
-from aios3sync.core.decision import STAT_FIELDS, DeleteMode
 from aios3sync.core.endpoints import checked_endpoint
 from aios3sync.core.header_rules import read_header_rules
 from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import unescaped
 from aios3sync.core.parts import GIB, MAX_COPY_SIZE, MAX_PART_SIZE, MAX_PARTS, MIB, MIN_PART_SIZE
+from aios3sync.core.policy import STAT_FIELDS, DeleteMode
 from aios3sync.errors import UsageError
 from aios3sync.field_types import FilePath, Moment, Seconds, Size, conform
 

@@ -20,7 +20,8 @@ from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
-from aios3sync.sync.request import Resources, Side, SyncRequest, locate_sides
+from aios3sync.sync.request import Side, SyncRequest, locate_sides
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.upload_options import check_upload_options

@@ -35,7 +35,7 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
-from aios3sync.sync.request import StoreOpener
+from aios3sync.sync.resources import StoreOpener
 
 if TYPE_CHECKING:
     from aios3sync.store.wire.store import WireStore

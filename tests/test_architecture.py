@@ -50,7 +50,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "local",
         "core field_types concurrency",
         "errors report",
-        "_dataclass _lazy _version",
+        "_dataclass _namedtuple",
+        "_lazy _version",
     )
 )
 
@@ -90,7 +91,7 @@ ENGINE_FILES: dict[str, set[str]] = {
         "os.open os.replace os.unlink tempfile.SpooledTemporaryFile"
     ),
     # the one place that makes the side that is a tree
-    "sync.request": {"tree.LocalTree"},
+    "sync.request": {"root.TreeRoot", "tree.LocalTree"},
     # they are given one, and hand it on
     "sync.setup": {"tree.LocalTree"},
     "sync.sides": {"tree.LocalTree"},

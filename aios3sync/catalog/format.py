@@ -13,9 +13,10 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = (
     "LARGEST_PLAIN",

@@ -23,7 +23,8 @@ from aios3sync.report import CatalogResult, SyncReport
 from aios3sync.store.wrappers.metrics import RequestCounts
 
 if TYPE_CHECKING:
-    from aios3sync.sync.request import Resources, SyncRequest
+    from aios3sync.sync.request import SyncRequest
+    from aios3sync.sync.resources import Resources
 
 __all__ = ("Registrar",)
 

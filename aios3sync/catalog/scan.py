@@ -6,9 +6,10 @@ and revision.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.catalog.entries import Entry, with_facts
 from aios3sync.catalog.layout import MODELS, Kind, Layout
 from aios3sync.concurrency import for_each

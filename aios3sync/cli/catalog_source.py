@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.keys import CATALOG_SCHEME
 from aios3sync.errors import UsageError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_sync
@@ -13,6 +14,9 @@ from aios3sync.errors import AioS3SyncError
 from aios3sync.store.s3.endpoint_config import endpoint_name
 from aios3sync.sync.request import SyncRequest, locate_sides
 from aios3sync.sync.unchanged import report_unchanged
+
+if TYPE_CHECKING:
+    from aios3sync.store.wire.blocking_pages import BlockingPages
 
 __all__ = ("run_everyday",)
 
@@ -43,13 +47,23 @@ def _run_unchanged(plain: PlainSync) -> int | None:
             options=plain.options,
             files=files,
         )
-        report = report_unchanged(request)
+        # A verbose run shows what is known of the endpoint.
+        open_pages = None if plain.output.verbose else partial(_open_pages, plain, request)
+        report = report_unchanged(request, open_pages)
         if report is not None:
             conclude = partial(conclude_sync, verbose=plain.output.verbose)
             shown = plain.output.without_progress()  # there is nothing left to draw
             choose_view("sync", shown, conclude, _go_on).report(report)
             return report.exit_code
     return None
+
+
+def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
+    """Open a listing of the target."""
+    from aios3sync.store.wire.blocking_pages import BlockingPages
+
+    payer = "requester" if plain.options.request_payer else ""
+    return BlockingPages(plain.connection, request.location.bucket, payer)
 
 
 def _go_on() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.command import run_command
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_plan, conclude_sync

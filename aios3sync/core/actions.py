@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = (
     "KEPT",
+    "UNCOUNTED",
     "Action",
     "Adopt",
     "AdoptCopy",
@@ -59,6 +60,8 @@ class Reason(StrEnum):
     UNRECORDED = "the file differs from the object, and no sync wrote it"
 
 
+UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
+"""What is kept for these reasons is no part of the sync, and is not counted."""
 KEPT: Final = "; kept, --on-conflict overwrite replaces it"
 """What follows the reason why a download keeps a file that differs from its object."""
 

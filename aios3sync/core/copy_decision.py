@@ -13,8 +13,8 @@ from aios3sync.core.decision import decide_absent, is_recorded
 from aios3sync.core.etag import Proof, proof, same_etag
 
 if TYPE_CHECKING:
-    from aios3sync.core.decision import Policy
     from aios3sync.core.entries import RecordedEntry, TargetEntry
+    from aios3sync.core.policy import Policy
 
 __all__ = ("decide_copy",)
 

@@ -23,8 +23,9 @@ from aios3sync.core.decision import is_recorded, same_stat
 from aios3sync.core.etag import Proof, proof, same_etag
 
 if TYPE_CHECKING:
-    from aios3sync.core.decision import Evidence, Policy
+    from aios3sync.core.decision import Evidence
     from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+    from aios3sync.core.policy import Policy
 
 __all__ = ("decide_download", "needs_head_for_download", "settle_download")
 

@@ -7,7 +7,9 @@ dataclass. Keys are relative to the target's prefix unless a docstring says "ful
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Generic, Literal, NamedTuple, TypeVar
+from typing import Final, Generic, Literal, TypeVar
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = (
     "UNKNOWN",

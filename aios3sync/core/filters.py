@@ -15,13 +15,15 @@ from __future__ import annotations
 import fnmatch
 import re
 from itertools import takewhile
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field
-from aios3sync.core.gitignore import IgnoreTree
+from aios3sync._namedtuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from aios3sync.core.gitignore import IgnoreTree
 
 __all__ = ("Filters", "OwnFiles", "Rule", "make_rules", "meanings", "read_rules")
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import re
 import string
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from aios3sync._namedtuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

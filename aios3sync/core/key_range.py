@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from aios3sync._namedtuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,9 +6,10 @@ Limits: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._lazy import lazy_pattern
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def max_parts_from_refusal(message: str, stored: int, refused: int) -> tuple[int
     return (stored, False) if 0 < stored < refused else (0, False)
 
 
-_SIZE_IN_WORDS = re.compile(
+_SIZE_IN_WORDS = lazy_pattern(
     r"(?:maximum|max|limit|at most|up to|exceeds?|larger than|more than)\D{0,40}?"
     r"(\d{1,15})\s?(?:([kmg])(i?)b?|bytes?)?\b(?!\s*parts)",
     re.IGNORECASE,

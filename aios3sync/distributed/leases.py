@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("Lease", "LeaseTable", "NodeUse", "divided")
 

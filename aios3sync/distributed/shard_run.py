@@ -28,7 +28,8 @@ from aios3sync.report import SyncReport
 from aios3sync.sync.delete_run import HeldPages, run_deletes
 from aios3sync.sync.execution import execute
 from aios3sync.sync.opened_tree import make_directories, markers_of, sweep_stale
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import assembled, run_sync
 from aios3sync.sync.tree import TreeTarget
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from threading import Lock
-from typing import NamedTuple
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.numbers import from_sqlite, to_sqlite
 from aios3sync.errors import AioS3SyncError
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import AioS3SyncError
 from aios3sync.images.size import image_size, opened_image, orientation
 from aios3sync.local.read import Place, open_place

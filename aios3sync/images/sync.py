@@ -17,7 +17,8 @@ from aios3sync.index.rows import Change
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
-from aios3sync.sync.request import Resources, SyncRequest, pending_path
+from aios3sync.sync.request import SyncRequest, pending_path
+from aios3sync.sync.resources import Resources
 
 __all__ = ("ThumbnailSubscriber",)
 

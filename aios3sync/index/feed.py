@@ -37,7 +37,8 @@ from aios3sync.index.staleness import FeedMark, final_state, new_mark
 from aios3sync.report import SyncReport
 
 if TYPE_CHECKING:
-    from aios3sync.sync.request import Resources, SyncRequest
+    from aios3sync.sync.request import SyncRequest
+    from aios3sync.sync.resources import Resources
 
 __all__ = ("IndexFeed", "IndexSubscriber", "facts_of_outcome", "feed_index")
 

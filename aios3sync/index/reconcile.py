@@ -25,8 +25,9 @@ from aios3sync.index.backfill import IndexProgress, IndexSink, row_of_entry
 from aios3sync.index.db.protocol import IndexBackend
 from aios3sync.index.rows import Applied, Change, ObjectRow, Removal, Upsert
 from aios3sync.index.staleness import covered_marks, listed_state
+from aios3sync.listing.pages import ASCENDING
 from aios3sync.listing.parallel import ListPlan
-from aios3sync.listing.sorted import ASCENDING, SeenOrder, send_sorted
+from aios3sync.listing.sorted import SeenOrder, send_sorted
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("ReconcileReport", "run_reconcile")

@@ -7,9 +7,10 @@ selects the keys directly in it. Keys are always full keys of a bucket.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import AioS3SyncError
 
 __all__ = (

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from aios3sync._dataclass import dataclass
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.inventory.files import InventoryError
 from aios3sync.store.protocol import ObjectStore

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("ALL_KEYS", "KeySpan")
 

@@ -24,10 +24,12 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from anyio import Event
 from anyio.abc import ObjectSendStream
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("OrderedProducer", "PageWindow", "deliver")
 

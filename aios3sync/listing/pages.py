@@ -7,56 +7,52 @@ a truncated page without a token, a token that comes again, a key that is not be
 from __future__ import annotations
 
 from operator import lt
+from typing import Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ListingError
 from aios3sync.store.protocol import ListPage, ObjectStore
 
-__all__ = ("PageReader", "has_keys", "relative")
+__all__ = ("ASCENDING", "UNORDERED", "PageChecks", "PageReader", "has_keys", "relative")
 
+ASCENDING: Final = "ascending"
+UNORDERED: Final = "unordered"
+"""The orders of listings, as manifests remember them."""
 _new = tuple.__new__
 
 
-class PageReader:
-    """The pages of one listing, one request at a time.
+class PageChecks:
+    """Checks the pages of one listing, one after the other.
 
     Args:
-        store: of the bucket.
+        bucket: for errors.
         prefix: what all keys have to begin with.
         start_after: where the endpoint is to begin; only for those that list in byte order.
-        delimiter: rolls keys up into CommonPrefixes.
 
     Attributes:
+        token: of the next page; ``None`` for the first one, and once the listing has ended.
         ended: the last page was the last one.
         pages, keys: how many came.
         disorder: the first two keys that show that this is not in byte order, or do not come after
             ``start_after``; ``None`` while there are none.
     """
 
-    def __init__(
-        self, store: ObjectStore, prefix: str, *, start_after: str = "", delimiter: str = ""
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, *, start_after: str = "") -> None:
+        self.token: str | None = None
         self.ended = False
         self.pages = self.keys = 0
         self.disorder: tuple[str, str] | None = None
-        self._store = store
+        self._bucket = bucket
         self._prefix = prefix
-        self._start_after = start_after
-        self._delimiter = delimiter
-        self._token: str | None = None
         self._seen: set[str] = set()
         self._last = start_after
 
-    async def next(self) -> ListPage:
-        """Read the next page; not allowed once the listing has ended.
+    def take(self, page: ListPage) -> None:
+        """Take the next page.
 
         Raises:
             ListingError: the end of the listing is not known to be its end.
-            StoreError: the page could not be read.
         """
-        page = await self._store.list_page(
-            self._prefix, token=self._token, start_after=self._start_after, delimiter=self._delimiter
-        )
         keys = [entry[0] for entry in page.entries]
         self._check(keys)
         if self.disorder is None:
@@ -64,7 +60,6 @@ class PageReader:
         self._advance(page.next_token)
         self.pages += 1
         self.keys += len(page.entries)
-        return page
 
     def _check(self, keys: list[str]) -> None:
         # All texts between two that begin with a prefix begin with it as well.
@@ -87,16 +82,47 @@ class PageReader:
             raise self.broken("the same continuation token came twice")
         else:
             self._seen.add(token)
-        self._token = token
+        self.token = token
 
     def broken(self, what: str) -> ListingError:
         """Return the error that this listing cannot be trusted."""
         return ListingError(
-            f"listing s3://{self._store.bucket}/{self._prefix} broke off: {what}; nothing is deleted",
+            f"listing s3://{self._bucket}/{self._prefix} broke off: {what}; nothing is deleted",
             operation="ListObjectsV2",
-            bucket=self._store.bucket,
+            bucket=self._bucket,
             code="IncompleteListing",
         )
+
+
+class PageReader(PageChecks):
+    """The pages of one listing, one request at a time.
+
+    Args:
+        store: of the bucket.
+        prefix, start_after: see :class:`PageChecks`.
+        delimiter: rolls keys up into CommonPrefixes.
+    """
+
+    def __init__(
+        self, store: ObjectStore, prefix: str, *, start_after: str = "", delimiter: str = ""
+    ) -> None:
+        super().__init__(store.bucket, prefix, start_after=start_after)
+        self._store = store
+        self._start_after = start_after
+        self._delimiter = delimiter
+
+    async def next(self) -> ListPage:
+        """Read the next page; not allowed once the listing has ended.
+
+        Raises:
+            ListingError: the end of the listing is not known to be its end.
+            StoreError: the page could not be read.
+        """
+        page = await self._store.list_page(
+            self._prefix, token=self.token, start_after=self._start_after, delimiter=self._delimiter
+        )
+        self.take(page)
+        return page
 
 
 async def has_keys(store: ObjectStore, prefix: str) -> bool:

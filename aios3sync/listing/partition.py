@@ -7,8 +7,9 @@ within a prefix (``after``, ``until``) are for endpoints that are known to list 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.key_range import KeyRange, just_before
 
 if TYPE_CHECKING:

@@ -23,15 +23,13 @@ from anyio.streams.memory import MemoryObjectSendStream
 from aios3sync._dataclass import dataclass, replace
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
-from aios3sync.listing.pages import relative
+from aios3sync.listing.pages import ASCENDING, UNORDERED, relative
 from aios3sync.listing.parallel import ListPlan, list_in_parallel
 from aios3sync.local.scratch import ScratchDatabase
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("ASCENDING", "UNORDERED", "ListingSorter", "SeenOrder", "send_sorted", "sorted_pages")
+__all__ = ("ListingSorter", "SeenOrder", "send_sorted", "sorted_pages")
 
-ASCENDING: Final = "ascending"
-UNORDERED: Final = "unordered"
 _IN_MEMORY: Final = 20_000
 """Entries that are sorted in memory; a longer listing is sorted on disk. About 6 MB."""
 _AT_ONCE: Final = 8_000

@@ -13,9 +13,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.digests import PartDigests, fed
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import multipart_etag

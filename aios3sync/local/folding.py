@@ -6,8 +6,9 @@ import os
 import secrets
 import sys
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.local_names import TEMPORARY_PREFIX
 
 __all__ = ("Folding", "folding_of")

@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
-from typing import NamedTuple
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("DirectoryIdentity", "MountTracker", "mount_of", "mount_points")
 
@@ -85,7 +85,8 @@ class MountTracker:
 def mount_points() -> frozenset[str]:
     """Return the absolute real paths of all mount points; empty where the system does not say. Blocks."""
     try:
-        table = Path("/proc/self/mountinfo").read_bytes()
+        with open("/proc/self/mountinfo", "rb") as file:
+            table = file.read()
     except OSError:
         return frozenset()
     fields = (line.split(b" ") for line in table.splitlines())

@@ -1,18 +1,15 @@
-"""LocalTree: a source on the local filesystem, its entries and files, and whether they are the same."""
+"""LocalTree: a tree on the local filesystem, its entries and files, and whether they are the same."""
 
 from __future__ import annotations
 
 import os
 import stat
 import threading
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry, SourceEntry
-from aios3sync.core.filters import Filters
-from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import unescaped
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError, UsageError
@@ -28,7 +25,7 @@ from aios3sync.local.digest import (
 )
 from aios3sync.local.open_file import OpenFile
 from aios3sync.local.read import Place, ReadResult, place_of, read_files
-from aios3sync.local.walk import Walk, check_root
+from aios3sync.local.root import TreeRoot
 
 if TYPE_CHECKING:
     from aios3sync.local.folding import Folding
@@ -37,68 +34,13 @@ if TYPE_CHECKING:
 __all__ = ("LocalTree",)
 
 _IGNORE_FILE: Final = ".gitignore"
-_PAUSE_S: Final = 0.2
-"""How long a walk may keep its consumer waiting."""
 
 
-class LocalTree:
-    """A source directory, or a list of files.
+class LocalTree(TreeRoot):
+    """A source directory, or a list of files: see :class:`~aios3sync.local.root.TreeRoot` for its arguments.
 
     The methods that are not asynchronous block, but for :meth:`path`, :meth:`place` and :meth:`is_missing`.
-
-    Args:
-        root: absolute path of the directory; a mere name where ``files`` are given.
-        symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
-        on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
-        files: keys and absolute paths that are the whole source, all of their links followed.
-        key_range: the keys that walks look for.
-
-    Attributes:
-        is_absent: there was no such directory at :meth:`check`, and none was made since.
     """
-
-    def __init__(
-        self,
-        root: str,
-        *,
-        symlinks: str = "follow",
-        on_bad_name: str = "fail",
-        files: Mapping[str, str] | None = None,
-        key_range: KeyRange = EVERYTHING,
-    ) -> None:
-        self.root = root
-        self._key_range = key_range
-        self._symlinks = symlinks
-        self._links_when_read = "follow" if files is not None else symlinks
-        self._on_bad_name = on_bad_name
-        self._files = files
-        self._root_stat: os.stat_result | None = None
-        self.is_absent = False
-
-    async def check(self, *, may_be_absent: bool = False) -> None:
-        """Look at the root, and remember which directory it is; a list of files has none.
-
-        Raises:
-            SourceError: the root is missing and may not be, is not a directory, or cannot be read.
-        """
-        await in_thread(lambda: self.check_now(may_be_absent=may_be_absent))
-
-    def check_now(self, *, may_be_absent: bool = False) -> None:
-        """Do the same. Blocks."""
-        if self._files is None:
-            self.is_absent = may_be_absent and not os.path.lexists(self.root)
-            self._root_stat = None if self.is_absent else check_root(self.root)
-
-    @property
-    def device(self) -> int | None:
-        """The device that the root was on at :meth:`check`; ``None`` for a list of files."""
-        return None if self._root_stat is None else self._root_stat.st_dev
-
-    @property
-    def identity(self) -> tuple[int, int] | None:
-        """The device and inode that the root had at :meth:`check`; ``None`` for a list of files."""
-        before = self._root_stat
-        return None if before is None else (before.st_dev, before.st_ino)
 
     def path(self, key: str) -> str:
         """Return the path of the file of a key; empty where a list of files does not name it."""
@@ -108,36 +50,12 @@ class LocalTree:
 
     def place(self, key: str) -> Place:
         """Return where the file of a key is, for its reading."""
-        if self._links_when_read == "follow":
+        if self._files is not None or self._symlinks == "follow":
             return self.path(key)
-        return place_of(self.root, self._below(key), self._links_when_read)
+        return place_of(self.root, self._below(key), self._symlinks)
 
     def _below(self, key: str) -> str:
         return unescaped(key) if self._on_bad_name == "escape" else key
-
-    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> Walk:
-        """Return a walk over what the filters show.
-
-        Args:
-            filters: what is visible.
-            prefix: of the target, for the length of keys.
-            mounts: directories that were mount points in walks before.
-        """
-        return Walk(
-            self.root,
-            filters,
-            self._symlinks,
-            prefix,
-            mounts,
-            self._files,
-            on_bad_name=self._on_bad_name,
-            key_range=self._key_range,
-            pause_s=_PAUSE_S,
-        )
-
-    def roots(self) -> tuple[str, ...]:
-        """Return the paths that the root has: as it was given, and without symbolic links."""
-        return self.root, os.path.realpath(self.root)
 
     def is_unchanged(self, row: RecordedEntry) -> bool:
         """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
@@ -153,23 +71,6 @@ class LocalTree:
     def has_name(self, key: str) -> bool:
         """Whether the tree has an entry of this name, be it a link that leads nowhere."""
         return os.path.lexists(self.path(key))
-
-    def root_problem(self) -> str:
-        """Return why the root is not the one of :meth:`check` any more; empty if it is (P3)."""
-        before = self._root_stat
-        if before is None:
-            return ""
-        try:
-            now = os.stat(self.root)
-        except OSError as error:
-            return f"the directory {self.root!r} went away during the run: {error.strerror}"
-        if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-            return f"another directory took the place of {self.root!r} during the run"
-        return ""
-
-    def may_be_swapped(self, device: int) -> bool:
-        """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
-        return self.device is not None and device not in (-1, self.device)
 
     async def entry(self, key: str) -> SourceEntry | str:
         """Return the file of a key as it is now, or why it is none."""
@@ -195,9 +96,10 @@ class LocalTree:
         parts = key.split("/")[:-1]
         for depth in range(len(parts) + 1):
             directory = "".join(f"{part}/" for part in parts[:depth])
-            file = Path(self.path(directory), _IGNORE_FILE)
-            if file.is_file():
-                found.append((directory, file.read_bytes()))
+            path = os.path.join(self.path(directory), _IGNORE_FILE)
+            if os.path.isfile(path):
+                with open(path, "rb") as file:
+                    found.append((directory, file.read()))
         return found
 
     # The target of a download.

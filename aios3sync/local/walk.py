@@ -15,7 +15,6 @@ import time
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, field
@@ -358,7 +357,8 @@ class Walk:
     def _read_gitignore(self, prefix: str) -> None:
         name = prefix + ".gitignore"
         try:
-            content = Path(self._path(name)).read_bytes()
+            with open(self._path(name), "rb") as file:
+                content = file.read()
         except OSError as error:
             # Without its rules it is not known what is ignored below, so nothing below may be deleted.
             self._problem(prefix, "unreadable", f"{name}: {error.strerror}")

@@ -16,8 +16,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.local_names import TEMPORARY_PREFIX, is_temporary, parents
 from aios3sync.local.digest import entry_of

@@ -18,8 +18,9 @@ import os
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.manifest.protocol import Stat

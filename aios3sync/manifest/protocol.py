@@ -192,6 +192,10 @@ class BlockingManifest(Manifest, Protocol):
         """Return the state as last saved."""
         ...
 
+    def save_state_now(self, state: ManifestState) -> None:
+        """Replace the state."""
+        ...
+
     def has_more_rows(self, rows: int) -> bool:
         """Whether there are more than so many rows."""
         ...

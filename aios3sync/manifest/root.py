@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.manifest.protocol import Binding, ManifestState
 
 __all__ = ("ATTEMPTS", "RangeLayers", "Root", "attempt_of", "joined_state")

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
 
-from aios3sync._dataclass import asdict
+from aios3sync._dataclass import asdict, defaults_of
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.numbers import from_sqlite, to_sqlite
@@ -161,12 +161,16 @@ class SqliteManifest:
 
     async def save_state(self, state: ManifestState) -> None:
         """Replace the state."""
+        await in_thread(self.save_state_now, state)
+
+    def save_state_now(self, state: ManifestState) -> None:
+        """Do the same. Blocks."""
 
         def work() -> None:
             with self._connection:
-                self._write_state("state", asdict(state))
+                self._write_state("state", {name: getattr(state, name) for name in defaults_of(type(state))})
 
-        await self._run(work)
+        self._locked(work)
 
     def _read_binding(self) -> Binding | None:
         try:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("UnfinishedCopies", "UnfinishedCopy")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import anyio
 
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error, for_each
 from aios3sync.core.etag import is_opaque_encryption, part_count, part_size_candidates
 from aios3sync.core.parts import MAX_COPY_SIZE, MIB, Part, plan_part_size, plan_parts

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.local_names import path_problem
 from aios3sync.core.mtimes import file_mtime

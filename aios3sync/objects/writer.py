@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error
 from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, proof, same_etag
 from aios3sync.core.parts import MIB, growing_part_size

@@ -9,8 +9,9 @@ import re
 import socket
 import ssl
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import bare_etag
 from aios3sync.processes.fetched import body_size
 

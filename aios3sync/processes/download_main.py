@@ -7,8 +7,9 @@ to a request for that ETag; everything else is left to the session.
 from __future__ import annotations
 
 import time
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter
 from aios3sync.processes.connection import WorkerConnection, status_of

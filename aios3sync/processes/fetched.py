@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import META_ORIGINAL_MD5, bare_etag
 from aios3sync.core.mtimes import file_mtime, object_mtime
 

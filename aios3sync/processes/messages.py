@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import marshal
 import os
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = (
     "CANCELLED",

@@ -13,8 +13,9 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.processes.connection import ConnectionLostError, WorkerConnection, connect
 from aios3sync.processes.messages import (
     CANCEL_PENDING,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.local.read import Place
 from aios3sync.store.protocol import PutOptions, PutResult

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Bin, Breakdown, FolderTotals, GroupTotals, Histogram, ListedObject
 

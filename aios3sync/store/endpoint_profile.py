@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.parts import MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
 
 __all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact")

@@ -8,9 +8,10 @@ content encoding is dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.checksums import ObjectChecksum
 from aios3sync.core.entries import Restore, TargetEntry
 from aios3sync.errors import UsageError

@@ -13,12 +13,14 @@ from aios3sync.core.etag import same_etag
 from aios3sync.core.key_range import KeyRange
 from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.events import Trashed
+from aios3sync.listing.pages import ASCENDING, UNORDERED
 from aios3sync.listing.parallel import ADAPTIVE_WORKERS, ListPlan
-from aios3sync.listing.sorted import ASCENDING, UNORDERED, SeenOrder, send_sorted, sorted_pages
+from aios3sync.listing.sorted import SeenOrder, send_sorted, sorted_pages
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore
 from aios3sync.sync.current_objects import CurrentObject, current_objects
 from aios3sync.sync.deferred import DeferredAction
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing

@@ -21,7 +21,8 @@ from aios3sync.listing.restores import RestoresStore
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.bucket import BucketListing
 from aios3sync.sync.folded_names import FoldedNames
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing

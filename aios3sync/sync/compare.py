@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aios3sync import events
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import run_in_thread
 from aios3sync.core.actions import (
     KEPT,

@@ -9,8 +9,9 @@ import marshal
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.local.scratch import ScratchDatabase
 
 __all__ = ("DeferredAction", "DeferredDeletes")

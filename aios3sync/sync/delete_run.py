@@ -14,7 +14,8 @@ from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
 from aios3sync.sync.deletes import DeleteSender
 from aios3sync.sync.execution import execute
 from aios3sync.sync.pipeline import Pipeline
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import assembled
 
 __all__ = ("HeldPages", "run_deletes")

@@ -13,6 +13,7 @@ from anyio.abc import ObjectSendStream
 
 from aios3sync import events
 from aios3sync.core.actions import (
+    UNCOUNTED,
     Action,
     AdoptCopy,
     CompareDigest,
@@ -20,7 +21,6 @@ from aios3sync.core.actions import (
     Delete,
     Forget,
     NeedListing,
-    Reason,
     UpdateHeaders,
 )
 from aios3sync.core.entries import UNKNOWN, Problem, ScanBatch, SourceEntry, TargetEntry
@@ -44,7 +44,6 @@ SOURCE, MANIFEST, TARGET = range(3)
 _MOST_WAITING: Final = 4096
 """Decisions that wait in memory before they are written to disk."""
 _NAMES: Final = ("source", "manifest", "target")
-_UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 
 
 class ListingNeededError(Exception):
@@ -262,7 +261,7 @@ class Detector:
                 updates.append(action)  # type: ignore[arg-type]
             elif kind is AdoptCopy or kind is NeedListing:
                 self._adopt(action)
-            elif action.reason not in _UNCOUNTED:  # type: ignore[union-attr]
+            elif action.reason not in UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
                 gone += source is None
         if self._gate is not None:

@@ -6,10 +6,12 @@ The decisions of an upload are loaded with this module, those of the others when
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import Action, CompareDigest, CopyObject, Download, Upload
-from aios3sync.core.decision import Evidence, Policy, decide, needs_head, settle
+from aios3sync.core.decision import Evidence, decide, needs_head, settle
+from aios3sync.core.policy import Policy
 from aios3sync.events import Planned
 
 __all__ = ("COPY", "DOWN", "UP", "Direction", "DirectionName", "direction_of")

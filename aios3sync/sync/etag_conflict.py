@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from anyio import to_thread
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import META_MTIME, Proof, is_opaque_encryption, proof, recorded_md5, same_etag
 from aios3sync.core.parts import GIB, Part
 from aios3sync.errors import IntegrityError, StoreError

@@ -26,7 +26,7 @@ from aios3sync.core.actions import (
     UpdateHeaders,
 )
 from aios3sync.core.content import is_gzip
-from aios3sync.core.decision import Evidence, Policy, Stored
+from aios3sync.core.decision import Evidence, Stored
 from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import (
     Proof,
@@ -38,6 +38,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import key_problem
+from aios3sync.core.policy import Policy
 from aios3sync.errors import ObjectNotFoundError, UsageError
 from aios3sync.events import discard
 from aios3sync.local.digest import ChangedError, FileDigest
@@ -46,7 +47,8 @@ from aios3sync.manifest.protocol import ManifestState
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.directions import direction_of
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of
-from aios3sync.sync.request import Resources, SyncRequest, manifest_path
+from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import Files, Sides, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan
 

@@ -16,7 +16,8 @@ from aios3sync.core.actions import Reason
 from aios3sync.events import Event, EventSink
 from aios3sync.options import SyncOptions
 from aios3sync.report import RequestForecast, SyncReport
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 
 __all__ = ("Forecast", "classes_of")
 

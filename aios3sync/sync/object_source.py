@@ -9,7 +9,8 @@ from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.errors import UsageError
 from aios3sync.sync.bucket_source import BucketSource, BucketWalk
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing

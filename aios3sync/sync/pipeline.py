@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from anyio import to_thread
@@ -17,6 +17,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync._dataclass import dataclass, field, replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import CORES
 from aios3sync.core.actions import CompareDigest, UpdateHeaders
 from aios3sync.core.entries import RecordedEntry, SourceEntry
@@ -41,7 +42,7 @@ from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
 
 if TYPE_CHECKING:
     from aios3sync.sync.download_gate import DownloadGate
-    from aios3sync.sync.request import RunPart
+    from aios3sync.sync.resources import RunPart
 
 __all__ = ("Pipeline",)
 

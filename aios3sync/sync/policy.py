@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from aios3sync.core.decision import Policy, WantedHeaders
 from aios3sync.core.filters import Filters, Rule, make_rules
-from aios3sync.core.gitignore import IgnoreTree
 from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.core.keys import escaped
+from aios3sync.core.policy import Policy, WantedHeaders
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import UsageError
@@ -22,11 +21,17 @@ from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
-    from aios3sync.sync.sides import Files
+    from aios3sync.core.gitignore import IgnoreTree
 
 __all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
 
 _RULES_NAMED: Final = 5
+
+
+class _Rooted(Protocol):
+    """A tree that knows the absolute paths of its root."""
+
+    def roots(self) -> Sequence[str]: ...
 
 
 def make_policy(
@@ -64,7 +69,7 @@ def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | N
     return WantedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(request: SyncRequest, tree: Files) -> Filters:
+def make_filters(request: SyncRequest, tree: _Rooted) -> Filters:
     """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Args:
@@ -81,12 +86,18 @@ def make_filters(request: SyncRequest, tree: Files) -> Filters:
     return Filters(
         rules=_rules(options.ordered_rules(), tree),
         files=None if options.files is None else _named_files(options, tree),
-        ignored=IgnoreTree() if options.gitignore else None,
+        ignored=_ignore_tree() if options.gitignore else None,
         own=own,
     )
 
 
-def _rules(rules: Sequence[tuple[str, ...]], tree: Files) -> tuple[Rule, ...]:
+def _ignore_tree() -> IgnoreTree:
+    from aios3sync.core.gitignore import IgnoreTree  # few runs read these files
+
+    return IgnoreTree()
+
+
+def _rules(rules: Sequence[tuple[str, ...]], tree: _Rooted) -> tuple[Rule, ...]:
     is_absolute = any(pattern.startswith("/") for _, pattern, *_ in rules)
     return make_rules(rules, tree.roots() if is_absolute else ())
 
@@ -105,7 +116,7 @@ def useless_rules(filters: Filters) -> str:
     )
 
 
-def _named_files(options: SyncOptions, tree: Files) -> frozenset[str]:
+def _named_files(options: SyncOptions, tree: _Rooted) -> frozenset[str]:
     """Return the keys of a list of files; an absolute path begins with the source's path, or its real one."""
     paths = options.files or ()
     roots = tree.roots() if any(path.startswith("/") for path in paths) else ()

@@ -17,10 +17,10 @@ import anyio
 
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.concurrency import Stop
-from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.etag import is_opaque_encryption
 from aios3sync.core.keys import Location
+from aios3sync.core.policy import Policy
 from aios3sync.errors import (
     AioS3SyncError,
     ManifestError,
@@ -38,7 +38,8 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.sync.directions import Direction
 from aios3sync.sync.recorder import Recorder, unforeseen
 from aios3sync.sync.refusals import Refusals, is_hopeless
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import Files, Listing, Source, Target, Walked
 from aios3sync.sync.transfers.memory import BufferPool
 

@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import asdict, replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import (
     DamagedManifestError,
@@ -41,7 +42,8 @@ from aios3sync.sync.manifest_range import ManifestRange
 from aios3sync.sync.pipeline import Pipeline
 from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
 from aios3sync.sync.recorder import Recorder
-from aios3sync.sync.request import Resources, SyncRequest, manifest_path
+from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import Sides, sides_of
 from aios3sync.sync.transfers.headers import HeaderPlan

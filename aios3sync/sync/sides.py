@@ -24,10 +24,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence, Set
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
 from anyio.abc import ObjectSendStream
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import RecordedEntry, ScanBatch, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.inventory_place import InventoryPlace
@@ -36,7 +37,8 @@ from aios3sync.errors import UsageError
 from aios3sync.events import Trashed
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
-from aios3sync.sync.request import Resources, StoreOpener, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources, StoreOpener
 
 if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing

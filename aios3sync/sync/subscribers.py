@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from aios3sync._dataclass import replace
 from aios3sync.report import SyncReport
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import run_sync
 
 __all__ = ("Subscriber", "run_subscribed")

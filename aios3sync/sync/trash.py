@@ -8,9 +8,10 @@ is not certain is not deleted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import for_each
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, proof, same_etag
@@ -28,7 +29,8 @@ from aios3sync.manifest.unfinished import UnfinishedCopies
 from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.refusals import REFUSED_AFTER, is_hopeless
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.kept import TagReader, keeping, verified
 from aios3sync.sync.transfers.large_copies import LargeCopy, check_version, copy_in_parts
 from aios3sync.sync.transfers.part_layout import part_layout

@@ -28,7 +28,8 @@ from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.report import Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import make_filters, useless_rules
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import report_endpoint
 from aios3sync.sync.sides import Sides, sides_of
 from aios3sync.sync.verify_pairs import pairs_of

@@ -19,7 +19,8 @@ from aios3sync.errors import StoreError
 from aios3sync.report import Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import useless_rules
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import Sides
 from aios3sync.sync.verify_pairs import pairs_of
 from aios3sync.sync.verify_report import Difference, VerifyReport

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.store.protocol import ListedVersion
 
 if TYPE_CHECKING:

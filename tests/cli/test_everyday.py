@@ -100,7 +100,21 @@ def test_options_of_the_environment_are_left_to_the_program(
         read_plain_sync(["sync", "d", "s3://b"])
 
 
-@pytest.mark.parametrize("how", [[], ["-q"], ["-v"], ["--json"], ["--exclude", "*.none"]], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [
+        [],
+        ["-q"],
+        ["-v"],
+        ["--json"],
+        ["--exclude", "*.none"],
+        ["--check", "list"],
+        ["--check", "list", "--json"],
+        ["--check", "list", "-v"],
+        ["--delete"],
+    ],
+    ids=str,
+)
 def test_an_unchanged_sync_prints_what_a_run_prints(
     cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
 ) -> None:
@@ -111,7 +125,7 @@ def test_an_unchanged_sync_prints_what_a_run_prints(
         path.touch()
     assert cli("sync", tree, bucket.url(), *how).code == 0
     quick = cli("sync", tree, bucket.url(), *how)
-    monkeypatch.setattr(everyday, "report_unchanged", lambda _: None)
+    monkeypatch.setattr(everyday, "report_unchanged", lambda *_: None)
     whole = cli("sync", tree, bucket.url(), *how)
     assert (quick.code, quick.err) == (whole.code, whole.err)
     if "--json" in how:

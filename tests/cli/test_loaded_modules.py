@@ -21,6 +21,9 @@ from aios3sync.__main__ import main
 if "sync" in sys.argv:
     import aios3sync.sync.unchanged as unchanged
     unchanged._PATIENCE_S = 600  # on a busy machine too
+if "--check" in sys.argv:
+    import aios3sync.store.wire.blocking_pages as pages
+    pages._PATIENCE_S = 600
 code = main()
 with open(place, "w") as file:
     file.write(" ".join(sorted(set(sys.modules) - before)))
@@ -43,12 +46,14 @@ COSTLY = words(
 )
 
 # Everyone reads the manifest, and finds the endpoint in the configuration of AWS.
-UNCHANGED = words("configparser datetime ipaddress json pathlib signal sqlite3 urllib")
+UNCHANGED = words("configparser datetime ipaddress json signal sqlite3 urllib")
+# One connection that waits, and the parsers of HTTP and of listings.
+LISTED = UNCHANGED | words("httptools selectors socket xml")
 # The event loop: asyncio itself loads ssl, subprocess and logging.
 LOOP = UNCHANGED | words(
     """
-    anyio ast asyncio concurrent dis inspect logging queue selectors sniffio socket ssl subprocess traceback
-    locale typing_extensions uvloop
+    anyio ast asyncio concurrent dis inspect locale logging pathlib queue selectors sniffio socket ssl
+    subprocess traceback typing_extensions uvloop
     """
 )
 # One request: its user agent, its repetitions, and the parsers of HTTP and of listings.
@@ -111,11 +116,19 @@ def test_its_json_document_loads_orjson(cli: CommandLine, settled: tuple[str, ..
 
 
 @pytest.mark.parametrize("how", [[], ["-q"]], ids=str)
-def test_a_sync_that_lists(
+def test_a_sync_that_lists_and_finds_nothing_to_do(
     cli: CommandLine, settled: tuple[str, ...], tmp_path: Path, how: list[str]
 ) -> None:
-    """Neither boto, nor rich, click, multiprocessing, aiofiles."""
-    assert loaded(cli, tmp_path, *settled, "--check", "list", *how) <= REQUEST
+    """No event loop, no client, no logging."""
+    assert loaded(cli, tmp_path, *settled, "--check", "list", *how) <= LISTED
+
+
+def test_a_sync_that_lists(
+    cli: CommandLine, bucket: Bucket, settled: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Neither boto, nor rich, click, multiprocessing, aiofiles: an object has gone."""
+    bucket.client.delete_object(Bucket=bucket.name, Key=min(bucket.keys()))
+    assert loaded(cli, tmp_path, *settled, "--check", "list", "--dry-run") <= REQUEST
 
 
 def test_an_upload_of_ten_files(cli: CommandLine, bucket: Bucket, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from aios3sync.core.actions import Action, AdoptCopy, Conflict, CopyObject, Delete, Forget, Keep, Reason
 from aios3sync.core.copy_decision import decide_copy
-from aios3sync.core.decision import Policy
 from aios3sync.core.entries import RecordedEntry, TargetEntry
+from aios3sync.core.policy import Policy
 
 MD5 = "0cc175b9c0f1b6a831c399e269772661"
 OTHER_MD5 = "92eb5ffee6ae2fec3ad71c777531578f"

@@ -24,20 +24,10 @@ from aios3sync.core.actions import (
     UpdateHeaders,
     Upload,
 )
-from aios3sync.core.decision import (
-    STAT_FIELDS,
-    DeleteMode,
-    Evidence,
-    Policy,
-    Stored,
-    WantedHeaders,
-    decide,
-    needs_head,
-    same_stat,
-    settle,
-)
+from aios3sync.core.decision import Evidence, Stored, decide, needs_head, same_stat, settle
 from aios3sync.core.entries import UNKNOWN, Knowledge, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.parts import MAX_COPY_SIZE
+from aios3sync.core.policy import STAT_FIELDS, DeleteMode, Policy, WantedHeaders
 from aios3sync.core.safety import Protection
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from aios3sync.core.actions import (
     Reason,
     Touch,
 )
-from aios3sync.core.decision import DeleteMode, Evidence, Policy, Stored
+from aios3sync.core.decision import Evidence, Stored
 from aios3sync.core.download_decision import decide_download, needs_head_for_download, settle_download
 from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.policy import DeleteMode, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

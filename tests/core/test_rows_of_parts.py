@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aios3sync.core.actions import CompareDigest, Keep, Reason, Touch, Upload
-from aios3sync.core.decision import Evidence, Policy, needs_head, settle
+from aios3sync.core.decision import Evidence, needs_head, settle
 from aios3sync.core.download_decision import settle_download
 from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
+from aios3sync.core.policy import Policy
 
 MD5 = "0cc175b9c0f1b6a831c399e269772661"
 PARTS = "4a8a08f09d37b73795649038408b5f33-3"

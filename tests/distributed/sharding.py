@@ -31,7 +31,8 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore

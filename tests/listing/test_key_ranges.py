@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from aios3sync.core.key_range import KeyRange
 from aios3sync.errors import OutOfOrderError
+from aios3sync.listing.pages import ASCENDING
 from aios3sync.listing.parallel import ListPlan
-from aios3sync.listing.sorted import ASCENDING, SeenOrder, sorted_pages
+from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.store.protocol import ListPage
 from tests.listing.test_listing import BYTES, ODD, ORDERS, keys_of, memory, target_keys, tree
 

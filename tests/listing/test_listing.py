@@ -17,8 +17,9 @@ from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import RecordedEntry, TargetEntry
 from aios3sync.errors import ListingError, OutOfOrderError, UnavailableError
 from aios3sync.listing import parallel
+from aios3sync.listing.pages import ASCENDING, UNORDERED
 from aios3sync.listing.parallel import ListPlan, list_in_parallel
-from aios3sync.listing.sorted import ASCENDING, UNORDERED, ListingSorter, SeenOrder, send_sorted, sorted_pages
+from aios3sync.listing.sorted import ListingSorter, SeenOrder, send_sorted, sorted_pages
 from aios3sync.manifest.json_file import DocumentManifest
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.store.protocol import ListPage, StoreCapabilities

@@ -26,7 +26,8 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.plans.plan import Plan
 from aios3sync.sync.plans.run import apply_plan, make_plan, options_to_apply
-from aios3sync.sync.request import Inspect, Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Inspect, Resources
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore

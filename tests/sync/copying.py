@@ -18,7 +18,8 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.copy_options import check_copy_options
 from aios3sync.sync.explain import Explanation, run_explain
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import run_sync
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import run_verify

@@ -14,9 +14,9 @@ from anyio import to_thread
 
 from aios3sync.concurrency import Stop
 from aios3sync.core.actions import Download, Reason
-from aios3sync.core.decision import Policy
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.keys import Location
+from aios3sync.core.policy import Policy
 from aios3sync.events import Downloaded, Event, Outcome
 from aios3sync.local.digest import entry_of
 from aios3sync.local.write import TreeWriter
@@ -27,7 +27,8 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.sync.directions import direction_of
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.downloads import download_stage, preview_downloads
 from aios3sync.sync.transfers.memory import ByteSemaphore

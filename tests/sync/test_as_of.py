@@ -13,7 +13,8 @@ from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import DeleteItem, ObjectStore
 from aios3sync.store.wrappers.metrics import RequestCounts
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.upload_options import check_upload_options
 from aios3sync.sync.verify import run_verify

@@ -18,7 +18,8 @@ from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.sync.explain import run_explain
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import unavailable

@@ -21,7 +21,8 @@ from aios3sync.inventory.files import InventoryError
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.forecast import Forecast, classes_of
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import run_subscribed
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench

@@ -92,7 +92,7 @@ async def test_a_link_that_takes_a_place_after_the_walk_is_not_followed(
     options: dict[str, Any] = {"multipart_threshold": 5 * MIB, "part_size": 5 * MIB, "symlinks": symlinks}
     if kind == "compressed":
         options["gzip"] = ("",)
-        monkeypatch.setattr("aios3sync.core.decision.Policy.encoding", lambda policy, key: "gzip")
+        monkeypatch.setattr("aios3sync.core.policy.Policy.encoding", lambda policy, key: "gzip")
     if kind == "compare":
         await bench.sync(**options)
         os.utime(bench.root / "d/f", ns=(1, 1))

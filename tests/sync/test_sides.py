@@ -28,7 +28,8 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import DeleteError, DeleteItem, ObjectStore, StoreCapabilities
 from aios3sync.sync.bucket import BucketTarget
 from aios3sync.sync.deferred import DeferredAction
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import Files, Source, Target, sides_of
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.testing.faulty import FaultyStore

@@ -14,7 +14,8 @@ from aios3sync.errors import SourceError
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from tests.sync.conftest import MIB, Bench

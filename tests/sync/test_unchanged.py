@@ -203,7 +203,7 @@ async def test_a_source_on_another_device_is_left_to_a_run_to_judge(
 ) -> None:
     bench.tree(FILES)
     await bench.sync()
-    monkeypatch.setattr("aios3sync.local.tree.LocalTree.may_be_swapped", lambda *_: True)
+    monkeypatch.setattr("aios3sync.local.root.TreeRoot.may_be_swapped", lambda *_: True)
     assert await unchanged(request_of(bench)) is None
 
 
@@ -229,7 +229,7 @@ async def test_a_source_that_is_slow_though_nothing_of_it_is_visible_is_left_to_
         return visible(self, key)
 
     monkeypatch.setattr(Filters, "visible", ask)
-    monkeypatch.setattr("aios3sync.local.tree._PAUSE_S", -1)
+    monkeypatch.setattr("aios3sync.local.root._PAUSE_S", -1)
     monkeypatch.setattr("aios3sync.sync.manifest_diff._PATIENCE", -1)
     monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", -1)
     assert await unchanged(request_of(bench, **options)) is None

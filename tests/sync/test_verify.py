@@ -14,7 +14,8 @@ from aios3sync.core.keys import Location
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.verify import run_verify
 from aios3sync.sync.verify_report import VerifyReport

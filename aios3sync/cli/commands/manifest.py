@@ -6,10 +6,11 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.command import run_command
 from aios3sync.cli.errors import failure_document, print_error
 from aios3sync.cli.options import (

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.index.rows import Applied, Change, Facts, Upsert, ancestors
 
 __all__ = ("FACTS", "BatchPlan", "Known", "Sums", "facts_of", "fold", "plan_batch")

@@ -8,9 +8,10 @@ of a statement.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from aios3sync._dataclass import dataclass
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("Copy", "Dialect", "Fetch", "Many", "Statement", "Steps")
 

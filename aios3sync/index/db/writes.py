@@ -25,8 +25,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.index.db.batch import FACTS, BatchPlan, Known, Sums, fold, plan_batch
 from aios3sync.index.db.steps import Copy, Dialect, Fetch, Many, Steps
 from aios3sync.index.rows import Applied, Facts, extension_of, folder_of, parent_of, prefix_end

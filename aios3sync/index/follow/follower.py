@@ -12,11 +12,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import Stop, full_jitter, raise_first_error
 from aios3sync.core.tool_files import is_tool_file
 from aios3sync.errors import StoreError

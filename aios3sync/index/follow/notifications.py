@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import orjson
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import bare_etag
 from aios3sync.errors import AioS3SyncError
 

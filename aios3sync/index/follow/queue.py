@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("MAX_HIDDEN", "MAX_RECEIVED", "Queue", "QueuedMessage")
 

@@ -29,7 +29,8 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.answers import canned_acl as acl_of_grants
 from aios3sync.store.s3.answers import distinct_parts
 from aios3sync.store.s3.errors import subject
-from aios3sync.store.s3.marker_paging import NO_TOKEN, NO_WAY_ON, NoTokenError, next_marker
+from aios3sync.store.s3.marker_paging import NO_TOKEN
+from aios3sync.store.s3.markers import NO_WAY_ON, NoTokenError, next_marker
 from aios3sync.store.s3.objects import content_encoding, cut_range
 from aios3sync.store.s3.parameters import checksum_member
 

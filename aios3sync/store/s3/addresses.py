@@ -23,8 +23,10 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html (hosts).
 from __future__ import annotations
 
 import string
-from typing import Final, NamedTuple
+from typing import Final
 from urllib.parse import urlsplit
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")
 

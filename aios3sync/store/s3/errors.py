@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.core.text import printable
 from aios3sync.errors import (

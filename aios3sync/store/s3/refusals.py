@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.s3.errors import add_reason, subject

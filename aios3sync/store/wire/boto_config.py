@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from functools import partial
 from itertools import product
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.text import printable
 from aios3sync.errors import CredentialsError, StoreError
 from aios3sync.store.boto.credentials import renewable_of

@@ -23,7 +23,8 @@ from aios3sync.store.s3.errors import (
     other_bytes,
     subject,
 )
-from aios3sync.store.s3.marker_paging import NO_TOKEN, NoTokenError
+from aios3sync.store.s3.marker_paging import NO_TOKEN
+from aios3sync.store.s3.markers import NoTokenError
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
 from aios3sync.store.wire.payloads import PayloadSigning

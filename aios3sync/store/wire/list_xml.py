@@ -19,7 +19,7 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import ListPage
 from aios3sync.store.s3.errors import InvalidAnswerError
-from aios3sync.store.s3.marker_paging import NoTokenError, next_marker
+from aios3sync.store.s3.markers import NoTokenError, next_marker
 from aios3sync.store.wire.xml_documents import children, document
 
 __all__ = (

@@ -8,7 +8,7 @@ from aios3sync.errors import ObjectNotFoundError
 from aios3sync.store.protocol import Body, CopySource, ListedPart, ListedUpload, PutOptions, PutResult
 from aios3sync.store.s3.answers import distinct_parts
 from aios3sync.store.s3.errors import InvalidAnswerError
-from aios3sync.store.s3.marker_paging import NO_WAY_ON
+from aios3sync.store.s3.markers import NO_WAY_ON
 from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import checksum_member
 from aios3sync.store.wire import multipart_requests as requests

@@ -11,10 +11,11 @@ from collections import deque
 from functools import partial
 from ipaddress import ip_address
 from socket import SOCK_STREAM
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.text import printable
 from aios3sync.store.answer_rate import AnswerRate
 from aios3sync.store.protocol import Body

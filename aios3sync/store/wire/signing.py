@@ -6,18 +6,23 @@ together once: per template of headers, per second, per day.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import sys
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
+from aios3sync._version import __version__
 from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
 __all__ = (
+    "USER_AGENT",
     "Address",
     "HeadWriter",
     "UrlSigner",
 )
 
+USER_AGENT: Final = f"aios3sync/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 _WITH_LENGTH: Final = frozenset({"POST", "PUT"})
 
 

@@ -22,14 +22,12 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import sys
 from functools import partial
 from typing import Final, NoReturn, Protocol
 
 import anyio
 from anyio import to_thread
 
-from aios3sync._version import __version__
 from aios3sync.errors import CredentialsError, UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.renewal import Renewal
@@ -38,14 +36,13 @@ from aios3sync.store.s3.aws_files import UnknownSettingsError
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.keys import Keys, KeysUnavailableError, static_keys
 from aios3sync.store.wire.settings import Settings, read_settings
-from aios3sync.store.wire.signing import Address
+from aios3sync.store.wire.signing import USER_AGENT, Address
 from aios3sync.store.wire.sigv4 import Credentials
 
 __all__ = ("ConfiguredSource", "WireSource", "open_configured")
 
 _LOG: Final = logging.getLogger(__name__)
 _OPENING: Final = "opening the S3 client"
-_USER_AGENT: Final = f"aios3sync/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 
 
 class WireSource(Protocol):
@@ -132,13 +129,13 @@ class ConfiguredSource(Renewal):
             raise WireUnavailableError("a bucket whose address botocore has to resolve")
         if self._settings.proxies and await to_thread.run_sync(_is_proxied, found):
             raise WireUnavailableError("an HTTP proxy")
-        return Address(*found, user_agent=_USER_AGENT)
+        return Address(*found, user_agent=USER_AGENT)
 
     def moved(self, bucket: str, address: Address) -> Address:
         """Return the address by the rules; that of a custom endpoint is right as it is."""
         settings = self._settings.endpoint
         found = None if settings.endpoint_url else resolve(bucket, settings, address.region)
-        return address if found is None else Address(*found, user_agent=_USER_AGENT)
+        return address if found is None else Address(*found, user_agent=USER_AGENT)
 
     async def _replace(self) -> bool:
         """Read the environment and the files again; a source that has nothing is logged, not raised."""

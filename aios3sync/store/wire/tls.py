@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import NamedTuple
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = (
     "TrustedAuthorities",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, Self
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.errors import WireUnavailableError

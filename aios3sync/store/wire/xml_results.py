@@ -7,9 +7,9 @@ nor half of a list for all of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import bare_etag
 from aios3sync.core.numbers import LARGEST
 from aios3sync.store.protocol import (
@@ -22,7 +22,7 @@ from aios3sync.store.protocol import (
 )
 from aios3sync.store.s3.deletes import delete_error
 from aios3sync.store.s3.errors import InvalidAnswerError
-from aios3sync.store.s3.marker_paging import NO_WAY_ON
+from aios3sync.store.s3.markers import NO_WAY_ON
 from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.list_xml import decoded, is_truncated, restore_of, timestamp
 from aios3sync.store.wire.responses import written

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.store.protocol import (
     Body,
     CopySource,

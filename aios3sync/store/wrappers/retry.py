@@ -15,10 +15,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof, same_etag
 from aios3sync.errors import (
     ObjectNotFoundError,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from aios3sync._dataclass import dataclass
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import full_jitter
 from aios3sync.errors import (
     StoreError,

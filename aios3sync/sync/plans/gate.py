@@ -22,7 +22,7 @@ from aios3sync.local.scratch import ScratchDatabase
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.plans.plan import Plan
 from aios3sync.sync.plans.planned import PlannedAction, difference, planned_action, planned_delete
-from aios3sync.sync.request import ActionGate
+from aios3sync.sync.resources import ActionGate
 
 if TYPE_CHECKING:
     from aios3sync.sync.run import Run

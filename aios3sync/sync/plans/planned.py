@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import CopyObject, Download, UpdateHeaders, Upload
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import same_etag

@@ -10,7 +10,8 @@ from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.plans.gate import PlanCheck, PlanWriter
 from aios3sync.sync.plans.plan import Plan
-from aios3sync.sync.request import Resources, SyncRequest
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
 
 __all__ = ("apply_plan", "make_plan", "options_to_apply")
 

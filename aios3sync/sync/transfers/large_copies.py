@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import defaults_of
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error
 from aios3sync.core.etag import same_etag
 from aios3sync.core.parts import Part
@@ -23,7 +24,7 @@ from aios3sync.errors import PreconditionFailedError, StoreError
 from aios3sync.local.compress import md5_of
 from aios3sync.manifest.unfinished import UnfinishedCopies, UnfinishedCopy
 from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
-from aios3sync.sync.request import Resources
+from aios3sync.sync.resources import Resources
 
 __all__ = ("LargeCopy", "check_version", "copy_in_parts")
 

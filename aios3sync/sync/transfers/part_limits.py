@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.parts import (
     max_part_size_from_refusal,
     max_parts_from_refusal,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import (
     META_ORIGINAL_MD5,
     META_ORIGINAL_SIZE,

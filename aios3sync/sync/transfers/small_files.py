@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from aios3sync._dataclass import dataclass
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.mtimes import file_mtime

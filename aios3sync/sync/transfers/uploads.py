@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
@@ -18,6 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aios3sync import events
 from aios3sync._dataclass import replace
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.actions import Upload
 from aios3sync.core.media_types import is_utf8
 from aios3sync.events import Uploaded

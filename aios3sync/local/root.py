@@ -1,0 +1,115 @@
+"""TreeRoot: what a run asks of a tree before it opens a file: its walk, and whether it is still the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from aios3sync.concurrency import in_thread
+from aios3sync.core.filters import Filters
+from aios3sync.core.key_range import EVERYTHING, KeyRange
+from aios3sync.local.walk import Walk, check_root
+
+__all__ = ("TreeRoot",)
+
+_PAUSE_S: Final = 0.2
+"""How long a walk may keep its consumer waiting."""
+
+
+class TreeRoot:
+    """A directory that is walked, or a list of files. The methods that are not asynchronous block.
+
+    Args:
+        root: absolute path of the directory; a mere name where ``files`` are given.
+        symlinks: ``follow``, ``skip`` or ``inside``, see :class:`~aios3sync.local.walk.Walk`.
+        on_bad_name: ``fail``, ``skip`` or ``escape``, see there.
+        files: keys and absolute paths that are the whole source, all of their links followed.
+        key_range: the keys that walks look for.
+
+    Attributes:
+        is_absent: there was no such directory at :meth:`check`, and none was made since.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        symlinks: str = "follow",
+        on_bad_name: str = "fail",
+        files: Mapping[str, str] | None = None,
+        key_range: KeyRange = EVERYTHING,
+    ) -> None:
+        self.root = root
+        self._key_range = key_range
+        self._symlinks = symlinks
+        self._on_bad_name = on_bad_name
+        self._files = files
+        self._root_stat: os.stat_result | None = None
+        self.is_absent = False
+
+    async def check(self, *, may_be_absent: bool = False) -> None:
+        """Look at the root, and remember which directory it is; a list of files has none.
+
+        Raises:
+            SourceError: the root is missing and may not be, is not a directory, or cannot be read.
+        """
+        await in_thread(lambda: self.check_now(may_be_absent=may_be_absent))
+
+    def check_now(self, *, may_be_absent: bool = False) -> None:
+        """Do the same. Blocks."""
+        if self._files is None:
+            self.is_absent = may_be_absent and not os.path.lexists(self.root)
+            self._root_stat = None if self.is_absent else check_root(self.root)
+
+    @property
+    def device(self) -> int | None:
+        """The device that the root was on at :meth:`check`; ``None`` for a list of files."""
+        return None if self._root_stat is None else self._root_stat.st_dev
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """The device and inode that the root had at :meth:`check`; ``None`` for a list of files."""
+        before = self._root_stat
+        return None if before is None else (before.st_dev, before.st_ino)
+
+    def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> Walk:
+        """Return a walk over what the filters show.
+
+        Args:
+            filters: what is visible.
+            prefix: of the target, for the length of keys.
+            mounts: directories that were mount points in walks before.
+        """
+        return Walk(
+            self.root,
+            filters,
+            self._symlinks,
+            prefix,
+            mounts,
+            self._files,
+            on_bad_name=self._on_bad_name,
+            key_range=self._key_range,
+            pause_s=_PAUSE_S,
+        )
+
+    def roots(self) -> tuple[str, ...]:
+        """Return the paths that the root has: as it was given, and without symbolic links."""
+        return self.root, os.path.realpath(self.root)
+
+    def root_problem(self) -> str:
+        """Return why the root is not the one of :meth:`check` any more; empty if it is (P3)."""
+        before = self._root_stat
+        if before is None:
+            return ""
+        try:
+            now = os.stat(self.root)
+        except OSError as error:
+            return f"the directory {self.root!r} went away during the run: {error.strerror}"
+        if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
+            return f"another directory took the place of {self.root!r} during the run"
+        return ""
+
+    def may_be_swapped(self, device: int) -> bool:
+        """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
+        return self.device is not None and device not in (-1, self.device)

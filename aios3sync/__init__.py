@@ -4,6 +4,7 @@ The map of the package; each line may import the lines below it::
 
     cli                      the command line: commands, and output, which prints
     session, runs, stores    connect() opens a Session; everything hangs off it
+    watch                    a sync whenever the source changes
     stats, images            what is in a bucket, in numbers; sizes and thumbnails of images
     catalog, index           datasets and models by name; a database of the objects of a bucket
     objects                  single objects: read, written, copied, listed

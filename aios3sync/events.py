@@ -61,6 +61,7 @@ __all__ = (
     "UploadBegan",
     "Uploaded",
     "Warned",
+    "Watching",
     "discard",
 )
 
@@ -270,6 +271,19 @@ class EndpointKnown:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """A watch waits between two runs, each of which has its own ``Finished``.
+
+    Attributes:
+        waiting: changed files that are not stable yet.
+        rescan: a run over all of the source is due soon.
+    """
+
+    waiting: int
+    rescan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The run has ended; the last event. The report is a ``SyncReport`` or a ``VerifyReport``."""
 
@@ -297,6 +311,7 @@ Event = (
     | Failed
     | Warned
     | EndpointKnown
+    | Watching
     | Finished
 )
 

@@ -6,8 +6,8 @@ The first request opens the client, so that a run that sends no request never lo
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -37,11 +37,10 @@ if TYPE_CHECKING:
     from aios3sync.keywords import ConnectKeywords, SyncKeywords
     from aios3sync.manifest.admin import StoredManifest
     from aios3sync.objects.reader import ObjectReader
-    from aios3sync.stats.background import BackgroundRefreshes
     from aios3sync.stats.cache_admin import StatsCache
+    from aios3sync.stats.calls import StatsCalls
     from aios3sync.stats.model import BucketStats
-    from aios3sync.stats.options import StatsKeywords, StatsOptions
-    from aios3sync.stats.single_flight import SingleFlight
+    from aios3sync.stats.options import StatsKeywords
     from aios3sync.sync.event_stream import EventStreams, SyncEvents
     from aios3sync.sync.explain import Explanation
     from aios3sync.sync.plans.plan import Plan
@@ -110,8 +109,7 @@ class Session:
         self._background = AsyncExitStack()  # ends before requests are refused and the client is closed
         self._session = session
         self._stores = Stores(options, closing, session, client)
-        self._refreshes: BackgroundRefreshes | None = None
-        self._stats_calls: SingleFlight[BucketStats] | None = None
+        self._stats_calls: StatsCalls | None = None
         self._runs = Runs(options, self._stores, closing, self._open_catalog)
         self._streams: EventStreams | None = None
         self.catalog_metrics: CatalogMetrics | None = None
@@ -345,6 +343,61 @@ class Session:
         run = partial(run, index=index, catalog=catalog, source_connect=source_connect)
         return self._streams.open(run, buffer, outcome_sinks, stop or Stop())
 
+    async def watch(  # noqa: PLR0913 - as for sync()
+        self,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
+        *,
+        stable: float = 1.0,
+        every: float = 600.0,
+        queue: str = "",
+        options: SyncOptions | None = None,
+        on_event: EventSink = discard,
+        stop: Stop | None = None,
+        index: ObjectIndex | None = None,
+        source_connect: ConnectOptions | None = None,
+        **changes: Unpack[SyncKeywords],
+    ) -> AsyncGenerator[SyncReport, None]:
+        """Sync, then sync again whenever the source changes: ``async for report in s3.watch(…)``.
+
+        The first report is that of the first run; then there is one for each run that did something or could
+        not. Changed files are sent by themselves; after a removal all of the source is compared. A network
+        that is gone is a warning, and all is compared once it is back.
+
+        Args:
+            source: a directory is watched by the kernel, see the package watchfiles.
+            target: as for :meth:`sync`.
+            stable: seconds without a change before a file is sent.
+            every: seconds between two comparisons of all of the source, whatever was seen.
+            queue: URL of an SQS queue with the notifications of a source that is a bucket; without one such
+                a source is compared regularly alone.
+            options: as for :meth:`sync`, and so are the next ones.
+            on_event: takes the events of each run, and ``Watching`` in between.
+            stop: ends the watch, after what is in flight.
+            index: the same.
+            source_connect: the same.
+            changes: the same.
+
+        Raises:
+            AioS3SyncError: the first run failed, or the source or the target cannot be used any more.
+        """
+        from aios3sync.watch.start import WatchTimes, watch_request
+
+        self._stores.access.check()
+        stop = stop or Stop()
+        chosen = SyncOptions.of(options, changes)
+        request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+
+        async def run(once: SyncOptions) -> SyncReport:
+            shared: dict[str, Any] = {"on_event": on_event, "stop": stop, "index": index}
+            return await self.sync(source, target, options=once, source_connect=source_connect, **shared)
+
+        opened = self.queue(queue) if queue else None
+        times = WatchTimes(stable, every)
+        async with aclosing(watch_request(request, run, times, opened, on_event, stop)) as reports:
+            async for report in reports:
+                yield report
+
     async def plan(  # noqa: PLR0913 - as for sync()
         self,
         source: str | os.PathLike[str],
@@ -533,45 +586,13 @@ class Session:
             UsageError: the target or an option cannot be.
         """
         self._stores.access.check()
+        from aios3sync.stats.calls import StatsCalls
         from aios3sync.stats.options import StatsOptions
-        from aios3sync.stats.single_flight import SingleFlight
 
         location, chosen = Location.parse(target), StatsOptions.of(options)
         if self._stats_calls is None:
-            self._stats_calls = SingleFlight()
-        key = (location.bucket, location.prefix, chosen, index)
-        return await self._stats_calls.run(
-            key, lambda: self._counted(location, chosen, index), chosen.max_age
-        )
-
-    async def _counted(
-        self, location: Location, options: StatsOptions, index: ObjectIndex | None
-    ) -> BucketStats:
-        """Compute the statistics for one call or several equal ones."""
-        from aios3sync.stats.background import BackgroundRefreshes
-        from aios3sync.stats.service import StatsRequest, compute
-
-        counts, payer = RequestCounts(), "requester" if options.request_payer else ""
-        key = {"sse_customer_key": options.sse_customer_key} if options.sse_customer_key else {}
-        store = await self._stores.opener(location.bucket, counts, request_payer=payer)()
-        if self._refreshes is None:
-            self._refreshes = BackgroundRefreshes()
-            self._background.push_async_exit(self._refreshes.close)
-        request = StatsRequest(
-            store=await self._stores.opener(location.bucket, counts, request_payer=payer, **key)(),
-            cache_store=store,
-            prefix=location.prefix,
-            options=options,
-            endpoint=self.endpoint,
-            workers=self.options.workers,
-            requests=counts.requests,
-            refresh_later=self._refreshes.start,
-        )
-        if index is not None:
-            from aios3sync.stats.from_index import compute_with_index
-
-            return await compute_with_index(request, index)
-        return await compute(request)
+            self._stats_calls = StatsCalls(self._stores, self._background, self.options.workers)
+        return await self._stats_calls.run(location, chosen, index)
 
     async def stats_cache(self, target: str) -> StatsCache:
         """Return the cached statistics of a bucket or a prefix, to show and to clear them."""

@@ -1,0 +1,118 @@
+"""Where changes come from: the kernel for a directory, a queue of notifications for a bucket, or nowhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator, Callable
+from typing import Final, NamedTuple
+
+import anyio
+from anyio import to_thread
+
+from aios3sync.core.keys import Location
+from aios3sync.errors import StoreError, UsageError
+from aios3sync.index.follow.notifications import NotificationError, parse_notification
+from aios3sync.index.follow.queue import Queue
+
+__all__ = ("Changes", "clock_ticks", "queue_changes", "tree_changes")
+
+_LOG: Final = logging.getLogger(__name__)
+_TICK_S: Final = 0.2
+_MOST_CHANGES: Final = 8000
+"""Half of the events that the kernel keeps by default (inotify(7), max_queued_events): after so many at once
+some may be lost."""
+
+
+class Changes(NamedTuple):
+    """What happened since the last look.
+
+    Attributes:
+        paths: files that were added or changed, relative.
+        rescan: something else happened as well: a removal, a directory, events that were lost.
+    """
+
+    paths: tuple[str, ...] = ()
+    rescan: bool = False
+
+
+async def tree_changes(root: str, is_own: Callable[[str], bool]) -> AsyncGenerator[Changes, None]:
+    """Yield the changes below a directory, several times a second, also when there are none.
+
+    Args:
+        root: the directory, absolute.
+        is_own: whether a path (relative) is a file of the sync itself.
+
+    Raises:
+        UsageError: the package that watches is not installed, or the kernel watches no more directories.
+    """
+    try:
+        from watchfiles import Change, awatch
+    except ImportError:
+        raise UsageError("watching needs the package watchfiles: pip install 'aios3sync[watch]'") from None
+    start, tick = len(root.rstrip("/")) + 1, int(_TICK_S * 1000)
+    seen = awatch(root, watch_filter=None, step=50, debounce=tick, rust_timeout=tick, yield_on_timeout=True)
+    try:
+        async for batch in seen:
+            changed = [(change, path[start:]) for change, path in batch if len(path) > start]
+            changed = [(change, path) for change, path in changed if not is_own(path)]
+            gone = any(change is Change.deleted for change, _ in changed)
+            paths = [path for change, path in changed if change is not Change.deleted]
+            files = await to_thread.run_sync(_files, root, paths)
+            yield Changes(tuple(files), gone or len(files) < len(paths) or len(batch) > _MOST_CHANGES)
+    except OSError as error:
+        raise UsageError(
+            f"{root!r} cannot be watched: {error.strerror or error}; on Linux the limit is "
+            "fs.inotify.max_user_watches (sysctl)"
+        ) from None
+    finally:
+        await seen.aclose()
+
+
+def _files(root: str, paths: list[str]) -> list[str]:
+    return [path for path in paths if os.path.isfile(os.path.join(root, path))]
+
+
+async def clock_ticks() -> AsyncGenerator[Changes, None]:
+    """Yield no changes, several times a second: only the regular runs are made."""
+    while True:
+        await anyio.sleep(_TICK_S)
+        yield Changes()
+
+
+async def queue_changes(queue: Queue, location: Location) -> AsyncGenerator[Changes, None]:
+    """Yield whether objects below a prefix were changed, as the notifications of the bucket say.
+
+    A message is deleted once the next changes are asked for: what it says is known then. A queue that cannot
+    be read is tried again; the regular runs find what it would have said.
+
+    Args:
+        queue: of the notifications of S3, as ``index follow`` reads it.
+        location: the bucket and the prefix.
+    """
+    while True:
+        try:
+            messages = await queue.receive(1.0)
+        except StoreError as error:
+            _LOG.warning("%s cannot be read: %s", queue.name, error)
+            await anyio.sleep(_TICK_S * 10)
+            messages = []
+        yield Changes(rescan=any(_concerns(message.body, location) for message in messages))
+        if messages:
+            await _delete(queue, [message.receipt for message in messages])
+
+
+def _concerns(body: str, location: Location) -> bool:
+    try:
+        events = parse_notification(body).events
+    except NotificationError as error:
+        _LOG.warning("a message of the queue was passed over: %s", error)
+        return False
+    return any(event.bucket == location.bucket and event.key.startswith(location.prefix) for event in events)
+
+
+async def _delete(queue: Queue, receipts: list[str]) -> None:
+    try:
+        await queue.delete(receipts)
+    except StoreError as error:  # they come again, which costs one more run
+        _LOG.warning("messages of %s cannot be deleted: %s", queue.name, error)

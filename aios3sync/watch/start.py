@@ -1,0 +1,88 @@
+"""Starts the watch of a pair: which changes it follows, and which sync a batch of them becomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+
+from anyio import to_thread
+
+from aios3sync._dataclass import replace
+from aios3sync.concurrency import Stop
+from aios3sync.core.keys import Location
+from aios3sync.errors import UsageError
+from aios3sync.events import EventSink
+from aios3sync.index.follow.queue import Queue
+from aios3sync.manifest.files import own_files
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.watch.changes import Changes, clock_ticks, queue_changes, tree_changes
+from aios3sync.watch.pending import Batch, WatchTimes
+from aios3sync.watch.watcher import watch
+
+__all__ = ("WatchTimes", "options_of_batch", "watch_request")
+
+
+async def watch_request(
+    request: SyncRequest,
+    sync: Callable[[SyncOptions], Awaitable[SyncReport]],
+    times: WatchTimes,
+    queue: AbstractAsyncContextManager[Queue] | None,
+    on_event: EventSink,
+    stop: Stop,
+) -> AsyncGenerator[SyncReport, None]:
+    """Yield the reports of the runs that keep the target of a request in step with its source.
+
+    Args:
+        request: the sync.
+        sync: runs it with other options.
+        times: when changes are due.
+        queue: of the notifications about the source, where that is a bucket; ``None`` compares regularly.
+        on_event: takes warnings, and what waits.
+        stop: ends the watch.
+
+    Raises:
+        UsageError: such a source cannot be watched, or not with these options.
+        AioS3SyncError: see :func:`~aios3sync.watch.watcher.watch`.
+    """
+    options = request.options
+    if options.dry_run:
+        raise UsageError("a watch is no dry run; leave one of them out")
+    if request.files is not None:
+        raise UsageError("a list of files cannot be watched; name a directory")
+    if queue is not None and request.direction == "up":
+        raise UsageError("a queue tells of changes in a bucket, and the source is a directory; leave it out")
+    async with AsyncExitStack() as stack:
+        changes = await _changes(request, queue, stack)
+
+        async def run(batch: Batch) -> SyncReport:
+            return await sync(options_of_batch(options, batch))
+
+        reports = watch(changes, run, times, on_event, stop)
+        async for report in await stack.enter_async_context(aclosing(reports)):
+            yield report
+
+
+async def _changes(
+    request: SyncRequest, queue: AbstractAsyncContextManager[Queue] | None, stack: AsyncExitStack
+) -> AsyncGenerator[Changes, None]:
+    if request.direction == "up":
+        manifest = await to_thread.run_sync(manifest_path, request)
+        own = await to_thread.run_sync(own_files, manifest, request.root)
+        keys = [each.keys for each in own if each.keys is not None]
+        return tree_changes(request.root, lambda path: any(pattern.fullmatch(path) for pattern in keys))
+    if queue is None:
+        return clock_ticks()
+    source: Location = request.source_location or request.location
+    return queue_changes(await stack.enter_async_context(queue), source)
+
+
+def options_of_batch(options: SyncOptions, batch: Batch) -> SyncOptions:
+    """Return the options of the sync of a batch: files alone are sent; only a full run deletes."""
+    if batch.everything:
+        return options
+    paths = batch.paths
+    if options.files is not None:
+        paths = tuple(path for path in paths if path in {*options.files})
+    return replace(options, files=paths, delete="off", check="auto")

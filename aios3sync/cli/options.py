@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -68,7 +68,12 @@ __all__ = (
     "source_connection_options",
     "sync_options",
     "upload_options",
+    "watch_options",
+    "watch_times",
 )
+
+if TYPE_CHECKING:
+    from aios3sync.watch.start import WatchTimes
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _RULES: Final = ("include", "exclude", "exclude_from")
@@ -245,6 +250,27 @@ reading_options = _group(
     click.option("--part-size", type=size, metavar="SIZE", help="Size of the parts of large files (16M)."),
     _key_option,
     payer_option,
+)
+
+watch_options = _group(
+    _flag("--watch", help="Sync again whenever SOURCE changes, until you stop it."),
+    click.option(
+        "--watch-stable",
+        type=seconds,
+        metavar="TIME",
+        help="With --watch: send a file that has not changed for so long (1s).",
+    ),
+    click.option(
+        "--watch-every",
+        type=seconds,
+        metavar="TIME",
+        help="With --watch: compare all of SOURCE at least so often (10m).",
+    ),
+    click.option(
+        "--watch-queue",
+        metavar="URL",
+        help="With --watch of a bucket: the SQS queue of its notifications.",
+    ),
 )
 
 deletion_options = _group(
@@ -471,6 +497,23 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])
     return named_by_option(lambda: SyncOptions(**given))
+
+
+def watch_times(values: Mapping[str, Any]) -> WatchTimes:
+    """Return the times of a watch.
+
+    Raises:
+        UsageError: they are given without ``--watch``, or are not above 0.
+    """
+    from aios3sync.watch.start import WatchTimes
+
+    given = {
+        name: values[f"watch_{name}"] for name in WatchTimes._fields if values[f"watch_{name}"] is not None
+    }
+    for name, value in given.items():
+        if value <= 0:
+            raise UsageError(f"--watch-{name}: must be above 0 s")
+    return WatchTimes(**given)
 
 
 def customer_keys(values: Mapping[str, Any]) -> dict[str, bytes]:

@@ -28,6 +28,8 @@ from aios3sync.cli.options import (
     source_connect_options,
     sync_options,
     upload_options,
+    watch_options,
+    watch_times,
 )
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_plan, run_sync
@@ -36,6 +38,8 @@ from aios3sync.errors import UsageError
 from aios3sync.sync.upload_options import check_upload_options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aios3sync.options import SyncOptions
 
 __all__ = ("sync_command",)
@@ -55,6 +59,7 @@ _BUCKETS: Final = (SCHEME, CATALOG_SCHEME)
 @click.option(
     "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
 )
+@watch_options
 @registration_options
 @catalog_source_options
 @click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
@@ -88,9 +93,30 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     source_connection = source_connect_options(values, connection)
 
     plain = PlainSync(source, target, options, connection, shown, source_connection, named)
+    _check_watch(values)
+    if values["watch"]:
+        from aios3sync.cli.watch_run import run_watch
+
+        return run_watch(plain, watch_times(values), values["watch_queue"] or "", index)
     if values["plan"]:
         return run_plan(plain, values["plan"], registration)
     return run_sync(plain, index, registration)
+
+
+def _check_watch(values: Mapping[str, Any]) -> None:
+    """Look at what goes with ``--watch`` and what does not.
+
+    Raises:
+        UsageError: something does not.
+    """
+    if values["watch"]:
+        for name in ("plan", "catalog_dataset", "catalog_model"):
+            if values.get(name):
+                raise UsageError(f"--watch goes on; leave out --{name.replace('_', '-')}")
+        return
+    for name in ("watch_stable", "watch_every", "watch_queue"):
+        if values[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --watch")
 
 
 def _check_direction(source: str, target: str, options: SyncOptions) -> None:

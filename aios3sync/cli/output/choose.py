@@ -41,11 +41,11 @@ def choose_view(
     if output.events:
         from aios3sync.cli.output.json_lines import EventLines
 
-        return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1)
+        return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1, runs=output.runs)
     if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
         from aios3sync.cli.output.live import LiveView
 
-        return LiveView(out, err, conclude, heading, verbose=output.verbose)
+        return LiveView(out, err, conclude, heading, verbose=output.verbose, runs=output.runs)
     from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)

@@ -15,6 +15,7 @@ from aios3sync.events import (
     EndpointKnown,
     Event,
     Failed,
+    Finished,
     ObjectAdopted,
     ObjectCopied,
     ObjectDeleted,
@@ -123,6 +124,7 @@ class EventLines:
         out: standard output.
         dry_run: every object says so.
         quiet: print errors only here, not on standard error as well.
+        runs: there are several runs; the end of each is an object.
     """
 
     def __init__(
@@ -132,8 +134,10 @@ class EventLines:
         dry_run: bool = False,
         quiet: bool = False,
         verbose: bool = False,
+        runs: bool = False,
     ) -> None:
         self._out = out
+        self._runs = runs
         self._marks: dict[str, Any] = {"dry_run": True} if dry_run else {}
         self._quiet = quiet
         self._verbose = verbose
@@ -145,6 +149,8 @@ class EventLines:
     def __call__(self, event: Event, /) -> None:
         """Print the event's object."""
         self._progress.take(event)
+        if self._runs and isinstance(event, Finished):
+            self._line({"event": "run", "report": event.report.as_dict()})
         document = event_document(event)
         if document is None:
             return

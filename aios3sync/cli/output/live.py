@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from aios3sync.cli.errors import print_error, stopping_text
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.plain import PrintedFailures, endpoint_line, event_line, print_conclusion
+from aios3sync.cli.output.summary import run_line
 from aios3sync.cli.output.view import Conclude
 from aios3sync.core.text import count, printable
-from aios3sync.events import EndpointKnown, Event, ObjectDeleted, Warned
+from aios3sync.events import EndpointKnown, Event, Finished, ObjectDeleted, Warned, Watching
 from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,12 +29,23 @@ _MOST_DELETES: Final = 20
 class LiveView:
     """See :class:`~aios3sync.cli.output.view.View`: a drawing, lines above it, the summary at the end."""
 
-    def __init__(self, out: Lines, err: Lines, conclude: Conclude, heading: str, *, verbose: int = 0) -> None:
+    def __init__(
+        self,
+        out: Lines,
+        err: Lines,
+        conclude: Conclude,
+        heading: str,
+        *,
+        verbose: int = 0,
+        runs: bool = False,
+    ) -> None:
         self._out = out
         self._err = err
         self._conclude = conclude
         self._heading = heading
         self._verbose = verbose
+        self._runs = runs
+        self._note = ""
         self._progress = Progress()
         self._began = time.monotonic()
         self._drawing: Drawing | None = None
@@ -50,6 +62,12 @@ class LiveView:
         elif isinstance(event, EndpointKnown):
             if self._verbose:
                 self._above.append(endpoint_line(event))
+        elif isinstance(event, Watching):
+            self._note = _watching(event)
+        elif isinstance(event, Finished):
+            if self._runs and (line := run_line(event.report)):
+                self._above.append(line)
+            self._progress = Progress()
         elif self._has_line(event) and (line := event_line(event)):
             self._above.append(line)
 
@@ -69,7 +87,7 @@ class LiveView:
 
             self._drawing = Drawing(self._heading)
         above, self._above = self._above, []
-        self._drawing.draw(self._progress, now - self._began, above, note=self._stopping)
+        self._drawing.draw(self._progress, now - self._began, above, note=self._stopping or self._note)
 
     def stopping(self, signal: int) -> None:
         """Show the message in the drawing at once, or print it where nothing was drawn yet."""
@@ -108,3 +126,10 @@ class LiveView:
         """Print the error in the place of the drawing."""
         self.close()
         print_error(error, verbose=self._verbose > 1)
+
+
+def _watching(event: Watching) -> str:
+    """Return what a watch waits for."""
+    if event.waiting:
+        return f"watching: {count(event.waiting, 'changed file')} will be sent when they rest"
+    return "watching: all of the source is compared soon" if event.rescan else "watching: nothing to do"

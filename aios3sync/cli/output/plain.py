@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from aios3sync.cli.errors import print_error, print_stopping
 from aios3sync.cli.output.lines import Lines
-from aios3sync.cli.output.summary import Conclusion, failure_line, retries_text
+from aios3sync.cli.output.summary import Conclusion, failure_line, retries_text, run_line
 from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import count, printable, size_text
 from aios3sync.events import (
@@ -16,6 +16,7 @@ from aios3sync.events import (
     EndpointKnown,
     Event,
     Failed,
+    Finished,
     ObjectCopied,
     ObjectDeleted,
     ObjectDownloaded,
@@ -157,6 +158,9 @@ class PlainView:
         elif isinstance(event, Failed):
             if event.error is None and self._printed.is_new(event.failure):
                 self._err.line(failure_line(event.failure))
+        elif type(event) is Finished:
+            if self._output.runs and not self._output.quiet and (line := run_line(event.report)):
+                self._out.line(line)
         elif self._shows_actions and (line := event_line(event, dry_run=self._dry_run)):
             self._out.line(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
     from aios3sync.sync.plans.plan import Plan
     from aios3sync.sync.verify_report import VerifyReport
 
-__all__ = ("Conclusion", "conclude_plan", "conclude_sync", "conclude_verify", "failure_line", "retries_text")
+__all__ = (
+    "Conclusion",
+    "conclude_plan",
+    "conclude_sync",
+    "conclude_verify",
+    "failure_line",
+    "retries_text",
+    "run_line",
+)
 
 _TRANSFERS: Final = {
     "up": ("uploaded", "upload"),
@@ -71,6 +80,14 @@ class Conclusion:
     tables: tuple[str, ...] = ()
     note: str = ""
     plan: Plan | None = None
+
+
+def run_line(report: SyncReport) -> str:
+    """Return the line of one run of several, with the time of day; empty where it did nothing."""
+    done = report.uploaded + report.downloaded + report.copied + report.updated + report.deleted
+    if not (done or report.exit_code):
+        return ""
+    return f"{time.strftime('%H:%M:%S')} {_sync_summary(report)}"
 
 
 def failure_line(failure: Failure) -> str:

@@ -16,7 +16,12 @@ Conclude = Callable[[Any], Conclusion]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """The output options of the command line, and ``actions``: plain lines name each action as it is done."""
+    """The output options of the command line, and what commands choose.
+
+    Attributes:
+        actions: plain lines name each action as it is done.
+        runs: there are several runs, each of which gets its own line when it has ended.
+    """
 
     json: bool = False
     events: bool = False
@@ -24,6 +29,7 @@ class Output:
     verbose: int = 0
     progress: bool = True
     actions: bool = True
+    runs: bool = False
 
     def without_progress(self) -> Output:
         """Return the same options for a command that answers with lines: no live view."""

@@ -392,8 +392,7 @@ class Session:
             shared: dict[str, Any] = {"on_event": on_event, "stop": stop, "index": index}
             return await self.sync(source, target, options=once, source_connect=source_connect, **shared)
 
-        opened = self.queue(queue) if queue else None
-        times = WatchTimes(stable, every)
+        times, opened = WatchTimes(stable, every), self.queue(queue) if queue else None
         async with aclosing(watch_request(request, run, times, opened, on_event, stop)) as reports:
             async for report in reports:
                 yield report
@@ -476,11 +475,8 @@ class Session:
         async def run() -> SyncReport:
             self._stores.access.check()
             keys = {"sse_customer_key": sse_customer_key, "source_sse_customer_key": source_sse_customer_key}
-            secrets = {name: key for name, key in keys.items() if key}
-            chosen = options_to_apply(plan, secrets, dry_run=dry_run)
-            request = await self._runs.request(
-                plan.source, plan.target, chosen, source_connect=source_connect
-            )
+            sides, chosen = (plan.source, plan.target), options_to_apply(plan, keys, dry_run=dry_run)
+            request = await self._runs.request(*sides, chosen, source_connect=source_connect)
             resources = self._runs.resources(request, on_event, source_connect)
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
             return await apply_plan(self._runs.subscribed(index, None), plan, request, resources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "catalog": ("s3://bucket",),
     "sync": (".", "s3://bucket"),
     "sync_events": (".", "s3://bucket"),
+    "watch": (".", "s3://bucket"),
     "plan": (".", "s3://bucket"),
     "apply": (None,),  # a plan is looked at later
     "verify": (".", "s3://bucket"),
@@ -45,6 +46,8 @@ async def used(session: Session, name: str) -> object:
     if isinstance(result, AbstractAsyncContextManager):
         async with result as entered:
             return entered
+    if isinstance(result, AsyncGenerator):
+        return await anext(result)
     return result
 
 

@@ -73,7 +73,7 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
     Raises:
         UsageError: one document cannot hold what has no end.
     """
-    source, target, options, connection, shown, source_connection = plain
+    shown = plain.output
     if shown.json:
         raise UsageError("a watch has no one result; --events prints a JSON object for each thing it does")
 
@@ -82,16 +82,16 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(session.index(index)) if index else None
             async for report in session.watch(
-                source,
-                target,
+                await plain.locate(session),
+                plain.target,
                 stable=times.stable,
                 every=times.every,
                 queue=queue,
-                options=options,
+                options=plain.options,
                 on_event=view,
                 stop=stop,
                 index=opened,
-                source_connect=source_connection,
+                source_connect=plain.source_connection,
             ):
                 total = total.after(report)
         return replace(total, elapsed_s=round(time.monotonic() - began, 3), interrupted=stop.signal)
@@ -101,9 +101,9 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
         "sync",
         replace(shown, runs=True),
         conclude_watch,
-        heading=f"{source} -> {target} (watching)",
+        heading=f"{plain.source} -> {plain.target} (watching)",
     )
-    return run_command(work, connection, open_view, orderly=True)
+    return run_command(work, plain.connection, open_view, orderly=True)
 
 
 def conclude_watch(report: WatchReport) -> Conclusion:

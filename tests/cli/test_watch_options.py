@@ -19,7 +19,7 @@ from tests.cli.conftest import Bucket, CommandLine
         (["--watch", "--watch-stable", "0"], "--watch-stable: must be above 0 s"),
         (["--watch-every", "1m"], "--watch-every goes with --watch"),
         (["--watch-queue", "https://q"], "--watch-queue goes with --watch"),
-        (["--watch", "--watch-queue", "https://sqs.us-east-1.amazonaws.com/1/q"], "the source is a directory"),
+        (["--watch", "--watch-queue", "https://sqs.x.amazonaws.com/1/q"], "the source is a directory"),
     ],
 )
 def test_what_does_not_go_together(

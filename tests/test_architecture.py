@@ -111,6 +111,7 @@ FOREIGN: dict[str, set[str]] = {
     "aiohttp": {"store.boto"},
     "anyio": {""},
     "asyncpg": {"index.db.postgres"},
+    "watchfiles": {"watch.changes"},
     "botocore": {"session", "store.boto", "store.wire.chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
     "httptools": {"store.wire"},

@@ -381,7 +381,8 @@ class Session:
         Raises:
             AioS3SyncError: the first run failed, or the source or the target cannot be used any more.
         """
-        from aios3sync.watch.start import WatchTimes, watch_request
+        from aios3sync.watch.pending import WatchTimes
+        from aios3sync.watch.start import watch_request
 
         self._stores.access.check()
         stop = stop or Stop()

@@ -73,7 +73,7 @@ __all__ = (
 )
 
 if TYPE_CHECKING:
-    from aios3sync.watch.start import WatchTimes
+    from aios3sync.watch.pending import WatchTimes
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _RULES: Final = ("include", "exclude", "exclude_from")
@@ -505,7 +505,7 @@ def watch_times(values: Mapping[str, Any]) -> WatchTimes:
     Raises:
         UsageError: they are given without ``--watch``, or are not above 0.
     """
-    from aios3sync.watch.start import WatchTimes
+    from aios3sync.watch.pending import WatchTimes
 
     given = {
         name: values[f"watch_{name}"] for name in WatchTimes._fields if values[f"watch_{name}"] is not None

@@ -16,7 +16,7 @@ from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.core.text import count, duration
 from aios3sync.errors import UsageError
 from aios3sync.report import SyncReport
-from aios3sync.watch.start import WatchTimes
+from aios3sync.watch.pending import WatchTimes
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import View

@@ -21,7 +21,7 @@ from aios3sync.watch.changes import Changes, clock_ticks, queue_changes, tree_ch
 from aios3sync.watch.pending import Batch, WatchTimes
 from aios3sync.watch.watcher import watch
 
-__all__ = ("WatchTimes", "options_of_batch", "watch_request")
+__all__ = ("options_of_batch", "watch_request")
 
 
 async def watch_request(

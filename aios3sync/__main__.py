@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
-__all__ = ("main",)
+__all__ = ("main", "program")
 
 
 def main() -> int:
@@ -19,11 +23,22 @@ def main() -> int:
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # while modules were still loading: nothing was begun
         return 130
-    finally:
-        # The interpreter looks for cycles several times while it ends, in every module and class that was
-        # loaded. The process ends anyway: what is frozen is not looked at, which saves some milliseconds.
-        gc.freeze()
+
+
+def program() -> NoReturn:
+    """Run the command line, and end the process with its exit code.
+
+    The interpreter would take some milliseconds to take every module and class apart again. What a process
+    has to do at its end is done before: output is flushed, the functions of :mod:`atexit` are called. A
+    thread that is still at work, as one that waits for a dead disk, is not waited for: nothing depends on it.
+    """
+    code = main()
+    atexit._run_exitfuncs()  # noqa: SLF001 - as multiprocessing ends its processes
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # what was lost is in the exit code already
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

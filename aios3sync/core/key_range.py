@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._namedtuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TypeVar
 
     from aios3sync.core.merge import Keyed
+
+    K = TypeVar("K", bound=Keyed)
 
 __all__ = ("EVERYTHING", "KeyRange", "just_before")
 
 _LAST: Final = "\U0010ffff"
 _AFTER_SURROGATES: Final = "\ue000"
-
-K = TypeVar("K", bound="Keyed")
 
 
 class KeyRange(NamedTuple):

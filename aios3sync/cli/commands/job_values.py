@@ -146,6 +146,7 @@ def _converters() -> dict[str, Callable[[str, Any], Any]]:
 
 
 _OWN_CONVERTERS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "as_of": _any_text,
     "delete": _delete,
     "manifest": _manifest,
     "max_delete": _whole,

@@ -197,7 +197,7 @@ class JobPool:
             service=signer.service,
             authority=address.authority,
             root=address.root,
-            user_agent=address.user_agent,
+            user_agent=route.heads.user_agent,
             host=address.host,
             port=address.port,
             authorities=(*self._authorities,) if address.secure and self._authorities else None,

@@ -197,10 +197,10 @@ def address_at(url: str, context: dict[str, Any]) -> BucketAddress | None:
     if context.get("auth_type") != "s3v4" or signing.get("signing_name") != "s3":
         return None
     try:
-        found = boto_config._address(url, signing["region"], signing["signing_name"], "")
+        found = boto_config._address(url, signing["region"], signing["signing_name"])
     except WireUnavailableError:
         return None
-    return BucketAddress(*found[:7])
+    return found
 
 
 def data(name: str) -> Any:
@@ -377,8 +377,8 @@ async def test_an_address_is_that_of_a_prepared_request(
     options = ConnectOptions(endpoint_url=url or None, region=region, addressing=style)
     async with open_client(options) as client:
         for bucket in KINDS[:3] if style == "virtual" else KINDS:
-            prepared = await boto_config.resolve_address(client, bucket)
-            assert resolve(bucket, EndpointSettings(url, region or "", style)) == prepared[:7]
+            prepared, _ = await boto_config.resolve_address(client, bucket)
+            assert resolve(bucket, EndpointSettings(url, region or "", style)) == prepared
 
 
 def test_loading_the_rules_loads_nothing_heavy() -> None:

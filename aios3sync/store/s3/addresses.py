@@ -27,6 +27,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.store.s3.endpoint import is_aws_host
 
 __all__ = ("US_EAST_1", "BucketAddress", "EndpointSettings", "resolve")
 
@@ -72,6 +73,19 @@ class BucketAddress(NamedTuple):
     root: str
     region: str
     service: str
+
+    def in_region(self, region: str) -> BucketAddress:
+        """Return the same bucket in another region; only AWS's own hosts have the region in their name."""
+        host = self.host
+        if is_aws_host(host):
+            before, dot, domain = host.rpartition(".amazonaws.com")
+            labels = before.split(".")
+            if self.region in labels:
+                labels[len(labels) - 1 - labels[::-1].index(self.region)] = region
+            elif labels[-1] == "s3":
+                labels.append(region)
+            host = f"{'.'.join(labels)}{dot}{domain}"
+        return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
 _STYLES: Final = ("auto", "path", "virtual")

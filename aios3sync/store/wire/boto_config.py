@@ -21,8 +21,8 @@ from aios3sync.errors import CredentialsError, StoreError
 from aios3sync.store.boto.credentials import renewable_of
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.renewal import Renewal
+from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.s3.errors import WireUnavailableError, subject
-from aios3sync.store.wire.signing import Address
 from aios3sync.store.wire.sigv4 import Credentials
 
 __all__ = (
@@ -85,6 +85,7 @@ class ClientSource:
         self.verify: bool | str = internals.verify
         self.secure: bool = client.meta.endpoint_url.startswith("https:")
         self.renewal: Renewal | None = renewable_of(client)
+        self.user_agent = ""
         self._client = client
         self._credentials = internals.credentials
 
@@ -99,11 +100,12 @@ class ClientSource:
             raise CredentialsError(text, code="Expired", **facts) from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
 
-    async def address(self, bucket: str) -> Address:
+    async def address(self, bucket: str) -> BucketAddress:
         """Prepare a call of the client, and return where it would go."""
-        return await resolve_address(self._client, bucket)
+        address, self.user_agent = await resolve_address(self._client, bucket)
+        return address
 
-    def moved(self, _bucket: str, address: Address) -> Address:
+    def moved(self, _bucket: str, address: BucketAddress) -> BucketAddress:
         """Return the address as it is: only the host has a region in it."""
         return address
 
@@ -199,8 +201,8 @@ def _stop(request: Any, **_: Any) -> None:
         raise _PreparedError(request)
 
 
-async def resolve_address(client: Any, bucket: str) -> Address:
-    """Return the address of ``bucket`` and the scope of its signatures.
+async def resolve_address(client: Any, bucket: str) -> tuple[BucketAddress, str]:
+    """Return the address of ``bucket`` with the scope of its signatures, and what the client calls itself.
 
     Raises:
         WireUnavailableError: botocore would send what the wire transport cannot.
@@ -216,7 +218,7 @@ async def resolve_address(client: Any, bucket: str) -> Address:
     unknown = sorted(headers.keys() - _KNOWN_HEADERS)
     if unknown:
         raise WireUnavailableError(f"a request header of its own ({', '.join(unknown)})")
-    return _address(request.url, scope[1], scope[2], headers.get("user-agent", ""))
+    return _address(request.url, scope[1], scope[2]), headers.get("user-agent", "")
 
 
 async def captured(client: Any, bucket: str) -> Any:
@@ -241,14 +243,14 @@ def _unsent() -> NoReturn:
     raise WireUnavailableError("a client that answers by itself")
 
 
-def _address(url: str, region: str, service: str, user_agent: str) -> Address:
+def _address(url: str, region: str, service: str) -> BucketAddress:
     parts = urlsplit(url)
     if parts.query or not parts.hostname or parts.scheme not in _PORTS or not parts.path.endswith(f"/{_KEY}"):
         raise WireUnavailableError("an address of a form that is not known")
     usual = _PORTS[parts.scheme]
     port = parts.port or usual
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return Address(
+    return BucketAddress(
         secure=parts.scheme == "https",
         host=parts.hostname,
         port=port,
@@ -256,7 +258,6 @@ def _address(url: str, region: str, service: str, user_agent: str) -> Address:
         root=parts.path.removesuffix(_KEY),
         region=region,
         service=service,
-        user_agent=user_agent,
     )
 
 

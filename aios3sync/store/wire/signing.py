@@ -9,57 +9,19 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-from aios3sync._namedtuple import NamedTuple
 from aios3sync._version import __version__
-from aios3sync.store.s3.endpoint import is_aws_host
+from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.wire.requests import HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import Moment, Signer, encoded
 
 __all__ = (
     "USER_AGENT",
-    "Address",
     "HeadWriter",
     "UrlSigner",
 )
 
 USER_AGENT: Final = f"aios3sync/{__version__} python/{'.'.join(map(str, sys.version_info[:3]))}"
 _WITH_LENGTH: Final = frozenset({"POST", "PUT"})
-
-
-class Address(NamedTuple):
-    """The address of one bucket.
-
-    Attributes:
-        secure: over TLS.
-        host: the name to connect to.
-        port: the port to connect to.
-        authority: the value of ``Host``: without the port where that is the usual one.
-        root: the path that keys are appended to; ends in ``/``.
-        region, service: what signatures are bound to.
-        user_agent: what the client calls itself.
-    """
-
-    secure: bool
-    host: str
-    port: int
-    authority: str
-    root: str
-    region: str
-    service: str
-    user_agent: str
-
-    def in_region(self, region: str) -> Address:
-        """Return the same bucket in another region; only AWS's own hosts have the region in their name."""
-        host = self.host
-        if is_aws_host(host):
-            before, dot, domain = host.rpartition(".amazonaws.com")
-            labels = before.split(".")
-            if self.region in labels:
-                labels[len(labels) - 1 - labels[::-1].index(self.region)] = region
-            elif labels[-1] == "s3":
-                labels.append(region)
-            host = f"{'.'.join(labels)}{dot}{domain}"
-        return self._replace(host=host, authority=self.authority.replace(self.host, host, 1), region=region)
 
 
 class _SignedBlock:
@@ -99,6 +61,7 @@ class HeadWriter:
 
     def __init__(self, signer: Signer, authority: str, root: str, user_agent: str) -> None:
         self.signer = signer
+        self.user_agent = user_agent
         self.own = {"host": authority}
         if signer.credentials.token:
             self.own["x-amz-security-token"] = signer.credentials.token
@@ -155,7 +118,14 @@ class UrlSigner:
     """
 
     def __init__(
-        self, signer: Signer, address: Address, method: str, expires: int, at: Moment, *, payer: str = ""
+        self,
+        signer: Signer,
+        address: BucketAddress,
+        method: str,
+        expires: int,
+        at: Moment,
+        *,
+        payer: str = "",
     ) -> None:
         identity = encoded(f"{signer.credentials.access_key}/{signer.scope(at)}")
         dated = (

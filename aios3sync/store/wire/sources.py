@@ -36,7 +36,7 @@ from aios3sync.store.s3.aws_files import UnknownSettingsError
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.keys import Keys, KeysUnavailableError, static_keys
 from aios3sync.store.wire.settings import Settings, read_settings
-from aios3sync.store.wire.signing import USER_AGENT, Address
+from aios3sync.store.wire.signing import USER_AGENT
 from aios3sync.store.wire.sigv4 import Credentials
 
 __all__ = ("ConfiguredSource", "WireSource", "open_configured")
@@ -52,6 +52,7 @@ class WireSource(Protocol):
         verify: True, False or the path of certificate authorities, as botocore's option.
         secure: whether requests go over TLS.
         renewal: replaces the credentials when they are refused; ``None`` where nothing does.
+        user_agent: what the client calls itself, known with the first address.
     """
 
     @property
@@ -60,6 +61,8 @@ class WireSource(Protocol):
     def secure(self) -> bool: ...  # noqa: D102 - see above
     @property
     def renewal(self) -> Renewal | None: ...  # noqa: D102 - see above
+    @property
+    def user_agent(self) -> str: ...  # noqa: D102 - see above
 
     async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
         """Return the credentials of now; the arguments are what errors name.
@@ -69,7 +72,7 @@ class WireSource(Protocol):
         """
         ...
 
-    async def address(self, bucket: str) -> Address:
+    async def address(self, bucket: str) -> BucketAddress:
         """Return the address of a bucket.
 
         Raises:
@@ -77,7 +80,7 @@ class WireSource(Protocol):
         """
         ...
 
-    def moved(self, bucket: str, address: Address) -> Address:
+    def moved(self, bucket: str, address: BucketAddress) -> BucketAddress:
         """Return the address of a bucket that turned out to be in the region of ``address``.
 
         What is given has the region of the bucket and a host that was made from another one's.
@@ -97,6 +100,7 @@ class ConfiguredSource(Renewal):
     def __init__(self, options: ConnectOptions, settings: Settings, keys: Keys) -> None:
         super().__init__()
         self.verify = settings.verify
+        self.user_agent = USER_AGENT
         self.secure = not settings.endpoint.endpoint_url.lower().startswith("http:")
         self._options = options
         self._settings = settings
@@ -122,20 +126,20 @@ class ConfiguredSource(Renewal):
                 await _raise_mapped(error, operation, bucket, key)
             return self._present
 
-    async def address(self, bucket: str) -> Address:
+    async def address(self, bucket: str) -> BucketAddress:
         """Return the address of a bucket by the rules, see :class:`WireSource`."""
         found = resolve(bucket, self._settings.endpoint)
         if found is None:
             raise WireUnavailableError("a bucket whose address botocore has to resolve")
         if self._settings.proxies and await to_thread.run_sync(_is_proxied, found):
             raise WireUnavailableError("an HTTP proxy")
-        return Address(*found, user_agent=USER_AGENT)
+        return found
 
-    def moved(self, bucket: str, address: Address) -> Address:
+    def moved(self, bucket: str, address: BucketAddress) -> BucketAddress:
         """Return the address by the rules; that of a custom endpoint is right as it is."""
         settings = self._settings.endpoint
         found = None if settings.endpoint_url else resolve(bucket, settings, address.region)
-        return address if found is None else Address(*found, user_agent=USER_AGENT)
+        return found or address
 
     async def _replace(self) -> bool:
         """Read the environment and the files again; a source that has nothing is logged, not raised."""

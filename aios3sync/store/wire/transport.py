@@ -12,10 +12,11 @@ from anyio import to_thread
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.keys import is_directory_bucket
 from aios3sync.options import ConnectOptions
+from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.s3.redaction import register_credentials
 from aios3sync.store.wire.pool import Limits, Origin, Pool
-from aios3sync.store.wire.signing import Address, HeadWriter
+from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
 from aios3sync.store.wire.sources import WireSource
 from aios3sync.store.wire.tls import TrustedAuthorities
@@ -30,7 +31,7 @@ _MULTI_REGION: Final = (".mrap", ".mrap.alias")
 class BucketRoute(NamedTuple):
     """The present route to one bucket: its address, the signer of request heads, the connections."""
 
-    address: Address
+    address: BucketAddress
     heads: HeadWriter
     pool: Pool
 
@@ -51,7 +52,7 @@ class WireTransport:
         self._source = source
         self._limits = Limits(options.workers, connect=options.connect_timeout, read=options.read_timeout)
         self._resolving = anyio.Lock()
-        self._addresses: dict[str, Address] = {}
+        self._addresses: dict[str, BucketAddress] = {}
         self._pools: dict[Origin, Pool] = {}
         self._tls: ssl.SSLContext | None = None
 
@@ -134,15 +135,15 @@ class WireTransport:
                 self._addresses[bucket] = await self._source.address(bucket)
         return self.route(self._addresses[bucket])
 
-    def moved(self, bucket: str, address: Address) -> BucketRoute:
+    def moved(self, bucket: str, address: BucketAddress) -> BucketRoute:
         """Remember that ``bucket`` is in the region of this address, and return the route to it."""
         self._addresses[bucket] = found = self._source.moved(bucket, address)
         return self.route(found)
 
-    def route(self, address: Address) -> BucketRoute:
+    def route(self, address: BucketAddress) -> BucketRoute:
         """Return the route to an address, with the present credentials."""
         signer = Signer(self.credentials, address.region, address.service)
-        heads = HeadWriter(signer, address.authority, address.root, address.user_agent)
+        heads = HeadWriter(signer, address.authority, address.root, self._source.user_agent)
         origin = Origin(address.host, address.port, self._tls if address.secure else None)
         if address.secure and self._tls is None:
             raise WireUnavailableError("an address that is secure where the endpoint is not")

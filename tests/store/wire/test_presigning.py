@@ -19,8 +19,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aios3sync.errors import StoreError
+from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.s3.parameters import MAX_EXPIRES
-from aios3sync.store.wire.signing import Address, UrlSigner
+from aios3sync.store.wire.signing import UrlSigner
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.testing.http_server import canned_server
@@ -34,8 +35,8 @@ EXAMPLE = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXA
 HOST = "examplebucket.s3.amazonaws.com"
 
 
-def address_of(host: str, root: str, *, secure: bool = True, region: str = "us-east-1") -> Address:
-    return Address(secure, host, 443, host, root, region, "s3", "agent/1")
+def address_of(host: str, root: str, *, secure: bool = True, region: str = "us-east-1") -> BucketAddress:
+    return BucketAddress(secure, host, 443, host, root, region, "s3")
 
 
 def test_the_example_of_aws() -> None:

@@ -22,11 +22,11 @@ from aios3sync.errors import CredentialsError, StoreError, UnavailableError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
 from aios3sync.store.protocol import PutOptions, StoreCapabilities
+from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.boto_config import internals_of, refuse_customised, resolve_address
 from aios3sync.store.wire.http1 import HttpResponse
 from aios3sync.store.wire.responses import error_answer
-from aios3sync.store.wire.signing import Address
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context
 from aios3sync.store.wire.transport import WireTransport
@@ -94,12 +94,12 @@ async def test_addresses_are_those_of_botocore(
     options: dict[str, Any], bucket: str, authority: str, root: str
 ) -> None:
     async with client_of(**options) as client:
-        address = await resolve_address(client, bucket)
+        address, user_agent = await resolve_address(client, bucket)
     assert (address.authority, address.root, address.service) == (authority, root, "s3")
     arn_region = "eu-west-1" if bucket.startswith("arn:") else options.get("region", "eu-central-1")
     assert address.region == arn_region
     assert address.secure == (not str(options.get("endpoint_url", "https:")).startswith("http:"))
-    assert "Botocore" in address.user_agent
+    assert "Botocore" in user_agent
 
 
 async def test_resolving_an_address_sends_nothing_and_stops_nothing_else() -> None:
@@ -132,7 +132,7 @@ async def test_resolving_an_address_sends_nothing_and_stops_nothing_else() -> No
     ],
 )
 def test_another_region_is_another_host_of_aws_alone(host: str, region: str, moved: str) -> None:
-    address = Address(True, host, 8443, f"{host}:8443", "/", region, "s3", "agent")
+    address = BucketAddress(True, host, 8443, f"{host}:8443", "/", region, "s3")
     there = address.in_region("us-west-2")
     assert (there.host, there.authority, there.region) == (moved, f"{moved}:8443", "us-west-2")
 

@@ -71,6 +71,7 @@ class Connections:
         self._of_client: WireTransport | None = None
         # A session or a client of the caller's has settings that only itself knows.
         self._may_configure = session is None and client is None and options.lane != "boto"
+        self._has_keys = True
         self._has_client = False
         self._may_adapt = options.lane != "boto"
         self._renewals: list[Renewal] = []
@@ -108,10 +109,14 @@ class Connections:
         """Open the static or the chain tier; ``None`` where neither is certain."""
         if self._configured is None:
             from aios3sync.store.s3.errors import WireUnavailableError
-            from aios3sync.store.wire.sources import open_configured
+            from aios3sync.store.wire.sources import NoKeysError, open_configured
             from aios3sync.store.wire.transport import WireTransport
 
-            source = await open_configured(self._options)
+            try:
+                source = await open_configured(self._options)
+            except NoKeysError:
+                self._has_keys = self._may_configure = False
+                raise
             if source is None:
                 self._may_configure = False  # asking once more would take as long
                 return None
@@ -150,7 +155,7 @@ class Connections:
             if self._session is None:  # what the environment and the configuration say is cleaned as well
                 url = await to_thread.run_sync(endpoint_url, options)
                 options = replace(options, endpoint_url=url)
-            opening = open_client(options, self._session)
+            opening = open_client(options, self._session, has_keys=self._has_keys)
             self._client = await self._closing.enter_async_context(opening)
         else:
             adopt_client(self._client)

@@ -25,7 +25,7 @@ from aios3sync.store.protocol import PutOptions
 from aios3sync.store.renewal import AllRenewed, Renewal
 from aios3sync.store.wire.chain import ChainKeys
 from aios3sync.store.wire.keys import StaticKeys
-from aios3sync.store.wire.sources import ConfiguredSource, open_configured
+from aios3sync.store.wire.sources import ConfiguredSource, NoKeysError, open_configured
 from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
 
@@ -120,7 +120,7 @@ PLAIN_PROFILE = "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"
         (KEYS | {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "", ChainKeys),
         ({}, "[default]\ncredential_process = echo {}\n", ChainKeys),
         (KEYS, f"{PLAIN_PROFILE}role_arn =\n", ChainKeys),
-        ({}, "", None),  # nobody has keys: the client says so
+        ({}, "", NoKeysError),  # nobody has keys: the client says so
         (KEYS, "[default]\nunheard_of = 1\n", None),
         (KEYS, "[default]\ns3 = path\n", None),
         (KEYS, "[default]\ns3 =\n  unheard_of = 1\n", None),
@@ -150,8 +150,36 @@ async def test_the_first_tier_that_is_certain_serves(
         monkeypatch.setenv(name, value)
     (place / "config").write_text(config.replace("echo {}", f"cat {place}/keys"))
     a_process(place, AccessKeyId="A", SecretAccessKey="b")
+    if tier is NoKeysError:
+        with pytest.raises(NoKeysError):
+            await open_configured(ConnectOptions())
+        return
     source = await open_configured(ConnectOptions())
     assert (None if source is None else type(source._keys)) == tier
+
+
+@pytest.mark.usefixtures("place")
+async def test_a_chain_without_credentials_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def none(self: Any) -> None:
+        calls.append("chain")
+
+    async def none_either(self: Any) -> None:
+        calls.append("client")
+
+    monkeypatch.setattr("botocore.credentials.CredentialResolver.load_credentials", none)
+    monkeypatch.setattr("aiobotocore.credentials.AioCredentialResolver.load_credentials", none_either)
+    async with aios3sync.connect() as session:
+        for _ in range(2):
+            with pytest.raises(CredentialsError, match="Unable to locate credentials"):
+                await (await session.store("bucket")).head("key")
+    assert calls == ["chain"]
+    calls.clear()
+    async with aios3sync.connect(lane="boto") as session:
+        with pytest.raises(CredentialsError, match="Unable to locate credentials"):
+            await (await session.store("bucket")).head("key")
+    assert calls == ["client"]
 
 
 async def test_models_of_the_user_are_left_to_botocore(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

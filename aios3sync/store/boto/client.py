@@ -56,8 +56,16 @@ def capabilities_of(client: Any, bucket: str = "") -> StoreCapabilities:
 
 
 @asynccontextmanager
-async def open_client(options: ConnectOptions, session: aioboto3.Session | None = None) -> AsyncIterator[Any]:
+async def open_client(
+    options: ConnectOptions, session: aioboto3.Session | None = None, *, has_keys: bool = True
+) -> AsyncIterator[Any]:
     """Open the one client of a session; ``session`` brings its own profile and credentials.
+
+    Args:
+        options: how to reach S3.
+        session: the caller's own, or ``None``.
+        has_keys: False where the chain of credentials was asked just now and has none: it is not asked again,
+            which takes a second where there is no service of credentials to answer.
 
     Raises:
         CredentialsError: the profile does not exist or cannot be read, or holds keys that cannot be sent.
@@ -67,7 +75,9 @@ async def open_client(options: ConnectOptions, session: aioboto3.Session | None 
     if session is not None and options.profile is not None:
         raise UsageError("profile: a session of your own brings its profile; give one of the two")
     with map_errors("opening the S3 client", ""):
-        source: Any = session if session is not None else await to_thread.run_sync(_own_session, options)
+        source: Any = (
+            session if session is not None else await to_thread.run_sync(_own_session, options, has_keys)
+        )
         accepted = _accepted(options.endpoint_url)
         client_context = source.client(
             "s3",
@@ -184,7 +194,14 @@ def _config(options: ConnectOptions, *, renamed: bool) -> AioConfig:
     )
 
 
-def _own_session(options: ConnectOptions) -> aioboto3.Session:
+class _NoKeys:
+    """Takes the place of a chain of credentials that has none."""
+
+    async def load_credentials(self) -> None:
+        """Return no credentials."""
+
+
+def _own_session(options: ConnectOptions, has_keys: bool) -> aioboto3.Session:
     """Runs in a thread: botocore reads some megabytes of JSON, which would stop the loop for long."""
     if options.ca_bundle and not os.path.exists(options.ca_bundle):
         raise UsageError(f"ca_bundle: {options.ca_bundle!r} does not exist")
@@ -192,6 +209,8 @@ def _own_session(options: ConnectOptions) -> aioboto3.Session:
     core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     loader = QuickLoader(core.get_config_variable("data_path"))
     core.register_component("data_loader", loader)
+    if not has_keys:
+        core.register_component("credential_provider", _NoKeys())
     for model in ("service-2", "endpoint-rule-set-1"):
         loader.load_service_model("s3", model)
     for name in ("endpoints", "partitions", "sdk-default-configuration"):

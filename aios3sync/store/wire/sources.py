@@ -42,6 +42,7 @@ from aios3sync.store.wire.sigv4 import Credentials
 __all__ = ("ConfiguredSource", "WireSource", "open_configured")
 
 _LOG: Final = logging.getLogger(__name__)
+_NO_KEYS: Final = "there are no credentials"
 _OPENING: Final = "opening the S3 client"
 
 
@@ -86,6 +87,10 @@ class WireSource(Protocol):
         What is given has the region of the bucket and a host that was made from another one's.
         """
         ...
+
+
+class NoKeysError(WireUnavailableError):
+    """The environment, the files and the services have no credentials; a client has the words for it."""
 
 
 class ConfiguredSource(Renewal):
@@ -158,6 +163,7 @@ async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
     """Open the static or the chain tier; ``None`` where neither is certain.
 
     Raises:
+        NoKeysError: the chain of credentials was asked, and has none.
         CredentialsError: the credentials cannot be had, or cannot be sent.
         UsageError: the URL of the endpoint is none, or holds credentials.
     """
@@ -174,7 +180,9 @@ async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
         )
     except KeysUnavailableError as error:
         await _raise_mapped(error, _OPENING, "", None)
-    return None if keys is None else ConfiguredSource(options, settings, keys)
+    if keys is None:
+        raise NoKeysError(_NO_KEYS)
+    return ConfiguredSource(options, settings, keys)
 
 
 def _found_keys(options: ConnectOptions, settings: Settings | None, region: str | None) -> Keys | None:

@@ -73,6 +73,7 @@ SEAMS: dict[str, tuple[str, set[str]]] = {
 ENGINE_OS = words("os.PathLike os.fsencode os.fspath os.path.abspath os.path.split")
 ENGINE_LOCAL = words(
     """
+    checksum.chunk_checksum checksum.is_computable
     compress.compress compress.md5_of digest.CHUNK digest.ChangedError digest.FileDigest digest.SmallFile
     digest.is_settled open_file.OpenFile read.ATTEMPTS read.Place scratch.ScratchDatabase temporary.drop
     temporary.temporary_file write.ChangedHereError write.MOST_AT_ONCE write.NewFile write.TreeWriter

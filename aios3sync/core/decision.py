@@ -184,11 +184,20 @@ def same_stat(source: SourceEntry, recorded: RecordedEntry, policy: Policy) -> b
 
 
 class Stored(NamedTuple):
-    """The result of one HEAD of an object: the MD5 of its original content in its metadata, if any."""
+    """The result of one HEAD of an object.
+
+    Attributes:
+        md5: of its original content, in its metadata, if any.
+        encoding: its ``Content-Encoding``.
+        opaque: its ETag proves nothing, by its encryption.
+        same_bytes: whether the file has the checksum that the endpoint keeps of the stored bytes; ``None``
+            where there is none, or none was needed.
+    """
 
     md5: str
     encoding: str = ""
     opaque: bool = False
+    same_bytes: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +230,8 @@ def settle(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Action
     ============================================  ======================================
     MD5 differs, same settled stat (``content``)  Conflict(silent), or Upload if accepted
     an upload was due otherwise                   Upload for that reason
-    target's ETag or metadata equal               Adopt
-    target's ETag or metadata differ              Upload(drifted or content)
+    target's ETag, metadata or checksum equal     Adopt
+    target's ETag, metadata or checksum differ    Upload(drifted or content)
     target proves nothing                         Upload(indeterminate)
     recorded MD5 equal, other headers asked for   UpdateHeaders or Upload(headers)
     recorded MD5 equal, same settled stat         Keep
@@ -295,6 +304,8 @@ def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt 
         of_body = proof(target.etag, opaque=opaque) is Proof.MD5
         if of_body and stored is not None and not stored.encoding:
             return None  # the ETag is of these very bytes; metadata that says otherwise came from elsewhere
+        if stored is not None and stored.same_bytes and not stored.encoding:
+            return Adopt(source, target, evidence.md5)
     if stored is not None and stored.md5 == evidence.md5 and stored.encoding == wanted:
         return Adopt(source, target, evidence.md5, encoding=wanted)
     return None
@@ -303,7 +314,7 @@ def _match(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Adopt 
 def _why_not_adopted(compare: CompareDigest, evidence: Evidence, policy: Policy) -> Reason:
     target, stored = compare.target, evidence.stored
     opaque = policy.opaque_etags or (stored is not None and stored.opaque)
-    has_md5 = bool(stored and stored.md5)
+    has_md5 = bool(stored and (stored.md5 or stored.same_bytes is False))
     opaque = opaque or bool(policy.encoding(compare.source.key))  # an ETag is of the bytes as stored
     if target is not None and not has_md5 and proof(target.etag, opaque=opaque) is not Proof.MD5:
         return Reason.INDETERMINATE

@@ -129,7 +129,7 @@ def settle_download(compare: CompareDigest, evidence: Evidence, policy: Policy) 
     =====================================================  ===============================================
     recorded ETag, recorded MD5, recorded and settled stat  Keep
     recorded ETag, recorded MD5, else                      Touch
-    the object's ETag or metadata equal                    Adopt
+    the object's ETag, metadata or checksum equal          Adopt
     other ETag, recorded MD5                               Download(content)
     recorded ETag, other MD5                               Conflict(changed here)
     the object proves nothing                              Download(indeterminate), compared when it is here
@@ -179,6 +179,8 @@ def _match(compare: CompareDigest, evidence: Evidence) -> Adopt | None:
         for part_size, etag in evidence.part_etags.items():
             if same_etag(source.etag, etag):
                 return Adopt(file, source, evidence.md5, part_size)
+        if stored is not None and stored.same_bytes:
+            return Adopt(file, source, evidence.md5)
     if stored is None or stored.md5 != evidence.md5:
         return None
     is_plain = not stored.encoding and proof(source.etag, opaque=stored.opaque) is Proof.MD5
@@ -188,6 +190,8 @@ def _match(compare: CompareDigest, evidence: Evidence) -> Adopt | None:
 def _is_indeterminate(compare: CompareDigest, evidence: Evidence, policy: Policy) -> bool:
     """Return whether neither the ETag nor metadata tell what the object holds."""
     file, source, stored = compare.source, _object(compare), evidence.stored
+    if stored is not None and stored.same_bytes is False:
+        return False
     if stored is not None and (stored.md5 or stored.encoding):
         return not stored.md5
     opaque = policy.opaque_etags or (stored is not None and stored.opaque)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,7 +18,15 @@ from aios3sync.errors import UsageError
 if TYPE_CHECKING:
     from aios3sync.core.checksums import ObjectChecksum
 
-__all__ = ("Hasher", "checksum_of", "chunk_checksum", "find_crc", "hasher_of", "is_computable")
+__all__ = (
+    "Hasher",
+    "checksum_of",
+    "chunk_checksum",
+    "find_crc",
+    "hasher_of",
+    "is_computable",
+    "object_hasher",
+)
 
 Data = bytes | bytearray | memoryview
 _Crc = Callable[[Data, int], int]
@@ -86,32 +94,49 @@ def checksum_of(algorithm: str, data: Data) -> bytes:
     return hasher.digest()
 
 
-def chunk_checksum(chunks: Iterator[Data], checksum: ObjectChecksum, part_size: int) -> bytes:
-    """Return what the checksum of an object with these bytes is.
+class _PartsHasher:
+    """The digest of the digests of parts."""
+
+    def __init__(self, algorithm: str, part_size: int) -> None:
+        self._algorithm = algorithm
+        self._part_size = self._room = part_size
+        self._whole, self._part = hasher_of(algorithm), hasher_of(algorithm)
+
+    def update(self, data: Data) -> None:
+        """Add the next bytes."""
+        rest = memoryview(data)
+        while len(rest) >= self._room:
+            self._part.update(rest[: self._room])
+            self._whole.update(self._part.digest())
+            rest = rest[self._room :]
+            self._part, self._room = hasher_of(self._algorithm), self._part_size
+        self._part.update(rest)
+        self._room -= len(rest)
+
+    def digest(self) -> bytes:
+        """Return the digest; it can be called once, after the last bytes."""
+        if self._room < self._part_size:
+            self._whole.update(self._part.digest())
+        return self._whole.digest()
+
+
+def object_hasher(checksum: ObjectChecksum, part_size: int) -> Hasher:
+    """Return what computes the checksum of an object from its bytes.
 
     Args:
-        chunks: the bytes, in pieces of any size.
         checksum: of the object: its algorithm, and whether it is of parts.
         part_size: bytes of each part but the last, where it is.
     """
-    whole = hasher_of(checksum.algorithm)
-    if not checksum.parts:
-        for chunk in chunks:
-            whole.update(chunk)
-        return whole.digest()
-    part, room = hasher_of(checksum.algorithm), part_size
+    algorithm = checksum.algorithm
+    return _PartsHasher(algorithm, part_size) if checksum.parts else hasher_of(algorithm)
+
+
+def chunk_checksum(chunks: Iterable[Data], checksum: ObjectChecksum, part_size: int) -> bytes:
+    """Return the checksum of an object with these bytes, in pieces; see :func:`object_hasher`."""
+    hasher = object_hasher(checksum, part_size)
     for chunk in chunks:
-        rest = memoryview(chunk)
-        while len(rest) >= room:
-            part.update(rest[:room])
-            whole.update(part.digest())
-            rest = rest[room:]
-            part, room = hasher_of(checksum.algorithm), part_size
-        part.update(rest)
-        room -= len(rest)
-    if room < part_size:
-        whole.update(part.digest())
-    return whole.digest()
+        hasher.update(chunk)
+    return hasher.digest()
 
 
 @cache

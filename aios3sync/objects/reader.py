@@ -21,6 +21,12 @@ from aios3sync.core.parts import MIB
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError
 from aios3sync.objects.verification import BodyCheck, MemberDecoder, is_compressed_by_us
 from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.sync.stored_checksum import (
+    StoredChecksum,
+    head_with_checksum,
+    proves_nothing,
+    stored_checksum,
+)
 
 __all__ = ("READ_AHEAD", "ObjectReader", "open_object", "range_size_for")
 
@@ -44,8 +50,8 @@ class ObjectReader:
     Attributes:
         head: the facts of the object: size, ETag, metadata, content type.
         verified: what proved the bytes, once all were read: ``md5`` (the ETag, or a digest in the metadata),
-            ``parts`` (the ETag of a multipart upload), or empty where the endpoint keeps no digest that can
-            be compared; then the size alone was.
+            ``parts`` (the ETag of a multipart upload), ``checksum`` (what the endpoint keeps apart from the
+            ETag), or empty where it keeps no digest that can be compared; then the size alone was.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class ObjectReader:
         range_size: int,
         *,
         decode: bool,
+        checksum: StoredChecksum | None = None,
     ) -> None:
         self.head: HeadResult = first.head
         self.verified = ""
@@ -64,7 +71,7 @@ class ObjectReader:
         self._first = first.body
         self._range_size = range_size
         self._decoder = MemberDecoder(first.head) if decode and is_compressed_by_us(first.head) else None
-        self._check = BodyCheck(first.head, opaque=store.capabilities.opaque_etags)
+        self._check = BodyCheck(first.head, opaque=store.capabilities.opaque_etags, checksum=checksum)
         self._next = len(first.body)
         self._ahead: deque[asyncio.Task[bytes]] = deque()
         self._saved: Collection[int] = ()
@@ -183,6 +190,15 @@ class ObjectReader:
         )
 
 
+async def _checksum_of(store: ObjectStore, key: str, head: HeadResult) -> StoredChecksum | None:
+    """Return the checksum of an object whose bytes nothing else proves, if its endpoint keeps one."""
+    if not head.size or not proves_nothing(head, opaque=store.capabilities.opaque_etags):
+        return None
+    found = await head_with_checksum(store, key)
+    # Another version would end the reading soon: each range names the ETag.
+    return await stored_checksum(store, key, found) if same_etag(found.etag, head.etag) else None
+
+
 @asynccontextmanager
 async def open_object(
     store: ObjectStore, key: str, *, memory: int = READ_AHEAD, decode: bool = True
@@ -203,7 +219,9 @@ async def open_object(
     first = await store.get(key, length=range_size)
     if len(first.body) < min(range_size, first.head.size):
         first = first._replace(body=b"")  # its ranges are requested again, one by one
-    reader = ObjectReader(store, key, first, range_size, decode=decode)
+    reader = ObjectReader(
+        store, key, first, range_size, decode=decode, checksum=await _checksum_of(store, key, first.head)
+    )
     try:
         yield reader
     finally:

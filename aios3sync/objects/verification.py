@@ -20,7 +20,9 @@ from aios3sync.core.etag import (
     recorded_md5,
     same_etag,
 )
+from aios3sync.local.checksum import Hasher, object_hasher
 from aios3sync.store.protocol import HeadResult
+from aios3sync.sync.stored_checksum import StoredChecksum
 
 __all__ = ("BodyCheck", "MemberDecoder", "is_compressed_by_us")
 
@@ -46,15 +48,23 @@ class BodyCheck:
     of parts                       MD5 of the body       it is theirs
     of parts                       none                  a usual part size gives it; else not known
     proves nothing                 MD5 of the body       it is theirs
-    proves nothing                 none                  not known: only the size is compared
+    proves nothing                 none                  they have the checksum that the endpoint keeps; where
+                                                         it keeps none, only the size is compared
     =============================  ====================  =========================================
 
     Args:
         head: of the object.
         opaque: ETags of the endpoint prove nothing, whatever they look like.
+        checksum: that the endpoint keeps, where it was asked for.
     """
 
-    def __init__(self, head: HeadResult, *, opaque: bool = False) -> None:
+    def __init__(
+        self, head: HeadResult, *, opaque: bool = False, checksum: StoredChecksum | None = None
+    ) -> None:
+        self._checksum = checksum
+        self._hashers: list[Hasher] = []
+        if checksum is not None:
+            self._hashers = [object_hasher(checksum.checksum, size) for size in checksum.part_sizes]
         self._etag = head.etag
         self._size = head.size
         self._kind = proof(head.etag, opaque=opaque or is_opaque_encryption(head.encryption))
@@ -73,9 +83,14 @@ class BodyCheck:
             self._whole.update(chunk)
         for layout in self._layouts:
             layout.update(chunk)
+        for hasher in self._hashers:
+            hasher.update(chunk)
 
     def end(self) -> tuple[str, str]:
-        """Return what proved the bytes (``md5``, ``parts`` or empty), and what is wrong, or empty."""
+        """Return what proved the bytes and what is wrong, of which at least one is empty.
+
+        The former is ``md5``, ``parts`` or ``checksum``.
+        """
         if self._seen != self._size:
             return "", f"{self._seen} bytes came of {self._size}"
         md5 = self._whole.hexdigest()
@@ -86,7 +101,15 @@ class BodyCheck:
         if self._kind is Proof.MD5:
             return "", "their MD5 is not its ETag (--etags opaque if the ETags of this endpoint are no MD5s)"
         proved = any(same_etag(multipart_etag(layout.finish()), self._etag) for layout in self._layouts)
-        return ("parts" if proved else ""), ""
+        if proved or self._checksum is None:
+            return ("parts" if proved else ""), ""
+        return self._by_checksum(self._checksum)
+
+    def _by_checksum(self, stored: StoredChecksum) -> tuple[str, str]:
+        if any(hasher.digest() == stored.checksum.digest for hasher in self._hashers):
+            return "checksum", ""
+        algorithm = stored.checksum.algorithm.upper()
+        return "", f"their {algorithm} is not that of the object" if stored.certain else ""
 
 
 class MemberDecoder:

@@ -33,14 +33,22 @@ from aios3sync.core.etag import (
     part_count,
     part_size_candidates,
     recorded_md5,
+    same_etag,
 )
 from aios3sync.errors import StoreError
 from aios3sync.events import Adopted, Kept, NotDone, Outcome, Touched
 from aios3sync.local.digest import FileDigest
+from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.directions import DOWN
 from aios3sync.sync.etag_conflict import settle_metadata_conflict
 from aios3sync.sync.refusals import is_hopeless
 from aios3sync.sync.run import Run
+from aios3sync.sync.stored_checksum import (
+    file_has_checksum,
+    head_with_checksum,
+    is_proved_otherwise,
+    stored_checksum,
+)
 
 __all__ = ("compare_worker",)
 
@@ -160,7 +168,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
     store = await run.resources.open_store()
     try:
         version_id = "" if compare.target is None else compare.target.version_id
-        head = await store.head(run.full_key(compare.source.key), version_id=version_id)
+        head = await head_with_checksum(store, run.full_key(compare.source.key), version_id)
     except StoreError as error:
         if error.retryable or is_hopeless(error):
             run.recorder.add(run.outcome_of_error(compare.source.key, "compare", error))
@@ -169,12 +177,30 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
     else:
         run.note_response()
         opaque = is_opaque_encryption(head.encryption)
-        stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque)
+        same_bytes = await _has_stored_checksum(run, store, compare, head)
+        stored = Stored(recorded_md5(head.metadata), head.content_encoding, opaque, same_bytes)
         run.opaque_etags |= opaque
         if not run.policy.encoding(compare.source.key):
             await settle_metadata_conflict(run, compare.source.key, head, digest)
     evidence = Evidence(digest.md5, digest.part_etags, stored)
     _finish(run, compare, digest, evidence, wanted)
+
+
+async def _has_stored_checksum(
+    run: Run, store: ObjectStore, compare: CompareDigest, head: HeadResult
+) -> bool | None:
+    """Return whether the file has the checksum that S3 keeps of the object, where nothing else proves it."""
+    file, target = compare.source, compare.target
+    if target is None or head.checksum is None or not same_etag(head.etag, target.etag):
+        return None
+    if head.size != file.size or run.policy.encoding(file.key):
+        return None
+    if is_proved_otherwise(head, opaque=run.settling_policy.opaque_etags):
+        return None
+    stored = await stored_checksum(store, run.full_key(file.key), head, target.version_id)
+    if stored is None:
+        return None
+    return await run_in_thread(lambda stop: file_has_checksum(run.files, file, stored, stop))
 
 
 async def _settle_doubtful(run: Run, wanted: _Wanted) -> None:

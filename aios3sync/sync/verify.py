@@ -32,6 +32,7 @@ from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import report_endpoint
 from aios3sync.sync.sides import Sides, sides_of
+from aios3sync.sync.stored_checksum import file_has_checksum, head_with_checksum, stored_checksum
 from aios3sync.sync.verify_pairs import pairs_of
 from aios3sync.sync.verify_report import Difference, VerifyReport
 
@@ -169,16 +170,32 @@ class _Verification:
         if digest.entry.size == found.size and found.etag.lower() in proofs:
             return None
         key = self._request.location.prefix + file.key
-        head = await store.head(key, version_id=found.version_id)
+        head = await head_with_checksum(store, key, found.version_id)
         compressed = is_gzip(head.content_encoding)
         if not compressed and digest.entry.size != head.size:
             text = f"{digest.entry.size} bytes here, {head.size} there"
             return Difference(file.key, "size", text)
         opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
         same = has_content(digest.md5, head.etag, head.metadata, gzip=compressed, opaque=opaque)
+        if same is None and digest.entry.size == head.size:
+            same = await self._has_checksum(store, key, found, head, digest)
         if same is None:
             return await self._read(store, key, found, head, digest)
         return None if same else Difference(file.key, "content", "the content differs")
+
+    async def _has_checksum(
+        self, store: ObjectStore, key: str, found: TargetEntry, head: HeadResult, digest: FileDigest
+    ) -> bool | None:
+        """Return whether the file has the checksum that the endpoint keeps of the stored bytes.
+
+        One that is of other bytes may still be of the same content, where they are gzip.
+        """
+        stored = await stored_checksum(store, key, head, found.version_id)
+        if stored is None:
+            return None
+        files, file = self._sides.files, digest.entry
+        same = await run_in_thread(lambda stop: file_has_checksum(files, file, stored, stop))
+        return same or (None if is_gzip(head.content_encoding) else same)
 
     def _digest(self, file: SourceEntry, found: TargetEntry, stop: threading.Event) -> FileDigest:
         parts = part_count(found.etag)

@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync.core.checksums import ObjectChecksum
 from aios3sync.core.entries import ScanBatch, TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, recorded_md5, same_etag
 from aios3sync.core.filters import Filters
@@ -22,6 +23,7 @@ from aios3sync.sync.policy import useless_rules
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import Sides
+from aios3sync.sync.stored_checksum import head_with_checksum
 from aios3sync.sync.verify_pairs import pairs_of
 from aios3sync.sync.verify_report import Difference, VerifyReport
 
@@ -120,11 +122,14 @@ class _Comparison:
 
     async def _holds_same(self, key: str) -> bool:
         heads = [
-            await store.head(prefix + key) for store, prefix in zip(self._stores, self._prefixes, strict=True)
+            await head_with_checksum(store, prefix + key)
+            for store, prefix in zip(self._stores, self._prefixes, strict=True)
         ]
         digests = [_md5_of(store, head) for store, head in zip(self._stores, heads, strict=True)]
         if all(digests):
             return digests[0] == digests[1]
+        if (same := _same_checksum(*(head.checksum for head in heads))) is not None:
+            return same
         for index, digest in enumerate(digests):
             if not digest:
                 self._report.read += 1
@@ -140,6 +145,18 @@ class _Comparison:
             )
             await to_thread.run_sync(digest.update, result.body)
         return digest.hexdigest()
+
+
+def _same_checksum(one: ObjectChecksum | None, other: ObjectChecksum | None) -> bool | None:
+    """Return whether two objects of one size have the same checksum; ``None`` where that is not known.
+
+    Checksums of parts that are equal prove equal bytes; those that are not may be of other parts.
+    """
+    if one is None or other is None or one.algorithm != other.algorithm or one.parts != other.parts:
+        return None
+    if one.digest == other.digest:
+        return True
+    return False if one.certain and other.certain and not one.parts else None
 
 
 def _md5_of(store: ObjectStore, head: HeadResult) -> str:

@@ -39,6 +39,20 @@ async def test_all_bytes_come_in_order_and_are_verified(size: int) -> None:
     assert store.calls == {"get": max(1, -(-size // RANGE))}
 
 
+@pytest.mark.parametrize("algorithm", ["sha256", "crc32"])
+async def test_where_the_etag_proves_nothing_the_checksum_does(algorithm: str) -> None:
+    memory = MemoryStore(default_encryption="aws:kms")
+    store = FaultyStore(memory)
+    await memory.put("k", BODY, PutOptions(checksum=algorithm), md5=digest(BODY))
+    async with open_object(store, "k", memory=MEMORY) as reader:
+        assert await reader.read() == BODY
+    assert (reader.verified, store.calls["head"]) == ("checksum", 1)
+    store.on("get", skip=2, change=lambda found: found._replace(body=bytes(len(found.body))))
+    async with open_object(store, "k", memory=MEMORY) as reader:
+        with pytest.raises(IntegrityError, match=f"their {algorithm.upper()} is not that of the object"):
+            await reader.read()
+
+
 async def test_a_missing_object_is_an_error_at_once() -> None:
     with pytest.raises(ObjectNotFoundError):
         async with open_object(faulty(), "other"):

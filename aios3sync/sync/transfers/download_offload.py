@@ -14,6 +14,7 @@ from aios3sync.core.actions import Download
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import Proof, proof
 from aios3sync.processes.protocol import MAX_JOB_BYTES, Downloader, DownloadJob, DownloadResult, DownloadTree
+from aios3sync.sync.archives import is_archived
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.fetched import downloaded
 
@@ -112,7 +113,7 @@ class SmallObjectOffload:
         for download in chunk:
             source, file = download.source, download.replaces
             is_plain = not (download.md5 or source.version_id) and source.size <= MAX_JOB_BYTES
-            if not is_plain or proof(source.etag, opaque=opaque) is not Proof.MD5:
+            if not is_plain or is_archived(source) or proof(source.etag, opaque=opaque) is not Proof.MD5:
                 rest.append(download)
                 continue
             replaces = None if file is None else (file.size, file.mtime_ns, file.ctime_ns, file.inode)

@@ -29,11 +29,13 @@ from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.archives import ask_for, is_archived
 from aios3sync.sync.run import Run
+from aios3sync.sync.stored_checksum import proves_nothing
 from aios3sync.sync.transfers.download_offload import SmallObjectOffload
 from aios3sync.sync.transfers.fetched import (
     ATTEMPTS,
     ChangedObjectError,
     adopted,
+    checksum_of_version,
     current,
     downloaded,
     outcome_of_failure,
@@ -188,7 +190,11 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         await run.resources.memory.acquire(size)
         self._fetching += 1
         try:
-            result = await read_version(store, run.full_key(source.key), source, 0, size)
+            full_key = run.full_key(source.key)
+            result = await read_version(store, full_key, source, 0, size)
+            checksum = None
+            if size and proves_nothing(result.head, opaque=run.settling_policy.opaque_etags):
+                checksum = await checksum_of_version(store, full_key, source)
         except BaseException:
             run.resources.memory.release(size)
             raise
@@ -198,7 +204,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
             run.resources.memory.release(size)
             await self._fetch_large(job)
             return
-        self._arrive(ArrivedBody(job, result, size))
+        self._arrive(ArrivedBody(job, result, size, checksum))
         while len(self._arrived) >= _MOST_UNWRITTEN:
             self._taken.clear()
             await self._taken.wait()

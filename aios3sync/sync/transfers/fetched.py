@@ -15,6 +15,7 @@ from aios3sync.local.digest import is_settled
 from aios3sync.local.write import ChangedHereError
 from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
 from aios3sync.sync.archives import ARCHIVED, ask_for
+from aios3sync.sync.stored_checksum import StoredChecksum, head_with_checksum, stored_checksum
 from aios3sync.sync.transfers.received import WrongBytesError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = (
     "ChangedObjectError",
     "DifferentFileError",
     "adopted",
+    "checksum_of_version",
     "current",
     "downloaded",
     "outcome_of_failure",
@@ -86,6 +88,20 @@ def _refuse_other(head: HeadResult, source: TargetEntry, received: int, length: 
         raise ChangedObjectError
     if received != length:
         raise WrongBytesError(f"{received} bytes came instead of {length}")
+
+
+async def checksum_of_version(
+    store: ObjectStore, full_key: str, source: TargetEntry
+) -> StoredChecksum | None:
+    """Return the checksum that the endpoint keeps of the listed version; ``None`` where it can prove nothing.
+
+    Raises:
+        ChangedObjectError: it is another version now.
+        StoreError: it cannot be asked for.
+    """
+    head = await head_with_checksum(store, full_key, source.version_id)
+    _refuse_other(head, source, 0, 0)
+    return await stored_checksum(store, full_key, head, source.version_id)
 
 
 async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> TargetEntry:

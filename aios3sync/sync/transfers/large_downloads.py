@@ -2,8 +2,8 @@
 
 Each range is read again by itself. The whole is verified before the file gets its name: by the digests of its
 parts, which are taken while they are in memory, or by the MD5 of the whole, which follows the ranges that are
-written up to the first gap. Where nothing can verify it (KMS without metadata), the number of bytes of every
-range is what is known.
+written up to the first gap; where they prove nothing (KMS without metadata), by the checksum that the
+endpoint keeps. Where it keeps none, the number of bytes of every range is what is known.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from aios3sync.sync.transfers.fetched import (
     ChangedObjectError,
     DifferentFileError,
     adopted,
+    checksum_of_version,
     current,
     downloaded,
     read_version_into,
@@ -51,6 +52,7 @@ from aios3sync.sync.transfers.range_plan import RangePlan, plan_ranges
 from aios3sync.sync.transfers.received import (
     Original,
     WrongBytesError,
+    check_checksum,
     decompressed,
     original_of,
     plain_mismatch,
@@ -139,7 +141,9 @@ class _LargeDownload:
             with raise_first_error():
                 await self._fetch_ranges()
             head = self._head or await self._facts()
-            md5, part_size = await to_thread.run_sync(self._verified, head)
+            md5, part_size, proved = await to_thread.run_sync(self._verified, head)
+            if not proved:
+                await self._verify_by_checksum(head)
             return await self._finish(head, md5, part_size)
         except BaseException:
             self._report(-self._received)
@@ -251,24 +255,40 @@ class _LargeDownload:
 
     # Verification
 
-    def _verified(self, head: HeadResult) -> tuple[str, int]:
-        """Return the MD5 of the whole, empty where it was not needed, and the part size. Blocks.
+    def _verified(self, head: HeadResult) -> tuple[str, int, bool]:
+        """Return the MD5 of the whole, empty where not needed, the part size, and whether one is proof.
+
+        It blocks: it reads what was not hashed yet.
 
         Raises:
             WrongBytesError: these are not the bytes of the object.
         """
-        part_size, plan_of_parts = self._proved_part_size(head), bool(self._plan.part_size)
+        part_size = self._proved_part_size(head)
         if part_size and not self._download.md5:
-            return "", part_size
+            return "", part_size, True
         self._hash_until(self._plan.size)
         md5 = self._whole.hexdigest()
         if part_size or same_etag(head.etag, md5):
-            return md5, part_size
+            return md5, part_size, True
         if reason := plain_mismatch(md5, head, opaque=self._opaque):
             raise WrongBytesError(reason)
-        if self._resumed and plan_of_parts and recorded_md5(head.metadata) != md5:
+        return md5, 0, recorded_md5(head.metadata) == md5
+
+    async def _verify_by_checksum(self, head: HeadResult) -> None:
+        """Compare what is written with the checksum that the endpoint keeps, if there is one.
+
+        Raises:
+            WrongBytesError: it is that of other bytes, or none, and an earlier run wrote some of these.
+        """
+        proved = False
+        if original_of(head) is None:  # the original is verified when it is decompressed
+            key = self._run.full_key(self._source.key)
+            checksum = await checksum_of_version(self._store, key, self._source)
+            if checksum is not None:
+                size = self._plan.size
+                proved = await to_thread.run_sync(check_checksum, checksum, lambda: self._chunks(0, size))
+        if self._resumed and self._plan.part_size and not proved:
             raise WrongBytesError("what an earlier run wrote of it cannot be verified")
-        return md5, 0
 
     def _proved_part_size(self, head: HeadResult) -> int:
         """Return the size of the parts whose digests make the ETag, 0 if there is none that is likely."""

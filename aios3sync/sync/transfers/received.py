@@ -2,14 +2,14 @@
 
 An ETag or metadata that agree prove the bytes, whatever else is known: 128 bits do not agree by chance. Bytes
 are wrong where something speaks against them and nothing for them. Where nothing says anything (KMS, without
-metadata of ours or rclone's) only their number is checked.
+metadata of ours or rclone's, and no checksum that S3 keeps) only their number is checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
@@ -27,11 +27,13 @@ from aios3sync.core.etag import (
 )
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import HeadResult
+from aios3sync.sync.stored_checksum import StoredChecksum
 
 __all__ = (
     "Original",
     "ReceivedContent",
     "WrongBytesError",
+    "check_checksum",
     "content_of",
     "decompressed",
     "original_of",
@@ -81,7 +83,13 @@ def original_of(head: HeadResult) -> Original | None:
 
 
 def content_of(
-    body: bytes, head: HeadResult, size: int, *, decode: bool = True, opaque: bool = False
+    body: bytes,
+    head: HeadResult,
+    size: int,
+    *,
+    decode: bool = True,
+    opaque: bool = False,
+    checksum: StoredChecksum | None = None,
 ) -> ReceivedContent:
     """Return the content of the file of a small object.
 
@@ -91,6 +99,7 @@ def content_of(
         size: bytes of the object.
         decode: decompress what this package compressed.
         opaque: ETags of this endpoint prove nothing.
+        checksum: that the endpoint keeps, where it was asked for.
 
     Raises:
         WrongBytesError: these are not the bytes of the object.
@@ -103,10 +112,28 @@ def content_of(
         part_size = _part_size(body, head.etag)
         if not part_size and (reason := plain_mismatch(md5, head, opaque=opaque)):
             raise WrongBytesError(reason)
+        if not part_size and checksum is not None:
+            check_checksum(checksum, lambda: iter([memoryview(body)]))
     original = original_of(head) if decode else None
     if original is None:
         return ReceivedContent(body, md5, "", part_size)
     return ReceivedContent(b"".join(decompressed([body], original)), original.md5, "gzip", part_size)
+
+
+def check_checksum(checksum: StoredChecksum, read: Callable[[], Iterator[memoryview]]) -> bool:
+    """Return whether the checksum that the endpoint keeps proves bytes. Blocks.
+
+    Args:
+        checksum: of the object.
+        read: yields the bytes in pieces.
+
+    Raises:
+        WrongBytesError: it is that of other bytes.
+    """
+    same = checksum.is_of(read)
+    if same is False:
+        raise WrongBytesError(f"their {checksum.checksum.algorithm.upper()} is not that of the object")
+    return bool(same)
 
 
 def _part_size(body: bytes, etag: str) -> int:

@@ -11,6 +11,7 @@ from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.mtimes import file_mtime
 from aios3sync.local.write import NewFile, TreeWriter
 from aios3sync.store.protocol import GetResult
+from aios3sync.sync.stored_checksum import StoredChecksum
 from aios3sync.sync.transfers.fetched import DifferentFileError
 from aios3sync.sync.transfers.received import ReceivedContent, content_of
 
@@ -27,11 +28,19 @@ class SmallDownload:
 
 
 class ArrivedBody(NamedTuple):
-    """What was read of one object; ``reserved`` bytes of the budget are released when its file is written."""
+    """What was read of one object.
+
+    Attributes:
+        job: the object.
+        result: its bytes, and the facts that came with them.
+        reserved: bytes of the budget, which are released when its file is written.
+        checksum: that the endpoint keeps, where nothing else proves the bytes.
+    """
 
     job: SmallDownload
     result: GetResult
     reserved: int
+    checksum: StoredChecksum | None = None
 
 
 class SameContent(NamedTuple):
@@ -73,7 +82,14 @@ def _checked(arrived: ArrivedBody, decode: bool, opaque: bool) -> ReceivedConten
     body, head = arrived.result
     download = arrived.job.download
     try:
-        content = content_of(body, head, arrived.job.source.size, decode=decode, opaque=opaque)
+        content = content_of(
+            body,
+            head,
+            arrived.job.source.size,
+            decode=decode,
+            opaque=opaque,
+            checksum=arrived.checksum,
+        )
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this object
         return error
     if download.md5 and download.md5 == content.md5:

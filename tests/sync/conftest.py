@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aios3sync.concurrency import Stop
+from aios3sync.core.key_range import EVERYTHING
 from aios3sync.core.keys import Location
 from aios3sync.events import Event, concluded
 from aios3sync.options import SyncOptions
@@ -101,6 +102,7 @@ class Bench:
 
     async def sync(self, target: str | None = None, *, direction: Any = "up", **options: Any) -> SyncReport:
         """Run one sync and check that its report adds up (C4)."""
+        key_range = options.pop("key_range", EVERYTHING)
         counts = RequestCounts()
         store = stack(
             self.memory,
@@ -125,6 +127,7 @@ class Bench:
             endpoint=self.endpoint,
             direction=direction,
             options=SyncOptions(**options),
+            key_range=key_range,
         )
         resources = Resources(
             open_store=open_store,

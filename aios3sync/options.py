@@ -110,7 +110,7 @@ class ConnectOptions:
         connect_timeout, read_timeout: seconds.
         max_attempts: how often one request is sent at most, the first attempt included.
         bandwidth: bytes a second for all bodies together, 0 for no limit.
-        processes: upload processes, which read, sign and send small files where there are many; ``None``
+        processes: processes that send or fetch small files where there are many; ``None``
             for one less than there are cores, up to 4. With 0 this process does it all.
     """
 

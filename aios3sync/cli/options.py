@@ -370,7 +370,7 @@ upload_options = _group(
         "--processes",
         type=int,
         metavar="N",
-        help="Upload processes for small files (cores - 1, up to 4); 0 for none.",
+        help="Processes that send or fetch small files (cores - 1, up to 4); 0 for none.",
     ),
     click.option(
         "--multipart-threshold", type=size, metavar="SIZE", help="Files above this are sent in parts (16M)."

@@ -15,7 +15,15 @@ from aios3sync._lazy import lazy_pattern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ("TEMPORARY_PREFIX", "FolderClashes", "folded", "is_temporary", "parents", "path_problem")
+__all__ = (
+    "TEMPORARY_PREFIX",
+    "FolderClashes",
+    "folded",
+    "have_no_problem",
+    "is_temporary",
+    "parents",
+    "path_problem",
+)
 
 TEMPORARY_PREFIX: Final = ".aios3sync-"
 """How the names of files begin that a download writes until they are whole; they are never synced."""
@@ -54,6 +62,17 @@ def path_problem(key: str, *, windows: bool = False) -> str:
         if problem := _part_problem(part, windows=windows):
             return problem
     return ""
+
+
+def have_no_problem(keys: Sequence[str]) -> bool:
+    """Return whether no key can have a problem, from one look at all of them.
+
+    Most keys are plain; where one may not be, each has to be looked at.
+    """
+    text = "\n".join(("", *keys, ""))
+    if text.count("\n") != len(keys) + 1 or max(map(len, keys), default=0) > _MAX_NAME_BYTES // 4:
+        return False
+    return not any(suspicious in text for suspicious in ("\0", "//", "/.", "\n.", "\n/", "/\n", "\n\n"))
 
 
 def _part_problem(part: str, *, windows: bool) -> str:

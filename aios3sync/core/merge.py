@@ -31,6 +31,8 @@ class Keyed(Protocol):
 K = TypeVar("K", bound=Keyed)
 _key = attrgetter("key")
 Row = tuple[Any, ...]
+_LEAST_REACH = 16
+_MOST_REACH = 1024
 
 
 def ascending(name: str, items: Iterable[K]) -> Iterator[K]:
@@ -55,8 +57,10 @@ class BatchJoin:
         self._names = names
         self._batches: list[Sequence[Any]] = [() for _ in names]
         self._places = [0 for _ in names]
+        self._keys: list[list[str]] = [[] for _ in names]
         self._last: list[str | None] = [None for _ in names]
         self._ended = [False for _ in names]
+        self._reach, self._unlooked = _LEAST_REACH, 0
 
     def needs_input(self) -> int | None:
         """Return the first stream that must be fed or ended before another row is certain, else ``None``."""
@@ -87,7 +91,7 @@ class BatchJoin:
         if (previous is not None and keys[0] <= previous) or any(map(ge, keys, islice(keys, 1, None))):
             raise _disorder(self._names[index], previous, keys)
         self._last[index] = keys[-1]
-        self._batches[index] = batch
+        self._batches[index], self._keys[index] = batch, keys
         self._places[index] = 0
 
     def take_unmatched(self, index: int) -> Sequence[Any]:
@@ -111,30 +115,63 @@ class BatchJoin:
         """Note that a stream has no more items."""
         self._ended[index] = True
 
+    def _matched(self) -> int:
+        """Return how many of the next rows, of those looked at, have an item of every stream.
+
+        Where hardly anything has changed, that is nearly all of them, and lists of keys compare fast. After
+        a difference some rows are joined one by one, so that a look that is in vain costs little.
+        """
+        if self._unlooked:
+            self._unlooked -= 1
+            return 0
+        ahead = [
+            keys[place : place + self._reach] for keys, place in zip(self._keys, self._places, strict=True)
+        ]
+        count = min(map(len, ahead))
+        if count >= _LEAST_REACH and all(keys[:count] == ahead[0][:count] for keys in ahead):
+            self._reach = min(2 * self._reach, _MOST_REACH)
+            return count
+        self._reach = self._unlooked = _LEAST_REACH
+        return 0
+
     def rows(self) -> Iterator[Row]:
         """Yield the rows that are certain now, ascending; stops as soon as a live stream runs dry."""
+        batches, places = self._batches, self._places
+        indices = range(len(batches))
+        while True:
+            if matched := self._matched():
+                ahead = [batches[index][places[index] : places[index] + matched] for index in indices]
+                for row in zip(*ahead, strict=True):
+                    for index in indices:
+                        places[index] += 1
+                    yield row
+            if (alone := self._next_row()) is None:
+                return
+            yield alone
+
+    def _next_row(self) -> Row | None:
+        """Take one row, ``None`` where none is certain."""
         batches, places, ended = self._batches, self._places, self._ended
         count = len(batches)
-        while True:
-            heads: list[Any] = [None] * count
-            least: str | None = None
-            for index in range(count):
-                batch, place = batches[index], places[index]
-                if place < len(batch):
-                    head = heads[index] = batch[place]
-                    if least is None or head.key < least:
-                        least = head.key
-                elif not ended[index]:
-                    return
-            if least is None:
-                return
-            for index in range(count):
-                if heads[index] is not None:
-                    if heads[index].key == least:
-                        places[index] += 1
-                    else:
-                        heads[index] = None
-            yield tuple(heads)
+        heads: list[Any] = [None] * count
+        least: str | None = None
+        for index in range(count):
+            batch, place = batches[index], places[index]
+            if place < len(batch):
+                head = heads[index] = batch[place]
+                if least is None or head.key < least:
+                    least = head.key
+            elif not ended[index]:
+                return None
+        if least is None:
+            return None
+        for index in range(count):
+            if heads[index] is not None:
+                if heads[index].key == least:
+                    places[index] += 1
+                else:
+                    heads[index] = None
+        return tuple(heads)
 
 
 def _disorder(name: str, previous: str | None, keys: Sequence[str]) -> OutOfOrderError:

@@ -14,7 +14,7 @@ from aios3sync._dataclass import dataclass
 from aios3sync.core.entries import Problem, RecordedEntry, ScanBatch, TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import is_directory_bucket
-from aios3sync.core.local_names import path_problem
+from aios3sync.core.local_names import have_no_problem, path_problem
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.listing.as_of import AsOfStore, require_versions, version_at
 from aios3sync.listing.restores import RestoresStore
@@ -187,6 +187,8 @@ class BucketWalk:
 
     def _possible(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
         visible, missing = self._visible, self._missing
+        if not (visible or missing or _WINDOWS) and have_no_problem([entry.key for entry in page]):
+            return ScanBatch(page, [])
         entries: list[TargetEntry] = []
         problems: list[Problem] = []
         for entry in page:

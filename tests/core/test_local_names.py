@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aios3sync.core.local_names import FolderClashes, folded, is_temporary, parents, path_problem
+from aios3sync.core.local_names import (
+    FolderClashes,
+    folded,
+    have_no_problem,
+    is_temporary,
+    parents,
+    path_problem,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -171,3 +178,30 @@ def test_memory_is_bounded_by_the_beginnings_of_one_key() -> None:
     letters = string.ascii_lowercase
     clashes.feed(sorted(f"{a}{b}{c}/file" for a in letters for b in letters for c in letters))
     assert len(clashes._open) == 1
+
+
+@laws
+@given(
+    st.lists(st.text(st.sampled_from("ab./\0\n\\-é\ud800"), max_size=6), max_size=4),
+    st.sampled_from(["", "x" * 64]),
+)
+def test_one_look_at_many_keys_misses_no_problem(keys: list[str], long: str) -> None:
+    if have_no_problem([key + long for key in keys]):
+        assert not any(path_problem(key + long) for key in keys)
+
+
+def test_one_look_at_plain_keys_is_enough() -> None:
+    assert have_no_problem([])
+    assert have_no_problem(["a", "b/c.txt", "b/d e", "é/-", "x" * 63])
+    for key in (
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "a/..",
+        "a\0",
+        f"a/{'x' * 300}",
+        ".aios3sync-0123456789abcdef.part",
+    ):
+        assert not have_no_problem(["a", key, "b"]), key

@@ -31,6 +31,7 @@ UTF-16 order of an emoji is not its UTF-8 order."""
 laws = settings(deadline=None, derandomize=True, max_examples=150)
 
 keys = st.text(st.sampled_from("ab-. /\x00é\uffff\U0001f600"), min_size=1, max_size=3)
+cut_sizes = st.integers(0, 150)
 key_sets = st.lists(keys, unique=True, max_size=12).map(sorted)
 
 
@@ -219,3 +220,18 @@ def test_no_item_is_unmatched_while_another_stream_needs_input() -> None:
     assert join.finished is False
     join.end(0)
     assert join.finished
+
+
+@laws
+@given(
+    st.lists(st.sets(st.integers(0, 399), max_size=12), min_size=1, max_size=4),
+    st.lists(cut_sizes, max_size=6),
+)
+def test_long_streams_that_are_nearly_alike(missing: list[set[int]], cuts: list[int]) -> None:
+    """Runs of rows that every stream has are joined by comparing lists of keys."""
+    names = [f"{number:03}" for number in range(400)]
+    streams = [
+        items(stream, [name for number, name in enumerate(names) if number not in gone])
+        for stream, gone in enumerate(missing)
+    ]
+    assert fed_join(streams, [*cuts, 100]) == oracle(streams)

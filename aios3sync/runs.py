@@ -17,10 +17,10 @@ from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.store.protocol import PutOptions
+from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
-from aios3sync.sync.request import Side, SyncRequest, locate_sides
+from aios3sync.sync.request import Side, SyncRequest, is_shared, locate_sides
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
@@ -210,7 +210,17 @@ class Runs:
                 resources = replace(resources, inspect=image_size, inspected=is_image_name)
             return await run_subscribed(request, resources, self._subscribers(request, index, entry))
 
-        return run
+        async def run_with_object(request: SyncRequest, resources: Resources) -> SyncReport:
+            if not is_shared(request.options):
+                return await run(request, resources)
+            from aios3sync.objects.shared_manifest import run_shared
+
+            async def open_store(bucket: str) -> ObjectStore:
+                return await self._stores.opener(bucket, resources.counts)()
+
+            return await run_shared(run, request, resources, open_store)
+
+        return run_with_object
 
     def _subscribers(
         self,

@@ -158,7 +158,10 @@ progress_options = _group(
 
 manifest_options = _group(
     click.option(
-        "--manifest", metavar="PATH", help="The file of the manifest, instead of one in the state directory."
+        "--manifest",
+        metavar="PATH",
+        help="The file of the manifest, instead of one in the state directory; or s3://bucket/key, which "
+        "several machines share.",
     ),
 )
 
@@ -527,10 +530,12 @@ def customer_keys(values: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the field ``manifest`` of SyncOptions; a relative path becomes an absolute one."""
+    """Return the field ``manifest`` of SyncOptions: an object, or a path, which becomes an absolute one."""
     if values.get("no_manifest"):
         return {"manifest": False}
-    return {"manifest": os.path.abspath(values["manifest"])} if values.get("manifest") else {}
+    if not (place := values.get("manifest")):
+        return {}
+    return {"manifest": place if place.startswith(SCHEME) else os.path.abspath(place)}
 
 
 def _rules(ctx: click.Context, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.output.view import Output
-from aios3sync.core.keys import CATALOG_SCHEME
+from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
 from aios3sync.options import CHECKS, ConnectOptions, SyncOptions
 
 if TYPE_CHECKING:
@@ -128,6 +128,6 @@ def _parts(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
             if name not in _CONNECTION and name not in _RULES and name not in (_CHECK, _MANIFEST):
                 raise UnknownError
             value = value if equals else next(left, "")
-            if not value or value.startswith("-"):
+            if not value or value.startswith("-") or (name == _MANIFEST and value.startswith(SCHEME)):
                 raise UnknownError
             yield name, value

@@ -24,11 +24,14 @@ if TYPE_CHECKING:
 __all__ = (
     "NAMED_FILES",
     "SyncRequest",
+    "is_shared",
     "locate_sides",
     "manifest_path",
     "pending_path",
 )
 
+_ANY_MACHINE: Final = "any machine"
+"""The directory of a manifest that machines share: it is a checkout in another place on each of them."""
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
 
@@ -50,6 +53,7 @@ class SyncRequest:
             have one manifest. ``copy`` from another bucket to the bucket: the root is then the name of that
             one, with its endpoint.
         source_location: where a copy comes from.
+        shares_manifest: the manifest is that of several machines, whatever directory each of them has.
         key_range: the keys that the sync is about; what is outside is neither looked at nor changed.
     """
 
@@ -62,6 +66,7 @@ class SyncRequest:
     direction: DirectionName = "up"
     source_location: Location | None = None
     key_range: KeyRange = EVERYTHING
+    shares_manifest: bool = False
 
     @property
     def source(self) -> str:
@@ -78,7 +83,8 @@ class SyncRequest:
     @property
     def binding(self) -> Binding:
         """The pair that the manifest belongs to."""
-        return Binding(self.root, self.endpoint, self.location.bucket, self.location.prefix)
+        root = _ANY_MACHINE if self.shares_manifest and self.direction != "copy" else self.root
+        return Binding(root, self.endpoint, self.location.bucket, self.location.prefix)
 
     def tree(self) -> LocalTree:
         """Return the side that is a tree; that of a copy is a list of no files."""
@@ -155,6 +161,11 @@ def _locate_tree(source: Side, options: SyncOptions) -> tuple[str, dict[str, str
     return NAMED_FILES, {key: os.path.abspath(path) for key, path in source.items()}
 
 
+def is_shared(options: SyncOptions) -> bool:
+    """Return whether the manifest is an object, see :mod:`aios3sync.objects.shared_manifest`."""
+    return isinstance(options.manifest, str) and options.manifest.startswith(SCHEME)
+
+
 def manifest_path(request: SyncRequest) -> str:
     """Return where the manifest of a request is, or would be; empty where there is no place for one.
 
@@ -163,6 +174,8 @@ def manifest_path(request: SyncRequest) -> str:
     Raises:
         UsageError: no file can have the path that was asked for.
     """
+    if is_shared(request.options):
+        raise UsageError("manifest: one in a bucket is read and stored by a sync; name a file here")
     path = request.options.manifest or default_path(request.binding)
     try:
         impossible = b"\0" in os.fsencode(path)

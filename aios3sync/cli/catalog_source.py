@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.cli.option_group import option_group
 from aios3sync.core.keys import CATALOG_SCHEME
 from aios3sync.errors import UsageError
 
@@ -37,9 +38,7 @@ _NAMES: Final = ("catalog", "kind", "config", "revision")
 
 def catalog_source_options(command: CommandT) -> CommandT:
     """Add the options of a command whose source may be an entry of a catalog."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return option_group(*_OPTIONS, title="Catalog")(command)
 
 
 class CatalogSource(NamedTuple):

@@ -9,13 +9,18 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from aios3sync._dataclass import replace
+from aios3sync.cli.connection_help import CONNECTION
+from aios3sync.cli.option_group import flag, option_group
 from aios3sync.cli.output.view import Output
+from aios3sync.cli.program_command import ORDER, ProgramCommand
+from aios3sync.cli.settings import EXCLUSIVE
 from aios3sync.cli.values import (
+    FILE,
     http_date,
     moment,
     names,
@@ -68,16 +73,9 @@ __all__ = (
     "source_connection_options",
     "sync_options",
     "upload_options",
-    "watch_options",
-    "watch_times",
 )
 
-if TYPE_CHECKING:
-    from aios3sync.watch.pending import WatchTimes
-
-CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 _RULES: Final = ("include", "exclude", "exclude_from")
-_ORDER: Final = "aios3sync.rules"
 _OPTION_NAMES: Final = {
     "bandwidth": "--bwlimit",
     "anonymous": "--no-sign-request",
@@ -92,41 +90,29 @@ _OPTION_NAMES: Final = {
 }
 
 
-class RulesCommand(click.Command):
-    """A command that records the order of its filter options: the last rule that matches wins."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse once for the order alone, which click does not report, and once for the values."""
-        _, _, order = self.make_parser(ctx).parse_args(args=list(args)) if args else ({}, [], [])
-        ctx.meta[_ORDER] = tuple(param.name for param in order if param.name in _RULES)
-        return super().parse_args(ctx, args)
+class RulesCommand(ProgramCommand):
+    """A command with filter options, whose order counts: the last rule that matches wins."""
 
 
-def _group(*options: Callable[[CommandT], CommandT]) -> Callable[[CommandT], CommandT]:
-    def decorate(command: CommandT) -> CommandT:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+def _show_connection_help(ctx: click.Context, _: click.Parameter, *, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        assert isinstance(ctx.command, ProgramCommand)  # noqa: S101 - all commands are
+        click.echo(ctx.command.connection_help(ctx), color=ctx.color)
+        ctx.exit()
 
 
-def _flag(*names: str, help: str) -> Callable[[CommandT], CommandT]:  # noqa: A002 - click's word
-    return click.option(*names, is_flag=True, default=None, help=help)
-
-
-connection_options = _group(
+connection_options = option_group(
     click.option("--endpoint-url", metavar="URL", help="An S3 compatible endpoint (AWS)."),
     click.option("--profile", metavar="NAME", help="Profile of the AWS configuration."),
     click.option("--region", metavar="NAME", help="Region of the bucket."),
-    _flag("--no-sign-request", "anonymous", help="Send unsigned requests."),
+    flag("--no-sign-request", "anonymous", help="Send unsigned requests."),
     click.option(
         "--addressing-style",
         "addressing",
         type=click.Choice(["auto", "path", "virtual"]),
         help="Where URLs have the name of the bucket.",
     ),
-    click.option("--ca-bundle", metavar="FILE", help="Certificate authorities to trust."),
+    click.option("--ca-bundle", type=FILE, metavar="FILE", help="Certificate authorities to trust."),
     click.option(
         "--no-verify-ssl", "verify_tls", flag_value=False, default=None, help="Do not check certificates."
     ),
@@ -143,37 +129,63 @@ connection_options = _group(
         help="The transport of the frequent requests.",
     ),
     click.option("--workers", type=int, metavar="N", help="The most requests in flight (256)."),
+    click.option(
+        "--config-file",
+        type=FILE,
+        metavar="FILE",
+        expose_value=False,
+        help="The configuration file, instead of aios3sync.toml or pyproject.toml here or above.",
+    ),
+    click.option("--no-config", is_flag=True, expose_value=False, help="Read no configuration file."),
+    click.option(
+        "--help-connection",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=lambda ctx, param, value: _show_connection_help(ctx, param, value=value),
+        help="Show these options and the environment variables, and exit.",
+    ),
+    title=CONNECTION,
 )
 
-output_options = _group(
+output_options = option_group(
     click.option("--json", "json", is_flag=True, help="Print one JSON document and nothing else."),
     click.option("-q", "--quiet", is_flag=True, help="Print only errors."),
     click.option("-v", "--verbose", count=True, help="Print more; -vv also prints tracebacks and the log."),
+    title="Output",
 )
 
-progress_options = _group(
+progress_options = option_group(
     click.option("--events", is_flag=True, help="Print one JSON object a line during the run."),
     click.option("--no-progress", is_flag=True, help="No live view: one line for each action."),
+    title="Output",
 )
 
-manifest_options = _group(
+manifest_options = option_group(
     click.option(
         "--manifest",
+        type=FILE,
         metavar="PATH",
         help="The file of the manifest, instead of one in the state directory; or s3://bucket/key, which "
         "several machines share.",
     ),
+    title="Manifest",
 )
 
-filter_options = _group(
+filter_options = option_group(
     click.option(
         "--include", multiple=True, metavar="PATTERN", help="Sync what matches; the last matching rule wins."
     ),
     click.option("--exclude", multiple=True, metavar="PATTERN", help="Ignore what matches, on both sides."),
-    click.option("--exclude-from", multiple=True, metavar="FILE", help="Read rules: one a line, ! includes."),
-    _flag("--gitignore", help="Honour the .gitignore files of the source."),
     click.option(
-        "--files-from", metavar="FILE", help="Sync only the files that FILE lists, one a line; - is stdin."
+        "--exclude-from", multiple=True, type=FILE, metavar="FILE", help="Read rules: one a line, ! includes."
+    ),
+    flag("--gitignore", help="Honour the .gitignore files of the source."),
+    click.option(
+        "--files-from",
+        type=FILE,
+        metavar="FILE",
+        help="Sync only the files that FILE lists, one a line; - is stdin.",
     ),
     click.option(
         "--symlinks", type=click.Choice(SYMLINK_MODES), help="How to treat symbolic links (follow)."
@@ -183,10 +195,11 @@ filter_options = _group(
         type=click.Choice(ON_BAD_NAME),
         help="A file whose name cannot be a key fails (fail), is skipped with a warning, or is escaped.",
     ),
-    _flag("--no-follow-symlinks", help="The same as --symlinks skip."),
+    flag("--no-follow-symlinks", help="The same as --symlinks skip."),
+    title="Filters",
 )
 
-comparison_options = _group(
+comparison_options = option_group(
     click.option(
         "--check",
         type=click.Choice(CHECKS),
@@ -197,7 +210,7 @@ comparison_options = _group(
         default=None,
         help="Upload what changed (default) or everything.",
     ),
-    _flag("--accept-content", help="Upload files whose content changed without their stat."),
+    flag("--accept-content", help="Upload files whose content changed without their stat."),
     click.option(
         "--max-manifest-age",
         type=seconds,
@@ -209,7 +222,7 @@ comparison_options = _group(
         type=click.Choice(LIST_ORDERS),
         help="bytes if the endpoint is known to list in byte order, as AWS does (auto); remembered.",
     ),
-    _flag("--no-list", help="Never list the target, for credentials that may only write; deletes nothing."),
+    flag("--no-list", help="Never list the target, for credentials that may only write; deletes nothing."),
     click.option(
         "--list-workers", type=int, metavar="N", help="Pages of the listing to request at once (up to 32)."
     ),
@@ -220,9 +233,10 @@ comparison_options = _group(
         help="What must be equal in an unchanged file (size,mtime,ctime,inode).",
     ),
     click.option("--gzip", type=names, metavar="EXT,EXT", help="Compress files with these extensions."),
+    title="Comparison",
 )
 
-inventory_options = _group(
+inventory_options = option_group(
     click.option(
         "--target-listing",
         metavar="inventory:s3://BUCKET/PREFIX",
@@ -233,15 +247,18 @@ inventory_options = _group(
         metavar="inventory:s3://BUCKET/PREFIX",
         help="The same for the source, where it is a bucket.",
     ),
+    title="Comparison",
 )
 
-payer_option = _flag("--request-payer", help="Agree to pay for the requests.")
+payer_option = flag("--request-payer", help="Agree to pay for the requests.")
 
-_key_option = click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
+_key_option = click.option(
+    "--sse-c-key-file", type=FILE, metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64."
+)
 _source_key_option = click.option(
-    "--source-sse-c-key-file", metavar="FILE", help="Between buckets: the SSE-C key of the source."
+    "--source-sse-c-key-file", type=FILE, metavar="FILE", help="Between buckets: the SSE-C key of the source."
 )
-key_options = _group(_key_option, _source_key_option)
+key_options = option_group(_key_option, _source_key_option)
 as_of_option = click.option(
     "--as-of",
     type=moment,
@@ -249,36 +266,16 @@ as_of_option = click.option(
     help="The versions that were the latest then: 2026-11-30T12:00:00Z, or '2h ago'.",
 )
 
-reading_options = _group(
+reading_options = option_group(
     click.option("--part-size", type=size, metavar="SIZE", help="Size of the parts of large files (16M)."),
     _key_option,
     payer_option,
+    title="Large files and keys",
 )
 
-watch_options = _group(
-    _flag("--watch", help="Sync again whenever SOURCE changes, until you stop it."),
-    click.option(
-        "--watch-stable",
-        type=seconds,
-        metavar="TIME",
-        help="With --watch: send a file that has not changed for so long (1s).",
-    ),
-    click.option(
-        "--watch-every",
-        type=seconds,
-        metavar="TIME",
-        help="With --watch: compare all of SOURCE at least so often (10m).",
-    ),
-    click.option(
-        "--watch-queue",
-        metavar="URL",
-        help="With --watch of a bucket: the SQS queue of its notifications.",
-    ),
-)
-
-deletion_options = _group(
-    _flag("--delete", help="Delete what is not in the source (mirror)."),
-    _flag("--delete-tracked", help="Delete only what was uploaded from here and not replaced since."),
+deletion_options = option_group(
+    flag("--delete", help="Delete what is not in the source (mirror)."),
+    flag("--delete-tracked", help="Delete only what was uploaded from here and not replaced since."),
     click.option("--max-delete", type=int, metavar="N", help="Refuse to delete more than this."),
     click.option(
         "--max-delete-ratio",
@@ -286,13 +283,14 @@ deletion_options = _group(
         metavar="R",
         help="The same as a share of the objects of the target.",
     ),
-    _flag("--allow-empty-source", help="Let an empty source delete everything."),
-    _flag("--delete-excluded", help="Also delete what the filters hide."),
-    _flag("--delete-protected", help="Also delete objects of other tools."),
-    _flag("--delete-despite-errors", help="Delete although files could not be read or sent."),
+    flag("--allow-empty-source", help="Let an empty source delete everything."),
+    flag("--delete-excluded", help="Also delete what the filters hide."),
+    flag("--delete-protected", help="Also delete objects of other tools."),
+    flag("--delete-despite-errors", help="Delete although files could not be read or sent."),
+    title="Deletes",
 )
 
-download_options = _group(
+download_options = option_group(
     click.option(
         "--on-conflict",
         type=click.Choice(ON_CONFLICT),
@@ -312,6 +310,7 @@ download_options = _group(
     ),
     click.option(
         "--trash",
+        type=FILE,
         metavar="DIR|s3://BUCKET/PREFIX",
         help="Move what is deleted there: files into a directory, objects below a prefix.",
     ),
@@ -334,9 +333,10 @@ download_options = _group(
         default=None,
         help="Of a download: keep the files of --gzip compressed.",
     ),
+    title="Downloads",
 )
 
-source_connection_options = _group(
+source_connection_options = option_group(
     click.option(
         "--source-endpoint-url",
         metavar="URL",
@@ -344,9 +344,10 @@ source_connection_options = _group(
     ),
     click.option("--source-profile", metavar="NAME", help="Between buckets: the profile for the source."),
     click.option("--source-region", metavar="NAME", help="Between buckets: the region of the source."),
+    title="Between buckets",
 )
 
-copy_options = _group(
+copy_options = option_group(
     source_connection_options,
     _source_key_option,
     click.option(
@@ -360,9 +361,10 @@ copy_options = _group(
         metavar="SIZE",
         help="Between buckets: objects above this are copied in parts (5G).",
     ),
+    title="Between buckets",
 )
 
-upload_options = _group(
+upload_options = option_group(
     click.option(
         "--max-parts", type=int, metavar="N", help="The most parts of one object (the limit of the endpoint)."
     ),
@@ -432,6 +434,7 @@ upload_options = _group(
         metavar="PIXELS",
         help="Also upload thumbnails of images, below .thumbnails/PIXELS/ in the bucket.",
     ),
+    title="Uploads",
 )
 
 
@@ -441,7 +444,8 @@ def output(values: Mapping[str, Any]) -> Output:
     Raises:
         UsageError: two of them exclude each other.
     """
-    _exclusive(values, "json", "events")
+    for group in EXCLUSIVE:
+        _exclusive(values, *group)
     return Output(
         json=values["json"],
         events=values.get("events", False),
@@ -480,9 +484,8 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     Raises:
         UsageError: a value is invalid, or two options exclude each other.
     """
-    _exclusive(values, "delete", "delete_tracked")
-    _exclusive(values, "manifest", "no_manifest")
-    _exclusive(values, "symlinks", "no_follow_symlinks")
+    for group in EXCLUSIVE:
+        _exclusive(values, *group)
     given = _given(SyncOptions, values, without=("delete", "include", "exclude"))
     given["rules"] = tuple(_rules(ctx, values))
     if values.get("delete") or values.get("delete_tracked"):
@@ -500,23 +503,6 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])
     return named_by_option(lambda: SyncOptions(**given))
-
-
-def watch_times(values: Mapping[str, Any]) -> WatchTimes:
-    """Return the times of a watch.
-
-    Raises:
-        UsageError: they are given without ``--watch``, or are not above 0.
-    """
-    from aios3sync.watch.pending import WatchTimes
-
-    given = {
-        name: values[f"watch_{name}"] for name in WatchTimes._fields if values[f"watch_{name}"] is not None
-    }
-    for name, value in given.items():
-        if value <= 0:
-            raise UsageError(f"--watch-{name}: must be above 0 s")
-    return WatchTimes(**given)
 
 
 def customer_keys(values: Mapping[str, Any]) -> dict[str, bytes]:
@@ -541,7 +527,9 @@ def manifest_place(values: Mapping[str, Any]) -> dict[str, Any]:
 def _rules(ctx: click.Context, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield the filter rules in the order of the command line."""
     left = {name: iter(values.get(name, ())) for name in _RULES}
-    for name in ctx.meta.get(_ORDER, ()):
+    for name in ctx.meta.get(ORDER, ()):
+        if name not in left:
+            continue
         value = next(left[name])
         if name == "exclude_from":
             yield from rules_of_file(value)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 import aios3sync
+from aios3sync.cli.config_file import near
 from aios3sync.cli.errors import print_error, print_usage_error
+from aios3sync.cli.habits import TAKEN_COMMANDS, answer_for_command
 from aios3sync.cli.output.lines import note_lost
 from aios3sync.core.text import printable
 
@@ -33,6 +35,8 @@ _COMMANDS: Final = (
     "index",
     "catalog",
     "job",
+    "config",
+    "completion",
 )
 
 
@@ -43,11 +47,33 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in _COMMANDS:
+        name = TAKEN_COMMANDS.get(cmd_name, cmd_name)
+        if name not in _COMMANDS:
             return None
-        module = import_module(f"aios3sync.cli.commands.{cmd_name}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        module = import_module(f"aios3sync.cli.commands.{name}")
+        command: click.Command = getattr(module, f"{name}_command")
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Move options of the connection that come before the command, as with aws and s5cmd, behind it."""
+        if args and args[0].startswith("-") and not ctx.resilient_parsing:
+            from aios3sync.cli.leading_options import moved_after
+
+            args = moved_after(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Answer the names of commands of other tools with ours, and misspelt ones with those near them."""
+        name = args[0]
+        if not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            answer = answer_for_command(name)
+            if answer is None and not name.startswith("-"):
+                answer = f"No such command {name!r}{near(name, dict.fromkeys(_COMMANDS))}"
+            if answer is not None:
+                raise click.UsageError(answer, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import sys
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from aios3sync.cli.config_file import find_config_file, read_config_file
 from aios3sync.core.filters import read_rules
 from aios3sync.core.lines import lines_of
 from aios3sync.errors import UsageError
 from aios3sync.field_types import parse_moment, parse_seconds, parse_size
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 __all__ = (
+    "DATABASE",
+    "FILE",
+    "PLACE",
+    "DatabaseUrl",
+    "Located",
+    "Place",
     "http_date",
     "moment",
     "names",
@@ -28,6 +40,62 @@ __all__ = (
     "seconds",
     "size",
 )
+
+
+class Located(click.Path):
+    """The type of an option that names a file or directory; in a configuration file it begins there."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ARG002
+        """Take it as it is."""
+        return value
+
+    def within(self, directory: str, text: str) -> str:
+        """Return the path for a text in a file of ``directory``; ``-`` stays standard input."""
+        if text == "-" or "://" in text:
+            return text
+        return os.path.join(directory, os.path.expanduser(text))
+
+
+class Place(Located):
+    """The type of an argument that is a directory, a location in S3, or a profile."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the names of profiles; let the shell complete paths."""
+        if not incomplete.startswith("@"):
+            return super().shell_complete(ctx, param, incomplete)
+        from click.shell_completion import CompletionItem
+
+        try:
+            path = find_config_file(os.environ)
+            names = read_config_file(path).profiles if path else {}
+        except UsageError:
+            return []  # the command says what is wrong
+        return [CompletionItem(f"@{name}") for name in names if f"@{name}".startswith(incomplete)]
+
+
+class DatabaseUrl(Located):
+    """The type of an option that names a database: a URL, or a file of SQLite."""
+
+    name = "database"
+
+    def within(self, directory: str, text: str) -> str:
+        """Return the URL for a text in a file of ``directory``."""
+        scheme, separator, rest = text.rpartition("sqlite:///")
+        if not separator:
+            return text if "://" in text else super().within(directory, text)
+        is_absolute = rest.startswith("/") or rest in ("", ":memory:")
+        return text if is_absolute else f"{scheme}{separator}{super().within(directory, rest)}"
+
+
+FILE: Final = Located()
+PLACE: Final = Place()
+DATABASE: Final = DatabaseUrl()
 
 
 def size(text: str) -> int:

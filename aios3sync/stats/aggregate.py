@@ -11,7 +11,7 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import TargetEntry
 from aios3sync.stats.model import Bin, Breakdown, FolderTotals, GroupTotals, Histogram, ListedObject
 
-__all__ = ("FolderAggregate", "ListingAggregate", "TopGroups", "extension_of")
+__all__ = ("FolderAggregate", "ListingAggregate", "TopGroups", "extension_of", "suffix_of")
 
 SHOWN_GROUPS: Final = 100
 SHOWN_OBJECTS: Final = 20
@@ -26,6 +26,7 @@ _SHOWN_SHARES: Final = 500
 _CANDIDATES: Final = 1000
 """Rows that are collected before they are sorted and cut."""
 _LONGEST_EXTENSION: Final = 16
+_COMPRESSIONS: Final = frozenset({"br", "bz2", "gz", "lz4", "lzma", "xz", "z", "zst"})
 
 _SIZES: Final = (1, 1_000, 10_000, 100_000, *(10**n for n in range(6, 13)))
 _DAY: Final = 86_400
@@ -158,7 +159,7 @@ class ListingAggregate:
         storage: dict[str, list[int]] = {}
         extensions: dict[str, list[int]] = {}
         for key, size, _, _, name, _, _ in page:
-            for groups, group in ((storage, name or "STANDARD"), (extensions, extension_of(key))):
+            for groups, group in ((storage, name or "STANDARD"), (extensions, suffix_of(key))):
                 if group in groups:
                     counted = groups[group]
                     counted[0] += 1
@@ -206,6 +207,15 @@ class ListingAggregate:
     def newest(self) -> tuple[ListedObject, ...]:
         """Return the objects that were changed last."""
         return self._newest.rows()
+
+
+def suffix_of(key: str) -> str:
+    """Return the extension, of compressed files with the one before it: ``csv.gz``, ``tar.xz``."""
+    outer = extension_of(key)
+    if outer not in _COMPRESSIONS:
+        return outer
+    inner = extension_of(key[: -len(outer) - 1])
+    return outer if not inner or inner.isdigit() else f"{inner}.{outer}"
 
 
 def extension_of(key: str) -> str:

@@ -142,18 +142,29 @@ def _digest(content: str) -> str:
 
 def _top(stats: BucketStats) -> tuple[str, ...]:
     counted = f"{stats.mode}{' (every object asked)' if stats.every else ''}, {origin_text(stats)}"
-    share = f"{value_text(stats.ratio, share_text)} of the original"
     exactly = (
         ("objects", stats.objects, count_text, _top_folders(stats)),
         ("stored", stats.stored_bytes, size_text, _bytes(stats.stored_bytes)),
-        ("before compression", stats.original_bytes, size_text, _bytes(stats.original_bytes)),
-        ("saved", stats.saved_bytes, size_text, share),
+        *(_compression(stats) if _is_compressed(stats) else ()),
     )
     of = f" The numbers are of {moment(stats.computed_at)}." if stats.computed_at else ""
     return (
         f'<header><h1>{_key(stats.location)}</h1><p class="soft">{_text(f"{counted}.{of}")}</p></header>',
         _alarm(stats),
         f'<div class="tiles">{"".join(_tile(*one) for one in exactly)}</div>',
+    )
+
+
+def _is_compressed(stats: BucketStats) -> bool:
+    """Return whether there is anything that is stored in another form than it was given."""
+    return any(kind.name != "direct" and kind.objects.value != 0 for kind in stats.kinds)
+
+
+def _compression(stats: BucketStats) -> tuple[tuple[str, Number, Wording, str], ...]:
+    share = f"{value_text(stats.ratio, share_text)} of the original"
+    return (
+        ("before compression", stats.original_bytes, size_text, _bytes(stats.original_bytes)),
+        ("saved", stats.saved_bytes, size_text, share),
     )
 
 

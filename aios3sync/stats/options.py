@@ -24,6 +24,7 @@ class StatsOptions:
             objects whose extension is not in ``gzip``.
         gzip: extensions that were uploaded with ``gzip=``; such objects get a HEAD request.
         use_cache: read and write the cache in the bucket.
+        create_cache: write it also where there is none yet; without, only one that exists is kept current.
         refresh: count even if the cache is current, and write it.
         max_age: seconds; a cache younger than this is returned without a listing. ``None`` always lists.
         background: return the cached numbers at once, however old they are, and refresh the cache in the
@@ -38,6 +39,7 @@ class StatsOptions:
     every: bool = False
     gzip: tuple[str, ...] = ()
     use_cache: bool = True
+    create_cache: bool = True
     refresh: bool = False
     max_age: Seconds | None = None
     background: bool = False
@@ -90,6 +92,7 @@ class StatsKeywords(TypedDict, total=False):
     every: bool
     gzip: Texts
     use_cache: bool
+    create_cache: bool
     refresh: bool
     max_age: float | str | None
     background: bool

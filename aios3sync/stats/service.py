@@ -203,7 +203,8 @@ class _Computation:
     async def _miss(self, content: CachedStats, state: _State, *, write: bool = True) -> BucketStats:
         """Cache new numbers if they are complete, and return them."""
         written, problem = False, ""
-        if write and content.stats.complete:
+        exists = self._lookup.size is not None
+        if write and content.stats.complete and (exists or self._options.create_cache):
             written, problem = await self._cache.write(content, self._lookup)
         hits, misses = await self._count_lookup(hit=False)
         warning = self._lookup.problem or problem

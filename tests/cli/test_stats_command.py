@@ -30,10 +30,29 @@ def test_json_is_one_document(cli: CommandLine, filled: Bucket) -> None:
     assert (document["command"], document["location"]) == ("stats", filled.url())
     assert (document["objects"]["value"], document["stored_bytes"]["value"]) == (12, 66)
     assert document["objects"]["known"] == "exact"
-    assert (document["cache"]["state"], document["cache"]["written"]) == ("miss", True)
+    assert (document["cache"]["state"], document["cache"]["written"]) == ("miss", False)
+    written = cli("stats", "--cache", filled.url(), "--json").json()
+    assert (written["cache"]["state"], written["cache"]["written"]) == ("miss", True)
     again = cli("stats", filled.url(), "--json").json()
     assert (again["cache"]["state"], again["origin"]) == ("hit", "cache")
     assert again["requests"] == {"GetObject": 1, "ListObjectsV2": 1}
+
+
+def test_the_cache_is_written_once_it_is_asked_for(cli: CommandLine, filled: Bucket) -> None:
+    """Statistics write nothing into a bucket unasked; a cache that is there is kept current, and said."""
+    before = filled.keys()
+    for more in ([], ["--refresh"], ["--sampled"]):
+        ended = cli("stats", filled.url(), *more)
+        assert ended.code == 0
+        assert "cached in" not in ended.out
+    assert filled.keys() == before
+    ended = cli("stats", filled.url(), "--cache")
+    assert ended.lines[-1] == "total: 12 objects, 66 bytes; cached in .aios3sync/stats_quick.json"
+    assert filled.keys() - before >= {".aios3sync/stats_quick.json"}
+    assert "cached in" not in cli("stats", filled.url()).out  # a hit writes nothing
+    filled.put("d1/new", b"1")
+    assert "; cached in .aios3sync/stats_quick.json" in cli("stats", filled.url()).lines[-1]
+    assert not [key for key in filled.keys() - before if "sampled" in key]
 
 
 def test_a_person_sees_the_numbers(cli: CommandLine, filled: Bucket) -> None:
@@ -64,7 +83,7 @@ def test_a_prefix_and_the_cache_options(cli: CommandLine, filled: Bucket) -> Non
     below = filled.url("d1")
     assert cli("stats", below, "--json", "--no-cache").json()["objects"]["value"] == 4
     assert len(filled.keys()) == 12
-    cli("stats", below)
+    cli("stats", "--cache", below)
     filled.put("d1/new", b"1")
     old = cli("stats", below, "--json", "--max-age", "1h").json()
     assert (old["objects"]["value"], old["cache"]["validated"]) == (4, "age")
@@ -74,8 +93,8 @@ def test_a_prefix_and_the_cache_options(cli: CommandLine, filled: Bucket) -> Non
 
 def test_show_and_clear(cli: CommandLine, filled: Bucket) -> None:
     assert cli("stats", filled.url(), "--cache", "show").lines == ["the cache is empty"]
-    cli("stats", filled.url())
-    cli("stats", filled.url())
+    cli("stats", filled.url(), "--cache")
+    cli("stats", filled.url(), "--cache")
     shown = cli("stats", filled.url(), "--cache", "show")
     assert shown.lines[0].startswith(".aios3sync/stats_quick.json: ")
     assert "12 objects" in shown.lines[0]
@@ -90,6 +109,8 @@ def test_show_and_clear(cli: CommandLine, filled: Bucket) -> None:
     ("options", "words"),
     [
         (["--sampled", "--detailed"], "--sampled and --detailed exclude each other"),
+        (["--no-cache", "--cache"], "--no-cache and --cache exclude each other"),
+        (["--cache=some"], "'some' is not one of"),
         (["--no-cache", "--refresh"], "--no-cache and --refresh exclude each other"),
         (["--no-cache", "--max-age", "5m"], "--no-cache and --max-age exclude each other"),
         (["--no-cache", "--deltaglider-cache"], "exclude each other"),

@@ -16,6 +16,7 @@ PAGES = (README, *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PROGRAM = "aios3sync"
+_REDIRECTIONS = frozenset({">", "2>"})
 _SEPARATORS = frozenset({"|", ";", "&", "&&", "||", ">", "2>", "(", ")"})
 
 
@@ -44,8 +45,12 @@ def command_lines(page: Path) -> Iterator[list[str]]:
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
         words.whitespace_split = True
         found: list[str] | None = None
+        is_file = False
         for word in words:
-            if word in _SEPARATORS:
+            if is_file:
+                is_file = False  # what a redirection names is no program
+            elif word in _SEPARATORS:
+                is_file = word in _REDIRECTIONS
                 if found is not None:
                     yield found
                 found = None

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from aios3sync.cli.program import program
-from tests.docs.pages import PAGES, README, ROOT, anchors, command_lines, prose
+from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, command_lines, prose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,16 @@ def test_words_are_plain(page: Path) -> None:
 
 
 @pytest.mark.parametrize(("page", "arguments"), COMMANDS)
-def test_command_lines_are_accepted(page: Path, arguments: list[str]) -> None:
-    """The program has every command and option that a page shows, and takes the values."""
+def test_command_lines_are_accepted(
+    page: Path, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program has every command and option that a page shows, and takes the values.
+
+    The configuration file is that of its page.
+    """
+    monkeypatch.chdir(tmp_path)
+    content = "\n".join(blocks(ROOT / "docs" / "configuration.md", "toml")[:1])
+    (tmp_path / "aios3sync.toml").write_text(content)
     command: click.Command = program
     context = click.Context(program, info_name="aios3sync", **program.context_settings)
     rest = list(arguments)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.tool_files import is_tool_file
 from aios3sync.stats import aggregate, service
-from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of
+from aios3sync.stats.aggregate import ListingAggregate, TopGroups, extension_of, suffix_of
 from aios3sync.stats.collect import list_pages
 from aios3sync.stats.estimates import savings, total
 from aios3sync.stats.fingerprint import Fingerprint
@@ -126,6 +126,26 @@ def test_folders_are_counted_below_the_prefix() -> None:
 )
 def test_extensions(key: str, extension: str) -> None:
     assert extension_of(key) == extension
+
+
+@pytest.mark.parametrize(
+    ("key", "suffix"),
+    [
+        ("a/b.JPG", "jpg"),
+        ("x.CSV.gz", "csv.gz"),
+        ("x.tar.zst", "tar.zst"),
+        ("a.b.tar.xz", "tar.xz"),
+        ("x.gz", "gz"),
+        (".gz", ""),
+        (".x.gz", "gz"),
+        ("log.2026.gz", "gz"),
+        ("d.csv/x.gz", "gz"),
+        ("x.gz.txt", "txt"),
+        ("x.this-is-no-extension-at-all.gz", "gz"),
+    ],
+)
+def test_compressed_files_are_counted_by_what_they_hold(key: str, suffix: str) -> None:
+    assert suffix_of(key) == suffix
 
 
 def test_too_many_groups_are_merged_into_other_and_marked() -> None:

@@ -167,3 +167,13 @@ def test_paths_that_cannot_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(UsageError, match=reason):
             check_page_path(place)
+
+
+def test_cards_of_compression_are_shown_where_there_is_some() -> None:
+    stats = sample()
+    assert any(kind.name != "direct" for kind in stats.kinds)
+    assert "before compression" in render_page(stats)
+    plain = replace(stats, kinds=tuple(kind for kind in stats.kinds if kind.name == "direct"))
+    page = render_page(plain)
+    assert "before compression" not in page
+    assert page.count('class="tile"') == 2

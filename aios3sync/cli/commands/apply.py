@@ -22,6 +22,8 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.program_command import ProgramCommand
+from aios3sync.cli.values import DATABASE
 from aios3sync.sync.plans.plan import Plan
 
 if TYPE_CHECKING:
@@ -33,10 +35,20 @@ if TYPE_CHECKING:
 __all__ = ("apply_command",)
 
 
-@click.command("apply", short_help="Do what 'sync --plan' has written down, if nothing has moved since.")
+class _ApplyCommand(ProgramCommand):
+    """A general setting of an index is none of a plan, which may be one of a download."""
+
+    explicit = frozenset({"index"})
+
+
+@click.command(
+    "apply",
+    cls=_ApplyCommand,
+    short_help="Do what 'sync --plan' has written down, if nothing has moved since.",
+)
 @click.argument("file", metavar="PLAN")
 @click.option("--dry-run", is_flag=True, help="Print what would be done and what is refused; write nothing.")
-@click.option("--index", metavar="URL", help="Keep this object index current, as sync does.")
+@click.option("--index", type=DATABASE, metavar="URL", help="Keep this object index current, as sync does.")
 @key_options
 @source_connection_options
 @connection_options

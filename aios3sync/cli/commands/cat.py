@@ -12,7 +12,8 @@ from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.output.view import Output
-from aios3sync.cli.values import read_customer_key
+from aios3sync.cli.program_command import ProgramCommand
+from aios3sync.cli.values import FILE, read_customer_key
 from aios3sync.core.keys import parse_object
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ("cat_command",)
 
 
-@click.command("cat", short_help="Write objects to standard output.")
+@click.command("cat", cls=ProgramCommand, short_help="Write objects to standard output.")
 @click.argument("urls", metavar="s3://BUCKET/KEY...", nargs=-1, required=True)
 @click.option(
     "--no-decode", is_flag=True, help="Write objects that a sync has compressed as they are stored."
 )
-@click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
+@click.option("--sse-c-key-file", type=FILE, metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
 @click.option("-v", "--verbose", count=True, help="-vv prints tracebacks and the log.")
 @as_of_option
 @payer_option

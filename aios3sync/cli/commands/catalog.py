@@ -20,6 +20,7 @@ from aios3sync.cli.options import (
 from aios3sync.cli.output.catalog_tables import change_result, listing_result, shown_result
 from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
+from aios3sync.cli.program_command import ProgramGroup
 from aios3sync.cli.values import seconds
 from aios3sync.errors import AioS3SyncError, UsageError
 
@@ -61,7 +62,7 @@ def _copy_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("catalog", short_help="List and edit the datasets and models of a bucket.")
+@click.group("catalog", cls=ProgramGroup, short_help="List and edit the datasets and models of a bucket.")
 def catalog_command() -> None:
     """List and edit the catalog of datasets or models that a bucket contains as JSON.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from aios3sync.cli.option_group import option_group
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,9 +61,7 @@ _OPTIONS: Final = (
 
 def registration_options(command: CommandT) -> CommandT:
     """Add the options of a command that registers what it synced in a catalog."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return option_group(*_OPTIONS, title="Catalog")(command)
 
 
 def registration_of_options(values: Mapping[str, Any]) -> Registration | None:

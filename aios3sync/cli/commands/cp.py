@@ -26,6 +26,7 @@ from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import SCHEME, parse_address, parse_object
 from aios3sync.core.parts import MAX_PARTS, growing_part_size
 from aios3sync.core.text import printable, size_text
@@ -45,7 +46,7 @@ __all__ = ("cp_command",)
 _PIPE: Final = "-"
 
 
-@click.command("cp", short_help="Copy one file or object.")
+@click.command("cp", cls=ProgramCommand, short_help="Copy one file or object.")
 @click.argument("source")
 @click.argument("target")
 @click.option("--no-clobber", is_flag=True, help="Keep what is in the place of the target.")

@@ -31,7 +31,8 @@ from aios3sync.cli.output.index_tables import (
 )
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.status_line import StatusLine
-from aios3sync.cli.values import seconds
+from aios3sync.cli.program_command import ProgramGroup
+from aios3sync.cli.values import DATABASE, seconds
 from aios3sync.core.keys import Location
 from aios3sync.core.text import count
 from aios3sync.errors import UsageError
@@ -49,7 +50,8 @@ _STOPPED = "stopped; run the same command again: it goes on from its last checkp
 Work = Callable[["Session", "ObjectIndex"], Awaitable[CommandResult]]
 
 _database = click.option(
-    "--database",
+    "--index",
+    type=DATABASE,
     metavar="URL",
     envvar="AIOS3SYNC_INDEX",
     help="sqlite:///FILE or postgresql://HOST/NAME (a file in the state directory).",
@@ -73,7 +75,7 @@ def index_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group("index", short_help="List, sample and count from a database instead of S3.")
+@click.group("index", cls=ProgramGroup, short_help="List, sample and count from a database instead of S3.")
 def index_command() -> None:
     """Keep an index of objects in a database, and query it instead of listing the bucket.
 
@@ -347,7 +349,7 @@ def run_index(
     async def opened(session: Session, _view: View, _stop: Stop) -> CommandResult:
         from aios3sync.index.db.open import default_database, refuse_absent
 
-        database = values["database"] or default_database()
+        database = values["index"] or default_database()
         if reads_only:
             await to_thread.run_sync(refuse_absent, database)
         options = {"name": values["name"], "request_payer": bool(values["request_payer"])}

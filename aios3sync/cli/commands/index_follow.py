@@ -49,7 +49,7 @@ def follow_index(queue_url: str, values: Mapping[str, Any]) -> int:
             view(Warned(message))
             view.close()  # flushed now: the next line may be printed much later
 
-        database = values["database"] or default_database()
+        database = values["index"] or default_database()
         opened = {"name": values["name"], "request_payer": bool(values["request_payer"])}
         async with session.index(database, **opened) as index:
             report = await index.follow(queue_url, options=options, stop=stop, warn=warn, progress=progress)

@@ -12,6 +12,7 @@ from aios3sync.cli.command import run_command
 from aios3sync.cli.errors import exit_code_of
 from aios3sync.cli.output.json_lines import EventLines
 from aios3sync.cli.output.lines import standard_lines
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _read_input() -> bytes:
         raise UsageError(f"standard input cannot be read: {error.strerror or error}") from None
 
 
-@click.command("job", short_help="Run a sync for another program: JSON in, JSON out.")
+@click.command("job", cls=ProgramCommand, short_help="Run a sync for another program: JSON in, JSON out.")
 @click.option("-v", "--verbose", count=True, help="-vv prints tracebacks on standard error.")
 def job_command(verbose: int) -> int:
     """Run the sync that the JSON document on standard input asks for.

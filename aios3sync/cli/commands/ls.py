@@ -12,6 +12,7 @@ from aios3sync.cli.command import run_command
 from aios3sync.cli.options import connect_options, connection_options, payer_option
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.object_lines import JsonObjectLines, ObjectLines
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import parse_address
 from aios3sync.errors import ObjectNotFoundError
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ("ls_command",)
 
 
-@click.command("ls", short_help="List objects and folders.")
+@click.command("ls", cls=ProgramCommand, short_help="List objects and folders.")
 @click.argument("url", metavar="s3://BUCKET[/PREFIX]")
 @click.option("--recursive", is_flag=True, help="List all objects below, not the folders.")
 @click.option("--human-readable", "-H", "human", is_flag=True, help="Print sizes with units.")

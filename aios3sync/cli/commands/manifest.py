@@ -23,6 +23,7 @@ from aios3sync.cli.options import (
     source_connection_options,
 )
 from aios3sync.cli.output.lines import json_bytes, standard_lines
+from aios3sync.cli.program_command import ProgramGroup
 from aios3sync.core.text import count, duration, escape_json, printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.events import Event, Warned
@@ -53,7 +54,7 @@ def _pair(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.group("manifest", short_help="Show, export, import or forget local state.")
+@click.group("manifest", cls=ProgramGroup, short_help="Show, export, import or forget local state.")
 def manifest_command() -> None:
     """Show, export, import or forget the local state of a source and its target; nothing is sent to S3."""
 

@@ -21,6 +21,7 @@ from aios3sync.cli.options import (
 from aios3sync.cli.output.choose import choose_view, result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion, conclude_sync
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import Location, parse_object
 from aios3sync.core.text import count, duration, printable
 from aios3sync.errors import BucketNotFoundError, CredentialsError, StoreError, UsageError
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ("rm_command",)
 
 
-@click.command("rm", short_help="Delete objects.")
+@click.command("rm", cls=ProgramCommand, short_help="Delete objects.")
 @click.argument("urls", metavar="s3://BUCKET/KEY...", nargs=-1, required=True)
 @click.option("--recursive", is_flag=True, help="Delete all objects below one prefix.")
 @click.option("--max-delete", type=click.IntRange(0), metavar="N", help="Refuse to delete more than this.")

@@ -1,4 +1,4 @@
-"""``aios3sync stats``: statistics of a bucket or a prefix; writes nothing but their cache in the bucket."""
+"""``aios3sync stats``: statistics of a bucket or a prefix; writes nothing but their cache, if asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,7 +19,8 @@ from aios3sync.cli.options import connect_options, connection_options, option_na
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.cli.values import names, read_customer_key, seconds
+from aios3sync.cli.program_command import ProgramCommand
+from aios3sync.cli.values import DATABASE, FILE, names, read_customer_key, seconds
 from aios3sync.core.text import count, duration, printable, size_text
 from aios3sync.errors import UsageError
 
@@ -33,16 +35,25 @@ if TYPE_CHECKING:
 __all__ = ("conclude_stats", "stats_command", "stats_options")
 
 _COMPRESSED: Final = "compressed"
+_WRITE: Final = "write"
+_CACHE_ACTIONS: Final = ("show", "clear")
 
 
-class _StatsCommand(click.Command):
-    """Accepts ``--detailed`` without a value; click would take the bucket after it as the value."""
+class _StatsCommand(ProgramCommand):
+    """Accepts ``--detailed`` and ``--cache`` without a value; click would take the bucket as one."""
+
+    explicit = frozenset({"index"})  # a general setting does not choose what is counted
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Add the default value to the option."""
-        return super().parse_args(
-            ctx, [f"--detailed={_COMPRESSED}" if one == "--detailed" else one for one in args]
-        )
+        """Add the default values to the options; ``--cache`` before the bucket means to write it."""
+        words = []
+        for word, following in zip_longest(args, args[1:]):
+            if word == "--detailed":
+                word = f"--detailed={_COMPRESSED}"
+            elif word == "--cache" and following not in _CACHE_ACTIONS:
+                word = f"--cache={_WRITE}"
+            words.append(word)
+        return super().parse_args(ctx, words)
 
 
 @click.command("stats", cls=_StatsCommand, short_help="Count objects and bytes, and what compression saves.")
@@ -63,25 +74,33 @@ class _StatsCommand(click.Command):
     "--max-age", type=seconds, metavar="AGE", help="Trust a cache younger than this, for example 5m."
 )
 @click.option("--deltaglider-cache", is_flag=True, help="Trust a cache written by DeltaGlider as well.")
-@click.option("--cache", type=click.Choice(["show", "clear"]), help="Show or clear the cache in the bucket.")
-@click.option("--html", metavar="FILE", help="Also write the statistics as an HTML page.")
+@click.option(
+    "--cache",
+    type=click.Choice([_WRITE, *_CACHE_ACTIONS]),
+    metavar="[show|clear]",
+    help="Cache the statistics in the bucket; once they are, each call keeps them current. Or show or clear "
+    "the cache.",
+)
+@click.option("--html", type=FILE, metavar="FILE", help="Also write the statistics as an HTML page.")
 @click.option("--watch", type=seconds, metavar="SECONDS", help="Count again every so many seconds.")
 @click.option(
     "--list-workers", type=click.IntRange(0), metavar="N", help="Pages of the listing to request at once."
 )
-@click.option("--index", metavar="URL", help="Count the rows of this object index instead of a listing.")
-@click.option("--sse-c-key-file", metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
+@click.option(
+    "--index", type=DATABASE, metavar="URL", help="Count the rows of this object index instead of a listing."
+)
+@click.option("--sse-c-key-file", type=FILE, metavar="FILE", help="The SSE-C key: 32 bytes, raw or base64.")
 @click.option("--request-payer", is_flag=True, help="Agree to pay for the requests.")
 @connection_options
 @output_options
 def stats_command(target: str, **values: Any) -> int:
     """Count the objects and bytes of a bucket or a prefix, by folder, extension and size.
 
-    It also shows what compression saves. The statistics are cached in the bucket: the next call lists, and
-    returns the cached ones if nothing has changed.
+    It also shows what compression saves. With --cache they are cached in the bucket: the next call lists, and
+    returns the cached ones if nothing has changed. Nothing else is ever written.
     """
     shown, connection, options = output(values), connect_options(values), stats_options(values)
-    ask, conclude = _work(target, values["cache"], values["index"], options)
+    ask, conclude = _work(target, _action(values), values["index"], options)
     ask = _with_page(ask, values["html"])
     if values["watch"] is not None:
         return _watch(ask, connection, shown, values["watch"])
@@ -115,7 +134,7 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     if values["sampled"] and values["detailed"]:
         raise UsageError("--sampled and --detailed exclude each other; give one of them")
-    for option in ("refresh", "max_age", "deltaglider_cache"):
+    for option in ("cache", "refresh", "max_age", "deltaglider_cache"):
         if values["no_cache"] and values[option]:
             raise UsageError(f"--no-cache and {option_name(option)} exclude each other; give one of them")
     _check_output(values)
@@ -125,6 +144,7 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
         "every": values["detailed"] == "all",
         "refresh": values["refresh"],
         "use_cache": not values["no_cache"],
+        "create_cache": values["cache"] == _WRITE,
         "deltaglider": values["deltaglider_cache"],
         "request_payer": values["request_payer"],
     }
@@ -136,16 +156,22 @@ def stats_options(values: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
+def _action(values: Mapping[str, Any]) -> str | None:
+    """Return what to do with the cache instead of counting."""
+    action: str | None = values["cache"]
+    return action if action in _CACHE_ACTIONS else None
+
+
 def _check_output(values: Mapping[str, Any]) -> None:
     """Check the options of the output before anything is counted."""
     if values["watch"] is not None:
         if values["watch"] < 1:
             raise UsageError("--watch: is less than a second; give 1 or more")
         for option in ("json", "events", "quiet", "cache"):
-            if values.get(option):
+            if values.get(option) and values[option] != _WRITE:
                 raise UsageError(f"--watch and --{option} exclude each other; give one of them")
     if values["html"] is not None:
-        if values["cache"]:
+        if _action(values):
             raise UsageError("--html and --cache exclude each other; give one of them")
         from aios3sync.stats.html import check_page_path
 
@@ -204,8 +230,9 @@ def conclude_stats(stats: BucketStats) -> Conclusion:
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
     lines = stats_lines(stats, width, color=color and not os.environ.get("NO_COLOR"), plain=plain)
     total = f"{count(int(stats.objects.value or 0), 'object')}, {size_text(stats.stored_bytes.value or 0)}"
+    written = f"; cached in {printable(stats.cache.path)}" if stats.cache.written else ""
     return Conclusion(
-        summary=f"total: {total}" if stats.complete else f"INCOMPLETE: at least {total}",
+        summary=f"{f'total: {total}' if stats.complete else f'INCOMPLETE: at least {total}'}{written}",
         warnings=stats.warnings,
         tables=tuple(lines),
     )

@@ -6,9 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.core import ParameterSource
 
 from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
+from aios3sync.cli.option_group import option_group
 from aios3sync.cli.options import (
     RulesCommand,
     comparison_options,
@@ -28,11 +30,11 @@ from aios3sync.cli.options import (
     source_connect_options,
     sync_options,
     upload_options,
-    watch_options,
-    watch_times,
 )
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.cli.sync_run import run_plan, run_sync
+from aios3sync.cli.values import DATABASE, FILE
+from aios3sync.cli.watch_options import watch_options, watch_times
 from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.sync.upload_options import check_upload_options
@@ -47,22 +49,55 @@ __all__ = ("sync_command",)
 _BUCKETS: Final = (SCHEME, CATALOG_SCHEME)
 
 
-@click.command("sync", cls=RulesCommand, short_help="Sync a directory to a bucket, back, or between buckets.")
+_EXAMPLES: Final = """\b
+Examples:
+  aios3sync sync data s3://my-bucket/data                  upload what changed
+  aios3sync sync data s3://my-bucket/data --dry-run        print what would be done
+  aios3sync sync data s3://my-bucket/data --delete-tracked and delete what we uploaded and is gone here
+  aios3sync sync s3://my-bucket/data data                  download what changed
+  aios3sync sync s3://my-bucket/data s3://other/data       copy between buckets
+  aios3sync sync data s3://my-bucket --exclude '*' --include '*.jpg'
+  aios3sync sync @site                                     the profile 'site' of aios3sync.toml
+
+\b
+Environment: AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …; AIOS3SYNC_CONFIG;
+AIOS3SYNC_WORKERS and so on for each option of one value or none; all in --help-connection."""
+
+_run_options = option_group(
+    click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing."),
+    click.option(
+        "--plan",
+        type=FILE,
+        metavar="FILE",
+        help="Write what a run would do to this file, for 'aios3sync apply'; do nothing.",
+    ),
+    click.option(
+        "--index",
+        type=DATABASE,
+        metavar="URL",
+        help="Keep this object index current: sqlite:///FILE or postgresql://…",
+    ),
+    title="What is done",
+)
+_no_manifest = option_group(
+    click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything."),
+    title="Manifest",
+)
+
+
+@click.command(
+    "sync",
+    cls=RulesCommand,
+    short_help="Sync a directory to a bucket, back, or between buckets.",
+    epilog=_EXAMPLES,
+)
 @click.argument("source")
 @click.argument("target")
-@click.option("--dry-run", is_flag=True, help="Print what a run would do; write nothing.")
-@click.option(
-    "--plan",
-    metavar="FILE",
-    help="Write what a run would do to this file, for 'aios3sync apply'; do nothing.",
-)
-@click.option(
-    "--index", metavar="URL", help="Keep this object index current: sqlite:///FILE or postgresql://…"
-)
+@_run_options
 @watch_options
+@_no_manifest
 @registration_options
 @catalog_source_options
-@click.option("--no-manifest", is_flag=True, help="Keep no manifest: every run compares everything.")
 @deletion_options
 @filter_options
 @comparison_options
@@ -84,6 +119,9 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
     Only what changed is transferred, and only what you ask to be deleted is deleted.
     """
     named = catalog_source_of(source, values)
+    if index and source.startswith(_BUCKETS) and not target.startswith(SCHEME):
+        # What is written to buckets keeps it current; a general setting means nothing to a download.
+        index = index if ctx.get_parameter_source("index") is ParameterSource.COMMANDLINE else None
     shown, options, connection = output(values), sync_options(ctx, values), connect_options(values)
     _check_direction(source, target, options)
     if options.source_listing or options.target_listing:

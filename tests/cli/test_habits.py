@@ -1,0 +1,159 @@
+"""What users of other tools type: taken where it means the same, else answered with what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import click
+import pytest
+
+from aios3sync.cli.commands.sync import sync_command
+from aios3sync.cli.habits import (
+    ANSWERED_COMMANDS,
+    ANSWERED_OPTIONS,
+    NOTHING_TO_DO,
+    TAKEN_COMMANDS,
+    TAKEN_OPTIONS,
+)
+from aios3sync.cli.main import run
+from aios3sync.cli.program import program
+from aios3sync.cli.program_command import ProgramCommand
+from tests.cli.conftest import Bucket, CommandLine, Ended
+from tests.docs.pages import ROOT
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+# The options of `aws s3 sync help` of versions 1.46 and 2.31, with the global ones.
+AWS_SYNC = words(
+    """
+    --dryrun --quiet --include --exclude --acl --follow-symlinks --no-follow-symlinks
+    --no-guess-mime-type --sse --sse-c --sse-c-key --sse-kms-key-id --sse-c-copy-source
+    --sse-c-copy-source-key --storage-class --grants --website-redirect --content-type --cache-control
+    --content-disposition --content-encoding --content-language --expires --source-region
+    --only-show-errors --no-progress --page-size --ignore-glacier-warnings --force-glacier-transfer
+    --request-payer --metadata --copy-props --metadata-directive --no-overwrite --case-conflict
+    --checksum-mode --checksum-algorithm --size-only --exact-timestamps --delete --debug --endpoint-url
+    --no-verify-ssl --no-paginate --output --query --profile --region --color --no-sign-request
+    --ca-bundle --cli-read-timeout --cli-connect-timeout
+    """
+)
+
+
+@pytest.fixture
+def ran(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    def call(*arguments: str) -> Ended:
+        code = run(arguments)
+        return Ended(code, *capfd.readouterr())
+
+    return call
+
+
+def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """All commands of the program, by what is typed."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            below = command.get_command(click.Context(command), name)
+            assert below is not None
+            yield from commands(below, (*path, name))
+    else:
+        yield " ".join(path), command
+
+
+def test_every_command_takes_settings_and_habits() -> None:
+    """A new command is made with ``cls=ProgramCommand``, below a group with ``cls=ProgramGroup``."""
+    assert [name for name, command in commands(program) if not isinstance(command, ProgramCommand)] == []
+
+
+@pytest.mark.parametrize("option", AWS_SYNC)
+def test_every_option_of_aws_is_known(option: str) -> None:
+    """It is one of ours, is taken, or is answered; and the page for those who come from there names it."""
+    ours = {name for param in sync_command.params for name in (*param.opts, *param.secondary_opts)}
+    assert option in {*ours, *TAKEN_OPTIONS, *NOTHING_TO_DO, *ANSWERED_OPTIONS}
+    assert f"`{option}`" in (ROOT / "docs" / "coming-from.md").read_text("utf-8")
+
+
+def test_the_page_has_all_options_and_commands() -> None:
+    page = (ROOT / "docs" / "coming-from.md").read_text("utf-8")
+    known = [*TAKEN_OPTIONS, *NOTHING_TO_DO, *ANSWERED_OPTIONS, *TAKEN_COMMANDS, *ANSWERED_COMMANDS]
+    assert [name for name in known if f"`{name}`" not in page] == []
+
+
+def test_nothing_of_ours_is_answered() -> None:
+    for path, command in commands(program):
+        opts = {name for param in command.params for name in param.opts}
+        assert not [theirs for theirs, ours in TAKEN_OPTIONS.items() if {theirs, ours} <= opts], path
+    sync = {name for param in sync_command.params for name in param.opts}
+    assert not sync & ANSWERED_OPTIONS.keys()
+    names = set(program.list_commands(click.Context(program)))
+    assert not names & {*TAKEN_COMMANDS, *ANSWERED_COMMANDS}
+
+
+@pytest.mark.parametrize("option", ["--dryrun", "-n"])
+def test_a_dry_run_of_another_tool_writes_nothing(
+    cli: CommandLine, bucket: Bucket, tree: object, option: str
+) -> None:
+    ended = cli("sync", str(tree), bucket.url(), option, "--json")
+    assert ended.code == 0
+    assert ended.json()["dry_run"]
+    assert bucket.keys() == set()
+
+
+def test_what_means_the_same_is_taken(cli: CommandLine, bucket: Bucket, tree: object) -> None:
+    ended = cli("sync", str(tree), bucket.url(), "--only-show-errors", "--exact-timestamps", "--no-progress")
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    assert bucket.keys()
+    assert cli("check", str(tree), bucket.url(), "--json").json()["differing"] == 0
+    encrypted = cli("sync", str(tree), bucket.url("kms"), "--sse", "aws:kms", "--dryrun")
+    assert encrypted.code == 0
+
+
+@pytest.mark.parametrize("option", sorted(ANSWERED_OPTIONS))
+def test_what_means_something_else_is_answered(ran: Callable[..., Ended], option: str) -> None:
+    for arguments in ((option, "4"), (f"{option}=4",)):
+        ended = ran("sync", "data", "s3://bucket", *arguments)
+        assert ended.code == 2
+        if "=" not in arguments[0] or option.startswith("--"):
+            assert ended.error.startswith(f"{option} is no option here: {ANSWERED_OPTIONS[option]}")
+
+
+def test_cp_does_not_guess_what_n_means(ran: Callable[..., Ended]) -> None:
+    """Not to overwrite (s5cmd), or a dry run (rclone)."""
+    assert "-n" in ran("cp", "-n", "a", "s3://bucket/a").error
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERED_COMMANDS))
+def test_commands_of_other_tools_are_answered(ran: Callable[..., Ended], name: str) -> None:
+    ended = ran(name, "s3://bucket", "--recursive")
+    assert ended.code == 2
+    assert ended.error.startswith(f"there is no command {name!r}: {ANSWERED_COMMANDS[name]}")
+
+
+def test_misspelt_commands_and_options_name_those_near(ran: Callable[..., Ended]) -> None:
+    assert "No such command 'snyc'; did you mean 'sync'?" in ran("snyc").error
+    assert "'--exclud'" in ran("sync", "a", "s3://bucket", "--exclud", "b").error
+    assert "--exclude" in ran("sync", "a", "s3://bucket", "--exclud", "b").error.partition("--exclud'")[2]
+
+
+@pytest.mark.parametrize(
+    ("leading", "command"),
+    [
+        (["--profile", "none", "--region=eu-central-1"], ["ls", "s3://bucket"]),
+        (["--endpoint-url", "nonsense"], ["manifest", "show", "a", "s3://bucket"]),
+        (["--dry-run", "--no-verify-ssl", "--endpoint-url", "nonsense"], ["sync", "a", "s3://bucket"]),
+    ],
+)
+def test_options_before_the_command_count(
+    ran: Callable[..., Ended], leading: list[str], command: list[str]
+) -> None:
+    """As with ``aws --profile x s3 sync``."""
+    first, behind = ran(*leading, *command), ran(*command, *leading)
+    assert (first.code, first.out, first.err) == (behind.code, behind.out, behind.err)
+    assert ("nonsense" in first.err) == ("nonsense" in leading)
+
+
+def test_options_before_a_command_that_lacks_them_are_refused(ran: Callable[..., Ended]) -> None:
+    assert "--dry-run" in ran("--dry-run", "ls", "s3://bucket").error
+    assert ran("--profile", "x").code == 2

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         AccessDeniedError,
         AioS3SyncError,
         BucketNotFoundError,
+        ClusterError,
         CredentialsError,
         DamagedManifestError,
         DestinationError,
@@ -76,6 +77,7 @@ __all__ = (
     "BucketNotFoundError",
     "BucketStats",
     "Catalog",
+    "ClusterError",
     "ConnectKeywords",
     "ConnectOptions",
     "CredentialsError",
@@ -131,10 +133,11 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.concurrency": "Stop",
             "aios3sync.core.entries": "RecordedEntry SourceEntry TargetEntry",
             "aios3sync.errors": (
-                "AccessDeniedError AioS3SyncError BucketNotFoundError CredentialsError DamagedManifestError "
-                "DestinationError IntegrityError ListingError LockedError ManifestError NotModifiedError "
-                "ObjectNotFoundError OutOfOrderError PreconditionFailedError SourceError StoreError "
-                "TemporarySpaceError ThrottledError UnavailableError UsageError"
+                "AccessDeniedError AioS3SyncError BucketNotFoundError ClusterError CredentialsError "
+                "DamagedManifestError DestinationError IntegrityError ListingError LockedError "
+                "ManifestError NotModifiedError ObjectNotFoundError OutOfOrderError "
+                "PreconditionFailedError SourceError StoreError TemporarySpaceError ThrottledError "
+                "UnavailableError UsageError"
             ),
             "aios3sync.index.object_index": "ObjectIndex",
             "aios3sync.keywords": "ConnectKeywords SyncKeywords",

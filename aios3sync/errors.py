@@ -9,6 +9,7 @@
     ├── ManifestError               the local state cannot be used
     │   ├── DamagedManifestError    its content is corrupt
     │   └── LockedError             another run holds the lock of this pair
+    ├── ClusterError                the machines of a run cannot do it together
     ├── TemporarySpaceError         temporary files cannot be written
     ├── OutOfOrderError             a stream is not in ascending key order
     └── StoreError                  an S3 request failed for good
@@ -34,6 +35,7 @@ __all__ = (
     "AccessDeniedError",
     "AioS3SyncError",
     "BucketNotFoundError",
+    "ClusterError",
     "CredentialsError",
     "DamagedManifestError",
     "DestinationError",
@@ -93,6 +95,10 @@ class DamagedManifestError(ManifestError):
 
 class LockedError(ManifestError):
     """Another run holds the lock of the same (source, target) pair."""
+
+
+class ClusterError(AioS3SyncError):
+    """A run on several machines cannot be done: one sees other files, all are lost, or there are none."""
 
 
 class TemporarySpaceError(AioS3SyncError):

@@ -40,6 +40,7 @@ __all__ = (
     "Finished",
     "Forgotten",
     "Kept",
+    "NodesReported",
     "NotDone",
     "ObjectAdopted",
     "ObjectCopied",
@@ -242,6 +243,20 @@ class RequestsRepeated:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesReported:
+    """What the other machines of a run did since the last such event, besides what they sent events of.
+
+    Attributes:
+        nodes: machines, or processes, that are at work.
+        counts: what is to be added to the counters of :class:`~aios3sync.progress.Progress`, by their names;
+            a comparison that begins again takes some back.
+    """
+
+    nodes: int
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """One key failed, and the run goes on; or the run itself failed, and this is the last event.
 
@@ -308,6 +323,7 @@ Event = (
     | ObjectAdopted
     | ObjectTouched
     | RequestsRepeated
+    | NodesReported
     | Failed
     | Warned
     | EndpointKnown

@@ -13,7 +13,7 @@ The live view and the event lines of the command line show it, and applications 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
@@ -25,6 +25,7 @@ from aios3sync.events import (
     Event,
     Failed,
     Finished,
+    NodesReported,
     ObjectAdopted,
     ObjectCopied,
     ObjectDeleted,
@@ -42,7 +43,17 @@ from aios3sync.events import (
 )
 from aios3sync.report import Failure
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 __all__ = ("InFlight", "Progress", "Rates")
+
+_COUNTERS: Final = (
+    *("scanned", "scanned_size", "kept", "uploads", "upload_size", "uploaded", "sent"),
+    *("downloads", "download_size", "downloaded", "received", "copies", "copy_size", "copied"),
+    *("deletes", "deleted", "updates", "updated", "adopted", "touched", "skipped", "failed"),
+    *("retries", "throttled"),
+)
 
 _WINDOW_S: Final = 8.0
 """Seconds over which speeds are measured: shorter jumps, longer lags."""
@@ -101,6 +112,7 @@ class Progress:
         failed: keys that failed.
         failures: the last 20 of them.
         warned: how many warnings there were.
+        nodes: machines, or processes, that work on the run; 0 where this process does it all.
         retries, throttled: requests that were sent again, and those of them that the endpoint had throttled.
         in_flight: large files that are being transferred, by key, the earliest first.
         report: of the run, once it has ended without an error; ``None`` before.
@@ -131,6 +143,7 @@ class Progress:
     skipped: int = 0
     failed: int = 0
     warned: int = 0
+    nodes: int = 0
     retries: int = 0
     throttled: int = 0
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=20))
@@ -189,10 +202,23 @@ class Progress:
                 self.throttled += throttled
             case PhaseBegan(phase):
                 self._begin(phase)
+            case NodesReported(nodes, counts):
+                self.nodes = nodes
+                self.add(counts)
             case Failed() | Finished():
                 self._take_end(event)
             case _:
                 self._take_finding(event)
+
+    def counts(self) -> dict[str, int]:
+        """Return the counters that machines add up, by their names."""
+        return {name: getattr(self, name) for name in _COUNTERS}
+
+    def add(self, counts: Mapping[str, int]) -> None:
+        """Add to some of these counters."""
+        for name in _COUNTERS:
+            if name in counts:
+                setattr(self, name, getattr(self, name) + counts[name])
 
     def _plan(self, event: Planned) -> None:
         self.deletes += event.deletes

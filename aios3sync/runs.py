@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import CATALOG_SCHEME, Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
+from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.store.s3.endpoint import AWS
 from aios3sync.store.wrappers.metrics import RequestCounts
-from aios3sync.stores import Stores
+from aios3sync.stores import Stores, resources_of
 from aios3sync.sync.request import Side, SyncRequest, is_shared, locate_sides
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import Subscriber, run_subscribed
@@ -141,62 +142,41 @@ class Runs:
         self, request: SyncRequest, on_event: EventSink, source_connect: ConnectOptions | None = None
     ) -> Resources:
         """Return what the session lends to one run of a request."""
-        bucket, options = request.location.bucket, request.options
-        counts = RequestCounts()
-        payer = "requester" if options.request_payer else ""
-        opener = self._stores.opener(
-            bucket, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
-        )
-        copying: dict[str, Any] = {}
-        if request.direction != "down" and options.trash is not None:
-            trash = Location.parse(options.trash).bucket
-            copying["open_trash_store"] = self._stores.opener(
-                trash, counts, sse_customer_key=options.sse_customer_key, request_payer=payer
-            )
-        if request.source_location is not None:
-            source, source_bucket = self.source(source_connect), request.source_location.bucket
-            copying["open_source_store"] = source.opener(
-                source_bucket,
-                counts,
-                sse_customer_key=options.source_sse_customer_key,
-                request_payer=payer,
-            )
-            copying["source_profile"] = source.profile(source_bucket)
-            copying["copies_on_server"] = source.endpoint == self._stores.endpoint
-        return Resources(
-            **copying,
-            **self._inventories(request, counts, source_connect),
-            open_store=opener,
-            memory=self._memory,
-            workers=self._options.workers,
-            free_slots=self._stores.limiter.free_slots,
-            window=self._stores.window,
-            open_offloader=self._stores.offloader(bucket, counts),
-            # A process signs requests for plain objects alone.
-            open_downloader=None
-            if options.sse_customer_key or payer
-            else self._stores.downloader(bucket, counts),
-            profile=self._stores.profile(bucket),
-            on_event=on_event,
-            counts=counts,
-        )
+        source = None if request.source_location is None else self.source(source_connect)
+        return resources_of(request, self._stores, source, self._memory, on_event)
 
-    def _inventories(
-        self, request: SyncRequest, counts: RequestCounts, source_connect: ConnectOptions | None
-    ) -> dict[str, Any]:
-        """Return the openers of the stores of inventories, each with the connection of its side."""
-        options = request.options
-        payer = "requester" if options.request_payer else ""
-        source = self.source(source_connect) if request.direction == "copy" else self._stores
-        openers: dict[str, Any] = {}
-        for side, text, stores in (
-            ("source", options.source_listing, source),
-            ("target", options.target_listing, self._stores),
-        ):
-            if text:
-                place = InventoryPlace.parse(f"{side}_listing", text)
-                openers[f"open_{side}_inventory"] = stores.opener(place.bucket, counts, request_payer=payer)
-        return openers
+    def chosen(
+        self, cluster: Any, source_connect: ConnectOptions | None
+    ) -> Callable[[Any, Any], Callable[[SyncRequest, Resources], Awaitable[SyncReport]]]:
+        """Return :meth:`subscribed`, or what does the same on the workers of a Dask cluster.
+
+        Args:
+            cluster: see :meth:`~aios3sync.session.Session.sync`; ``None`` for this process.
+            source_connect: how to reach the source of a copy.
+        """
+        if cluster is None:
+            return self.subscribed
+
+        async def run(index: object, entry: object, request: SyncRequest, resources: Resources) -> SyncReport:
+            from aios3sync.distributed.addresses import checked_cluster
+
+            checked_cluster(cluster)
+            _check_travels(request, resources, follows=not (index is None and entry is None))
+            if self._stores.is_given:
+                raise UsageError(
+                    "cluster: each worker finds its own credentials, so a session or client of aioboto3 "
+                    "cannot be used; name a profile, a region and an endpoint instead"
+                )
+            await _load_dask()
+            from aios3sync.distributed.coordinator import run_on_cluster
+            from aios3sync.distributed.dask import open_executor
+
+            endpoint = self._stores.endpoint
+            connect = replace(self._options, endpoint_url=None if endpoint == AWS else endpoint)
+            async with open_executor(cluster) as executor:
+                return await run_on_cluster(request, resources, executor, connect, source_connect)
+
+        return lambda index, entry: partial(run, index, entry)
 
     def subscribed(
         self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None
@@ -204,6 +184,10 @@ class Runs:
         """Return what runs a sync that an index and a catalog follow."""
 
         async def run(request: SyncRequest, resources: Resources) -> SyncReport:
+            if request.direction == "down" and not (index is None and entry is None):
+                raise UsageError(
+                    "index and catalog follow what is written to a bucket; a download writes none"
+                )
             if index is not None:
                 from aios3sync.images.size import image_size, is_image_name
 
@@ -254,3 +238,37 @@ class Runs:
 
             subscribers.append(ThumbnailSubscriber(record))
         return subscribers
+
+
+async def _load_dask() -> None:
+    """Import what runs on a cluster, in a thread: it takes half a second.
+
+    Raises:
+        UsageError: Dask is not installed.
+    """
+    try:
+        await load("aios3sync.distributed.dask", "aios3sync.distributed.coordinator")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "aios3sync":
+            raise
+        raise UsageError(f"cluster: {error.name} is not installed; pip install 'aios3sync[dask]'") from None
+
+
+def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool) -> None:
+    """Make sure that a run can be done by other processes: nothing of it is secret, or in this one alone.
+
+    Raises:
+        UsageError: something is.
+    """
+    options = request.options
+    alone = {
+        "a source that is a list of files": request.files is not None,
+        "an index or a catalog that follows the run": follows,
+        "outcome_sinks": bool(resources.outcome_sinks),
+        "thumbnails": bool(options.thumbnails),
+        "sse_customer_key": bool(options.sse_customer_key or options.source_sse_customer_key),
+        "a manifest that is one object": is_shared(options),
+    }
+    for name, given in alone.items():
+        if given:
+            raise UsageError(f"cluster: {name} cannot be used by other machines; leave out one of the two")

@@ -263,6 +263,7 @@ class Session:
         index: ObjectIndex | None = None,
         catalog: DatasetEntry | ModelEntry | Registration | None = None,
         source_connect: ConnectOptions | None = None,
+        cluster: Any = None,
         **changes: Unpack[SyncKeywords],
     ) -> SyncReport:
         """Bring ``target`` in step with ``source``; one bad file never stops the rest.
@@ -284,6 +285,8 @@ class Session:
             catalog: the entry that the target is, added once all of it is there; ``report.catalog`` has
                 the result, and its failure is a warning.
             source_connect: how to reach the source of a sync between two buckets, if not as the target.
+            cluster: the Dask cluster whose workers do it, each with credentials of its own: the address of a
+                scheduler (``tcp://host:8786``), a client, or ``local:N`` for N processes on this machine.
             changes: fields of :class:`~aios3sync.options.SyncOptions`, e.g. ``delete="mirror"``.
 
         Returns:
@@ -298,13 +301,9 @@ class Session:
             request = await self._runs.request(
                 source, target, SyncOptions.of(options, changes), overrides or {}, source_connect
             )
-            if request.direction == "down" and not (index is None and catalog is None):
-                raise UsageError(
-                    "index and catalog follow what is written to a bucket; a download writes none"
-                )
             resources = self._runs.resources(request, on_event, source_connect)
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
-            return await self._runs.subscribed(index, catalog)(request, resources)
+            return await self._runs.chosen(cluster, source_connect)(index, catalog)(request, resources)
 
         return await concluded(on_event, run())
 

@@ -14,6 +14,9 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync.core.inventory_place import InventoryPlace
+from aios3sync.core.keys import Location
+from aios3sync.events import EventSink
 from aios3sync.options import ConnectOptions
 from aios3sync.processes.protocol import (
     Downloader,
@@ -35,12 +38,14 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
-from aios3sync.sync.resources import StoreOpener
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources, StoreOpener
+from aios3sync.sync.transfers.memory import ByteSemaphore
 
 if TYPE_CHECKING:
     from aios3sync.store.wire.store import WireStore
 
-__all__ = ("Stores",)
+__all__ = ("Stores", "resources_of")
 
 _MOST_PROCESSES: Final = 4
 """More than these send faster than one event loop can keep the books."""
@@ -59,6 +64,7 @@ class Stores:
         limiter: requests in flight, all stores together.
         window: bytes of large bodies on their way, the same.
         access: whether the session is open, and its credentials.
+        bandwidth: the line of all bodies; ``None`` where it has no limit.
     """
 
     def __init__(
@@ -70,13 +76,19 @@ class Stores:
         self._options = options
         self._closing = closing
         self._client = client
+        self._given_session = session is not None
         self._connections = Connections(options, closing, self.access, session, client)
         self._endpoint = ""
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
-        self._bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
+        self.bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
         self._profiles: dict[str, EndpointProfile] = {}
         self._remembered: set[str] = set()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the caller's own session or client is used, which no other process can have."""
+        return self._client is not None or self._given_session
 
     @property
     def endpoint(self) -> str:
@@ -130,7 +142,7 @@ class Stores:
                         workers=self._options.workers,
                         counts=counts,
                         limiter=self.limiter,
-                        bandwidth=self._bandwidth,
+                        bandwidth=self.bandwidth,
                         budget=self._retries,
                         access=self.access,
                         profile=self.profile(bucket),
@@ -172,7 +184,7 @@ class Stores:
 
     @property
     def _may_have_processes(self) -> bool:
-        return self._options.processes != 0 and self._bandwidth is None
+        return self._options.processes != 0 and self.bandwidth is None
 
     async def _for_processes(self, bucket: str) -> tuple[WireStore, int] | None:
         """Return the store that processes take their route from, and how many there may be."""
@@ -208,3 +220,64 @@ class Stores:
                     await to_thread.run_sync(write_profile, profile)
 
         self._closing.push_async_callback(keep)
+
+
+def resources_of(
+    request: SyncRequest, stores: Stores, source: Stores | None, memory: ByteSemaphore, on_event: EventSink
+) -> Resources:
+    """Return what one run of a request is lent.
+
+    Args:
+        request: the run.
+        stores: of the bucket of the pair.
+        source: of the bucket that a copy reads from.
+        memory: bytes of bodies in memory.
+        on_event: progress.
+    """
+    bucket, options = request.location.bucket, request.options
+    counts = RequestCounts()
+    payer = "requester" if options.request_payer else ""
+    key = options.sse_customer_key
+    others: dict[str, Any] = {}
+    if request.direction != "down" and options.trash is not None:
+        trash = Location.parse(options.trash).bucket
+        others["open_trash_store"] = stores.opener(trash, counts, sse_customer_key=key, request_payer=payer)
+    if request.source_location is not None and source is not None:
+        source_bucket, source_key = request.source_location.bucket, options.source_sse_customer_key
+        others["open_source_store"] = source.opener(
+            source_bucket, counts, sse_customer_key=source_key, request_payer=payer
+        )
+        others["source_profile"] = source.profile(source_bucket)
+        others["copies_on_server"] = source.endpoint == stores.endpoint
+    return Resources(
+        **others,
+        **_inventories(request, counts, stores, source),
+        open_store=stores.opener(bucket, counts, sse_customer_key=key, request_payer=payer),
+        memory=memory,
+        workers=stores.limiter.ceiling,
+        free_slots=stores.limiter.free_slots,
+        window=stores.window,
+        open_offloader=stores.offloader(bucket, counts),
+        # A process signs requests for plain objects alone.
+        open_downloader=None if key or payer else stores.downloader(bucket, counts),
+        profile=stores.profile(bucket),
+        on_event=on_event,
+        counts=counts,
+    )
+
+
+def _inventories(
+    request: SyncRequest, counts: RequestCounts, stores: Stores, source: Stores | None
+) -> dict[str, Any]:
+    """Return the openers of the stores of inventories, each with the connection of its side."""
+    options = request.options
+    payer = "requester" if options.request_payer else ""
+    openers: dict[str, Any] = {}
+    for side, text, side_stores in (
+        ("source", options.source_listing, stores if source is None else source),
+        ("target", options.target_listing, stores),
+    ):
+        if text:
+            place = InventoryPlace.parse(f"{side}_listing", text)
+            openers[f"open_{side}_inventory"] = side_stores.opener(place.bucket, counts, request_payer=payer)
+    return openers

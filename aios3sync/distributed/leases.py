@@ -57,6 +57,7 @@ class NodeUse(NamedTuple):
         number: of the lease that it has.
         active: shards that it works on.
         in_flight, waiting: requests that are in flight, and that wait for a slot.
+        limit: how many the node lets out now, which it has found to be worth it; no more than its lease.
         bandwidth: bytes a second since the report before.
         rate: requests a second that succeeded since then.
         learnt: the rate that its refusals have taught it; infinite where there were none for a while.
@@ -66,6 +67,7 @@ class NodeUse(NamedTuple):
     active: int = 0
     in_flight: int = 0
     waiting: int = 0
+    limit: int = 0
     bandwidth: float = 0.0
     rate: float = 0.0
     learnt: float = math.inf
@@ -142,15 +144,12 @@ class LeaseTable:
         return {name: node.sent for name, node in self._nodes.items()}
 
     def _new_workers(self, nodes: Sequence[_Node]) -> list[int]:
-        demands = [
-            _demand_of(node, node.use.in_flight + node.use.waiting, node.sent.workers) for node in nodes
-        ]
-        wanted = [int(share) for share in divided(self._workers, demands, 1.0)]
+        demands = [_demand_of(node, node.use.in_flight + node.use.waiting, node.use.limit) for node in nodes]
+        wanted = [int(share) for share in _all_divided(self._workers, demands, 1.0)]
         spare = self._workers - sum(wanted)
-        for place in range(len(wanted)):  # what rounding left, to those that can use it
-            if spare > 0 and math.isinf(demands[place]):
+        for place in range(len(wanted)):  # what rounding left
+            if place < spare:
                 wanted[place] += 1
-                spare -= 1
         held = [node.held_workers() for node in nodes]
         return [int(share) for share in _granted(self._workers, held, wanted)]
 
@@ -160,7 +159,14 @@ class LeaseTable:
         demands = [_demand_of(node, node.use.bandwidth, node.sent.bandwidth) for node in nodes]
         least = self._bandwidth / (_LEAST_SHARE * max(len(nodes), 1))
         held = [max(lease.bandwidth for lease in node.in_force) for node in nodes]
-        return _granted(self._bandwidth, held, divided(self._bandwidth, demands, least))
+        return _granted(self._bandwidth, held, _all_divided(self._bandwidth, demands, least))
+
+
+def _all_divided(total: float, demands: Sequence[float], least: float) -> list[float]:
+    """Return fair shares that add up to the total: what none of them demands is divided as well."""
+    shares = divided(total, demands, least)
+    spare = max(total - sum(shares), 0.0) / max(len(shares), 1)
+    return [share + spare for share in shares]
 
 
 def _granted(total: float, held: Sequence[float], wanted: Sequence[float]) -> list[float]:
@@ -187,4 +193,4 @@ def _rates(nodes: Sequence[_Node]) -> list[float]:
         return [math.inf] * len(nodes)
     reached = [node.use.rate if math.isinf(node.use.learnt) else node.use.learnt for node in nodes]
     total = max(sum(reached), float(len(nodes)))
-    return divided(total, [_demand_of(node, node.use.rate, node.sent.rate) for node in nodes], 1.0)
+    return _all_divided(total, [_demand_of(node, node.use.rate, node.sent.rate) for node in nodes], 1.0)

@@ -33,6 +33,7 @@ __all__ = (
     "set_aside",
     "size_on_disk",
     "sound_manifest",
+    "storable",
     "temporary_manifest",
 )
 
@@ -155,12 +156,12 @@ def open_manifest(
     except ValueError as error:
         return set_aside(path, binding, str(error), warn, read_only=read_only)
     bound = manifest.binding
-    if bound is not None and bound != _storable(binding):
+    if bound is not None and bound != storable(binding):
         _close_now(manifest)
         reason = f"it belongs to {describe_pair(bound)}"
         return set_aside(path, binding, reason, warn, read_only=read_only)
     if bound is None and not read_only:
-        manifest.bind(_storable(binding))
+        manifest.bind(storable(binding))
     return manifest
 
 
@@ -183,7 +184,7 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
     with hold_lock(lock_path(path)):
         manifest = SqliteManifest.open(path)
         try:
-            yield manifest if manifest.binding == _storable(binding) else None
+            yield manifest if manifest.binding == storable(binding) else None
         finally:
             manifest.close_now()
 
@@ -193,7 +194,7 @@ def describe_pair(binding: Binding) -> str:
     return f"{binding.source} -> s3://{binding.bucket}/{binding.prefix} at {binding.endpoint}"
 
 
-def _storable(binding: Binding) -> Binding:
+def storable(binding: Binding) -> Binding:
     """Return the pair as text that can be stored: a source path that is not UTF-8 has its bytes escaped."""
     return Binding(escape_undecodable(binding.source), binding.endpoint, binding.bucket, binding.prefix)
 
@@ -284,7 +285,7 @@ def set_aside(
         raise ManifestError(f"the manifest {path!r} cannot be set aside: {error.strerror}") from error
     warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
     manifest = _open_format(path, read_only=False)
-    manifest.bind(_storable(binding))
+    manifest.bind(storable(binding))
     return manifest
 
 

@@ -181,16 +181,17 @@ class LayeredManifest(SqliteManifest):
 
     async def key_after(self, after: str, rows: int) -> str | None:
         """Return the key some rows after another one."""
-        return await in_thread(self._key_after, after, rows)
+        return await in_thread(self.key_after_now, after, rows)
 
-    def _key_after(self, after: str, rows: int) -> str | None:
+    def key_after_now(self, after: str, rows: int) -> str | None:
+        """Return the same. Blocks."""
         while rows > 0 and (keys := self._merged(_read_keys, after, "", min(rows, _PAGE), exclusive=True)):
             after, rows = keys[-1][0], rows - len(keys)
         return None if rows > 0 else after
 
     def has_more_rows(self, rows: int) -> bool:
         """Whether there are more than so many rows. Blocks."""
-        return self._key_after("", rows + 1) is not None
+        return self.key_after_now("", rows + 1) is not None
 
     async def get(self, key: str) -> RecordedEntry | None:
         """Return one row."""

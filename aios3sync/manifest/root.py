@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from aios3sync._dataclass import asdict, dataclass
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.manifest.protocol import Binding, ManifestState
 
@@ -114,7 +114,7 @@ def attempt_of(file: str) -> tuple[str, int] | None:
 
 
 def joined_state(states: Sequence[ManifestState], before: ManifestState) -> ManifestState:
-    """Return the state of a manifest whose parts have these: as complete as the least complete of them.
+    """Return the state of a manifest whose parts have these; what its rows rely on is for the caller to say.
 
     Args:
         states: of the ranges, as their runs saved them.
@@ -122,21 +122,12 @@ def joined_state(states: Sequence[ManifestState], before: ManifestState) -> Mani
     """
     if not states:
         return before
-    scopes = [dict(state.listings) for state in states]
-    listings = {
-        scope: min(listing[scope] for listing in scopes)
-        for scope in scopes[0]
-        if all(scope in listing for listing in scopes)
-    }
     orders = {state.order for state in states} - {""}
-    return ManifestState(
-        complete=all(state.complete for state in states),
-        listed_at=min(state.listed_at for state in states),
+    return replace(
+        before,
         last_sync=max(state.last_sync for state in states),
         run=max(state.run for state in states),
-        device=before.device,
-        mounts=tuple(sorted({mount for state in states for mount in state.mounts})),
+        mounts=tuple(sorted({*before.mounts, *(mount for state in states for mount in state.mounts)})),
         order="unordered" if "unordered" in orders else next(iter(orders), before.order),
         opaque_etags=any(state.opaque_etags for state in states),
-        listings=tuple(listings.items()),
     )

@@ -68,7 +68,13 @@ def _settled(directory: RootDirectory, name: str, path: str) -> str:
 
 
 def begin_attempt(
-    directory: RootDirectory, name: str, binding: Binding, state: ManifestState, layers: Sequence[Layer]
+    directory: RootDirectory,
+    name: str,
+    binding: Binding,
+    state: ManifestState,
+    layers: Sequence[Layer],
+    *,
+    only: tuple[str, str] | None = None,
 ) -> str:
     """Make the file of the next attempt at a layer, with the rows of the one before. Blocks.
 
@@ -78,12 +84,15 @@ def begin_attempt(
         binding: the pair.
         state: of the manifest.
         layers: below the first attempt.
+        only: the first key and the end of the only range that is wanted. Where there are many layers, its
+            rows are copied, so that the layers are not needed any more.
 
     Returns:
         Its path.
 
     Raises:
         ManifestError: it cannot be written.
+        ValueError: a file is damaged.
     """
     before = directory.file(name + ATTEMPTS)
     path = directory.next_attempt(name)
@@ -94,6 +103,13 @@ def begin_attempt(
             os.truncate(path, 0)  # the file before is damaged: begin again without it
         else:
             return path
+    if only is not None and len({layer.path for layer in layers}) > MOST_LAYERS:
+        known = temporary_layers(directory.path, binding, state, layers)
+        try:
+            copy_rows(known, path, *only)
+        finally:
+            known.close_now()
+        layers = ()
     begin_layers(path, binding, state, layers)
     return path
 

@@ -105,9 +105,12 @@ def _rules(rules: Sequence[tuple[str, ...]], tree: _Rooted) -> tuple[Rule, ...]:
 def useless_rules(filters: Filters) -> str:
     """Return a warning about rules that matched nothing in a complete run; empty if all matched."""
     rules = filters.unmatched
-    if not rules:
-        return ""
-    named = ", ".join(str(rule) for rule in rules[:_RULES_NAMED])
+    return unmatched_warning(list(map(str, rules))) if rules else ""
+
+
+def unmatched_warning(rules: Sequence[str]) -> str:
+    """Return the warning about filter rules that matched nothing."""
+    named = ", ".join(rules[:_RULES_NAMED])
     more = f" and {len(rules) - _RULES_NAMED} more" if len(rules) > _RULES_NAMED else ""
     subject = "a filter rule" if len(rules) == 1 else f"{len(rules)} filter rules"
     return (

@@ -46,7 +46,7 @@ class Node:
         else:  # what is in flight ends by and by
             self.in_flight -= dice.randint(0, self.in_flight - lease.workers)
         used = min(self.lease.bandwidth, float(self.wants))
-        return NodeUse(lease.number, self.active, self.in_flight, 0, used, 0.0, math.inf)
+        return NodeUse(lease.number, self.active, self.in_flight, limit=max(lease.workers, 1), bandwidth=used)
 
 
 @settings(max_examples=200)
@@ -112,12 +112,13 @@ def test_what_one_node_was_taught_by_refusals_is_shared() -> None:
     table.keep(["a", "b"])
     for name, lease in table.renew().items():
         table.report(
-            name, NodeUse(lease.number, 1, lease.workers, 5, 0.0, 300.0, 200.0 if name == "a" else math.inf)
+            name,
+            NodeUse(lease.number, 1, lease.workers, rate=300.0, learnt=200.0 if name == "a" else math.inf),
         )
     leases = table.renew()
     assert {name: lease.rate for name, lease in leases.items()} == {"a": 250.0, "b": 250.0}
     for name, lease in leases.items():
-        table.report(name, NodeUse(lease.number, 1, lease.workers, 5, 0.0, 250.0, math.inf))
+        table.report(name, NodeUse(lease.number, 1, lease.workers, 5, lease.workers, 0.0, 250.0, math.inf))
     assert all(math.isinf(lease.rate) for lease in table.renew().values()), "no refusals for long"
 
 

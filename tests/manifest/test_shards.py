@@ -108,7 +108,7 @@ def test_the_newest_layer_decides_within_its_range(
     ]
     assert manifest._count() == len(keys)
     assert manifest.has_more_rows(limit) == (len(keys) > limit)
-    assert manifest._key_after("", limit) == (keys[limit - 1] if len(keys) >= limit else None)
+    assert manifest.key_after_now("", limit) == (keys[limit - 1] if len(keys) >= limit else None)
     for key in expected.keys() | {after, last}:
         one = manifest._get(key)
         assert (None if one is None else one.size) == expected.get(key)
@@ -407,12 +407,13 @@ def test_another_layout_names_the_files_again_and_writes_none(path: str) -> None
         manifest.close_now()
 
 
-def test_the_whole_is_as_complete_as_its_least_complete_part() -> None:
-    one = ManifestState(True, 10.0, 20.0, 4, 7, ("m/",), "ascending", listings=(("s", 5.0), ("t", 6.0)))
-    two = ManifestState(True, 8.0, 21.0, 4, 9, ("n/",), "", True, (("s", 4.0),))
-    joined = joined_state([one, two], ManifestState(device=3))
-    assert joined == ManifestState(True, 8.0, 21.0, 4, 3, ("m/", "n/"), "ascending", True, (("s", 4.0),))
-    assert not joined_state([one, replace(two, complete=False)], ManifestState()).complete
+def test_the_state_of_the_whole_is_that_of_its_parts() -> None:
+    one = ManifestState(True, 10.0, 20.0, 4, 7, ("m/",), "ascending")
+    two = ManifestState(False, 8.0, 21.0, 4, 9, ("n/",), "", True)
+    before = ManifestState(True, 5.0, 6.0, 3, 3, ("m/",), "", False, (("s", 4.0),))
+    expected = ManifestState(True, 5.0, 21.0, 4, 3, ("m/", "n/"), "ascending", True, (("s", 4.0),))
+    assert joined_state([one, two], before) == expected
+    assert joined_state([one, replace(two, order="unordered")], before).order == "unordered"
     assert joined_state([], one) == one
 
 

@@ -77,6 +77,11 @@ _run_options = option_group(
         metavar="URL",
         help="Keep this object index current: sqlite:///FILE or postgresql://…",
     ),
+    click.option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Run on a Dask cluster: tcp://HOST:8786, or local:N for N processes here.",
+    ),
     title="What is done",
 )
 _no_manifest = option_group(
@@ -111,7 +116,9 @@ _no_manifest = option_group(
 @output_options
 @progress_options
 @click.pass_context
-def sync_command(ctx: click.Context, /, source: str, target: str, index: str | None, **values: Any) -> int:
+def sync_command(
+    ctx: click.Context, /, source: str, target: str, index: str | None, cluster: str | None, **values: Any
+) -> int:
     """Bring TARGET in step with SOURCE: each is a directory or s3://BUCKET/PREFIX, not both directories.
 
     SOURCE may also be catalog:ID, the files of an entry of a catalog.
@@ -132,13 +139,14 @@ def sync_command(ctx: click.Context, /, source: str, target: str, index: str | N
 
     plain = PlainSync(source, target, options, connection, shown, source_connection, named)
     _check_watch(values)
+    _check_cluster(cluster, values)
     if values["watch"]:
         from aios3sync.cli.watch_run import run_watch
 
         return run_watch(plain, watch_times(values), values["watch_queue"] or "", index)
     if values["plan"]:
         return run_plan(plain, values["plan"], registration)
-    return run_sync(plain, index, registration)
+    return run_sync(plain, index, registration, cluster)
 
 
 def _check_watch(values: Mapping[str, Any]) -> None:
@@ -155,6 +163,22 @@ def _check_watch(values: Mapping[str, Any]) -> None:
     for name in ("watch_stable", "watch_every", "watch_queue"):
         if values[name] is not None:
             raise UsageError(f"--{name.replace('_', '-')} goes with --watch")
+
+
+def _check_cluster(cluster: str | None, values: Mapping[str, Any]) -> None:
+    """Look at the name of the cluster, and what goes with it.
+
+    Raises:
+        UsageError: it is none, or something does not.
+    """
+    if cluster is None:
+        return
+    for name in ("watch", "plan"):
+        if values[name]:
+            raise UsageError(f"--{name} is for one process; leave out --cluster")
+    from aios3sync.distributed.addresses import checked_cluster
+
+    checked_cluster(cluster)
 
 
 def _check_direction(source: str, target: str, options: SyncOptions) -> None:

@@ -160,6 +160,8 @@ def _speeds(progress: Progress, width: int) -> Text:
     if not progress.planned:
         return Text.assemble(label, f"{rates.scanned:,.0f} files/s scanned")
     text = f"{rates.files:,.0f} files/s  {size_text(rates.bytes)}/s"
+    if progress.nodes:
+        text += f"  {count(progress.nodes, 'node')}"
     if rates.eta is not None:
         text += f"  ETA {_clock(rates.eta)}"
     return Text.assemble(label, text)

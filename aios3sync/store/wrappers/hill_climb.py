@@ -63,13 +63,14 @@ class HillClimb:
         self._course = self._resume()
         return next(self._course)
 
-    def resize(self, ceiling: int) -> int:
-        """Change the ceiling, and return the limit of the next window; where it was in the way, go on up."""
+    def resize(self, ceiling: int) -> None:
+        """Change the ceiling; where it was in the way, go on up from there. Else the course goes on."""
         was_in_the_way = self.base == self.ceiling < ceiling
         self.ceiling = ceiling
-        self.base = min(self.base, ceiling)
-        self._course = self._start() if was_in_the_way else self._resume()
-        return next(self._course)
+        if self.base > ceiling or was_in_the_way:
+            self.base = min(self.base, ceiling)
+            self._course = self._start() if was_in_the_way else self._resume()
+            next(self._course)
 
     def _start(self) -> _Course:
         rate = yield self.base
@@ -92,7 +93,7 @@ class HillClimb:
                 more = yield limit
             if not self._is_worth(limit, more, rate):
                 return (yield self.base)
-            self.base, rate = limit, more
+            self.base, rate = min(limit, self.ceiling), more
         return rate
 
     def _rest(self, rate: float) -> _Course:
@@ -110,7 +111,7 @@ class HillClimb:
             found = yield limit
             rate = (rate + (yield self.base)) / 2
             if limit != self.base and self._is_worth(limit, found, rate):
-                self.base, rate, rest = limit, found, 1
+                self.base, rate, rest = min(limit, self.ceiling), found, 1
                 if upwards:
                     return found
             else:

@@ -146,11 +146,11 @@ class ConcurrencyLimiter:
         """Change the most requests in flight; those that are above it by now end as they are."""
         if ceiling < 1:
             raise ValueError("at least one request has to be allowed")
-        if ceiling != self.ceiling:
-            self.ceiling = ceiling
-            limit = self._hill_climb.resize(ceiling)
+        self.ceiling = ceiling
+        self._hill_climb.resize(ceiling)
+        if self._limit > ceiling:
             self._successes += self._window - self._left
-            self._set_limit(min(self._limit, ceiling) if self._recovering else limit)
+            self._set_limit(ceiling)
 
     def limit_rate(self, ceiling: float) -> None:
         """Bound the requests that may start in a second, besides what the endpoint accepts."""
@@ -295,7 +295,7 @@ class ConcurrencyLimiter:
     def _end_measurement(self, now: float) -> None:
         rate = (self._successes - self._work_before + self._work / _UNIT) / (now - self._began)
         before = self._limit
-        limit = self._hill_climb.next(rate)
+        limit = min(self._hill_climb.next(rate), self.ceiling)
         if limit == before:
             self._begin_measurement(now)
             return

@@ -1,0 +1,149 @@
+"""Estimates how the work of a sync is spread over its keys, from what is known or can be seen at little cost.
+
+What is recorded is a good measure, also of a target that was not listed for long. Else some directories are
+read, or some pages of the bucket are asked for, level by level, until there are enough places to cut at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Final
+
+from anyio import to_thread
+
+from aios3sync.core.text import escape_undecodable
+from aios3sync.distributed.shards import Weight
+from aios3sync.listing.pages import PageReader
+from aios3sync.manifest.layers import LayeredManifest
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
+
+__all__ = ("directory_weights", "listing_weights", "recorded_weights", "weights_of")
+
+_STEP: Final = 64
+"""Rows, or names of one directory, that are one weight."""
+_MOST_WEIGHTS: Final = 8192
+_PLACES_A_SHARD: Final = 32
+"""Places to cut at for each shard: more would cost more than a better balance brings."""
+_MOST_ENTRIES: Final = 200_000
+"""Names that are read of a tree: about a second on a local disk."""
+_MOST_PAGES: Final = 64
+_UNSEEN: Final = 1000
+"""The work that a directory or a prefix is taken for that was not looked into."""
+
+
+async def weights_of(
+    request: SyncRequest, resources: Resources, known: LayeredManifest | None, count: int
+) -> list[Weight]:
+    """Return the weights for a cut into so many shards.
+
+    Args:
+        request: the sync.
+        resources: of the session that begins it.
+        known: what is recorded, ``None`` where nothing is.
+        count: of shards.
+    """
+    if count <= 1:
+        return []
+    if known is not None and await to_thread.run_sync(known.has_more_rows, count * _PLACES_A_SHARD):
+        return await to_thread.run_sync(recorded_weights, known)
+    if request.direction == "up":
+        return await to_thread.run_sync(directory_weights, request.root, count * _PLACES_A_SHARD)
+    location, opening = request.location, resources.open_store
+    if request.source_location is not None and resources.open_source_store is not None:
+        location, opening = request.source_location, resources.open_source_store
+    return await listing_weights(await opening(), location.prefix, count * _PLACES_A_SHARD)
+
+
+def recorded_weights(known: LayeredManifest) -> list[Weight]:
+    """Return one weight for every few rows, or few hundred where there are many. Blocks."""
+    weights: list[Weight] = []
+    after, step = "", _STEP
+    while (key := known.key_after_now(after, step)) is not None:
+        weights.append((after, step))
+        after = key
+        if len(weights) == _MOST_WEIGHTS:
+            step *= 2
+            weights = [(place, step) for place, _ in weights[::2]]
+    return weights
+
+
+def directory_weights(root: str, places: int) -> list[Weight]:
+    """Return the weights of the directories of a tree, those that were not read with a guess. Blocks.
+
+    A directory that cannot be read has no weight; the sync says what is wrong with it.
+    """
+    weights: dict[str, int] = {}
+    level, seen = [""], 0
+    while level:
+        below: list[str] = []
+        for directory in level:
+            if seen >= _MOST_ENTRIES:
+                weights[directory] = weights.get(directory, 0) + _UNSEEN
+                continue
+            files, directories = _names_in(root, directory)
+            seen += len(files) + len(directories)
+            for place in range(0, len(files), _STEP):
+                key = directory + files[place]
+                weights[key] = weights.get(key, 0) + len(files[place : place + _STEP])
+            below += [f"{directory}{name}/" for name in directories]
+        if len(weights) + len(below) >= places:
+            guess = max(_UNSEEN, seen // max(len(weights), 1))
+            for directory in below:
+                weights[directory] = weights.get(directory, 0) + guess
+            below = []
+        level = below
+    return sorted(weights.items())
+
+
+def _names_in(root: str, directory: str) -> tuple[list[str], list[str]]:
+    files: list[str] = []
+    directories: list[str] = []
+    try:
+        with os.scandir(os.path.join(root, directory)) as found:
+            for entry in found:
+                if escape_undecodable(entry.name) == entry.name:
+                    (directories if entry.is_dir() else files).append(entry.name)
+    except OSError:
+        return [], []
+    return sorted(files), sorted(directories)
+
+
+async def listing_weights(store: ObjectStore, prefix: str, places: int) -> list[Weight]:
+    """Return the weights of the prefixes of a bucket, by some pages of listings with a delimiter.
+
+    Raises:
+        StoreError: it cannot be listed.
+    """
+    weights: dict[str, int] = {}
+    level, pages = [""], 0
+    while level:
+        below: list[str] = []
+        for place in level:
+            if pages >= _MOST_PAGES:
+                weights[place] = weights.get(place, 0) + _UNSEEN
+                continue
+            reader = PageReader(store, prefix + place, delimiter="/")
+            last = place
+            while not reader.ended and pages < _MOST_PAGES:
+                page = await reader.next()
+                pages += 1
+                keys = [entry.key.removeprefix(prefix) for entry in page.entries]
+                found = [common.removeprefix(prefix) for common in page.prefixes]
+                _add(weights, keys)
+                below += found
+                last = max([last, *keys, *found])
+            if not reader.ended:
+                _add(weights, [last], _UNSEEN)
+        if len(weights) + len(below) >= places:
+            _add(weights, below, _UNSEEN)
+            below = []
+        level = below
+    return sorted(weights.items())
+
+
+def _add(weights: dict[str, int], keys: Iterable[str], work: int = 1) -> None:
+    for key in keys:
+        weights[key] = weights.get(key, 0) + work

@@ -1,0 +1,122 @@
+"""Keeps in touch with the nodes of a run: leases and stops go out, what they use and their events come in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import anyio
+
+from aios3sync.concurrency import Stop
+from aios3sync.distributed.event_buffer import decoded
+from aios3sync.distributed.leases import LeaseTable
+from aios3sync.distributed.messages import Executor, NodeMessage, NodeReport, NodeSetup
+from aios3sync.distributed.node import close_node, exchange
+from aios3sync.errors import ClusterError
+from aios3sync.events import EndpointKnown, Event, EventSink, NodesReported, Warned, discard
+
+__all__ = ("Exchanges",)
+
+_INTERVAL_S: Final = 0.25
+_EVENTS: Final = 5000
+"""Events of single keys that all nodes together may send between two exchanges; the others are numbers."""
+_LEAST_EVENTS: Final = 20
+_ENDING: Final = 15
+"""The signal that what still runs is given when its coordinator ends."""
+
+
+class Exchanges:
+    """The exchanges of one run, several a second.
+
+    Args:
+        executor: carries them.
+        setup: of the run.
+        sink: where the events go.
+        halt: what stops the run.
+        workers: requests in flight, all nodes together.
+        bandwidth: bytes a second, all nodes together; infinite for no limit.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        setup: NodeSetup,
+        sink: EventSink,
+        halt: Stop,
+        *,
+        workers: int,
+        bandwidth: float = math.inf,
+    ) -> None:
+        self._executor = executor
+        self._setup = setup
+        self._sink = sink
+        self._stop = halt
+        self._workers = workers
+        self._leases = LeaseTable(workers, bandwidth)
+        self._said: set[Event] = set()
+        self.nodes: Mapping[str, str] = {}
+
+    async def run(self) -> None:
+        """Exchange messages for ever; run it as a task."""
+        while True:
+            await self.once()
+            await self._pause()
+
+    async def _pause(self) -> None:
+        with anyio.move_on_after(_INTERVAL_S):
+            if not self._stop.signal:
+                await self._stop.wait()
+                return
+            await anyio.sleep_forever()
+
+    async def end(self) -> None:
+        """Have all shards end that still run, and close the nodes."""
+        while await self.once(ending=True):  # noqa: ASYNC110 - the nodes are on other machines
+            await anyio.sleep(_INTERVAL_S)
+        await self._executor.ask(close_node, dict.fromkeys(self.nodes, self._setup.run))
+
+    async def once(self, *, ending: bool = False) -> int:
+        """Exchange one message with every node that is there.
+
+        Args:
+            ending: ask what still runs to stop.
+
+        Returns:
+            How many shards the nodes work on.
+
+        Raises:
+            ClusterError: there are more nodes than requests may be in flight.
+        """
+        self.nodes = nodes = await self._executor.nodes()
+        if len(nodes) > self._workers:
+            raise ClusterError(
+                f"{self._workers} requests may be in flight, and there are {len(nodes)} nodes; say --workers "
+                f"{len(nodes)} or more, which counts for all of them together"
+            )
+        self._leases.keep(list(nodes))
+        room = 0 if self._sink is discard else max(_EVENTS // max(len(nodes), 1), _LEAST_EVENTS)
+        messages = {
+            name: NodeMessage(
+                setup=self._setup, lease=lease, stop=self._stop.signal or ending * _ENDING, events=room
+            )
+            for name, lease in self._leases.renew().items()
+        }
+        reports = await self._executor.ask(exchange, messages)
+        counts: dict[str, int] = {}
+        for name, report in reports.items():
+            self._leases.report(name, report.use)
+            self._take_events(report)
+            for counter, number in report.counts.items():
+                counts[counter] = counts.get(counter, 0) + number
+        self._sink(NodesReported(len(nodes), counts))
+        return sum(report.use.active for report in reports.values())
+
+    def _take_events(self, report: NodeReport) -> None:
+        for kind, fields in report.events:
+            event = decoded(kind, fields)
+            if isinstance(event, Warned | EndpointKnown):  # each shard says so by itself
+                if event in self._said:
+                    continue
+                self._said.add(event)
+            self._sink(event)

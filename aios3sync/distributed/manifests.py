@@ -1,0 +1,235 @@
+"""The manifest of a run on a cluster: a file for each shard and step, and the document that names them.
+
+The coordinator names the files of all shards in the document before the first shard begins, and again when
+all have ended; nothing but the document is ever replaced. What a run that broke off leaves is named in it, so
+the next run reads what was recorded, on however many machines.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from aios3sync._dataclass import dataclass, field, replace
+from aios3sync.core.key_range import KeyRange
+from aios3sync.distributed.messages import ShardFile, ShardOutcome
+from aios3sync.errors import ManifestError
+from aios3sync.local.state import NO_STATE
+from aios3sync.manifest.files import open_manifest
+from aios3sync.manifest.layer_files import temporary_layers
+from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
+from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
+from aios3sync.manifest.sharded import layers_of
+from aios3sync.manifest.sqlite import SqliteManifest
+
+__all__ = ("ClusterManifest",)
+
+_FORCED_DEVICE: Final = -2
+"""A device that no tree is on: nodes compare it with their records (P3)."""
+_STEPS: Final = ("finish", "delete", "compare")
+"""Steps that write, the last one first: its file is on top of those of the others."""
+
+
+@dataclass(slots=True)
+class ClusterManifest:
+    """The manifest of one run. All methods block.
+
+    Attributes:
+        path: of the manifest, as a run on one machine has it; absolute.
+        binding: the pair.
+        run: a random name of the run.
+        device: the device of the tree, as the coordinator sees it; ``None`` where there is none.
+        read_only: a dry run: nothing is left behind.
+        kept: False where no manifest is wanted, but deletes have to be held somewhere.
+        root: the document that the run found.
+    """
+
+    path: str
+    binding: Binding
+    run: str
+    device: int | None = None
+    read_only: bool = False
+    kept: bool = True
+    root: Root = field(init=False)
+    _layers: list[RangeLayers] = field(default_factory=list)
+    _outcomes: dict[tuple[str, int], ShardOutcome] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> RootDirectory:
+        """Where the files are; every node must see it."""
+        return RootDirectory(shards_directory(self.path))
+
+    def begin(self, warn: Callable[[str], None]) -> None:
+        """Read what there is; what cannot be used is set aside, with a warning.
+
+        Raises:
+            ManifestError: there is no place for it, or it is another program's file.
+        """
+        if not self.path:
+            raise ManifestError(f"{NO_STATE}, or name a place with --manifest that all machines see")
+        if self.path.endswith(".json"):
+            raise ManifestError(
+                f"the manifest {self.path!r}: a cluster keeps it in SQLite files; name another one"
+            )
+        nothing = ManifestState(), (RangeLayers("", "", ()),)
+        state, shards = self._open(warn) if self.kept else nothing
+        self.root = Root(0, self.binding, state, shards)
+        try:
+            os.makedirs(self.directory.path, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise ManifestError(f"{self.directory.path!r} cannot be made: {error.strerror}") from error
+
+    def _open(self, warn: Callable[[str], None]) -> tuple[ManifestState, tuple[RangeLayers, ...]]:
+        """Return the state and the layers; opening it once sets aside what is damaged or of another pair."""
+        manifest = open_manifest(self.path, self.binding, warn, read_only=self.read_only)
+        assert isinstance(manifest, SqliteManifest)  # noqa: S101 - no JSON file, as begin() made sure
+        try:
+            state = manifest.state_now()
+            there = bool(manifest.place) and manifest.has_more_rows(0)
+        finally:
+            manifest.close_now()
+        root = self.directory.read()
+        if root is not None:
+            return state, root.shards
+        return state, (RangeLayers("", "", (single_file(self.directory.path),) if there else ()),)
+
+    def known(self) -> LayeredManifest:
+        """Open all that is recorded, to be read; the caller closes it."""
+        layers = layers_of(self.directory, self.root.shards, read_only=True)
+        return temporary_layers(self.directory.path, self.binding, self.root.state, layers)
+
+    @property
+    def may_be_swapped(self) -> bool:
+        """Whether the tree is on another device than before, as the coordinator sees it (P3)."""
+        before = self.root.state.device
+        return self.device is not None and before not in (-1, self.device)
+
+    def lay_out(self, ranges: Sequence[KeyRange]) -> None:
+        """Give each range its files, and name them in the document.
+
+        Raises:
+            ManifestError: the document cannot be written.
+        """
+        self._layers = list(self.root.recut(ranges))
+        if self.read_only or not self.kept:
+            return
+        begun = tuple(
+            shard._replace(layers=(*(self._attempts(step, number) for step in _STEPS), *shard.layers))
+            for number, shard in enumerate(self._layers)
+        )
+        state = self.root.state.begun()
+        self.directory.update(lambda root: self._document(root, state, begun))
+
+    def range_of(self, number: int) -> KeyRange:
+        """Return the range of a shard."""
+        return KeyRange(self._layers[number].first, self._layers[number].end)
+
+    def file(self, step: str, number: int) -> ShardFile:
+        """Return the file that a step of a shard writes, with all that are below it by now."""
+        shard = self._layers[number]
+        below = [shard for shard in self.root.shards if _overlaps(shard, self._layers[number])]
+        layers = [*self._written(number), *layers_of(self.directory, below, read_only=True)]
+        if any(outcome.whole for outcome in self._of(number)):
+            layers = self._written(number)
+        return ShardFile(
+            directory=self.directory.path,
+            name=self._name(step, number),
+            binding=self.binding,
+            state=self._state_for(step, number),
+            layers=tuple(layers),
+            first=shard.first,
+            end=shard.end,
+        )
+
+    def _state_for(self, step: str, number: int) -> ManifestState:
+        """Return the state that a step begins with; machines number their devices each by itself."""
+        before = next((outcome.state for outcome in self._of(number)), self.root.state)
+        forced = step == "survey" and self.may_be_swapped
+        return replace(before, device=_FORCED_DEVICE if forced else -1)
+
+    def _of(self, number: int) -> list[ShardOutcome]:
+        """Return what is known of the steps of a shard, the last one first."""
+        return [self._outcomes[step, number] for step in _STEPS if (step, number) in self._outcomes]
+
+    def _written(self, number: int) -> list[Layer]:
+        return [Layer(outcome.path) for outcome in self._of(number) if outcome.written]
+
+    def take(self, step: str, outcome: ShardOutcome) -> None:
+        """Note how a step that writes has ended."""
+        if outcome.path and step in _STEPS:
+            self._outcomes[step, outcome.number] = outcome
+
+    def conclude(self, known: tuple[str, float] | None) -> None:
+        """Name the files that were written in the document, and remove those that nothing needs.
+
+        Args:
+            known: the scope of the run, and since when all its rows are what the bucket holds; ``None`` where
+                they may not be: the next run has to list.
+
+        Raises:
+            ManifestError: the document cannot be written. What was recorded is found all the same.
+        """
+        if self.read_only or not self.kept:
+            self.directory.drop(self._files())
+            return
+        shards = [self._concluded(number) for number in range(len(self._layers))]
+        states = [outcomes[0].state for number in range(len(shards)) if (outcomes := self._of(number))]
+        state = joined_state(states, self.root.state)
+        whole = known is not None and len(states) == len(shards)
+        state = state.listed(*known) if whole and known is not None else state.begun()
+        if self.device is not None:
+            state = replace(state, device=self.device)
+        root = self.directory.update(lambda root: self._document(root, state, tuple(_joined(shards))))
+        if root is not None:
+            self.directory.drop(self.directory.unnamed())
+            self.directory.drop(file for file in self._files() if not file.endswith(".sqlite"))
+
+    def _concluded(self, number: int) -> RangeLayers:
+        """Return a shard with the files that were written; of steps that did not end, with their attempts."""
+        shard, outcomes = self._layers[number], self._of(number)
+        names = [os.path.basename(layer.path) for layer in self._written(number)]
+        if ("compare", number) not in self._outcomes:
+            names += [self._attempts("compare", number)]
+        below = () if any(outcome.whole for outcome in outcomes) else shard.layers
+        return shard._replace(layers=(*names, *below))
+
+    def _document(self, root: Root | None, state: ManifestState, shards: tuple[RangeLayers, ...]) -> Root:
+        base = self.root if root is None else root
+        return replace(base, binding=self.binding, state=state, shards=shards)
+
+    def _name(self, step: str, number: int) -> str:
+        return f"{self.run}-{number}-{step}"
+
+    def _attempts(self, step: str, number: int) -> str:
+        return self._name(step, number) + ATTEMPTS
+
+    def leave(self) -> None:
+        """Remove the directory where nothing is in it: a dry run leaves none."""
+        with suppress(OSError):
+            os.rmdir(self.directory.path)
+
+    def _files(self) -> list[str]:
+        """Return the names of all files of the run."""
+        try:
+            return [file for file in os.listdir(self.directory.path) if file.startswith(f"{self.run}-")]
+        except OSError:
+            return []
+
+
+def _overlaps(one: RangeLayers, other: RangeLayers) -> bool:
+    return (not other.end or one.first < other.end) and (not one.end or other.first < one.end)
+
+
+def _joined(shards: Iterable[RangeLayers]) -> list[RangeLayers]:
+    """Return the shards with neighbours of the same files joined."""
+    joined: list[RangeLayers] = []
+    for shard in shards:
+        if joined and joined[-1].layers == shard.layers:
+            joined[-1] = joined[-1]._replace(end=shard.end)
+        else:
+            joined.append(shard)
+    return joined

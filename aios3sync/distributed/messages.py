@@ -1,0 +1,177 @@
+"""What the coordinator and the nodes say to each other, and what carries it.
+
+A *node* is one process that works on shards, on whatever machine. Nothing here holds a credential: each node
+finds its own, as the process that began the run does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from aios3sync._dataclass import dataclass, field
+from aios3sync.distributed.leases import Lease, NodeUse
+from aios3sync.distributed.tokens import Token
+from aios3sync.manifest.layers import Layer
+from aios3sync.manifest.protocol import Binding, ManifestState
+from aios3sync.options import ConnectOptions
+from aios3sync.sync.request import SyncRequest
+
+__all__ = (
+    "Executor",
+    "NodeMessage",
+    "NodeReport",
+    "NodeSetup",
+    "ShardFile",
+    "ShardOutcome",
+    "ShardTask",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSetup:
+    """What a node needs to know of a run to begin with.
+
+    Attributes:
+        run: a random name of the run.
+        connect: how to reach S3.
+        endpoint: the name of the endpoint that is meant.
+        source_connect: how to reach the source of a copy, if not in the same way.
+        neighbours: nodes on the same machine, this one included, which share its cores.
+        wants_events: the caller listens.
+        tokens: what a node must see before it does anything.
+    """
+
+    run: str
+    connect: ConnectOptions
+    endpoint: str
+    source_connect: ConnectOptions | None = None
+    neighbours: int = 1
+    wants_events: bool = True
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeMessage:
+    """What the coordinator sends to a node, some times a second.
+
+    Attributes:
+        setup: of the run, for a node that does not know it yet.
+        lease: what the node may use.
+        stop: the number of the signal that asks to stop; 0 for none.
+        events: how many events of single keys the answer may hold.
+    """
+
+    setup: NodeSetup
+    lease: Lease
+    stop: int = 0
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """What a node answers.
+
+    Attributes:
+        use: what it uses of its lease.
+        counts: what it did since the last report, see :class:`~aios3sync.events.NodesReported`.
+        events: events of single keys, each as its class and its fields.
+    """
+
+    use: NodeUse
+    counts: Mapping[str, int] = field(default_factory=dict)
+    events: Sequence[tuple[type, tuple[Any, ...]]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardFile:
+    """Where the rows of a shard are read and written.
+
+    Attributes:
+        directory: of the files.
+        name: of the layer that is written; each attempt at the shard makes a file of its own.
+        binding: the pair.
+        state: of the manifest as a whole, as the run found it.
+        layers: the files below.
+        first, end: the range of the shard.
+    """
+
+    directory: str
+    name: str
+    binding: Binding
+    state: ManifestState
+    layers: tuple[Layer, ...] = ()
+    first: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """One step of one shard, for any node.
+
+    Attributes:
+        setup: of the run.
+        step: ``survey`` before anything is sent, ``compare`` with its transfers, ``delete``, ``finish``.
+        number: of the shard.
+        request: the sync, with the range of the shard.
+        file: of the manifest of the shard.
+        held: of the deletes of the shard: the file that the comparison wrote, and that they are read from.
+        lookalikes: of the deletes: names that stay.
+    """
+
+    setup: NodeSetup
+    step: str
+    number: int
+    request: SyncRequest
+    file: ShardFile
+    held: str = ""
+    lookalikes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardOutcome:
+    """How a step ended.
+
+    Attributes:
+        number: of the shard.
+        value: a SourceSurvey, a ShardResult or, of the other steps, a SyncReport.
+        error: what ended it that would end it on every node; ``None`` where it ended well.
+        path: the file of the manifest, closed; empty where none was written.
+        written: it has rows, or hides some.
+        whole: it needs none of the files that were below it.
+        state: that it says.
+        held: the file with the deletes that were held.
+    """
+
+    number: int
+    value: Any = None
+    error: Exception | None = None
+    path: str = ""
+    written: bool = False
+    whole: bool = False
+    state: ManifestState = field(default_factory=ManifestState)
+    held: str = ""
+
+
+class Executor(Protocol):
+    """Carries messages to nodes, and runs steps of shards on any of them."""
+
+    async def nodes(self) -> Mapping[str, str]:
+        """Return the names of the nodes that are there now, each with the name of its machine."""
+        ...
+
+    async def ask(self, function: Callable[[Any], Any], messages: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Call a function of a module on nodes at once, also while they work; it must return at once.
+
+        Returns:
+            What each node answered; nodes that are gone are left out.
+        """
+        ...
+
+    def run(self, function: Callable[[Any], Any], argument: Any, name: str) -> Awaitable[Any]:
+        """Call a function on any node, and again on another one where a node dies or the call fails.
+
+        Raises:
+            ClusterError: it was tried often enough.
+        """
+        ...

@@ -1,0 +1,253 @@
+"""Node: one process that works on the shards of a run, on an event loop in a thread of its own.
+
+What carries the shards calls the three functions of this module, each from a thread of its own:
+:func:`run_step` does one step of one shard, :func:`exchange` takes a message of the coordinator while steps
+run, :func:`close_node` ends it. The connections and what was learnt of the endpoint stay from shard to shard.
+
+A coordinator that dies leaves no message behind: after a minute without one the shards end orderly, and the
+node closes by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Final, TypeVar
+
+from aios3sync._dataclass import replace
+from aios3sync.concurrency import Stop, first_error
+from aios3sync.distributed.event_buffer import EventBuffer
+from aios3sync.distributed.leases import Lease, NodeUse
+from aios3sync.distributed.messages import NodeMessage, NodeReport, NodeSetup, ShardOutcome, ShardTask
+from aios3sync.distributed.steps import run_shard_step
+from aios3sync.distributed.tokens import look, verify
+from aios3sync.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    ClusterError,
+    LockedError,
+    UsageError,
+)
+from aios3sync.events import discard
+from aios3sync.options import ConnectOptions
+from aios3sync.stores import Stores, resources_of
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
+from aios3sync.sync.transfers.memory import ByteSemaphore
+
+__all__ = ("close_node", "exchange", "run_step")
+
+_ORPHANED_S: Final = 60.0
+"""Seconds without a message after which the coordinator is gone."""
+_MOST_PROCESSES: Final = 4
+_FINAL: Final = (UsageError, AccessDeniedError, BucketNotFoundError, LockedError)
+"""Errors that another node would have as well."""
+_TERMINATED: Final = 15
+
+T = TypeVar("T")
+
+_nodes: Final[dict[str, Node]] = {}
+_opening: Final = threading.Lock()
+
+
+def run_step(task: ShardTask) -> ShardOutcome:
+    """Do one step of a shard and return how it ended. Blocks until then.
+
+    Raises:
+        AioS3SyncError: it failed in a way in which it might not fail on another node.
+    """
+    node = _node_of(task.setup)
+    node.check()
+    return node.call(lambda node: node.run(task))
+
+
+async def exchange(message: NodeMessage) -> NodeReport:
+    """Take a message and return a report; it does not wait for any work."""
+    return await _node_of(message.setup).exchange(message)
+
+
+def close_node(run: str) -> None:
+    """End the node of a run, if there is one: its connections are closed in the background."""
+    with _opening:
+        node = _nodes.pop(run, None)
+    if node is not None:
+        node.close()
+
+
+def _node_of(setup: NodeSetup) -> Node:
+    with _opening:
+        if setup.run not in _nodes:
+            _nodes[setup.run] = Node(setup)
+        return _nodes[setup.run]
+
+
+def _connection(setup: NodeSetup, options: ConnectOptions) -> ConnectOptions:
+    """Return the options for this node: upload processes share the cores with its neighbours."""
+    if options.processes is not None:
+        return options
+    cores = len(os.sched_getaffinity(0)) // max(setup.neighbours, 1)
+    return replace(options, processes=max(0, min(_MOST_PROCESSES, cores - 1)))
+
+
+class Node:
+    """The work of one process for one run. Its coroutines run on its own loop, the other methods anywhere."""
+
+    def __init__(self, setup: NodeSetup) -> None:
+        self._setup = setup
+        self._loop = _new_loop()
+        self._closing = AsyncExitStack()
+        self._lease = Lease()
+        self._usable = asyncio.Event()
+        self._stops: set[Stop] = set()
+        self._stopped = 0
+        self._events = EventBuffer()
+        self._heard = time.monotonic()
+        self._reported = (time.monotonic(), 0, 0)
+        self._ended = asyncio.Event()
+        self._checked = False
+        connect = _connection(setup, setup.connect)
+        self._stores = Stores(connect, self._closing)
+        self._source: Stores | None = None
+        if setup.source_connect is not None:
+            self._source = Stores(_connection(setup, setup.source_connect), self._closing)
+        self._memory = ByteSemaphore(connect.memory)
+        self._thread = threading.Thread(target=self._work, name="aios3sync-node", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Make sure, once, that this process sees what the coordinator sees. Blocks.
+
+        Raises:
+            ClusterError: it does not.
+        """
+        if not self._checked:
+            sight = look(self._setup.tokens)
+            verify(self._setup.tokens, {"": sight}, {"": sight.machine})
+            if self._stores.endpoint != self._setup.endpoint:
+                raise ClusterError(
+                    f"the worker on {sight.machine} would ask {self._stores.endpoint}, and this run is about "
+                    f"{self._setup.endpoint}: unset AWS_ENDPOINT_URL there, or give the same to both"
+                )
+            self._checked = True
+
+    def call(self, work: Any) -> ShardOutcome:
+        """Run a coroutine on the loop of the node, and wait for it. Blocks."""
+        outcome: ShardOutcome = asyncio.run_coroutine_threadsafe(work(self), self._loop).result()
+        return outcome
+
+    def _work(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._live())
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.close()
+
+    async def _live(self) -> None:
+        """Keep the connections until the node is closed, or its coordinator gone and all shards ended."""
+        async with self._closing:
+            while not self._ended.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ended.wait(), _ORPHANED_S / 10)
+                if time.monotonic() - self._heard > _ORPHANED_S and not self._ended.is_set():
+                    self._stop(_TERMINATED)
+                    if not self._stops:
+                        _forget(self._setup.run, self)
+                        return
+            for access in filter(None, (self._stores, self._source)):
+                access.access.close()
+
+    def close(self) -> None:
+        """End the loop once its connections are closed."""
+        with suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    async def exchange(self, message: NodeMessage) -> NodeReport:
+        """See :func:`exchange`; it is awaited on another loop than that of the node."""
+        self._heard = time.monotonic()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._take(message), self._loop))
+
+    async def _take(self, message: NodeMessage) -> NodeReport:
+        if message.lease != self._lease:
+            self._set_lease(message.lease)
+        if message.stop:
+            self._stop(message.stop)
+        counts, events = self._events.take(message.events)
+        return NodeReport(use=self._use(), counts=counts, events=events)
+
+    def _set_lease(self, lease: Lease) -> None:
+        self._lease = lease
+        if lease.workers:
+            self._stores.limiter.resize(lease.workers)
+            if self._source is not None:
+                self._source.limiter.resize(lease.workers)
+        self._stores.limiter.limit_rate(lease.rate)
+        if self._stores.bandwidth is not None and 0 < lease.bandwidth < math.inf:
+            self._stores.bandwidth.rate = lease.bandwidth
+        if lease.is_usable:
+            self._usable.set()
+
+    def _use(self) -> NodeUse:
+        limiter, line, now = self._stores.limiter, self._stores.bandwidth, time.monotonic()
+        before, successes, booked = self._reported
+        self._reported = (now, limiter.successes, 0 if line is None else line.booked)
+        seconds = max(now - before, 1e-3)
+        return NodeUse(
+            self._lease.number,
+            len(self._stops),
+            limiter.in_flight,
+            limiter.waiting,
+            limiter.limit,
+            (self._reported[2] - booked) / seconds,
+            (self._reported[1] - successes) / seconds,
+            limiter.start_rate,
+        )
+
+    def _stop(self, signal: int) -> None:
+        self._stopped = signal
+        for stop in self._stops:
+            stop.request(signal)
+        self._usable.set()
+
+    async def run(self, task: ShardTask) -> ShardOutcome:
+        """Do one step of a shard on the loop."""
+        self._heard = time.monotonic()
+        stop = Stop()
+        if self._stopped:
+            stop.request(self._stopped)
+        self._stops.add(stop)
+        try:
+            await self._usable.wait()
+            return await run_shard_step(task, lambda request: self._resources(request, stop))
+        except Exception as error:  # noqa: BLE001 - it is raised again, or is the outcome
+            cause = first_error(error)
+            if isinstance(cause, _FINAL) or stop.signal:
+                assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions
+                return ShardOutcome(number=task.number, error=cause)
+            raise cause from None
+        finally:
+            self._stops.discard(stop)
+
+    def _resources(self, request: SyncRequest, stop: Stop) -> Resources:
+        source = None if request.source_location is None else self._source or self._stores
+        sink = self._events.of_shard() if self._setup.wants_events else discard
+        resources = resources_of(request, self._stores, source, self._memory, sink)
+        return replace(resources, stop=stop, workers=self._setup.connect.workers)
+
+
+def _forget(run: str, node: Node) -> None:
+    with _opening:
+        if _nodes.get(run) is node:
+            del _nodes[run]
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return new_event_loop()

@@ -1,0 +1,97 @@
+"""Adds up the reports of shards. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aios3sync._dataclass import asdict
+from aios3sync.core.safety import Refusal
+from aios3sync.distributed.results import ShardFacts
+from aios3sync.manifest.protocol import ManifestState
+from aios3sync.report import MAX_REPORTED_ERRORS, STATES, SyncReport
+from aios3sync.sync.policy import unmatched_warning
+from aios3sync.sync.request import SyncRequest
+
+__all__ = ("joined_report", "known_since", "unmatched_rules")
+
+_SUMS: Final = (
+    *STATES,
+    *("scanned", "planned", "uploaded_bytes", "downloaded_bytes", "copied_bytes", "archived_bytes"),
+    *("retries", "throttled"),
+)
+_CHECKS: Final = ("manifest", "list", "content")
+"""From the one that asks least to the one that asks most."""
+
+
+def joined_report(
+    request: SyncRequest,
+    reports: Sequence[SyncReport],
+    *,
+    refused: Refusal | None = None,
+    warnings: Sequence[str] = (),
+    interrupted: int = 0,
+    elapsed_s: float = 0.0,
+) -> SyncReport:
+    """Return the report of a run that did what all these did.
+
+    Args:
+        request: the run.
+        reports: of all steps of all shards.
+        refused: the guard that refused, if any.
+        warnings: besides those of the shards.
+        interrupted: the number of the signal that stopped the run.
+        elapsed_s: seconds that the run took.
+    """
+    counts: dict[str, Any] = {name: sum(getattr(report, name) for report in reports) for name in _SUMS}
+    requests: Counter[str] = Counter()
+    for report in reports:
+        requests.update(report.requests)
+    ages = [report.knowledge_age_s for report in reports if report.knowledge_age_s is not None]
+    errors = [error for report in reports for error in report.errors]
+    said = dict.fromkeys([*(text for report in reports for text in report.warnings), *warnings])
+    return SyncReport(
+        source=request.source,
+        target=request.target,
+        direction=request.direction,
+        checked=max((report.checked for report in reports), key=_CHECKS.index, default="list"),
+        refused=None if refused is None else asdict(refused),
+        knowledge_age_s=max(ages, default=None),
+        errors=tuple(errors[:MAX_REPORTED_ERRORS]),
+        warnings=tuple(said)[:MAX_REPORTED_ERRORS],
+        requests=dict(requests),
+        interrupted=interrupted,
+        elapsed_s=elapsed_s,
+        dry_run=request.options.dry_run,
+        **counts,
+    )
+
+
+def unmatched_rules(facts: Sequence[ShardFacts]) -> list[str]:
+    """Return warnings about the rules that matched nothing in any shard."""
+    filters = _in_all([each.unmatched_filters for each in facts])
+    headers = _in_all([each.unmatched_headers for each in facts])
+    return [
+        *([unmatched_warning(filters)] if filters else []),
+        *(f"--header-for {rule!r} matched no file" for rule in headers),
+    ]
+
+
+def known_since(facts: Sequence[ShardFacts], states: Sequence[ManifestState]) -> tuple[str, float] | None:
+    """Return the scope of a run, and since when all its rows are what the bucket holds; ``None`` if not.
+
+    Args:
+        facts: of all shards.
+        states: that the shards left; one that had nothing to do saved none, and relies on what was before.
+    """
+    since = [
+        each.listed_at or state.known_since(each.scope) for each, state in zip(facts, states, strict=True)
+    ]
+    return (facts[0].scope, min(since)) if since and all(since) else None
+
+
+def _in_all(rules: Sequence[Sequence[str]]) -> list[str]:
+    """Return what is in every list, in the order of the first."""
+    first, *others = rules or [()]
+    return [rule for rule in first if all(rule in other for other in others)]

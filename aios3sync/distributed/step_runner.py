@@ -1,0 +1,112 @@
+"""Runs one step of many shards on whatever nodes there are, and waits for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync._dataclass import dataclass, field, replace
+from aios3sync.concurrency import Stop
+from aios3sync.distributed.manifests import ClusterManifest
+from aios3sync.distributed.messages import Executor, NodeSetup, ShardOutcome, ShardTask
+from aios3sync.distributed.node import run_step
+from aios3sync.sync.request import SyncRequest
+
+__all__ = ("StepRunner",)
+
+_GRACE_S: Final = 30.0
+"""Seconds after a stop in which shards end orderly; those that do not are left to themselves."""
+
+
+@dataclass(slots=True)
+class StepRunner:
+    """The steps of one run.
+
+    Attributes:
+        executor: carries them.
+        setup: of the run.
+        request: the run, with all its keys.
+        manifest: says which file each step writes, and is given how it ended.
+        halt: asks all nodes to stop.
+    """
+
+    executor: Executor
+    setup: NodeSetup
+    request: SyncRequest
+    manifest: ClusterManifest
+    halt: Stop
+    _failures: list[Exception] = field(default_factory=list)
+
+    async def run(
+        self,
+        step: str,
+        numbers: Sequence[int],
+        *,
+        held: Mapping[int, str] | None = None,
+        lookalikes: frozenset[str] = frozenset(),
+    ) -> list[ShardOutcome]:
+        """Do one step of some shards; return the outcomes of those that ended, in their order.
+
+        Args:
+            step: see :class:`~aios3sync.distributed.messages.ShardTask`.
+            numbers: of the shards.
+            held: of deletes: the file of each shard that names them.
+            lookalikes: of deletes: names that stay.
+
+        Raises:
+            AioS3SyncError: one failed for good, and no stop was asked for; the others have ended orderly.
+        """
+        outcomes: dict[int, ShardOutcome] = {}
+
+        async def one(number: int) -> None:
+            task = await to_thread.run_sync(
+                self._task, step, number, (held or {}).get(number, ""), lookalikes
+            )
+            outcome = await self._outcome(task)
+            if outcome is not None:
+                await to_thread.run_sync(self.manifest.take, step, outcome)
+                outcomes[number] = outcome
+
+        async with anyio.create_task_group() as patience:
+            patience.start_soon(self._give_up, patience.cancel_scope)
+            async with anyio.create_task_group() as steps:
+                for number in numbers:
+                    steps.start_soon(one, number)
+            patience.cancel_scope.cancel()
+        if self._failures:
+            raise self._failures[0]
+        return [outcomes[number] for number in sorted(outcomes)]
+
+    def _task(self, step: str, number: int, held: str, lookalikes: frozenset[str]) -> ShardTask:
+        """Return the task of a step. Blocks."""
+        return ShardTask(
+            setup=self.setup,
+            step=step,
+            number=number,
+            request=replace(self.request, key_range=self.manifest.range_of(number)),
+            file=self.manifest.file(step, number),
+            held=held,
+            lookalikes=lookalikes,
+        )
+
+    async def _outcome(self, task: ShardTask) -> ShardOutcome | None:
+        """Return how a step ended; ``None`` where it failed. The first failure stops the others."""
+        name = f"aios3sync-{self.setup.run}-{task.step}-{task.number}"
+        try:
+            outcome: ShardOutcome = await self.executor.run(run_step, task, name)
+        except Exception as error:  # noqa: BLE001 - raised by run(), once the others have ended orderly
+            outcome = ShardOutcome(number=task.number, error=error)
+        if outcome.error is None:
+            return outcome
+        if not self.halt.signal:  # an error after a stop is a consequence of it
+            self._failures.append(outcome.error)
+            self.halt.request()
+        return None
+
+    async def _give_up(self, scope: anyio.CancelScope) -> None:
+        await self.halt.wait()
+        await anyio.sleep(_GRACE_S)
+        scope.cancel()

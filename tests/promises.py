@@ -145,6 +145,8 @@ PROMISES: Final[dict[str, Promise]] = {
         "after kill -9 the next run converges, and does again only what was not recorded",
         (
             "integration/test_kill.py::test_a_killed_run_is_continued",
+            "integration/test_kill.py::test_a_large_file_that_was_killed_is_continued",
+            "sync/test_resumed_uploads.py::test_the_parts_that_are_there_are_not_sent_again",
             (
                 "sync/test_remembering.py::"
                 "test_P10_the_manifest_is_incomplete_before_the_first_upload_and_the_first_delete"

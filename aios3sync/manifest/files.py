@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from aios3sync.manifest.json_file import DocumentManifest
 
 __all__ = (
-    "copies_path",
     "default_path",
     "drop_shards",
     "exists",
@@ -35,6 +34,7 @@ __all__ = (
     "sound_manifest",
     "storable",
     "temporary_manifest",
+    "uploads_path",
 )
 
 _SNIFFED: Final = 4096
@@ -44,7 +44,7 @@ _SIDE_FILES: Final = ("", *_JOURNALS, ".lock")
 # that no file of a user is taken for one.
 _SIDE_NAMES: Final = (
     r"(?:(?:\.set-aside-\d{8}T\d{6}-\d+)?(?:-wal|-shm|-journal)?"
-    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl|\.copies"
+    r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl|\.uploads"
     r"|(?:\.set-aside-\d{8}T\d{6}-\d+)?\.shards(?:/.+)?)"
 )
 _SHARDS: Final = ".shards"
@@ -62,9 +62,9 @@ def lock_path(manifest_path: str) -> str:
     return manifest_path + ".lock"
 
 
-def copies_path(manifest_path: str) -> str:
-    """Return the journal of unfinished copies that goes with a manifest."""
-    return manifest_path + ".copies"
+def uploads_path(manifest_path: str) -> str:
+    """Return the journal of unfinished uploads that goes with a manifest."""
+    return manifest_path + ".uploads"
 
 
 def local_files(manifest_path: str) -> list[str]:

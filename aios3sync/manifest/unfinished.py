@@ -1,4 +1,4 @@
-"""UnfinishedCopies: which copies in parts were begun and have not ended, across runs that were killed.
+"""UnfinishedUploads: which multipart uploads were begun and have not ended, across runs that were killed.
 
 It is a journal next to the manifest, with one line when an upload was created and one when it ended, each
 written at once: a process that is killed leaves the uploads on record that it leaves in the bucket. Uploads
@@ -7,7 +7,6 @@ that are not on record are those of others, and are never touched.
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from typing import Final
@@ -17,19 +16,19 @@ from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
 
-__all__ = ("UnfinishedCopies", "UnfinishedCopy")
+__all__ = ("UnfinishedUpload", "UnfinishedUploads")
 
 _MOST: Final = 64 * 1024 * 1024
 """Bytes of a journal that is read; a longer one is no journal of ours."""
 
 
-class UnfinishedCopy(NamedTuple):
-    """One copy in parts that was begun.
+class UnfinishedUpload(NamedTuple):
+    """One multipart upload that was begun.
 
     Attributes:
-        key: of the copy, in full.
+        key: of the object, in full.
         upload_id: of its parts.
-        version: says what was copied in which parts; empty where that is not recorded.
+        version: says what was sent in which parts; empty where that is not recorded.
     """
 
     key: str
@@ -37,11 +36,11 @@ class UnfinishedCopy(NamedTuple):
     version: str
 
 
-class UnfinishedCopies:
-    """The unfinished copies of one pair.
+class UnfinishedUploads:
+    """The unfinished uploads of one pair.
 
     The lock of the manifest is held, so that no other run of the pair uses them. Where the journal cannot be
-    read or written, copies are not continued after a crash, and nothing else is different.
+    read or written, uploads are not continued after a crash, and nothing else is different.
 
     Args:
         path: of the journal; empty for none.
@@ -51,28 +50,30 @@ class UnfinishedCopies:
     def __init__(self, path: str, target: str) -> None:
         self._path = path
         self._target = target
-        self._left: dict[str, UnfinishedCopy] | None = None
+        self._left: dict[str, UnfinishedUpload] | None = None
         self._reading = anyio.Lock()
 
-    async def take(self, key: str) -> UnfinishedCopy | None:
-        """Return the copy of a key that an earlier run has begun, once."""
+    async def take(self, key: str) -> UnfinishedUpload | None:
+        """Return the upload of a key that an earlier run has begun, once."""
         return (await self._earlier()).pop(key, None)
 
-    async def left(self) -> list[UnfinishedCopy]:
-        """Return the copies of earlier runs that nothing has taken."""
+    async def left(self) -> list[UnfinishedUpload]:
+        """Return the uploads of earlier runs that nothing has taken."""
         return list((await self._earlier()).values())
 
-    async def began(self, copy: UnfinishedCopy) -> None:
+    async def began(self, upload: UnfinishedUpload) -> None:
         """Note that an upload was created."""
-        if copy.version:
-            await self._append({"target": self._target, **copy._asdict()})
+        if upload.version:
+            await self._append({"target": self._target, **upload._asdict()})
 
-    async def ended(self, copy: UnfinishedCopy) -> None:
+    async def ended(self, upload: UnfinishedUpload) -> None:
         """Note that an upload is an object now, or was aborted."""
-        if copy.version:
-            await self._append({"target": self._target, "ended": copy.upload_id})
+        if upload.version:
+            await self._append({"target": self._target, "ended": upload.upload_id})
 
-    async def _earlier(self) -> dict[str, UnfinishedCopy]:
+    async def _earlier(self) -> dict[str, UnfinishedUpload]:
+        if not self._path:
+            return {}
         async with self._reading:
             if self._left is None:
                 self._left = await to_thread.run_sync(self._read)
@@ -80,12 +81,14 @@ class UnfinishedCopies:
 
     async def _append(self, line: dict[str, str]) -> None:
         if self._path:
+            import json
+
             await self._earlier()  # what is added now is none of an earlier run
             await to_thread.run_sync(self._write, b"\n%s\n" % json.dumps(line).encode())
 
     def _write(self, line: bytes) -> None:
         """Add a line, which begins with a line feed as well: the line before it may be cut off."""
-        with suppress(OSError):  # then this copy is not continued after a crash
+        with suppress(OSError):  # then this upload is not continued after a crash
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
@@ -93,11 +96,9 @@ class UnfinishedCopies:
             finally:
                 os.close(descriptor)
 
-    def _read(self) -> dict[str, UnfinishedCopy]:
+    def _read(self) -> dict[str, UnfinishedUpload]:
         """Return what is unfinished, and remove the journal if nothing of any target is."""
-        if not self._path:
-            return {}
-        open_uploads: dict[tuple[str, str], UnfinishedCopy] = {}
+        open_uploads: dict[tuple[str, str], UnfinishedUpload] = {}
         try:
             with open(self._path, "rb") as file:
                 lines = file.read(_MOST).splitlines()
@@ -111,14 +112,16 @@ class UnfinishedCopies:
         return {copy.key: copy for (target, _), copy in open_uploads.items() if target == self._target}
 
 
-def _replay(line: bytes, open_uploads: dict[tuple[str, str], UnfinishedCopy]) -> None:
+def _replay(line: bytes, open_uploads: dict[tuple[str, str], UnfinishedUpload]) -> None:
     """Apply one line; the last one may be cut off."""
+    import json  # most runs have no journal
+
     try:
         facts = json.loads(line)
         if "ended" in facts:
             open_uploads.pop((facts["target"], facts["ended"]), None)
             return
-        copy = UnfinishedCopy(*(str(facts[name]) for name in UnfinishedCopy._fields))
+        copy = UnfinishedUpload(*(str(facts[name]) for name in UnfinishedUpload._fields))
         open_uploads[facts["target"], copy.upload_id] = copy
     except (ValueError, KeyError, TypeError):
         return

@@ -32,6 +32,7 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EventSink, NotDone
 from aios3sync.local.digest import ChangedError
+from aios3sync.manifest.unfinished import UnfinishedUploads
 from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder
 from aios3sync.store.endpoint_profile import EndpointProfile
@@ -84,6 +85,7 @@ class Run:
         inventory_check: settles what an inventory cannot know; ``None`` where both sides are as they are now,
             and in a dry run, which asks nothing.
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
+        unfinished: the multipart uploads that were begun and have not ended, those of earlier runs too.
     """
 
     request: SyncRequest
@@ -109,6 +111,7 @@ class Run:
     refusals: Refusals = field(default_factory=Refusals)
     inventory_check: InventoryCheck | None = None
     tree_writer: TreeWriter | None = None
+    unfinished: UnfinishedUploads = field(default_factory=lambda: UnfinishedUploads("", ""))
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
 

@@ -30,9 +30,11 @@ from aios3sync.manifest.files import (
     refuse_foreign,
     set_aside,
     temporary_manifest,
+    uploads_path,
 )
 from aios3sync.manifest.lock import hold_lock
 from aios3sync.manifest.protocol import Manifest
+from aios3sync.manifest.unfinished import UnfinishedUploads
 from aios3sync.options import SyncOptions
 from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.sync.callbacks import Callbacks
@@ -305,6 +307,10 @@ async def _assemble(
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
         inventory_check=_inventory_check(options, sides),
+        unfinished=UnfinishedUploads(
+            uploads_path(manifest.place) if manifest.place and not options.dry_run else "",
+            f"{request.endpoint} {request.location.bucket}",
+        ),
     )
     filters = await to_thread.run_sync(make_filters, request, sides.files)
     scope = filter_scope = await to_thread.run_sync(scope_of, options)

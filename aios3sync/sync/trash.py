@@ -25,7 +25,7 @@ from aios3sync.errors import (
     UsageError,
 )
 from aios3sync.events import Trashed
-from aios3sync.manifest.unfinished import UnfinishedCopies
+from aios3sync.manifest.unfinished import UnfinishedUploads
 from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.refusals import REFUSED_AFTER, is_hopeless
@@ -80,7 +80,7 @@ class BucketTrash:
         self._resources = resources
         self._warn = warn
         self._tags = TagReader(warn)
-        self._none = UnfinishedCopies("", "")
+        self._none = UnfinishedUploads("", "")
         self._stored = PutOptions(
             sse=options.sse,
             sse_kms_key_id=options.sse_kms_key_id,

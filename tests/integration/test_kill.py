@@ -16,6 +16,7 @@ from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import Binding
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place
+from tests.integration.test_killed_copies import parts_there
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
@@ -48,6 +49,32 @@ async def test_a_killed_run_is_continued(place: Place, tmp_path: Path, objects: 
         path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("f*")
     }
     assert (await place.session.sync(root, place.url("p"), manifest=str(manifest))).requests == {}
+
+
+async def test_a_large_file_that_was_killed_is_continued(place: Place, tmp_path: Path) -> None:
+    five = 5 * 2**20
+    root = make_tree(tmp_path / "t", {"big": os.urandom(8 * five)})
+    manifest = tmp_path / "m.sqlite"
+
+    def killed_run() -> int:
+        parts = ("--part-size", "5M", "--multipart-threshold", "5M", "--bwlimit", "6M")
+        process = sync(root, place.url("p"), manifest, *parts)
+        while process.poll() is None and parts_there(place) < 2:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        return process.wait()
+
+    assert await anyio.to_thread.run_sync(killed_run) == -signal.SIGKILL, "the run ended by itself"
+    there = await anyio.to_thread.run_sync(parts_there, place)
+    assert 2 <= there < 8
+    report = await place.session.sync(
+        root, place.url("p"), manifest=str(manifest), part_size=five, multipart_threshold=five
+    )
+    assert (report.exit_code, report.uploaded) == (0, 1)
+    assert report.requests["UploadPart"] == 8 - there
+    assert "CreateMultipartUpload" not in report.requests
+    assert await place.read("p/") == {"big": (root / "big").read_bytes()}
+    assert await anyio.to_thread.run_sync(parts_there, place) == 0
 
 
 def stored(place: Place) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aios3sync.errors import StoreError
-from aios3sync.manifest.unfinished import UnfinishedCopies, UnfinishedCopy
+from aios3sync.manifest.unfinished import UnfinishedUpload, UnfinishedUploads
 from aios3sync.store.protocol import PutOptions
 from aios3sync.testing.faulty import unavailable
 from tests.sync.conftest import Crash
@@ -33,7 +33,7 @@ def sent(bench: CopyBench) -> int:
 
 
 def journal(bench: CopyBench) -> list[dict[str, str]]:
-    path = bench.place / "pair.sqlite.copies"
+    path = bench.place / "pair.sqlite.uploads"
     return [json.loads(line) for line in path.read_text().split("\n") if line] if path.exists() else []
 
 
@@ -193,23 +193,23 @@ async def test_a_failed_copy_that_cannot_be_aborted_is_continued(bench: CopyBenc
 
 
 async def test_a_journal_may_hold_anything(tmp_path: Path) -> None:
-    path = tmp_path / "m.copies"
-    one = UnfinishedCopy("k\n\udc80é", "id", "version")
-    writing = UnfinishedCopies(str(path), "aws bucket")
+    path = tmp_path / "m.uploads"
+    one = UnfinishedUpload("k\n\udc80é", "id", "version")
+    writing = UnfinishedUploads(str(path), "aws bucket")
     await writing.began(one)
-    await UnfinishedCopies(str(path), "aws other").began(one._replace(upload_id="theirs"))
+    await UnfinishedUploads(str(path), "aws other").began(one._replace(upload_id="theirs"))
     path.write_bytes(b"not JSON\n[]\n{}\n" + path.read_bytes() + b'{"target": "aws bucket", "ke')
     assert path.stat().st_size > 0
-    reading = UnfinishedCopies(str(path), "aws bucket")
+    reading = UnfinishedUploads(str(path), "aws bucket")
     assert await reading.left() == [one]
     assert await reading.take(one.key) == one
     assert await reading.take(one.key) is None
     await writing.ended(one)
-    assert await UnfinishedCopies(str(path), "aws bucket").left() == []
+    assert await UnfinishedUploads(str(path), "aws bucket").left() == []
     assert path.exists(), "it holds a copy to another bucket"
 
 
 async def test_a_journal_is_private(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "m.copies"
-    await UnfinishedCopies(str(path), "aws bucket").began(UnfinishedCopy("k", "id", "version"))
+    path = tmp_path / "new" / "m.uploads"
+    await UnfinishedUploads(str(path), "aws bucket").began(UnfinishedUpload("k", "id", "version"))
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)

@@ -18,22 +18,18 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 from aios3sync.core.actions import CopyObject
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof, same_etag
-from aios3sync.core.key_range import EVERYTHING
 from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Copied, NotDone, Outcome
-from aios3sync.manifest.files import copies_path
-from aios3sync.manifest.unfinished import UnfinishedCopies
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import GetResult, ObjectStore, PutResult
-from aios3sync.sync.policy import scope_of
-from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.copy_plan import CopyPlan
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.kept import is_refused_on_server, verified
 from aios3sync.sync.transfers.large_copies import LargeCopy, check_version, copy_in_parts
 from aios3sync.sync.transfers.part_layout import part_layout
+from aios3sync.sync.transfers.unneeded import abort_unneeded
 from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("copy_stage", "preview_copies")
@@ -57,41 +53,14 @@ async def copy_stage(
     Raises:
         StoreError: the session is broken.
     """
-    unfinished = await to_thread.run_sync(_unfinished_copies, run.request)
     async with jobs, anyio.create_task_group() as workers:
-        pool = _CopyPool(run, headers, unfinished, workers)
+        pool = _CopyPool(run, headers, workers)
         async for batch in jobs:
             await run.recorder.begin()
             await run.recorder.catch_up()
             await pool.submit(batch)
         pool.close()
-    if not run.sends_no_more and _sees_everything(run):
-        await _abort_left(run, unfinished)
-
-
-def _sees_everything(run: Run) -> bool:
-    """Whether what the run did not copy needs no copy: no key was hidden, or left to another run."""
-    everything = run.request.key_range == EVERYTHING and run.resources.gate is None
-    return everything and not scope_of(run.options)
-
-
-def _unfinished_copies(request: SyncRequest) -> UnfinishedCopies:
-    """Return the unfinished copies of a pair; none are known without its manifest. Blocks."""
-    path = "" if request.options.manifest is False else manifest_path(request)
-    target = f"{request.endpoint} {request.location.bucket}"
-    return UnfinishedCopies(copies_path(path) if path else "", target)
-
-
-async def _abort_left(run: Run, unfinished: UnfinishedCopies) -> None:
-    """Abort what a killed run has begun and this one, which saw everything, had no reason to copy."""
-    for copy in await unfinished.left():
-        store = await run.resources.open_store()
-        try:
-            await store.abort_multipart(copy.key, copy.upload_id)
-        except StoreError as error:  # it stays on record
-            run.builder.warn(f"a multipart upload of {copy.key!r} may be left over: {error}")
-        else:
-            await unfinished.ended(copy)
+    await abort_unneeded(run)
 
 
 async def preview_copies(
@@ -109,9 +78,9 @@ async def preview_copies(
 class _CopyPool(WorkerPool[CopyObject]):
     """The workers that copy, and the objects that are queued for them."""
 
-    def __init__(self, run: Run, headers: HeaderPlan, unfinished: UnfinishedCopies, tasks: TaskGroup) -> None:
+    def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
         super().__init__(run, tasks, most_queued=_QUEUED, refill_at=_QUEUED // 2)
-        self._copier = _Copier(run, headers, unfinished)
+        self._copier = _Copier(run, headers)
 
     async def handler(self) -> Callable[[CopyObject], Awaitable[None]]:
         """Return what copies one object."""
@@ -131,9 +100,8 @@ class _CopyPool(WorkerPool[CopyObject]):
 class _Copier:
     """Copies one object after the other in the way that its run has found to work."""
 
-    def __init__(self, run: Run, headers: HeaderPlan, unfinished: UnfinishedCopies) -> None:
+    def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
-        self._unfinished = unfinished
         self._plan = CopyPlan(run, headers)
         self._large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
 
@@ -235,7 +203,7 @@ class _Copier:
             )
             writing, key = await run.resources.open_store(), run.full_key(source.key)
             copy = LargeCopy(version, reading, key, writing, options, on_server, run.next_turn())
-            return await copy_in_parts(copy, parts, run.resources, self._unfinished, run.builder.warn)
+            return await copy_in_parts(copy, parts, run.resources, run.unfinished, run.builder.warn)
 
     async def _whole(self, source: TargetEntry) -> PutResult:
         """Read one object and store it; what comes must be what its ETag says."""

@@ -7,43 +7,28 @@ in the same parts.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from anyio import to_thread
 
-from aios3sync._dataclass import defaults_of
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import first_error
 from aios3sync.core.etag import same_etag
 from aios3sync.core.parts import Part
 from aios3sync.errors import PreconditionFailedError, StoreError
 from aios3sync.local.compress import md5_of
-from aios3sync.manifest.unfinished import UnfinishedCopies, UnfinishedCopy
+from aios3sync.manifest.unfinished import UnfinishedUpload, UnfinishedUploads
 from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.resources import Resources
+from aios3sync.sync.transfers.upload_version import version_of
 
 __all__ = ("LargeCopy", "check_version", "copy_in_parts")
 
 _PARTS_AT_ONCE: Final = 8
 _ABORT_GRACE: Final = 5.0
 """Seconds that an abort may take after a cancellation."""
-
-
-def _version_of(source: CopySource, parts: Sequence[Part], options: PutOptions) -> str:
-    """Return a digest of what is copied, in which parts and how it is stored; empty where none is recorded.
-
-    A copy under a key of the customer is not continued: nothing that depends on the key is written to disk.
-    """
-    if options.sse_customer_key or not source.etag:
-        return ""
-    stored = {name: getattr(options, name) for name in defaults_of(PutOptions) if name != "sse_customer_key"}
-    stored |= {"metadata": sorted(options.metadata.items()), "tags": sorted(options.tags.items())}
-    facts: Any = [source.bucket, source.key, source.etag, [part.length for part in parts], stored]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class LargeCopy(NamedTuple):
@@ -90,7 +75,7 @@ async def copy_in_parts(
     copy: LargeCopy,
     parts: Sequence[Part],
     resources: Resources,
-    unfinished: UnfinishedCopies,
+    unfinished: UnfinishedUploads,
     warn: Callable[[str], object],
 ) -> PutResult:
     """Copy one object in parts, and join them.
@@ -106,7 +91,9 @@ async def copy_in_parts(
         PreconditionFailedError: it is not the object that was listed any more.
         StoreError: a request failed.
     """
-    version = _version_of(copy.source, parts, copy.options)
+    source = copy.source
+    facts = [source.bucket, source.key, source.etag, source.version_id, [part.length for part in parts]]
+    version = version_of(facts, copy.options) if source.etag else ""
     earlier = await unfinished.take(copy.key)
     if earlier is not None:
         found = _PartedCopy(copy, earlier, resources, unfinished, warn)
@@ -119,7 +106,7 @@ async def copy_in_parts(
         else:
             await found.abort()
     upload_id = await copy.writing.create_multipart(copy.key, copy.options)
-    begun = UnfinishedCopy(copy.key, upload_id, version)
+    begun = UnfinishedUpload(copy.key, upload_id, version)
     await unfinished.began(begun)
     return await _PartedCopy(copy, begun, resources, unfinished, warn).finish(parts)
 
@@ -130,9 +117,9 @@ class _PartedCopy:
     def __init__(
         self,
         copy: LargeCopy,
-        begun: UnfinishedCopy,
+        begun: UnfinishedUpload,
         resources: Resources,
-        unfinished: UnfinishedCopies,
+        unfinished: UnfinishedUploads,
         warn: Callable[[str], object],
     ) -> None:
         self._copy = copy

@@ -18,6 +18,7 @@ from aios3sync import events
 from aios3sync._dataclass import dataclass
 from aios3sync.concurrency import first_error, run_in_thread
 from aios3sync.core.actions import Upload
+from aios3sync.core.etag import Proof, proof, same_etag
 from aios3sync.core.parts import Part, plan_parts
 from aios3sync.errors import IntegrityError, StoreError
 from aios3sync.events import Uploaded
@@ -26,6 +27,7 @@ from aios3sync.local.digest import CHUNK, ChangedError, FileDigest, is_settled
 from aios3sync.local.open_file import OpenFile
 from aios3sync.local.read import ATTEMPTS
 from aios3sync.local.temporary import drop, temporary_file
+from aios3sync.manifest.unfinished import UnfinishedUpload
 from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined
 from aios3sync.sync.run import Run
@@ -33,6 +35,7 @@ from aios3sync.sync.sides import ContentFile
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.part_limits import PartLimits, PartRefusal, refuses_number, with_hint
 from aios3sync.sync.transfers.progress import BodyProgress
+from aios3sync.sync.transfers.upload_version import version_of
 
 __all__ = ("send_large",)
 
@@ -169,6 +172,8 @@ async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple
     try:
         return await upload.send(), upload.part_size
     except StoreError as error:
+        if upload.resumed and error.operation == "CompleteMultipartUpload" and not error.retryable:
+            return await _send_parts(run, content, options)  # the parts were not those that were listed
         limit = upload.refusal(error).limit(limits)
         if limit is None:
             raise with_hint(error, limits) from None
@@ -188,6 +193,7 @@ class _MultipartUpload:
 
     Attributes:
         part_size: bytes of each part but the last.
+        resumed: it was begun by a run that was killed.
     """
 
     def __init__(self, run: Run, content: _Content, limits: PartLimits, options: PutOptions) -> None:
@@ -200,6 +206,7 @@ class _MultipartUpload:
         self._stored: list[SentPart] = []
         self._refusals: list[tuple[int, StoreError]] = []
         self._turn = run.next_turn()
+        self.resumed = False
 
     async def send(self) -> PutResult:
         """Send all parts and join them; a failure aborts the upload, so that no parts are left behind.
@@ -211,7 +218,8 @@ class _MultipartUpload:
         """
         run, key = self._run, self._content.digest.entry.key
         store = await run.resources.open_store()
-        upload_id = await store.create_multipart(self._key, self._options)
+        begun = await self._begin(store)
+        upload_id = begun.upload_id
         try:
             await self._send_all(store, upload_id)
             _check_unchanged(self._content)
@@ -221,8 +229,9 @@ class _MultipartUpload:
         except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
             run.events(events.BytesSent(key, -sum(part.part.length for part in self._stored)))
             with anyio.move_on_after(_ABORT_GRACE, shield=True):
-                await _abort(run, store, self._key, upload_id)
+                await self._abort(store, begun)
             raise first_error(error) from None
+        await run.unfinished.ended(begun)
         if not result.etag:
             result = await _with_etag(store, self._key, result)
         await verify_joined(
@@ -230,12 +239,79 @@ class _MultipartUpload:
         )
         return result
 
+    async def _begin(self, store: ObjectStore) -> UnfinishedUpload:
+        """Go on with the upload that a killed run has begun of this very content; else begin one."""
+        unfinished, content = self._run.unfinished, self._content
+        version = version_of([content.stored_md5, content.size, self.part_size], self._options)
+        earlier = await unfinished.take(self._key)
+        if earlier is not None:
+            if version and earlier.version == version and await self._resume(store, earlier):
+                self.resumed = True
+                return earlier
+            await self._abort(store, earlier)
+        upload_id = await store.create_multipart(self._key, self._options)
+        begun = UnfinishedUpload(self._key, upload_id, version)
+        await unfinished.began(begun)
+        return begun
+
+    async def _resume(self, store: ObjectStore, earlier: UnfinishedUpload) -> bool:
+        """Take the parts that are there and hold what the file holds; False if there is no such upload."""
+        try:
+            listed = {part.number: part for part in await store.list_parts(self._key, earlier.upload_id)}
+        except StoreError as error:
+            if error.retryable:
+                raise
+            return False  # it has ended, or its parts may not be listed
+        for part in plan_parts(self._content.size, self.part_size):
+            there = listed.get(part.number)
+            if there is None or there.size != part.length:
+                continue
+            md5 = await self._md5_of(part)
+            if self._is_md5(there.etag, md5):
+                self._stored.append(SentPart(part, md5, PutResult(there.etag, checksum=there.checksum)))
+        sent = sum(part.part.length for part in self._stored)
+        self._run.events(events.BytesSent(self._content.digest.entry.key, sent))
+        return True
+
+    def _is_md5(self, etag: str, md5: bytes) -> bool:
+        """Whether an ETag proves that a part holds the bytes with this digest."""
+        opaque = self._run.profile.etags == "opaque"
+        return proof(etag, opaque=opaque) is Proof.MD5 and same_etag(etag, md5.hex())
+
+    async def _md5_of(self, part: Part) -> bytes:
+        """Return the digest of a part of the content as it is now."""
+        if part.number <= len(self._digests):
+            return self._digests[part.number - 1]
+        run, cost = self._run, part.length + part.length // _OVERHEAD_SHARE
+        await run.resources.memory.acquire(cost)
+        buffer = run.buffers.acquire(part.length)
+        try:
+            with memoryview(buffer)[: part.length] as body:
+                await to_thread.run_sync(self._content.file.read_into, part.offset, body)
+                return await to_thread.run_sync(md5_of, body)
+        finally:
+            run.buffers.release(buffer)
+            run.resources.memory.release(cost)
+
+    async def _abort(self, store: ObjectStore, begun: UnfinishedUpload) -> None:
+        """Abort an upload; one that cannot be aborted stays on record for the next run."""
+        try:
+            await store.abort_multipart(self._key, begun.upload_id)
+        except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
+            text = error if isinstance(error, StoreError) else type(error).__name__
+            self._run.builder.warn(f"a multipart upload of {self._key!r} may be left over: {text}")
+        else:
+            await self._run.unfinished.ended(begun)
+
     async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
         """Send the parts; after the refusal of a part number only the parts in flight are finished.
 
         The parts that were stored by then show how many the endpoint takes.
         """
-        parts = iter(list(plan_parts(self._content.size, self.part_size)))
+        there = {sent.part.number for sent in self._stored}
+        parts = iter(
+            [part for part in plan_parts(self._content.size, self.part_size) if part.number not in there]
+        )
 
         async def worker() -> None:
             for part in parts:
@@ -300,14 +376,6 @@ async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResu
         return result._replace(etag=(await store.head(key)).etag)
     except StoreError:
         return result
-
-
-async def _abort(run: Run, store: ObjectStore, key: str, upload_id: str) -> None:
-    try:
-        await store.abort_multipart(key, upload_id)
-    except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
-        text = error if isinstance(error, StoreError) else type(error).__name__
-        run.builder.warn(f"a multipart upload of {key!r} may be left over: {text}")
 
 
 def _check_unchanged(content: _Content) -> None:

@@ -32,6 +32,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.multipart import send_large
 from aios3sync.sync.transfers.offload import SmallFileOffload
 from aios3sync.sync.transfers.progress import BodyProgress
+from aios3sync.sync.transfers.unneeded import abort_unneeded
 from aios3sync.sync.transfers.worker_pool import WorkerPool
 
 __all__ = ("preview_stage", "upload_stage")
@@ -126,6 +127,7 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
         except BaseException:
             pool.release_all()
             raise
+    await abort_unneeded(run)
 
 
 async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:

@@ -1,0 +1,31 @@
+"""The end of multipart uploads that a killed run has begun and that no run needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aios3sync.errors import StoreError
+from aios3sync.sync.policy import scope_of
+
+if TYPE_CHECKING:
+    from aios3sync.sync.run import Run
+
+__all__ = ("abort_unneeded",)
+
+
+async def abort_unneeded(run: Run) -> None:
+    """Abort what a killed run has begun and this one, whose transfers have ended, did not go on with.
+
+    A run that was stopped, or that saw only some keys, does not know what the others need.
+    """
+    everything = run.request.key_range.is_everything and run.resources.gate is None
+    if run.sends_no_more or not everything or run.options.source_listing or scope_of(run.options):
+        return
+    for upload in await run.unfinished.left():
+        store = await run.resources.open_store()
+        try:
+            await store.abort_multipart(upload.key, upload.upload_id)
+        except StoreError as error:  # it stays on record
+            run.builder.warn(f"a multipart upload of {upload.key!r} may be left over: {error}")
+        else:
+            await run.unfinished.ended(upload)

@@ -1,0 +1,171 @@
+"""Multipart uploads that a killed run left behind are continued, or aborted; others are left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aios3sync.errors import StoreError
+from aios3sync.events import BytesSent
+from aios3sync.store.protocol import PutOptions
+from aios3sync.testing.memory import MemoryStore
+from tests.sync.conftest import MIB, Bench, Crash
+
+FIVE = 5 * MIB
+BODY = b"1" * FIVE + b"2" * FIVE + b"3" * FIVE + b"4"
+PARTS = 4
+LARGE: dict[str, Any] = {"part_size": FIVE, "multipart_threshold": FIVE}
+
+
+@pytest.fixture(autouse=True)
+def one_part_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is known which are there when the run is killed."""
+    monkeypatch.setattr("aios3sync.sync.transfers.multipart.PARTS_AT_ONCE", 1)
+
+
+def sent(bench: Bench) -> int:
+    """Return how many parts were sent since the last call."""
+    count = bench.faults.calls["put_part"]
+    bench.faults.calls.clear()
+    return count
+
+
+async def killed(bench: Bench, after: int, **options: Any) -> None:
+    """Run until some parts are stored, and end as kill -9 ends it: nothing is aborted."""
+    crash = bench.faults.on("put_part", skip=after, times=-1, error=Crash("kill -9"))
+    abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
+    with pytest.raises(Crash):
+        await bench.sync(**LARGE | options)
+    crash.times = abort.times = 0
+    (upload,) = bench.memory._uploads.values()
+    assert len(upload.parts) == after
+    sent(bench)
+    bench.events.clear()
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+async def test_the_parts_that_are_there_are_not_sent_again(bench: Bench, after: int) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, after)
+    report = await bench.sync(**LARGE)
+    assert (report.exit_code, report.uploaded) == (0, 1)
+    assert sent(bench) == PARTS - after
+    assert bench.objects() == {"big": BODY}
+    assert not bench.memory._uploads
+    sizes = [event.size for event in bench.events if isinstance(event, BytesSent)]
+    assert sum(sizes) == len(BODY), "progress adds up to the file"
+    assert (await bench.sync(**LARGE, check="list")).kept == 1
+
+
+@pytest.mark.parametrize("change", ["content", "time", "part size", "headers"])
+async def test_what_is_not_the_same_begins_anew(bench: Bench, change: str) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, 2)
+    options: dict[str, Any] = {}
+    if change == "content":
+        bench.tree({"big": b"x" + BODY[1:]})
+    elif change == "time":
+        os.utime(bench.root / "big", ns=(1, 1))
+    elif change == "part size":
+        options = {"part_size": 6 * MIB}
+    else:
+        options = {"cache_control": "no-cache"}
+    assert (await bench.sync(**LARGE | options)).uploaded == 1
+    assert sent(bench) == (3 if change == "part size" else PARTS)
+    assert bench.objects() == {"big": (bench.root / "big").read_bytes()}
+    assert not bench.memory._uploads, "the parts of the old upload are aborted"
+
+
+async def test_a_part_that_holds_other_bytes_is_sent_again(bench: Bench) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, 3)
+    (upload,) = bench.memory._uploads.values()
+    other = MemoryStore(objects={"x": b"x" * FIVE}).objects["x"]
+    upload.parts[2] = (other.etag, other.body)
+    assert (await bench.sync(**LARGE)).uploaded == 1
+    assert sent(bench) == PARTS - 2
+    assert bench.objects() == {"big": BODY}
+
+
+async def test_parts_whose_etags_prove_nothing_are_sent_again(bench: Bench) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, 3)
+    bench.profile.record("etags", "opaque", given=True)
+    assert (await bench.sync(**LARGE)).uploaded == 1
+    assert sent(bench) == PARTS
+    assert bench.objects() == {"big": BODY}
+    assert not bench.memory._uploads
+
+
+async def test_a_compressed_copy_is_continued(bench: Bench) -> None:
+    noise = os.urandom(2 * FIVE)
+    bench.tree({"big.log": noise})
+    await killed(bench, 1, gzip=("log",))
+    report = await bench.sync(**LARGE, gzip=("log",))
+    assert (report.exit_code, report.uploaded) == (0, 1)
+    assert sent(bench) == 2, "its parts are read to find out what they are"
+    assert bench.memory.objects["p/big.log"].options.content_encoding == "gzip"
+
+
+async def test_an_upload_that_is_gone_begins_anew(bench: Bench) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, 2)
+    bench.memory._uploads.clear()
+    assert (await bench.sync(**LARGE)).uploaded == 1
+    assert sent(bench) == PARTS
+    assert bench.objects() == {"big": BODY}
+
+
+async def test_parts_that_cannot_be_joined_are_sent_again(bench: Bench) -> None:
+    """An endpoint that lists parts which it then does not accept."""
+    bench.tree({"big": BODY})
+    await killed(bench, 2)
+    refusal = StoreError(
+        "not these", operation="CompleteMultipartUpload", bucket="bucket", code="InvalidPart", status=400
+    )
+    bench.faults.on("complete_multipart", error=refusal)
+    report = await bench.sync(**LARGE)
+    assert (report.exit_code, report.uploaded) == (0, 1)
+    assert sent(bench) == PARTS - 2 + PARTS
+    assert bench.objects() == {"big": BODY}
+    assert not bench.memory._uploads
+
+
+@pytest.mark.parametrize("scoped", [False, True])
+async def test_what_nothing_needs_any_more_is_aborted(bench: Bench, scoped: bool) -> None:
+    bench.tree({"big": BODY, "small": b"1"})
+    await killed(bench, 2)
+    if not scoped:
+        (bench.root / "big").unlink()
+    await bench.sync(**LARGE, exclude=("big",) if scoped else ())
+    assert bool(bench.memory._uploads) == scoped
+
+
+async def test_uploads_of_others_are_left_alone(bench: Bench) -> None:
+    bench.tree({"big": BODY})
+    foreign = await bench.memory.create_multipart("p/big", PutOptions(metadata={"of": "others"}))
+    await bench.sync(**LARGE)
+    assert sent(bench) == PARTS
+    assert list(bench.memory._uploads) == [foreign]
+
+
+@pytest.mark.parametrize("options", [{"manifest": False}, {"sse_customer_key": b"k" * 32}])
+async def test_without_a_record_nothing_is_continued(bench: Bench, options: dict[str, Any]) -> None:
+    bench.tree({"big": BODY})
+    await killed(bench, 2, **options)
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.uploads"))
+    await bench.sync(**LARGE | options)
+    assert sent(bench) == PARTS
+
+
+async def test_the_journal_in_the_source_is_not_sent(bench: Bench) -> None:
+    bench.tree({"big": BODY})
+    manifest = str(bench.root / "m.sqlite")
+    await killed(bench, 2, manifest=manifest)
+    assert (bench.root / "m.sqlite.uploads").exists()
+    report = await bench.sync(**LARGE, manifest=manifest)
+    assert (report.uploaded, sorted(bench.objects())) == (1, ["big"])
+    assert sent(bench) == PARTS - 2

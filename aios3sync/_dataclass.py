@@ -138,7 +138,7 @@ def _constructor(
     kind: type, fields: Mapping[str, Any], *, frozen: bool, kw_only: bool
 ) -> Callable[..., None]:
     """Compile ``__init__``: one assignment for each field, then ``__post_init__``."""
-    space: dict[str, Any] = {"_set": object.__setattr__, "_unset": _MISSING}
+    space: dict[str, Any] = {"_unset": _MISSING}
     parameters, lines = ["self", "*"] if kw_only else ["self"], []
     for name, value in fields.items():
         source = name
@@ -155,7 +155,9 @@ def _constructor(
             source = source.partition(" if ")[0] if "_make_" in source else f"_default_{name}"
         else:
             continue  # set by __post_init__, or later
-        lines.append(f"    _set(self, {name!r}, {source})" if frozen else f"    self.{name} = {source}")
+        if frozen:  # object.__setattr__ would look the slot up by its name, which takes twice as long
+            space[f"_set_{name}"] = vars(kind)[name].__set__
+        lines.append(f"    _set_{name}(self, {source})" if frozen else f"    self.{name} = {source}")
     if hasattr(kind, "__post_init__"):
         lines.append("    self.__post_init__()")
     exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(lines or ["    pass"]), space)  # noqa: S102

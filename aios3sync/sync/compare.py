@@ -256,8 +256,9 @@ def _finish(
             )
             outcome = Touched(row, visible=source[1:5] != recorded[1:5])
         case Adopt(source, target, md5, part_size, encoding):
-            row = run.row(source, md5, target.etag, settled=digest.settled)
-            outcome = Adopted(row._replace(part_size=part_size, encoding=encoding), target)
+            settled = digest.settled
+            row = run.row(source, md5, target.etag, settled=settled, part_size=part_size, encoding=encoding)
+            outcome = Adopted(row, target)
         case Conflict(key, reason):
             way_out = KEPT if run.direction.name == DOWN else ""
             outcome = NotDone(key, "conflicts", "conflict", f"{reason.value}{way_out}")

@@ -178,11 +178,14 @@ class Run:
         etag: str,
         *,
         settled: bool,
+        part_size: int = 0,
         encoding: str = "",
         headers: str = "",
     ) -> RecordedEntry:
         """Return a manifest row of this run for a file as it was read, with the digest of its headers."""
-        return RecordedEntry(*entry, md5, etag, 0, encoding, settled, time.time(), self.number, headers)
+        return RecordedEntry(
+            *entry, md5, etag, part_size, encoding, settled, time.time(), self.number, headers
+        )
 
     def copied_row(self, source: TargetEntry, etag: str) -> RecordedEntry:
         """Return a manifest row of this run for an object that was copied: it describes that object."""

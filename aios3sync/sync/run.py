@@ -171,7 +171,7 @@ class Run:
             self.policy = replace(self.policy, opaque_etags=True)
         return self.policy
 
-    def row(
+    def row(  # noqa: PLR0913 - the columns that are not those of the entry
         self,
         entry: SourceEntry,
         md5: str,

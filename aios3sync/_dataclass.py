@@ -2,7 +2,7 @@
 
 ``dataclasses`` compiles up to nine methods of a class and then makes the class again for its slots: half a
 millisecond each, and a hundred of them are defined before a command line begins its work. Here a
-constructor is compiled when the first instance is made, the other methods are shared code, and what
+constructor is compiled when some instances were made, the other methods are shared code, and what
 ``dataclasses`` itself needs is made when it is asked for: ``fields()``, ``replace()``, ``asdict()`` and
 ``is_dataclass()`` take these classes as their own. All of them have slots, and none inherits fields.
 """
@@ -32,6 +32,8 @@ class _Missing:
 
 
 _MISSING: Final = _Missing()
+_FEW: Final = 3
+"""Instances of a class that are made before its constructor is compiled."""
 _making: Final = allocate_lock()
 """Held while ``dataclasses`` makes its attributes of a class, which it changes: it cannot do so twice."""
 
@@ -106,11 +108,57 @@ def _slotted(plain: type, *, frozen: bool, kw_only: bool) -> type:
         "__match_args__": () if kw_only else given,
         "__given__": given,
         "__defaults__": {name: _default(value) for name, value in fields.items()},
-        "__init__": WhenAsked(lambda kind: _constructor(kind, fields, frozen=frozen, kw_only=kw_only)),
+        "__init__": _Constructor(fields, frozen=frozen, kw_only=kw_only),
     }
     for name in ("__dataclass_fields__", "__dataclass_params__"):
         made[name] = WhenAsked(partial(_standard_attribute, plain, name, frozen=frozen, kw_only=kw_only))
     return type(plain)(plain.__name__, plain.__bases__, made)
+
+
+class _Constructor(WhenAsked):
+    """``__init__`` of a class, compiled when it is looked up, or when a few instances were made without it.
+
+    Compiling takes as long as filling twenty instances by their fields, and of most classes a run makes one.
+    """
+
+    __slots__ = ("_fields", "_kw_only", "_left")
+
+    def __init__(self, fields: Mapping[str, Any], *, frozen: bool, kw_only: bool) -> None:
+        super().__init__(lambda kind: _compiled(kind, fields, frozen=frozen, kw_only=kw_only))
+        self._fields = fields
+        self._kw_only = kw_only
+        self._left = _FEW
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None or self._left <= 0:
+            return super().__get__(instance, owner)
+        self._left -= 1
+        return partial(self._fill, instance)
+
+    def _fill(self, instance: Any, /, *arguments: Any, **named: Any) -> None:
+        """Set each field, then call ``__post_init__``; the compiled one says what is wrong with arguments."""
+        given: tuple[str, ...] = instance.__given__
+        values = {**dict(zip(given, arguments, strict=False)), **named}
+        right = len(values) == len(arguments) + len(named) and not (self._kw_only and arguments)
+        if not (right and values.keys() <= {*given}):
+            self._owner.__init__(instance, *arguments, **named)  # type: ignore[misc]
+            return
+        for name, field in self._fields.items():
+            value = values[name] if name in values else _own_default(field)
+            if value is not _MISSING:
+                object.__setattr__(instance, name, value)
+            elif _option(field, "init"):
+                self._owner.__init__(instance, *arguments, **named)  # type: ignore[misc]
+                return
+        if hasattr(instance, "__post_init__"):
+            instance.__post_init__()
+
+
+def _own_default(field: object) -> Any:
+    """Return the default of a field for one instance, or ``_MISSING``."""
+    if isinstance(field, _Field) and "default_factory" in field.options:
+        return field.options["default_factory"]()
+    return _default(field)
 
 
 def _option(value: object, name: str) -> bool:
@@ -134,9 +182,7 @@ def _standard_attribute(plain: Any, name: str, _: type, *, frozen: bool, kw_only
         return getattr(plain, name)
 
 
-def _constructor(
-    kind: type, fields: Mapping[str, Any], *, frozen: bool, kw_only: bool
-) -> Callable[..., None]:
+def _compiled(kind: type, fields: Mapping[str, Any], *, frozen: bool, kw_only: bool) -> Callable[..., None]:
     """Compile ``__init__``: one assignment for each field, then ``__post_init__``."""
     space: dict[str, Any] = {"_unset": _MISSING}
     parameters, lines = ["self", "*"] if kw_only else ["self"], []

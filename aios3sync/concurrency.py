@@ -6,7 +6,6 @@ anyio is loaded by what uses it: a sync that finds nothing to do needs no event 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from aios3sync.errors import AioS3SyncError
 
 if TYPE_CHECKING:
+    import threading
+
     import anyio
 
 __all__ = (
@@ -103,6 +104,8 @@ async def in_thread(work: Callable[..., T], *arguments: Any) -> T:
 
 async def run_in_thread(work: Callable[[threading.Event], T]) -> T:
     """Run ``work`` in a thread; on cancellation its event is set and the thread left to end by itself."""
+    import threading
+
     from anyio import to_thread
 
     stop = threading.Event()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +26,7 @@ __all__ = (
 _FAILED: Final = 1
 _USAGE: Final = 2
 _LOCKED: Final = 5
+_SIGINT: Final = 2
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -66,14 +66,16 @@ def print_error(error: BaseException, *, verbose: bool = False) -> int:
 
 def stopping_text(number: int) -> str:
     """Return the message about a first signal; only a second Ctrl-C ends the process at once."""
-    again = "; press Ctrl-C again to end at once" if number == signal.SIGINT else ""
+    import signal  # its tables take half a millisecond to load
+
+    again = "; press Ctrl-C again to end at once" if number == _SIGINT else ""
     return f"stopping ({signal.Signals(number).name}): requests in flight get a few seconds to end{again}"
 
 
 def print_stopping(number: int) -> None:
     """Print the message about a first signal, on a new line where the terminal shows ``^C``."""
     with suppress(OSError):
-        start = "\n" if number == signal.SIGINT and sys.stderr.isatty() else ""
+        start = "\n" if number == _SIGINT and sys.stderr.isatty() else ""
         print(f"{start}aios3sync: {stopping_text(number)}", file=sys.stderr, flush=True)
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aios3sync.cli.output.choose import choose_view
+from aios3sync.cli.output.choose import report_view
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.errors import AioS3SyncError
@@ -52,8 +52,7 @@ def _run_unchanged(plain: PlainSync) -> int | None:
         report = report_unchanged(request, open_pages)
         if report is not None:
             conclude = partial(conclude_sync, verbose=plain.output.verbose)
-            shown = plain.output.without_progress()  # there is nothing left to draw
-            choose_view("sync", shown, conclude, _go_on).report(report)
+            report_view("sync", plain.output, conclude)(report)
             return report.exit_code
     return None
 
@@ -64,7 +63,3 @@ def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
 
     payer = "requester" if plain.options.request_payer else ""
     return BlockingPages(plain.connection, request.location.bucket, payer)
-
-
-def _go_on() -> None:
-    """Do nothing when the reader of standard output has left: the command has ended."""

@@ -8,7 +8,7 @@ from typing import Final
 from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
-__all__ = ("checked_endpoint",)
+__all__ = ("checked_endpoint", "host_of")
 
 _URL: Final = lazy_pattern(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
@@ -46,6 +46,12 @@ def checked_endpoint(text: str, origin: str) -> str:
         hint = f"http://{url} or https://{url}" if _is_without_scheme(url) else _EXAMPLE
         raise UsageError(f"{origin}: {text!r} is not a URL; write for example {hint}")
     return url
+
+
+def host_of(url: str) -> str:
+    """Return the host of a URL in lower case, of IPv6 in brackets; empty where it is no URL of HTTP."""
+    found = _URL.fullmatch(url)
+    return "" if found is None else str(found["host"]).lower()
 
 
 def _is_without_scheme(url: str) -> bool:

@@ -6,7 +6,6 @@ https://rclone.org/s3/ (the ``mtime`` and ``md5chksum`` metadata), s3cmd's ``s3c
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 from enum import Enum
@@ -128,7 +127,7 @@ def rclone_mtime(mtime_ns: int) -> str:
 
 def rclone_md5(md5: str) -> str:
     """Return a hex digest as rclone writes it: base64 of the 16 bytes."""
-    return base64.b64encode(bytes.fromhex(md5)).decode("ascii")
+    return binascii.b2a_base64(bytes.fromhex(md5), newline=False).decode("ascii")
 
 
 def recorded_md5(metadata: Mapping[str, str]) -> str:
@@ -141,7 +140,7 @@ def recorded_md5(metadata: Mapping[str, str]) -> str:
     if _OWN_MD5.fullmatch(own):
         return own
     try:
-        digest = base64.b64decode(metadata.get(META_MD5, ""), validate=True)
+        digest = binascii.a2b_base64(metadata.get(META_MD5, ""), strict_mode=True)
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) == hashlib.md5(usedforsecurity=False).digest_size:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import threading
+from _thread import allocate_lock  # threading takes half a millisecond to load
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -99,7 +99,7 @@ class SqliteManifest:
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         """Blocks."""
         self._connection = connection
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._place = place
         self._wide = False  # whether a row is known whose numbers only bytes can hold
         self._binding = self._read_binding()

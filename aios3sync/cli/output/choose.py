@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.view import Conclude, Output, View
 
-__all__ = ("choose_view", "result_view")
+__all__ = ("choose_view", "report_view", "result_view")
 
 
 def choose_view(
@@ -49,6 +50,15 @@ def choose_view(
     from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)
+
+
+def report_view(command: str, output: Output, conclude: Conclude) -> Callable[[Any], None]:
+    """Return what shows the report of a command that has ended already."""
+    if output.json or output.events:
+        return choose_view(command, output, conclude, lambda: None).report
+    from aios3sync.cli.output.conclusion import PlainReport
+
+    return PlainReport(*standard_lines(lambda: None), conclude, output).report
 
 
 def result_view(command: str, output: Output) -> Callable[[Callable[[], None]], View]:

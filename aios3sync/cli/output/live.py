@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync.cli.errors import print_error, stopping_text
+from aios3sync.cli.output.conclusion import PrintedFailures, print_conclusion
 from aios3sync.cli.output.lines import Lines
-from aios3sync.cli.output.plain import PrintedFailures, endpoint_line, event_line, print_conclusion
+from aios3sync.cli.output.plain import endpoint_line, event_line
 from aios3sync.cli.output.summary import run_line
 from aios3sync.cli.output.view import Conclude
 from aios3sync.core.text import count, printable

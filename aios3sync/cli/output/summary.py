@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -143,8 +142,14 @@ def _sync_summary(report: SyncReport) -> str:
             parts.append(text.format(f"{number:,}"))
     line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
     if report.interrupted:
-        line = f"stopped by {signal.Signals(report.interrupted).name}: {line}"
+        line = f"stopped by {_signal_name(report.interrupted)}: {line}"
     return f"(dry run) {line}" if report.dry_run else line
+
+
+def _signal_name(number: int) -> str:
+    import signal  # its tables take half a millisecond to load
+
+    return signal.Signals(number).name
 
 
 def _retries(report: SyncReport, verbose: int) -> tuple[str, ...]:

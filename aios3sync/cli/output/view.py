@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aios3sync._dataclass import dataclass, replace
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.events import Event
+
+if TYPE_CHECKING:
+    from aios3sync.events import Event
 
 __all__ = ("Conclude", "Output", "View")
 

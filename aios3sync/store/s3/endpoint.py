@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
+from aios3sync.core.endpoints import host_of
 from aios3sync.store.protocol import StoreCapabilities
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def is_aws_host(host: str) -> bool:
 
 def is_aws_url(url: str) -> bool:
     """Return whether a URL leads to a host of AWS's own."""
-    return is_aws_host(urlsplit(url).hostname or "")
+    return is_aws_host(host_of(url))
 
 
 def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
@@ -38,7 +38,7 @@ def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
     """
     from aios3sync.core.keys import is_directory_bucket  # not at the top: upload processes load this module
 
-    host = urlsplit(url).hostname or ""
+    host = host_of(url)
     special = "s3express" in host or "outpost" in host or "outpost" in bucket or is_directory_bucket(bucket)
     documented = (url == AWS or is_aws_host(host)) and not special
     return StoreCapabilities(sorted_listing=documented, conditional_delete=documented)

@@ -106,6 +106,7 @@ class SyncKeywords(TypedDict, total=False):
     checksum: Checksum
     protected_prefixes: Texts
     thumbnails: int
+    track_renames: bool
     on_conflict: OnConflict
     fsync: bool
     directory_markers: DirectoryMarkers

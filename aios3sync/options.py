@@ -205,6 +205,9 @@ class SyncOptions:
             whose headers are unknown.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
         protected_prefixes: further prefixes (relative to the target) below which nothing is deleted.
+        track_renames: of an upload: a new file with the size and MD5 of a recorded one that is gone is copied
+            on the server instead of uploaded; the old object is deleted as ``delete`` says. New files wait
+            until the comparison has ended.
         thumbnails: the side in pixels of the square that the thumbnails of uploaded images fit into; 0 makes
             none. They are WebP and stored under ``.thumbnails/<size>/`` and the full key in the bucket;
             images that need no upload get none.
@@ -281,6 +284,7 @@ class SyncOptions:
     checksum: Checksum = ""
     protected_prefixes: tuple[str, ...] = ()
     thumbnails: int = 0
+    track_renames: bool = False
     on_conflict: OnConflict = "keep"
     fsync: bool = True
     directory_markers: DirectoryMarkers = "skip"

@@ -144,6 +144,8 @@ class PlanFacts:
         source_complete: the walk ended cleanly, unreadable places known and left out.
         target_complete: the listing ended cleanly.
         entries: the word for what is deleted.
+        renamed: of the deletes, objects that were copied to the new names of their files: they do not count
+            against the limits.
     """
 
     deletes: int
@@ -152,6 +154,7 @@ class PlanFacts:
     source_complete: bool
     target_complete: bool
     entries: str = "objects"
+    renamed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +209,9 @@ def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
 
 
 def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
-    count = facts.deletes
+    count = facts.deletes - facts.renamed
+    if count <= 0:
+        return None
     if limits.count is not None and count > limits.count:
         text = f"{count} deletes are planned, --max-delete allows {limits.count}"
         return Refusal("max-delete", count, text)

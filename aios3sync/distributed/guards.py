@@ -33,6 +33,7 @@ def total(facts: Sequence[ShardFacts]) -> tuple[PlanFacts, Unfinished]:
         source_complete=bool(plans) and all(plan.source_complete for plan in plans),
         target_complete=bool(plans) and all(plan.target_complete for plan in plans),
         entries=plans[0].entries if plans else "objects",
+        renamed=sum(plan.renamed for plan in plans),
     )
     unfinished = Unfinished(
         given_up=next((work.given_up for work in works if work.given_up), ""),

@@ -16,6 +16,7 @@ _OF_FILES: Final = (
     "gzip",
     "metadata_update",
     "thumbnails",
+    "track_renames",
     "restore",
     "no_list",
 )

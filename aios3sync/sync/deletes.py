@@ -136,6 +136,7 @@ class DeleteStage:
             source_complete=detector.complete,
             target_complete=detector.complete,
             entries=self._run.direction.entries,
+            renamed=self._run.renames.copied if self._run.renames is not None else 0,
         )
 
     def _root_gone(self, planned: int) -> Refusal | None:

@@ -23,7 +23,7 @@ from aios3sync.core.actions import (
     NeedListing,
     UpdateHeaders,
 )
-from aios3sync.core.entries import UNKNOWN, Problem, ScanBatch, SourceEntry, TargetEntry
+from aios3sync.core.entries import UNKNOWN, Problem, RecordedEntry, ScanBatch, SourceEntry, TargetEntry
 from aios3sync.core.keys import stored_form
 from aios3sync.core.merge import BatchJoin, merge_join
 from aios3sync.core.safety import UnreadablePaths
@@ -256,7 +256,7 @@ class Detector:
             elif kind is CompareDigest:
                 compares.append(action)  # type: ignore[arg-type]
             elif kind is Delete or kind is Forget or kind is Conflict:
-                self._waiting.append(_deferred(action, target))
+                self._defer(action, recorded, target)
             elif kind is UpdateHeaders:
                 updates.append(action)  # type: ignore[arg-type]
             elif kind is AdoptCopy or kind is NeedListing:
@@ -264,10 +264,19 @@ class Detector:
             elif action.reason not in UNCOUNTED:  # type: ignore[union-attr]
                 kept += 1
                 gone += source is None
-        if self._gate is not None:
-            run.outdated += gone
-            transfers = self._gate.admit(transfers, self.unreadable)
-        await self._hand_on(transfers, compares, updates, kept)
+        run.outdated += gone if self._gate is not None else 0
+        await self._hand_on(self._admitted(transfers), compares, updates, kept)
+
+    def _admitted(self, transfers: list[Any]) -> list[Any]:
+        """Return the transfers that go on now; others wait for what the comparison still meets."""
+        if self._run.renames is not None:
+            return self._run.renames.hold(transfers)
+        return transfers if self._gate is None else self._gate.admit(transfers, self.unreadable)
+
+    def _defer(self, action: Action, recorded: RecordedEntry | None, target: Any) -> None:
+        self._waiting.append(_deferred(action, target))
+        if self._run.renames is not None and recorded is not None:
+            self._run.renames.gone(recorded)
 
     def _adopt(self, action: Action) -> None:
         """Record that the target holds the object already.
@@ -314,6 +323,8 @@ class Detector:
         """Defer the rest and mark the comparison complete: both sides have ended cleanly."""
         if self._gate is not None:
             await self._hand_on(await self._gate.end(self.unreadable), [], [], 0)
+        if self._run.renames is not None:
+            await self._hand_on(self._run.renames.release(), [], [], 0)
         if self._waiting:
             await self._deferred.add(self._waiting)
         if self._lookalikes:

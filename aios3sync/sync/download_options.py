@@ -21,7 +21,7 @@ _OF_UPLOADS: Final = (
         "expires",
     ),
     *("metadata", "storage_class", "sse", "sse_kms_key_id", "acl", "header_for", "metadata_update", "tags"),
-    *("checksum", "thumbnails"),
+    *("checksum", "thumbnails", "track_renames"),
 )
 
 

@@ -209,7 +209,12 @@ class Pipeline:
     def _transfer_stage(self) -> Stage:
         run, dry = self.run, self.run.options.dry_run
         if self._is_up:
-            return partial(preview_stage if dry else upload_stage, run, self.headers)
+            upload = partial(preview_stage if dry else upload_stage, run, self.headers)
+            if run.renames is None or dry:
+                return upload
+            from aios3sync.sync.transfers.renamed import renamed_stage
+
+            return partial(renamed_stage, run, self.headers, run.renames, upload)
         if run.direction.name == COPY:
             from aios3sync.sync.transfers.copies import copy_stage, preview_copies
 
@@ -264,6 +269,8 @@ class Pipeline:
 
     async def _compare(self, outlets: _Outlets) -> Exception | None:
         """Compare once; return the error that makes another comparison necessary, or ``None``."""
+        if self.run.renames is not None:
+            self.run.renames.restart()
         self._detector = detector = Detector(self.run, self._deferred, *outlets, self._gate())
         try:
             if self.listed or not self.run.policy.stat_decides:

@@ -47,6 +47,7 @@ from aios3sync.sync.transfers.memory import BufferPool
 if TYPE_CHECKING:
     from aios3sync.local.write import TreeWriter
     from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.sync.renames import Renames
 
 __all__ = ("Run",)
 
@@ -86,6 +87,7 @@ class Run:
             and in a dry run, which asks nothing.
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
         unfinished: the multipart uploads that were begun and have not ended, those of earlier runs too.
+        renames: new files that may be renamed ones; ``None`` where that is not asked for.
     """
 
     request: SyncRequest
@@ -112,6 +114,7 @@ class Run:
     inventory_check: InventoryCheck | None = None
     tree_writer: TreeWriter | None = None
     unfinished: UnfinishedUploads = field(default_factory=lambda: UnfinishedUploads("", ""))
+    renames: Renames | None = None
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
 

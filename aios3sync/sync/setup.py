@@ -53,6 +53,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
     from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.sync.renames import Renames
 
 __all__ = ("Assembled", "assembled", "report_endpoint", "run_sync")
 
@@ -311,6 +312,7 @@ async def _assemble(
             uploads_path(manifest.place) if manifest.place and not options.dry_run else "",
             f"{request.endpoint} {request.location.bucket}",
         ),
+        renames=_renames(options),
     )
     filters = await to_thread.run_sync(make_filters, request, sides.files)
     scope = filter_scope = await to_thread.run_sync(scope_of, options)
@@ -334,6 +336,14 @@ def _inventory_check(options: SyncOptions, sides: Sides) -> InventoryCheck | Non
     from aios3sync.sync.inventory_check import InventoryCheck
 
     return InventoryCheck.of(sides)
+
+
+def _renames(options: SyncOptions) -> Renames | None:
+    if not options.track_renames:
+        return None
+    from aios3sync.sync.renames import Renames
+
+    return Renames()
 
 
 def _checked(options: SyncOptions, *, listed: bool) -> str:

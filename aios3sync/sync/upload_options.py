@@ -18,3 +18,5 @@ def check_upload_options(options: SyncOptions) -> None:
         raise UsageError("restore: only objects that are downloaded are restored; leave it out")
     if options.as_of is not None:
         raise UsageError("as_of: a directory has no versions; only a bucket as the source has them")
+    if options.track_renames and options.delete == "off":
+        raise UsageError("track_renames: say with delete that the objects of the old names go")

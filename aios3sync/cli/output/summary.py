@@ -30,6 +30,7 @@ _TRANSFERS: Final = {
     "copy": ("copied", "copy"),
 }
 _MORE_STATES: Final = {
+    "copied": "copied {} (renamed)",
     "updated": "updated {} (headers)",
     "touched": "touched {}",
     "adopted": "adopted {} (there already)",
@@ -138,7 +139,7 @@ def _sync_summary(report: SyncReport) -> str:
     verbs = (f"would {verb}", "keep", "delete") if report.dry_run else (done, "kept", "deleted")
     parts = [f"{verbs[0]} {sent}", f"{verbs[1]} {report.kept:,}", f"{verbs[2]} {report.deleted:,}"]
     for state, text in _MORE_STATES.items():
-        if number := getattr(report, state):
+        if state != done and (number := getattr(report, state)):
             parts.append(text.format(f"{number:,}"))
     line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
     if report.interrupted:

@@ -1,0 +1,73 @@
+"""Renames: new files that may be recorded ones under another name, held until it is known what vanished.
+
+A comparison meets keys in their order, so that a new name may come long before the old one is missed. New
+files wait here until the comparison has ended; then those of the size and the MD5 of a row whose file is gone
+are copied on the server. Both sides are bounded: beyond that a renamed file is uploaded as any new one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from aios3sync.core.actions import Reason, Upload
+from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.parts import MAX_COPY_SIZE
+
+__all__ = ("Renames",)
+
+_MOST_ROWS: Final = 200_000
+_MOST_HELD: Final = 100_000
+
+
+class Renames:
+    """What one comparison has met. It does no I/O."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, dict[str, RecordedEntry]] = {}
+        self._count = 0
+        self._held: list[Upload] = []
+        self._copied: set[str] = set()
+
+    @property
+    def copied(self) -> int:
+        """How many of the objects whose files are gone have a copy under a new name."""
+        return len(self._copied)
+
+    def note_copied(self, row: RecordedEntry) -> None:
+        """Take that the object of a row was copied to the new name of its file."""
+        self._copied.add(row.key)
+
+    def restart(self) -> None:
+        """Forget everything: the comparison begins again."""
+        self._rows.clear()
+        self._count = 0
+        self._held.clear()
+
+    def gone(self, row: RecordedEntry) -> None:
+        """Take a row whose file is not in the source any more, and whose object goes with it."""
+        if not (row.md5 and row.etag and 0 < row.size <= MAX_COPY_SIZE) or self._count >= _MOST_ROWS:
+            return
+        self._count += 1
+        self._rows.setdefault(row.size, {}).setdefault(row.md5, row)
+
+    def hold(self, uploads: Sequence[Upload]) -> list[Upload]:
+        """Hold those that may be renamed files; return the others."""
+        go_on: list[Upload] = []
+        for upload in uploads:
+            new = upload.reason is Reason.NEW and upload.source.size > 0
+            (self._held if new and len(self._held) < _MOST_HELD else go_on).append(upload)
+        return go_on
+
+    def release(self) -> list[Upload]:
+        """Return all that was held, when the comparison has ended."""
+        held, self._held = self._held, []
+        return held
+
+    def may_be(self, upload: Upload) -> bool:
+        """Whether a file is new and has the size of one that is gone."""
+        return upload.reason is Reason.NEW and upload.source.size in self._rows
+
+    def find(self, size: int, md5: str) -> RecordedEntry | None:
+        """Return the row of a file that is gone and had this content."""
+        return self._rows.get(size, {}).get(md5)

@@ -232,7 +232,7 @@ comparison_options = option_group(
         metavar="NAME,NAME",
         help="What must be equal in an unchanged file (size,mtime,ctime,inode).",
     ),
-    _flag("--track-renames", help="Copy renamed files on the server, instead of sending them again."),
+    flag("--track-renames", help="Copy renamed files on the server, instead of sending them again."),
     click.option("--gzip", type=names, metavar="EXT,EXT", help="Compress files with these extensions."),
     title="Comparison",
 )

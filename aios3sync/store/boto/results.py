@@ -43,6 +43,7 @@ __all__ = (
     "list_page",
     "listed_parts",
     "marker_page",
+    "object_checksum",
     "put_result",
     "refuse_html",
     "seconds",
@@ -89,12 +90,12 @@ def head_result(answer: Answer, size: int) -> HeadResult:
         content_language=answer.get("ContentLanguage", ""),
         expires=answer.get("ExpiresString", ""),
         tag_count=answer.get("TagCount", 0),
-        checksum=_checksum(answer),
         version_id=answer.get("VersionId", ""),
     )
 
 
-def _checksum(answer: Answer) -> ObjectChecksum | None:
+def object_checksum(answer: Answer) -> ObjectChecksum | None:
+    """Return the checksum in the answer of HeadObject, if it has one."""
     values = {name: text for name, member in _CHECKSUMS if (text := answer.get(member)) is not None}
     return read_checksum(values, answer.get("ChecksumType", "")) if values else None
 

@@ -25,6 +25,7 @@ from aios3sync.store.boto.results import (
     list_page,
     listed_parts,
     marker_page,
+    object_checksum,
     put_result,
     refuse_html,
     seconds,
@@ -192,7 +193,8 @@ class BotoStore:
         with map_errors("HeadObject", self._bucket, key):
             answer = await self._client.head_object(**self._reading(key), **asked)
         with whole_answer("HeadObject", self._bucket, key):
-            return head_result(answer, int(answer["ContentLength"]))
+            head = head_result(answer, int(answer["ContentLength"]))
+            return head._replace(checksum=object_checksum(answer)) if checksums else head
 
     async def list_page(
         self,

@@ -60,9 +60,11 @@ def written(answer: HttpResponse, etag: str) -> PutResult:
     return PutResult(bare_etag(etag), _encryption(headers), _text(headers.get(b"x-amz-version-id", b"")))
 
 
-def head_result(answer: HttpResponse) -> HeadResult:
-    """Return the facts of an object, from HeadObject."""
-    return _head(answer.headers, _number(answer.headers.get(b"content-length", b"")))
+def head_result(answer: HttpResponse, *, checksums: bool = False) -> HeadResult:
+    """Return the facts of an object, from HeadObject; with its checksum, where that was asked for."""
+    headers = answer.headers
+    head = _head(headers, _number(headers.get(b"content-length", b"")))
+    return head._replace(checksum=_checksum(headers)) if checksums else head
 
 
 def part_head(answer: HttpResponse) -> PartHead:
@@ -140,7 +142,6 @@ def _head(headers: Mapping[bytes, bytes], size: int) -> HeadResult:
         content_language=_text(headers.get(b"content-language", b"")),
         expires=_text(headers.get(b"expires", b"")),
         tag_count=_count(headers.get(b"x-amz-tagging-count", b"")),
-        checksum=_checksum(headers),
         version_id=_text(headers.get(b"x-amz-version-id", b"")),
     )
 

@@ -117,7 +117,7 @@ class WireStore(MultipartVerbs):
             request = self._requests.head(key, version_id=version_id, checksums=checksums)
         answer = await self._ask(request)
         with self._whole(request):
-            return responses.head_result(answer)
+            return responses.head_result(answer, checksums=checksums)
 
     async def list_page(
         self,

@@ -100,6 +100,20 @@ async def test_the_next_upload_lists_before_it_believes_the_manifest(history: Be
     assert {key: bodies[f"p/{key}"] for key in OLD} == OLD
 
 
+async def test_the_manifest_does_not_say_that_the_present_is_in_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where each key of now was there then."""
+    kept_versions(bench.memory)
+    for second, body in ((1000.5, b"old"), (2000.5, b"new")):
+        monkeypatch.setattr(bench.memory, "_clock", lambda second=second: second)
+        await bench.store({"a": body, "same": b"same"})
+    await bench.download(as_of=1500.0)
+    report = await bench.sync()
+    assert (report.checked, report.uploaded, report.kept) == ("list", 1, 1)
+    assert bench.memory.bodies()["p/a"] == b"old"
+
+
 async def test_a_file_that_was_changed_here_stays(history: Bench) -> None:
     await history.download()
     (history.root / "a").write_bytes(b"mine")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.etag import META_ORIGINAL_MD5, Proof, multipart_etag, part_count, proof, recorded_md5
+from aios3sync.core.gunzip import Gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 __all__ = ("BodyDigest", "has_content", "is_gzip")
 
 _GZIP: Final = frozenset({"gzip", "x-gzip"})
-_PIECE: Final = 1024 * 1024
-"""Bytes that are inflated at once: a body may hold a thousand times its own size."""
 
 
 def is_gzip(encoding: str) -> bool:
@@ -79,10 +77,8 @@ def _is_of_body(etag: str, md5: str, *, opaque: bool) -> bool | None:
 class BodyDigest:
     """MD5 of a body as it is stored, and of its content where it is gzip; it is fed piece by piece.
 
-    All members count (RFC 1952, 2.2), and zeros after the last one do not, as for ``gzip -d``.
-
     Args:
-        gzip: also inflate.
+        gzip: also inflate, see :class:`~aios3sync.core.gunzip.Gunzip`.
         most: bytes of the expected content; a body that inflates to more is not inflated further.
 
     Attributes:
@@ -91,50 +87,31 @@ class BodyDigest:
 
     def __init__(self, *, gzip: bool, most: int) -> None:
         self.problem = ""
-        self._gzip = gzip
         self._most = most
         self._stored = hashlib.md5(usedforsecurity=False)
         self._original = hashlib.md5(usedforsecurity=False)
-        self._size = self._members = 0
-        self._member: Any = None
+        self._size = 0
+        self._gunzip = Gunzip() if gzip else None
 
     def update(self, data: bytes) -> None:
         """Add the next bytes of the body."""
         self._stored.update(data)
-        while data and self._gzip and not self.problem and self._size <= self._most:
-            data = self._inflate(data)
+        if self._gunzip is None or self._size > self._most:
+            return
+        self._gunzip.feed(data)
+        while self._size <= self._most and (piece := self._gunzip.piece()):
+            self._original.update(piece)
+            self._size += len(piece)
+        self.problem = self._gunzip.problem
 
     def end(self) -> None:
         """Note that the body is complete."""
-        if self._gzip and not self.problem and self._size <= self._most:
-            if self._member is not None:
-                self.problem = "breaks off"
-            elif not self._members:
-                self.problem = "is empty"
+        if self._gunzip is not None and self._size <= self._most:
+            self.problem = self._gunzip.end()
 
     def holds(self, md5: str) -> bool:
         """Return whether this is the digest of the body, or of its inflated content."""
         if self._stored.hexdigest() == md5:
             return True
-        inflated = self._gzip and not self.problem and self._size <= self._most
+        inflated = self._gunzip is not None and not self.problem and self._size <= self._most
         return inflated and self._original.hexdigest() == md5
-
-    def _inflate(self, data: bytes) -> bytes:
-        """Inflate a piece; return the rest of the data."""
-        if self._member is None:
-            data = data.lstrip(b"\0") if self._members else data
-            self._member = zlib.decompressobj(zlib.MAX_WBITS | 16) if data else None
-        if self._member is None:
-            return b""
-        try:
-            piece = self._member.decompress(data, _PIECE)
-        except zlib.error:
-            self.problem = "is not gzip"
-            return b""
-        self._original.update(piece)
-        self._size += len(piece)
-        if not self._member.eof:
-            return bytes(self._member.unconsumed_tail)
-        left = bytes(self._member.unused_data)
-        self._member, self._members = None, self._members + 1
-        return left

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from typing import Any, Final
+from typing import Final
 
 from aios3sync.core.content import is_gzip
 from aios3sync.core.digests import PartDigests
@@ -20,6 +19,7 @@ from aios3sync.core.etag import (
     recorded_md5,
     same_etag,
 )
+from aios3sync.core.gunzip import Gunzip
 from aios3sync.local.checksum import Hasher, object_hasher
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.stored_checksum import StoredChecksum
@@ -28,7 +28,6 @@ __all__ = ("BodyCheck", "MemberDecoder", "is_compressed_by_us")
 
 _LAYOUTS: Final = 2
 """Part sizes that are tried where a multipart object has no digest of its whole: each is one more MD5."""
-_PIECE: Final = 1024 * 1024
 
 
 def is_compressed_by_us(head: HeadResult) -> bool:
@@ -115,8 +114,6 @@ class BodyCheck:
 class MemberDecoder:
     """Inflates a gzip body in pieces of bounded size, and checks the original; see :class:`BodyCheck`.
 
-    All members count, and zeros after the last one do not (RFC 1952, 2.2).
-
     Args:
         head: of the object; :func:`is_compressed_by_us` holds.
     """
@@ -124,46 +121,21 @@ class MemberDecoder:
     def __init__(self, head: HeadResult) -> None:
         self._md5 = head.metadata[META_ORIGINAL_MD5]
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._member: Any = None
-        self._members = 0
-        self._rest = b""
-        self.problem = ""
+        self._gunzip = Gunzip()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body; those before must be read to their end with :meth:`piece`."""
-        self._rest += chunk
+        self._gunzip.feed(chunk)
 
     def piece(self) -> bytes:
         """Return the next piece of the original; empty where more of the body is needed."""
-        while self._rest and not self.problem:
-            if self._member is None:
-                self._rest = self._rest.lstrip(b"\0") if self._members else self._rest
-                if not self._rest:
-                    break
-                self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            if found := self._inflate():
-                self._digest.update(found)
-                return found
-        return b""
-
-    def _inflate(self) -> bytes:
-        try:
-            found: bytes = self._member.decompress(self._rest, _PIECE)
-        except zlib.error:
-            self.problem = "they are not gzip"
-            return b""
-        if self._member.eof:
-            self._rest, self._member = self._member.unused_data, None
-            self._members += 1
-        else:
-            self._rest = self._member.unconsumed_tail
+        found = self._gunzip.piece()
+        self._digest.update(found)
         return found
 
     def end(self) -> str:
         """Return what is wrong with the original, if anything."""
-        if self.problem:
-            return self.problem
-        if self._member is not None or not self._members:
-            return "the gzip member breaks off"
+        if problem := self._gunzip.end():
+            return f"said to be gzip, the body {problem}"
         right = self._digest.hexdigest() == self._md5
         return "" if right else "the decompressed bytes have another MD5 than the original"

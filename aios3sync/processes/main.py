@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from base64 import b64encode
-from typing import Any, Final
+from typing import Any
 
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
 from aios3sync.processes.connection import WorkerConnection, parse_stored, status_of
-from aios3sync.processes.messages import NOT_UTF8, SLOW_STORAGE, UNSENT, HeaderTemplateMessage
+from aios3sync.processes.messages import NOT_UTF8, UNSENT, HeaderTemplateMessage
 from aios3sync.processes.program import JobProcess, SentJob, serve
 from aios3sync.processes.protocol import UploadJob
 from aios3sync.store.wire.requests import MAX_XML, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import moment
 
 __all__ = ("UploadProcess", "main")
-
-_SLOW_FILE: Final = 0.0005
-"""Mean seconds for reading a small file, above which one reader cannot keep the connections busy."""
-_SAMPLE: Final = 64
-"""Files over which that mean is taken."""
 
 
 class _HeaderTemplate:
@@ -40,8 +35,6 @@ class UploadProcess(JobProcess):
     def __init__(self, input_pipe: int, output_pipe: int) -> None:
         super().__init__(input_pipe, output_pipe)
         self._templates: dict[int, _HeaderTemplate] = {}
-        self._read_seconds = 0.0
-        self._files_read = 0
 
     def _set_up(self, rest: list[Any]) -> None:
         template = HeaderTemplateMessage(*rest)
@@ -54,7 +47,7 @@ class UploadProcess(JobProcess):
             found = read_same(job.place, job[3:])
         except Exception:  # noqa: BLE001 - the session reports what is wrong with this file
             found = None
-        self._note_reading(time.monotonic() - began)
+        self._note_storage(time.monotonic() - began, 1)
         if found is None:
             self._idle.append(connection)
             self._results.append((number, UNSENT, "the file is not as it was"))
@@ -72,15 +65,6 @@ class UploadProcess(JobProcess):
             self._results.append((number, UNSENT, "the request cannot be written"))
             return
         self._request(connection, SentJob(number, job, (md5, started_ns)), head + body)
-
-    def _note_reading(self, seconds: float) -> None:
-        """Count a file; where reading is slow, the session reads with many readers at once."""
-        self._read_seconds += seconds
-        self._files_read += 1
-        if self._files_read >= _SAMPLE:
-            if self._read_seconds > _SLOW_FILE * self._files_read:
-                self._return_pending(SLOW_STORAGE)
-            self._read_seconds, self._files_read = 0.0, 0
 
     def _head(self, job: UploadJob, body: bytes, md5: bytes) -> bytes:
         """Return the signed request head of a job."""

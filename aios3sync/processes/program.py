@@ -22,6 +22,7 @@ from aios3sync.processes.messages import (
     CANCELLED,
     JOBS,
     ROUTE,
+    SLOW_STORAGE,
     UNSENT,
     RouteMessage,
     receive,
@@ -39,6 +40,10 @@ _BATCH: Final = 64
 """Results that are sent back at once without waiting for more."""
 _LATENCY: Final = 0.005
 """Seconds that a result may wait for others to go back with it."""
+_SLOW_FILE: Final = 0.0005
+"""Mean seconds for a small file, above which one thread cannot keep the connections busy."""
+_SAMPLE: Final = 64
+"""Files over which that mean is taken."""
 _READABLE: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -91,6 +96,8 @@ class JobProcess(ABC):
         self._opening = 0
         self._results: list[tuple[Any, ...]] = []
         self._flushed_at = 0.0
+        self._storage_seconds = 0.0
+        self._storage_files = 0
         self._expired_at = 0.0
 
     def run(self) -> None:
@@ -248,6 +255,15 @@ class JobProcess(ABC):
         """Return the jobs that have not begun."""
         while self._pending:
             self._results.append((self._pending.popleft()[0], UNSENT, reason))
+
+    def _note_storage(self, seconds: float, files: int) -> None:
+        """Count files that were read or written; where that is slow, the session does it, in threads."""
+        self._storage_seconds += seconds
+        self._storage_files += files
+        if self._storage_files >= _SAMPLE:
+            if self._storage_seconds > _SLOW_FILE * self._storage_files:
+                self._return_pending(SLOW_STORAGE)
+            self._storage_seconds, self._storage_files = 0.0, 0
 
     # Results
 

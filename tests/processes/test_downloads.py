@@ -14,8 +14,10 @@ from typing import Any
 import anyio
 import pytest
 
+from aios3sync.processes.download_main import DownloadProcess
 from aios3sync.processes.download_pool import DownloadPool
 from aios3sync.processes.fetched import parse_fetched
+from aios3sync.processes.messages import SLOW_STORAGE, UNSENT
 from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -206,6 +208,19 @@ async def test_a_process_that_dies_loses_no_object(downloading: OpenDownloading)
             returned = await d.download([d.job(key, b"body") for key in ("a", "b", "c")])
         assert returned in (["b", "c"], ["a", "b", "c"])
         assert set(d.files()) <= {"a"} | {name for name in d.files() if ".aios3sync-" in name}
+
+
+def test_where_writing_is_slow_the_session_does_it() -> None:
+    """One process with one thread is slower there than the threads of the session."""
+    program = DownloadProcess(*os.pipe())
+    program._pending.extend((number, ()) for number in range(5))
+    program._note_storage(0.031, 63)
+    assert len(program._pending) == 5
+    program._note_storage(0.002, 1)
+    assert program._results == [(number, UNSENT, SLOW_STORAGE) for number in range(5)]
+    for descriptor in (program._input, program._output, program._wake_read, program._wake_write):
+        os.close(descriptor)
+    program._poll.close()
 
 
 async def test_over_tls(downloading: OpenDownloading, authority: Any) -> None:

@@ -8,7 +8,6 @@ metadata of ours or rclone's, and no checksum that S3 keeps) only their number i
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -25,6 +24,7 @@ from aios3sync.core.etag import (
     recorded_md5,
     same_etag,
 )
+from aios3sync.core.gunzip import Gunzip
 from aios3sync.core.text import printable
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.stored_checksum import StoredChecksum
@@ -40,8 +40,6 @@ __all__ = (
     "plain_mismatch",
 )
 
-_PIECE: Final = 1024 * 1024
-_GZIP: Final = 16 + zlib.MAX_WBITS
 _MOST_DIGITS: Final = 15
 
 
@@ -171,20 +169,17 @@ def decompressed(chunks: list[bytes] | Iterator[bytes], original: Original) -> I
         WrongBytesError: it is not that content.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    inflate = zlib.decompressobj(_GZIP)
+    gunzip = Gunzip()
     size = 0
     for chunk in chunks:
-        rest = chunk
-        while rest and not inflate.eof:
-            try:
-                piece = inflate.decompress(rest, _PIECE)
-            except zlib.error:
-                raise WrongBytesError("they are said to be gzip, and are not") from None
-            rest = inflate.unconsumed_tail
+        gunzip.feed(chunk)
+        while piece := gunzip.piece():
             size += len(piece)
             if size > original.size:
                 raise WrongBytesError(f"decompressed they are more than the {original.size} bytes promised")
             digest.update(piece)
             yield piece
-    if not inflate.eof or size != original.size or digest.hexdigest() != original.md5:
+    if problem := gunzip.end():
+        raise WrongBytesError(f"said to be gzip, the body {problem}")
+    if size != original.size or digest.hexdigest() != original.md5:
         raise WrongBytesError(f"decompressed they are not the content with the MD5 {original.md5}")

@@ -92,7 +92,7 @@ ANSWERED_OPTIONS: Final[Mapping[str, str]] = {
     "--links": "write --symlinks follow, skip or inside",
     "--copy-links": "links are followed; leave it out",
     "-L": "links are followed; leave it out",
-    "--backup-dir": "write --trash DIR, for what a download deletes",
+    "--backup-dir": "write --trash DIR, or --trash s3://BUCKET/PREFIX for objects: it takes what is deleted",
     "--immutable": "write --on-conflict keep, which is the default of downloads",
     "--log-level": "write -q, -v or -vv",
     "--log-file": "standard error has the messages: 2> FILE",

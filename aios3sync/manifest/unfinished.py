@@ -52,6 +52,7 @@ class UnfinishedUploads:
         self._target = target
         self._left: dict[str, UnfinishedUpload] | None = None
         self._reading = anyio.Lock()
+        self._written = False
 
     async def take(self, key: str) -> UnfinishedUpload | None:
         """Return the upload of a key that an earlier run has begun, once."""
@@ -71,6 +72,11 @@ class UnfinishedUploads:
         if upload.version:
             await self._append({"target": self._target, "ended": upload.upload_id})
 
+    async def tidy(self) -> None:
+        """Remove the journal if nothing is unfinished; call it when the transfers have ended."""
+        if self._written:
+            await to_thread.run_sync(self._read)
+
     async def _earlier(self) -> dict[str, UnfinishedUpload]:
         if not self._path:
             return {}
@@ -84,6 +90,7 @@ class UnfinishedUploads:
             import json
 
             await self._earlier()  # what is added now is none of an earlier run
+            self._written = True
             await to_thread.run_sync(self._write, b"\n%s\n" % json.dumps(line).encode())
 
     def _write(self, line: bytes) -> None:

@@ -61,8 +61,8 @@ async def test_the_parts_that_are_there_are_not_copied_again(bench: CopyBench, a
     assert copied.etag == bench.source.objects["a/big"].etag
     assert (copied.options.content_type, dict(copied.options.metadata)) == ("text/x", {"m": "x"})
     assert not bench.target._uploads
+    assert not (bench.place / "pair.sqlite.uploads").exists(), "nothing is unfinished"
     assert (await bench.sync(copy_part_threshold=FIVE)).kept == 1
-    assert journal(bench) == [], "nothing is unfinished, so there is no journal"
 
 
 async def test_a_run_that_is_killed_again_and_again_ends_some_day(bench: CopyBench) -> None:
@@ -155,7 +155,7 @@ async def test_what_nothing_needs_any_more_is_aborted(bench: CopyBench, scoped: 
     if scoped:
         await bench.sync(copy_part_threshold=FIVE)
         assert sent(bench) == len(BODIES) - 2
-    assert journal(bench)[-1:] == [] or "ended" in journal(bench)[-1]
+    assert journal(bench) == []
 
 
 async def test_uploads_of_others_are_left_alone(bench: CopyBench) -> None:

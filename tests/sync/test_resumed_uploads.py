@@ -55,6 +55,7 @@ async def test_the_parts_that_are_there_are_not_sent_again(bench: Bench, after: 
     assert sent(bench) == PARTS - after
     assert bench.objects() == {"big": BODY}
     assert not bench.memory._uploads
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).rglob("*.uploads")), "nothing is unfinished"
     sizes = [event.size for event in bench.events if isinstance(event, BytesSent)]
     assert sum(sizes) == len(BODY), "progress adds up to the file"
     assert (await bench.sync(**LARGE, check="list")).kept == 1

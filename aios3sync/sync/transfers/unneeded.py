@@ -14,18 +14,20 @@ __all__ = ("abort_unneeded",)
 
 
 async def abort_unneeded(run: Run) -> None:
-    """Abort what a killed run has begun and this one, whose transfers have ended, did not go on with.
+    """Abort what a killed run has begun and this one, whose transfers have ended, did not go on with."""
+    if _knows_what_is_needed(run):
+        for upload in await run.unfinished.left():
+            store = await run.resources.open_store()
+            try:
+                await store.abort_multipart(upload.key, upload.upload_id)
+            except StoreError as error:  # it stays on record
+                run.builder.warn(f"a multipart upload of {upload.key!r} may be left over: {error}")
+            else:
+                await run.unfinished.ended(upload)
+    await run.unfinished.tidy()
 
-    A run that was stopped, or that saw only some keys, does not know what the others need.
-    """
+
+def _knows_what_is_needed(run: Run) -> bool:
+    """Whether the run saw every key and was not stopped: else it does not know what the others need."""
     everything = run.request.key_range.is_everything and run.resources.gate is None
-    if run.sends_no_more or not everything or run.options.source_listing or scope_of(run.options):
-        return
-    for upload in await run.unfinished.left():
-        store = await run.resources.open_store()
-        try:
-            await store.abort_multipart(upload.key, upload.upload_id)
-        except StoreError as error:  # it stays on record
-            run.builder.warn(f"a multipart upload of {upload.key!r} may be left over: {error}")
-        else:
-            await run.unfinished.ended(upload)
+    return everything and not (run.sends_no_more or run.options.source_listing or scope_of(run.options))

@@ -205,6 +205,7 @@ class SyncOptions:
             whose headers are unknown.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
         protected_prefixes: further prefixes (relative to the target) below which nothing is deleted.
+        last: patterns, as those of ``include``, of what is transferred when all the rest has succeeded.
         track_renames: of an upload: a new file with the size and MD5 of a recorded one that is gone is copied
             on the server instead of uploaded; the old object is deleted as ``delete`` says. New files wait
             until the comparison has ended.
@@ -284,6 +285,7 @@ class SyncOptions:
     checksum: Checksum = ""
     protected_prefixes: tuple[str, ...] = ()
     thumbnails: int = 0
+    last: tuple[str, ...] = ()
     track_renames: bool = False
     on_conflict: OnConflict = "keep"
     fsync: bool = True

@@ -232,6 +232,12 @@ comparison_options = option_group(
         metavar="NAME,NAME",
         help="What must be equal in an unchanged file (size,mtime,ctime,inode).",
     ),
+    click.option(
+        "--last",
+        type=names,
+        metavar="PATTERN,PATTERN",
+        help="Transfer these when all the rest has succeeded, for example 'index.html,*.json'.",
+    ),
     flag("--track-renames", help="Copy renamed files on the server, instead of sending them again."),
     click.option("--gzip", type=names, metavar="EXT,EXT", help="Compress files with these extensions."),
     title="Comparison",

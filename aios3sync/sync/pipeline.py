@@ -182,7 +182,7 @@ class Pipeline:
         run = self.run
         async with anyio.create_task_group() as stages:
             with transfers_in, compares_in, compares_out, updates_in:
-                stages.start_soon(self._gated(self._transfer_stage()), transfers_out)
+                stages.start_soon(self._gated(self._with_last(self._transfer_stage())), transfers_out)
                 stages.start_soon(self._gated(self._update_stage(transfers_in.clone())), updates_out)
                 for _ in range(_COMPARERS):
                     stages.start_soon(
@@ -197,6 +197,14 @@ class Pipeline:
         from aios3sync.sync.plans.gate import gated_stage
 
         return partial(gated_stage, self.run, gate, stage)
+
+    def _with_last(self, stage: Stage) -> Stage:
+        patterns = self.run.options.last
+        if not patterns or self.run.options.dry_run:
+            return stage
+        from aios3sync.sync.transfers.last import last_rules, last_stage
+
+        return partial(last_stage, self.run, last_rules(patterns), stage)
 
     def _update_stage(self, transfers: MemoryObjectSendStream[list[Any]]) -> Stage:
         update = preview_updates if self.run.options.dry_run else update_stage

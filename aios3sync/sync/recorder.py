@@ -72,6 +72,7 @@ class Recorder:
         failed_transfers: what could not be compared, sent, fetched or copied, so that deletes wait (P5).
         failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
             its new place has its only copy under its old key.
+        held: planned items that begin when all others have ended.
         not_done: keys that ended badly; a second comparison leaves them alone.
     """
 
@@ -104,6 +105,7 @@ class Recorder:
         self.uncertain = 0
         self.failed_transfers = 0
         self.failed_reads = 0
+        self.held = 0
         self.not_done: set[str] = set()
         self._comparing = True
 
@@ -149,7 +151,7 @@ class Recorder:
 
     def _wake_up(self) -> None:
         """Record now: a batch is full, or the last outcome that :meth:`settled` waits for has come."""
-        if len(self._pending) >= min(_BATCH, self._builder.pending):
+        if len(self._pending) >= min(_BATCH, self._builder.pending - self.held):
             self._wake.set()
 
     async def run(self) -> None:
@@ -185,11 +187,14 @@ class Recorder:
             self._builder.warn(f"not all errors could be kept: {error.strerror}")
 
     async def settled(self, given_up: Callable[[], object]) -> None:
-        """Wait until every planned item has ended and is recorded, or ``given_up`` returns true."""
+        """Wait until every planned item has ended and is recorded, or ``given_up`` returns true.
+
+        Those that are ``held`` are not waited for.
+        """
         await self.flush()
         self._awaited = True
         try:
-            while self._builder.pending and not given_up():
+            while self._builder.pending > self.held and not given_up():
                 await self._idle.wait()  # at the latest after the next interval
         finally:
             self._awaited = False

@@ -1,0 +1,72 @@
+"""Holds what is published last: the transfers of some keys begin when all others have succeeded.
+
+A web site whose ``index.html`` arrives before the files that it names is broken for a moment, and a dataset
+whose index lists shards that failed is broken until the next run. Deletes come after all transfers anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from aios3sync.core.filters import Rule, make_rules
+from aios3sync.events import NotDone
+from aios3sync.sync.run import Run
+
+__all__ = ("last_rules", "last_stage")
+
+_BATCH: Final = 256
+
+Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
+
+
+def last_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
+    """Return the rules of what is published last; patterns are those of ``include``."""
+    return make_rules([("include", pattern) for pattern in patterns])
+
+
+async def last_stage(
+    run: Run, rules: Sequence[Rule], stage: Stage, jobs: MemoryObjectReceiveStream[list[Any]]
+) -> None:
+    """Hand transfers on to a stage, those of the rules at the end; ``jobs`` is closed at the end.
+
+    Where another transfer has failed, or a file could not be read, what is held is cancelled: the target then
+    shows what it showed before.
+    """
+    held: dict[str, Any] = {}
+    rest_in, rest_out = anyio.create_memory_object_stream[list[Any]](1)
+    async with jobs, anyio.create_task_group() as tasks:
+        tasks.start_soon(stage, rest_out)
+        async with rest_in:
+            async for batch in jobs:
+                rest = []
+                for action in batch:
+                    key = action.source.key
+                    if not any(rule.matches(key) for rule in rules):
+                        rest.append(action)
+                        continue
+                    if key in held:  # it was decided again by a comparison that began anew
+                        run.builder.plan(-1)
+                    held[key] = action
+                run.recorder.held = len(held)
+                if rest:
+                    await rest_in.send(rest)
+            await run.recorder.settled(lambda: run.stop.signal)
+            run.recorder.held = 0
+            if reason := _reason_to_hold(run):
+                run.recorder.add_all([NotDone(key, "cancelled", "upload", reason) for key in held])
+                return
+            actions = list(held.values())
+            for start in range(0, len(actions), _BATCH):
+                await rest_in.send(actions[start : start + _BATCH])
+
+
+def _reason_to_hold(run: Run) -> str:
+    """Return why what is held must not be published; empty where it may be."""
+    failed = run.recorder.failed_transfers + run.recorder.failed_reads
+    if run.refusals.reason:
+        return f"it comes last, and the others were given up: {run.refusals.reason}"
+    return f"it comes last, and {failed} of the others failed" if failed else ""

@@ -14,7 +14,7 @@ from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
 from aios3sync.manifest.lock import hold_lock
-from aios3sync.manifest.protocol import Binding, BlockingManifest, Manifest
+from aios3sync.manifest.protocol import Binding, BlockingManifest, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "default_path",
+    "describe_pair",
     "drop_shards",
     "exists",
     "local_files",
     "lock_path",
+    "open_kept",
     "open_manifest",
     "own_files",
     "refuse_foreign",
@@ -229,6 +231,22 @@ def _with_layers(manifest: SqliteManifest, path: str, *, read_only: bool) -> Sql
 
     manifest.close_now()
     return LayeredManifest.open(path, read_only=read_only)
+
+
+def open_kept(path: str) -> tuple[Binding | None, ManifestState]:
+    """Return the pair and the state of a manifest, whatever pair that is. Blocks; writes nothing.
+
+    Raises:
+        ManifestError: it cannot be read.
+        ValueError: it is damaged, or of a newer version.
+    """
+    manifest = (os.path.isdir(path + _SHARDS) and _open_shards(path, read_only=True)) or SqliteManifest.open(
+        path, read_only=True
+    )
+    try:
+        return manifest.binding, manifest.state_now()
+    finally:
+        manifest.close_now()
 
 
 def exists(path: str) -> bool:

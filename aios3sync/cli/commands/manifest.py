@@ -12,6 +12,7 @@ import click
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.command import run_command
+from aios3sync.cli.commands.manifest_list import list_command, prune_command
 from aios3sync.cli.errors import failure_document, print_error
 from aios3sync.cli.options import (
     connect_options,
@@ -54,9 +55,16 @@ def _pair(command: Callable[..., int]) -> Callable[..., int]:
     return command
 
 
-@click.group("manifest", cls=ProgramGroup, short_help="Show, export, import or forget local state.")
+@click.group("manifest", cls=ProgramGroup, short_help="Show, list, export, import or forget local state.")
 def manifest_command() -> None:
-    """Show, export, import or forget the local state of a source and its target; nothing is sent to S3."""
+    """Show, export, import or forget the local state of a source and its target; list and prune all of it.
+
+    Nothing is sent to S3.
+    """
+
+
+manifest_command.add_command(list_command)
+manifest_command.add_command(prune_command)
 
 
 class _ManifestResult(NamedTuple):

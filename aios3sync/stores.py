@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync.core.endpoints import check_bucket_in_endpoint
 from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import Location
 from aios3sync.events import EventSink
@@ -29,7 +30,7 @@ from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS
-from aios3sync.store.s3.endpoint_config import endpoint_name
+from aios3sync.store.s3.endpoint_config import endpoint_name, endpoint_url
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit
@@ -104,6 +105,13 @@ class Stores:
             self._endpoint = endpoint_name(options)
         return self._endpoint
 
+    def _check_bucket(self, bucket: str) -> None:
+        """Refuse a bucket that the URL of the endpoint names as well; one of AWS has other rules for it."""
+        if self.endpoint != AWS:
+            check_bucket_in_endpoint(self.endpoint, bucket)
+        elif self._client is None and (url := endpoint_url(self._options)) is not None:
+            check_bucket_in_endpoint(url, bucket)
+
     def profile(self, bucket: str) -> EndpointProfile:
         """Return the profile of the endpoint of a bucket, one for all its stores.
 
@@ -134,6 +142,7 @@ class Stores:
         async def open_store() -> ObjectStore:
             self.access.check()
             if not opened:
+                self._check_bucket(bucket)
                 inner = await self._inner(bucket, **reading)
                 opened.append(
                     stack(

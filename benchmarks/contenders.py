@@ -1,4 +1,4 @@
-"""The contenders and their commands: tables of command templates; runs nothing but one ``--help``.
+"""The contenders and their commands: tables of command templates; runs nothing but one help.
 
 Placeholders: ``{tree}``, ``{empty}`` and ``{down}`` are directories, ``{target}`` is ``s3://{bucket}/{prefix}``,
 ``s3://{bucket}/{origin}`` has the objects of a download or a copy, and
@@ -84,7 +84,7 @@ _LIST = "{python} -m aios3sync sync {empty} {target} --check list --json"
 
 def our_lanes() -> tuple[str, ...]:
     """Return the lanes that this version of our command line accepts, without ``auto``."""
-    asked = [sys.executable, "-m", "aios3sync", "sync", "--help"]
+    asked = [sys.executable, "-m", "aios3sync", "sync", "--help-connection"]
     text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     found = re.search(r"--lane\s+\[([a-z|\s]+)\]", text)
     lanes = re.split(r"[|\s]+", found[1]) if found else []

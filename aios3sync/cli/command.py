@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aios3sync.cli.output.view import View
+from aios3sync.errors import UnavailableError
 
 if TYPE_CHECKING:
     from aios3sync.concurrency import Stop
@@ -52,7 +53,12 @@ def run_command(
 
     async def connected() -> Any:
         async with connect(connection) as session:
-            return await work(session, view, stop)
+            try:
+                return await work(session, view, stop)
+            except UnavailableError as error:
+                from aios3sync.cli.scheme_probe import with_advice
+
+                raise await with_advice(error, session.endpoint) from error
 
     code = execute(connected, view, stop, orderly=orderly)
     if stop.signal and stopped:

@@ -8,13 +8,18 @@ from typing import Final
 from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
-__all__ = ("checked_endpoint", "host_of")
+__all__ = ("check_bucket_in_endpoint", "checked_endpoint", "host_of")
 
 _URL: Final = lazy_pattern(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
     re.IGNORECASE,
 )
 _QUOTES: Final = "\"'"
+_AWS_HOSTS: Final = (".amazonaws.com", ".amazonaws.com.cn")
+_BUCKET_IN_URL: Final = (
+    "the URL of the endpoint names the bucket {bucket!r} as well ({url}); leave it out, for s3://{bucket} "
+    "names it: --endpoint-url {better}"
+)
 _EXAMPLE: Final = "http://127.0.0.1:8333"
 
 
@@ -52,6 +57,25 @@ def host_of(url: str) -> str:
     """Return the host of a URL in lower case, of IPv6 in brackets; empty where it is no URL of HTTP."""
     found = _URL.fullmatch(url)
     return "" if found is None else str(found["host"]).lower()
+
+
+def check_bucket_in_endpoint(url: str, bucket: str) -> None:
+    """Refuse an endpoint that names the bucket as well: objects would get keys that begin with its name.
+
+    Args:
+        url: of the endpoint.
+        bucket: of a request.
+
+    Raises:
+        UsageError: the path of the URL ends with the bucket, or it is the address of a bucket of AWS.
+    """
+    base, _, last = url.rstrip("/").rpartition("/")
+    if "://" in base and last == bucket:
+        raise UsageError(_BUCKET_IN_URL.format(url=url, bucket=bucket, better=base))
+    scheme, _, host = url.partition("://")
+    if host.startswith(f"{bucket}.s3") and host.rstrip("/").endswith(_AWS_HOSTS):
+        better = f"{scheme}://{host[len(bucket) + 1 :]}"
+        raise UsageError(_BUCKET_IN_URL.format(url=url, bucket=bucket, better=better))
 
 
 def _is_without_scheme(url: str) -> bool:

@@ -35,7 +35,7 @@ def require_pillow(option: str) -> None:
         UsageError: Pillow is not installed; the message names ``option`` and the extra to install.
     """
     if find_spec("PIL") is None:
-        raise UsageError(f"{option}: images need Pillow; pip install 'aios3sync[images]'")
+        raise UsageError(f"{option}: images need Pillow; pip install Pillow")
 
 
 @cache

@@ -136,7 +136,7 @@ def _pyarrow(form: str) -> Iterator[None]:
         import pyarrow as pa
     except ImportError as error:
         raise UsageError(
-            f"an inventory in {form} needs pyarrow; pip install 'aios3sync[inventory]', or have it in CSV"
+            f"an inventory in {form} needs pyarrow; pip install pyarrow, or have it in CSV"
         ) from error
     try:
         yield

@@ -1,7 +1,7 @@
 """Computes the checksums that S3 keeps (``x-amz-checksum-*``) of bytes and of open files.
 
 The standard library has neither CRC32C nor CRC64NVME, and a table in Python is slower than any network: they
-need the package anycrc (``pip install 'aios3sync[checksums]'``), or awscrt where that is there already.
+need the package anycrc (``pip install anycrc``), or awscrt where that is there already.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def hasher_of(algorithm: str) -> Hasher:
     crc = zlib.crc32 if algorithm == "crc32" else find_crc(algorithm)
     if crc is None:
         raise UsageError(
-            f"checksum {algorithm} needs the package anycrc (pip install 'aios3sync[checksums]'); "
+            f"checksum {algorithm} needs the package anycrc (pip install anycrc); "
             "sha256, sha1 and crc32 need nothing"
         )
     return _CrcHasher(crc, _SIZES[algorithm])

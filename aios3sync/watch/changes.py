@@ -49,7 +49,7 @@ async def tree_changes(root: str, is_own: Callable[[str], bool]) -> AsyncGenerat
     try:
         from watchfiles import Change, awatch
     except ImportError:
-        raise UsageError("watching needs the package watchfiles: pip install 'aios3sync[watch]'") from None
+        raise UsageError("watching needs the package watchfiles: pip install watchfiles") from None
     start, tick = len(root.rstrip("/")) + 1, int(_TICK_S * 1000)
     seen = awatch(root, watch_filter=None, step=50, debounce=tick, rust_timeout=tick, yield_on_timeout=True)
     try:

@@ -171,7 +171,7 @@ with patch("aios3sync.images.size.find_spec", return_value=None):
         print(error)
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "--thumbnails: images need Pillow; pip install 'aios3sync[images]'"
+    assert ran.stdout.strip() == "--thumbnails: images need Pillow; pip install Pillow"
 
 
 def test_pillow_is_there() -> None:

@@ -53,9 +53,7 @@ async def open_backend(url: str, name: str = MAIN) -> IndexBackend:
         try:
             from aios3sync.index.db.postgres import PostgresIndex
         except ImportError as error:
-            raise UsageError(
-                "an index in PostgreSQL needs asyncpg; pip install 'aios3sync[postgres]'"
-            ) from error
+            raise UsageError("an index in PostgreSQL needs asyncpg; pip install asyncpg") from error
         return await PostgresIndex.open(url, name)
     from aios3sync.index.db.sqlite import SqliteIndex
 

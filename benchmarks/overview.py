@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.contenders import OURS
 from benchmarks.figures import Figure, fastest, figures_of, ratio
-from benchmarks.record import CaseRow, Record
+from benchmarks.record import CaseRow, Record, server_name
 
 __all__ = ("LEVEL", "Line", "as_json", "cells", "columns_of", "lines_of", "mark", "summary", "titles_of")
 
@@ -96,7 +96,7 @@ def columns_of(lines: Sequence[Line]) -> dict[tuple[str, str], str]:
     columns = dict.fromkeys(line.column for line in lines)
     alone = len({server for server, _ in columns}) == 1
     return {
-        (server, condition): condition if alone else f"{condition} on {server}"
+        (server, condition): condition if alone else f"{condition} on {server_name(server)}"
         for server, condition in columns
     }
 

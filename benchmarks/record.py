@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ("SCHEMA", "CaseRow", "ContenderRow", "Record", "Run", "Tool", "load", "save")
+__all__ = ("SCHEMA", "CaseRow", "ContenderRow", "Record", "Run", "Tool", "load", "save", "server_name")
 
 SCHEMA = 1
 
@@ -110,3 +110,13 @@ def load(path: Path) -> Record:
     for name, kind in rows.items():
         values[name] = [kind(**row) for row in values[name]]
     return Record(**values)
+
+
+def server_name(label: str) -> str:
+    """Return what to call the endpoint of a record: the simulator has a name that only its users know."""
+    kind, *options = label.split()
+    if kind != "s3sim":
+        return label
+    without = " without bodies" if "--meta-only" in options else ""
+    rest = [option for option in options if option != "--meta-only"]
+    return " ".join((f"the simulator{without}", *rest))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from benchmarks.figures import figures_of
 from benchmarks.overview import Line, cells, summary
-from benchmarks.record import CaseRow, ContenderRow, Record
+from benchmarks.record import CaseRow, ContenderRow, Record, server_name
 from benchmarks.table import HEADINGS, rows_of
 
 __all__ = ("render",)
@@ -26,7 +27,8 @@ with its children), peak memory. Runs are interleaved, each round begins with an
 and the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
 bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size and,
 where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint keeps
-are in memory. "30 ms" means that each response waits 30 ms; over TLS all contenders check the certificate,
+are in memory. "The simulator" is a small S3 endpoint that was made for measuring; without bodies it keeps
+sizes and ETags alone. "30 ms" means that each response waits 30 ms; over TLS all contenders check the certificate,
 and a front ends the TLS of the endpoint, on the same cores. With a time budget the first round has everyone,
 the next ones the contenders that can still be the fastest: the tables have the number of runs of each.
 
@@ -54,7 +56,7 @@ def render(records: Sequence[Record], lines: Sequence[Line], chart: str, values:
 
 
 def _section(record: Record) -> Iterator[str]:
-    yield f"## On {record.server}"
+    yield f"## On {server_name(record.server)}"
     yield ""
     yield from _about(record)
     for case in record.cases:
@@ -69,7 +71,8 @@ def _about(record: Record) -> Iterator[str]:
     settings = record.settings
     yield f"- {known['cpu']}, {known['cores']} cores, {known['memory_mib']:,} MiB"
     yield f"- {known['kernel']}; {known['python']}"
-    yield f"- aios3sync {known['aios3sync']}; {record.started} to {record.finished or 'an early end'}"
+    version = re.sub(r"\((\w+)-dirty\)", r"(after commit \1)", known["aios3sync"])
+    yield f"- aios3sync {version}; {record.started} to {record.finished or 'an early end'}"
     budget = settings.get("budget_minutes")
     runs = (
         f"at most {settings['runs']} runs, {budget:g} minutes in all"
@@ -103,7 +106,7 @@ def _case(record: Record, case: CaseRow) -> Iterator[str]:
 
 
 def _commands(record: Record) -> Iterator[str]:
-    yield f"### Commands on {record.server}"
+    yield f"### Commands on {server_name(record.server)}"
     yield ""
     yield (
         "TREE is the source, EMPTY a directory without files, TARGET `s3://BUCKET/PREFIX`; a download goes "

@@ -24,13 +24,14 @@ Written by `python -m benchmarks report` from the JSON of the runs; not by hand.
 
 Each contender is a process of its own, measured from its start to its end: wall time, CPU (user and system,
 with its children), peak memory. Runs are interleaved, each round begins with another contender; the server
-and the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run the
-bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size and,
-where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint keeps
-are in memory. "The simulator" is a small S3 endpoint that was made for measuring; without bodies it keeps
-sizes and ETags alone. "30 ms" means that each response waits 30 ms; over TLS all contenders check the certificate,
-and a front ends the TLS of the endpoint, on the same cores. With a time budget the first round has everyone,
-the next ones the contenders that can still be the fastest: the tables have the number of runs of each.
+and the clients share the cores. Fresh runs and deletes begin on a newly started endpoint. After each run
+the bucket is listed: a run is good if it ended with exit code 0 and every object is there with its size
+and, where the ETag is an MD5, its MD5. Times are those of the good runs. The sources and what the endpoint
+keeps are in memory. "The simulator" is a small S3 endpoint that was made for measuring; without bodies it
+keeps sizes and ETags alone. "30 ms" means that each response waits 30 ms; over TLS all contenders check the
+certificate, and a front ends the TLS of the endpoint, on the same cores. With a time budget the first round
+has everyone, the next ones the contenders that can still be the fastest: the tables have the number of runs
+of each.
 
 "x fastest peer" is the median of the fastest peer of the same table divided by the median of the row: above 1
 is faster than it. Tools that verify make sure by themselves that what arrived is what they sent."""

@@ -333,7 +333,11 @@ Event = (
 
 
 class EventSink(Protocol):
-    """Takes progress events; it is called on the event loop and must not block."""
+    """Takes progress events; it is called on the event loop and must not block.
+
+    A sink may have an attribute ``single_events``: how many events of single keys it wants at a time from
+    the machines of a cluster; the others come as numbers. With -1 it wants neither.
+    """
 
     def __call__(self, event: Event, /) -> object:
         """Take one event."""

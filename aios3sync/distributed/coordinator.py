@@ -14,7 +14,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Final
@@ -117,7 +117,8 @@ class _Coordinator:
             endpoint=self.request.endpoint,
             source_connect=self.source_connect,
             neighbours=max(map(machines.count, machines)),
-            wants_events=self.resources.on_event is not discard,
+            wants_events=self.resources.on_event is not discard
+            and getattr(self.resources.on_event, "single_events", 0) >= 0,
             tokens=wanted,
         )
         ranges = await self._cut(len(nodes))
@@ -181,9 +182,9 @@ class _Coordinator:
         if kept and path and not options.dry_run:
             lock = hold_lock(lock_path(path))
             await to_thread.run_sync(lock.__enter__)
-            stack.callback(lock.__exit__, None, None, None)
+            _leave_in_thread(stack, partial(lock.__exit__, None, None, None))
         await to_thread.run_sync(manifest.begin, self._warn)
-        stack.callback(manifest.leave)
+        _leave_in_thread(stack, manifest.leave)
         return manifest
 
     def _temporary_path(self, _: SyncRequest) -> str:
@@ -200,7 +201,7 @@ class _Coordinator:
             directories.append(self.request.root)
         shown = tokens(directories)
         wanted = await to_thread.run_sync(shown.__enter__)
-        stack.callback(shown.__exit__, None, None, None)
+        _leave_in_thread(stack, partial(shown.__exit__, None, None, None))
         return wanted
 
     async def _cut(self, nodes: int) -> list[KeyRange]:
@@ -299,3 +300,13 @@ class _Coordinator:
             SyncReport(source="", target="", checked="manifest", planned=planned, withheld=planned)
         )
         self._warn(f"{planned} deletes withheld: {reason}")
+
+
+def _leave_in_thread(stack: AsyncExitStack, leave: Callable[[], object]) -> None:
+    """Call a function that blocks when the stack is left, in a thread, also of a run that is cancelled."""
+
+    async def left() -> None:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(leave)
+
+    stack.push_async_callback(left)

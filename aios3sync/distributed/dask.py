@@ -27,7 +27,12 @@ _QUIET: Final = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
+    # Looks at the process and at its event loop that nobody sees, up to a hundred times a second.
     "distributed.admin.system-monitor.interval": "60s",
+    "distributed.admin.tick.interval": "5s",
+    "distributed.admin.tick.limit": "1h",
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.scheduler.work-stealing-interval": "1s",
     "distributed.worker.daemon": False,  # a worker starts upload processes
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,11 +15,13 @@ from aios3sync.distributed.leases import LeaseTable
 from aios3sync.distributed.messages import Executor, NodeMessage, NodeReport, NodeSetup
 from aios3sync.distributed.node import close_node, exchange
 from aios3sync.errors import ClusterError
-from aios3sync.events import EndpointKnown, Event, EventSink, NodesReported, Warned, discard
+from aios3sync.events import EndpointKnown, Event, EventSink, NodesReported, Warned
 
 __all__ = ("Exchanges",)
 
-_INTERVAL_S: Final = 0.25
+_INTERVAL_S: Final = 0.5
+_NODES_S: Final = 2.0
+"""Seconds after which the cluster is asked again which nodes it has."""
 _EVENTS: Final = 5000
 """Events of single keys that all nodes together may send between two exchanges; the others are numbers."""
 _LEAST_EVENTS: Final = 20
@@ -55,6 +58,8 @@ class Exchanges:
         self._workers = workers
         self._leases = LeaseTable(workers, bandwidth)
         self._said: set[Event] = set()
+        self._most: int = max(getattr(sink, "single_events", _EVENTS), 0)
+        self._looked = -math.inf
         self.nodes: Mapping[str, str] = {}
 
     async def run(self) -> None:
@@ -88,14 +93,18 @@ class Exchanges:
         Raises:
             ClusterError: there are more nodes than requests may be in flight.
         """
-        self.nodes = nodes = await self._executor.nodes()
+        now = time.monotonic()
+        if now - self._looked >= _NODES_S or ending:
+            self._looked = now
+            self.nodes = await self._executor.nodes()
+        nodes = self.nodes
         if len(nodes) > self._workers:
             raise ClusterError(
                 f"{self._workers} requests may be in flight, and there are {len(nodes)} nodes; say --workers "
                 f"{len(nodes)} or more, which counts for all of them together"
             )
         self._leases.keep(list(nodes))
-        room = 0 if self._sink is discard else max(_EVENTS // max(len(nodes), 1), _LEAST_EVENTS)
+        room = min(max(_EVENTS // max(len(nodes), 1), _LEAST_EVENTS), self._most)
         messages = {
             name: NodeMessage(
                 setup=self._setup, lease=lease, stop=self._stop.signal or ending * _ENDING, events=room

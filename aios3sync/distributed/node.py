@@ -11,6 +11,7 @@ node closes by itself.
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import threading
@@ -41,6 +42,8 @@ from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = ("close_node", "exchange", "run_step")
 
+_RARELY: Final = (50_000, 20, 50)
+"""Thresholds of the search for cycles, as the command line has them: the objects of a sync form none."""
 _ORPHANED_S: Final = 60.0
 """Seconds without a message after which the coordinator is gone."""
 _MOST_PROCESSES: Final = 4
@@ -141,9 +144,12 @@ class Node:
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*_RARELY)
         try:
             self._loop.run_until_complete(self._live())
         finally:
+            gc.set_threshold(*thresholds)
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blockbuster import BlockBuster
 
 import aios3sync
 from aios3sync import events
@@ -52,11 +53,6 @@ def bucket(seaweedfs: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 async def s3(bucket: Bucket) -> AsyncIterator[aios3sync.Session]:
     async with aios3sync.connect() as session:
         yield session
-
-
-@pytest.fixture
-def no_blocking() -> None:
-    """Let the tests look at files and buckets themselves; the coordinator is watched in its own tests."""
 
 
 TREE = {f"d{number % 7}/f{number:03}": b"x" * (number + 1) for number in range(120)} | {
@@ -269,9 +265,15 @@ def recorded(state: Path) -> set[str]:
 
 
 async def test_a_worker_is_killed_in_the_middle(
-    bucket: Bucket, seaweedfs: Endpoint, source: Path, tmp_path: Path, isolated: Path
+    bucket: Bucket,
+    seaweedfs: Endpoint,
+    source: Path,
+    tmp_path: Path,
+    isolated: Path,
+    no_blocking: BlockBuster,
 ) -> None:
     """Its shards are done again elsewhere; what it had recorded is not sent again, and deletes come last."""
+    no_blocking.deactivate()  # this listener looks at files and at the bucket
     tree = {f"e{number % 9}/f{number:03}": b"y" * 2000 for number in range(270)}
     make_tree(source, tree)
     bucket.put("p/old", b"1")

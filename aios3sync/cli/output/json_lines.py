@@ -83,6 +83,8 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
 class JsonDocument:
     """See :class:`~aios3sync.cli.output.view.View`: only the report, as one document."""
 
+    single_events = -1
+
     def __init__(self, command: str, out: Lines, *, verbose: bool = False) -> None:
         self._command = command
         self._out = out

@@ -45,6 +45,7 @@ class LiveView:
         self._conclude = conclude
         self._heading = heading
         self._verbose = verbose
+        self.single_events = 1_000_000 if verbose else _MOST_DELETES
         self._runs = runs
         self._note = ""
         self._progress = Progress()

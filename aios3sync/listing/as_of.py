@@ -98,7 +98,7 @@ class AsOfStore(ForwardingStore):
         start_after: str = "",
         delimiter: str = "",
         max_keys: int = 1000,
-        restores: bool = False,  # noqa: ARG002 - a listing of versions always has them
+        restores: bool = False,  # noqa: ARG002 - a listing of versions is not asked for them
     ) -> ListPage:
         """Get the objects of one page of versions.
 
@@ -137,5 +137,4 @@ def _entry(version: ListedVersion) -> TargetEntry:
         version.last_modified,
         version.storage_class,
         version.version_id,
-        version.restore,
     )

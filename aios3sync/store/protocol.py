@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.checksums import ObjectChecksum
-from aios3sync.core.entries import Restore, TargetEntry
+from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import UsageError
 
 __all__ = (
@@ -278,7 +278,6 @@ class ListedVersion(NamedTuple):
         version_id: ``null`` for what was written without versioning.
         is_latest: it is what a request without a version meets.
         etag, storage_class: as in a listing; a delete marker has neither.
-        restore: see :class:`~aios3sync.core.entries.TargetEntry`.
     """
 
     key: str
@@ -289,7 +288,6 @@ class ListedVersion(NamedTuple):
     is_delete_marker: bool = False
     etag: str = ""
     storage_class: str = ""
-    restore: Restore = ""
 
 
 class RestoreRequest(NamedTuple):

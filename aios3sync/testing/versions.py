@@ -65,5 +65,4 @@ def _listed(key: str, version: _Version, *, is_latest: bool) -> ListedVersion:
         is_latest,
         etag=stored.etag,
         storage_class=stored.options.storage_class or "STANDARD",
-        restore=stored.restore,
     )

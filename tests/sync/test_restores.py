@@ -139,3 +139,31 @@ def test_options_that_mean_nothing_are_refused() -> None:
         check_download_options(SyncOptions(restore_tier="bulk"), "/t")
     with pytest.raises(UsageError, match="restore: only objects that are downloaded"):
         check_upload_options(SyncOptions(restore=1))
+
+
+@pytest.mark.parametrize("status", [400, 501])
+async def test_an_endpoint_may_refuse_to_be_asked_for_restores(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """It is asked once; what is restored is found out by asking for it."""
+    await cold(bench)
+    bench.memory._page_size = lambda _: 1
+    inner, asked = bench.memory.list_page, []
+
+    async def list_page(prefix: str, *, restores: bool = False, **facts: Any) -> ListPage:
+        asked.append(restores)
+        if restores:
+            raise StoreError("unknown header", code="InvalidArgument", status=status)
+        return await inner(prefix, **facts)
+
+    monkeypatch.setattr(bench.memory, "list_page", list_page)
+    report = await bench.download(list_workers=1)
+    assert (report.downloaded, report.archived, report.failed) == (1, 2, 0)
+    assert asked == [True, False, False, False]
+
+
+async def test_another_refusal_of_the_listing_stays_one(bench: Bench) -> None:
+    await cold(bench)
+    bench.faults.on("list_page", error=StoreError("no", code="InvalidRequest", status=400), times=-1)
+    with pytest.raises(StoreError, match="no"):
+        await bench.download()

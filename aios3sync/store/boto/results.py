@@ -218,7 +218,6 @@ def version_page(answer: Answer, token: tuple[str, str] | None) -> VersionPage:
             is_delete_marker=member == "DeleteMarkers",
             etag=bare_etag(item.get("ETag", "")),
             storage_class=item.get("StorageClass", ""),
-            restore=_restore(item),
         )
         for member in ("Versions", "DeleteMarkers")
         for item in answer.get(member, ())

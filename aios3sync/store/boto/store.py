@@ -392,7 +392,6 @@ class BotoStore:
                 Prefix=prefix,
                 MaxKeys=max_keys,
                 EncodingType="url",  # asked for by name: see list_page
-                **_RESTORES,
                 **{name: marker for name, marker in markers if marker},
                 **self._payer,
             )

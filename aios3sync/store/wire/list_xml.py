@@ -29,7 +29,6 @@ __all__ = (
     "marker_page",
     "parsed_entries",
     "plain_entries",
-    "restore_of",
     "timestamp",
 )
 
@@ -170,12 +169,12 @@ def _entries(fields: Iterable[_Fields], encoded: bool) -> list[TargetEntry]:
             key = unquote_plus(key, errors="strict")
         moment = timestamp(modified, minutes) if modified else 0.0
         # Half the time of the constructor, which is a function of Python.
-        status = restore_of(restore) if restore else ""
+        status = _restore_of(restore) if restore else ""
         entries.append(_new(TargetEntry, (key, int(size), etag, moment, storage, "", status)))
     return entries
 
 
-def restore_of(status: str) -> Restore:
+def _restore_of(status: str) -> Restore:
     """Return what the elements of a RestoreStatus say."""
     if "<IsRestoreInProgress>true" in status:
         return "ongoing"

@@ -251,7 +251,7 @@ class RequestBuilder:
             "max-keys": str(size),
             "version-id-marker": markers[1],
         }
-        return self._listing("ListObjectVersions", prefix, parameters, "versions", restores=True)
+        return self._listing("ListObjectVersions", prefix, parameters, "versions")
 
     def _remember(self, common: tuple[Any, ...], template: HeaderTemplate) -> None:
         if len(self._templates) >= _MOST_TEMPLATES:

@@ -24,7 +24,7 @@ from aios3sync.store.s3.deletes import delete_error
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.markers import NO_WAY_ON
 from aios3sync.store.wire.http1 import HttpResponse
-from aios3sync.store.wire.list_xml import decoded, is_truncated, restore_of, timestamp
+from aios3sync.store.wire.list_xml import decoded, is_truncated, timestamp
 from aios3sync.store.wire.responses import written
 from aios3sync.store.wire.xml_documents import children, document, local_name, named, result, root
 
@@ -182,7 +182,7 @@ def version_page(answer: HttpResponse, token: tuple[str, str] | None) -> Version
     facts = children(element)
     encoded = facts.get("EncodingType") == "url"
     versions = [
-        _version(child, encoded, is_delete_marker=name == "DeleteMarker")
+        _version(children(child), encoded, is_delete_marker=name == "DeleteMarker")
         for child in element
         if (name := local_name(child)) in ("Version", "DeleteMarker")
     ]
@@ -194,10 +194,7 @@ def version_page(answer: HttpResponse, token: tuple[str, str] | None) -> Version
     return VersionPage(versions, following)
 
 
-def _version(element: Element, encoded: bool, *, is_delete_marker: bool) -> ListedVersion:
-    facts = children(element)
-    status = next(named(element, "RestoreStatus"), None)
-    restore = "" if status is None else restore_of("".join(f"<{n}>{t}" for n, t in children(status).items()))
+def _version(facts: Mapping[str, str], encoded: bool, *, is_delete_marker: bool) -> ListedVersion:
     latest = _member(facts, "IsLatest").strip()
     if latest not in ("true", "false"):
         raise InvalidAnswerError("no IsLatest")
@@ -210,7 +207,6 @@ def _version(element: Element, encoded: bool, *, is_delete_marker: bool) -> List
         is_delete_marker=is_delete_marker,
         etag=bare_etag(facts.get("ETag", "")),
         storage_class=facts.get("StorageClass", ""),
-        restore=restore,
     )
 
 

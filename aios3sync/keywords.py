@@ -106,6 +106,7 @@ class SyncKeywords(TypedDict, total=False):
     checksum: Checksum
     protected_prefixes: Texts
     thumbnails: int
+    prices: str
     last: Texts
     track_renames: bool
     on_conflict: OnConflict

@@ -205,6 +205,8 @@ class SyncOptions:
             whose headers are unknown.
         headers beyond these: see :class:`~aios3sync.store.protocol.PutOptions`.
         protected_prefixes: further prefixes (relative to the target) below which nothing is deleted.
+        prices: of 1,000 requests, for a dry run, as ``writes=0.0054,reads=0.00043,currency=EUR``; unset takes
+             those of AWS in us-east-1, for AWS alone.
         last: patterns, as those of ``include``, of what is transferred when all the rest has succeeded.
         track_renames: of an upload: a new file with the size and MD5 of a recorded one that is gone is copied
             on the server instead of uploaded; the old object is deleted as ``delete`` says. New files wait
@@ -285,6 +287,7 @@ class SyncOptions:
     checksum: Checksum = ""
     protected_prefixes: tuple[str, ...] = ()
     thumbnails: int = 0
+    prices: str = ""
     last: tuple[str, ...] = ()
     track_renames: bool = False
     on_conflict: OnConflict = "keep"
@@ -324,6 +327,10 @@ class SyncOptions:
         _require("size" in self.stat_fields, "stat_fields: size cannot be left out")
         for extension in self.gzip:
             _require(not extension.startswith("."), f"gzip: {extension!r}: leave out the dot")
+        if self.prices:
+            from aios3sync.core.prices import read_prices  # few runs give any
+
+            read_prices(self.prices)
         self._check_unlisted()
         self._check_numbers()
 

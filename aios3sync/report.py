@@ -112,11 +112,15 @@ class RequestForecast:
         writes: PUT, COPY, POST and LIST.
         reads: GET and HEAD.
         deletes: DELETE, which is free.
+        cost: what they cost, ``None`` where the prices of the endpoint are not known.
+        currency: of it.
     """
 
     writes: int = 0
     reads: int = 0
     deletes: int = 0
+    cost: float | None = None
+    currency: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +170,7 @@ class SyncReport:
             done until then is recorded, and the next run goes on.
         interrupted: 0, or the number of the signal that stopped the run.
         dry_run: nothing was written; the counts are those of a run that writes.
-        forecast: the requests that such a run would send, of a dry run that reads an inventory; else
+        forecast: the requests that such a run would send, of a dry run; else
             ``None``.
         catalog: whether the entry is in the catalog, ``None`` where none was asked for.
     """

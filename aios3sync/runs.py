@@ -221,11 +221,9 @@ class Runs:
             open_catalog = partial(self._open_catalog, counts, request_payer=request.options.request_payer)
             subscribers.append(Registrar(entry, request.location, open_catalog, counts))
         if request.options.dry_run:
-            if request.options.source_listing or request.options.target_listing:
-                from aios3sync.sync.forecast import Forecast
+            from aios3sync.sync.forecast import Forecast
 
-                subscribers.append(Forecast())
-            return subscribers
+            return [*subscribers, Forecast()]
         record = None
         if index is not None:
             from aios3sync.index.feed import IndexSubscriber

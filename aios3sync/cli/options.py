@@ -233,6 +233,11 @@ comparison_options = option_group(
         help="What must be equal in an unchanged file (size,mtime,ctime,inode).",
     ),
     click.option(
+        "--prices",
+        metavar="writes=N,reads=N",
+        help="Prices of 1,000 requests, for --dry-run (those of AWS in us-east-1, for AWS alone).",
+    ),
+    click.option(
         "--last",
         type=names,
         metavar="PATTERN,PATTERN",

@@ -6,13 +6,15 @@ ask because of an inventory, see :mod:`~aios3sync.sync.inventory_check`, is coun
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.core.actions import Reason
+from aios3sync.core.prices import Minimum, Prices, minimum_of, prices_of, read_prices
+from aios3sync.core.text import count, size_text
 from aios3sync.events import Event, EventSink
 from aios3sync.options import SyncOptions
 from aios3sync.report import RequestForecast, SyncReport
@@ -21,6 +23,8 @@ from aios3sync.sync.resources import Resources
 
 __all__ = ("Forecast", "classes_of")
 
+_AWS: Final = "aws"
+"""The name of the endpoint whose prices are known."""
 _KEYS_OF_A_DELETE: Final = 1000
 _READS: Final = ("Get", "Head")
 _FREE: Final = ("Delete", "Abort")
@@ -32,7 +36,9 @@ class Forecast:
     """Counts what a dry run would do. It subscribes to that run."""
 
     def __init__(self) -> None:
-        self._writes = self._reads = self._deleted = 0
+        self._writes = self._reads = self._deleted = self._small = 0
+        self._endpoint = ""
+        self._minimum: Minimum | None = None
         self._options = SyncOptions()
         self._on_server = False
         self._next: EventSink = events.discard
@@ -41,6 +47,8 @@ class Forecast:
     async def attached(self, request: SyncRequest, resources: Resources) -> AsyncIterator[Resources]:
         """Listen to the events of the run."""
         self._options, self._next = request.options, resources.on_event
+        self._endpoint = request.endpoint
+        self._minimum = minimum_of(request.options.storage_class)
         self._on_server = resources.copies_on_server
         yield replace(resources, on_event=self._take)
 
@@ -53,10 +61,29 @@ class Forecast:
         writes, reads, deletes = classes_of(report.requests)
         if report.direction != "down":
             deletes += -(-self._deleted // _KEYS_OF_A_DELETE)
-        forecast = RequestForecast(
-            writes=writes + self._writes, reads=reads + self._reads + sides * self._deleted, deletes=deletes
-        )
-        return replace(report, forecast=forecast)
+        writes, reads = writes + self._writes, reads + self._reads + sides * self._deleted
+        forecast = RequestForecast(writes=writes, reads=reads, deletes=deletes)
+        prices = self._prices()
+        if prices is not None:
+            forecast = replace(forecast, cost=prices.cost(writes, reads), currency=prices.currency)
+        return replace(report, forecast=forecast, warnings=(*report.warnings, *self._traps()))
+
+    def _prices(self) -> Prices | None:
+        if self._options.prices:
+            return read_prices(self._options.prices)
+        return prices_of(self._options.storage_class) if self._endpoint == _AWS else None
+
+    def _traps(self) -> Iterator[str]:
+        """Yield warnings about what a storage class bills beyond what is stored."""
+        name, minimum, written = self._options.storage_class, self._minimum, self._writes
+        if minimum is None or not written:
+            return
+        if self._small:
+            yield (
+                f"{count(self._small, 'object is', 'objects are')} smaller than {size_text(minimum.size)}, "
+                f"which {name} bills for each at least"
+            )
+        yield f"{name} bills an object for {minimum.days} days, also if it is replaced or deleted before"
 
     def _take(self, event: Event) -> object:
         kind = type(event)
@@ -77,11 +104,13 @@ class Forecast:
         return max(1, -(-size // self._options.part_size))
 
     def _upload(self, size: int, reason: str) -> None:
+        self._small += self._minimum is not None and size < self._minimum.size
         # Parts lie between a request that begins and one that completes the upload.
         self._writes += 1 if size <= self._options.multipart_threshold else 2 + self._parts(size)
         self._reads += bool(self._options.target_listing) and reason in _ASKED
 
     def _copy(self, size: int, reason: str) -> None:
+        self._small += self._minimum is not None and size < self._minimum.size
         whole = size <= self._options.copy_part_threshold
         self._writes += 1 if whole else 2 + self._parts(size)
         if not whole:

@@ -74,7 +74,9 @@ def test_a_dry_run_says_what_it_would_do_and_writes_nothing(
     assert ended.code == 0
     assert "(dry run) would upload: a.txt (new)" in ended.lines
     assert "(dry run) would delete: old (not in the source)" in ended.lines
-    assert ended.lines[-1].startswith("(dry run) would upload 3 files (21 bytes), keep 0, delete 1 in ")
+    assert ended.lines[-2].startswith("(dry run) would upload 3 files (21 bytes), keep 0, delete 1 in ")
+    paid = "4 PUT, COPY and LIST, 0 GET and HEAD, 1 DELETE (free)"
+    assert ended.lines[-1] == f"requests of the run, at most: {paid}"
     assert bucket.keys() == {"p/old"}
     assert sorted(isolated.rglob("*")) == before
 

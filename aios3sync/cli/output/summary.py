@@ -164,7 +164,8 @@ def _forecast(report: SyncReport) -> tuple[str, ...]:
         return ()
     sent = report.forecast
     paid = f"{sent.writes:,} PUT, COPY and LIST, {sent.reads:,} GET and HEAD"
-    return (f"requests of the run, at most: {paid}, {sent.deletes:,} DELETE (free)",)
+    cost = "" if sent.cost is None else f"; about {sent.currency} {sent.cost:.2f}"
+    return (f"requests of the run, at most: {paid}, {sent.deletes:,} DELETE (free){cost}",)
 
 
 def _catalog_line(report: SyncReport) -> tuple[str, ...]:

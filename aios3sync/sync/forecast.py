@@ -14,7 +14,7 @@ from aios3sync import events
 from aios3sync._dataclass import replace
 from aios3sync.core.actions import Reason
 from aios3sync.core.prices import Minimum, Prices, minimum_of, prices_of, read_prices
-from aios3sync.core.text import count, size_text
+from aios3sync.core.text import count
 from aios3sync.events import Event, EventSink
 from aios3sync.options import SyncOptions
 from aios3sync.report import RequestForecast, SyncReport
@@ -80,7 +80,7 @@ class Forecast:
             return
         if self._small:
             yield (
-                f"{count(self._small, 'object is', 'objects are')} smaller than {size_text(minimum.size)}, "
+                f"{count(self._small, 'object is', 'objects are')} smaller than {minimum.size // 1024} KiB, "
                 f"which {name} bills for each at least"
             )
         yield f"{name} bills an object for {minimum.days} days, also if it is replaced or deleted before"

@@ -42,7 +42,7 @@ async def test_the_traps_of_a_storage_class_are_named(bench: Bench) -> None:
     bench.tree({"small": "1", "more": "2", "large": b"x" * 200_000})
     report = await forecast(bench, storage_class="STANDARD_IA")
     assert report.warnings == (
-        "2 objects are smaller than 131.1 KB, which STANDARD_IA bills for each at least",
+        "2 objects are smaller than 128 KiB, which STANDARD_IA bills for each at least",
         "STANDARD_IA bills an object for 30 days, also if it is replaced or deleted before",
     )
     assert (await forecast(bench, storage_class="STANDARD")).warnings == ()

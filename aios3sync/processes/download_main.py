@@ -6,6 +6,7 @@ to a request for that ETag; everything else is left to the session.
 
 from __future__ import annotations
 
+import errno
 import resource
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from aios3sync.core.entries import SourceEntry
 from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter, Written
 from aios3sync.processes.connection import WorkerConnection, status_of
 from aios3sync.processes.fetched import parse_fetched
-from aios3sync.processes.messages import UNSENT
+from aios3sync.processes.messages import CANCELLED, DISK_FULL, UNSENT
 from aios3sync.processes.program import JobProcess, SentJob, serve
 from aios3sync.processes.protocol import DownloadJob, DownloadTree
 from aios3sync.store.wire.requests import MAX_OBJECT, HeaderTemplate, HttpRequest, object_path
@@ -28,6 +29,7 @@ _BATCH: Final = 64
 """Files that are written at once without waiting for more."""
 _LATENCY: Final = 0.01
 """Seconds that an object may wait for others to be written with it."""
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HEADERS: Final = HeaderTemplate({}, ("if-match", "x-amz-content-sha256"))
 
 
@@ -104,6 +106,10 @@ class DownloadProcess(JobProcess):
         return bool(self._arrived) or super()._has_waiting()
 
     def _flush_results(self) -> None:
+        self._write_arrived()
+        super()._flush_results()
+
+    def _write_arrived(self) -> None:
         """Write files: many at once, or what there is where no more are on their way, or some have waited."""
         while self._arrived:
             is_last = len(self._connections) == len(self._idle)
@@ -111,19 +117,23 @@ class DownloadProcess(JobProcess):
             if not (len(self._arrived) >= _BATCH or is_last or is_late):
                 break
             batch, self._arrived = self._arrived[:MOST_AT_ONCE], self._arrived[MOST_AT_ONCE:]
-            self._write(batch)
-        super()._flush_results()
+            if self._writer is None:  # the disk was full before these
+                self._results.extend((each.number, 200, DISK_FULL) for each in batch)
+            else:
+                self._write(self._writer, batch)
 
-    def _write(self, arrived: list[_Arrived]) -> None:
-        writer = self._writer
-        assert writer is not None  # noqa: S101 - nothing is asked for before
+    def _write(self, writer: TreeWriter, arrived: list[_Arrived]) -> None:
         started_ns = time.time_ns()
         began, waits = time.monotonic(), _waits()
         written = self._written(writer, [each.file for each in arrived])
         # On a busy machine time passes as well; only what the process waited for is the storage's.
         self._note_storage(time.monotonic() - began if _waits() > waits else 0.0, len(arrived))
         for each, now in zip(arrived, written, strict=True):
-            if isinstance(now, Exception):
+            if isinstance(now, OSError) and now.errno in _FULL:
+                self._results.append((each.number, 200, DISK_FULL))
+                self._writer = None  # no more is asked for
+                self._return_pending(CANCELLED)
+            elif isinstance(now, Exception):
                 self._results.append((each.number, 200, "the file cannot be written"))
             else:
                 self._results.append((each.number, each.encryption, started_ns, *now[2:]))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from aios3sync.core.entries import SourceEntry
 from aios3sync.processes.job_pool import JobPool
-from aios3sync.processes.messages import RETURNED, TREE
+from aios3sync.processes.messages import DISK_FULL, RETURNED, TREE
 from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree, OnWritten
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
@@ -38,10 +40,13 @@ class DownloadPool(JobPool):
 
     async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
         """See :meth:`~aios3sync.processes.protocol.Downloader.download`."""
+        full: list[str] = []
 
         def settle(position: int, result: tuple[Any, ...]) -> bool:
             is_written = len(result) != RETURNED
             self._note_result(result, done=is_written)
+            if result[-1] == DISK_FULL:
+                full.append(jobs[position].key)
             if is_written:
                 job = jobs[position]
                 _, encryption, started_ns, *stat = result
@@ -50,4 +55,7 @@ class DownloadPool(JobPool):
                 )
             return is_written
 
-        return await self._submit(jobs, settle)
+        returned = await self._submit(jobs, settle)
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), full[0])
+        return returned

@@ -11,6 +11,7 @@ from aios3sync._namedtuple import NamedTuple
 __all__ = (
     "CANCELLED",
     "CANCEL_PENDING",
+    "DISK_FULL",
     "HEADER_TEMPLATE",
     "JOBS",
     "LENGTH",
@@ -61,6 +62,8 @@ UNSENT: Final = -1
 """The status of a job for which no request was made."""
 CANCELLED: Final = "cancelled before it began"
 """The reason of jobs that are returned because of CANCEL_PENDING."""
+DISK_FULL: Final = "the disk is full"
+"""The reason of a job whose file has no room; all others are returned as well then."""
 NOT_UTF8: Final = "the body is not UTF-8"
 """The reason of jobs whose headers would be wrong."""
 SLOW_STORAGE: Final = "the storage is slow"

@@ -164,7 +164,7 @@ class Downloader(Protocol):
         """Do jobs, and return the positions of those that have to be done in this process.
 
         The files of some of these may be written all the same, if the process was lost. Raises
-        CredentialsError.
+        CredentialsError, and the OSError of a full disk with the key of a job that found it full.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -14,10 +15,11 @@ from typing import Any
 import anyio
 import pytest
 
-from aios3sync.processes.download_main import DownloadProcess
+from aios3sync.local.write import NewFile, TreeWriter
+from aios3sync.processes.download_main import DownloadProcess, _Arrived
 from aios3sync.processes.download_pool import DownloadPool
 from aios3sync.processes.fetched import parse_fetched
-from aios3sync.processes.messages import SLOW_STORAGE, UNSENT
+from aios3sync.processes.messages import CANCELLED, DISK_FULL, SLOW_STORAGE, UNSENT
 from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -208,6 +210,22 @@ async def test_a_process_that_dies_loses_no_object(downloading: OpenDownloading)
             returned = await d.download([d.job(key, b"body") for key in ("a", "b", "c")])
         assert returned in (["b", "c"], ["a", "b", "c"])
         assert set(d.files()) <= {"a"} | {name for name in d.files() if ".aios3sync-" in name}
+
+
+def test_the_rest_is_returned_where_the_disk_is_full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = DownloadProcess(*os.pipe())
+    writer = TreeWriter(str(tmp_path), fsync=False)
+    full = OSError(errno.ENOSPC, "full")
+    monkeypatch.setattr(TreeWriter, "write_many", lambda *_: [full])
+    program._writer = writer
+    program._pending.append((2, ()))
+    program._arrived = [_Arrived(1, NewFile("a", b"", 0), "", 0.0)]
+    program._write_arrived()
+    assert program._results == [(1, 200, DISK_FULL), (2, UNSENT, CANCELLED)]
+    assert vars(program)["_writer"] is None
+    for descriptor in (program._input, program._output, program._wake_read, program._wake_write):
+        os.close(descriptor)
+    program._poll.close()
 
 
 def test_where_writing_is_slow_the_session_does_it() -> None:

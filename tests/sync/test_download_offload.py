@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from anyio import Event, to_thread
 from aios3sync.core.actions import Download, Reason
 from aios3sync.core.entries import SourceEntry
 from aios3sync.core.etag import META_MD5
-from aios3sync.events import BytesReceived, Downloaded
+from aios3sync.events import BytesReceived, Downloaded, NotDone
 from aios3sync.local.write import NewFile, TreeWriter
 from aios3sync.processes.protocol import (
     MAX_JOB_BYTES,
@@ -174,6 +175,16 @@ async def test_a_downloader_that_fails_leaves_all_to_this_process(
     entries = [await bench.put(key, key.encode()) for key in "abc"]
     downloader.error = RuntimeError("no")
     assert written(await bench.fetch(*entries)) == ["a", "b", "c"]
+
+
+async def test_a_full_disk_ends_all_downloads(bench: DownloadBench, downloader: FakeDownloader) -> None:
+    entries = [await bench.put(key, key.encode()) for key in "abc"]
+    downloader.error = OSError(errno.ENOSPC, "No space left on device", "b")
+    outcomes = await bench.fetch(*entries)
+    assert sorted(outcome.key for outcome in outcomes if isinstance(outcome, NotDone)) == ["a", "b", "c"]
+    assert bench.run is not None
+    assert "the disk is full: 'b'" in bench.run.builder.aborted
+    assert bench.faults.calls == {}, "nothing more was asked for"
 
 
 async def test_a_stop_has_the_jobs_returned(bench: DownloadBench, downloader: FakeDownloader) -> None:

@@ -16,7 +16,7 @@ from aios3sync.core.etag import Proof, proof
 from aios3sync.processes.protocol import MAX_JOB_BYTES, Downloader, DownloadJob, DownloadResult, DownloadTree
 from aios3sync.sync.archives import is_archived
 from aios3sync.sync.run import Run
-from aios3sync.sync.transfers.fetched import downloaded
+from aios3sync.sync.transfers.fetched import downloaded, outcome_of_failure
 
 __all__ = ("SmallObjectOffload",)
 
@@ -65,6 +65,8 @@ class SmallObjectOffload:
         await self._run.resources.memory.acquire(reserved)
         try:
             await downloader.download(jobs, on_written)
+        except OSError as error:
+            self._end_failed(left, error)
         except Exception:  # noqa: BLE001 - this process fetches the rest, and reports what is wrong with it
             _LOG.debug("%d objects come back from a process of their own", len(left), exc_info=True)
         finally:
@@ -72,6 +74,13 @@ class SmallObjectOffload:
         returned = [*left.values()]
         left.clear()  # a late result is ignored from now on: this process fetches these objects
         return rest + (await self._unwritten(returned) if returned else [])
+
+    def _end_failed(self, left: dict[int, Download], error: OSError) -> None:
+        """End the object whose file could not be written, as by a full disk, which ends all downloads."""
+        for position, download in [*left.items()]:
+            if download.source.key == error.filename:
+                del left[position]
+                self._end(outcome_of_failure(self._run, download.source, error))
 
     async def cancel_pending_at_stop(self) -> None:
         """Wait until the run is asked to stop, then have all jobs returned that have not begun."""

@@ -131,7 +131,7 @@ def parse_object(text: str) -> tuple[str, str]:
 
 def _split_bucket(text: str) -> tuple[str, str]:
     """Split at the slash after the bucket; the ARN of an access point may hold slashes of its own."""
-    if (match := _ARN.fullmatch(text)) is not None:
+    if text.startswith("arn:") and (match := _ARN.fullmatch(text)) is not None:
         return match[1], match[2] or ""
     bucket, _, prefix = text.partition("/")
     return bucket, prefix

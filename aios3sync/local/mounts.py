@@ -97,6 +97,8 @@ def mount_points() -> frozenset[str]:
 
 def _unescaped(path: bytes) -> bytes:
     """Return a path of mountinfo, in which white space and backslashes are three octal digits."""
+    if b"\\" not in path:
+        return path
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), path)
 
 

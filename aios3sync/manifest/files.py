@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
@@ -99,12 +100,12 @@ def _side_files(manifest_path: str, root: str) -> OwnFiles:
     name = re.escape(base) + _SIDE_NAMES
     places = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
     prefixes = "|".join(re.escape(place) for place in sorted(places - {None}, key=str) if place is not None)
-    keys = re.compile(f"(?:{prefixes}){name}") if places != {None} else None
+    keys = lazy_pattern(f"(?:{prefixes}){name}") if places != {None} else None
     try:
         found = os.stat(directory)
     except OSError:
-        return OwnFiles(re.compile(name), keys)
-    return OwnFiles(re.compile(name), keys, (found.st_dev, found.st_ino))
+        return OwnFiles(lazy_pattern(name), keys)
+    return OwnFiles(lazy_pattern(name), keys, (found.st_dev, found.st_ino))
 
 
 def _below(root: str, directory: str) -> str | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncGenerator, Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 import anyio
 from anyio import to_thread
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError, UsageError
 from aios3sync.index.follow.notifications import NotificationError, parse_notification

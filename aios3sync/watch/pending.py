@@ -9,7 +9,9 @@ events, and runs that failed.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
+
+from aios3sync._namedtuple import NamedTuple
 
 __all__ = ("Batch", "Pending", "WatchTimes")
 

@@ -6,12 +6,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
 
 from aios3sync._dataclass import defaults_of
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.config_file import find_config_file
 from aios3sync.cli.options import option_name
 from aios3sync.cli.output.lines import json_bytes, standard_lines

@@ -22,7 +22,6 @@ https://docs.aws.amazon.com/general/latest/gr/s3.html (hosts).
 
 from __future__ import annotations
 
-import string
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -108,8 +107,8 @@ _DOMAINS: Final = {
 _WITH_DUALSTACK: Final = (_COMMERCIAL, _CHINA)
 _ACCELERATED: Final = ("s3-accelerate.amazonaws.com", "s3-accelerate.dualstack.amazonaws.com")
 
-_LOWER_LABEL: Final = frozenset(string.ascii_lowercase + string.digits + "-")
-_LABEL: Final = _LOWER_LABEL | frozenset(string.ascii_uppercase)
+_LOWER_LABEL: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_LABEL: Final = frozenset(map(str.upper, _LOWER_LABEL)) | _LOWER_LABEL
 _HOST_LABEL: Final = _LABEL | frozenset("_")
 _NAME: Final = _HOST_LABEL | frozenset(".")
 _PATH: Final = _NAME | frozenset("/~")

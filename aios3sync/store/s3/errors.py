@@ -5,11 +5,11 @@ Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Final
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import Proof, is_opaque_encryption, proof, same_etag
 from aios3sync.core.text import printable
@@ -210,7 +210,7 @@ _OF_BUCKET: Final = frozenset(
 )
 # Requests for which no object has to exist: their bare 404 is the mistake of a server or a proxy.
 _OF_NEW_OBJECT: Final = frozenset({"CreateMultipartUpload", "PutObject"})
-_DIGEST: Final = re.compile(r"[0-9a-fA-F]{40,}")
+_DIGEST: Final = lazy_pattern(r"[0-9a-fA-F]{40,}")
 _LONGEST_MESSAGE: Final = 300
 
 _RIGHTS: Final = {

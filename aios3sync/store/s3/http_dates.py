@@ -5,17 +5,18 @@ Endpoints write the one form that RFC 9110 (5.6.7) has left of three, which need
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Final
+
+from aios3sync._lazy import lazy_pattern
 
 __all__ = ("http_date",)
 
 _MONTHS: Final = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_FIXED: Final = re.compile(
+_FIXED: Final = lazy_pattern(
     r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) "
     r"([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
-).fullmatch
+)
 
 
 def http_date(text: str) -> float:
@@ -24,7 +25,7 @@ def http_date(text: str) -> float:
     Raises:
         ValueError: it is no date.
     """
-    found = _FIXED(text)
+    found = _FIXED.fullmatch(text)
     if found and found[2] in _MONTHS:
         year, month, day = int(found[3]), _MONTHS.index(found[2]) + 1, int(found[1])
         return datetime(year, month, day, int(found[4]), int(found[5]), int(found[6]), tzinfo=UTC).timestamp()

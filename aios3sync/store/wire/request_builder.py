@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any, Final
 from urllib.parse import quote
 
+from aios3sync._lazy import lazy_pattern
 from aios3sync.store.protocol import CopySource, DeleteItem, PutOptions, RestoreRequest
 from aios3sync.store.s3.objects import range_header
 from aios3sync.store.s3.parameters import (
@@ -48,11 +49,11 @@ _RESTORES: Final = {"x-amz-optional-object-attributes": "RestoreStatus"}
 _SMALL_OBJECT: Final = 16 * 2**20
 # Access points are named by ARN, and their objects below "/object/"
 # (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html, x-amz-copy-source).
-_ACCESS_POINT: Final = re.compile(
+_ACCESS_POINT: Final = lazy_pattern(
     r"arn:aws[^:]*:(?:s3|s3-object-lambda):[a-z0-9-]*:[0-9]{12}:accesspoint[/:][A-Za-z0-9.-]{1,63}"
     r"|arn:aws[^:]*:s3-outposts:[a-z0-9-]+:[0-9]{12}:outpost[/:][A-Za-z0-9-]{1,63}"
     r"[/:]accesspoint[/:][A-Za-z0-9-]{1,63}"
-).fullmatch
+)
 
 
 class RequestBuilder:
@@ -270,4 +271,4 @@ def _copy_source(bucket: str, key: str, version_id: str) -> str:
     except UnicodeEncodeError:
         raise InvalidRequestError("the bucket of the source is not valid Unicode") from None
     version = f"?versionId={quote(version_id, safe='')}" if version_id else ""
-    return f"{name}/{'object/' if _ACCESS_POINT(bucket) else ''}{object_path(key)}{version}"
+    return f"{name}/{'object/' if _ACCESS_POINT.fullmatch(bucket) else ''}{object_path(key)}{version}"

@@ -182,14 +182,14 @@ def test_an_unreadable_gitignore_makes_its_directory_unknown(
 ) -> None:
     make_tree(tmp_path, {"sub/.gitignore": "a", "sub/a": "1"})
 
-    real = Path.read_bytes
+    real = open
 
-    def deny(self: Path) -> bytes:
-        if self.name == ".gitignore":
+    def deny(path: Any, *how: Any) -> Any:
+        if str(path).endswith(".gitignore"):
             raise PermissionError(13, "Permission denied")
-        return real(self)
+        return real(path, *how)
 
-    monkeypatch.setattr(Path, "read_bytes", deny)
+    monkeypatch.setattr("builtins.open", deny)
     _, problems = walked(Walk(str(tmp_path), Filters(ignored=IgnoreTree())))
     assert [(problem.path, problem.kind) for problem in problems] == [("sub/", "unreadable")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
@@ -240,17 +241,17 @@ def test_what_is_known_of_a_scope_comes_from_a_listing_of_it_or_of_the_whole(
 
 def test_paths_of_the_mount_table_are_unescaped(monkeypatch: pytest.MonkeyPatch) -> None:
     table = b"22 1 0:5 / / rw shared:1 - ext4 x rw\n23 1 0:5 /a /mnt/a\\040b\\134c\\011\xff rw - ext4 x rw\n"
-    monkeypatch.setattr(Path, "read_bytes", lambda self: table)
+    monkeypatch.setattr("aios3sync.local.mounts.open", lambda *_: io.BytesIO(table), raising=False)
     points = mount_points()
     assert points == {"/", os.fsdecode(b"/mnt/a b\\c\t\xff")}
     assert mount_of("/mnt/a", points) == "/"
 
 
 def test_without_a_mount_table_devices_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(self: Path) -> bytes:
+    def missing(*_: object) -> None:
         raise FileNotFoundError(2, "No such file or directory")
 
-    monkeypatch.setattr(Path, "read_bytes", missing)
+    monkeypatch.setattr("aios3sync.local.mounts.open", missing, raising=False)
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "f").write_text("x")
     walk = Walk(str(tmp_path), Filters())

@@ -196,7 +196,7 @@ async def test_a_part_of_another_tree_does_not_take_the_place_of_the_recorded_on
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The device is judged by a run that sees the whole."""
-    from aios3sync.local import tree as local_tree
+    from aios3sync.local import root as local_root
 
     bench.tree({f"a/{number}": "x" for number in range(20)})
     await bench.sync()
@@ -210,7 +210,7 @@ async def test_a_part_of_another_tree_does_not_take_the_place_of_the_recorded_on
         values[2] = found.st_dev + 1
         return os.stat_result(values, {"st_dev": found.st_dev + 1})
 
-    monkeypatch.setattr(local_tree, "check_root", moved)
+    monkeypatch.setattr(local_root, "check_root", moved)
     await bench.sync(exclude=("a/*",))
     report = await bench.sync(delete="tracked")
     assert report.refused is not None

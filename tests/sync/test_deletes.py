@@ -234,7 +234,7 @@ async def test_P3_the_same_tree_on_another_device_is_no_swap(
 
 
 def on_another_device(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    from aios3sync.local import tree as local_tree
+    from aios3sync.local import root as local_root
 
     real = check_root
 
@@ -243,7 +243,7 @@ def on_another_device(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         values[2] += 1
         return os.stat_result(values)
 
-    monkeypatch.setattr(local_tree, "check_root", moved)
+    monkeypatch.setattr(local_root, "check_root", moved)
 
 
 async def test_P3_the_root_is_looked_at_again_before_the_first_delete(

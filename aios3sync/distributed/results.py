@@ -45,7 +45,9 @@ class ShardFacts:
         unmatched_filters, unmatched_headers: rules that matched nothing in this shard.
         scope: a digest of the filters, without the range; see
             :attr:`~aios3sync.manifest.protocol.ManifestState.listings`.
-        listed_at: since when the shard's rows are known to be what the bucket holds, 0 where they are not.
+        listed_at: since when the shard's rows are known to be what the bucket holds, but for the deletes that
+            are held, 0 where they are not. Once deletes were sent, the state that is saved with the rows
+            tells it: a delete whose effect is not known makes the next run list.
         to_finish: :func:`~aios3sync.distributed.shard_run.finish_shard` has something to do.
     """
 

@@ -125,7 +125,7 @@ class Assembled(NamedTuple):
 
     def report(self, began: float) -> SyncReport:
         """Return the report of what was done since a time of the monotonic clock."""
-        report = _report(self.pipeline, self.pipeline.run.builder, "list")
+        report = _report(self.pipeline, self.pipeline.run.builder, "manifest")
         elapsed = round(time.monotonic() - began, 3)
         return replace(report, errors_file=self.error_file.path, elapsed_s=elapsed)
 

@@ -31,7 +31,7 @@ from aios3sync.distributed.estimates import weights_of
 from aios3sync.distributed.exchanges import Exchanges
 from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import Executor, NodeSetup
-from aios3sync.distributed.reports import joined_report, known_since, unmatched_rules
+from aios3sync.distributed.reports import all_deleted, joined_report, known_since, unmatched_rules
 from aios3sync.distributed.results import ShardFacts
 from aios3sync.distributed.shards import cut
 from aios3sync.distributed.step_runner import StepRunner
@@ -277,7 +277,7 @@ class _Coordinator:
         return self._refused is None
 
     async def _delete(self, facts: Sequence[ShardFacts], held: Mapping[int, str]) -> bool:
-        """Let all shards delete what they hold, if no guard objects to the sum; return whether none did."""
+        """Let all shards delete what they hold, if no guard objects; return whether all of it is gone."""
         planned = sum(each.plan.deletes for each in facts)
         if not planned:
             return True
@@ -292,8 +292,9 @@ class _Coordinator:
         wanted = [number for number, each in enumerate(facts) if each.plan.deletes]
         lookalikes = guards.lookalikes_of(facts)
         done = await self._steps.run("delete", wanted, held=held, lookalikes=lookalikes)
-        self._reports += [outcome.value for outcome in done]
-        return len(done) == len(wanted)
+        reports = [outcome.value for outcome in done]
+        self._reports += reports
+        return all_deleted(reports, len(wanted))
 
     def _withhold(self, planned: int, reason: str) -> None:
         self._reports.append(

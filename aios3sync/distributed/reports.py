@@ -14,7 +14,7 @@ from aios3sync.report import MAX_REPORTED_ERRORS, STATES, SyncReport
 from aios3sync.sync.policy import unmatched_warning
 from aios3sync.sync.request import SyncRequest
 
-__all__ = ("joined_report", "known_since", "unmatched_rules")
+__all__ = ("all_deleted", "joined_report", "known_since", "unmatched_rules")
 
 _SUMS: Final = (
     *STATES,
@@ -76,6 +76,16 @@ def unmatched_rules(facts: Sequence[ShardFacts]) -> list[str]:
         *([unmatched_warning(filters)] if filters else []),
         *(f"--header-for {rule!r} matched no file" for rule in headers),
     ]
+
+
+def all_deleted(reports: Sequence[SyncReport], shards: int) -> bool:
+    """Return whether so many shards have deleted all that they held, so that their rows are what is there.
+
+    What a delete that failed, or was cancelled, has done is not known: the next run must list.
+    """
+    return len(reports) == shards and not any(
+        report.failed or report.conflicts or report.cancelled for report in reports
+    )
 
 
 def known_since(facts: Sequence[ShardFacts], states: Sequence[ManifestState]) -> tuple[str, float] | None:

@@ -113,8 +113,10 @@ async def sorted_pages(
                 tasks.start_soon(_list_into, send, store, prefix, plan, seen)
                 async for page in receive:
                     await sorter.add(page)
-        if sorter.pages_added <= 1 and seen.order == ASCENDING:
-            seen.order = ""  # one page proves little, and sorting it again next time costs nothing
+        little = sorter.pages_added <= 1 or not plan.key_range.is_everything
+        if little and seen.order == ASCENDING:
+            # One page, or a range, proves little: what is out of order may be in another one.
+            seen.order = ""
         async for page in sorter.pages():
             yield page
 

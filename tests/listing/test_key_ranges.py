@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aios3sync.core.key_range import KeyRange
 from aios3sync.errors import OutOfOrderError
-from aios3sync.listing.pages import ASCENDING
+from aios3sync.listing.pages import ASCENDING, UNORDERED
 from aios3sync.listing.parallel import ListPlan
 from aios3sync.listing.sorted import SeenOrder, sorted_pages
 from aios3sync.store.protocol import ListPage
@@ -136,6 +136,16 @@ async def test_disorder_is_found_out_by_one_request_after_the_other_as_well() ->
     store = memory(["a/x", "a!b", "a0"], 1, "SeaweedFS", capabilities=BYTES)
     with pytest.raises(OutOfOrderError):
         await keys_of(store, key_range=KeyRange("a"), byte_order=True, workers=1)
+
+
+async def test_a_range_proves_disorder_and_no_order() -> None:
+    """Its keys may ascend where those of the whole do not; a run that streamed them would be wrong."""
+    found = [f"{top}/{name:02}" for top in "ab" for name in range(12)]
+    for order, seen in (("bytes", ""), ("SeaweedFS", ""), ("none", UNORDERED)):
+        keys, shown = await target_keys(memory(found, 2, order), "", key_range=KeyRange("a/", "b/"))
+        assert (keys, shown) == ([key for key in found if key < "b/"], seen)
+    _, shown = await target_keys(memory(found, 2), "")
+    assert shown == ASCENDING
 
 
 async def test_sorted_pages_are_those_of_the_range() -> None:

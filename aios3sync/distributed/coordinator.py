@@ -129,6 +129,7 @@ class _Coordinator:
                 await self._phases(len(ranges))
         finally:
             with anyio.CancelScope(shield=True):
+                errors_file = await to_thread.run_sync(self._manifest.join_errors, self._reports)
                 await to_thread.run_sync(self._manifest.conclude, self._known)
         return joined_report(
             self.request,
@@ -136,6 +137,7 @@ class _Coordinator:
             refused=self._refused,
             warnings=self._warnings,
             interrupted=self.resources.stop.signal,
+            errors_file=errors_file,
             elapsed_s=round(time.monotonic() - began, 3),
         )
 

@@ -8,12 +8,17 @@ the next run reads what was recorded, on however many machines.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
+import orjson
+
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.key_range import KeyRange
+from aios3sync.core.text import escape_json
 from aios3sync.distributed.messages import ShardFile, ShardOutcome
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE
@@ -25,6 +30,7 @@ from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import layers_of
 from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.report import MAX_REPORTED_ERRORS, SyncReport
 
 __all__ = ("ClusterManifest",)
 
@@ -55,7 +61,7 @@ class ClusterManifest:
     read_only: bool = False
     kept: bool = True
     root: Root = field(init=False)
-    _layers: list[RangeLayers] = field(default_factory=list)
+    _ranges: list[KeyRange] = field(default_factory=list)
     _outcomes: dict[tuple[str, int], ShardOutcome] = field(default_factory=dict)
 
     @property
@@ -114,25 +120,26 @@ class ClusterManifest:
         Raises:
             ManifestError: the document cannot be written.
         """
-        self._layers = list(self.root.recut(ranges))
+        self._ranges = list(ranges)
         if self.read_only or not self.kept:
             return
         begun = tuple(
-            shard._replace(layers=(*(self._attempts(step, number) for step in _STEPS), *shard.layers))
-            for number, shard in enumerate(self._layers)
+            part._replace(layers=(*(self._attempts(step, number) for step in _STEPS), *part.layers))
+            for number, one in enumerate(ranges)
+            for part in self.root.part(*one)
         )
         state = self.root.state.begun()
         self.directory.update(lambda root: self._document(root, state, begun))
 
     def range_of(self, number: int) -> KeyRange:
         """Return the range of a shard."""
-        return KeyRange(self._layers[number].first, self._layers[number].end)
+        return self._ranges[number]
 
     def file(self, step: str, number: int) -> ShardFile:
         """Return the file that a step of a shard writes, with all that are below it by now."""
-        shard = self._layers[number]
-        below = [shard for shard in self.root.shards if _overlaps(shard, self._layers[number])]
-        layers = [*self._written(number), *layers_of(self.directory, below, read_only=True)]
+        first, end = self._ranges[number]
+        below = layers_of(self.directory, self.root.part(first, end), read_only=True)
+        layers = [*self._written(number), *below]
         if any(outcome.whole for outcome in self._of(number)):
             layers = self._written(number)
         return ShardFile(
@@ -141,8 +148,8 @@ class ClusterManifest:
             binding=self.binding,
             state=self._state_for(step, number),
             layers=tuple(layers),
-            first=shard.first,
-            end=shard.end,
+            first=first,
+            end=end,
         )
 
     def _state_for(self, step: str, number: int) -> ManifestState:
@@ -176,10 +183,11 @@ class ClusterManifest:
         if self.read_only or not self.kept:
             self.directory.drop(self._files())
             return
-        shards = [self._concluded(number) for number in range(len(self._layers))]
-        states = [outcomes[0].state for number in range(len(shards)) if (outcomes := self._of(number))]
+        numbers = range(len(self._ranges))
+        shards = [part for number in numbers for part in self._concluded(number)]
+        states = [outcomes[0].state for number in numbers if (outcomes := self._of(number))]
         state = joined_state(states, self.root.state)
-        whole = known is not None and len(states) == len(shards)
+        whole = known is not None and len(states) == len(numbers)
         state = state.listed(*known) if whole and known is not None else state.begun()
         if self.device is not None:
             state = replace(state, device=self.device)
@@ -188,14 +196,37 @@ class ClusterManifest:
             self.directory.drop(self.directory.unnamed())
             self.directory.drop(file for file in self._files() if not file.endswith(".sqlite"))
 
-    def _concluded(self, number: int) -> RangeLayers:
+    def join_errors(self, reports: Sequence[SyncReport]) -> str | None:
+        """Write the failures of all reports into one file, if one report cannot hold them; return its path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if sum(len(report.errors) for report in reports) <= MAX_REPORTED_ERRORS and not any(
+            report.errors_file for report in reports
+        ):
+            return None
+        directory, name = os.path.split(self.path)
+        descriptor, path = tempfile.mkstemp(prefix=f"{name}.errors-", suffix=".jsonl", dir=directory)
+        with open(descriptor, "wb") as joined:
+            for report in reports:
+                if report.errors_file and os.path.exists(report.errors_file):
+                    with open(report.errors_file, "rb") as own:
+                        shutil.copyfileobj(own, joined)
+                else:
+                    lines = (escape_json(orjson.dumps(failure)) + b"\n" for failure in report.errors)
+                    joined.writelines(lines)
+        return path
+
+    def _concluded(self, number: int) -> list[RangeLayers]:
         """Return a shard with the files that were written; of steps that did not end, with their attempts."""
-        shard, outcomes = self._layers[number], self._of(number)
         names = [os.path.basename(layer.path) for layer in self._written(number)]
         if ("compare", number) not in self._outcomes:
             names += [self._attempts("compare", number)]
-        below = () if any(outcome.whole for outcome in outcomes) else shard.layers
-        return shard._replace(layers=(*names, *below))
+        if any(outcome.whole for outcome in self._of(number)):
+            return [RangeLayers(*self._ranges[number], tuple(names))]
+        parts = self.root.part(*self._ranges[number])
+        return [part._replace(layers=(*names, *part.layers)) for part in parts]
 
     def _document(self, root: Root | None, state: ManifestState, shards: tuple[RangeLayers, ...]) -> Root:
         base = self.root if root is None else root
@@ -218,10 +249,6 @@ class ClusterManifest:
             return [file for file in os.listdir(self.directory.path) if file.startswith(f"{self.run}-")]
         except OSError:
             return []
-
-
-def _overlaps(one: RangeLayers, other: RangeLayers) -> bool:
-    return (not other.end or one.first < other.end) and (not one.end or other.first < one.end)
 
 
 def _joined(shards: Iterable[RangeLayers]) -> list[RangeLayers]:

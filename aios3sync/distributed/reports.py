@@ -25,13 +25,14 @@ _CHECKS: Final = ("manifest", "list", "content")
 """From the one that asks least to the one that asks most."""
 
 
-def joined_report(
+def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defaults
     request: SyncRequest,
     reports: Sequence[SyncReport],
     *,
     refused: Refusal | None = None,
     warnings: Sequence[str] = (),
     interrupted: int = 0,
+    errors_file: str | None = None,
     elapsed_s: float = 0.0,
 ) -> SyncReport:
     """Return the report of a run that did what all these did.
@@ -42,6 +43,7 @@ def joined_report(
         refused: the guard that refused, if any.
         warnings: besides those of the shards.
         interrupted: the number of the signal that stopped the run.
+        errors_file: holds all failures, where there are many.
         elapsed_s: seconds that the run took.
     """
     counts: dict[str, Any] = {name: sum(getattr(report, name) for report in reports) for name in _SUMS}
@@ -62,6 +64,7 @@ def joined_report(
         warnings=tuple(said)[:MAX_REPORTED_ERRORS],
         requests=dict(requests),
         interrupted=interrupted,
+        errors_file=errors_file,
         elapsed_s=elapsed_s,
         dry_run=request.options.dry_run,
         **counts,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass, replace
@@ -90,21 +90,18 @@ class Root:
         """Return the names of all layers."""
         return {name for shard in self.shards for name in shard.layers}
 
-    def recut(self, ranges: Sequence[tuple[str, str]]) -> tuple[RangeLayers, ...]:
-        """Return the shards for other ranges: each names every file that may hold a key of it.
+    def part(self, first: str, end: str) -> tuple[RangeLayers, ...]:
+        """Return the shards of a range, cut where it begins and ends.
 
-        Nothing is read or written: a file stands in several shards, and counts in each for its range alone.
-        The order of the layers of each old shard is kept.
+        Nothing is read or written: a file that is named for several ranges counts in each for that range
+        alone. What a file hides in one range must not come back from another range's older files, so ranges
+        with different files are never joined.
         """
-        return tuple(RangeLayers(first, end, _layers_in(self.shards, first, end)) for first, end in ranges)
-
-
-def _layers_in(shards: Iterable[RangeLayers], first: str, end: str) -> tuple[str, ...]:
-    names: dict[str, None] = {}
-    for shard in shards:
-        if (not shard.end or first < shard.end) and (not end or shard.first < end):
-            names.update(dict.fromkeys(shard.layers))
-    return tuple(names)
+        return tuple(
+            shard._replace(first=max(shard.first, first), end=min(filter(None, (shard.end, end)), default=""))
+            for shard in self.shards
+            if (not shard.end or first < shard.end) and (not end or shard.first < end)
+        )
 
 
 def attempt_of(file: str) -> tuple[str, int] | None:

@@ -392,18 +392,23 @@ def test_another_layout_names_the_files_again_and_writes_none(path: str) -> None
     directory = begin_shards(path, PAIR, ["g", "p"], ROWS, COMPLETE)
     root = directory.read()
     assert root is not None
-    shards = root.recut([("", "c"), ("c", "n"), ("n", "")])
-    assert [shard.layers for shard in shards] == [
-        ("made-0.1.sqlite",),
-        ("made-0.1.sqlite", "made-1.1.sqlite"),
-        ("made-1.1.sqlite", "made-2.1.sqlite"),
-    ]
-    for shard in shards:
-        manifest = temporary_layers(directory.path, PAIR, COMPLETE, layers_of(directory, [shard]))
-        inside = [
-            item for item in ROWS if shard.first <= item.key and (not shard.end or item.key < shard.end)
-        ]
-        assert manifest.rows_from(shard.first, shard.end, 10, exclusive=False) == inside
+    files = {
+        (part.first, part.end): part.layers
+        for one in (("", "c"), ("c", "n"), ("n", ""))
+        for part in root.part(*one)
+    }
+    assert files == {
+        ("", "c"): ("made-0.1.sqlite",),
+        ("c", "g"): ("made-0.1.sqlite",),
+        ("g", "n"): ("made-1.1.sqlite",),
+        ("n", "p"): ("made-1.1.sqlite",),
+        ("p", ""): ("made-2.1.sqlite",),
+    }
+    for first, end in (("", "c"), ("c", "n"), ("n", "")):
+        layers = layers_of(directory, root.part(first, end))
+        manifest = temporary_layers(directory.path, PAIR, COMPLETE, layers)
+        inside = [item for item in ROWS if first <= item.key and (not end or item.key < end)]
+        assert manifest.rows_from(first, end, 10, exclusive=False) == inside
         manifest.close_now()
 
 

@@ -1,0 +1,141 @@
+"""The manifest of runs on a cluster: what shards write is one manifest, whatever runs before and after."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aios3sync._dataclass import replace
+from aios3sync.core.key_range import KeyRange
+from aios3sync.distributed.manifests import ClusterManifest
+from aios3sync.distributed.messages import NodeSetup, ShardTask
+from aios3sync.distributed.steps import _begin, _concluded
+from aios3sync.errors import ManifestError
+from aios3sync.manifest.files import open_manifest
+from aios3sync.manifest.layers import LayeredManifest
+from aios3sync.manifest.protocol import Binding
+from aios3sync.manifest.sharded import MOST_LAYERS
+from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.options import ConnectOptions
+from aios3sync.report import Failure, SyncReport
+from tests.manifest.shards import row
+
+PAIR = Binding("/data", "http://s3", "bucket", "p/")
+SETUP: Any = NodeSetup(run="r", connect=ConnectOptions(), endpoint="aws")
+
+
+def run(
+    path: str, name: str, cuts: list[str], keys: list[str], gone: tuple[str, ...] = ()
+) -> ClusterManifest:
+    """Record keys as the shards of one run do."""
+    manifest = ClusterManifest(path, PAIR, name, device=7)
+    manifest.begin(pytest.fail)
+    manifest.lay_out([KeyRange(*pair) for pair in zip(["", *cuts], [*cuts, ""], strict=True)])
+    for number in range(len(cuts) + 1):
+        file = manifest.file("compare", number)
+        task = ShardTask(setup=SETUP, step="compare", number=number, request=None, file=file)  # type: ignore[arg-type]
+        written = _begin(file)
+        shard = LayeredManifest.open(written)
+        inside = manifest.range_of(number)
+        shard.record_now(
+            [row(key) for key in keys if inside.holds(key)], [key for key in gone if inside.holds(key)]
+        )
+        shard.close_now()
+        manifest.take("compare", _concluded(task, written, None))
+    manifest.conclude(("", 100.0))
+    return manifest
+
+
+def keys_of(path: str) -> list[str]:
+    manifest = open_manifest(path, PAIR, pytest.fail, read_only=True)
+    assert isinstance(manifest, SqliteManifest)
+    found = [item.key for item in manifest.rows_after("", 10_000)]
+    manifest.close_now()
+    return found
+
+
+def test_runs_with_other_ranges_go_on_and_their_files_stay_few(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    single = SqliteManifest.open(path)
+    single.bind(PAIR)
+    single.record_now([row("a0"), row("z0")], ())
+    single.close_now()
+    expected = {"a0", "z0"}
+    for number in range(3 * MOST_LAYERS):
+        cuts = [["m"], ["c", "p"], ["k", "q", "x"]][number % 3]
+        new = [f"{letter}{number + 1:02}" for letter in "amz"]
+        gone = (f"m{number:02}",) if number else ()
+        manifest = run(path, f"run{number}", cuts, new, gone)
+        expected = (expected | {*new}) - {*gone}
+        assert keys_of(path) == sorted(expected)
+        root = manifest.directory.read()
+        assert root is not None
+        assert (root.state.complete, root.state.listed_at, root.state.device) == (True, 100.0, 7)
+        files = [file for file in os.listdir(manifest.directory.path) if file.endswith(".sqlite")]
+        assert {*files} == {name for name in root.names() if not name.startswith("..")}
+        assert len(files) <= 4 * (MOST_LAYERS + 1)
+    assert not os.path.exists(path), "its rows are in the files of the shards"
+
+
+def test_a_run_that_broke_off_leaves_what_it_recorded_and_is_not_trusted(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", ["m"], ["a", "z"])
+    broken = ClusterManifest(path, PAIR, "broken")
+    broken.begin(pytest.fail)
+    broken.lay_out([KeyRange("", "k"), KeyRange("k", "")])
+    shard = LayeredManifest.open(_begin(broken.file("compare", 0)))
+    shard.record_now([row("b")], ["a"])
+    shard.close_now()
+    assert keys_of(path) == ["b", "z"]
+    again = ClusterManifest(path, PAIR, "again")
+    again.begin(pytest.fail)
+    assert not again.root.state.complete
+    known = again.known()
+    assert [item.key for item in known.rows_after("", 9)] == ["b", "z"]
+    known.close_now()
+
+
+def test_a_shard_that_did_not_end_keeps_the_whole_from_being_trusted(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", ["m"], ["a", "z"])
+    stopped = ClusterManifest(path, PAIR, "stopped")
+    stopped.begin(pytest.fail)
+    stopped.lay_out([KeyRange("", "k"), KeyRange("k", "")])
+    stopped.conclude(("", 200.0))
+    root = stopped.directory.read()
+    assert root is not None
+    assert not root.state.complete
+    assert keys_of(path) == ["a", "z"]
+
+
+def test_another_device_of_the_coordinator_forces_a_survey_and_machines_number_theirs(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", [], ["a"])
+    for device, swapped in ((7, False), (8, True), (None, False)):
+        manifest = ClusterManifest(path, PAIR, f"d{device}", device=device)
+        manifest.begin(pytest.fail)
+        manifest.lay_out([KeyRange()])
+        assert manifest.may_be_swapped is swapped
+        assert manifest.file("compare", 0).state.device == -1
+        assert (manifest.file("survey", 0).state.device == -2) is swapped
+
+
+@pytest.mark.parametrize(("path", "text"), [("", "--manifest"), ("/x/m.json", "SQLite files")])
+def test_a_place_that_cannot_be_is_refused(path: str, text: str) -> None:
+    with pytest.raises(ManifestError, match=text):
+        ClusterManifest(path, PAIR, "r").begin(pytest.fail)
+
+
+def test_many_failures_are_in_one_file(tmp_path: Path) -> None:
+    manifest = ClusterManifest(str(tmp_path / "m.sqlite"), PAIR, "r")
+    report = SyncReport(source="", target="", checked="list", errors=(Failure("k", "read", "no"),))
+    assert manifest.join_errors([report, report]) is None
+    own = tmp_path / "own.jsonl"
+    own.write_bytes(b'{"key":"x"}\n{"key":"y"}\n')
+    joined = manifest.join_errors([report, replace(report, errors_file=str(own))])
+    assert joined is not None
+    assert [json.loads(line)["key"] for line in Path(joined).read_text().splitlines()] == ["k", "x", "y"]

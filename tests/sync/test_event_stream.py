@@ -91,19 +91,45 @@ async def test_an_error_of_the_run_is_raised_after_its_event(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("buffer", [1, 100])
-async def test_a_slow_reader_slows_the_run_down(bench: Bench, buffer: int) -> None:
-    """The run waits: no more objects are sent than fit, and no event of an object is lost."""
+async def test_a_slow_reader_slows_the_run_down(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, buffer: int
+) -> None:
+    """The run waits for its reader before it ends, and no event of an object is lost."""
+    wait, waits = EventQueue.outcomes, asyncio.Event()
+
+    async def outcomes(queue: EventQueue, batch: Any) -> None:
+        waiting = asyncio.ensure_future(wait(queue, batch))
+        await asyncio.sleep(0)
+        if not waiting.done():
+            waits.set()
+        await waiting
+
+    monkeypatch.setattr(EventQueue, "outcomes", outcomes)
     bench.tree({f"f{n:04}": str(n) for n in range(4000)})
-    async with stream(bench, buffer) as events:
+    streams = EventStreams()
+    async with stream(bench, buffer, streams) as events:
         seen = [await anext(events)]
-        async with asyncio.timeout(60):
-            while not bench.objects():  # noqa: ASYNC110 - the store sends no event
-                await asyncio.sleep(0)
-        await asyncio.sleep(0.5)  # a run that does not wait has sent all of them by now
-        assert len(bench.objects()) < 4000
+        (run,) = streams._queues
+        ended, _ = await asyncio.wait(
+            {run, asyncio.ensure_future(waits.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        assert run not in ended
         await read(events, seen)
     assert len(uploaded(seen)) == 4000 == len(set(uploaded(seen)))
     assert events.dropped == 0
+
+
+async def test_a_full_queue_is_waited_for() -> None:
+    queue = EventQueue(2, Stop())
+    for number in range(3):
+        queue(ObjectUploaded(str(number), 1, "", ""))
+    waiting = asyncio.ensure_future(queue.outcomes([]))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.take()
+    queue.take()
+    await waiting
 
 
 async def test_a_reader_that_breaks_stops_the_run_orderly(bench: Bench) -> None:

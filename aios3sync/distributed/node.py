@@ -229,14 +229,16 @@ class Node:
         try:
             await self._usable.wait()
             return await run_shard_step(task, lambda request: self._resources(request, stop))
-        except Exception as error:  # noqa: BLE001 - it is raised again, or is the outcome
+        except Exception as error:  # noqa: BLE001 - it is raised below, or is the outcome
             cause = first_error(error)
-            if isinstance(cause, _FINAL) or stop.signal:
-                assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions
-                return ShardOutcome(number=task.number, error=cause)
-            raise cause from None
         finally:
             self._stops.discard(stop)
+        assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions
+        if isinstance(cause, _FINAL) or stop.signal:
+            return ShardOutcome(number=task.number, error=cause)
+        # What it came from may be of a kind that no process can send to another; then nothing would arrive.
+        cause.__cause__ = cause.__context__ = None
+        raise cause.with_traceback(None)
 
     def _resources(self, request: SyncRequest, stop: Stop) -> Resources:
         source = None if request.source_location is None else self._source or self._stores

@@ -230,21 +230,30 @@ class Node:
             await self._usable.wait()
             return await run_shard_step(task, lambda request: self._resources(request, stop))
         except Exception as error:  # noqa: BLE001 - it is raised below, or is the outcome
-            cause = first_error(error)
+            cause = error
         finally:
             self._stops.discard(stop)
-        assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions
-        if isinstance(cause, _FINAL) or stop.signal:
-            return ShardOutcome(number=task.number, error=cause)
-        # What it came from may be of a kind that no process can send to another; then nothing would arrive.
-        cause.__cause__ = cause.__context__ = None
-        raise cause.with_traceback(None)
+        failure = sendable(cause)
+        if isinstance(failure, _FINAL) or stop.signal:
+            return ShardOutcome(number=task.number, error=failure)
+        raise failure
 
     def _resources(self, request: SyncRequest, stop: Stop) -> Resources:
         source = None if request.source_location is None else self._source or self._stores
         sink = self._events.of_shard() if self._setup.wants_events else discard
         resources = resources_of(request, self._stores, source, self._memory, sink)
         return replace(resources, stop=stop, workers=self._setup.connect.workers)
+
+
+def sendable(error: Exception) -> Exception:
+    """Return what ended some work, without what it came from.
+
+    That may be of a kind that no process can send to another one; Dask then sends an exception of no kind.
+    """
+    cause = first_error(error)
+    assert isinstance(cause, Exception)  # noqa: S101 - as the group is one of exceptions
+    cause.__cause__ = cause.__context__ = None
+    return cause.with_traceback(None)
 
 
 def _forget(run: str, node: Node) -> None:

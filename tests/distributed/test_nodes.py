@@ -6,9 +6,11 @@ import hashlib
 import os
 import pickle
 import re
+import threading
 from pathlib import Path
 
 import pytest
+from distributed.core import error_message
 
 from aios3sync._dataclass import replace
 from aios3sync._version import __version__
@@ -18,11 +20,12 @@ from aios3sync.core.safety import PlanFacts, Refusal, Unfinished
 from aios3sync.distributed.addresses import checked_cluster, local_processes
 from aios3sync.distributed.estimates import directory_weights, listing_weights
 from aios3sync.distributed.event_buffer import EventBuffer, decoded
+from aios3sync.distributed.node import sendable
 from aios3sync.distributed.reports import joined_report, known_since, unmatched_rules
 from aios3sync.distributed.results import ShardFacts
 from aios3sync.distributed.shards import cut
 from aios3sync.distributed.tokens import Sight, look, tokens, verify
-from aios3sync.errors import ClusterError, UsageError
+from aios3sync.errors import ClusterError, CredentialsError, UsageError
 from aios3sync.events import (
     BytesSent,
     Failed,
@@ -251,3 +254,30 @@ def test_what_names_a_cluster(name: str) -> None:
 def test_what_names_none(name: object) -> None:
     with pytest.raises(UsageError, match="cluster: "):
         checked_cluster(name)
+
+
+def test_a_failure_is_sent_as_itself_whatever_it_came_from() -> None:
+    """Dask sends an error together with what it came from, and one without a type where it cannot."""
+
+    def failure() -> Exception:
+        try:
+            try:
+                raise _UnsendableError(threading.Lock())  # noqa: TRY301 - a cause is made
+            except _UnsendableError as error:
+                raise CredentialsError("no credentials", operation="ListObjectsV2") from error
+        except CredentialsError as error:
+            return ExceptionGroup("of a task group", [error])
+
+    assert b"CredentialsError" not in _sent(failure().exceptions[0])  # type: ignore[attr-defined]
+    assert b"CredentialsError" in _sent(sendable(failure()))
+
+
+class _UnsendableError(Exception):
+    """It holds what no process can send to another."""
+
+
+def _sent(error: Exception) -> bytes:
+    """Return an error as Dask sends it; an exception without its type names that in its text alone."""
+    sent = error_message(error)["exception"].data
+    kind = type(pickle.loads(sent)).__name__  # noqa: S301 - of this very process
+    return kind.encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from aios3sync.core.key_range import EVERYTHING, KeyRange
 from aios3sync.errors import OutOfOrderError
@@ -16,8 +16,9 @@ from aios3sync.errors import OutOfOrderError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ("Weight", "condensed", "cut", "work_of")
+__all__ = ("Weight", "condensed", "cut", "spread", "work_of")
 
+T = TypeVar("T")
 Weight = tuple[str, int]
 """A key or prefix, and the work of what comes from it on, up to the next one."""
 
@@ -26,6 +27,21 @@ _MOST: Final = 65_536
 """Weights that are kept in memory; with more of them neighbours are put together."""
 _BYTES_OF_ONE: Final = 1024 * 1024
 """Bytes that take about as long as what one more object takes, whatever its size."""
+
+
+def spread(shards: Sequence[T], at_once: int) -> list[T]:
+    """Return shards in an order in which those that are worked on at once lie far apart.
+
+    S3 takes a number of requests a second for each partition of the key space: in key order all nodes would
+    meet in the same few of them
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html).
+
+    Args:
+        shards: in key order.
+        at_once: how many are worked on at once.
+    """
+    step = max(1, len(shards) // max(at_once, 1))
+    return [shards[place] for first in range(step) for place in range(first, len(shards), step)]
 
 
 def work_of(objects: int, size: int = 0) -> int:

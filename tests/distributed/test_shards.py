@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.key_range import EVERYTHING, KeyRange
-from aios3sync.distributed.shards import Weight, condensed, cut, work_of
+from aios3sync.distributed.shards import Weight, condensed, cut, spread, work_of
 from aios3sync.errors import OutOfOrderError
 
 ALPHABET = "!-./0a\ue000é\U00010000"
@@ -130,6 +130,16 @@ def test_a_million_weights_are_cut_into_even_ranges() -> None:
     loads = [int(each.end or 1_000_000) - int(each.first or 0) for each in ranges]
     assert len(loads) == 128
     assert max(loads) < 1.01 * min(loads)
+
+
+@given(st.integers(0, 60), st.integers(1, 20))
+def test_shards_at_work_at_once_are_spread(shards: int, nodes: int) -> None:
+    order = spread(range(shards), nodes)
+    assert sorted(order) == list(range(shards))
+    if shards % nodes == 0 and shards:
+        step = shards // nodes
+        for first in range(0, shards, nodes):  # each round has one of every part of the key space
+            assert [number // step for number in order[first : first + nodes]] == list(range(nodes))
 
 
 def test_bytes_are_work() -> None:

@@ -33,7 +33,7 @@ PUBLIC = tuple(
 )
 
 # They measure private parts by themselves, and change with them.
-MEASURES_PARTS = ("benchmarks/micro/", "benchmarks/index.py")
+MEASURES_PARTS = ("benchmarks/micro/", "benchmarks/scale/", "benchmarks/index.py")
 
 Named = tuple[str, str]
 """A module and a name that it defines."""

@@ -33,7 +33,7 @@ from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import Executor, NodeSetup
 from aios3sync.distributed.reports import all_deleted, joined_report, known_since, unmatched_rules
 from aios3sync.distributed.results import ShardFacts
-from aios3sync.distributed.shards import cut
+from aios3sync.distributed.shards import cut, spread
 from aios3sync.distributed.step_runner import StepRunner
 from aios3sync.distributed.tokens import Token, look, tokens, verify
 from aios3sync.errors import ClusterError
@@ -126,7 +126,7 @@ class _Coordinator:
         self._steps = StepRunner(self.executor, setup, self.request, self._manifest, self._halt)
         try:
             async with self._in_touch(setup):
-                await self._phases(len(ranges))
+                await self._phases(len(ranges), len(nodes))
         finally:
             with anyio.CancelScope(shield=True):
                 errors_file = await to_thread.run_sync(self._manifest.join_errors, self._reports)
@@ -250,11 +250,11 @@ class _Coordinator:
         await self.resources.stop.wait()
         self._halt.request(self.resources.stop.signal)
 
-    async def _phases(self, shards: int) -> None:
+    async def _phases(self, shards: int, nodes: int) -> None:
         """Do the steps of all shards, as far as the guards and a stop allow."""
         if self._manifest.may_be_swapped and not await self._survey(shards):
             return
-        outcomes = await self._steps.run("compare", range(shards))
+        outcomes = await self._steps.run("compare", spread(range(shards), nodes))
         self._reports = [outcome.value.report for outcome in outcomes]
         if self._stopped() or len(outcomes) < shards:
             return

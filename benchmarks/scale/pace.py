@@ -60,9 +60,8 @@ class Pace:
     def resize(self, ceiling: int, rate: float) -> None:
         """Take another lease."""
         if ceiling and ceiling != self._hill.ceiling:
-            limit = self._hill.resize(ceiling)
-            self.limit = min(self.limit, ceiling) if self._recovering else limit
-            self._settled = False
+            self._hill.resize(ceiling)
+            self._set(min(self.limit, ceiling) or self._hill.base)
         elif ceiling and not self.limit:
             self.limit = self._hill.base
         self._rate.ceiling = rate

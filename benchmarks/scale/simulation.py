@@ -229,8 +229,8 @@ class _Simulation:
             use = NodeUse(
                 number=lease.number,
                 active=int(busy or bool(self._queue)),
-                in_flight=node.pace.limit if busy else 0,
-                waiting=lease.workers if busy else 0,  # there is always more to send than a node lets out
+                in_flight=round(node.wanted / SLICE_S * LATENCY_S) if busy else 0,
+                limit=node.pace.limit,
                 rate=node.use / (_RENEW * SLICE_S),
                 learnt=node.pace.learnt,
             )

@@ -44,7 +44,7 @@ def test_each_key_is_uploaded_once_by_similar_shards(world: World) -> None:
     assert outcome.imbalance < 1.5
     # Each of eight nodes meets one of eight partitions at a time, at times two nodes the same.
     busy = [rate for seconds, rate in outcome.accepted_rates if seconds < min(outcome.idle_from)]
-    assert sum(busy) / len(busy) > 0.6 * 8 * WRITES_A_SECOND
+    assert sum(busy) / len(busy) > 0.45 * 8 * WRITES_A_SECOND
     assert max(rate for _, rate in outcome.accepted_rates) <= 8 * WRITES_A_SECOND * 1.01
     again = simulate(world, FEW)
     assert (again.seconds, again.refused, again.idle_from) == (

@@ -237,18 +237,20 @@ class _Coordinator:
         )
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._forward_stop)
+                tasks.start_soon(self._forward_stop, exchanges)
                 await exchanges.once()
                 tasks.start_soon(exchanges.run)
                 yield
+                await exchanges.close()
                 tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_GRACE_S):
                 await exchanges.end()
 
-    async def _forward_stop(self) -> None:
+    async def _forward_stop(self, exchanges: Exchanges) -> None:
         await self.resources.stop.wait()
         self._halt.request(self.resources.stop.signal)
+        exchanges.wake()
 
     async def _phases(self, shards: int, nodes: int) -> None:
         """Do the steps of all shards, as far as the guards and a stop allow."""

@@ -60,20 +60,31 @@ class Exchanges:
         self._said: set[Event] = set()
         self._most: int = max(getattr(sink, "single_events", _EVENTS), 0)
         self._looked = -math.inf
+        self._wake, self._closed = anyio.Event(), anyio.Event()
+        self._closing = False
         self.nodes: Mapping[str, str] = {}
 
     async def run(self) -> None:
-        """Exchange messages for ever; run it as a task."""
-        while True:
-            await self.once()
-            await self._pause()
+        """Exchange messages until :meth:`close`; run it as a task.
 
-    async def _pause(self) -> None:
-        with anyio.move_on_after(_INTERVAL_S):
-            if not self._stop.signal:
-                await self._stop.wait()
-                return
-            await anyio.sleep_forever()
+        It is not cancelled in the middle: what a node reports it reports once.
+        """
+        while not self._closing:
+            await self.once()
+            with anyio.move_on_after(_INTERVAL_S):
+                await self._wake.wait()
+                self._wake = anyio.Event()
+        self._closed.set()
+
+    def wake(self) -> None:
+        """Exchange the next message now."""
+        self._wake.set()
+
+    async def close(self) -> None:
+        """End :meth:`run`, which must have begun, and wait for its end."""
+        self._closing = True
+        self.wake()
+        await self._closed.wait()
 
     async def end(self) -> None:
         """Have all shards end that still run, and close the nodes."""

@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+DIST_ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo smoke test bench lint venv clean
+.PHONY: demo smoke test bench lint dist release-check venv clean
 
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
@@ -35,6 +36,14 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format --check . || status=1; \
 	$(BIN)/python -m mypy || status=1; \
 	exit $$status
+
+# The wheel and the sdist, looked into, and installed into an empty environment; DIST_ARGS='--python python3.13'.
+dist: | $(BIN)/python
+	$(BIN)/python -m tools.dist $(DIST_ARGS)
+
+# All that has to hold before a version is released; it uploads nothing.
+release-check: lint test dist
+	$(BIN)/python -m tools.release
 
 venv: $(VENV)/.installed-dev
 

@@ -1,0 +1,1 @@
+"""What keeps the project: its distributions, its releases, its documentation. Nothing of it is installed."""

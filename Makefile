@@ -10,7 +10,7 @@ DIST_ARGS ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo smoke test bench lint dist release-check venv clean
+.PHONY: demo smoke test bench lint dist docs release-check venv clean
 
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
@@ -41,6 +41,10 @@ lint: $(VENV)/.installed-dev
 dist: | $(BIN)/python
 	$(BIN)/python -m tools.dist $(DIST_ARGS)
 
+# The documentation as a site, in site/. It is built strictly: a link to nothing fails.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 # All that has to hold before a version is released; it uploads nothing.
 release-check: lint test dist
 	$(BIN)/python -m tools.release
@@ -48,7 +52,7 @@ release-check: lint test dist
 venv: $(VENV)/.installed-dev
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

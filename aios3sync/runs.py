@@ -249,7 +249,7 @@ async def _load_dask() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "aios3sync":
             raise
-        raise UsageError(f"cluster: {error.name} is not installed; pip install 'aios3sync[dask]'") from None
+        raise UsageError(f"cluster: {error.name} is not installed; pip install distributed") from None
 
 
 def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool) -> None:

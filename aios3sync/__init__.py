@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.keywords import ConnectKeywords, SyncKeywords
+    from aios3sync.objects.doctor.report import DoctorReport, Finding
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
@@ -85,8 +86,10 @@ __all__ = (
     "DatasetEntry",
     "DestinationError",
     "Difference",
+    "DoctorReport",
     "Explanation",
     "Failure",
+    "Finding",
     "IntegrityError",
     "ListingError",
     "LockedError",
@@ -141,6 +144,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             ),
             "aios3sync.index.object_index": "ObjectIndex",
             "aios3sync.keywords": "ConnectKeywords SyncKeywords",
+            "aios3sync.objects.doctor.report": "DoctorReport Finding",
             "aios3sync.objects.reader": "ObjectReader",
             "aios3sync.options": "ConnectOptions SyncOptions",
             "aios3sync.progress": "Progress",

@@ -30,8 +30,24 @@ from aios3sync.sync.upload_options import check_upload_options
 if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.object_index import ObjectIndex
+    from aios3sync.objects.doctor.report import DoctorReport
 
-__all__ = ("Runs",)
+__all__ = ("Runs", "discard_warning", "refuse_inventories")
+
+
+def refuse_inventories(options: SyncOptions) -> None:
+    """Refuse what only a sync can read: a question about objects is answered by the objects.
+
+    Raises:
+        UsageError: there is an inventory among the options.
+    """
+    for name in ("source_listing", "target_listing"):
+        if getattr(options, name):
+            raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
+
+
+def discard_warning(warning: str) -> None:
+    """Ignore a warning."""
 
 
 class Runs:
@@ -236,6 +252,24 @@ class Runs:
 
             subscribers.append(ThumbnailSubscriber(record))
         return subscribers
+
+    async def doctor(
+        self, target: str, on_event: EventSink, *, read_only: bool, request_payer: bool
+    ) -> DoctorReport:
+        """Run the probes of :mod:`aios3sync.objects.doctor` on a bucket.
+
+        Raises:
+            UsageError: the target names no bucket.
+        """
+        from aios3sync.objects.doctor.run import run_probes
+        from aios3sync.objects.doctor.scratch import Scratch
+
+        location, counts = Location.parse(target), RequestCounts()
+        payer = "requester" if request_payer else ""
+        once, steady = await self._stores.unmended(location.bucket, counts, request_payer=payer)
+        scratch = Scratch(once, steady, self._stores.profile(location.bucket), location.prefix, payer)
+        facts = (str(location), self._stores.endpoint, counts.requests)
+        return await run_probes(scratch, *facts, on_event, read_only=read_only)
 
 
 async def _load_dask() -> None:

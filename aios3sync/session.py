@@ -21,7 +21,7 @@ from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.runs import Runs
+from aios3sync.runs import Runs, discard_warning, refuse_inventories
 from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.keywords import ConnectKeywords, SyncKeywords
     from aios3sync.manifest.admin import StoredManifest
+    from aios3sync.objects.doctor.report import DoctorReport
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.stats.cache_admin import StatsCache
     from aios3sync.stats.calls import StatsCalls
@@ -83,17 +84,6 @@ async def connect(
             opened._stores.access.close()  # noqa: SLF001 - background work may still send requests
 
 
-def _refuse_inventories(options: SyncOptions) -> None:
-    """Refuse what only a sync can read: a question about objects is answered by the objects."""
-    for name in ("source_listing", "target_listing"):
-        if getattr(options, name):
-            raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
-
-
-def _discard_warning(warning: str) -> None:
-    """Ignore a warning."""
-
-
 class Session:
     """An open session, see :func:`connect`. Its operations may run at once; they share its limits."""
 
@@ -131,9 +121,8 @@ class Session:
         """
         self._stores.access.check()
         payer = "requester" if request_payer else ""
-        counts = RequestCounts()
-        opener = self._stores.opener(bucket, counts, sse_customer_key=sse_customer_key, request_payer=payer)
-        return await opener()
+        reading = {"sse_customer_key": sse_customer_key, "request_payer": payer}
+        return await self._stores.opener(bucket, RequestCounts(), **reading)()
 
     @asynccontextmanager
     async def open_reader(
@@ -175,8 +164,7 @@ class Session:
     async def queue(self, url: str) -> AsyncIterator[Queue]:
         """Open a queue of SQS with the profile and credentials of the session, while the block lasts.
 
-        Where the session was made of the caller's own client alone, the credentials are those of the
-        environment. The endpoint of the queue is the one that its URL names.
+        With the caller's own client alone, credentials come from the environment. Its URL has the endpoint.
 
         Raises:
             UsageError: the URL is not one of a queue.
@@ -199,8 +187,7 @@ class Session:
         self._stores.access.check()
         from aios3sync.index.object_index import open_index
 
-        open_store = partial(self.store, request_payer=request_payer)
-        return open_index(url, name, open_store, self.queue)
+        return open_index(url, name, partial(self.store, request_payer=request_payer), self.queue)
 
     def catalog(
         self,
@@ -503,7 +490,7 @@ class Session:
         async def run() -> VerifyReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
-            _refuse_inventories(chosen)
+            refuse_inventories(chosen)
             request = await self._runs.request(source, target, chosen, source_connect=source_connect)
             return await run_verify(request, self._runs.resources(request, on_event, source_connect))
 
@@ -525,11 +512,10 @@ class Session:
             AioS3SyncError: the key cannot be one of the target, or one of the sides cannot be read.
         """
         self._stores.access.check()
-        # Loaded here: a sync must start quickly and needs none of it.
         from aios3sync.sync.explain import run_explain
 
         chosen = SyncOptions.of(options, changes)
-        _refuse_inventories(chosen)
+        refuse_inventories(chosen)
         request = await self._runs.request(source, target, chosen, source_connect=source_connect)
         return await run_explain(request, self._runs.resources(request, discard, source_connect), key)
 
@@ -539,7 +525,7 @@ class Session:
         target: str | os.PathLike[str],
         *,
         path: str | None = None,
-        warn: Callable[[str], None] = _discard_warning,
+        warn: Callable[[str], None] = discard_warning,
         source_connect: ConnectOptions | None = None,
     ) -> StoredManifest:
         """Return the local state of a pair: to show, export, replace or forget it. No request is sent.
@@ -597,3 +583,18 @@ class Session:
 
         location = Location.parse(target)
         return StatsCache(await self.store(location.bucket), location.prefix, self.endpoint)
+
+    async def doctor(
+        self,
+        target: str,
+        *,
+        read_only: bool = False,
+        request_payer: bool = False,
+        on_event: EventSink = discard,
+    ) -> DoctorReport:
+        """Probe what the endpoint of ``s3://bucket/prefix`` does, on keys that are made for it and removed.
+
+        With ``read_only`` nothing is written. ``on_event`` gets what cancelled probes could not remove.
+        """
+        self._stores.access.check()
+        return await self._runs.doctor(target, on_event, read_only=read_only, request_payer=request_payer)

@@ -33,9 +33,10 @@ from aios3sync.store.s3.endpoint import AWS
 from aios3sync.store.s3.endpoint_config import endpoint_name, endpoint_url
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow
-from aios3sync.store.wrappers.bandwidth import BandwidthLimit
+from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
-from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 from aios3sync.store.wrappers.stack import stack
@@ -160,6 +161,20 @@ class Stores:
             return opened[0]
 
         return open_store
+
+    async def unmended(
+        self, bucket: str, counts: RequestCounts, *, request_payer: str = ""
+    ) -> tuple[ObjectStore, ObjectStore]:
+        """Return two stores that show an endpoint as it answers, whatever is known of it.
+
+        The first one sends each request once, the second one repeats those that failed for the moment.
+        """
+        self._check_bucket(bucket)
+        once: ObjectStore = CountingStore(await self._inner(bucket, request_payer=request_payer), counts)
+        if self.bandwidth is not None:
+            once = BandwidthStore(once, self.bandwidth)
+        attempts, budget = self._options.max_attempts, self._retries
+        return once, RetryingStore(once, attempts, counts=counts, budget=budget, access=self.access)
 
     def offloader(self, bucket: str, counts: RequestCounts) -> OffloaderOpener | None:
         """Return a function that opens upload processes for a bucket; ``None`` where there are none."""

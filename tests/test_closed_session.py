@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "verify": (".", "s3://bucket"),
     "explain": (".", "s3://bucket", "key"),
     "manifest": (".", "s3://bucket"),
+    "doctor": ("s3://bucket",),
     "stats": ("s3://bucket",),
     "stats_cache": ("s3://bucket",),
     "open_reader": ("s3://bucket/key",),

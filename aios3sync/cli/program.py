@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     "apply",
     "verify",
     "explain",
+    "doctor",
     "ls",
     "cp",
     "cat",

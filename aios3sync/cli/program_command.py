@@ -30,7 +30,7 @@ SETTINGS: Final = "aios3sync.settings"
 """Key of ``ctx.meta``: the settings of the file that were used, by the names of their parameters."""
 _PREFIX: Final = "AIOS3SYNC_"
 _PAIR: Final = ["source", "target"]
-_OF_ONE_TARGET: Final = ("ls", "stats")
+_OF_ONE_TARGET: Final = ("doctor", "ls", "stats")
 _MARK: Final = "@"
 _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
 

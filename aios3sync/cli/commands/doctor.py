@@ -1,0 +1,75 @@
+"""``aios3sync doctor``: probes what an endpoint does, on keys that it makes and removes, and explains it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aios3sync.cli.command import run_command
+from aios3sync.cli.options import (
+    connect_options,
+    connection_options,
+    output,
+    output_options,
+    payer_option,
+)
+from aios3sync.cli.output.choose import result_view
+from aios3sync.cli.output.result import CommandResult
+from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.program_command import ProgramCommand
+from aios3sync.core.text import count, printable
+from aios3sync.events import Event, Warned
+
+if TYPE_CHECKING:
+    from aios3sync.cli.output.view import View
+    from aios3sync.concurrency import Stop
+    from aios3sync.objects.doctor.report import DoctorReport
+    from aios3sync.session import Session
+
+__all__ = ("doctor_command",)
+
+
+@click.command("doctor", cls=ProgramCommand, short_help="Probe what an endpoint does.")
+@click.argument("url", metavar="s3://BUCKET[/PREFIX]")
+@click.option("--read-only", is_flag=True, help="Probe only what needs no write.")
+@payer_option
+@connection_options
+@output_options
+def doctor_command(url: str, **values: Any) -> int:
+    """Probe a bucket and its endpoint, and explain each answer: rights, clock, ETags, listings, speed, ...
+
+    Writes some keys below PREFIX/.aios3sync/doctor-..., about 22 MiB of traffic, and removes them in any
+    case. Syncs use what was found. Exit code 0: all is as S3 documents it; 3: something differs or is
+    refused; 1: the bucket cannot be used.
+    """
+    shown, connection = output(values), connect_options(values)
+
+    async def work(session: Session, _view: View, _stop: Stop) -> CommandResult:
+        payer = bool(values["request_payer"])
+        report = await session.doctor(url, read_only=values["read_only"], request_payer=payer, on_event=_warn)
+        return CommandResult(report.as_dict(), _conclude(report), report.exit_code)
+
+    return run_command(work, connection, result_view("doctor", shown))
+
+
+def _warn(event: Event) -> None:
+    """Print what is left of probes that were cancelled, whatever the output is: there is no report then."""
+    if isinstance(event, Warned):
+        print(f"warning: {printable(event.message)}", file=sys.stderr, flush=True)
+
+
+def _conclude(report: DoctorReport) -> Conclusion:
+    lines = [f"{finding.status:<8} {printable(finding.as_text())}" for finding in report.findings]
+    wrong = sum(finding.status not in ("ok", "skipped") for finding in report.findings)
+    state = {0: "all that was asked is as S3 documents it", 1: "the bucket cannot be used"}.get(
+        report.exit_code, f"{count(wrong, 'difference')}; a sync works around what it can"
+    )
+    known = f"syncs know of the endpoint: {'; '.join(report.known)}" if report.known else ""
+    return Conclusion(
+        f"{report.url}: {state} ({count(sum(report.requests.values()), 'request')})",
+        warnings=tuple(printable(line) for line in report.left),
+        differences=tuple(lines),
+        note=known,
+    )

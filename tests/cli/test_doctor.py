@@ -38,6 +38,8 @@ def test_one_document(cli: CommandLine, bucket: Bucket) -> None:
     found = {finding["probe"]: finding for finding in document["findings"]}
     assert found["list order"]["status"] == "ok"
     assert found["checksum"]["meaning"]
+    assert found["latency"]["figures"]["median_s"] > 0
+    assert set(found["speed"]["figures"]) == {"put_bytes_per_s", "get_bytes_per_s"}
     assert document["requests"]["PutObject"] > 20
     assert (document["left"], bucket.keys()) == ([], set())
 

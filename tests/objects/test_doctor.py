@@ -365,5 +365,5 @@ def test_a_report_is_a_document() -> None:
     found = Finding("etag", "differs", "no MD5", "nothing is proved", "keep digests")
     document = DoctorReport("s3://b/", "aws", (found,), (), (), {"PutObject": 1}).as_dict()
     assert document["exit_code"] == 3
-    assert document["findings"] == [found._asdict()]
+    assert document["findings"] == [{**found._asdict(), "figures": {}}]
     assert found.as_text() == "etag: no MD5; nothing is proved; keep digests"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from aios3sync._dataclass import dataclass
@@ -22,7 +23,8 @@ class Finding(NamedTuple):
         found: what it does.
         meaning: what that means for a sync; empty where it means nothing.
         advice: what to do; empty where there is nothing to do.
-        essential: nothing can be done with the bucket unless this is ``ok``.
+        essential: nothing can be done with the bucket where this is refused or fails.
+        figures: what was measured, each with its unit in its name; ``None`` where nothing was.
     """
 
     probe: str
@@ -31,6 +33,7 @@ class Finding(NamedTuple):
     meaning: str = ""
     advice: str = ""
     essential: bool = False
+    figures: Mapping[str, float] | None = None
 
     @property
     def is_fatal(self) -> bool:
@@ -82,7 +85,9 @@ class DoctorReport:
             "url": self.url,
             "endpoint": self.endpoint,
             "exit_code": self.exit_code,
-            "findings": [finding._asdict() for finding in self.findings],
+            "findings": [
+                {**finding._asdict(), "figures": dict(finding.figures or {})} for finding in self.findings
+            ],
             "known": list(self.known),
             "left": list(self.left),
             "requests": self.requests,

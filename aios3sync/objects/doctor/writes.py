@@ -178,7 +178,7 @@ async def probe_latency(scratch: Scratch) -> Finding:
             await scratch.once.head(key)
         took.append(time.perf_counter() - began)
     found = f"a request takes {median(took) * 1000:.1f} ms (median of {_HEADS} HEADs)"
-    return Finding("latency", "ok", found)
+    return Finding("latency", "ok", found, figures={"median_s": median(took)})
 
 
 async def probe_throughput(scratch: Scratch) -> Finding:
@@ -192,5 +192,7 @@ async def probe_throughput(scratch: Scratch) -> Finding:
     ended = time.perf_counter()
     if read != body:
         return Finding("speed", "failed", "8 MiB come back as other bytes", advice="do not use it")
-    up, down = (size_text(int(_LARGE / max(took, 1e-9))) for took in (sent - began, ended - sent))
-    return Finding("speed", "ok", f"8 MiB in one request: {up}/s up, {down}/s down")
+    up, down = (_LARGE / max(took, 1e-9) for took in (sent - began, ended - sent))
+    found = f"8 MiB in one request: {size_text(int(up))}/s up, {size_text(int(down))}/s down"
+    figures = {"put_bytes_per_s": up, "get_bytes_per_s": down}
+    return Finding("speed", "ok", found, figures=figures)

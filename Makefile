@@ -42,8 +42,9 @@ dist: | $(BIN)/python
 	$(BIN)/python -m tools.dist $(DIST_ARGS)
 
 # The documentation as a site, in site/. It is built strictly: a link to nothing fails.
+# Not with --quiet: MkDocs counts no warnings then.
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # All that has to hold before a version is released; it uploads nothing.
 release-check: lint test dist

@@ -45,7 +45,8 @@ def test_a_dry_run_deletes_nothing(cli: CommandLine, filled: Bucket, arguments: 
     ended = cli("rm", filled.url(arguments[0]), *arguments[1:], "--dry-run")
     assert ended.code == 0
     assert "(dry run) would delete" in ended.lines[0]
-    assert ended.lines[-1].startswith(f"(dry run) would delete {4 if arguments[1:] else 1} object")
+    number = 4 if arguments[1:] else 1
+    assert any(line.startswith(f"(dry run) would delete {number} object") for line in ended.lines)
     assert filled.keys() == before
 
 

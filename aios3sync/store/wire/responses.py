@@ -43,6 +43,8 @@ _CUSTOMER: Final = b"x-amz-server-side-encryption-customer-algorithm"
 _CHECKSUMS: Final = tuple((f"x-amz-checksum-{name}".encode(), name) for name in ALGORITHMS)
 _LONGEST_CODE: Final = 100
 _FIRST_BYTE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-")
+_RANGE: Final = re.compile(rb"\s*bytes\s+([0-9]{1,19})-([0-9]{1,19})/")
+_PARTIAL: Final = 206
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -114,10 +116,15 @@ def _size_of_ranged(answer: HttpResponse, start: int) -> int | None:
         InvalidAnswerError: the range starts somewhere else.
     """
     content_range = answer.headers.get(b"content-range", b"")
-    if not content_range or answer.status != 206:
+    if not content_range:
         return None
     first = _FIRST_BYTE.match(content_range)
-    if first is None or int(first[1]) != start:
+    if answer.status != _PARTIAL:
+        # It has no meaning then (RFC 9110, 14.4), but rclone serve s3 sends a range with it and a 200.
+        named = _RANGE.match(content_range)
+        if named is None or int(named[1]) != start or int(named[2]) - start + 1 != len(answer.body):
+            return None
+    elif first is None or int(first[1]) != start:
         raise InvalidAnswerError("another range than was asked for")
     return _number(content_range.rpartition(b"/")[2])
 

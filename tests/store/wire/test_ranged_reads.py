@@ -68,3 +68,21 @@ def test_the_range_that_was_asked_for_is_taken() -> None:
     facts = {b"content-range": b"bytes 10-14/100", b"etag": b'"e"'}
     body, head = responses.get_result(HttpResponse(206, facts, b"01234"), 10, 5)
     assert (body, head.size, head.etag) == (b"01234", 100, "e")
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "expected", "size"),
+    [
+        ("bytes 4-8/11", b"o wor", b"o wor", 11),  # rclone serve s3: the range, with a 200
+        ("", b"hello world", b"o wor", 11),
+        ("bytes 0-10/11", b"hello world", b"o wor", 11),
+        ("bytes 4-8/11", b"hello world", b"o wor", 11),  # the header says one thing, the length the other
+        ("nonsense", b"hello world", b"o wor", 11),
+    ],
+)
+def test_a_range_with_status_200_is_what_its_length_says(
+    header: str, body: bytes, expected: bytes, size: int
+) -> None:
+    facts = {b"etag": b'"e"'} | ({b"content-range": header.encode()} if header else {})
+    result = responses.get_result(HttpResponse(200, facts, body), 4, 5)
+    assert (result.body, result.head.size) == (expected, size)

@@ -74,7 +74,7 @@ async def test_two_processes_that_count_at_once_agree_and_leave_one_whole_cache(
         await put(place, f"d{number % 3}/k{number}", bytes(number))
 
     async def count(results: list[Any]) -> None:
-        command = [sys.executable, "-m", "aios3sync", "stats", place.url(), "--json", "--detailed"]
+        command = [sys.executable, "-m", "aios3sync", "stats", place.url(), "--json", "--detailed", "--cache"]
         ended = await anyio.run_process(command)
         results.append(orjson.loads(ended.stdout))
 

@@ -27,7 +27,11 @@ settings.load_profile("calm")
 
 
 @pytest.fixture(autouse=True)
-def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def isolated(
+    no_blocking: BlockBuster,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """Hide the AWS settings and the state of the user who runs the tests; return the state directory."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "AIOS3SYNC_")):

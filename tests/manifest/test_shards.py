@@ -139,8 +139,13 @@ def path(tmp_path: Path) -> str:
 ROWS = [row(key) for key in ("a", "a/b", "m", "m/x", "z")]
 
 
+async def begun(path: str, cuts: list[str]) -> RootDirectory:
+    """Make a manifest of several files, in a thread."""
+    return await to_thread.run_sync(lambda: begin_shards(path, PAIR, cuts, ROWS, COMPLETE))
+
+
 async def test_a_run_on_one_machine_reads_and_changes_all_files_as_one(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    directory = await begun(path, ["b", "m"])
     before = {file: (Path(directory.path) / file).read_bytes() for file in _layers(directory)}
     manifest = await opened(path)
     assert (await manifest.state(), await rows_of(manifest)) == (COMPLETE, ROWS)
@@ -157,7 +162,7 @@ async def test_a_run_on_one_machine_reads_and_changes_all_files_as_one(path: str
 
 
 async def test_runs_without_a_change_leave_no_further_file(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    directory = await begun(path, ["b"])
     names = _layers(directory)
     for number in range(3):
         manifest = await opened(path)
@@ -171,7 +176,7 @@ async def test_runs_without_a_change_leave_no_further_file(path: str) -> None:
 
 
 async def test_many_runs_with_changes_are_written_into_one_file(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    directory = await begun(path, ["b"])
     for number in range(2 * MOST_LAYERS):
         manifest = await opened(path)
         await manifest.record([row(f"n{number:02}")], [])
@@ -194,7 +199,7 @@ def _layers(directory: RootDirectory) -> set[str]:
 
 
 async def test_reading_alone_writes_nothing(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    directory = await begun(path, ["b", "m"])
     before = sorted(os.listdir(directory.path))
     manifest = await opened(path, read_only=True)
     assert (await rows_of(manifest), await manifest.state()) == (ROWS, COMPLETE)
@@ -217,7 +222,7 @@ def _run(program: str) -> subprocess.CompletedProcess[bytes]:
 
 
 async def test_what_a_killed_run_recorded_is_found_by_the_next(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b", "m"], ROWS, COMPLETE)
+    directory = await begun(path, ["b", "m"])
     killed = await to_thread.run_sync(_run, KILLED.format(path=path))
     assert killed.returncode == -signal.SIGKILL
     manifest = await opened(path)
@@ -227,7 +232,7 @@ async def test_what_a_killed_run_recorded_is_found_by_the_next(path: str) -> Non
 
 
 async def test_forgetting_removes_all_files(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    directory = await begun(path, ["b"])
     stored = StoredManifest(path, PAIR, pytest.fail)
     facts = await stored.describe()
     assert (facts.exists, facts.rows, facts.complete) == (True, len(ROWS), True)
@@ -242,13 +247,13 @@ async def test_the_quick_answer_does_not_take_the_file_that_was_there_before(pat
     await manifest.close()
     with sound_manifest(path, PAIR) as sound:
         assert sound is not None
-    begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    await begun(path, ["b"])
     with sound_manifest(path, PAIR) as sound:
         assert sound is None
 
 
 async def test_a_damaged_file_is_set_aside_with_all_the_others(path: str) -> None:
-    directory = begin_shards(path, PAIR, ["b"], ROWS, COMPLETE)
+    directory = await begun(path, ["b"])
     damaged = Path(directory.path) / "made-1.1.sqlite"
     damaged.write_bytes(damaged.read_bytes()[:1024] + b"x" * 4096)
     warnings: list[str] = []

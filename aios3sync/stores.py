@@ -30,7 +30,7 @@ from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint import AWS
-from aios3sync.store.s3.endpoint_config import endpoint_name, endpoint_url
+from aios3sync.store.s3.endpoint_config import endpoint_url, name_of
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
@@ -81,6 +81,7 @@ class Stores:
         self._given_session = session is not None
         self._connections = Connections(options, closing, self.access, session, client)
         self._endpoint = ""
+        self._url: str | None = None
         self._opening = anyio.Lock()
         self._retries = RetryBudget()
         self.bandwidth = BandwidthLimit(options.bandwidth) if options.bandwidth else None
@@ -103,15 +104,16 @@ class Stores:
             options = self._options
             if self._client is not None:
                 options = replace(options, endpoint_url=self._client.meta.endpoint_url)
-            self._endpoint = endpoint_name(options)
+            self._url = endpoint_url(options)
+            self._endpoint = name_of(self._url)
         return self._endpoint
 
     def _check_bucket(self, bucket: str) -> None:
         """Refuse a bucket that the URL of the endpoint names as well; one of AWS has other rules for it."""
         if self.endpoint != AWS:
             check_bucket_in_endpoint(self.endpoint, bucket)
-        elif self._client is None and (url := endpoint_url(self._options)) is not None:
-            check_bucket_in_endpoint(url, bucket)
+        elif self._client is None and self._url is not None:
+            check_bucket_in_endpoint(self._url, bucket)
 
     def profile(self, bucket: str) -> EndpointProfile:
         """Return the profile of the endpoint of a bucket, one for all its stores.

@@ -7,8 +7,9 @@ regions and other endpoints have their own, which the user gives.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import UsageError
 
 __all__ = ("Minimum", "Prices", "minimum_of", "prices_of", "read_prices")

@@ -15,7 +15,7 @@ from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile
 from aios3sync.store.s3.endpoint import AWS, is_aws_url
 
-__all__ = ("configured_endpoint", "endpoint_name", "endpoint_url", "is_true")
+__all__ = ("configured_endpoint", "endpoint_name", "endpoint_url", "is_true", "name_of")
 
 _VARIABLES: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 
@@ -26,7 +26,11 @@ def endpoint_name(options: ConnectOptions, environment: Mapping[str, str] | None
     Raises:
         UsageError: what was set is no URL, or holds credentials.
     """
-    url = endpoint_url(options, environment)
+    return name_of(endpoint_url(options, environment))
+
+
+def name_of(url: str | None) -> str:
+    """Return the name of the endpoint with this URL: the URL without its last slash, or ``aws``."""
     return AWS if url is None or is_aws_url(url) else url.rstrip("/")
 
 

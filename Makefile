@@ -20,7 +20,9 @@ demo: $(VENV)/.installed-server
 smoke: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -q -n 2 -m "not slow" tests/core tests/sync tests/manifest tests/local \
 	  tests/cli/test_sync_command.py $(addprefix --ignore=tests/sync/,test_part_limits.py test_large_downloads.py \
-	  test_copies.py test_verify_copies.py test_downloads.py) $(PYTEST_ARGS)
+	  test_copies.py test_verify_copies.py test_downloads.py test_copy_model.py test_resumed_copies.py \
+	  test_resumed_uploads.py test_download_offload.py test_range_buffers.py test_inventory_listing.py \
+	  test_stored_checksums.py test_bucket_trash.py) --ignore=tests/manifest/test_shards.py $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ smoke: $(VENV)/.installed-dev
 	  tests/cli/test_sync_command.py $(addprefix --ignore=tests/sync/,test_part_limits.py test_large_downloads.py \
 	  test_copies.py test_verify_copies.py test_downloads.py test_copy_model.py test_resumed_copies.py \
 	  test_resumed_uploads.py test_download_offload.py test_range_buffers.py test_inventory_listing.py \
-	  test_stored_checksums.py test_bucket_trash.py) --ignore=tests/manifest/test_shards.py $(PYTEST_ARGS)
+	  test_stored_checksums.py test_bucket_trash.py test_event_stream.py) --ignore=tests/manifest/test_shards.py $(PYTEST_ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)

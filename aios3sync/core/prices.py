@@ -7,6 +7,7 @@ regions and other endpoints have their own, which the user gives.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
@@ -79,13 +80,12 @@ def read_prices(text: str) -> Prices:
         UsageError: the text is something else.
     """
     given = dict(part.strip().partition("=")[::2] for part in text.split(",") if part.strip())
+    currency = given.pop("currency", "USD")
     try:
-        currency = given.pop("currency", "USD")
         prices = Prices(float(given.pop("writes")), float(given.pop("reads")), currency)
     except (KeyError, ValueError):
-        given = {"": ""}
-        prices = _STANDARD
-    if given or not (0 <= prices.writes < float("inf") and 0 <= prices.reads < float("inf")):
+        prices = None
+    if prices is None or given or not all(0 <= price < inf for price in prices[:2]):
         raise UsageError(
             f"prices: {text!r} is not of the form writes=0.005,reads=0.0004,currency=USD (of 1,000 requests)"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -15,6 +15,8 @@ from aios3sync.local.temporary import no_space
 __all__ = ("ScratchDatabase",)
 
 T = TypeVar("T")
+_NAMES_A_QUERY: Final = 500
+"""An old SQLite takes 999 parameters in one query."""
 _PRIVATE: Final = ""
 """SQLite keeps a database without a name in memory, and moves it to a temporary file when it grows."""
 
@@ -60,6 +62,17 @@ class ScratchDatabase:
             if self._connection is None:
                 return []
             return self._connection.execute(sql, parameters).fetchall()
+
+    def select_named(self, sql: str, names: Sequence[str]) -> Iterator[Any]:
+        """Yield the rows of a query for some names, of any number. Blocks.
+
+        Args:
+            sql: has ``{}`` where the question marks for the names go: ``… WHERE name IN ({})``.
+            names: its parameters.
+        """
+        for start in range(0, len(names), _NAMES_A_QUERY):
+            some = names[start : start + _NAMES_A_QUERY]
+            yield from self.select(sql.format(", ".join("?" * len(some))), some)
 
     async def clear(self, *tables: str) -> None:
         """Delete all rows of some tables."""

@@ -24,12 +24,11 @@ _ADD: Final = "INSERT INTO deferred (kind, actions) VALUES (?, ?)"
 _NUMBERS: Final = "SELECT number FROM deferred WHERE kind = ? ORDER BY number"
 _ONE: Final = "SELECT actions FROM deferred WHERE number = ?"
 _REPLACE: Final = "UPDATE deferred SET actions = ? WHERE number = ?"
+_NOTED_AMONG: Final = "SELECT name FROM noted WHERE name IN ({})"
 _NOTE: Final = "INSERT OR IGNORE INTO noted VALUES (?)"
 _NOTED: Final = "SELECT name FROM noted ORDER BY name LIMIT ?"
 PAGE: Final = 1000
 """Actions of a page: the keys of one DeleteObjects."""
-_NAMES_A_QUERY: Final = 500
-"""An old SQLite takes 999 parameters in one query."""
 
 
 class DeferredAction(NamedTuple):
@@ -112,15 +111,9 @@ class DeferredDeletes:
 
     def noted(self, names: Sequence[str]) -> set[str]:
         """Return which of the names were noted. Blocks; ``dropped`` of :meth:`filter_out` may call it."""
-        found: set[str] = set()
         if not self._has_names:
-            return found
-        for start in range(0, len(names), _NAMES_A_QUERY):
-            some = names[start : start + _NAMES_A_QUERY]
-            places = ", ".join("?" * len(some))
-            sql = f"SELECT name FROM noted WHERE name IN ({places})"  # noqa: S608 - question marks alone
-            found.update(name for (name,) in self._database.select(sql, some))
-        return found
+            return set()
+        return {name for (name,) in self._database.select_named(_NOTED_AMONG, names)}
 
     async def names(self, limit: int) -> list[str]:
         """Return up to ``limit`` of the names that were noted, ascending."""

@@ -6,7 +6,7 @@ The pipeline owns the tasks of a run and the order of its phases; each phase has
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -38,6 +38,7 @@ from aios3sync.sync.run import Run
 from aios3sync.sync.sides import SourceWalk
 from aios3sync.sync.transfers.header_updates import preview_updates, update_stage
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.stages import Stage
 from aios3sync.sync.transfers.uploads import preview_stage, upload_stage
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ _NOT_IN_STEP: Final = ("conflicts", "withheld", "failed", "vanished", "archived"
 """States of a download after which a row may be of an object that is gone or was replaced."""
 
 T = TypeVar("T")
-Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
 
 
 class _Outlets(NamedTuple):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-import anyio
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
@@ -23,14 +22,13 @@ from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.plans.plan import Plan
 from aios3sync.sync.plans.planned import PlannedAction, difference, planned_action, planned_delete
 from aios3sync.sync.resources import ActionGate
+from aios3sync.sync.transfers.stages import Stage, feeding
 
 if TYPE_CHECKING:
     from aios3sync.sync.run import Run
 
 __all__ = ("PlanCheck", "PlanWriter", "gated_stage")
 
-_NAMES_A_QUERY: Final = 500
-"""An old SQLite takes 999 parameters in one query."""
 _PAGE: Final = 1000
 _SCHEMA: Final = "CREATE TABLE lines (key TEXT PRIMARY KEY, number INTEGER, line BLOB) WITHOUT ROWID;"
 _ADD: Final = "INSERT INTO lines VALUES (?, ?, ?)"
@@ -39,19 +37,13 @@ _UNSEEN, _ADMITTED, _REFUSED = range(3)
 
 
 async def gated_stage(
-    run: Run,
-    gate: ActionGate,
-    stage: Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]],
-    jobs: MemoryObjectReceiveStream[list[Any]],
+    run: Run, gate: ActionGate, stage: Stage, jobs: MemoryObjectReceiveStream[list[Any]]
 ) -> None:
     """Run a stage behind a gate; ``jobs`` is closed at the end."""
-    admitted_in, admitted_out = anyio.create_memory_object_stream[list[Any]](1)
-    async with jobs, anyio.create_task_group() as tasks:
-        tasks.start_soon(stage, admitted_out)
-        async with admitted_in:
-            async for batch in jobs:
-                if admitted := await gate.admit(run, batch):
-                    await admitted_in.send(admitted)
+    async with jobs, feeding(stage) as admitted:
+        async for batch in jobs:
+            if going_on := await gate.admit(run, batch):
+                await admitted.send(going_on)
 
 
 class PlanWriter:
@@ -154,11 +146,9 @@ class PlanCheck:
 
     def _find(self, keys: Sequence[str]) -> dict[str, tuple[int, PlannedAction]]:
         found = {}
-        for start in range(0, len(keys), _NAMES_A_QUERY):
-            some = keys[start : start + _NAMES_A_QUERY]
-            for number, line in self._lines.select(_FIND.format(",".join("?" * len(some))), some):
-                planned = PlannedAction(*json.loads(line))
-                found[planned.key] = number, planned
+        for number, line in self._lines.select_named(_FIND, keys):
+            planned = PlannedAction(*json.loads(line))
+            found[planned.key] = number, planned
         return found
 
     def _judge(self, found: tuple[int, PlannedAction] | None, now: PlannedAction) -> str | None:

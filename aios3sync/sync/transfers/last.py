@@ -6,21 +6,19 @@ whose index lists shards that failed is broken until the next run. Deletes come 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
-import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from aios3sync.core.filters import Rule, make_rules
 from aios3sync.events import NotDone
 from aios3sync.sync.run import Run
+from aios3sync.sync.transfers.stages import Stage, feeding
 
 __all__ = ("last_rules", "last_stage")
 
 _BATCH: Final = 256
-
-Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
 
 
 def last_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
@@ -37,31 +35,28 @@ async def last_stage(
     shows what it showed before.
     """
     held: dict[str, Any] = {}
-    rest_in, rest_out = anyio.create_memory_object_stream[list[Any]](1)
-    async with jobs, anyio.create_task_group() as tasks:
-        tasks.start_soon(stage, rest_out)
-        async with rest_in:
-            async for batch in jobs:
-                rest = []
-                for action in batch:
-                    key = action.source.key
-                    if not any(rule.matches(key) for rule in rules):
-                        rest.append(action)
-                        continue
-                    if key in held:  # it was decided again by a comparison that began anew
-                        run.builder.plan(-1)
-                    held[key] = action
-                run.recorder.held = len(held)
-                if rest:
-                    await rest_in.send(rest)
-            await run.recorder.settled(lambda: run.stop.signal)
-            run.recorder.held = 0
-            if reason := _reason_to_hold(run):
-                run.recorder.add_all([NotDone(key, "cancelled", "upload", reason) for key in held])
-                return
-            actions = list(held.values())
-            for start in range(0, len(actions), _BATCH):
-                await rest_in.send(actions[start : start + _BATCH])
+    async with jobs, feeding(stage) as sent:
+        async for batch in jobs:
+            rest = []
+            for action in batch:
+                key = action.source.key
+                if not any(rule.matches(key) for rule in rules):
+                    rest.append(action)
+                    continue
+                if key in held:  # it was decided again by a comparison that began anew
+                    run.builder.plan(-1)
+                held[key] = action
+            run.recorder.held = len(held)
+            if rest:
+                await sent.send(rest)
+        await run.recorder.settled(lambda: run.stop.signal)
+        run.recorder.held = 0
+        if reason := _reason_to_hold(run):
+            run.recorder.add_all([NotDone(key, "cancelled", "upload", reason) for key in held])
+            return
+        actions = list(held.values())
+        for start in range(0, len(actions), _BATCH):
+            await sent.send(actions[start : start + _BATCH])
 
 
 def _reason_to_hold(run: Run) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from aios3sync import events
@@ -21,13 +20,12 @@ from aios3sync.store.protocol import CopySource, ObjectStore
 from aios3sync.sync.renames import Renames
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.headers import HeaderPlan
+from aios3sync.sync.transfers.stages import Stage, feeding
 
 __all__ = ("renamed_stage",)
 
 _AT_ONCE: Final = 64
 _GROUP: Final = 256
-
-Stage = Callable[[MemoryObjectReceiveStream[list[Any]]], Coroutine[Any, Any, None]]
 
 
 async def renamed_stage(
@@ -38,19 +36,16 @@ async def renamed_stage(
     jobs: MemoryObjectReceiveStream[list[Upload]],
 ) -> None:
     """Copy what was renamed, and hand the rest on to the stage ``uploads``; ``jobs`` is closed at the end."""
-    rest_in, rest_out = anyio.create_memory_object_stream[list[Upload]](1)
-    async with jobs, anyio.create_task_group() as tasks:
-        tasks.start_soon(uploads, rest_out)
-        async with rest_in:
-            async for batch in jobs:
-                rest = [upload for upload in batch if not renames.may_be(upload)]
-                if rest:
-                    await rest_in.send(rest)
-                candidates = [upload for upload in batch if renames.may_be(upload)]
-                for start in range(0, len(candidates), _GROUP):
-                    group = candidates[start : start + _GROUP]
-                    if rest := await _Copies(run, headers, renames).copy(group):
-                        await rest_in.send(rest)
+    async with jobs, feeding(uploads) as sent:
+        async for batch in jobs:
+            rest = [upload for upload in batch if not renames.may_be(upload)]
+            if rest:
+                await sent.send(rest)
+            candidates = [upload for upload in batch if renames.may_be(upload)]
+            for start in range(0, len(candidates), _GROUP):
+                group = candidates[start : start + _GROUP]
+                if rest := await _Copies(run, headers, renames).copy(group):
+                    await sent.send(rest)
 
 
 class _Copies:

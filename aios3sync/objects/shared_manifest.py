@@ -24,6 +24,7 @@ from aios3sync._dataclass import replace
 from aios3sync.core.keys import parse_object
 from aios3sync.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.manifest.files import open_manifest
+from aios3sync.manifest.protocol import Manifest
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.sync.request import SyncRequest
@@ -111,7 +112,11 @@ class SharedManifest:
         """
         self._etag = await self._read(self._path)
         if self._etag:
-            self._run = await self._number(self._path)
+            manifest = await self._open(self._path)
+            try:
+                self._run = (await manifest.state()).run
+            finally:
+                await manifest.close()
 
     async def store(self) -> str:
         """Store the file in the place of the object that was read, or add its rows to what is there now.
@@ -143,8 +148,8 @@ class SharedManifest:
         try:
             content = await to_thread.run_sync(zlib.decompress, found.body, _GZIP)
         except zlib.error:
-            name = f"s3://{self._store.bucket}/{self._key}"
-            raise ManifestError(f"{name} is no manifest that a sync has stored; name another key") from None
+            text = f"{self._name} is no manifest that a sync has stored; name another key"
+            raise ManifestError(text) from None
         await to_thread.run_sync(_write_file, path, content)
         return found.head.etag
 
@@ -154,12 +159,25 @@ class SharedManifest:
         digest = md5(content, usedforsecurity=False).digest()
         self._etag = (await self._store.put(self._key, content, options, md5=digest)).etag
 
-    async def _number(self, path: str) -> int:
-        manifest = await to_thread.run_sync(lambda: open_manifest(path, self._request.binding, _ignore))
-        try:
-            return (await manifest.state()).run
-        finally:
+    @property
+    def _name(self) -> str:
+        return f"s3://{self._store.bucket}/{self._key}"
+
+    async def _open(self, path: str) -> Manifest:
+        """Open a file that was read; what a run would set aside here must not be stored over in the bucket.
+
+        Raises:
+            ManifestError: it is damaged, of a newer version, or of another pair.
+        """
+        warnings: list[str] = []
+        binding = self._request.binding
+        manifest = await to_thread.run_sync(lambda: open_manifest(path, binding, warnings.append))
+        if warnings:
             await manifest.close()
+            raise ManifestError(
+                f"{self._name} is damaged, of a newer version, or belongs to another target; name another key"
+            )
+        return manifest
 
     async def _merge(self) -> None:
         """Take the object that is there now, and add the rows that this run has written."""
@@ -167,9 +185,8 @@ class SharedManifest:
         self._etag = await self._read(theirs_path)
         if not self._etag:
             return  # it was removed: ours is stored as a new one
-        binding = self._request.binding
-        ours = await to_thread.run_sync(lambda: open_manifest(self._path, binding, _ignore))
-        theirs = await to_thread.run_sync(lambda: open_manifest(theirs_path, binding, _ignore))
+        theirs = await self._open(theirs_path)
+        ours = await self._open(self._path)
         try:
             after = ""
             while rows := await ours.page(after, _PAGE):
@@ -216,7 +233,3 @@ def _packed(path: str) -> bytes:
     with open(path, "rb") as file:
         packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
         return packer.compress(file.read()) + packer.flush()
-
-
-def _ignore(_: str) -> None:
-    """Take a warning about a file of this run, which is nobody's concern."""

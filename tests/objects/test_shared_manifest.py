@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from anyio import to_thread
 
+from aios3sync._dataclass import replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.core.keys import Location
-from aios3sync.errors import AccessDeniedError
+from aios3sync.errors import AccessDeniedError, ManifestError
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.protocol import Manifest, ManifestState
 from aios3sync.objects.shared_manifest import SharedManifest
@@ -135,3 +136,19 @@ async def test_a_run_without_a_manifest_stores_none(store: FaultyStore, tmp_path
     await machine.shared.fetch()
     assert await machine.shared.store() == ""
     assert store.calls == {"get": 1}
+
+
+async def test_the_manifest_of_another_target_is_refused_and_stays(
+    store: FaultyStore, tmp_path: Path
+) -> None:
+    one = Machine(store, tmp_path / "one")
+    await one.shared.fetch()
+    await one.work("a", run=1)
+    await one.shared.store()
+    before = (await store.get("m")).body
+    other = Machine(store, tmp_path / "other")
+    other.request = replace(other.request, location=Location.parse("s3://bucket/elsewhere"))
+    shared = SharedManifest(store, "m", other.request)
+    with pytest.raises(ManifestError, match=r"s3://.*/m is damaged, .* or belongs to another target"):
+        await shared.fetch()
+    assert (await store.get("m")).body == before

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync._namedtuple import NamedTuple
 from aios3sync.cli.command import run_command
+from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_plan, conclude_sync
 from aios3sync.cli.plain_sync import PlainSync
-from aios3sync.events import Warned
 
 if TYPE_CHECKING:
     from aios3sync.catalog import Registration
     from aios3sync.cli.output.view import View
     from aios3sync.concurrency import Stop
-    from aios3sync.index.object_index import ObjectIndex
     from aios3sync.report import SyncReport
     from aios3sync.session import Session
     from aios3sync.sync.plans.plan import Plan
@@ -87,14 +83,8 @@ def run_sync(
         return run_plan(plain, "", registration)
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
-        async with AsyncExitStack() as stack:
-            opened = _OpenedIndex()
-            if index:
-                opened = await _open_index(
-                    stack.enter_async_context(session.index(index, request_payer=options.request_payer))
-                )
-                for text in opened.warnings:
-                    view(Warned(text))
+        payer = options.request_payer
+        async with followed_index(session, index, view, request_payer=payer) as opened:
             report = await session.sync(
                 await plain.locate(session),
                 target,
@@ -117,22 +107,3 @@ def run_sync(
         dry_run=options.dry_run,
     )
     return run_command(work, connection, open_view, orderly=True)
-
-
-class _OpenedIndex(NamedTuple):
-    """The index of a sync, or the warning that the sync goes on without it."""
-
-    database: ObjectIndex | None = None
-    warnings: tuple[str, ...] = ()
-
-
-async def _open_index(opening: Awaitable[ObjectIndex]) -> _OpenedIndex:
-    """Open the index; a database that cannot be used is a warning, as it never fails a sync."""
-    from aios3sync.index.rows import IndexUnavailableError
-
-    try:
-        return _OpenedIndex(await opening)
-    except IndexUnavailableError as error:
-        return _OpenedIndex(
-            None, (f"{error}; the sync goes on without it, 'aios3sync index reconcile' repairs it",)
-        )

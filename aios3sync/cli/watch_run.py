@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.cli.command import run_command
+from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.plain_sync import PlainSync
@@ -79,8 +79,8 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
 
     async def work(session: Session, view: View, stop: Stop) -> WatchReport:
         began, total = time.monotonic(), WatchReport()
-        async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(session.index(index)) if index else None
+        payer = plain.options.request_payer
+        async with followed_index(session, index, view, request_payer=payer) as opened:
             async for report in session.watch(
                 await plain.locate(session),
                 plain.target,
@@ -90,7 +90,7 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
                 options=plain.options,
                 on_event=view,
                 stop=stop,
-                index=opened,
+                index=opened.database,
                 source_connect=plain.source_connection,
             ):
                 total = total.after(report)

@@ -72,3 +72,13 @@ def test_a_plan_that_cannot_be_written_is_an_error_of_usage(
     ended = cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "none" / "plan")
     assert ended.code == 2
     assert "cannot be written: No such file or directory" in ended.err
+
+
+def test_an_index_that_cannot_be_opened_fails_no_plan(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "plan")
+    ended = cli("apply", tmp_path / "plan", "--index", f"sqlite:///{tree}/a.txt/i.db", "--json")
+    assert (ended.code, ended.json()["uploaded"]) == (0, 3)
+    (warning,) = ended.json()["warnings"]
+    assert "the sync goes on without it" in warning

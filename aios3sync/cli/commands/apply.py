@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.command import run_command
+from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.options import (
     connect_options,
     connection_options,
@@ -65,17 +66,18 @@ def apply_command(file: str, dry_run: bool, index: str | None, **values: Any) ->
     plan = Plan.load(file)
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
-        async with AsyncExitStack() as stack:
-            opened = await stack.enter_async_context(session.index(index)) if index else None
-            return await session.apply(
+        payer = plan.options.request_payer
+        async with followed_index(session, index, view, request_payer=payer) as opened:
+            report = await session.apply(
                 plan,
                 on_event=view,
                 stop=stop,
-                index=opened,
+                index=opened.database,
                 source_connect=source_connect_options(values, connection),
                 dry_run=dry_run,
                 **keys,
             )
+            return replace(report, warnings=(*opened.warnings, *report.warnings))
 
     open_view = partial(
         choose_view,

@@ -94,7 +94,7 @@ class ProgramCommand(click.Command):
         layers = file.layers(profile) if file is not None else []
         settings, order = self._settings(layers, {param.name for param in given})
         if profile is not None:
-            args = self._expanded(args, profile, layers[-1])
+            args = self._expanded(ctx, args, profile, layers[-1])
         return args, given, settings, order
 
     def _profile(self, found: Mapping[str, Any]) -> str | None:
@@ -111,7 +111,7 @@ class ProgramCommand(click.Command):
         path = found.get("config_file") or find_config_file(os.environ)
         return read_config_file(path) if path else None
 
-    def _expanded(self, args: list[str], profile: str, layer: SettingsLayer) -> list[str]:
+    def _expanded(self, ctx: click.Context, args: list[str], profile: str, layer: SettingsLayer) -> list[str]:
         """Return the arguments with the source and the target of a profile in the place of its name."""
         from aios3sync.cli.settings import PLACES, located
 
@@ -126,8 +126,19 @@ class ProgramCommand(click.Command):
             raise UsageError(f'{layer.origin} has no {" and no ".join(missing)}; write {missing[0]} = "…"')
         else:
             values = [place for place in places.values() if place is not None]
-        at = args.index(f"{_MARK}{profile}")
+        at = self._first_argument(ctx, args, f"{_MARK}{profile}")
         return [*args[:at], *values, *args[at + 1 :]]
+
+    def _first_argument(self, ctx: click.Context, args: list[str], word: str) -> int:
+        """Return where the first argument is, which is ``word``: it may be the value of an option as well."""
+        first = next(param.name for param in self.params if isinstance(param, click.Argument))
+        tried = f"{word}\0"  # no argument of a process has it
+
+        def is_first(at: int) -> bool:
+            found, _, _ = self.make_parser(ctx).parse_args(args=[*args[:at], tried, *args[at + 1 :]])
+            return bool(found.get(first or "") == tried)
+
+        return next(at for at, each in enumerate(args) if each == word and is_first(at))
 
     def _settings(
         self, layers: Sequence[SettingsLayer], given: set[str | None]

@@ -249,6 +249,25 @@ def test_a_profile_is_a_pair(here: Path, ran: Callable[..., Ended]) -> None:
     assert "a directory of that name is ./@sit" in unknown
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--exclude", "@site", "@site"],
+        ["@site", "--exclude", "@site"],
+        ["--exclude", "@site", "--", "@site"],
+        ["--delete", "--exclude", "@site", "--check", "list", "@site"],
+    ],
+)
+def test_a_profile_is_the_first_argument_and_no_value_of_an_option(here: Path, words: list[str]) -> None:
+    """The value of an option may be the same word: what it hides, and which side is which, stays as asked."""
+    (here / "aios3sync.toml").write_text(
+        "[profiles.site]\nsource = 's3://bucket/site'\ntarget = 'copy'\ndelete = true\n"
+    )
+    source, target, options = read(*words)[:3]
+    assert (source, target) == ("s3://bucket/site", str(here / "copy"))
+    assert [rule[:2] for rule in options.rules] == [("exclude", "@site")]
+
+
 def test_a_profile_without_a_file(here: Path, ran: Callable[..., Ended]) -> None:
     assert "there is no configuration file (aios3sync.toml, or [tool.aios3sync]" in ran("sync", "@site").error
 

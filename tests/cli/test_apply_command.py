@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from aios3sync._dataclass import replace
+from aios3sync.cli.output.summary import conclude_plan
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.plans.plan import Plan
 from tests.cli.conftest import Bucket, CommandLine
 
 
@@ -82,3 +87,12 @@ def test_an_index_that_cannot_be_opened_fails_no_plan(
     assert (ended.code, ended.json()["uploaded"]) == (0, 3)
     (warning,) = ended.json()["warnings"]
     assert "the sync goes on without it" in warning
+
+
+def test_a_run_that_was_stopped_names_no_plan() -> None:
+    """Half a plan is not written, so a file of that name is another one."""
+    plan = Plan.begin("/data", "s3://bucket/p/", "up", "aws", SyncOptions())
+    report = SyncReport(source="/data", target="s3://bucket/p/", checked="list", dry_run=True)
+    assert conclude_plan(report, lambda: plan, "file", verbose=0).note.startswith("the plan of 0 actions")
+    stopped = replace(report, interrupted=2)
+    assert "plan" not in conclude_plan(stopped, lambda: plan, "file", verbose=0).note

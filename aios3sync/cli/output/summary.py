@@ -108,6 +108,8 @@ def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, v
     found = conclude_sync(report, verbose=verbose)
     if not saved:
         return replace(found, plan=plan())
+    if report.interrupted:
+        return found  # half a plan is not kept
     actions = count(len(plan()), "action")
     return replace(found, note=f"the plan of {actions} is in {printable(saved)}; aios3sync apply does it")
 

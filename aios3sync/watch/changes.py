@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.core.filters import Filters
 from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError, UsageError
 from aios3sync.index.follow.notifications import NotificationError, parse_notification
@@ -37,12 +38,12 @@ class Changes(NamedTuple):
     rescan: bool = False
 
 
-async def tree_changes(root: str, is_own: Callable[[str], bool]) -> AsyncGenerator[Changes, None]:
+async def tree_changes(root: str, filters: Filters) -> AsyncGenerator[Changes, None]:
     """Yield the changes below a directory, several times a second, also when there are none.
 
     Args:
         root: the directory, absolute.
-        is_own: whether a path (relative) is a file of the sync itself.
+        filters: what a sync sees of it; what is hidden changes nothing.
 
     Raises:
         UsageError: the package that watches is not installed, or the kernel watches no more directories.
@@ -56,11 +57,12 @@ async def tree_changes(root: str, is_own: Callable[[str], bool]) -> AsyncGenerat
     try:
         async for batch in seen:
             changed = [(change, path[start:]) for change, path in batch if len(path) > start]
-            changed = [(change, path) for change, path in changed if not is_own(path)]
-            gone = any(change is Change.deleted for change, _ in changed)
+            gone = [path for change, path in changed if change is Change.deleted]
             paths = [path for change, path in changed if change is not Change.deleted]
-            files = await to_thread.run_sync(_files, root, paths)
-            yield Changes(tuple(files), gone or len(files) < len(paths) or len(batch) > _MOST_CHANGES)
+            files = await to_thread.run_sync(_files, root, paths) if paths else set()
+            others = any(_may_be_seen(path, filters) for path in (*gone, *paths) if path not in files)
+            seen_files = tuple(path for path in paths if path in files and filters.visible_by_rules(path))
+            yield Changes(seen_files, rescan=others or len(batch) > _MOST_CHANGES)
     except OSError as error:
         raise UsageError(
             f"{root!r} cannot be watched: {error.strerror or error}; on Linux the limit is "
@@ -70,8 +72,13 @@ async def tree_changes(root: str, is_own: Callable[[str], bool]) -> AsyncGenerat
         await seen.aclose()
 
 
-def _files(root: str, paths: list[str]) -> list[str]:
-    return [path for path in paths if os.path.isfile(os.path.join(root, path))]
+def _files(root: str, paths: list[str]) -> set[str]:
+    return {path for path in paths if os.path.isfile(os.path.join(root, path))}
+
+
+def _may_be_seen(path: str, filters: Filters) -> bool:
+    """Whether a sync may see a path that is a directory, or was one or a file."""
+    return filters.visible_by_rules(path) or filters.may_contain(f"{path}/")
 
 
 async def clock_ticks() -> AsyncGenerator[Changes, None]:

@@ -9,14 +9,15 @@ from anyio import to_thread
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
+from aios3sync.core.filters import Filters
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
 from aios3sync.index.follow.queue import Queue
-from aios3sync.manifest.files import own_files
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.policy import make_filters
+from aios3sync.sync.request import SyncRequest, is_shared
 from aios3sync.watch.changes import Changes, clock_ticks, queue_changes, tree_changes
 from aios3sync.watch.pending import Batch, WatchTimes
 from aios3sync.watch.watcher import watch
@@ -68,21 +69,22 @@ async def _changes(
     request: SyncRequest, queue: AbstractAsyncContextManager[Queue] | None, stack: AsyncExitStack
 ) -> AsyncGenerator[Changes, None]:
     if request.direction == "up":
-        manifest = await to_thread.run_sync(manifest_path, request)
-        own = await to_thread.run_sync(own_files, manifest, request.root)
-        keys = [each.keys for each in own if each.keys is not None]
-        return tree_changes(request.root, lambda path: any(pattern.fullmatch(path) for pattern in keys))
+        return tree_changes(request.root, await to_thread.run_sync(_filters_of, request))
     if queue is None:
         return clock_ticks()
     source: Location = request.source_location or request.location
     return queue_changes(await stack.enter_async_context(queue), source)
 
 
+def _filters_of(request: SyncRequest) -> Filters:
+    """Return what the syncs of a request see. Blocks."""
+    if is_shared(request.options):  # it is no file of the source
+        request = replace(request, options=replace(request.options, manifest=False))
+    return make_filters(request, request.tree_root())
+
+
 def options_of_batch(options: SyncOptions, batch: Batch) -> SyncOptions:
     """Return the options of the sync of a batch: files alone are sent; only a full run deletes."""
     if batch.everything:
         return options
-    paths = batch.paths
-    if options.files is not None:
-        paths = tuple(path for path in paths if path in {*options.files})
-    return replace(options, files=paths, delete="off", check="auto")
+    return replace(options, files=batch.paths, delete="off", check="auto")

@@ -191,3 +191,42 @@ def test_the_command_says_what_it_did_and_ends_by_a_signal(place: Place, tree: P
         assert process.wait() == 128 + signal.SIGTERM
     assert seen.count("uploaded") == 2
     assert (seen[-1], event["report"]["transferred"], event["report"]["interrupted"]) == ("finished", 2, 15)
+
+
+async def test_what_is_hidden_starts_no_run(place: Place, tree: Path) -> None:
+    (tree / "cache").mkdir()
+    async with watched(place, tree, delete="mirror", exclude=("cache/*", "*.log")) as watch:
+        for number in range(3):
+            (tree / "a.log").write_text(str(number))
+            (tree / "cache" / "lock").write_text(str(number))
+            (tree / "cache" / "lock").unlink()
+        (tree / "b").write_text("2")
+
+        async def has_b() -> bool:
+            return len(watch.reports) > 1
+
+        await watch.until(has_b)
+    assert [report.scanned for report in watch.reports] == [1, 1], "all of it once, then the one file"
+
+
+async def test_named_files_are_watched_however_they_are_written(place: Place, tree: Path) -> None:
+    async with watched(place, tree, files=("./a", str(tree / "b"))) as watch:
+        (tree / "a").write_text("22")
+        (tree / "b").write_text("3")
+        (tree / "c").write_text("4")
+
+        async def both() -> bool:
+            return await place.read("p/") == {"a": b"22", "b": b"3"}
+
+        await watch.until(both)
+
+
+async def test_a_manifest_in_the_bucket_is_taken(place: Place, tree: Path) -> None:
+    async with watched(place, tree, manifest=place.url("state/m.sqlite")) as watch:
+        (tree / "b").write_text("2")
+
+        async def same() -> bool:
+            return await to_thread.run_sync(in_step, place, tree)
+
+        await watch.until(same)
+    assert sum(report.uploaded for report in watch.reports) == 2

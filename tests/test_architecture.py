@@ -88,7 +88,7 @@ ENGINE_FILES: dict[str, set[str]] = {
     ),
     # the file of a plan, which the user names
     "sync.plans.plan": words(
-        "open os.O_CLOEXEC os.O_CREAT os.O_TRUNC os.O_WRONLY os.SEEK_END os.fdopen os.fsync os.getpid "
+        "open os.O_CLOEXEC os.O_CREAT os.O_EXCL os.O_WRONLY os.SEEK_END os.fdopen os.fsync "
         "os.open os.replace os.unlink tempfile.SpooledTemporaryFile"
     ),
     # the one place that makes the side that is a tree

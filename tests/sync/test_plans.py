@@ -225,6 +225,14 @@ async def test_a_download_is_planned_and_applied(bench: Bench) -> None:
     assert body_tree(bench.root) == {"stays": b"1", "changes": b"mine", "new": b"4"}
 
 
+def test_several_may_read_a_plan_at_once() -> None:
+    plan = Plan.begin("/data", "s3://b/p/", "up", "aws", SyncOptions())
+    plan.add(PlannedAction("upload", key, 1, "new", None, None) for key in "abcd")
+    plan.add(PlannedAction("delete", key, 1, "gone", None, None) for key in "xy")
+    pairs = [(one.key, other.key) for one in plan.of("upload") for other in plan.of("delete")]
+    assert pairs == [(one, other) for one in "abcd" for other in "xy"]
+
+
 # The file
 
 

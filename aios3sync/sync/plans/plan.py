@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 import weakref
 from collections import Counter
@@ -91,9 +92,14 @@ class Plan:
         return self.counts.total()
 
     def __iter__(self) -> Iterator[PlannedAction]:
-        self._lines.seek(0)
-        for line in self._lines:
+        place = 0  # of this iterator: others may read, and add, in between
+        while line := self._line_at(place):
+            place += len(line)
             yield _action(json.loads(line))
+
+    def _line_at(self, place: int) -> bytes:
+        self._lines.seek(place)
+        return self._lines.readline()
 
     def of(self, action: str) -> Iterator[PlannedAction]:
         """Yield the actions of one kind."""
@@ -129,9 +135,9 @@ class Plan:
             UsageError: the file cannot be written.
         """
         target = os.path.abspath(os.fspath(path))
-        temporary = f"{target}.{os.getpid()}.tmp"
+        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     self._write(file)

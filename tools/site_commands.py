@@ -84,7 +84,6 @@ def _records(context: click.Context, title: str) -> Iterator[tuple[str, str]]:
 
 
 def _connection(records: dict[str, str]) -> str:
-    variables = ((names, text) for names, text in VARIABLES)
     return "\n".join(
         [
             f"## {CONNECTION}",
@@ -93,7 +92,7 @@ def _connection(records: dict[str, str]) -> str:
             "",
             *_table("Option", records.items()),
             "",
-            *_table("Variable", variables),
+            *_table("Variable", VARIABLES),
             "",
         ]
     )

@@ -50,7 +50,6 @@ from aios3sync.options import (
 )
 
 __all__ = (
-    "RulesCommand",
     "as_of_option",
     "comparison_options",
     "connect_options",
@@ -88,10 +87,6 @@ _OPTION_NAMES: Final = {
     "guess_content_type": "--no-guess-mime-type",
     "rules": "--include/--exclude",
 }
-
-
-class RulesCommand(ProgramCommand):
-    """A command with filter options, whose order counts: the last rule that matches wins."""
 
 
 def _show_connection_help(ctx: click.Context, _: click.Parameter, *, value: bool) -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
-from aios3sync.errors import AioS3SyncError, UnavailableError
+from aios3sync.errors import UnavailableError
 
 __all__ = ("with_advice",)
 
@@ -16,9 +16,9 @@ _PATIENCE_S: Final = 3.0
 _UNANSWERED: Final = frozenset({"NoConnection", "ConnectionLost", "InvalidAnswer"})
 
 
-async def with_advice(error: AioS3SyncError, endpoint: str) -> AioS3SyncError:
+async def with_advice(error: UnavailableError, endpoint: str) -> UnavailableError:
     """Return the error, with the URL to write where the endpoint speaks the other scheme."""
-    if not isinstance(error, UnavailableError) or error.code not in _UNANSWERED or "://" not in endpoint:
+    if error.code not in _UNANSWERED or "://" not in endpoint:
         return error
     scheme, other = ("http", "https") if endpoint.lower().startswith("http:") else ("https", "http")
     if not await _speaks(other, endpoint):

@@ -14,7 +14,7 @@ from aios3sync.errors import UsageError
 if TYPE_CHECKING:
     from aios3sync.watch.pending import WatchTimes
 
-__all__ = ("watch_options", "watch_times")
+__all__ = ("check_watch", "watch_options", "watch_times")
 
 watch_options = option_group(
     flag("--watch", help="Sync again whenever SOURCE changes, until you stop it."),
@@ -43,7 +43,7 @@ def watch_times(values: Mapping[str, Any]) -> WatchTimes:
     """Return the times of a watch.
 
     Raises:
-        UsageError: they are given without ``--watch``, or are not above 0.
+        UsageError: they are not above 0.
     """
     from aios3sync.watch.pending import WatchTimes
 
@@ -54,3 +54,21 @@ def watch_times(values: Mapping[str, Any]) -> WatchTimes:
         if value <= 0:
             raise UsageError(f"--watch-{name}: must be above 0 s")
     return WatchTimes(**given)
+
+
+def check_watch(values: Mapping[str, Any]) -> None:
+    """Look at what goes with ``--watch`` and what does not.
+
+    Raises:
+        UsageError: something does not.
+    """
+    if values["watch"]:
+        if values["json"]:
+            raise UsageError("--watch has no one result for --json; --events prints an object for each thing")
+        for name in ("plan", "catalog_dataset", "catalog_model"):
+            if values.get(name):
+                raise UsageError(f"--watch goes on; leave out --{name.replace('_', '-')}")
+        return
+    for name in ("watch_stable", "watch_every", "watch_queue"):
+        if values[name] is not None:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --watch")

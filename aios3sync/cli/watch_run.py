@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,10 +10,9 @@ from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.output.choose import choose_view
-from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.output.summary import Conclusion, signal_name
 from aios3sync.cli.plain_sync import PlainSync
 from aios3sync.core.text import count, duration
-from aios3sync.errors import UsageError
 from aios3sync.report import SyncReport
 from aios3sync.watch.pending import WatchTimes
 
@@ -68,14 +66,7 @@ class WatchReport:
 
 
 def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str | None = None) -> int:
-    """Watch until a signal comes, and return the exit code.
-
-    Raises:
-        UsageError: one document cannot hold what has no end.
-    """
-    shown = plain.output
-    if shown.json:
-        raise UsageError("a watch has no one result; --events prints a JSON object for each thing it does")
+    """Watch until a signal comes, and return the exit code."""
 
     async def work(session: Session, view: View, stop: Stop) -> WatchReport:
         began, total = time.monotonic(), WatchReport()
@@ -99,7 +90,7 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
     open_view = partial(
         choose_view,
         "sync",
-        replace(shown, runs=True),
+        replace(plain.output, runs=True),
         conclude_watch,
         heading=f"{plain.source} -> {plain.target} (watching)",
     )
@@ -113,5 +104,5 @@ def conclude_watch(report: WatchReport) -> Conclusion:
     if report.failed:
         line += f", failed {report.failed:,}"
     if report.interrupted:
-        line += f"; stopped by {signal.Signals(report.interrupted).name}"
+        line += f"; stopped by {signal_name(report.interrupted)}"
     return Conclusion(summary=line)

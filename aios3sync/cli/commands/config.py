@@ -103,11 +103,10 @@ def _effective(context: click.Context) -> Iterator[_Effective]:
     settings: Mapping[str, Any] = context.meta[SETTINGS]
     built_in = {**defaults_of(ConnectOptions), **defaults_of(SyncOptions)}
     for name, option in known_options().items():
-        own = next(param for param in context.command.params if param.name == name)
         shown = max(option.opts, key=len)[2:]
         value = context.params.get(name)
         if context.get_parameter_source(name) is ParameterSource.ENVIRONMENT:
-            yield _Effective(shown, _flag(option, value), f"variable {own.envvar}")
+            yield _Effective(shown, _flag(option, value), f"variable {option.envvar}")
         elif name in settings:
             yield _Effective(shown, _flag(option, value), ", then ".join(settings[name].origins))
         else:

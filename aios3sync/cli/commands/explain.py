@@ -11,7 +11,6 @@ import click
 from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
-    RulesCommand,
     comparison_options,
     connect_options,
     connection_options,
@@ -27,6 +26,7 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.text import count, duration, printable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ("conclude_explanation", "explain_command")
 
 
-@click.command("explain", cls=RulesCommand, short_help="Show what a sync would do with one key.")
+@click.command("explain", cls=ProgramCommand, short_help="Show what a sync would do with one key.")
 @click.argument("source")
 @click.argument("target")
 @click.argument("key")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import click
 
 from aios3sync.cli.options import output, output_options
-from aios3sync.cli.output.choose import result_view
+from aios3sync.cli.output.choose import report_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.program_command import ProgramCommand
@@ -97,12 +98,9 @@ def _print(
         "manifests": [one.as_dict() for one in ordered],
     }
     conclusion = Conclusion(summary, differences=tuple(map(_line, ordered)), warnings=warnings)
-    result_view(command, output(values))(_go_on).report(CommandResult(document, conclusion))
+    shown = output(values).without_progress()
+    report_view(command, shown, attrgetter("conclusion"))(CommandResult(document, conclusion))
     return 0
-
-
-def _go_on() -> None:
-    """Do nothing when the reader of standard output has left: the command has ended."""
 
 
 def _line(one: KeptManifest) -> str:

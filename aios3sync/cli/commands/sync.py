@@ -12,7 +12,6 @@ from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_optio
 from aios3sync.cli.commands.catalog_entry import registration_of_options, registration_options
 from aios3sync.cli.option_group import option_group
 from aios3sync.cli.options import (
-    RulesCommand,
     comparison_options,
     connect_options,
     connection_options,
@@ -32,9 +31,10 @@ from aios3sync.cli.options import (
     upload_options,
 )
 from aios3sync.cli.plain_sync import PlainSync
+from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.cli.sync_run import run_plan, run_sync
 from aios3sync.cli.values import DATABASE, FILE
-from aios3sync.cli.watch_options import watch_options, watch_times
+from aios3sync.cli.watch_options import check_watch, watch_options, watch_times
 from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.sync.upload_options import check_upload_options
@@ -92,7 +92,7 @@ _no_manifest = option_group(
 
 @click.command(
     "sync",
-    cls=RulesCommand,
+    cls=ProgramCommand,
     short_help="Sync a directory to a bucket, back, or between buckets.",
     epilog=_EXAMPLES,
 )
@@ -138,7 +138,7 @@ def sync_command(
     source_connection = source_connect_options(values, connection)
 
     plain = PlainSync(source, target, options, connection, shown, source_connection, named)
-    _check_watch(values)
+    check_watch(values)
     _check_cluster(cluster, values)
     if values["watch"]:
         from aios3sync.cli.watch_run import run_watch
@@ -147,22 +147,6 @@ def sync_command(
     if values["plan"]:
         return run_plan(plain, values["plan"], registration)
     return run_sync(plain, index, registration, cluster)
-
-
-def _check_watch(values: Mapping[str, Any]) -> None:
-    """Look at what goes with ``--watch`` and what does not.
-
-    Raises:
-        UsageError: something does not.
-    """
-    if values["watch"]:
-        for name in ("plan", "catalog_dataset", "catalog_model"):
-            if values.get(name):
-                raise UsageError(f"--watch goes on; leave out --{name.replace('_', '-')}")
-        return
-    for name in ("watch_stable", "watch_every", "watch_queue"):
-        if values[name] is not None:
-            raise UsageError(f"--{name.replace('_', '-')} goes with --watch")
 
 
 def _check_cluster(cluster: str | None, values: Mapping[str, Any]) -> None:

@@ -10,7 +10,6 @@ import click
 from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
-    RulesCommand,
     as_of_option,
     connect_options,
     connection_options,
@@ -25,6 +24,7 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import conclude_verify
+from aios3sync.cli.program_command import ProgramCommand
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import View
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ("verify_command",)
 
 
-@click.command("verify", cls=RulesCommand, short_help="Compare the content of both sides.")
+@click.command("verify", cls=ProgramCommand, short_help="Compare the content of both sides.")
 @click.argument("source")
 @click.argument("target")
 @filter_options

@@ -22,6 +22,7 @@ __all__ = (
     "failure_line",
     "retries_text",
     "run_line",
+    "signal_name",
 )
 
 _TRANSFERS: Final = {
@@ -145,11 +146,12 @@ def _sync_summary(report: SyncReport) -> str:
             parts.append(text.format(f"{number:,}"))
     line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
     if report.interrupted:
-        line = f"stopped by {_signal_name(report.interrupted)}: {line}"
+        line = f"stopped by {signal_name(report.interrupted)}: {line}"
     return f"(dry run) {line}" if report.dry_run else line
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
+    """Return the name of a signal: ``SIGINT``."""
     import signal  # its tables take half a millisecond to load
 
     return signal.Signals(number).name

@@ -102,25 +102,16 @@ class WorkerConnection:
         """Return the head of the response once it is whole, until then nothing.
 
         Raises:
-            ConnectionLostError: the connection broke, or a response came that no request asked for.
+            ConnectionLostError: the connection broke, or a response came that no request asked for, or before
+                the request was whole.
         """
-        try:
-            piece = self._socket.recv(_MAX_HEAD)
-        except _WOULD_BLOCK:
+        if not self._receive(_MAX_HEAD):
             return b""
-        except OSError as error:
-            raise ConnectionLostError(stale=self._used and not self._response) from error
-        if not piece or self.in_flight is None:
-            raise ConnectionLostError(stale=self._used and not self._response)
-        self._response += piece
         if not self._response.endswith(b"\r\n\r\n"):
             if b"\r\n\r\n" in self._response or len(self._response) > _MAX_HEAD:
                 return self._response  # it has a body, so that it does not say "stored"
             return b""
-        if self.writing:
-            raise ConnectionLostError(stale=False)  # the response came before the request was whole
-        self._used = True
-        return self._response
+        return self._whole_response()
 
     def read_with_body(self, size: int) -> bytes:
         """Return head and body of the response once all of it is there, until then nothing.
@@ -128,18 +119,30 @@ class WorkerConnection:
         A response whose body has not ``size`` bytes is returned without the rest of it.
 
         Raises:
-            ConnectionLostError: the connection broke, or a response came that no request asked for.
+            ConnectionLostError: the connection broke, or a response came that no request asked for, or before
+                the request was whole.
         """
+        while not self._has_body(size):
+            if not self._receive(_MAX_HEAD + size):
+                return b""
+        return self._whole_response()
+
+    def _receive(self, most: int) -> bool:
+        """Take what has come of the response, at most ``most`` bytes; return whether there was any."""
         try:
-            while not self._has_body(size):
-                piece = self._socket.recv(_MAX_HEAD + size)
-                if not piece or self.in_flight is None:
-                    raise ConnectionLostError(stale=self._used and not self._response)
-                self._response += piece
+            piece = self._socket.recv(most)
         except _WOULD_BLOCK:
-            return b""
+            return False
         except OSError as error:
             raise ConnectionLostError(stale=self._used and not self._response) from error
+        if not piece or self.in_flight is None:
+            raise ConnectionLostError(stale=self._used and not self._response)
+        self._response += piece
+        return True
+
+    def _whole_response(self) -> bytes:
+        if self.writing:  # what is left of it would be taken for the next one
+            raise ConnectionLostError(stale=False)
         self._used = True
         return self._response
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.inventory_place import InventoryPlace
@@ -13,12 +12,10 @@ from aios3sync.inventory.fetch import read_file
 from aios3sync.inventory.manifest import Inventory, find_manifest, open_inventory
 from aios3sync.inventory.ordered import InventorySorter
 from aios3sync.inventory.span import KeySpan
+from aios3sync.listing.pages import relative
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = ("InventoryListing",)
-
-_new: Final = tuple.__new__
-"""Half the time of the constructor, which is a function of Python."""
 
 
 class InventoryListing:
@@ -79,18 +76,11 @@ class InventoryListing:
         """
         inventory, store = await self.open(), await self._open_store()
         span = KeySpan(prefix, prefix + first if first else "", prefix + end if end else "")
-        cut = len(prefix)
         async with InventorySorter() as sorter:
             for file in inventory.files:
                 async with aclosing(read_file(store, inventory, file, span)) as batches:
                     async for batch in batches:
                         await sorter.add(batch)
             async for page in sorter.pages():
-                if cut:
-                    page = [
-                        _new(TargetEntry, (key[cut:], size, etag, modified, storage, version, restore))
-                        for key, size, etag, modified, storage, version, restore in page
-                        if len(key) > cut
-                    ]
-                if page:
-                    yield page
+                if wanted := relative(page, prefix):
+                    yield wanted

@@ -19,6 +19,7 @@ from aios3sync._dataclass import dataclass
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.inventory.files import InventoryError
+from aios3sync.listing.pages import PageReader
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
@@ -101,6 +102,7 @@ async def find_manifest(store: ObjectStore, path: str) -> str:
 
     Raises:
         InventoryError: there is none.
+        StoreError: they cannot be listed, or the end of the listing is not known to be its end.
     """
     if path.endswith(_MANIFEST):
         return path
@@ -108,12 +110,9 @@ async def find_manifest(store: ObjectStore, path: str) -> str:
     if _RUN.fullmatch(prefix):
         return prefix + _MANIFEST
     runs: list[str] = []
-    token: str | None = None
-    while True:
-        page = await store.list_page(prefix, delimiter="/", token=token)
-        runs += [name for name in page.prefixes if _RUN.fullmatch(name)]
-        if (token := page.next_token) is None:
-            break
+    reader = PageReader(store, prefix, delimiter="/")
+    while not reader.ended:
+        runs += filter(_RUN.fullmatch, (await reader.next()).prefixes)
     for run in sorted(runs, reverse=True):
         if await _exists(store, run + _CHECKSUM):
             return run + _MANIFEST

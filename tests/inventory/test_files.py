@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pyarrow import orc, parquet
 
 from aios3sync.core.entries import TargetEntry
-from aios3sync.errors import PreconditionFailedError, UsageError
+from aios3sync.errors import ListingError, PreconditionFailedError, UsageError
 from aios3sync.inventory import fetch as inventory_module
 from aios3sync.inventory.arrow import batches_of_parquet
 from aios3sync.inventory.fetch import read_inventory
@@ -349,6 +349,13 @@ async def test_the_newest_complete_inventory_is_found() -> None:
     assert await find_manifest(store, runs[0] + "manifest.json") == runs[0] + "manifest.json"
     with pytest.raises(InventoryError, match="no complete inventory below s3://destination/inv/nothing/"):
         await find_manifest(store, "inv/nothing")
+
+
+async def test_a_listing_of_inventories_whose_token_repeats_is_refused() -> None:
+    store = FaultyStore(placed({}))
+    store.on("list_page", times=3, change=lambda page: page._replace(next_token="again"))
+    with pytest.raises(ListingError, match="the same continuation token came twice"):
+        await find_manifest(store, "inv/source/daily/")
 
 
 def test_without_pyarrow_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from aios3sync.errors import AccessDeniedError, BucketNotFoundError, StoreError
@@ -74,6 +75,15 @@ async def test_an_endpoint_as_documented(memory: MemoryStore) -> None:
 # What differs
 
 
+async def test_a_listing_without_end_is_a_finding_and_its_keys_are_removed(memory: MemoryStore) -> None:
+    with anyio.fail_after(30):
+        report = await examined(Changed(memory, "endless"))
+    found = finding(report, "listing")
+    assert (found.status, "the same continuation token came twice" in found.found) == ("failed", True)
+    assert report.exit_code == 3
+    assert memory.bodies() == {"data/a": b"1", "other": b"2"}
+
+
 class Changed(ForwardingStore):
     """An endpoint that differs in one thing, which a test says."""
 
@@ -112,6 +122,9 @@ class Changed(ForwardingStore):
     async def list_page(self, prefix: str, **paging: Any) -> ListPage:
         if "no start" in self.differences:
             paging["start_after"] = ""
+        if "endless" in self.differences:
+            await anyio.lowlevel.checkpoint()
+            return (await self.inner.list_page(prefix))._replace(next_token="again")
         page = await self.inner.list_page(prefix, **paging)
         if "incomplete" in self.differences:
             page = page._replace(entries=[entry for entry in page.entries if not entry.key.endswith("o/b")])

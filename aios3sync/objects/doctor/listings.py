@@ -43,13 +43,13 @@ async def probe_listing(scratch: Scratch) -> list[Finding]:
     """List keys whose order differs between servers, in small pages, and from the middle."""
     names, nested = await _put_listed(scratch)
     keys = _bytes_order([scratch.key(name) for name in names])
-    listed, largest = await _listed(scratch, f"{scratch.prefix}o/", _PAGE)
+    listed, largest = await scratch.listed(f"{scratch.prefix}o/", page_size=_PAGE)
     missing = len(set(keys) - set(listed))
     if missing or len(listed) != len(set(listed)):
         found = f"a listing leaves out {count(missing, 'key')}" if missing else "a listing repeats keys"
         meaning = "a sync would send again what is there, and verify reports it as missing"
         return [Finding("listing", "failed", f"{found} of {len(keys)}", meaning, "do not use --delete here")]
-    after = await _listed(scratch, f"{scratch.prefix}o/", 1000, start_after=keys[3])
+    after = await scratch.listed(f"{scratch.prefix}o/", start_after=keys[3])
     return [*nested, _order(scratch, listed), _start_after(after[0], keys, keys[3]), _pages(largest)]
 
 
@@ -73,22 +73,6 @@ async def _put_listed(scratch: Scratch) -> tuple[list[str], list[Finding]]:
     found = f"an object below the key of another one is refused ({refused.code or refused.status})"
     meaning = "a file that becomes a directory fails until its object is deleted"
     return names, [Finding("keys below a key", "differs", found, meaning)]
-
-
-async def _listed(
-    scratch: Scratch, prefix: str, page_size: int, start_after: str = ""
-) -> tuple[list[str], int]:
-    """Return the keys of a listing to its end, and the entries of the largest page."""
-    keys: list[str] = []
-    largest, token = 0, None
-    while True:
-        page = await scratch.steady.list_page(
-            prefix, token=token, start_after="" if token else start_after, max_keys=page_size
-        )
-        keys += [entry.key for entry in page.entries]
-        largest, token = max(largest, len(page.entries)), page.next_token
-        if token is None:
-            return keys, largest
 
 
 def _order(scratch: Scratch, listed: Sequence[str]) -> Finding:
@@ -152,7 +136,7 @@ async def probe_keys(scratch: Scratch) -> Finding:
             refused.append(f"{words} ({error.code or error.status})")
         else:
             stored[words] = name
-    listed, _ = await _listed(scratch, f"{scratch.prefix}k/", 1000)
+    listed, _ = await scratch.listed(f"{scratch.prefix}k/")
     for words, name in stored.items():
         key = scratch.key(name)
         if key not in listed or await _body(scratch, key) != words.encode():
@@ -186,7 +170,7 @@ async def probe_newline(scratch: Scratch) -> Finding:
     except StoreError as error:
         found = f"a key with a line end is refused ({error.code or error.status})"
         return Finding("newline in keys", "differs", found, meaning)
-    listed, _ = await _listed(scratch, f"{scratch.prefix}n/", 1000)
+    listed, _ = await scratch.listed(f"{scratch.prefix}n/")
     key = scratch.key(_NEWLINE)
     if listed == [key] and await _body(scratch, key) == b"newline":
         return Finding("newline in keys", "ok", "a key with a line end comes back as it was sent")
@@ -199,7 +183,7 @@ async def probe_batch_delete(scratch: Scratch) -> Finding:
     for name in ("d/a b", "d/c&d"):
         await scratch.put(name, b"")
     failed = await scratch.once.delete_many([DeleteItem(key) for key in keys])
-    listed, _ = await _listed(scratch, f"{scratch.prefix}d/", 1000)
+    listed, _ = await scratch.listed(f"{scratch.prefix}d/")
     profile = scratch.profile
     if failed or listed:
         reason = f" ({failed[0].message})" if failed else ""

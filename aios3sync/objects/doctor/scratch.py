@@ -11,6 +11,7 @@ import anyio
 
 from aios3sync._dataclass import replace
 from aios3sync.errors import IntegrityError, StoreError
+from aios3sync.listing.pages import PageChecks
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions, PutResult
 from aios3sync.store.s3.deletes import delete_each
@@ -110,11 +111,11 @@ class Scratch:
         try:
             failed = await delete_each(self.steady, [DeleteItem(key) for key in sorted(self._written)])
             reasons = {error.key: error.message for error in failed}
-            found = await self._listed()
+            found = await self._left()
             if found:
                 again = await delete_each(self.steady, [DeleteItem(key) for key in found])
                 reasons |= {error.key: error.message for error in again}
-                found = await self._listed()
+                found = await self._left()
         except StoreError as error:
             return (f"{self.prefix}: not removed ({error}); remove it yourself",)
         if found is not None:
@@ -124,16 +125,33 @@ class Scratch:
         ]
         return tuple(left)
 
-    async def _listed(self) -> list[str] | None:
-        """Return the keys that are there; ``None`` where that may not be listed."""
+    async def listed(
+        self, prefix: str, *, page_size: int = 1000, start_after: str = ""
+    ) -> tuple[list[str], int]:
+        """Return the keys of a listing to its end, and the entries of the largest page.
+
+        Raises:
+            ListingError: the listing does not end, or is not of the prefix.
+            StoreError: a page could not be read.
+        """
         keys: list[str] = []
-        token: str | None = None
+        largest = 0
+        checks = PageChecks(self.steady.bucket, prefix, start_after=start_after)
+        while not checks.ended:
+            page = await self.steady.list_page(
+                prefix,
+                token=checks.token,
+                start_after="" if checks.token else start_after,
+                max_keys=page_size,
+            )
+            checks.take(page)
+            keys += [entry.key for entry in page.entries]
+            largest = max(largest, len(page.entries))
+        return keys, largest
+
+    async def _left(self) -> list[str] | None:
+        """Return the keys that are there; ``None`` where that cannot be listed."""
         try:
-            while True:
-                page = await self.steady.list_page(self.prefix, token=token)
-                keys += [entry.key for entry in page.entries if entry.key.startswith(self.prefix)]
-                token = page.next_token
-                if token is None:
-                    return keys
+            return (await self.listed(self.prefix))[0]
         except StoreError:
             return None

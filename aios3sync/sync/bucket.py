@@ -235,9 +235,12 @@ class BucketTarget(BucketListing):
         """
         store, errors = await self._open_store(), dict[str, str]()
         if self._trash is not None:
-            taken = await self._trash.take(store, entries)
+            copies: list[Trashed] = []
+            try:
+                taken = await self._trash.take(store, entries, copies)
+            finally:
+                self._moved += copies  # of this batch; others may be at work
             errors = taken.errors
-            self._moved += taken.copies
             entries = [entry for entry in entries if not (entry.key in errors or entry.key in taken.gone)]
         return errors | (await self._delete(store, entries) if entries else {})
 

@@ -51,12 +51,10 @@ class Taken(NamedTuple):
     Attributes:
         errors: why some were not copied, by key; they are not to be deleted.
         gone: those that are not there any more; neither are they.
-        copies: those that were copied.
     """
 
     errors: dict[str, str]
     gone: set[str]
-    copies: list[Trashed]
 
 
 class BucketTrash:
@@ -90,17 +88,20 @@ class BucketTrash:
         self._refusal = ""
         self._in_flight: set[str | None] = set()
 
-    async def take(self, store: ObjectStore, entries: Sequence[DeferredAction]) -> Taken:
+    async def take(
+        self, store: ObjectStore, entries: Sequence[DeferredAction], copies: list[Trashed]
+    ) -> Taken:
         """Copy objects, each only if it is what was listed.
 
         Args:
             store: of the target.
             entries: to be deleted.
+            copies: gets each copy as soon as it is certain, so that those before an error are known.
 
         Raises:
             StoreError: the trash cannot be used at all.
         """
-        taken = Taken({}, set(), [])
+        taken = Taken({}, set())
         if self._refusal:
             taken.errors.update(dict.fromkeys([entry.key for entry in entries], self._refusal))
             return taken
@@ -110,7 +111,7 @@ class BucketTrash:
             nonlocal there
             try:
                 if copy := await self._copy(store, writing, entry):
-                    taken.copies.append(copy)
+                    copies.append(copy)
                 there += 1
             except _GoneError:
                 taken.gone.add(entry.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aios3sync.core.keys import Location
-from aios3sync.errors import AccessDeniedError, BucketNotFoundError, StoreError, UsageError
+from aios3sync.errors import AccessDeniedError, BucketNotFoundError, CredentialsError, StoreError, UsageError
+from aios3sync.events import Trashed
 from aios3sync.sync.trash_options import check_trash
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
@@ -25,6 +27,16 @@ OPTIONS: dict[str, Any] = {"delete": "mirror", "trash": TRASH, "max_delete_ratio
 @pytest.fixture
 def bench(tmp_path: Path) -> CopyBench:
     return CopyBench(tmp_path)
+
+
+class Recorded:
+    """Takes the outcomes of a run."""
+
+    def __init__(self, found: list[Any]) -> None:
+        self._found = found
+
+    async def outcomes(self, batch: Sequence[Any]) -> None:
+        self._found += batch
 
 
 async def synced(bench: CopyBench, objects: dict[str, bytes], **options: Any) -> None:
@@ -153,6 +165,23 @@ async def test_a_trash_bucket_that_does_not_exist_ends_the_run(bench: CopyBench)
     bench.trash.exists = False
     with pytest.raises(BucketNotFoundError, match="trash"):
         await bench.sync(**OPTIONS)
+    assert "one" in bench.copies()
+
+
+async def test_copies_before_an_error_that_ends_the_run_are_reported(
+    bench: CopyBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are in the trash, and what is told of a run has to say so."""
+    monkeypatch.setattr("aios3sync.sync.trash._COPIES_AT_ONCE", 1)  # so the first one is copied before
+    await synced(bench, {"one": b"1", "two": b"2"})
+    expired = CredentialsError("expired", code="ExpiredToken")
+    bench.moves.on("copy", key="2026/two", times=-1, error=expired)
+    found: list[Any] = []
+    bench.outcome_sinks = (Recorded(found),)
+    with pytest.raises(CredentialsError):
+        await bench.sync(**OPTIONS)
+    assert moved(bench) == {"one": b"1"}
+    assert [outcome.key for outcome in found if isinstance(outcome, Trashed)] == ["2026/one"]
     assert "one" in bench.copies()
 
 

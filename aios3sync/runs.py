@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync.core.endpoints import AWS
 from aios3sync.core.keys import CATALOG_SCHEME, Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
@@ -18,7 +19,6 @@ from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.store.s3.endpoint import AWS
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, resources_of
 from aios3sync.sync.request import Side, SyncRequest, is_shared, locate_sides

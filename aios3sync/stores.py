@@ -14,7 +14,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync.core.endpoints import check_bucket_in_endpoint
+from aios3sync.core.endpoints import AWS, check_bucket_in_endpoint
 from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import Location
 from aios3sync.events import EventSink
@@ -29,7 +29,6 @@ from aios3sync.processes.protocol import (
 from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.s3.endpoint import AWS
 from aios3sync.store.s3.endpoint_config import endpoint_url, name_of
 from aios3sync.store.s3.redaction import register_secrets
 from aios3sync.store.send_window import AdaptiveSendWindow

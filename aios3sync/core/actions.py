@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aios3sync.core.entries import RecordedEntry, SourceEntry, TargetEntry
 
 __all__ = (
+    "BY_TARGET",
     "KEPT",
     "UNCOUNTED",
     "Action",
@@ -62,6 +63,10 @@ class Reason(StrEnum):
 
 UNCOUNTED: Final = frozenset({Reason.NOT_OURS, Reason.PROTECTED})
 """What is kept for these reasons is no part of the sync, and is not counted."""
+BY_TARGET: Final = frozenset(
+    {Reason.MISSING, Reason.DRIFTED, Reason.SIZE, Reason.CONTENT, Reason.INDETERMINATE}
+)
+"""Reasons of a transfer that go by what the target holds, which an inventory may not show as it is now."""
 KEPT: Final = "; kept, --on-conflict overwrite replaces it"
 """What follows the reason why a download keeps a file that differs from its object."""
 

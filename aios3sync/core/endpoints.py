@@ -1,4 +1,4 @@
-"""Checks the URL of an endpoint, from options, environment and configuration alike. Pure."""
+"""Names AWS's own endpoint, and checks the URLs of others, wherever they are given. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Final
 from aios3sync._lazy import lazy_pattern
 from aios3sync.errors import UsageError
 
-__all__ = ("check_bucket_in_endpoint", "checked_endpoint", "host_of")
+__all__ = ("AWS", "check_bucket_in_endpoint", "checked_endpoint", "host_of")
 
+AWS: Final = "aws"
+"""The name of AWS's own endpoint: buckets are global, so the region does not matter."""
 _URL: Final = lazy_pattern(
     r"https?://(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/?#@\[\]:]+)(?::(?P<port>\d{1,5}))?(?:/[^\s?#]*)?",
     re.IGNORECASE,

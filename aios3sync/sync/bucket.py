@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from aios3sync.inventory.listing import InventoryListing
     from aios3sync.sync.trash import BucketTrash
 
-__all__ = ("BucketListing", "BucketTarget")
+__all__ = ("COPIED_KEYS_OF_A_DELETE", "KEYS_OF_A_DELETE", "BucketListing", "BucketTarget")
 
-_KEYS_OF_A_DELETE: Final = 1000
+KEYS_OF_A_DELETE: Final = 1000
 """Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
-_COPIED_KEYS_OF_A_DELETE: Final = 100
+COPIED_KEYS_OF_A_DELETE: Final = 100
 """The same where objects are copied before: a run that is stopped does not leave many copies."""
 
 
@@ -196,7 +196,7 @@ class BucketTarget(BucketListing):
     @property
     def deletes_at_once(self) -> int:
         """How many keys one :meth:`delete` takes: fewer where each is copied before."""
-        return _KEYS_OF_A_DELETE if self._trash is None else _COPIED_KEYS_OF_A_DELETE
+        return KEYS_OF_A_DELETE if self._trash is None else COPIED_KEYS_OF_A_DELETE
 
     def out_of_reach(self, keys: Sequence[str]) -> frozenset[str]:  # noqa: ARG002 - a bucket has no links
         """Return no key: a bucket has no links."""

@@ -23,9 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from aios3sync.core.actions import (
+    BY_TARGET,
     Action,
     CompareDigest,
     Conflict,
@@ -43,11 +44,6 @@ from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.sides import Sides
 
 __all__ = ("InventoryCheck",)
-
-_BY_TARGET: Final = frozenset(
-    {Reason.MISSING, Reason.DRIFTED, Reason.SIZE, Reason.CONTENT, Reason.INDETERMINATE}
-)
-"""Reasons of a transfer that may be those of an object that the inventory does not show as it is now."""
 
 Row = tuple[Any, Any, Any]
 """The entries of one key: source, manifest, target."""
@@ -123,7 +119,7 @@ class InventoryCheck:
             case Upload(reason=Reason.SIZE):
                 return self._target is not None and recorded is None  # else the file is what has changed
             case Upload(reason=reason) | CopyObject(reason=reason):
-                return self._target is not None and reason in _BY_TARGET
+                return self._target is not None and reason in BY_TARGET
             case CompareDigest():
                 return self._target is not None and None not in (recorded, action.target)
         return False

@@ -21,12 +21,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from aios3sync.core.endpoints import AWS
 from aios3sync.errors import CredentialsError, StoreError, UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, adopt_client, capabilities_of, open_client
 from aios3sync.store.boto.client import _delete_with_md5, _timestamp
 from aios3sync.store.protocol import DeleteItem, PutOptions, StoreCapabilities
-from aios3sync.store.s3.endpoint import AWS, capabilities_at
+from aios3sync.store.s3.endpoint import capabilities_at
 from aios3sync.testing.http_server import CannedServer, canned_server
 from tests.store.canned import BODY, MD5, REQUESTS, boto_store, cancel_while_hanging
 

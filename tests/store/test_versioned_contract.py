@@ -10,9 +10,10 @@ import aioboto3
 import pytest
 import pytest_asyncio
 
+from aios3sync.core.endpoints import AWS
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import BotoStore, open_client
-from aios3sync.store.s3.endpoint import AWS, capabilities_at
+from aios3sync.store.s3.endpoint import capabilities_at
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.contract import VersionedContract

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.endpoints import host_of
+from aios3sync.core.endpoints import AWS, host_of
 from aios3sync.store.protocol import StoreCapabilities
 
 if TYPE_CHECKING:
     from aios3sync.store.endpoint_profile import EndpointProfile
 
-__all__ = ("AWS", "capabilities_at", "is_aws_host", "is_aws_url", "observed_capabilities")
+__all__ = ("capabilities_at", "is_aws_host", "is_aws_url", "observed_capabilities")
 
-AWS: Final = "aws"
-"""The name of AWS's own endpoint: buckets are global, so the region does not matter."""
 _AWS_DOMAINS: Final = (".amazonaws.com", ".amazonaws.com.cn")
 
 
@@ -33,7 +31,7 @@ def capabilities_at(url: str, bucket: str = "") -> StoreCapabilities:
     Directory buckets (S3 Express, ``--x-s3``) and Outposts sort nothing.
 
     Args:
-        url: of the endpoint; :data:`AWS` for one of AWS's own, whatever its region.
+        url: of the endpoint; :data:`~aios3sync.core.endpoints.AWS` for one of AWS's own, whatever its region.
         bucket: a name, an access-point alias or an ARN.
     """
     from aios3sync.core.keys import is_directory_bucket  # not at the top: upload processes load this module

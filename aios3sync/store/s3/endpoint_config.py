@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-from aios3sync.core.endpoints import checked_endpoint
+from aios3sync.core.endpoints import AWS, checked_endpoint
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.aws_files import AwsProfile, UnknownSettingsError, read_profile
-from aios3sync.store.s3.endpoint import AWS, is_aws_url
+from aios3sync.store.s3.endpoint import is_aws_url
 
 __all__ = ("configured_endpoint", "endpoint_name", "endpoint_url", "is_true", "name_of")
 

@@ -11,10 +11,11 @@ import pytest
 import pytest_asyncio
 from anyio import create_task_group
 
+from aios3sync.core.endpoints import AWS
 from aios3sync.options import ConnectOptions
 from aios3sync.store.boto import open_client
 from aios3sync.store.protocol import ObjectStore
-from aios3sync.store.s3.endpoint import AWS, capabilities_at
+from aios3sync.store.s3.endpoint import capabilities_at
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.transport import WireTransport
 from tests.store.contracts import OnMoto, OnSeaweedFS, emptied

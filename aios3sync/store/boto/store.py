@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -55,7 +56,7 @@ from aios3sync.store.s3.deletes import checked_delete_errors, delete_error, dele
 from aios3sync.store.s3.endpoint import observed_capabilities
 from aios3sync.store.s3.errors import mismatch, other_bytes
 from aios3sync.store.s3.marker_paging import MarkerPaging
-from aios3sync.store.s3.objects import get_into, get_range, range_header
+from aios3sync.store.s3.objects import EMPTY_GET, get_into, get_range, range_header
 from aios3sync.store.s3.parameters import (
     checksum_member,
     conditions,
@@ -179,7 +180,7 @@ class BotoStore:
                     body = await stream.read()
             return get_result(answer, body, start, length)
 
-        return await get_range(self, key, start, length, get, version_id)
+        return await get_range(partial(self.head, key, version_id=version_id), start, length, get, EMPTY_GET)
 
     async def read_into(
         self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Final, TypeVar
 
 from aios3sync.errors import StoreError
-from aios3sync.store.protocol import GetResult, ObjectStore, RangeRead
+from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore, RangeRead
 
 __all__ = (
-    "UNSATISFIABLE_RANGE",
+    "EMPTY_GET",
+    "EMPTY_READ",
     "content_encoding",
     "cut_range",
     "get_into",
@@ -16,8 +20,12 @@ __all__ = (
     "range_header",
 )
 
-UNSATISFIABLE_RANGE = 416
-"""The status where a range begins at or after the end of the object."""
+T = TypeVar("T")
+
+EMPTY_GET: Final = partial(GetResult, b"")
+"""Makes the result of a get of no bytes out of the facts of the object."""
+EMPTY_READ: Final = partial(RangeRead, 0)
+"""Makes the result of a read of no bytes into a buffer out of the facts of the object."""
 
 
 def range_header(start: int, length: int | None) -> str:
@@ -33,32 +41,31 @@ def cut_range(body: bytes, start: int, length: int | None) -> bytes:
 
 
 async def get_range(
-    store: ObjectStore,
-    key: str,
+    head: Callable[[], Awaitable[HeadResult]],
     start: int,
     length: int | None,
-    get: Callable[[], Awaitable[GetResult]],
-    version_id: str = "",
-) -> GetResult:
-    """Read a range with ``get``, and an empty one without it.
+    get: Callable[[], Awaitable[T]],
+    empty: Callable[[HeadResult], T],
+) -> T:
+    """Read a range with ``get``, and an empty one without it: ``empty`` makes its result.
 
     HTTP has no header for a range of no bytes, and a range that begins at the end of the object is refused
-    with 416, which an empty object is as well: HeadObject has the facts of both.
+    with 416, which an empty object is as well: HeadObject, which ``head`` sends, has the facts of both.
 
     Raises:
-        StoreError: of ``get`` and of HeadObject; a 416 where the object is longer than ``start``.
+        StoreError: of ``get`` and of ``head``; a 416 where the object is longer than ``start``.
     """
     if length == 0:
-        return GetResult(b"", await store.head(key, version_id=version_id))
+        return empty(await head())
     try:
         return await get()
     except StoreError as error:
-        if error.status != UNSATISFIABLE_RANGE:
+        if error.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise
-        head = await store.head(key, version_id=version_id)
-        if start < head.size:
+        facts = await head()
+        if start < facts.size:
             raise
-        return GetResult(b"", head)
+        return empty(facts)
 
 
 async def get_into(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256 as sha256_of
 from http import HTTPStatus
 from typing import Final
@@ -16,7 +17,7 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from aios3sync.core.digests import fed
-from aios3sync.errors import ObjectNotFoundError, StoreError
+from aios3sync.errors import ObjectNotFoundError
 from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import (
     CopySource,
@@ -36,7 +37,7 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.answers import canned_acl
 from aios3sync.store.s3.deletes import checked_delete_errors, delete_keys
 from aios3sync.store.s3.marker_paging import MarkerPaging
-from aios3sync.store.s3.objects import UNSATISFIABLE_RANGE, get_into, get_range
+from aios3sync.store.s3.objects import EMPTY_GET, EMPTY_READ, get_range
 from aios3sync.store.s3.parameters import lifetime
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.multipart import MultipartVerbs
@@ -92,24 +93,23 @@ class WireStore(MultipartVerbs):
             with self._whole(request):
                 return responses.get_result(answer, start, length)
 
-        return await get_range(self, key, start, length, get, version_id)
+        return await get_range(partial(self.head, key, version_id=version_id), start, length, get, EMPTY_GET)
 
     async def read_into(
         self, key: str, buffer: memoryview, *, start: int = 0, if_match: str = "", version_id: str = ""
     ) -> RangeRead:
         """Read a range with one GetObject, from the socket into the buffer."""
-        if not buffer:
-            return await get_into(self, key, buffer, start, if_match, version_id)
-        with self._valid("GetObject", key):
-            request = self._requests.get(key, start, len(buffer), if_match, version_id=version_id)
-        try:
+
+        async def read() -> RangeRead:
+            with self._valid("GetObject", key):
+                request = self._requests.get(key, start, len(buffer), if_match, version_id=version_id)
             answer = await self._ask(request, buffer)
-        except StoreError as error:
-            if error.status != UNSATISFIABLE_RANGE:
-                raise
-            return await get_into(self, key, buffer, start, if_match, version_id)
-        with self._whole(request):
-            return responses.range_read(answer, buffer, start)
+            with self._whole(request):
+                return responses.range_read(answer, buffer, start)
+
+        return await get_range(
+            partial(self.head, key, version_id=version_id), start, len(buffer), read, EMPTY_READ
+        )
 
     async def head(self, key: str, *, version_id: str = "", checksums: bool = False) -> HeadResult:
         """Ask for the facts of an object with one HeadObject."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import pytest
 
+from aios3sync.errors import StoreError
 from aios3sync.store.boto import results
+from aios3sync.store.protocol import HeadResult
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.wire import responses
 from aios3sync.store.wire.http1 import HttpResponse
@@ -12,6 +17,8 @@ from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import MAX_OBJECT, InvalidRequestError
 from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer, moment
+from aios3sync.store.wire.store import WireStore
+from aios3sync.testing.http_server import canned_server, error_body
 
 ETAG = "d41d8cd98f00b204e9800998ecf8427e-12"
 
@@ -86,3 +93,41 @@ def test_a_range_with_status_200_is_what_its_length_says(
     facts = {b"etag": b'"e"'} | ({b"content-range": header.encode()} if header else {})
     result = responses.get_result(HttpResponse(200, facts, body), 4, 5)
     assert (result.body, result.head.size) == (expected, size)
+
+
+async def get(store: WireStore, start: int) -> HeadResult:
+    body, head = await store.get("key", start=start, length=5)
+    assert body == b""
+    return head
+
+
+async def read_into(store: WireStore, start: int) -> HeadResult:
+    size, head = await store.read_into("key", memoryview(bytearray(5)), start=start)
+    assert size == 0
+    return head
+
+
+@pytest.mark.parametrize("read", [get, read_into])
+async def test_a_refused_range_is_not_asked_for_again(
+    opened: Callable[..., Any], read: Callable[[WireStore, int], Awaitable[HeadResult]]
+) -> None:
+    async with canned_server() as server, opened(server.url) as wire:
+        for start in (10, 1000):
+            server.will(status=416, body=error_body("InvalidRange"))
+            server.will(headers={"Content-Length": "10", "ETag": '"e"'})
+            head = await read(wire.store, start)
+            assert (head.size, head.etag) == (10, "e")
+        server.will(status=416, body=error_body("InvalidRange"))
+        server.will(headers={"Content-Length": "10", "ETag": '"e"'})
+        with pytest.raises(StoreError) as refused:
+            await read(wire.store, 9)
+        assert refused.value.status == 416
+        assert [request.method for request in server.requests] == ["GET", "HEAD"] * 3
+
+
+async def test_a_range_of_no_bytes_is_a_head(opened: Callable[..., Any]) -> None:
+    async with canned_server() as server, opened(server.url) as wire:
+        server.will(headers={"Content-Length": "10", "ETag": '"e"'})
+        placed, head = await wire.store.read_into("key", memoryview(bytearray()), start=3)
+        assert (placed, head.size) == (0, 10)
+        assert [request.method for request in server.requests] == ["HEAD"]

@@ -34,7 +34,6 @@ __all__ = (
 _MOST_MANIFEST: Final = 64 * 2**20
 _MANIFEST: Final = "manifest.json"
 _CHECKSUM: Final = "manifest.checksum"
-_ARN: Final = re.compile(r"arn:[a-z0-9-]+:s3:::(.+)")
 _RUN: Final = re.compile(r"(?:.*/)?\d{4}-\d\d-\d\dT\d\d-\d\dZ/")
 _DIGEST: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -53,7 +52,6 @@ class Inventory:
 
     Attributes:
         bucket: whose objects are listed.
-        destination: the bucket that holds the files.
         created: when its creation began, seconds since the epoch; it does not contain later changes.
         format: ``CSV``, ``Parquet`` or ``ORC``.
         columns: of a CSV file, in their order; empty for the others, whose files name their columns.
@@ -61,7 +59,6 @@ class Inventory:
     """
 
     bucket: str
-    destination: str
     created: float
     format: str
     columns: tuple[str, ...]
@@ -88,9 +85,7 @@ def parse_manifest(content: bytes) -> Inventory:
     if form not in ("CSV", "Parquet", "ORC"):
         raise InventoryError(f"the inventory is in {form!r}; CSV, Parquet and ORC can be read")
     columns = tuple(name.strip() for name in schema.split(",")) if form == "CSV" else ()
-    destination = _ARN.fullmatch(facts["destinationBucket"])
-    name = destination[1] if destination else facts["destinationBucket"]
-    return Inventory(facts["sourceBucket"], name, created, form, columns, files)
+    return Inventory(facts["sourceBucket"], created, form, columns, files)
 
 
 async def find_manifest(store: ObjectStore, path: str) -> str:

@@ -24,10 +24,12 @@ from aios3sync.core.local_names import TEMPORARY_PREFIX, is_temporary, parents
 from aios3sync.local.digest import entry_of
 from aios3sync.local.directories import Directories
 
-__all__ = ("MOST_AT_ONCE", "ChangedHereError", "NewFile", "TreeWriter", "Written")
+__all__ = ("MOST_AT_ONCE", "NO_ROOM", "ChangedHereError", "NewFile", "TreeWriter", "Written")
 
 MOST_AT_ONCE: Final = 128
 """Files of one batch: each is open until the batch is renamed, and a process may have 1,024 open files."""
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The ``errno`` of a write for which the disk, or the quota of the user, has no room."""
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NUMBERED: Final = 1000

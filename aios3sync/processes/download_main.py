@@ -6,7 +6,6 @@ to a request for that ETag; everything else is left to the session.
 
 from __future__ import annotations
 
-import errno
 import resource
 import time
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any, Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
-from aios3sync.local.write import MOST_AT_ONCE, NewFile, TreeWriter, Written
+from aios3sync.local.write import MOST_AT_ONCE, NO_ROOM, NewFile, TreeWriter, Written
 from aios3sync.processes.connection import WorkerConnection, status_of
 from aios3sync.processes.fetched import parse_fetched
 from aios3sync.processes.messages import CANCELLED, DISK_FULL, UNSENT
@@ -29,7 +28,6 @@ _BATCH: Final = 64
 """Files that are written at once without waiting for more."""
 _LATENCY: Final = 0.01
 """Seconds that an object may wait for others to be written with it."""
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _HEADERS: Final = HeaderTemplate({}, ("if-match", "x-amz-content-sha256"))
 
 
@@ -129,7 +127,7 @@ class DownloadProcess(JobProcess):
         # On a busy machine time passes as well; only what the process waited for is the storage's.
         self._note_storage(time.monotonic() - began if _waits() > waits else 0.0, len(arrived))
         for each, now in zip(arrived, written, strict=True):
-            if isinstance(now, OSError) and now.errno in _FULL:
+            if isinstance(now, OSError) and now.errno in NO_ROOM:
                 self._results.append((each.number, 200, DISK_FULL))
                 self._writer = None  # no more is asked for
                 self._return_pending(CANCELLED)

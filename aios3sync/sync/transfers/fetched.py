@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.actions import KEPT, Download
@@ -12,7 +11,7 @@ from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
 from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
-from aios3sync.local.write import ChangedHereError
+from aios3sync.local.write import NO_ROOM, ChangedHereError
 from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
 from aios3sync.sync.archives import ARCHIVED, ask_for
 from aios3sync.sync.stored_checksum import StoredChecksum, head_with_checksum, stored_checksum
@@ -37,7 +36,6 @@ __all__ = (
 
 ATTEMPTS: Final = 3
 """How often an object is read that changes while it is read, or whose bytes are wrong."""
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class ChangedObjectError(Exception):
@@ -169,7 +167,7 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
             return NotDone(key, "conflicts", "conflict", f"the file differs from the object{KEPT}")
         case ChangedHereError():
             return NotDone(key, "conflicts", "conflict", f"{error}; kept")
-        case OSError() if error.errno in _FULL:
+        case OSError() if error.errno in NO_ROOM:
             return _full(run, key, error)
         case OSError():
             return NotDone(key, "failed", "download", error.strerror or str(error))

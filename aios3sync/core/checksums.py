@@ -14,11 +14,11 @@ from aios3sync._namedtuple import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("ALGORITHMS", "FULL_OBJECT", "ObjectChecksum", "read_checksum")
+__all__ = ("ALGORITHMS", "ObjectChecksum", "read_checksum")
 
 ALGORITHMS: Final = {"sha256": 32, "sha1": 20, "crc64nvme": 8, "crc32c": 4, "crc32": 4}
 """Algorithms and the bytes of their digests, the strongest one first."""
-FULL_OBJECT: Final = "FULL_OBJECT"
+_FULL_OBJECT: Final = "FULL_OBJECT"
 _COMPOSITE: Final = "COMPOSITE"
 _MOST_DIGITS: Final = 5
 
@@ -52,12 +52,12 @@ def read_checksum(values: Mapping[str, str], kind: str = "") -> ObjectChecksum |
         text, dash, parts = values.get(algorithm, "").partition("-")
         if dash and not (parts.isascii() and parts.isdecimal() and len(parts) <= _MOST_DIGITS):
             continue
-        if kind == (FULL_OBJECT if dash else _COMPOSITE):
+        if kind == (_FULL_OBJECT if dash else _COMPOSITE):
             continue  # it contradicts itself, or does not say of how many parts it is
         try:
             digest = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             continue
         if len(digest) == size:
-            return ObjectChecksum(algorithm, digest, int(parts or 0), bool(dash) or kind == FULL_OBJECT)
+            return ObjectChecksum(algorithm, digest, int(parts or 0), bool(dash) or kind == _FULL_OBJECT)
     return None

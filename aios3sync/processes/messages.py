@@ -22,10 +22,7 @@ __all__ = (
     "TREE",
     "UNSENT",
     "HeaderTemplateMessage",
-    "ReturnedJob",
     "RouteMessage",
-    "StoredJob",
-    "WrittenJob",
     "frame",
     "length_of",
     "receive",
@@ -47,16 +44,14 @@ the number of requests that may be in flight at once from now on; and the clock 
 CANCEL_PENDING: Final = "cancel pending"
 """``(CANCEL_PENDING,)``: jobs that have not begun are returned."""
 
-# From a process to the session: lists of these
+# From a process to the session: lists of results, each a tuple that begins with the number of its job
+#
+# - its object was stored: MD5 (bytes), start of reading (ns), ETag, encryption, version id
+# - its object is a file now: encryption, start of writing (ns); mtime, ctime and inode
+# - the session has to do it itself: HTTP status (0 without a response, or UNSENT), reason
 
-StoredJob = tuple[int, bytes, int, str, str, str]
-"""A job whose object was stored: number, MD5, start of reading (ns), ETag, encryption, version id."""
-WrittenJob = tuple[int, str, int, int, int, int]
-"""A job whose object is a file now: number, encryption, start of writing (ns); mtime, ctime and inode."""
-ReturnedJob = tuple[int, int, str]
-"""A job that the session has to do itself: number, HTTP status (0 without a response, UNSENT), reason."""
 RETURNED: Final = 3
-"""Length of a :data:`ReturnedJob`, which no other result has."""
+"""Length of the result of a job that the session has to do itself; no other result has it."""
 
 UNSENT: Final = -1
 """The status of a job for which no request was made."""

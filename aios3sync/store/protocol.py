@@ -31,6 +31,7 @@ __all__ = (
     "PartHead",
     "PutOptions",
     "PutResult",
+    "RangeRead",
     "RestoreRequest",
     "StoreCapabilities",
     "VersionPage",

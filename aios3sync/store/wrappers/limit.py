@@ -149,7 +149,7 @@ class ConcurrencyLimiter:
         self.ceiling = ceiling
         self._hill_climb.resize(ceiling)
         if self._limit > ceiling:
-            self._successes += self._window - self._left
+            self._successes = self.successes
             self._set_limit(ceiling)
 
     def limit_rate(self, ceiling: float) -> None:
@@ -256,9 +256,9 @@ class ConcurrencyLimiter:
             return
         self._cuts += 1
         self._hill_climb.fall_back()
-        cut = self._rate.cut(asyncio.get_running_loop().time(), self._successes + self._window - self._left)
+        cut = self._rate.cut(asyncio.get_running_loop().time(), self.successes)
         self._rate_limited = self._rate.limits
-        self._successes += self._window - self._left
+        self._successes = self.successes
         self._recovering = True
         if cut or self._limit > 1:
             level = f", {self._rate.rate:.0f} a second" if cut else ""

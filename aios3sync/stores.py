@@ -5,10 +5,9 @@ The first store opens a connection to S3; nothing here sends a request.
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
@@ -47,9 +46,6 @@ if TYPE_CHECKING:
     from aios3sync.store.wire.store import WireStore
 
 __all__ = ("Stores", "resources_of")
-
-_MOST_PROCESSES: Final = 4
-"""More than these send faster than one event loop can keep the books."""
 
 
 class Stores:
@@ -183,11 +179,12 @@ class Stores:
             return None
 
         async def open_offloader() -> Offloader | None:
-            await load("aios3sync.processes.pool", "aios3sync.store.wire.store")
+            found = await self._for_processes(bucket, "aios3sync.processes.pool")
+            if found is None:
+                return None
             from aios3sync.processes.pool import ProcessPool
 
-            found = await self._for_processes(bucket)
-            return None if found is None else ProcessPool(found[0], self.limiter, counts, found[1])
+            return ProcessPool(found[0], self.limiter, counts, found[1])
 
         return open_offloader
 
@@ -197,12 +194,11 @@ class Stores:
             return None
 
         async def open_downloader(tree: DownloadTree) -> Downloader | None:
-            await load("aios3sync.processes.download_pool", "aios3sync.store.wire.store")
-            from aios3sync.processes.download_pool import DownloadPool
-
-            found = await self._for_processes(bucket)
+            found = await self._for_processes(bucket, "aios3sync.processes.download_pool")
             if found is None:
                 return None
+            from aios3sync.processes.download_pool import DownloadPool
+
             return DownloadPool(found[0], self.limiter, counts, found[1], tree)
 
         return open_downloader
@@ -211,16 +207,21 @@ class Stores:
     def _may_have_processes(self) -> bool:
         return self._options.processes != 0 and self.bandwidth is None
 
-    async def _for_processes(self, bucket: str) -> tuple[WireStore, int] | None:
-        """Return the store that processes take their route from, and how many there may be."""
-        from aios3sync.processes.worker import can_spawn
+    async def _for_processes(self, bucket: str, pool: str) -> tuple[WireStore, int] | None:
+        """Return the store that processes take their route from, and how many there may be.
+
+        The module ``pool`` is loaded where there may be any.
+        """
+        from aios3sync.processes.available import most_processes
+
+        most = most_processes(self._options)
+        if not most:
+            return None
+        await load(pool, "aios3sync.store.wire.store")
         from aios3sync.store.wire.store import WireStore
 
-        store, wanted = await self._inner(bucket), self._options.processes
-        if not (can_spawn() and isinstance(store, WireStore)):
-            return None
-        most = min(_MOST_PROCESSES, len(os.sched_getaffinity(0)) - 1) if wanted is None else wanted
-        return (store, most) if most else None
+        store = await self._inner(bucket)
+        return (store, most) if isinstance(store, WireStore) else None
 
     async def _inner(self, bucket: str, **reading: Any) -> ObjectStore:
         """Return the store that sends requests: WireStore where it applies, else BotoStore."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-import os
 import threading
 import time
 from contextlib import AsyncExitStack, suppress
@@ -35,6 +34,7 @@ from aios3sync.errors import (
 )
 from aios3sync.events import discard
 from aios3sync.options import ConnectOptions
+from aios3sync.processes.available import most_processes
 from aios3sync.stores import Stores, resources_of
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
@@ -46,7 +46,6 @@ _RARELY: Final = (50_000, 20, 50)
 """Thresholds of the search for cycles, as the command line has them: the objects of a sync form none."""
 _ORPHANED_S: Final = 60.0
 """Seconds without a message after which the coordinator is gone."""
-_MOST_PROCESSES: Final = 4
 _FINAL: Final = (UsageError, AccessDeniedError, BucketNotFoundError, LockedError)
 """Errors that another node would have as well."""
 _TERMINATED: Final = 15
@@ -90,10 +89,7 @@ def _node_of(setup: NodeSetup) -> Node:
 
 def _connection(setup: NodeSetup, options: ConnectOptions) -> ConnectOptions:
     """Return the options for this node: upload processes share the cores with its neighbours."""
-    if options.processes is not None:
-        return options
-    cores = len(os.sched_getaffinity(0)) // max(setup.neighbours, 1)
-    return replace(options, processes=max(0, min(_MOST_PROCESSES, cores - 1)))
+    return replace(options, processes=most_processes(options, setup.neighbours))
 
 
 class Node:

@@ -17,7 +17,7 @@ from aios3sync.processes import messages
 from aios3sync.processes.messages import CANCEL_PENDING, JOBS, RETURNED
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("OnSettled", "ProcessJob", "WorkerProcess", "can_spawn")
+__all__ = ("OnSettled", "ProcessJob", "WorkerProcess")
 
 Result = tuple[Any, ...]
 OnSettled = Callable[[int, Result], None]
@@ -246,10 +246,3 @@ class WorkerProcess:
     def _release_slots(self) -> None:
         while self._slots and not (self.alive and self._jobs):
             self._limiter.release(self._slots.popleft(), asyncio.CancelledError())
-
-
-def can_spawn() -> bool:
-    """Whether there is a Python to start; the executable of a frozen program is none."""
-    if getattr(sys, "frozen", False) or not Path(sys.executable or "").name.startswith("python"):
-        return False
-    return sys.platform == "linux"

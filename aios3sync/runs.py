@@ -23,7 +23,6 @@ from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, resources_of
 from aios3sync.sync.request import Side, SyncRequest, is_shared, locate_sides
 from aios3sync.sync.resources import Resources
-from aios3sync.sync.subscribers import Subscriber, run_subscribed
 from aios3sync.sync.transfers.memory import ByteSemaphore
 from aios3sync.sync.upload_options import check_upload_options
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from aios3sync.catalog import Catalog, DatasetEntry, ModelEntry, Registration
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.objects.doctor.report import DoctorReport
+    from aios3sync.sync.subscribers import Subscriber
 
 __all__ = ("Runs", "discard_warning", "refuse_inventories")
 
@@ -208,6 +208,9 @@ class Runs:
                 from aios3sync.images.size import image_size, is_image_name
 
                 resources = replace(resources, inspect=image_size, inspected=is_image_name)
+            await load("aios3sync.sync.subscribers")
+            from aios3sync.sync.subscribers import run_subscribed
+
             return await run_subscribed(request, resources, self._subscribers(request, index, entry))
 
         async def run_with_object(request: SyncRequest, resources: Resources) -> SyncReport:

@@ -485,6 +485,7 @@ class Session:
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
+        await load("aios3sync.sync.verify")
         from aios3sync.sync.verify import run_verify  # a sync needs none of it
 
         async def run() -> VerifyReport:
@@ -512,6 +513,7 @@ class Session:
             AioS3SyncError: the key cannot be one of the target, or one of the sides cannot be read.
         """
         self._stores.access.check()
+        await load("aios3sync.sync.explain")
         from aios3sync.sync.explain import run_explain
 
         chosen = SyncOptions.of(options, changes)

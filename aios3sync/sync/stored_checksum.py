@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.checksums import ObjectChecksum
@@ -17,7 +17,9 @@ from aios3sync.errors import AccessDeniedError, StoreError
 from aios3sync.local.checksum import chunk_checksum, is_computable
 from aios3sync.local.digest import ChangedError
 from aios3sync.store.protocol import HeadResult, ObjectStore
-from aios3sync.sync.sides import Files
+
+if TYPE_CHECKING:
+    from aios3sync.sync.sides import Files
 
 __all__ = (
     "StoredChecksum",

@@ -22,13 +22,12 @@ from aios3sync.local.compress import md5_of
 from aios3sync.manifest.unfinished import UnfinishedUpload, UnfinishedUploads
 from aios3sync.store.protocol import CopySource, HeadResult, ListedPart, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.resources import Resources
+from aios3sync.sync.transfers.aborts import abort_after_error, abort_upload
 from aios3sync.sync.transfers.upload_version import version_of
 
 __all__ = ("LargeCopy", "check_version", "copy_in_parts")
 
 _PARTS_AT_ONCE: Final = 8
-_ABORT_GRACE: Final = 5.0
-"""Seconds that an abort may take after a cancellation."""
 
 
 class LargeCopy(NamedTuple):
@@ -104,7 +103,7 @@ async def copy_in_parts(
                 if error.operation != "CompleteMultipartUpload" or error.retryable:
                     raise  # else the parts are not those that were listed, and they are gone
         else:
-            await found.abort()
+            await abort_upload(copy.writing, earlier, unfinished, warn)
     upload_id = await copy.writing.create_multipart(copy.key, copy.options)
     begun = UnfinishedUpload(copy.key, upload_id, version)
     await unfinished.began(begun)
@@ -158,8 +157,7 @@ class _PartedCopy:
                 copy.key, self._begun.upload_id, listed, copy.options
             )
         except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
-            with anyio.move_on_after(_ABORT_GRACE, shield=True):
-                await self.abort()
+            await abort_after_error(copy.writing, self._begun, self._unfinished, self._warn)
             raise first_error(error) from None
         await self._unfinished.ended(self._begun)
         return result
@@ -204,13 +202,3 @@ class _PartedCopy:
         return await copy.writing.put_part(
             copy.key, self._begun.upload_id, part.number, read.body, copy.options, md5=digest
         )
-
-    async def abort(self) -> None:
-        """Abort the upload; one that cannot be aborted stays on record for the next run."""
-        try:
-            await self._copy.writing.abort_multipart(self._copy.key, self._begun.upload_id)
-        except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
-            text = error if isinstance(error, StoreError) else type(error).__name__
-            self._warn(f"a multipart upload of {self._copy.key!r} may be left over: {text}")
-        else:
-            await self._unfinished.ended(self._begun)

@@ -32,6 +32,7 @@ from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
 from aios3sync.sync.etag_conflict import SentPart, check_part_etags, verify_joined
 from aios3sync.sync.run import Run
 from aios3sync.sync.sides import ContentFile
+from aios3sync.sync.transfers.aborts import abort_after_error, abort_upload
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.part_limits import PartLimits, PartRefusal, refuses_number, with_hint
 from aios3sync.sync.transfers.progress import BodyProgress
@@ -44,8 +45,6 @@ _OVERHEAD_SHARE: Final = 8
 """A part is counted with an eighth more of memory, for the copies of it in sockets and TLS."""
 _HEAD: Final = CHUNK
 """Bytes at the beginning of a large file from which the size of an image is read."""
-_ABORT_GRACE: Final = 5.0
-"""Seconds that an abort may take after a cancellation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +227,7 @@ class _MultipartUpload:
             result = await store.complete_multipart(self._key, upload_id, listed, self._options)
         except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
             run.events(events.BytesSent(key, -sum(part.part.length for part in self._stored)))
-            with anyio.move_on_after(_ABORT_GRACE, shield=True):
-                await self._abort(store, begun)
+            await abort_after_error(store, begun, run.unfinished, run.builder.warn)
             raise first_error(error) from None
         await run.unfinished.ended(begun)
         if not result.etag:
@@ -248,7 +246,7 @@ class _MultipartUpload:
             if version and earlier.version == version and await self._resume(store, earlier):
                 self.resumed = True
                 return earlier
-            await self._abort(store, earlier)
+            await abort_upload(store, earlier, unfinished, self._run.builder.warn)
         upload_id = await store.create_multipart(self._key, self._options)
         begun = UnfinishedUpload(self._key, upload_id, version)
         await unfinished.began(begun)
@@ -292,16 +290,6 @@ class _MultipartUpload:
         finally:
             run.buffers.release(buffer)
             run.resources.memory.release(cost)
-
-    async def _abort(self, store: ObjectStore, begun: UnfinishedUpload) -> None:
-        """Abort an upload; one that cannot be aborted stays on record for the next run."""
-        try:
-            await store.abort_multipart(self._key, begun.upload_id)
-        except Exception as error:  # noqa: BLE001 - the first failure is the one that counts
-            text = error if isinstance(error, StoreError) else type(error).__name__
-            self._run.builder.warn(f"a multipart upload of {self._key!r} may be left over: {text}")
-        else:
-            await self._run.unfinished.ended(begun)
 
     async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
         """Send the parts; after the refusal of a part number only the parts in flight are finished.

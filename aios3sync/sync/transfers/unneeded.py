@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aios3sync.errors import StoreError
 from aios3sync.sync.policy import scope_of
+from aios3sync.sync.transfers.aborts import abort_upload
 
 if TYPE_CHECKING:
     from aios3sync.sync.run import Run
@@ -18,12 +18,7 @@ async def abort_unneeded(run: Run) -> None:
     if _knows_what_is_needed(run):
         for upload in await run.unfinished.left():
             store = await run.resources.open_store()
-            try:
-                await store.abort_multipart(upload.key, upload.upload_id)
-            except StoreError as error:  # it stays on record
-                run.builder.warn(f"a multipart upload of {upload.key!r} may be left over: {error}")
-            else:
-                await run.unfinished.ended(upload)
+            await abort_upload(store, upload, run.unfinished, run.builder.warn)
     await run.unfinished.tidy()
 
 

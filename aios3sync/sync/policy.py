@@ -23,7 +23,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 if TYPE_CHECKING:
     from aios3sync.core.gitignore import IgnoreTree
 
-__all__ = ("make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
+__all__ = ("hides_a_part", "make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
 
 _RULES_NAMED: Final = 5
 
@@ -142,6 +142,12 @@ def _named(path: str, roots: Sequence[str]) -> str:
     return "/".join(parts)
 
 
+def hides_a_part(options: SyncOptions) -> bool:
+    """Return whether a part of the source is not seen: by rules, by a list of files, or for being a link."""
+    rules = options.exclude or options.include or options.rules
+    return bool(rules) or options.gitignore or options.symlinks != "follow" or options.files is not None
+
+
 def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
     """Return a digest of what hides a part of the source; empty where all of it is seen.
 
@@ -149,11 +155,10 @@ def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
         options: of the sync.
         key_range: the keys that it is about.
     """
+    if key_range.is_everything and not hides_a_part(options):
+        return ""
     links = "" if options.symlinks == "follow" else options.symlinks
     rules = [rule[:2] for rule in options.ordered_rules()]
-    hides = rules or options.gitignore or links or options.files is not None
-    if not hides and key_range.is_everything:
-        return ""
     files = None if options.files is None else sorted(options.files)
     parts = [rules, files, options.gitignore, links, options.delete_excluded]
     text = json.dumps(parts if key_range.is_everything else [*parts, *key_range])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aios3sync.sync.policy import scope_of
+from aios3sync.sync.policy import hides_a_part
 from aios3sync.sync.transfers.aborts import abort_upload
 
 if TYPE_CHECKING:
@@ -25,4 +25,4 @@ async def abort_unneeded(run: Run) -> None:
 def _knows_what_is_needed(run: Run) -> bool:
     """Whether the run saw every key and was not stopped: else it does not know what the others need."""
     everything = run.request.key_range.is_everything and run.resources.gate is None
-    return everything and not (run.sends_no_more or run.options.source_listing or scope_of(run.options))
+    return everything and not (run.sends_no_more or run.options.source_listing or hides_a_part(run.options))

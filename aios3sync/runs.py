@@ -104,8 +104,6 @@ class Runs:
             from aios3sync.sync.download_options import check_download_options
 
             await to_thread.run_sync(check_download_options, options, root)
-        if options.source_listing and direction == "up":
-            raise UsageError("source_listing: the source is no bucket; leave it out")
         source_location = None
         if direction == "copy":
             from aios3sync.sync.copy_options import check_copy_options, check_places

@@ -35,6 +35,8 @@ def check_copy_options(options: SyncOptions) -> None:
     for name in _OF_FILES:
         if getattr(options, name):
             raise UsageError(f"{name}: a sync between two buckets has no files to do that with; leave it out")
+    if options.restore_tier != "standard":
+        raise UsageError("restore_tier: only objects that are downloaded are restored; leave it out")
     if options.check == "content":
         raise UsageError("check: a sync between two buckets compares listings; 'verify' compares content")
     if options.metadata_directive == "copy":

@@ -14,8 +14,11 @@ def check_upload_options(options: SyncOptions) -> None:
     Raises:
         UsageError: one of them is about objects that are read.
     """
-    if options.restore:
-        raise UsageError("restore: only objects that are downloaded are restored; leave it out")
+    for name, given in (("restore", options.restore), ("restore_tier", options.restore_tier != "standard")):
+        if given:
+            raise UsageError(f"{name}: only objects that are downloaded are restored; leave it out")
+    if options.source_listing:
+        raise UsageError("source_listing: the source is no bucket; leave it out")
     if options.as_of is not None:
         raise UsageError("as_of: a directory has no versions; only a bucket as the source has them")
     if options.track_renames and options.delete == "off":

@@ -88,7 +88,7 @@ def test_what_cannot_be_is_said(
     assert expected in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("options", [["--as-of", "1h ago"], ["--restore", "1"]])
+@pytest.mark.parametrize("options", [["--as-of", "1h ago"], ["--restore", "1"], ["--restore-tier", "bulk"]])
 def test_an_upload_has_neither(capfd: pytest.CaptureFixture[str], tmp_path: Path, options: list[str]) -> None:
     assert run(["sync", str(tmp_path), "s3://bucket/p", *options]) == 2
     assert f"{options[0]}: " in capfd.readouterr().err

@@ -18,12 +18,14 @@ from aios3sync._dataclass import replace
 from aios3sync.core.key_range import KeyRange
 from aios3sync.errors import UsageError
 from aios3sync.inventory.files import InventoryError
+from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.forecast import Forecast, classes_of
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.subscribers import run_subscribed
+from aios3sync.sync.upload_options import check_upload_options
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench
 from tests.sync.copying import CopyBench
@@ -92,6 +94,11 @@ async def test_an_inventory_takes_the_place_of_the_listing(bench: Bench) -> None
     assert report.knowledge_age_s > 86_400
     report = await bench.sync(delete="off")  # what is known is as old as the inventory, so it lists
     assert report.checked == "list"
+
+
+def test_an_upload_lists_no_source() -> None:
+    with pytest.raises(UsageError, match="source_listing: the source is no bucket"):
+        check_upload_options(SyncOptions(source_listing=LISTING))
 
 
 async def test_the_inventory_of_another_bucket_is_refused(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import pytest
 from aios3sync.errors import StoreError, UsageError
 from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import ListPage, RestoreRequest
+from aios3sync.sync.copy_options import check_copy_options
 from aios3sync.sync.download_options import check_download_options
 from aios3sync.sync.upload_options import check_upload_options
 from tests.sync.conftest import Bench, body_tree
@@ -139,6 +140,9 @@ def test_options_that_mean_nothing_are_refused() -> None:
         check_download_options(SyncOptions(restore_tier="bulk"), "/t")
     with pytest.raises(UsageError, match="restore: only objects that are downloaded"):
         check_upload_options(SyncOptions(restore=1))
+    for check in (check_upload_options, check_copy_options):
+        with pytest.raises(UsageError, match="restore_tier: only objects that are downloaded"):
+            check(SyncOptions(restore_tier="bulk"))
 
 
 @pytest.mark.parametrize("status", [400, 501])

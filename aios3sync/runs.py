@@ -32,18 +32,7 @@ if TYPE_CHECKING:
     from aios3sync.objects.doctor.report import DoctorReport
     from aios3sync.sync.subscribers import Subscriber
 
-__all__ = ("Runs", "discard_warning", "refuse_inventories")
-
-
-def refuse_inventories(options: SyncOptions) -> None:
-    """Refuse what only a sync can read: a question about objects is answered by the objects.
-
-    Raises:
-        UsageError: there is an inventory among the options.
-    """
-    for name in ("source_listing", "target_listing"):
-        if getattr(options, name):
-            raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
+__all__ = ("Runs", "discard_warning")
 
 
 def discard_warning(warning: str) -> None:
@@ -130,6 +119,23 @@ class Runs:
             files=files,
             source_location=source_location,
         )
+
+    async def question(
+        self,
+        source: Side,
+        target: str | os.PathLike[str],
+        options: SyncOptions,
+        source_connect: ConnectOptions | None,
+    ) -> SyncRequest:
+        """Return the request of a question about objects, which the objects answer; else as :meth:`request`.
+
+        Raises:
+            UsageError: there is an inventory among the options, or the sides and they do not go together.
+        """
+        for name in ("source_listing", "target_listing"):
+            if getattr(options, name):
+                raise UsageError(f"{name}: only a sync is planned from an inventory; leave it out")
+        return await self.request(source, target, options, source_connect=source_connect)
 
     async def _named(self, name: str, options: SyncOptions, source_connect: ConnectOptions | None) -> str:
         """Return where the files of a dataset are that the catalog of the environment names."""

@@ -21,7 +21,7 @@ from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.runs import Runs, discard_warning, refuse_inventories
+from aios3sync.runs import Runs, discard_warning
 from aios3sync.store.connections import load
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -491,8 +491,7 @@ class Session:
         async def run() -> VerifyReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
-            refuse_inventories(chosen)
-            request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+            request = await self._runs.question(source, target, chosen, source_connect)
             return await run_verify(request, self._runs.resources(request, on_event, source_connect))
 
         return await concluded(on_event, run())
@@ -517,8 +516,7 @@ class Session:
         from aios3sync.sync.explain import run_explain
 
         chosen = SyncOptions.of(options, changes)
-        refuse_inventories(chosen)
-        request = await self._runs.request(source, target, chosen, source_connect=source_connect)
+        request = await self._runs.question(source, target, chosen, source_connect)
         return await run_explain(request, self._runs.resources(request, discard, source_connect), key)
 
     async def manifest(

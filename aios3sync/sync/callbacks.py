@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aios3sync._dataclass import replace
 from aios3sync.events import Event, EventSink, OutcomeSink, discard
+
+if TYPE_CHECKING:
+    from aios3sync.sync.resources import Resources
 
 __all__ = ("Callbacks",)
 
@@ -25,6 +29,11 @@ class Callbacks:
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
         self._error: Exception | None = None
+
+    def wrapped(self, resources: Resources) -> Resources:
+        """Return what a run is lent, with sinks that never raise."""
+        sinks = tuple(map(self.outcomes, resources.outcome_sinks))
+        return replace(resources, on_event=self.events(resources.on_event), outcome_sinks=sinks)
 
     def events(self, sink: EventSink) -> EventSink:
         """Wrap an event sink so that it never raises."""

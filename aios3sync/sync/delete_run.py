@@ -44,10 +44,8 @@ async def run_deletes(request: SyncRequest, resources: Resources, held: HeldPage
     """
     began = time.monotonic()
     callbacks = Callbacks(resources.stop.request)
-    sinks = tuple(map(callbacks.outcomes, resources.outcome_sinks))
-    resources = replace(resources, on_event=callbacks.events(resources.on_event), outcome_sinks=sinks)
     with callbacks.raised():
-        async with assembled(request, resources) as run:
+        async with assembled(request, callbacks.wrapped(resources)) as run:
             deletes = _HeldDeletes(run.pipeline, held, DeferredDeletes())
             try:
                 with raise_first_error():

@@ -140,7 +140,8 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     found = await (sides.source if request.direction == "copy" else tree).entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
-    known_since = state.known_since(scope_of(request.options))
+    scope = await to_thread.run_sync(scope_of, request.options)
+    known_since = state.known_since(scope)
     listed_at = known_since or state.listed_at
     store = await resources.open_store()
     try:
@@ -149,7 +150,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         head = None
     headers = HeaderPlan.of(request.options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")
-    listed = must_list(request, state, scope_of(request.options), time.time())
+    listed = must_list(request, state, scope, time.time())
     key_state = _KeyState(request, sides.files, key, policy, listed, source, recorded, head)
     compared, action, reason = await key_state.decision(visible=filters.visible(key))
     return Explanation(

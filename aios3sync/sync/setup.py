@@ -75,29 +75,19 @@ async def run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
         Exception: what ``on_event`` or an outcome sink raised; the run ended orderly because of it.
     """
     callbacks = Callbacks(resources.stop.request)
-    sinks = tuple(map(callbacks.outcomes, resources.outcome_sinks))
     with callbacks.raised():
-        return await _run_sync(
-            request,
-            replace(resources, on_event=callbacks.events(resources.on_event), outcome_sinks=sinks),
-        )
+        return await _run_sync(request, callbacks.wrapped(resources))
 
 
 async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     began = time.monotonic()
-    tree = request.tree()
-    await tree.check(may_be_absent=request.direction == "down")
-    path = await to_thread.run_sync(manifest_path, request)
-    builder, error_file = ReportBuilder(), ErrorFile(path)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(error_file.close)
-        manifest = await _open_manifest(request, path, builder, stack)
-        attempt = partial(_attempt, request, resources, tree, error_file)
+    async with _opened(request) as opened:
+        attempt = partial(_attempt, request, resources, opened)
         try:
-            report = await attempt(manifest, builder)
+            report = await attempt(opened.manifest, opened.builder)
         except (DamagedManifestError, OutOfOrderError) as error:
             reason = _damage(error)
-            if reason is None or not manifest.place:
+            if reason is None or not opened.manifest.place:
                 raise
             # A new manifest makes the run list the target, which finds what was sent until now.
             builder = ReportBuilder()
@@ -106,10 +96,48 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
                 builder.warn(message)
                 resources.on_event(Warned(message))
 
-            manifest = await _replace_damaged(request, path, manifest, reason, warn, stack)
+            manifest = await _replace_damaged(request, opened, reason, warn)
             report = await attempt(manifest, builder)
-        elapsed = round(time.monotonic() - began, 3)
-        return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
+        return _concluded(report, opened.error_file, began)
+
+
+class _Opened(NamedTuple):
+    """What a run works with, open and locked until its end.
+
+    Attributes:
+        tree: the directory of the pair.
+        path: of the manifest.
+        manifest: of the pair.
+        builder: of the report; it has the warnings about the manifest.
+        error_file: takes the errors that the report cannot hold.
+        stack: closes all this, and what is opened in its place.
+    """
+
+    tree: LocalTree
+    path: str
+    manifest: Manifest
+    builder: ReportBuilder
+    error_file: ErrorFile
+    stack: AsyncExitStack
+
+
+@asynccontextmanager
+async def _opened(request: SyncRequest) -> AsyncGenerator[_Opened, None]:
+    """Look at the directory, and open the manifest; what is open is closed at the end."""
+    tree = request.tree()
+    await tree.check(may_be_absent=request.direction == "down")
+    path = await to_thread.run_sync(manifest_path, request)
+    builder, error_file = ReportBuilder(), ErrorFile(path)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(error_file.close)
+        manifest = await _open_manifest(request, path, builder, stack)
+        yield _Opened(tree, path, manifest, builder, error_file, stack)
+
+
+def _concluded(report: SyncReport, error_file: ErrorFile, began: float) -> SyncReport:
+    """Return a report with what is known at the end of a run that began at a time of the monotonic clock."""
+    elapsed = round(time.monotonic() - began, 3)
+    return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
 
 
 class Assembled(NamedTuple):
@@ -126,8 +154,7 @@ class Assembled(NamedTuple):
     def report(self, began: float) -> SyncReport:
         """Return the report of what was done since a time of the monotonic clock."""
         report = _report(self.pipeline, self.pipeline.run.builder, "manifest")
-        elapsed = round(time.monotonic() - began, 3)
-        return replace(report, errors_file=self.error_file.path, elapsed_s=elapsed)
+        return _concluded(report, self.error_file, began)
 
 
 @asynccontextmanager
@@ -137,27 +164,20 @@ async def assembled(request: SyncRequest, resources: Resources) -> AsyncGenerato
     Raises:
         SourceError, LockedError, ManifestError: as :func:`run_sync`.
     """
-    tree = request.tree()
-    await tree.check(may_be_absent=request.direction == "down")
-    path = await to_thread.run_sync(manifest_path, request)
-    builder, error_file = ReportBuilder(), ErrorFile(path)
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(error_file.close)
-        manifest = await _open_manifest(request, path, builder, stack)
-        pipeline = await _assemble(request, resources, manifest, builder, tree, error_file)
-        yield Assembled(pipeline, error_file)
+    async with _opened(request) as opened:
+        pipeline = await _assemble(request, resources, opened, opened.manifest, opened.builder)
+        yield Assembled(pipeline, opened.error_file)
 
 
 async def _attempt(
     request: SyncRequest,
     resources: Resources,
-    tree: LocalTree,
-    error_file: ErrorFile,
+    opened: _Opened,
     manifest: Manifest,
     builder: ReportBuilder,
 ) -> SyncReport:
     """Run once; return the report but for its time."""
-    pipeline = await _assemble(request, resources, manifest, builder, tree, error_file)
+    pipeline = await _assemble(request, resources, opened, manifest, builder)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
@@ -200,20 +220,15 @@ def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
 
 
 async def _replace_damaged(
-    request: SyncRequest,
-    path: str,
-    damaged: Manifest,
-    reason: str,
-    warn: Callable[[str], None],
-    stack: AsyncExitStack,
+    request: SyncRequest, opened: _Opened, reason: str, warn: Callable[[str], None]
 ) -> Manifest:
     """Set a manifest aside that turned out to be damaged; the lock is held all the time."""
-    await damaged.close()
+    await opened.manifest.close()
     read_only = request.options.dry_run
     manifest = await to_thread.run_sync(
-        lambda: set_aside(path, request.binding, reason, warn, read_only=read_only)
+        lambda: set_aside(opened.path, request.binding, reason, warn, read_only=read_only)
     )
-    stack.push_async_callback(manifest.close)
+    opened.stack.push_async_callback(manifest.close)
     return manifest
 
 
@@ -272,10 +287,9 @@ async def _hold_lock(path: str, stack: AsyncExitStack) -> None:
 async def _assemble(
     request: SyncRequest,
     resources: Resources,
+    opened: _Opened,
     manifest: Manifest,
     builder: ReportBuilder,
-    tree: LocalTree,
-    error_file: ErrorFile,
 ) -> Pipeline:
     options = request.options
     if not request.key_range.is_everything:
@@ -283,7 +297,7 @@ async def _assemble(
     state = await manifest.state()
     number = state.run + 1
     sides = sides_of(
-        request, resources, tree, order=state.order, key_after=manifest.key_after, warn=builder.warn
+        request, resources, opened.tree, order=state.order, key_after=manifest.key_after, warn=builder.warn
     )
     recorder = Recorder(
         sides.source,
@@ -292,7 +306,7 @@ async def _assemble(
         resources.on_event,
         resources.outcome_sinks,
         state=replace(state, run=number),
-        error_file=error_file,
+        error_file=opened.error_file,
     )
     headers = HeaderPlan.of(options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")

@@ -53,6 +53,7 @@ __all__ = (
     "OutcomeSink",
     "PhaseBegan",
     "Planned",
+    "RequestRetried",
     "RequestsRepeated",
     "Scanned",
     "Skipped",
@@ -243,6 +244,28 @@ class RequestsRepeated:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """One request failed and will be sent again; ``RequestsRepeated`` has the counts of these.
+
+    Attributes:
+        operation: the S3 operation, e.g. ``PutObject``.
+        key: of the object in the bucket, with the prefix; empty where the request is about no single one.
+        code: the S3 error code, e.g. ``SlowDown``; the status where the answer had no code; ``NoConnection``,
+            ``ConnectionLost`` or ``Timeout`` where there was no answer.
+        status: of the answer, 0 where there was none.
+        attempt: the number of the attempt that failed in such a way, from 1.
+        delay: seconds until the request is sent again.
+    """
+
+    operation: str
+    key: str
+    code: str
+    status: int
+    attempt: int
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodesReported:
     """What the other machines of a run did since the last such event, besides what they sent events of.
 
@@ -322,6 +345,7 @@ Event = (
     | ObjectDeleted
     | ObjectAdopted
     | ObjectTouched
+    | RequestRetried
     | RequestsRepeated
     | NodesReported
     | Failed

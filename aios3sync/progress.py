@@ -12,7 +12,7 @@ The live view and the event lines of the command line show it, and applications 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import dataclass, field
@@ -114,6 +114,7 @@ class Progress:
         warned: how many warnings there were.
         nodes: machines, or processes, that work on the run; 0 where this process does it all.
         retries, throttled: requests that were sent again, and those of them that the endpoint had throttled.
+        retry_codes: how many of them came after each error code.
         in_flight: large files that are being transferred, by key, the earliest first.
         report: of the run, once it has ended without an error; ``None`` before.
         error: the exception that ended the run, or ``None``.
@@ -146,6 +147,7 @@ class Progress:
     nodes: int = 0
     retries: int = 0
     throttled: int = 0
+    retry_codes: Counter[str] = field(default_factory=Counter)
     failures: deque[Failure] = field(default_factory=lambda: deque(maxlen=20))
     in_flight: dict[str, InFlight] = field(default_factory=dict)
     report: Any = None
@@ -197,9 +199,10 @@ class Progress:
                 self.in_flight.pop(key, None)
             case UploadBegan(key, size) | DownloadBegan(key, size):
                 self.in_flight[key] = InFlight(size)
-            case RequestsRepeated(retries, throttled):
+            case RequestsRepeated(retries, throttled, codes):
                 self.retries += retries
                 self.throttled += throttled
+                self.retry_codes.update(codes)
             case PhaseBegan(phase):
                 self._begin(phase)
             case NodesReported(nodes, counts):

@@ -163,6 +163,8 @@ class SyncReport:
         requests: S3 requests sent, by operation.
         retries: how many of them were repeats.
         throttled: how many of those repeats came after the endpoint asked to slow down.
+        retry_codes: how many of them came after each error code; see
+            :class:`~aios3sync.events.RequestRetried`.
         elapsed_s: seconds that the run took.
         incomplete: objects of a download are not here because their keys can be no files, which
             ``on_bad_name="skip"`` accepts.
@@ -211,6 +213,7 @@ class SyncReport:
     requests: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
     throttled: int = 0
+    retry_codes: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
     incomplete: bool = False
     aborted: str = ""
@@ -240,7 +243,8 @@ class SyncReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON document of ``--json``."""
         # asdict() rebuilds a mapping from pairs, which a Counter would count.
-        document = asdict(replace(self, requests=dict(self.requests)))
+        plain = replace(self, requests=dict(self.requests), retry_codes=dict(self.retry_codes))
+        document = asdict(plain)
         document["exit_code"] = self.exit_code
         return document
 

@@ -261,7 +261,7 @@ def resources_of(
         on_event: progress.
     """
     bucket, options = request.location.bucket, request.options
-    counts = RequestCounts()
+    counts = RequestCounts(on_retry=lambda retry: on_event(retry.event()))
     payer = "requester" if options.request_payer else ""
     key = options.sse_customer_key
     others: dict[str, Any] = {}

@@ -99,6 +99,7 @@ class Registrar:
             requests=dict(counts.requests + Counter(report.requests)),
             retries=report.retries + counts.retries,
             throttled=report.throttled + counts.throttled,
+            retry_codes=dict(counts.retry_codes + Counter(report.retry_codes)),
             elapsed_s=round(time.monotonic() - self._began, 3),
             interrupted=self._stop.signal,
         )

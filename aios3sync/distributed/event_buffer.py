@@ -16,6 +16,8 @@ from aios3sync.events import (
     ObjectTouched,
     ObjectUpdated,
     ObjectUploaded,
+    RequestRetried,
+    RequestsRepeated,
     Skipped,
     Warned,
 )
@@ -28,10 +30,10 @@ _ROOM: Final = 1000
 _SINGLE: Final = frozenset(
     {
         *(ObjectUploaded, ObjectDownloaded, ObjectCopied, ObjectUpdated, ObjectDeleted),
-        *(ObjectAdopted, ObjectTouched, Skipped),
+        *(ObjectAdopted, ObjectTouched, Skipped, RequestRetried),
     }
 )
-_ALWAYS: Final = frozenset({Failed, Warned, EndpointKnown})
+_ALWAYS: Final = frozenset({Failed, Warned, EndpointKnown, RequestsRepeated})
 _MOST_ALWAYS: Final = 1000
 
 

@@ -48,8 +48,10 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
     """
     counts: dict[str, Any] = {name: sum(getattr(report, name) for report in reports) for name in _SUMS}
     requests: Counter[str] = Counter()
+    retry_codes: Counter[str] = Counter()
     for report in reports:
         requests.update(report.requests)
+        retry_codes.update(report.retry_codes)
     ages = [report.knowledge_age_s for report in reports if report.knowledge_age_s is not None]
     errors = [error for report in reports for error in report.errors]
     said = dict.fromkeys([*(text for report in reports for text in report.warnings), *warnings])
@@ -63,6 +65,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
         errors=tuple(errors[:MAX_REPORTED_ERRORS]),
         warnings=tuple(said)[:MAX_REPORTED_ERRORS],
         requests=dict(requests),
+        retry_codes=dict(retry_codes),
         interrupted=interrupted,
         errors_file=errors_file,
         elapsed_s=elapsed_s,

@@ -91,6 +91,7 @@ class ThumbnailSubscriber:
             requests=dict(self._counts.requests),
             retries=self._counts.retries,
             throttled=self._counts.throttled,
+            retry_codes=dict(self._counts.retry_codes),
         )
 
 

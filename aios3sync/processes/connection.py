@@ -16,14 +16,18 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.processes.fetched import body_size
 
 __all__ = (
+    "UNEXPECTED",
     "ConnectionLostError",
     "StoredResponse",
     "WorkerConnection",
     "connect",
     "parse_stored",
+    "refusal_code",
     "status_of",
 )
 
+UNEXPECTED: Final = "UnexpectedAnswer"
+"""The code of a success that only the session can judge."""
 _MAX_HEAD: Final = 16 * 1024
 _WOULD_BLOCK: Final = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _find_headers: Final = re.compile(
@@ -31,6 +35,7 @@ _find_headers: Final = re.compile(
     rb"[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 ).findall
+_find_code: Final = re.compile(rb"<Code>\s*([A-Za-z0-9.]{1,100})\s*</Code>").search
 
 
 class ConnectionLostError(Exception):
@@ -179,6 +184,18 @@ def status_of(head: bytes) -> int:
     """Return the status of a response, 0 where it cannot be read."""
     parts = head[:32].split(b" ", 2)
     return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+
+def refusal_code(response: bytes) -> str:
+    """Return the error code of a response that is no plain success; its status where it names none.
+
+    The body of a refusal is not waited for. A success that is not of the plain kind has a code of ours.
+    """
+    found = _find_code(response)
+    if found is not None:
+        return found[1].decode("ascii")
+    status = status_of(response)
+    return UNEXPECTED if status < 300 else str(status)
 
 
 def connect(host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> WorkerConnection:

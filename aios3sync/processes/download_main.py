@@ -14,7 +14,7 @@ from typing import Any, Final
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.local.write import MOST_AT_ONCE, NO_ROOM, NewFile, TreeWriter, Written
-from aios3sync.processes.connection import WorkerConnection, status_of
+from aios3sync.processes.connection import WorkerConnection, refusal_code, status_of
 from aios3sync.processes.fetched import parse_fetched
 from aios3sync.processes.messages import CANCELLED, DISK_FULL, UNSENT
 from aios3sync.processes.program import JobProcess, SentJob, serve
@@ -87,7 +87,7 @@ class DownloadProcess(JobProcess):
         job: DownloadJob = sent.job
         fetched = parse_fetched(response, job.size, job.etag)
         if fetched is None:
-            self._results.append((sent.number, status_of(response), "not the plain object"))
+            self._results.append((sent.number, status_of(response), refusal_code(response)))
             return False
         replaces = None if job.replaces is None else SourceEntry(job.key, *job.replaces)
         file = NewFile(job.key, fetched.body, fetched.mtime_ns, replaces)

@@ -44,7 +44,7 @@ class DownloadPool(JobPool):
 
         def settle(position: int, result: tuple[Any, ...]) -> bool:
             is_written = len(result) != RETURNED
-            self._note_result(result, done=is_written)
+            self._note_result(jobs[position].full_key, result, done=is_written)
             if result[-1] == DISK_FULL:
                 full.append(jobs[position].key)
             if is_written:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import anyio
 from anyio import to_thread
 
+from aios3sync.errors import ThrottledError, UnavailableError
 from aios3sync.processes.messages import (
     CANCELLED,
     NOT_UTF8,
@@ -21,12 +22,13 @@ from aios3sync.processes.messages import (
     UNSENT,
     RouteMessage,
 )
-from aios3sync.processes.worker import ProcessJob, WorkerProcess
+from aios3sync.processes.worker import SLOW_DOWN, ProcessJob, WorkerProcess
+from aios3sync.store.s3.errors import ETAG_MISMATCH
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wire.tls import TrustedAuthorities
 from aios3sync.store.wire.transport import BucketRoute
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
-from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.metrics import RequestCounts, RetryDetails
 
 __all__ = ("JobPool",)
 
@@ -114,18 +116,26 @@ class JobPool:
             return everything
         return returned
 
-    def _note_result(self, result: tuple[Any, ...], *, done: bool) -> None:
-        """Count the request of a job that was done, or returned."""
+    def _note_result(self, key: str, result: tuple[Any, ...], *, done: bool) -> None:
+        """Count the request of a job that was done, or returned: then it is sent again in this process."""
         if len(result) != RETURNED:
             self._counts.requests[self._operation] += 1
             if not done:
-                self._counts.retries += 1
+                self._retry(key, ETAG_MISMATCH, 200)
                 self._note_returned("other bytes", refused=False)
             return
         _, status, reason = result
-        self._counts.requests[self._operation] += status != UNSENT
-        self._counts.retries += status != UNSENT
+        if status != UNSENT:
+            self._counts.requests[self._operation] += 1
+            self._retry(key, reason if status else "ConnectionLost", status)
         self._note_returned(reason, refused=status in _REFUSED)
+
+    def _retry(self, key: str, code: str, status: int) -> None:
+        facts: dict[str, Any] = {"bucket": self._store.bucket, "key": key, "code": code, "status": status}
+        kind = ThrottledError if status in SLOW_DOWN else UnavailableError
+        error = kind("a process returned it", operation=self._operation, **facts)
+        _LOG.debug("%s s3://%s/%s is sent again: %s", self._operation, self._store.bucket, key, code)
+        self._counts.retry(RetryDetails(1, 0.0, error))
 
     def cancel_pending(self) -> None:
         """Have all jobs returned that have not begun."""

@@ -10,7 +10,7 @@ from typing import Any
 from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
-from aios3sync.processes.connection import WorkerConnection, parse_stored, status_of
+from aios3sync.processes.connection import WorkerConnection, parse_stored, refusal_code, status_of
 from aios3sync.processes.messages import NOT_UTF8, UNSENT, HeaderTemplateMessage
 from aios3sync.processes.program import JobProcess, SentJob, serve
 from aios3sync.processes.protocol import UploadJob
@@ -84,7 +84,7 @@ class UploadProcess(JobProcess):
     def _on_response(self, sent: SentJob, head: bytes) -> bool:
         response = parse_stored(head)
         if response is None:
-            self._results.append((sent.number, status_of(head), "refused"))
+            self._results.append((sent.number, status_of(head), refusal_code(head)))
             return False
         facts = (response.etag, response.encryption, response.version_id)
         self._results.append((sent.number, *sent.facts, *facts))

@@ -48,7 +48,8 @@ CANCEL_PENDING: Final = "cancel pending"
 #
 # - its object was stored: MD5 (bytes), start of reading (ns), ETag, encryption, version id
 # - its object is a file now: encryption, start of writing (ns); mtime, ctime and inode
-# - the session has to do it itself: HTTP status (0 without a response, or UNSENT), reason
+# - the session has to do it itself: HTTP status (0 without a response, or UNSENT); the reason, which is the
+#   error code where there was a response
 
 RETURNED: Final = 3
 """Length of the result of a job that the session has to do itself; no other result has it."""

@@ -62,7 +62,7 @@ class ProcessPool(JobPool):
     def _settle(self, job: UploadJob, result: tuple[Any, ...], position: int, on_stored: OnStored) -> bool:
         """Count a job, and report it if its object is stored as it was sent; return whether it is."""
         stored = None if len(result) == RETURNED else self._stored(job, result)
-        self._note_result(result, done=stored is not None)
+        self._note_result(job.key, result, done=stored is not None)
         if stored is not None:
             on_stored(position, stored)
         return stored is not None

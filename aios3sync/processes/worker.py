@@ -17,7 +17,7 @@ from aios3sync.processes import messages
 from aios3sync.processes.messages import CANCEL_PENDING, JOBS, RETURNED
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 
-__all__ = ("OnSettled", "ProcessJob", "WorkerProcess")
+__all__ = ("SLOW_DOWN", "OnSettled", "ProcessJob", "WorkerProcess")
 
 Result = tuple[Any, ...]
 OnSettled = Callable[[int, Result], None]
@@ -46,7 +46,8 @@ _EXIT_GRACE: Final = 1.0
 _SLOT_POLL_SECONDS: Final = 0.01
 _SLOT_POLLS: Final = 100
 """How often a free slot is looked for while other requests hold all of them."""
-_SLOW_DOWN: Final = (429, 503)
+SLOW_DOWN: Final = (429, 503)
+"""Statuses of an endpoint that asks for fewer requests."""
 _LOST: Final = "the process ended"
 
 
@@ -237,7 +238,7 @@ class WorkerProcess:
         """Release the slot of a job that has ended, and acquire one for the next."""
         if not self._slots:
             return
-        throttled = len(result) == RETURNED and result[1] in _SLOW_DOWN
+        throttled = len(result) == RETURNED and result[1] in SLOW_DOWN
         error = ThrottledError("a process was throttled") if throttled else None
         self._limiter.release(self._slots.popleft(), error, size)
         if len(self._slots) < len(self._jobs) and (slot := self._limiter.try_acquire()) is not None:

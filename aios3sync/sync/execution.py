@@ -70,8 +70,10 @@ async def _report_repeats(run: Run) -> None:
     counts = run.resources.counts
     retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
     while True:
-        await anyio.sleep(_REPEATS_S)
-        if counts.retries != retries:
-            repeated = (counts.retries - retries, counts.throttled - throttled)
-            run.events(events.RequestsRepeated(*repeated, dict(counts.retry_codes - codes)))
-            retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()
+        try:
+            await anyio.sleep(_REPEATS_S)
+        finally:  # also when the run ends: the events add up to its report
+            if counts.retries != retries:
+                repeated = (counts.retries - retries, counts.throttled - throttled)
+                run.events(events.RequestsRepeated(*repeated, dict(counts.retry_codes - codes)))
+                retries, throttled, codes = counts.retries, counts.throttled, counts.retry_codes.copy()

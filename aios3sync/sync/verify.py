@@ -70,6 +70,7 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     report.requests = dict(resources.counts.requests)
     report.retries = resources.counts.retries
     report.throttled = resources.counts.throttled
+    report.retry_codes = dict(resources.counts.retry_codes)
     report.elapsed_s = round(time.monotonic() - began, 3)
     return report
 

@@ -34,7 +34,7 @@ class VerifyReport:
         read: objects that had to be read, because nothing else proved their content.
         failed: keys that could not be compared.
         errors: the first 1,000 reasons why.
-        requests, retries, throttled, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
+        requests, retries, throttled, retry_codes, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
     """
 
     command: str = "verify"
@@ -49,6 +49,7 @@ class VerifyReport:
     requests: Mapping[str, int] = field(default_factory=dict)
     retries: int = 0
     throttled: int = 0
+    retry_codes: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
     @property

@@ -162,6 +162,7 @@ def report(**values: object) -> SyncReport:
 
 def test_reports_add_up() -> None:
     one = report(uploaded=2, planned=2, scanned=2, requests={"PutObject": 2}, warnings=("w",), retries=1)
+    one = replace(one, retry_codes={"SlowDown": 1})
     two = replace(
         report(kept=3, failed=1, planned=4, scanned=4, requests={"PutObject": 1, "ListObjectsV2": 1}),
         checked="list",
@@ -176,6 +177,7 @@ def test_reports_add_up() -> None:
     assert joined.balanced
     assert (joined.uploaded, joined.kept, joined.failed, joined.planned, joined.scanned) == (2, 3, 1, 6, 6)
     assert (joined.requests, joined.retries) == ({"PutObject": 3, "ListObjectsV2": 1}, 1)
+    assert joined.retry_codes == {"SlowDown": 1}
     assert (joined.warnings, joined.checked, joined.knowledge_age_s) == (("w", "v", "u"), "list", 5.0)
     assert joined.refused == {"guard": "max-delete", "count": 2, "message": "too many"}
     assert (joined.source, joined.target, joined.exit_code) == ("/data", "s3://bucket/p/", 130)

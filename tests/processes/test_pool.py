@@ -20,6 +20,7 @@ from aios3sync.processes.messages import RouteMessage, frame
 from aios3sync.processes.program import Route
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
+from aios3sync.store.wrappers.metrics import RetryDetails
 from aios3sync.testing.http_server import canned_server, error_body
 from tests.processes.conftest import OpenOffloading
 from tests.store.wire.conftest import Authority
@@ -97,6 +98,8 @@ async def test_C1_a_file_that_changed_is_returned_unsent(offloading: OpenOffload
 
 async def test_a_refused_file_is_returned_and_counted(offloading: OpenOffloading) -> None:
     async with canned_server() as server, offloading(server.url, slots=1) as o:
+        retries: list[RetryDetails] = []
+        o.counts.on_retry = retries.append
         server.will(500, error_body("InternalError"))
         server.will(200, b"<Error><Code>InternalError</Code></Error>", {"ETag": '"x"'})
         server.will(200, headers={"ETag": f'"{digest(b"other").hex()}"'})
@@ -105,6 +108,8 @@ async def test_a_refused_file_is_returned_and_counted(offloading: OpenOffloading
         assert await o.upload(jobs) == ["p/f0", "p/f1", "p/f2", "p/f3"]
         assert sorted(o.stored) == ["p/f4", "p/f5"]
     assert (o.counts.requests["PutObject"], o.counts.retries) == (6, 4)
+    assert o.counts.retry_codes == {"InternalError": 2, "ETagMismatch": 1, "UnexpectedAnswer": 1}
+    assert [(retry.error.key, retry.error.code) for retry in retries[:1]] == [("p/f0", "InternalError")]
 
 
 async def test_a_throttled_upload_cuts_the_limit_of_the_session(offloading: OpenOffloading) -> None:
@@ -112,6 +117,7 @@ async def test_a_throttled_upload_cuts_the_limit_of_the_session(offloading: Open
         server.will(503, error_body("SlowDown"))
         assert len(await o.upload([o.job(f"f{number}") for number in range(8)])) == 1
         assert o.limiter._cuts == 1, "by now the limit has recovered"
+    assert (o.counts.retries, o.counts.throttled, o.counts.retry_codes) == (1, 1, {"SlowDown": 1})
 
 
 async def test_while_the_limiter_keeps_a_start_rate_no_job_is_submitted(offloading: OpenOffloading) -> None:

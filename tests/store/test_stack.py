@@ -14,8 +14,8 @@ from aios3sync.store.protocol import CopySource, DeleteItem, ListedPart, ObjectS
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.base import ForwardingStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
-from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
-from aios3sync.store.wrappers.retry import RetryDetails, RetryingStore
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts, RetryDetails
+from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import Backoff
 from aios3sync.store.wrappers.stack import stack
 from aios3sync.testing.contract import ObjectStoreContract

@@ -24,6 +24,7 @@ from aios3sync.events import (
     ObjectUpdated,
     ObjectUploaded,
     PhaseBegan,
+    RequestRetried,
     RequestsRepeated,
     Skipped,
     UploadBegan,
@@ -68,8 +69,11 @@ def _rare_document(event: Event) -> dict[str, Any] | None:
             return {"event": "skipped", "key": key, "reason": reason}
         case UploadBegan(key, size) | DownloadBegan(key, size):
             return {"event": "began", "key": key, "size": size}
-        case RequestsRepeated(retries, throttled):
-            return {"event": "repeated", "retries": retries, "throttled": throttled}
+        case RequestRetried(operation, key, code, status, attempt, delay):
+            request = {"event": "retry", "operation": operation, "key": key}
+            return {**request, "code": code, "status": status, "attempt": attempt, "delay_s": delay}
+        case RequestsRepeated(retries, throttled, codes):
+            return {"event": "repeated", "retries": retries, "throttled": throttled, "codes": dict(codes)}
         case Warned(message):
             return {"event": "warning", "message": message}
         case EndpointKnown(endpoint, facts):

@@ -1,17 +1,49 @@
-"""CountingStore: counts every request that is really sent; it changes nothing about any of them."""
+"""CountingStore: counts every request that is really sent; it changes nothing about any of them.
+
+Retries are counted next to the requests, and reported one by one to whoever listens.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TypeVar
 
 from aios3sync._dataclass import dataclass, field
+from aios3sync._namedtuple import NamedTuple
+from aios3sync.errors import StoreError, ThrottledError
+from aios3sync.events import RequestRetried
 from aios3sync.store.protocol import GetResult, ObjectStore, PutOptions, PutResult, RangeRead
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 
-__all__ = ("CountingStore", "RequestCounts")
+__all__ = ("CountingStore", "OnRetry", "RequestCounts", "RetryDetails")
 
 T = TypeVar("T")
+
+
+class RetryDetails(NamedTuple):
+    """One retry, reported before its delay.
+
+    Attributes:
+        attempt: the number of the attempt that failed with such an error, from 1; those that were throttled
+            are counted apart from the others.
+        delay: seconds until the request is sent again.
+        error: why the attempt failed; it has operation, key and code.
+    """
+
+    attempt: int
+    delay: float
+    error: StoreError
+
+    def event(self) -> RequestRetried:
+        """Return the event of it."""
+        error = self.error
+        facts = (error.operation, error.key or "", error.code, error.status)
+        return RequestRetried(*facts, self.attempt, round(self.delay, 3))
+
+
+OnRetry = Callable[[RetryDetails], object]
+"""Called for every retry, thousands of times a second at worst; raises nothing."""
 
 
 @dataclass(slots=True)
@@ -25,6 +57,7 @@ class RequestCounts:
         throttled: how many of those came after the endpoint asked to slow down.
         retry_codes: how many of them came after each error code.
         bytes_sent: bytes of the bodies of those that were answered with success.
+        on_retry: called for every retry, after it was counted; ``None`` for nobody.
     """
 
     requests: Counter[str] = field(default_factory=Counter)
@@ -32,11 +65,20 @@ class RequestCounts:
     throttled: int = 0
     retry_codes: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
+    on_retry: OnRetry | None = None
 
     @property
     def total(self) -> int:
         """All requests together."""
         return self.requests.total()
+
+    def retry(self, details: RetryDetails) -> None:
+        """Count and report a retry."""
+        self.retries += 1
+        self.throttled += isinstance(details.error, ThrottledError)
+        self.retry_codes[details.error.code] += 1
+        if self.on_retry is not None:
+            self.on_retry(details)
 
 
 class CountingStore(ForwardingStore):

@@ -19,7 +19,6 @@ from typing import Final, TypeVar
 
 import anyio
 
-from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import Proof, is_opaque_encryption, multipart_etag, part_count, proof, same_etag
 from aios3sync.errors import (
     ObjectNotFoundError,
@@ -43,36 +42,17 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.errors import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.s3.refusals import name_option
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
-from aios3sync.store.wrappers.metrics import RequestCounts
+from aios3sync.store.wrappers.metrics import OnRetry, RequestCounts, RetryDetails
 from aios3sync.store.wrappers.retry_policy import Backoff, RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 
-__all__ = ("OnRetry", "RetryDetails", "RetryingStore")
+__all__ = ("RetryingStore",)
 
 T = TypeVar("T")
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_RENEWALS: Final = 3
 """Replacements of the credentials that one request lives through."""
-
-
-class RetryDetails(NamedTuple):
-    """One retry, reported before its delay.
-
-    Attributes:
-        attempt: the number of the attempt that failed with such an error, from 1; those that were throttled
-            are counted apart from the others.
-        delay: seconds until the request is sent again.
-        error: why the attempt failed; it has operation, key and code.
-    """
-
-    attempt: int
-    delay: float
-    error: StoreError
-
-
-OnRetry = Callable[[RetryDetails], None]
-"""Called for every retry, thousands of times a second at worst; raises nothing."""
 
 
 class RetryingStore(ForwardingStore):
@@ -260,11 +240,8 @@ class RetryingStore(ForwardingStore):
         await self._sleep(delay)
 
     def _report(self, retry: RetryDetails) -> None:
-        counts, error = self._counts, retry.error
-        counts.retries += 1
-        counts.throttled += isinstance(error, ThrottledError)
-        counts.retry_codes[error.code] += 1
-        _LOG.debug("retry after attempt %d in %.2f s: %s", retry.attempt, retry.delay, error)
+        _LOG.debug("retry after attempt %d in %.2f s: %s", retry.attempt, retry.delay, retry.error)
+        self._counts.retry(retry)
         if self._on_retry is not None:
             self._on_retry(retry)
 

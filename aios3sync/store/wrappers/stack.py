@@ -10,9 +10,9 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
-from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
+from aios3sync.store.wrappers.metrics import CountingStore, OnRetry, RequestCounts
 from aios3sync.store.wrappers.quirks import QuirksStore
-from aios3sync.store.wrappers.retry import OnRetry, RetryingStore
+from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 

@@ -18,6 +18,7 @@ from typing import IO, Any, Final
 from aios3sync._dataclass import asdict, dataclass
 from aios3sync.concurrency import in_thread
 from aios3sync.errors import ManifestError
+from aios3sync.manifest.root_directory import synchronize
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.request import SyncRequest
 
@@ -100,7 +101,7 @@ class HeldFileWriter:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(self._temporary, self._path)
-            _sync_directory(self._path)
+            synchronize(os.path.dirname(self._path) or ".")
         except OSError as error:
             raise _unwritable(self._path, error) from error
         self._file = None
@@ -218,14 +219,6 @@ def _values(line: bytes) -> Any:
         return json.loads(line)
     except ValueError:
         return None
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(path: str, error: OSError) -> ManifestError:

@@ -14,12 +14,13 @@ from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest
 
-__all__ = ("begin_layers", "copy_file", "copy_rows", "is_closed", "temporary_layers")
+__all__ = ("begin_layers", "copy_file", "copy_rows", "is_closed", "temporary_layers", "was_begun")
 
 _SCHEMA: Final = (
     "CREATE TABLE layers (position INTEGER PRIMARY KEY, path TEXT, first TEXT, end TEXT)",
     "CREATE TABLE gone (key TEXT PRIMARY KEY) WITHOUT ROWID",
 )
+_HAS_LAYERS: Final = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'layers'"
 _JOURNALS: Final = ("-wal", "-journal")
 _PAGE: Final = 2000
 
@@ -80,6 +81,20 @@ def _size(path: str) -> int:
         return os.path.getsize(path)
     except FileNotFoundError:
         return 0
+
+
+def was_begun(path: str) -> bool:
+    """Whether :func:`begin_layers` made all of the file: layers and state come in one transaction. Blocks.
+
+    SQLite takes back half a transaction of a file that was not closed, so it is opened for writing.
+    """
+    if not _size(path):
+        return False
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return connection.execute(_HAS_LAYERS).fetchone() is not None
+    except sqlite3.DatabaseError:  # it is damaged
+        return False
 
 
 def copy_file(path: str, copy: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
+from aios3sync.core.key_range import KeyRange
 from aios3sync.manifest.protocol import Stat
 from aios3sync.manifest.sqlite import SqliteManifest
 
@@ -54,9 +55,10 @@ class Layer(NamedTuple):
     first: str = ""
     end: str = ""
 
-    def holds(self, key: str) -> bool:
-        """Whether the key is in the range."""
-        return self.first <= key and (not self.end or key < self.end)
+    @property
+    def key_range(self) -> KeyRange:
+        """The range of keys."""
+        return KeyRange(self.first, self.end)
 
 
 class _Files(NamedTuple):
@@ -74,18 +76,14 @@ class LayeredManifest(SqliteManifest):
         """Blocks."""
         self._below: dict[str, SqliteManifest] = {}
         self._layers: tuple[Layer, ...] = ()
-        self._spans: list[_Files] = []
-        self._starts: list[str] = []
+        self._spans = [_Files("", "", (self,))]
+        self._starts = [""]
         self._filled: set[SqliteManifest] = set()
         self._hiding: set[SqliteManifest] = set()
         super().__init__(connection, place)
+        self._tables = ["entries"]
         if self.select(_TABLE, ("layers",)):
             self.open_below(place)
-
-    @classmethod
-    def is_one(cls, manifest: SqliteManifest) -> bool:
-        """Whether the file names others below it. Blocks."""
-        return bool(manifest.select(_TABLE, ("layers",)))
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -95,11 +93,12 @@ class LayeredManifest(SqliteManifest):
     @property
     def written(self) -> bool:
         """Whether the file on top has rows or hides some. Blocks."""
-        return any(self.select(_HAS.format(table)) for table in ("entries", "gone"))
+        return any(self.select(_HAS.format(table)) for table in self._tables)
 
     def open_below(self, place: str) -> None:
         """Open the files that are named; ``place`` is the path of the manifest. Blocks."""
         self._place = place
+        self._tables = ["entries", "gone"]
         directory = os.path.dirname(os.path.abspath(place))
         named = [Layer(*row) for row in self.select(_LAYERS)]
         self._layers = tuple(
@@ -131,7 +130,7 @@ class LayeredManifest(SqliteManifest):
         """Yield the files below that count for a key; those without any content are left out."""
         for layer in self._layers:
             file = self._below[layer.path]
-            if layer.holds(key) and (file in self._filled or file in self._hiding):
+            if layer.key_range.holds(key) and (file in self._filled or file in self._hiding):
                 yield file
 
     def _change(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
@@ -146,8 +145,9 @@ class LayeredManifest(SqliteManifest):
 
     def _clear(self) -> None:
         super()._clear()
-        self._connection.execute("DELETE FROM gone")
-        self._connection.execute("DELETE FROM layers")
+        if "gone" in self._tables:
+            self._connection.execute("DELETE FROM gone")
+            self._connection.execute("DELETE FROM layers")
         self._layers, self._spans, self._starts = (), [_Files("", "", (self,))], [""]
 
     # Reading: each span of keys has its files; where one alone has anything, it is asked alone.
@@ -163,10 +163,8 @@ class LayeredManifest(SqliteManifest):
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
         """Return rows greater than ``after``, up to ``last``."""
         found: list[RecordedEntry] = []
-        low = after
-        while page := self._merged(_read_rows, low, "", _PAGE, exclusive=True):
-            if page[-1].key > last:
-                return found + [row for row in page if row.key <= last]
+        low, end = after, f"{last}\0"  # the least text that is greater than the last key
+        while page := self._merged(_read_rows, low, end, _PAGE, exclusive=True):
             found += page
             low = page[-1].key
         return found

@@ -21,7 +21,7 @@ from aios3sync._dataclass import dataclass, replace
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.root import ATTEMPTS, Root, attempt_of
 
-__all__ = ("RootDirectory", "shards_directory", "single_file")
+__all__ = ("RootDirectory", "shards_directory", "single_file", "synchronize")
 
 _DOCUMENT: Final = re.compile(r"root\.(\d{1,18})\.json")
 _KEPT: Final = 8
@@ -97,7 +97,7 @@ class RootDirectory:
                 os.unlink(temporary)
             if not made or not self._counts(root.generation, own):
                 return False
-            self._synchronize()
+            synchronize(self.path)
             self._drop_old(root.generation)
         except OSError as error:
             raise self._failed(error) from error
@@ -133,16 +133,18 @@ class RootDirectory:
                 return wanted
 
     def file(self, name: str) -> str:
-        """Return the absolute path of the file of a layer, empty where there is none.
+        """Return the absolute path of the file of a layer that is finished, empty where there is none."""
+        path = os.path.normpath(os.path.join(self.path, name))
+        return path if os.path.exists(path) else ""
+
+    def attempts(self, name: str) -> list[str]:
+        """Return the absolute paths of all attempts at a layer, the latest first.
 
         Raises:
             ManifestError: the directory cannot be read.
         """
-        if name.endswith(ATTEMPTS):
-            found = self._attempts(name.removesuffix(ATTEMPTS))
-            return found[max(found)] if found else ""
-        path = os.path.normpath(os.path.join(self.path, name))
-        return path if os.path.exists(path) else ""
+        found = self._attempts(name)
+        return [found[number] for number in sorted(found, reverse=True)]
 
     def next_attempt(self, name: str) -> str:
         """Make the empty file of a further attempt at a layer, and return its path.
@@ -231,13 +233,6 @@ class RootDirectory:
             ) from error
         return True
 
-    def _synchronize(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def _drop_old(self, generation: int) -> None:
         for old in self._generations():
             if old <= generation - _KEPT:
@@ -246,6 +241,19 @@ class RootDirectory:
 
     def _failed(self, error: OSError) -> ManifestError:
         return ManifestError(f"the manifest in {self.path!r} cannot be used: {error.strerror}")
+
+
+def synchronize(directory: str) -> None:
+    """Wait until the names in a directory are on the disk. Blocks.
+
+    Raises:
+        OSError: they are not.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: str, content: bytes) -> None:

@@ -15,11 +15,19 @@ from typing import Final
 
 from aios3sync._dataclass import replace
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.layer_files import begin_layers, copy_file, copy_rows, is_closed, temporary_layers
+from aios3sync.manifest.layer_files import (
+    begin_layers,
+    copy_file,
+    copy_rows,
+    is_closed,
+    temporary_layers,
+    was_begun,
+)
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root
 from aios3sync.manifest.root_directory import RootDirectory
+from aios3sync.manifest.sqlite import SqliteManifest
 
 __all__ = ("MOST_LAYERS", "begin_attempt", "layers_of", "open_shards")
 
@@ -32,7 +40,7 @@ def layers_of(
 ) -> list[Layer]:
     """Return the files of shards, the newest first for every key. Blocks.
 
-    A file that its run did not close is copied; where nothing may be written, it is left out. That loses
+    An attempt that its run did not close is copied; where nothing may be written, it is left out. That loses
     nothing but time: the state of such a manifest says that the run has to list.
 
     Args:
@@ -43,20 +51,40 @@ def layers_of(
     Raises:
         ManifestError: a file cannot be read or copied.
     """
-    files = {}
-    for name in {name: None for shard in shards for name in shard.layers}:
-        path = directory.file(name)
-        if path and not is_closed(path):
-            path = "" if read_only else _settled(directory, name, path)
-        files[name] = path
+    names = {name: None for shard in shards for name in shard.layers}
+    files = {name: _file_to_read(directory, name, read_only=read_only) for name in names}
     return [
         Layer(files[name], shard.first, shard.end) for shard in shards for name in shard.layers if files[name]
     ]
 
 
-def _settled(directory: RootDirectory, name: str, path: str) -> str:
-    """Return a copy of a file that was not closed, which is its next attempt."""
-    stem = name.removesuffix(ATTEMPTS) if name.endswith(ATTEMPTS) else name.rsplit(".", 2)[0]
+def _file_to_read(directory: RootDirectory, name: str, *, read_only: bool) -> str:
+    """Return the file of a layer, closed; of attempts the latest. Empty where there is none.
+
+    A process may be killed while it makes the file of an attempt. What it left has no rows of its own, and
+    would hide those below it if it was taken for a file that needs none.
+    """
+    if not name.endswith(ATTEMPTS):
+        path = directory.file(name)
+        if not path or is_closed(path):
+            return path
+        return "" if read_only else _closed(path)
+    stem = name.removesuffix(ATTEMPTS)
+    for path in directory.attempts(stem):
+        closed = is_closed(path)  # asked first: a look at it may close it
+        if (closed or not read_only) and was_begun(path):
+            return path if closed else _copied(directory, stem, path)
+    return ""
+
+
+def _closed(path: str) -> str:
+    """Return the path of a file that no run writes any more, once SQLite has closed it."""
+    SqliteManifest.open(path).close_now()
+    return path
+
+
+def _copied(directory: RootDirectory, stem: str, path: str) -> str:
+    """Return a copy of an attempt that was not closed, which is the next one: it may still be written."""
     copy = directory.next_attempt(stem)
     try:
         copy_file(path, copy)
@@ -76,7 +104,7 @@ def begin_attempt(
     *,
     only: tuple[str, str] | None = None,
 ) -> str:
-    """Make the file of the next attempt at a layer, with the rows of the one before. Blocks.
+    """Make the file of the next attempt at a layer, with the rows of the last one that was begun. Blocks.
 
     Args:
         directory: where it is made.
@@ -94,9 +122,9 @@ def begin_attempt(
         ManifestError: it cannot be written.
         ValueError: a file is damaged.
     """
-    before = directory.file(name + ATTEMPTS)
+    before = next(filter(was_begun, directory.attempts(name)), "")
     path = directory.next_attempt(name)
-    if before and os.path.getsize(before):
+    if before:
         try:
             copy_file(before, path)
         except sqlite3.Error:
@@ -124,8 +152,8 @@ def open_shards(directory: RootDirectory, root: Root, *, read_only: bool = False
     layers = layers_of(directory, root.shards, read_only=read_only)
     if read_only:
         return temporary_layers(directory.path, root.binding, root.state, layers)
-    name = f"{uuid.uuid4().hex}-0"
-    root = _named(directory, root, name)
+    name = _new_name()
+    _name_on_top(directory, root, name)
     path = begin_attempt(directory, name, root.binding, root.state, layers)
     manifest = _ShardedManifest.open(path)
     assert isinstance(manifest, _ShardedManifest)  # noqa: S101 - as the class method makes one
@@ -133,16 +161,19 @@ def open_shards(directory: RootDirectory, root: Root, *, read_only: bool = False
     return manifest
 
 
-def _named(directory: RootDirectory, root: Root, name: str) -> Root:
-    """Put a layer on top of all shards."""
+def _new_name() -> str:
+    return f"{uuid.uuid4().hex}-0"
+
+
+def _name_on_top(directory: RootDirectory, root: Root, name: str) -> None:
+    """Put a layer on top of all shards, of a run that has begun: only its end says what the rows rely on."""
 
     def change(now: Root | None) -> Root:
         root_now = root if now is None else now
         shards = (shard._replace(layers=(name + ATTEMPTS, *shard.layers)) for shard in root_now.shards)
-        return replace(root_now, shards=tuple(shards))
+        return replace(root_now, state=root_now.state.begun(), shards=tuple(shards))
 
-    named = directory.update(change)
-    return root if named is None else named
+    directory.update(change)
 
 
 class _ShardedManifest(LayeredManifest):
@@ -164,7 +195,8 @@ class _ShardedManifest(LayeredManifest):
         state, whole = self.state_now(), not self.layers
         files = [os.path.basename(self.place)] if self.written else []
         if len({layer.path for layer in self.layers}) > MOST_LAYERS and files:
-            path = directory.next_attempt(self._name)
+            # Under a name of its own: a copy that is broken off is no attempt, and nothing names it.
+            path = directory.next_attempt(_new_name())
             copy_rows(self, path)
             files, whole = [os.path.basename(path)], True
         self.finish()

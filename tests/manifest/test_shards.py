@@ -10,6 +10,7 @@ import sys
 import textwrap
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyio import to_thread
@@ -25,8 +26,9 @@ from aios3sync.manifest.layer_files import begin_layers, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
-from aios3sync.manifest.root_directory import RootDirectory
+from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import MOST_LAYERS, begin_attempt, layers_of
+from aios3sync.manifest.sqlite import SqliteManifest
 from tests.manifest.shards import begin_shards, row
 
 PAIR = Binding("/data", "http://s3", "bucket", "p/")
@@ -89,7 +91,7 @@ def test_the_newest_layer_decides_within_its_range(
         with_layers.record_now(*_split(changes))
         with_layers.close_now()
         below.insert(0, Layer(path, first, end))
-        inside = {key: size for key, size in changes.items() if below[0].holds(key)}
+        inside = {key: size for key, size in changes.items() if below[0].key_range.holds(key)}
         _apply(expected, inside, hides=number > 0)
     manifest = temporary_layers(str(tmp_path), PAIR, ManifestState(), below)
     manifest.record_now(*_split(top))
@@ -112,6 +114,55 @@ def test_the_newest_layer_decides_within_its_range(
     for key in expected.keys() | {after, last}:
         one = manifest._get(key)
         assert (None if one is None else one.size) == expected.get(key)
+    manifest.close_now()
+
+
+NEAR = st.text(st.sampled_from("\0\x01a\ud7ff\ue000\U0010ffff"), max_size=4)
+"""Texts that are next to each other: behind each comes the one with a zero."""
+
+
+@settings(max_examples=100)
+@given(
+    older=st.sets(NEAR.filter(bool), max_size=6),
+    newer=st.sets(NEAR.filter(bool), max_size=6),
+    after=NEAR,
+    last=NEAR,
+)
+def test_rows_up_to_a_key_are_those_up_to_it_and_no_others(
+    tmp_path_factory: pytest.TempPathFactory, older: set[str], newer: set[str], after: str, last: str
+) -> None:
+    path = str(tmp_path_factory.mktemp("layers") / "l.1.sqlite")
+    begin_layers(path, PAIR, ManifestState(), [])
+    below = LayeredManifest.open(path)
+    below.record_now([row(key) for key in older], [])
+    below.close_now()
+    manifest = temporary_layers("", PAIR, ManifestState(), [Layer(path)])
+    manifest.record_now([row(key) for key in newer], [])
+    expected = [key for key in sorted(older | newer) if after < key <= last]
+    assert [item.key for item in manifest.rows_through(after, last)] == expected
+    manifest.close_now()
+
+
+def test_rows_up_to_a_key_are_read_no_further(tmp_path: Path) -> None:
+    """A comparison asks batch by batch: rows behind the last key would be read again and again."""
+    path = str(tmp_path / "l.1.sqlite")
+    begin_layers(path, PAIR, ManifestState(), [])
+    below = LayeredManifest.open(path)
+    below.record_now([row(f"{number:04}") for number in range(3000)], [])
+    below.close_now()
+    manifest = temporary_layers("", PAIR, ManifestState(), [Layer(path)])
+    (file,) = manifest._below.values()
+    read: list[int] = []
+    rows_within = file.rows_within
+
+    def counted(*arguments: Any, **options: Any) -> list[RecordedEntry]:
+        rows = rows_within(*arguments, **options)
+        read.append(len(rows))
+        return rows
+
+    file.rows_within = counted  # type: ignore[method-assign]
+    assert len(manifest.rows_through("0099", "0199")) == 100
+    assert sum(read) == 100
     manifest.close_now()
 
 
@@ -231,6 +282,89 @@ async def test_what_a_killed_run_recorded_is_found_by_the_next(path: str) -> Non
     assert len([name for name in _layers(directory) if name.endswith(ATTEMPTS)]) == 1
 
 
+async def test_what_a_killed_run_left_is_incomplete(path: str) -> None:
+    """P10: while a run is at work, and after it was killed, the document claims nothing of its rows."""
+    await begun(path, ["b", "m"])
+    killed = await to_thread.run_sync(_run, KILLED.format(path=path))
+    assert killed.returncode == -signal.SIGKILL
+    for read_only in (True, False):
+        manifest = await opened(path, read_only=read_only)
+        assert await manifest.state() == COMPLETE.begun()
+        await manifest.close()
+    manifest = await opened(path)
+    await manifest.save_state(replace(COMPLETE, run=4))
+    await manifest.close()
+    manifest = await opened(path, read_only=True)
+    assert await manifest.state() == replace(COMPLETE, run=4), "a run that ends says what its rows rely on"
+    await manifest.close()
+
+
+async def test_a_file_that_a_killed_run_had_only_begun_to_make_hides_nothing(path: str) -> None:
+    directory = await begun(path, ["b", "m"])
+    killed = await to_thread.run_sync(_run, KILLED.format(path=path))
+    assert killed.returncode == -signal.SIGKILL
+    (stem,) = (name.removesuffix(ATTEMPTS) for name in _layers(directory) if name.endswith(ATTEMPTS))
+    empty, half = directory.next_attempt(stem), directory.next_attempt(stem)
+    assert os.path.getsize(empty) == 0
+    file = SqliteManifest.open(half)
+    file.record_now([row("copied", size=7)], [])
+    file.close_now()
+    manifest = await opened(path, read_only=True)
+    assert {item.key for item in await rows_of(manifest)} >= {item.key for item in ROWS} - {"a"}
+    await manifest.close()
+    manifest = await opened(path)
+    assert [item.key for item in await rows_of(manifest)] == ["a/b", "k1", "k2", "m", "m/x", "z"]
+    await manifest.close()
+
+
+KILLED_IN_THE_MIDDLE = """
+import os, signal
+from aios3sync.manifest import sharded
+from aios3sync.manifest.files import open_manifest
+from tests.manifest.test_shards import PAIR, row
+whole = sharded.copy_rows
+def half(manifest, path):
+    whole(manifest, path, "", "b")
+    os.kill(os.getpid(), signal.SIGKILL)
+sharded.copy_rows = half
+manifest = open_manifest({path!r}, PAIR, print)
+manifest.record_now([row("last")], [])
+manifest.close_now()
+"""
+
+
+async def test_a_run_that_is_killed_while_it_joins_files_leaves_them_as_they_were(path: str) -> None:
+    await begun(path, ["b", "m"])
+    more = [f"n{number:02}" for number in range(MOST_LAYERS - 2)]
+    for key in more:
+        manifest = await opened(path)
+        await manifest.record([row(key)], [])
+        await manifest.close()
+    killed = await to_thread.run_sync(_run, KILLED_IN_THE_MIDDLE.format(path=path))
+    assert killed.returncode == -signal.SIGKILL
+    expected = ["a", "a/b", "last", "m", "m/x", *more, "z"]
+    for read_only in (True, False):
+        manifest = await opened(path, read_only=read_only)
+        found = [item.key for item in await rows_of(manifest)]
+        assert found == [key for key in expected if not (read_only and key == "last")]
+        await manifest.close()
+
+
+async def test_a_single_file_that_was_not_closed_is_closed_where_it_is(path: str) -> None:
+    """The file from before a cluster ran has no writer any more: it is not copied again and again."""
+    program = KILLED.format(path=path)
+    assert (await to_thread.run_sync(_run, program)).returncode == -signal.SIGKILL
+    directory = RootDirectory(shards_directory(path))
+    shards = (RangeLayers("", "", (single_file(directory.path),)),)
+    for _ in range(2):
+        (layer,) = await to_thread.run_sync(lambda: layers_of(directory, shards))
+        assert layer.path == path
+        manifest = temporary_layers(directory.path, PAIR, COMPLETE, [layer])
+        assert [item.key for item in manifest.rows_after("", 9)] == ["k1", "k2"]
+        manifest.close_now()
+    assert not os.path.exists(directory.path)
+
+
 async def test_forgetting_removes_all_files(path: str) -> None:
     directory = await begun(path, ["b"])
     stored = StoredManifest(path, PAIR, pytest.fail)
@@ -272,6 +406,23 @@ def test_the_files_of_a_manifest_below_the_source_are_not_synced(tmp_path: Path)
         assert not own.keys.fullmatch("n.sqlite.shards/r-2.1.sqlite")
 
 
+async def test_a_damaged_attempt_is_set_aside_and_the_run_goes_on_with_an_empty_one(tmp_path: Path) -> None:
+    directory = RootDirectory(str(tmp_path / "m.sqlite.shards"))
+    path = begin_attempt(directory, "r-0", PAIR, COMPLETE, [])
+    Path(path).write_bytes(Path(path).read_bytes()[:1024] + b"x" * 4096)
+    warnings: list[str] = []
+    manifest = await to_thread.run_sync(lambda: open_manifest(path, PAIR, warnings.append))
+    assert (await rows_of(manifest), await manifest.get("k"), await manifest.count()) == ([], None, 0)
+    await manifest.record([row("k")], ["j"])
+    assert await rows_of(manifest) == [row("k")]
+    assert isinstance(manifest, LayeredManifest)
+    assert manifest.written
+    await manifest.clear()
+    assert (await rows_of(manifest), manifest.written) == ([], False)
+    await manifest.close()
+    assert "set aside" in warnings[0]
+
+
 # Attempts: one file for each, with what the one before had recorded.
 
 
@@ -292,6 +443,28 @@ def test_an_attempt_goes_on_where_the_one_before_was_killed(tmp_path: Path) -> N
     manifest = LayeredManifest.open(second)
     assert [item.key for item in manifest.rows_after("", 10)] == ["k"]
     assert manifest.state_now() == COMPLETE
+    manifest.close_now()
+
+
+def test_an_attempt_that_was_killed_while_its_file_was_made_counts_for_nothing(tmp_path: Path) -> None:
+    """Its file has no layers yet: taken for a whole one, it would hide all that was recorded before."""
+    directory = RootDirectory(str(tmp_path / "d"))
+    below = Layer(directory.next_attempt("below"))
+    begin_layers(below.path, PAIR, COMPLETE, ())
+    file = LayeredManifest.open(below.path)
+    file.record_now([row("old")], [])
+    file.close_now()
+    first = LayeredManifest.open(begin_attempt(directory, "r-0", PAIR, COMPLETE, [below]))
+    first.record_now([row("new")], [])
+    first.close_now()
+    directory.next_attempt("r-0")
+    half = SqliteManifest.open(directory.next_attempt("r-0"))
+    half.record_now([row("copied")], [])
+    half.close_now()
+    manifest = LayeredManifest.open(begin_attempt(directory, "r-0", PAIR, COMPLETE, [below]))
+    assert isinstance(manifest, LayeredManifest)
+    assert [item.key for item in manifest.rows_after("", 10)] == ["new", "old"]
+    assert (manifest.state_now(), [layer.path for layer in manifest.layers]) == (COMPLETE, [below.path])
     manifest.close_now()
 
 

@@ -23,7 +23,7 @@ from aios3sync.distributed.messages import ShardFile, ShardOutcome
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE
 from aios3sync.manifest.files import open_manifest
-from aios3sync.manifest.layer_files import temporary_layers
+from aios3sync.manifest.layer_files import is_closed, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
@@ -34,6 +34,7 @@ from aios3sync.report import MAX_REPORTED_ERRORS, SyncReport
 
 __all__ = ("ClusterManifest",)
 
+_NO_DOCUMENT: Final = "the manifest {!r}: a cluster keeps it in SQLite files; name another one"
 _FORCED_DEVICE: Final = -2
 """A device that no tree is on: nodes compare it with their records (P3)."""
 _STEPS: Final = ("finish", "delete", "compare")
@@ -78,9 +79,7 @@ class ClusterManifest:
         if not self.path:
             raise ManifestError(f"{NO_STATE}, or name a place with --manifest that all machines see")
         if self.path.endswith(".json"):
-            raise ManifestError(
-                f"the manifest {self.path!r}: a cluster keeps it in SQLite files; name another one"
-            )
+            raise ManifestError(_NO_DOCUMENT.format(self.path))
         nothing = ManifestState(), (RangeLayers("", "", ()),)
         state, shards = self._open(warn) if self.kept else nothing
         self.root = Root(0, self.binding, state, shards)
@@ -90,18 +89,24 @@ class ClusterManifest:
             raise ManifestError(f"{self.directory.path!r} cannot be made: {error.strerror}") from error
 
     def _open(self, warn: Callable[[str], None]) -> tuple[ManifestState, tuple[RangeLayers, ...]]:
-        """Return the state and the layers; opening it once sets aside what is damaged or of another pair."""
-        manifest = open_manifest(self.path, self.binding, warn, read_only=self.read_only)
-        assert isinstance(manifest, SqliteManifest)  # noqa: S101 - no JSON file, as begin() made sure
+        """Return the state and the layers; what is damaged or of another pair is set aside."""
+        if not self.read_only and os.path.isfile(self.path) and not is_closed(self.path):
+            with suppress(ValueError):  # it is damaged: then it is set aside
+                SqliteManifest.open(self.path).close_now()
+        manifest = open_manifest(self.path, self.binding, warn, read_only=True, sets_aside=not self.read_only)
+        if not isinstance(manifest, SqliteManifest):
+            raise ManifestError(_NO_DOCUMENT.format(self.path))
         try:
             state = manifest.state_now()
             there = bool(manifest.place) and manifest.has_more_rows(0)
         finally:
             manifest.close_now()
         root = self.directory.read()
-        if root is not None:
-            return state, root.shards
-        return state, (RangeLayers("", "", (single_file(self.directory.path),) if there else ()),)
+        if root is None:
+            return state, (RangeLayers("", "", (single_file(self.directory.path),) if there else ()),)
+        if not self.read_only:
+            layers_of(self.directory, root.shards)  # a file that a run did not close is copied
+        return state, root.shards
 
     def known(self) -> LayeredManifest:
         """Open all that is recorded, to be read; the caller closes it."""

@@ -141,7 +141,12 @@ def refuse_foreign(path: str) -> None:
 
 
 def open_manifest(
-    path: str, binding: Binding, warn: Callable[[str], None], *, read_only: bool = False
+    path: str,
+    binding: Binding,
+    warn: Callable[[str], None],
+    *,
+    read_only: bool = False,
+    sets_aside: bool | None = None,
 ) -> Manifest:
     """Open the manifest at ``path`` for a pair, or begin one. Blocks: call it in a thread.
 
@@ -149,20 +154,28 @@ def open_manifest(
     with a warning. A JSON file without a binding is taken over as incomplete. With ``read_only`` nothing is
     written: where there is no usable file, an empty temporary manifest is opened.
 
+    Args:
+        path: of the manifest.
+        binding: the pair.
+        warn: takes the warning.
+        read_only: write nothing.
+        sets_aside: rename what cannot be used also where the manifest is only read.
+
     Raises:
         ManifestError: the file is another program's (nothing was touched), or the path cannot be used.
     """
     if read_only and not exists(path):
         return temporary_manifest()
+    stays = read_only if sets_aside is None else not sets_aside
     try:
         manifest = _open_format(path, read_only=read_only)
     except ValueError as error:
-        return set_aside(path, binding, str(error), warn, read_only=read_only)
+        return set_aside(path, binding, str(error), warn, read_only=stays)
     bound = manifest.binding
     if bound is not None and bound != storable(binding):
         _close_now(manifest)
         reason = f"it belongs to {describe_pair(bound)}"
-        return set_aside(path, binding, reason, warn, read_only=read_only)
+        return set_aside(path, binding, reason, warn, read_only=stays)
     if bound is None and not read_only:
         manifest.bind(storable(binding))
     return manifest

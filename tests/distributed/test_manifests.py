@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from aios3sync.distributed.steps import _begin, _concluded
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.layers import LayeredManifest
-from aios3sync.manifest.protocol import Binding
+from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.sharded import MOST_LAYERS
 from aios3sync.manifest.sqlite import SqliteManifest
 from aios3sync.options import ConnectOptions
@@ -97,6 +100,73 @@ def test_a_run_that_broke_off_leaves_what_it_recorded_and_is_not_trusted(tmp_pat
     known = again.known()
     assert [item.key for item in known.rows_after("", 9)] == ["b", "z"]
     known.close_now()
+
+
+KILLED = """
+import os, signal
+from tests.distributed.test_manifests import PAIR
+from tests.manifest.shards import row
+from aios3sync.manifest.files import open_manifest
+manifest = open_manifest({path!r}, PAIR, print)
+manifest.record_now([row("k")], ["a"])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("sharded", [True, False], ids=["sharded", "single"])
+def test_what_a_killed_run_on_one_machine_recorded_is_read(tmp_path: Path, *, sharded: bool) -> None:
+    path = str(tmp_path / "m.sqlite")
+    if sharded:
+        run(path, "first", ["m"], ["a", "z"])
+    program = [sys.executable, "-c", KILLED.format(path=path)]
+    killed = subprocess.run(program, cwd=Path(__file__).parents[2], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    again = ClusterManifest(path, PAIR, "again")
+    again.begin(pytest.fail)
+    assert not again.root.state.complete
+    known = again.known()
+    assert [item.key for item in known.rows_after("", 9)] == (["k", "z"] if sharded else ["k"])
+    known.close_now()
+
+
+def test_the_coordinator_only_reads_what_is_there(tmp_path: Path) -> None:
+    """A file of its own on top would be one more layer of the document, and would be removed again."""
+    path = str(tmp_path / "m.sqlite")
+    first = run(path, "first", ["m"], ["a", "z"])
+    before = sorted(os.listdir(first.directory.path))
+    again = ClusterManifest(path, PAIR, "again")
+    again.begin(pytest.fail)
+    assert sorted(os.listdir(first.directory.path)) == before
+    assert again.root.state.complete
+    new = ClusterManifest(str(tmp_path / "new.sqlite"), PAIR, "new")
+    new.begin(pytest.fail)
+    assert sorted(os.listdir(tmp_path)) == ["m.sqlite.shards", "new.sqlite.shards"]
+
+
+@pytest.mark.parametrize("sharded", [True, False], ids=["sharded", "single"])
+def test_a_manifest_of_another_pair_is_set_aside(tmp_path: Path, *, sharded: bool) -> None:
+    path = str(tmp_path / "m.sqlite")
+    if sharded:
+        run(path, "first", ["m"], ["a", "z"])
+    else:
+        single = SqliteManifest.open(path)
+        single.bind(PAIR)
+        single.record_now([row("a")], ())
+        single.close_now()
+    warnings: list[str] = []
+    other = ClusterManifest(path, replace(PAIR, bucket="other"), "other")
+    other.begin(warnings.append)
+    assert "set aside" in warnings[0]
+    known = other.known()
+    assert (known.rows_after("", 9), other.root.state) == ([], ManifestState())
+    known.close_now()
+
+
+def test_a_document_is_refused_whatever_its_name(tmp_path: Path) -> None:
+    (tmp_path / "m").write_text('{"version": "1.0", "files": {}}')
+    with pytest.raises(ManifestError, match="SQLite files"):
+        ClusterManifest(str(tmp_path / "m"), PAIR, "r").begin(pytest.fail)
+    assert (tmp_path / "m").read_text() == '{"version": "1.0", "files": {}}'
 
 
 def test_a_shard_that_did_not_end_keeps_the_whole_from_being_trusted(tmp_path: Path) -> None:

@@ -305,7 +305,9 @@ def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool)
         "an index or a catalog that follows the run": follows,
         "outcome_sinks": bool(resources.outcome_sinks),
         "thumbnails": bool(options.thumbnails),
-        "sse_customer_key": bool(options.sse_customer_key or options.source_sse_customer_key),
+        "as_of": options.as_of is not None,
+        "sse_customer_key": bool(options.sse_customer_key),
+        "source_sse_customer_key": bool(options.source_sse_customer_key),
         "a manifest that is one object": is_shared(options),
     }
     for name, given in alone.items():

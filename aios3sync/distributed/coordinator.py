@@ -34,7 +34,7 @@ from aios3sync.distributed.messages import Executor, NodeSetup
 from aios3sync.distributed.reports import all_deleted, joined_report, known_since, unmatched_rules
 from aios3sync.distributed.results import ShardFacts
 from aios3sync.distributed.shards import cut, spread
-from aios3sync.distributed.step_runner import StepRunner
+from aios3sync.distributed.step_runner import GRACE_S, StepRunner
 from aios3sync.distributed.tokens import Token, look, tokens, verify
 from aios3sync.errors import ClusterError
 from aios3sync.events import PhaseBegan, Planned, Warned, discard
@@ -50,8 +50,6 @@ __all__ = ("run_on_cluster",)
 _SHARDS_A_NODE: Final = 4
 """A node that is slower, or whose shard has more work than was thought, holds the others up for less."""
 _WAIT_FOR_NODES_S: Final = 60.0
-_GRACE_S: Final = 30.0
-"""Seconds after a stop in which shards end orderly; those that do not are left to themselves."""
 
 
 async def run_on_cluster(
@@ -244,7 +242,7 @@ class _Coordinator:
                 await exchanges.close()
                 tasks.cancel_scope.cancel()
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(_GRACE_S):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(GRACE_S):
                 await exchanges.end()
 
     async def _forward_stop(self, exchanges: Exchanges) -> None:

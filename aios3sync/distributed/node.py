@@ -16,7 +16,7 @@ import math
 import threading
 import time
 from contextlib import AsyncExitStack, suppress
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop, first_error
@@ -50,8 +50,6 @@ _FINAL: Final = (UsageError, AccessDeniedError, BucketNotFoundError, LockedError
 """Errors that another node would have as well."""
 _TERMINATED: Final = 15
 
-T = TypeVar("T")
-
 _nodes: Final[dict[str, Node]] = {}
 _opening: Final = threading.Lock()
 
@@ -64,7 +62,7 @@ def run_step(task: ShardTask) -> ShardOutcome:
     """
     node = _node_of(task.setup)
     node.check()
-    return node.call(lambda node: node.run(task))
+    return node.call(task)
 
 
 async def exchange(message: NodeMessage) -> NodeReport:
@@ -133,10 +131,9 @@ class Node:
                 )
             self._checked = True
 
-    def call(self, work: Any) -> ShardOutcome:
-        """Run a coroutine on the loop of the node, and wait for it. Blocks."""
-        outcome: ShardOutcome = asyncio.run_coroutine_threadsafe(work(self), self._loop).result()
-        return outcome
+    def call(self, task: ShardTask) -> ShardOutcome:
+        """Do one step of a shard on the loop of the node, and wait for it. Blocks."""
+        return asyncio.run_coroutine_threadsafe(self.run(task), self._loop).result()
 
     def _work(self) -> None:
         asyncio.set_event_loop(self._loop)

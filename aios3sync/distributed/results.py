@@ -9,7 +9,6 @@ from aios3sync._dataclass import dataclass
 if TYPE_CHECKING:
     from aios3sync.core.safety import PlanFacts, Unfinished
     from aios3sync.report import SyncReport
-    from aios3sync.store.endpoint_profile import EndpointProfile
 
 __all__ = ("MOST_LOOKALIKES", "ShardFacts", "ShardResult", "SourceSurvey")
 
@@ -70,9 +69,7 @@ class ShardResult:
     Attributes:
         report: of the shard, without its held deletes: they are neither planned nor ended.
         facts: for the guards.
-        profile: what was learnt of the endpoint.
     """
 
     report: SyncReport
     facts: ShardFacts
-    profile: EndpointProfile

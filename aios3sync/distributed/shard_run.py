@@ -9,21 +9,19 @@ the listing.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync.core.key_range import KeyRange
 from aios3sync.core.keys import stored_form
 from aios3sync.core.lookalikes import UndecodableNames
 from aios3sync.core.safety import PlanFacts, Unfinished
 from aios3sync.core.text import escape_undecodable
 from aios3sync.distributed.held_file import HeldFileReader, HeldFileWriter, HeldSummary
 from aios3sync.distributed.results import MOST_LOOKALIKES, ShardFacts, ShardResult, SourceSurvey
-from aios3sync.errors import SourceError, UsageError
+from aios3sync.errors import SourceError
 from aios3sync.report import SyncReport
 from aios3sync.sync.delete_run import HeldPages, run_deletes
 from aios3sync.sync.execution import execute
@@ -38,23 +36,7 @@ if TYPE_CHECKING:
     from aios3sync.sync.deletes import DeleteStage
     from aios3sync.sync.pipeline import Pipeline
 
-__all__ = ("compare_shard", "delete_shard", "finish_shard", "shards_of", "survey_shard")
-
-_SECRETS = ("sse_customer_key", "source_sse_customer_key")
-
-
-def shards_of(request: SyncRequest, ranges: Sequence[KeyRange]) -> list[SyncRequest]:
-    """Return the requests of shards, which can be sent to other processes: they hold no secrets.
-
-    Raises:
-        UsageError: an option is a secret, or the request can only be carried out as a whole.
-    """
-    for name in _SECRETS:
-        if getattr(request.options, name):
-            raise UsageError(f"{name}: a key is sent to no other machine; sync without --cluster")
-    if request.options.as_of is not None:
-        raise UsageError("as_of: one machine lists the versions of a bucket; sync without --cluster")
-    return [replace(request, key_range=key_range) for key_range in ranges]
+__all__ = ("compare_shard", "delete_shard", "finish_shard", "survey_shard")
 
 
 async def survey_shard(request: SyncRequest, resources: Resources) -> SourceSurvey:
@@ -92,7 +74,7 @@ async def compare_shard(request: SyncRequest, resources: Resources, held: str) -
             await to_thread.run_sync(part.writer.finish, part.summary)
     finally:
         await to_thread.run_sync(part.writer.drop)
-    return ShardResult(report=report, facts=part.facts, profile=resources.profile)
+    return ShardResult(report=report, facts=part.facts)
 
 
 class _Part:

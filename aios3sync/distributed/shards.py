@@ -16,7 +16,7 @@ from aios3sync.errors import OutOfOrderError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ("Weight", "condensed", "cut", "spread", "work_of")
+__all__ = ("Weight", "condensed", "cut", "spread")
 
 T = TypeVar("T")
 Weight = tuple[str, int]
@@ -25,8 +25,6 @@ Weight = tuple[str, int]
 _DELIMITER: Final = "/"
 _MOST: Final = 65_536
 """Weights that are kept in memory; with more of them neighbours are put together."""
-_BYTES_OF_ONE: Final = 1024 * 1024
-"""Bytes that take about as long as what one more object takes, whatever its size."""
 
 
 def spread(shards: Sequence[T], at_once: int) -> list[T]:
@@ -42,11 +40,6 @@ def spread(shards: Sequence[T], at_once: int) -> list[T]:
     """
     step = max(1, len(shards) // max(at_once, 1))
     return [shards[place] for first in range(step) for place in range(first, len(shards), step)]
-
-
-def work_of(objects: int, size: int = 0) -> int:
-    """Return the work of some objects of so many bytes in all."""
-    return objects + size // _BYTES_OF_ONE
 
 
 def cut(weights: Iterable[Weight], count: int, *, whole_prefixes: bool = False) -> list[KeyRange]:

@@ -15,9 +15,9 @@ from aios3sync.distributed.messages import Executor, NodeSetup, ShardOutcome, Sh
 from aios3sync.distributed.node import run_step
 from aios3sync.sync.request import SyncRequest
 
-__all__ = ("StepRunner",)
+__all__ = ("GRACE_S", "StepRunner")
 
-_GRACE_S: Final = 30.0
+GRACE_S: Final = 30.0
 """Seconds after a stop in which shards end orderly; those that do not are left to themselves."""
 
 
@@ -108,5 +108,5 @@ class StepRunner:
 
     async def _give_up(self, scope: anyio.CancelScope) -> None:
         await self.halt.wait()
-        await anyio.sleep(_GRACE_S)
+        await anyio.sleep(GRACE_S)
         scope.cancel()

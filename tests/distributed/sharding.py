@@ -12,6 +12,7 @@ from typing import Any
 
 import anyio
 
+from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.keys import Location
@@ -22,7 +23,6 @@ from aios3sync.distributed.shard_run import (
     compare_shard,
     delete_shard,
     finish_shard,
-    shards_of,
     survey_shard,
 )
 from aios3sync.options import SyncOptions
@@ -151,12 +151,13 @@ class Sharding:
     def shards(self, ranges: Sequence[KeyRange], **options: Any) -> list[SyncRequest]:
         """Return the requests of the shards as another process gets them."""
         requests = []
-        for number, request in enumerate(shards_of(self.request(**options), ranges)):
-            path = self.place / f"{request.key_range.first.encode().hex()[:40]}-{number}.sqlite"
+        for number, key_range in enumerate(ranges):
+            request = replace(self.request(**options), key_range=key_range)
+            path = self.place / f"{key_range.first.encode().hex()[:40]}-{number}.sqlite"
             chosen = {name: getattr(request.options, name) for name in SyncOptions.__slots__}
             manifest = options.get("manifest", str(path))
-            own = SyncOptions(**chosen | {"manifest": manifest})
-            requests.append(pickle.loads(pickle.dumps(_with(request, own))))  # noqa: S301 - our own bytes
+            own = replace(request, options=SyncOptions(**chosen | {"manifest": manifest}))
+            requests.append(pickle.loads(pickle.dumps(own)))  # noqa: S301 - our own bytes
         return requests
 
     def held(self, number: int) -> str:
@@ -206,9 +207,3 @@ class Sharding:
             if total.facts[number].to_finish:
                 total.reports.append(await finish_shard(request, self.resources(), self.held(number)))
         return total
-
-
-def _with(request: SyncRequest, options: SyncOptions) -> SyncRequest:
-    from aios3sync._dataclass import replace
-
-    return replace(request, options=options)

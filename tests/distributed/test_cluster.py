@@ -246,8 +246,23 @@ async def test_what_is_no_cluster_is_refused(
 async def test_what_cannot_travel_is_refused(
     s3: aios3sync.Session, bucket: Bucket, source: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(UsageError, match=next(iter(options))):
+    with pytest.raises(UsageError, match=next(iter(options))) as refused:
         await s3.sync(source, bucket.url("p"), cluster="local:1", **options)
+    assert "kkkk" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"as_of": 1_700_000_000.0}, {"source_sse_customer_key": b"k" * 32}],
+    ids=lambda options: next(iter(options)),
+)
+async def test_what_only_one_machine_can_read_is_refused(
+    s3: aios3sync.Session, bucket: Bucket, options: dict[str, Any]
+) -> None:
+    """Versions are listed by one machine, and a key of the source is sent to no other one."""
+    with pytest.raises(UsageError, match=f"cluster: {next(iter(options))} cannot be used") as refused:
+        await s3.sync(bucket.url("p"), bucket.url("q"), cluster="local:1", **options)
+    assert "kkkk" not in str(refused.value)
 
 
 # Workers that die, runs that are stopped.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aios3sync.core.key_range import EVERYTHING, KeyRange
-from aios3sync.distributed.shards import Weight, condensed, cut, spread, work_of
+from aios3sync.distributed.shards import Weight, condensed, cut, spread
 from aios3sync.errors import OutOfOrderError
 
 ALPHABET = "!-./0a\ue000é\U00010000"
@@ -140,8 +140,3 @@ def test_shards_at_work_at_once_are_spread(shards: int, nodes: int) -> None:
         step = shards // nodes
         for first in range(0, shards, nodes):  # each round has one of every part of the key space
             assert [number // step for number in order[first : first + nodes]] == list(range(nodes))
-
-
-def test_bytes_are_work() -> None:
-    assert work_of(3) == 3
-    assert work_of(1, 100 * 1024 * 1024) == 101

@@ -15,7 +15,7 @@ from aios3sync import ConnectOptions, SyncOptions
 from aios3sync._dataclass import replace
 from aios3sync.distributed.guards import lookalikes_of, refusal, waits
 from aios3sync.distributed.results import ShardResult
-from aios3sync.distributed.shard_run import compare_shard, delete_shard, shards_of
+from aios3sync.distributed.shard_run import compare_shard, delete_shard
 from aios3sync.distributed.shards import cut
 from aios3sync.events import discard
 from aios3sync.runs import Runs
@@ -57,8 +57,12 @@ class Machine:
         ranges = cut(weights, 6, whole_prefixes=True)
         assert len(ranges) > 3
         shards = [
-            replace(shard, options=replace(shard.options, manifest=str(self.place / f"{number}.sqlite")))
-            for number, shard in enumerate(shards_of(request, ranges))
+            replace(
+                request,
+                key_range=one,
+                options=replace(request.options, manifest=str(self.place / f"{number}.sqlite")),
+            )
+            for number, one in enumerate(ranges)
         ]
         results: dict[int, ShardResult] = {}
 

@@ -16,6 +16,7 @@ __all__ = (
     "exit_code_of",
     "failure_document",
     "message_of",
+    "print_ended",
     "print_error",
     "print_lost_output",
     "print_stopping",
@@ -77,6 +78,13 @@ def print_stopping(number: int) -> None:
     with suppress(OSError):
         start = "\n" if number == _SIGINT and sys.stderr.isatty() else ""
         print(f"{start}aios3sync: {stopping_text(number)}", file=sys.stderr, flush=True)
+
+
+def print_ended() -> None:
+    """Print that a second Ctrl-C ended the process."""
+    with suppress(OSError):
+        start = "\n" if sys.stderr.isatty() else ""
+        print(f"{start}aios3sync: ended at once; the next run does the rest", file=sys.stderr, flush=True)
 
 
 def print_lost_output(error: OSError) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 import anyio
 
-from aios3sync.cli.errors import exit_code_of
+from aios3sync.cli.errors import exit_code_of, print_ended
 from aios3sync.cli.output.view import View
 from aios3sync.concurrency import Stop
 
@@ -53,7 +53,8 @@ def execute(
     async def main() -> int:
         with _signals_request(stop, view.close, view.stopping if orderly else _say_nothing):
             try:
-                report = await _work_with_ticks(work, view, stop, orderly=orderly)
+                with _suspended_orderly(view.close):
+                    report = await _work_with_ticks(work, view, stop, orderly=orderly)
             except Exception as error:  # noqa: BLE001 - the view shows whatever it is, and the code follows
                 view.close()
                 view.fail(error)
@@ -94,6 +95,7 @@ def _signals_request(
     def on_signal(number: int) -> None:
         if stop.signal and number == signal.SIGINT:
             close()
+            print_ended()
             # Nothing is lost: the manifest has every upload that was recorded, and the next run compares
             # what is missing in it.
             os._exit(exit_code_of_signal(number))
@@ -109,6 +111,27 @@ def _signals_request(
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _suspended_orderly(close: Callable[[], None]) -> Iterator[None]:
+    """Give the terminal back before Ctrl-Z suspends the process; what is drawn comes back by itself."""
+    if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
+        yield  # whoever started the process does not want it to be suspended
+        return
+    loop = asyncio.get_running_loop()
+
+    def on_suspend() -> None:
+        close()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        os.kill(os.getpid(), signal.SIGTSTP)
+        loop.add_signal_handler(signal.SIGTSTP, on_suspend)
+
+    loop.add_signal_handler(signal.SIGTSTP, on_suspend)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTSTP)
 
 
 def _say_nothing(signal: int) -> None:

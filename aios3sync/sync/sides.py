@@ -57,7 +57,6 @@ __all__ = (
     "SourceWalk",
     "Target",
     "Walked",
-    "inventories_of",
     "sides_of",
 )
 
@@ -447,7 +446,7 @@ def sides_of(
         key_after: see there.
         warn: see there.
     """
-    source_inventory, target_inventory = inventories_of(request, resources)
+    source_inventory, target_inventory = _inventories(request, resources)
     if request.direction != "down":
         target = BucketTarget(
             request,
@@ -472,7 +471,7 @@ def sides_of(
     return Sides(source, tree, target_tree, target_tree, source)
 
 
-def inventories_of(
+def _inventories(
     request: SyncRequest, resources: Resources
 ) -> tuple[InventoryListing | None, InventoryListing | None]:
     """Return what takes the place of the listings of source and target."""

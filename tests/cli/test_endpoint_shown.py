@@ -39,7 +39,7 @@ def test_plain_lines_show_it_with_v(verbose: int, quiet: bool, shown: str) -> No
 @pytest.mark.parametrize(("verbose", "shown"), [(0, ""), (1, LINE)])
 def test_the_live_view_shows_it_with_v(verbose: int, shown: str) -> None:
     out, written = lines()
-    view = LiveView(out, lines()[0], never, "heading", verbose=verbose)
+    view = LiveView(out, lines()[0], never, "heading", Output(verbose=verbose))
     view(KNOWN)
     view.close()
     assert written.getvalue().decode() == shown

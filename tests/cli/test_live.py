@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
-from aios3sync.cli.output.drawing import Drawing, frame
+from aios3sync.cli.errors import stopping_text
+from aios3sync.cli.output.drawing import Drawing
+from aios3sync.cli.output.frame import Caption, frame
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.live import LiveView
-from aios3sync.cli.output.summary import conclude_sync
+from aios3sync.cli.output.silence import Silence
+from aios3sync.cli.output.summary import conclude_sync, failure_line
+from aios3sync.cli.output.view import Output
+from aios3sync.core.text import size_text
 from aios3sync.events import (
     BytesSent,
     Decided,
@@ -61,19 +67,36 @@ def progress() -> Progress:
     return progress
 
 
+def drawn(
+    progress: Progress,
+    width: int,
+    *,
+    elapsed: float = 1,
+    heading: str = "x",
+    plain: bool = False,
+    **caption: str,
+) -> list[Text]:
+    """The lines of a frame."""
+    return frame(progress, elapsed, Caption(heading, **caption), width, progress.rates(), plain=plain)
+
+
+def texts(lines: list[Text]) -> list[str]:
+    return [line.plain for line in lines]
+
+
 @pytest.mark.parametrize("width", [1, 5, 10, 20, 39, 40, 79, 200])
 def test_no_line_is_wider_than_the_terminal(progress: Progress, width: int) -> None:
-    lines = frame(progress, 3661, "a heading that is rather long for a small terminal", width)
+    lines = drawn(progress, width, elapsed=3661, heading="a heading that is rather long for a small terminal")
     assert all(line.cell_len <= width for line in lines)
 
 
 def test_wide_letters_take_two_columns(progress: Progress) -> None:
-    lines = frame(progress, 1, "日本語" * 30, 39)
+    lines = drawn(progress, 39, heading="日本語" * 30)
     assert all(line.cell_len <= 39 for line in lines)
 
 
 def test_all_that_matters_has_room_in_forty_columns(progress: Progress) -> None:
-    text = "\n".join(line.plain for line in frame(progress, 3661, "data -> s3://b/p", 39))
+    text = "\n".join(line.plain for line in drawn(progress, 39, elapsed=3661))
     for fact in (
         "1:01:01",
         "123,456 files, 100,000 kept",
@@ -93,16 +116,13 @@ def test_all_that_matters_has_room_in_forty_columns(progress: Progress) -> None:
 def test_a_long_name_leaves_room_for_its_error(key: str) -> None:
     progress = Progress()
     progress.take(Failed(Failure(key, "upload", "access denied")))
-    line = frame(progress, 1, "x", 39)[-1]
+    line = drawn(progress, 39)[-1]
     assert line.plain.endswith(f"{key[-5:]}: access denied")
     assert line.cell_len <= 39
 
 
 def test_an_ascii_terminal_gets_ascii(progress: Progress) -> None:
-    assert (
-        "#"
-        in frame(progress, 1, "x", 79, plain=True)[2].plain + frame(progress, 1, "x", 79, plain=True)[3].plain
-    )
+    assert "#" in "".join(texts(drawn(progress, 79, plain=True)))
 
 
 def test_a_forecast_waits_for_a_few_seconds() -> None:
@@ -128,8 +148,8 @@ def test_bytes_that_are_sent_again_do_not_make_a_speed_below_zero() -> None:
 def _drawn(width: int, height: int, progress: Progress) -> tuple[Drawing, StringIO, Console]:
     file = StringIO()
     console = Console(file=file, width=width, height=height, force_terminal=True, color_system=None)
-    drawing = Drawing("data -> s3://b/p", console)
-    drawing.draw(progress, 1)
+    drawing = Drawing(console)
+    drawing.draw(progress, 1, Caption("data -> s3://b/p"))
     return drawing, file, console
 
 
@@ -143,7 +163,7 @@ def test_the_rows_that_an_old_frame_takes_after_a_resize_are_erased(progress: Pr
     widths = [len(line) for line in re.sub("\x1b[^a-zA-Z]*[a-zA-Z]|\r", "", file.getvalue()).splitlines()]
     console.size = console.size._replace(width=30)
     file.truncate(0)
-    drawing.draw(progress, 2)
+    drawing.draw(progress, 2, Caption("data -> s3://b/p"))
     rows = sum(max(1, -(-width // 30)) for width in widths)
     assert f"\x1b[{rows}A" in file.getvalue()
 
@@ -192,7 +212,7 @@ class Screen:
     def __init__(self, *, verbose: int = 0) -> None:
         self._content = BytesIO()
         lines = Lines(TextIOWrapper(self._content, "utf-8"))
-        self.view = LiveView(lines, lines, conclude_sync, "a -> b", verbose=verbose)
+        self.view = LiveView(lines, lines, conclude_sync, "a -> b", Output(verbose=verbose))
 
     @property
     def lines(self) -> list[str]:
@@ -231,7 +251,7 @@ def test_an_interrupt_is_acknowledged_at_once_and_shown_until_the_end() -> None:
     text = "stopping (SIGINT): requests in flight get a few seconds to end; press Ctrl-C again to end at once"
     assert screen.lines == [text]
     note = "stopping (SIGINT)"
-    assert frame(Progress(), 1, "a -> b", 79, note=note)[1].plain == note
+    assert texts(drawn(Progress(), 79, note=note))[1] == note
 
 
 def test_retries_are_shown_during_the_run_and_at_its_end() -> None:
@@ -239,7 +259,7 @@ def test_retries_are_shown_during_the_run_and_at_its_end() -> None:
     progress.take(RequestsRepeated(12, 9))
     progress.take(RequestsRepeated(1, 0))
     text = "13 retries, 9 throttled (the endpoint asked to slow down)"
-    assert f"retries   {text}" in [line.plain for line in frame(progress, 1, "x", 79)]
+    assert f"retries   {text}" in [line.plain for line in drawn(progress, 79)]
     assert text in Screen().ended(retries=13, throttled=9)
 
 
@@ -250,6 +270,161 @@ def test_large_files_in_flight_are_shown_with_their_sent_bytes() -> None:
         progress.take(BytesSent(f"{number}.jpg", 1_000_000 * number))
     progress.take(ObjectUploaded("0.jpg", 4_000_000, "", ""))
     progress.take(Failed(Failure("1.jpg", "upload", "refused")))
-    shown = [line.plain for line in frame(progress, 1, "x", 79) if ".jpg" in line.plain]
-    assert shown[0] == "  2.jpg  2.0 MB/4.0 MB"
-    assert shown[1] == "  3.jpg  3.0 MB/4.0 MB"
+    shown = [line.plain for line in drawn(progress, 79) if ".jpg  " in line.plain]
+    assert shown[0] == "  2.jpg    2.0 MB/4.0 MB  50%"
+    assert shown[1] == "  3.jpg    3.0 MB/4.0 MB  75%"
+
+
+def test_bars_are_of_one_length_and_their_figures_in_one_column(progress: Progress) -> None:
+    bars = [line for line in texts(drawn(progress, 79)) if "─" in line]
+    assert len(bars) == 3
+    assert len({len(line) for line in bars}) == 1
+    assert len({line.count("━") + line.count("─") for line in bars}) == 1
+    assert [line.split()[-1] for line in bars] == ["0%", "60%", "0%"]
+
+
+def test_no_percentage_is_over_a_hundred() -> None:
+    progress = Progress(phase="compare", uploads=1, upload_size=1000)
+    progress.take(UploadBegan("a", 1000))
+    progress.take(BytesSent("a", 1500))  # a part was sent twice
+    text = "\n".join(texts(drawn(progress, 79)))
+    assert "1.0 kB/1.0 kB 100%" in text
+    assert "1.5 kB" not in text
+
+
+def test_colours_are_those_that_any_background_shows(progress: Progress) -> None:
+    progress.take(RequestsRepeated(3, 3))
+    lines = drawn(progress, 79, note="stopping", waiting="no answer for 12 s")
+    used = {str(span.style) for line in lines for span in line.spans} | {str(line.style) for line in lines}
+    assert used <= {"", "none", "dim", "bold", "red", "bold red", "not dim", "not dim green"}
+
+
+def test_a_comparison_has_no_bars_of_what_is_not_planned() -> None:
+    progress = Progress(phase="compare")
+    progress.take(Scanned(4_096, 10**7))
+    progress.take(Decided(3_786))
+    caption = texts(drawn(progress, 79, kept="the same"))
+    assert caption[1:] == [
+        "found     4,096 files (10.0 MB), 3,786 the same",
+        "speed     0 files/s scanned",
+    ]
+
+
+def test_a_watch_that_waits_shows_no_figures() -> None:
+    assert texts(drawn(Progress(), 79, note="watching: nothing to do"))[1:] == ["watching: nothing to do"]
+
+
+def test_a_note_that_is_wider_than_the_terminal_is_wrapped() -> None:
+    lines = texts(drawn(Progress(), 39, note=stopping_text(signal.SIGINT)))[1:]
+    assert " ".join(line.strip() for line in lines) == stopping_text(signal.SIGINT)
+    assert all(len(line) <= 39 for line in lines)
+
+
+def test_a_run_that_stops_has_no_forecast(progress: Progress) -> None:
+    assert "ETA" in "".join(texts(drawn(progress, 79)))
+    assert "ETA" not in "".join(texts(drawn(progress, 79, note="stopping")))
+
+
+def test_a_long_heading_keeps_its_target() -> None:
+    heading = "/home/somebody/pictures/of/last/year -> s3://my-bucket/pictures"
+    first = texts(drawn(Progress(), 39, heading=heading))[0]
+    assert first.startswith("/home/")
+    assert first.endswith("bucket/pictures  0:01")
+
+
+def test_the_clock_stays_near_on_a_wide_terminal() -> None:
+    assert len(texts(drawn(Progress(), 199))[0]) == 79
+
+
+def test_an_error_is_shown_without_the_url_that_repeats_its_key() -> None:
+    error = "PutObject s3://my-bucket/a/long/prefix/a.txt: access denied"
+    failure = Failure("a.txt", "upload", error)
+    progress = Progress()
+    progress.take(Failed(failure))
+    assert texts(drawn(progress, 39))[-1] == "  a.txt: PutObject: access denied"
+    assert failure_line(failure) == "failed: a.txt: PutObject: access denied"
+
+
+def test_speeds_stand_still_for_a_second(progress: Progress) -> None:
+    drawing, file, _ = _drawn(80, 24, progress)
+    before = progress.rates()
+    progress.take(BytesSent("c", 9 * 10**9))
+    progress.sample(10.0)
+    assert progress.rates() != before
+    for elapsed, stands in ((1.9, True), (2.0, False)):
+        file.truncate(0)
+        drawing.draw(progress, elapsed, Caption("x"))
+        assert (f"{size_text(before.bytes)}/s" in file.getvalue()) is stands
+
+
+def test_a_latin_terminal_gets_what_it_can_show() -> None:
+    content = BytesIO()
+    console = Console(file=TextIOWrapper(content, "latin-1"), width=40, height=9, force_terminal=True)
+    Drawing(console).draw(Progress(uploads=1), 1, Caption("grün/日本語" * 9))
+    shown = content.getvalue().decode("latin-1")
+    assert "grün/??" in shown
+    assert "0/1" in shown
+
+
+class Clock:
+    """A run that makes no progress, and what is said about it."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(phase="compare", uploads=9, upload_size=9000)
+        self.silence = Silence(0)
+
+    def at(self, now: float) -> str:
+        return self.silence.text(self.progress, now)
+
+
+def test_a_network_that_stalls_is_said_until_something_moves() -> None:
+    clock = Clock()
+    assert clock.at(4) == ""
+    clock.progress.take(BytesSent("a", 1))
+    assert clock.at(8) == ""
+    assert clock.at(20) == "no answer for 12 s"
+    clock.progress.take(BytesSent("a", 1))
+    assert clock.at(21) == ""
+
+
+@pytest.mark.parametrize(
+    ("codes", "said"),
+    [
+        ({"Timeout": 2, "NoConnection": 1}, "no answer (NoConnection, Timeout) for 9 s"),
+        ({"SlowDown": 1, "Timeout": 1}, "nothing succeeds (SlowDown, Timeout) for 9 s"),
+    ],
+)
+def test_the_errors_of_the_requests_that_are_sent_again_are_said(codes: dict[str, int], said: str) -> None:
+    clock = Clock()
+    clock.progress.take(RequestsRepeated(9, 0, {"InternalError": 9}))
+    clock.at(1)
+    clock.progress.take(RequestsRepeated(2, 0, codes))
+    assert clock.at(10) == said
+
+
+def test_a_comparison_may_work_here_for_long() -> None:
+    clock = Clock()
+    clock.progress.uploads = 0
+    clock.at(0)
+    assert clock.at(9) == "no progress for 9 s"
+
+
+def test_a_watch_between_two_runs_waits_for_nothing() -> None:
+    clock = Clock()
+    clock.progress = Progress()
+    assert clock.at(100) == ""
+
+
+def test_the_errors_behind_retries_are_named() -> None:
+    codes = {"SlowDown": 9, "InternalError": 3, "Timeout": 1}
+    text = "13 retries, 9 throttled (the endpoint asked to slow down), 3 InternalError, 1 Timeout"
+    assert text in Screen().ended(retries=13, throttled=9, retry_codes=codes)
+
+
+def test_the_last_line_says_how_fast_a_run_was() -> None:
+    (line,) = Screen().ended(uploaded=10_000, uploaded_bytes=39_000_000, elapsed_s=6.0)
+    assert line == "uploaded 10,000 files (39.0 MB), kept 0, deleted 0 in 6.0 s (1,667 files/s, 6.5 MB/s)"
+    (line,) = Screen().ended(uploaded=3, uploaded_bytes=390_000_000, elapsed_s=6.0)
+    assert line == "uploaded 3 files (390 MB), kept 0, deleted 0 in 6.0 s (65.0 MB/s)"
+    (line,) = Screen().ended(uploaded=3, uploaded_bytes=390, elapsed_s=0.9)
+    assert line == "uploaded 3 files (390 bytes), kept 0, deleted 0 in 0.9 s"

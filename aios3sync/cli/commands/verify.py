@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.catalog_source import catalog_source_of, catalog_source_options
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
@@ -62,5 +63,6 @@ def verify_command(ctx: click.Context, /, source: str, target: str, **values: An
             source_connect=source_connect_options(values, connection),
         )
 
-    open_view = partial(choose_view, "verify", shown, conclude, heading=f"{source} <> {target}")
+    words = replace(shown, kept="the same")
+    open_view = partial(choose_view, "verify", words, conclude, heading=f"{source} <> {target}")
     return run_command(work, connection, open_view)

@@ -46,7 +46,7 @@ def choose_view(
     if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
         from aios3sync.cli.output.live import LiveView
 
-        return LiveView(out, err, conclude, heading, verbose=output.verbose, runs=output.runs)
+        return LiveView(out, err, conclude, heading, output)
     from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)

@@ -9,14 +9,16 @@ from aios3sync.cli.errors import print_error, stopping_text
 from aios3sync.cli.output.conclusion import PrintedFailures, print_conclusion
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.plain import endpoint_line, event_line
+from aios3sync.cli.output.silence import Silence
 from aios3sync.cli.output.summary import run_line
-from aios3sync.cli.output.view import Conclude
+from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import count, printable
 from aios3sync.events import EndpointKnown, Event, Finished, ObjectDeleted, Warned, Watching
 from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.drawing import Drawing
+    from aios3sync.cli.output.frame import Caption
 
 __all__ = ("LiveView",)
 
@@ -36,20 +38,19 @@ class LiveView:
         err: Lines,
         conclude: Conclude,
         heading: str,
-        *,
-        verbose: int = 0,
-        runs: bool = False,
+        output: Output,
     ) -> None:
         self._out = out
         self._err = err
         self._conclude = conclude
         self._heading = heading
-        self._verbose = verbose
-        self.single_events = 1_000_000 if verbose else _MOST_DELETES
-        self._runs = runs
+        self._output = output
+        self._verbose = output.verbose
+        self.single_events = 1_000_000 if output.verbose else _MOST_DELETES
         self._note = ""
         self._progress = Progress()
         self._began = time.monotonic()
+        self._silence = Silence(self._began)
         self._drawing: Drawing | None = None
         self._above: list[str] = []
         self._stopping = ""
@@ -67,7 +68,7 @@ class LiveView:
         elif isinstance(event, Watching):
             self._note = _watching(event)
         elif isinstance(event, Finished):
-            if self._runs and (line := run_line(event.report)):
+            if self._output.runs and (line := run_line(event.report)):
                 self._above.append(line)
             self._progress = Progress()
         elif self._has_line(event) and (line := event_line(event)):
@@ -87,9 +88,18 @@ class LiveView:
             # Loaded here: the terminal library takes as long as a small run.
             from aios3sync.cli.output.drawing import Drawing
 
-            self._drawing = Drawing(self._heading)
+            self._drawing = Drawing()
         above, self._above = self._above, []
-        self._drawing.draw(self._progress, now - self._began, above, note=self._stopping or self._note)
+        self._drawing.draw(self._progress, now - self._began, self._caption(now), above)
+
+    def _caption(self, now: float) -> Caption:
+        from aios3sync.cli.output.frame import Caption
+
+        idle = not self._progress.phase
+        waiting = self._silence.text(self._progress, now)
+        return Caption(
+            self._heading, self._stopping or (self._note if idle else ""), waiting, self._output.kept
+        )
 
     def stopping(self, signal: int) -> None:
         """Show the message in the drawing at once, or print it where nothing was drawn yet."""
@@ -133,5 +143,6 @@ class LiveView:
 def _watching(event: Watching) -> str:
     """Return what a watch waits for."""
     if event.waiting:
-        return f"watching: {count(event.waiting, 'changed file')} will be sent when they rest"
+        rest = "it rests" if event.waiting == 1 else "they rest"
+        return f"watching: {count(event.waiting, 'changed file')} will be sent when {rest}"
     return "watching: all of the source is compared soon" if event.rescan else "watching: nothing to do"

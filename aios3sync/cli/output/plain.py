@@ -8,6 +8,7 @@ from typing import Final
 from aios3sync.cli.errors import print_error, print_stopping
 from aios3sync.cli.output.conclusion import PlainReport
 from aios3sync.cli.output.lines import Lines
+from aios3sync.cli.output.silence import Silence
 from aios3sync.cli.output.summary import failure_line, retries_text, run_line
 from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import printable, size_text
@@ -75,6 +76,7 @@ class PlainView(PlainReport):
         self._shows_actions = output.actions and not output.quiet
         self._progress = Progress()
         self._flushed = self._progressed = time.monotonic()
+        self._silence = Silence(self._flushed)
 
     def __call__(self, event: Event, /) -> None:
         """Print the event's line."""
@@ -106,9 +108,10 @@ class PlainView(PlainReport):
             self._out.flush()
             self._err.flush()
         self._progress.sample(now)
+        waiting = self._silence.text(self._progress, now)
         if now - self._progressed >= _PROGRESS_S and self._output.progress and not self._output.quiet:
             self._progressed = now
-            self._err.line(self._progress_line())
+            self._err.line(self._progress_line() + (f"; waiting: {waiting}" if waiting else ""))
 
     def _progress_line(self) -> str:
         progress, rates = self._progress, self._progress.rates()
@@ -118,7 +121,11 @@ class PlainView(PlainReport):
             f"({size_text(progress.moved)} of {size_text(progress.transfer_size)}), "
             f"deleted {progress.deleted:,}/{progress.deletes:,}, failed {progress.failed:,}; "
             f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
-            + (f"; {retries_text(progress.retries, progress.throttled)}" if progress.retries else "")
+            + (
+                f"; {retries_text(progress.retries, progress.throttled, progress.retry_codes)}"
+                if progress.retries
+                else ""
+            )
         )
 
     def stopping(self, signal: int) -> None:

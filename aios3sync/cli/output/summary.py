@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, replace
@@ -22,7 +23,9 @@ __all__ = (
     "failure_line",
     "retries_text",
     "run_line",
+    "short_error",
     "signal_name",
+    "speed_text",
 )
 
 _TRANSFERS: Final = {
@@ -46,6 +49,23 @@ _MORE_STATES: Final = {
     "cancelled": "cancelled {}",
 }
 """The states that the summary names only where their count is not 0; their words are those of the report."""
+
+
+_WOULD: Final = {
+    "copied": "copy",
+    "updated": "update",
+    "touched": "touch",
+    "adopted": "adopt",
+    "forgotten": "forget",
+    "skipped": "skip",
+    "withheld": "withhold",
+}
+"""The words of a dry run for some of them."""
+_MOST_CODES: Final = 3
+_MEASURABLE_S: Final = 1.0
+"""Seconds from which a speed says something about the line: the start of a run is in it, too."""
+_MANY: Final = 10
+"""Files a second from which their number says more than their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +115,27 @@ def failure_line(failure: Failure) -> str:
     """Return the line of a failure: ``failed: a/b.txt: delete: AccessDenied …``."""
     word = {"conflict": "conflict", "plan": "refused"}.get(failure.stage, "failed")
     stage = "" if failure.stage in ("conflict", "plan", "upload") else f"{failure.stage}: "
-    return f"{word}: {printable(failure.key)}: {stage}{printable(failure.error)}"
+    return f"{word}: {printable(failure.key)}: {stage}{printable(short_error(failure))}"
 
 
-def retries_text(retries: int, throttled: int) -> str:
-    """Return how many retries there were, and how many because of throttling."""
-    text = count(retries, "retry", "retries")
-    return f"{text}, {throttled:,} throttled (the endpoint asked to slow down)" if throttled else text
+def short_error(failure: Failure) -> str:
+    """Return the error without the URL of its object, whose key is named next to it."""
+    head, found, reason = failure.error.partition(f"{printable(failure.key)}: ")
+    operation, is_url, _ = head.partition(" s3://")
+    return f"{operation}: {reason}" if failure.key and found and is_url else failure.error
+
+
+def retries_text(retries: int, throttled: int, codes: Mapping[str, int]) -> str:
+    """Return how many retries there were, how many because of throttling, and the errors behind the rest."""
+    parts = [count(retries, "retry", "retries")]
+    if throttled:
+        parts.append(f"{throttled:,} throttled (the endpoint asked to slow down)")
+    if retries > throttled:
+        from aios3sync.store.s3.errors import THROTTLED_CODES  # few runs repeat a request
+
+        others = Counter({code: number for code, number in codes.items() if code not in THROTTLED_CODES})
+        parts += (f"{number:,} {printable(code)}" for code, number in others.most_common(_MOST_CODES))
+    return ", ".join(parts)
 
 
 def conclude_plan(report: SyncReport, plan: Callable[[], Plan], saved: str, *, verbose: int) -> Conclusion:
@@ -135,19 +169,31 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
 
 def _sync_summary(report: SyncReport) -> str:
     done, verb = _TRANSFERS[report.direction]
-    number, size = getattr(report, done), getattr(report, f"{done}_bytes")
-    sent = count(number, "object" if report.direction == "copy" else "file")
-    if number:
+    transferred, size = getattr(report, done), getattr(report, f"{done}_bytes")
+    noun = "object" if report.direction == "copy" else "file"
+    sent = count(transferred, noun)
+    if transferred:
         sent += f" ({size_text(size)})"
     verbs = (f"would {verb}", "keep", "delete") if report.dry_run else (done, "kept", "deleted")
     parts = [f"{verbs[0]} {sent}", f"{verbs[1]} {report.kept:,}", f"{verbs[2]} {report.deleted:,}"]
     for state, text in _MORE_STATES.items():
         if state != done and (number := getattr(report, state)):
-            parts.append(text.format(f"{number:,}"))
+            word = _WOULD.get(state, "") if report.dry_run else ""
+            parts.append((text.replace(state, word, 1) if word else text).format(f"{number:,}"))
     line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
+    if not report.dry_run:
+        line += speed_text(transferred, size, report.elapsed_s, noun)
     if report.interrupted:
         line = f"stopped by {signal_name(report.interrupted)}: {line}"
     return f"(dry run) {line}" if report.dry_run else line
+
+
+def speed_text(files: int, size: int, seconds: float, noun: str = "file") -> str:
+    """Return how fast a run was, ``" (588 files/s, 30.6 MB/s)"``; empty where it was too short to tell."""
+    if not files or seconds < _MEASURABLE_S:
+        return ""
+    many = f"{files / seconds:,.0f} {noun}s/s, " if files >= _MANY * seconds else ""
+    return f" ({many}{size_text(size / seconds)}/s)"
 
 
 def signal_name(number: int) -> str:
@@ -159,7 +205,9 @@ def signal_name(number: int) -> str:
 
 def _retries(report: SyncReport, verbose: int) -> tuple[str, ...]:
     """Return the line about retries, which make a run slow; ``-v`` has them in the line of requests."""
-    return (retries_text(report.retries, report.throttled),) if report.retries and not verbose else ()
+    if verbose or not report.retries:
+        return ()
+    return (retries_text(report.retries, report.throttled, report.retry_codes),)
 
 
 def _forecast(report: SyncReport) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ class Output:
 
     Attributes:
         actions: plain lines name each action as it is done.
+        kept: the word for what needs nothing.
         runs: there are several runs, each of which gets its own line when it has ended.
     """
 
@@ -31,6 +32,7 @@ class Output:
     verbose: int = 0
     progress: bool = True
     actions: bool = True
+    kept: str = "kept"
     runs: bool = False
 
     def without_progress(self) -> Output:

@@ -50,7 +50,7 @@ __all__ = ("InFlight", "Progress", "Rates")
 
 _COUNTERS: Final = (
     *("scanned", "scanned_size", "kept", "uploads", "upload_size", "uploaded", "sent"),
-    *("downloads", "download_size", "downloaded", "received", "copies", "copy_size", "copied"),
+    *("downloads", "download_size", "downloaded", "received", "copies", "copy_size", "copied", "copied_size"),
     *("deletes", "deleted", "updates", "updated", "adopted", "touched", "skipped", "failed"),
     *("retries", "throttled"),
 )
@@ -59,6 +59,10 @@ _WINDOW_S: Final = 8.0
 """Seconds over which speeds are measured: shorter jumps, longer lags."""
 _SETTLED_S: Final = 3.0
 """Seconds of measuring before there is an estimate: the first files say little about the others."""
+_MANY: Final = 20
+"""Files whose number, ended within the window, is a speed."""
+_ALIKE: Final = 8.0
+"""Files whose average sizes differ by more than this factor say nothing about each other."""
 _HORIZON_S: Final = 100 * 3600.0
 """Seconds beyond which an estimate is useless."""
 
@@ -94,6 +98,29 @@ class _Sample(NamedTuple):
     scanned: int
 
 
+def _seconds_left(left: int, left_bytes: int, files: float, sent: float, *, many: bool) -> float:
+    """Return the larger of two estimates, 0 for none: small files are bound by their number, large by bytes.
+
+    Args:
+        left: files that are not done.
+        left_bytes: their bytes.
+        files: that ended in a second.
+        sent: bytes in a second.
+        many: so many ended that their number says something; of large files only a few do.
+    """
+    if not left_bytes or not left:
+        return left / files if files > 0 else 0.0
+    if sent <= 0:
+        return 0.0
+    by_bytes = left_bytes / sent
+    by_files = left / files if many else 0.0
+    if many and by_bytes > _ALIKE * by_files:
+        return 0.0  # small files were measured, and large ones are left
+    if not many and left >= _MANY and left_bytes / left < sent / max(files, 1.0) / _ALIKE:
+        return 0.0  # the other way round
+    return max(by_bytes, by_files)
+
+
 @dataclass(slots=True)
 class Progress:
     """Counters of one run. It is an event sink; :meth:`take` does the same.
@@ -105,7 +132,8 @@ class Progress:
         uploads, upload_size: planned uploads and their bytes, as far as they are known.
         uploaded, sent: files that arrived, and bytes that were sent, those of unfinished uploads included.
         downloads, download_size, downloaded, received: the same of a download.
-        copies, copy_size, copied: the same of a copy between buckets.
+        copies, copy_size, copied, copied_size: the same of a copy between buckets; the bytes are those of
+            whole objects.
         deletes, deleted: planned deletes, and those done.
         updates, updated: planned changes of headers, and those done.
         adopted, touched, skipped: see the events of these names.
@@ -135,6 +163,7 @@ class Progress:
     copies: int = 0
     copy_size: int = 0
     copied: int = 0
+    copied_size: int = 0
     deletes: int = 0
     deleted: int = 0
     updates: int = 0
@@ -194,8 +223,9 @@ class Progress:
                 self._plan(event)
             case ObjectUpdated():
                 self.updated += 1
-            case ObjectCopied(key):
+            case ObjectCopied(key, size):
                 self.copied += 1
+                self.copied_size += size
                 self.in_flight.pop(key, None)
             case UploadBegan(key, size) | DownloadBegan(key, size):
                 self.in_flight[key] = InFlight(size)
@@ -287,8 +317,8 @@ class Progress:
 
     @property
     def moved(self) -> int:
-        """Bytes that were sent or received."""
-        return self.sent + self.received
+        """Bytes that were sent, received or copied by the server."""
+        return self.sent + self.received + self.copied_size
 
     @property
     def ended(self) -> int:
@@ -325,17 +355,13 @@ class Progress:
         seconds = max(last.at - first.at, 1e-6)
         files = (last.ended - first.ended) / seconds
         sent = (last.sent - first.sent) / seconds
-        eta = self._eta(files, sent) if seconds >= _SETTLED_S else None
+        eta = self._eta(files, sent, seconds) if seconds >= _SETTLED_S else None
         return Rates(files, max(sent, 0.0), (last.scanned - first.scanned) / seconds, eta)
 
-    def _eta(self, files: float, sent: float) -> float | None:
-        """Return the larger of two estimates: small files are bound by their number, large ones by bytes."""
-        left = max(self.transfers - self.transferred - self.failed, 0) + max(self.deletes - self.deleted, 0)
+    def _eta(self, files: float, sent: float, seconds: float) -> float | None:
+        """Return an estimate, as far as what is left is like what was measured."""
+        left = max(self.transfers - self.transferred - self.failed, 0)
+        left += max(self.deletes - self.deleted, 0) + max(self.updates - self.updated, 0)
         left_bytes = max(self.transfer_size - self.moved, 0)
-        if not left or (files <= 0 and sent <= 0):
-            return None
-        by_bytes = left_bytes / sent if sent > 0 else 0.0
-        # During the transfer of one large file no file ends, which says nothing about the rest.
-        by_files = left / files if files > 0 and not left_bytes else 0.0
-        eta = max(by_bytes, by_files)
+        eta = _seconds_left(left, left_bytes, files, sent, many=files * seconds >= _MANY)
         return eta if 0 < eta < _HORIZON_S else None

@@ -33,6 +33,7 @@ from aios3sync.events import (
     BytesSent,
     Decided,
     Failed,
+    ObjectCopied,
     ObjectDeleted,
     ObjectUploaded,
     Planned,
@@ -64,6 +65,7 @@ def progress() -> Progress:
     for second in range(10):
         progress.sample(float(second))
         progress.take(BytesSent("c", 10**9))
+        progress.uploaded += 600
     return progress
 
 
@@ -100,7 +102,7 @@ def test_all_that_matters_has_room_in_forty_columns(progress: Progress) -> None:
     for fact in (
         "1:01:01",
         "123,456 files, 100,000 kept",
-        "1/23,456",
+        "6,001/23,456",
         "60.0 GB/100 GB",
         "1/1,234",
         "1.0 GB/s",
@@ -280,7 +282,7 @@ def test_bars_are_of_one_length_and_their_figures_in_one_column(progress: Progre
     assert len(bars) == 3
     assert len({len(line) for line in bars}) == 1
     assert len({line.count("━") + line.count("─") for line in bars}) == 1
-    assert [line.split()[-1] for line in bars] == ["0%", "60%", "0%"]
+    assert [line.split()[-1] for line in bars] == ["25%", "60%", "0%"]
 
 
 def test_no_percentage_is_over_a_hundred() -> None:
@@ -428,3 +430,36 @@ def test_the_last_line_says_how_fast_a_run_was() -> None:
     assert line == "uploaded 3 files (390 MB), kept 0, deleted 0 in 6.0 s (65.0 MB/s)"
     (line,) = Screen().ended(uploaded=3, uploaded_bytes=390, elapsed_s=0.9)
     assert line == "uploaded 3 files (390 bytes), kept 0, deleted 0 in 0.9 s"
+
+
+def forecast(*, done: int, done_size: int, left: int, left_size: int, seconds: float = 8.0) -> float | None:
+    """The forecast of a run that did some of its work in so many seconds."""
+    progress = Progress(uploads=done + left, upload_size=done_size + left_size)
+    progress.sample(0)
+    progress.uploaded, progress.sent = done, done_size
+    progress.sample(seconds)
+    return progress.rates().eta
+
+
+def test_a_forecast_is_bound_by_the_number_of_small_files_and_by_the_bytes_of_large_ones() -> None:
+    assert forecast(done=8000, done_size=32 * 10**6, left=2000, left_size=4 * 10**6) == pytest.approx(2)
+    assert forecast(done=8, done_size=800 * 10**6, left=3, left_size=300 * 10**6) == pytest.approx(3)
+    assert forecast(done=0, done_size=80 * 10**6, left=1, left_size=100 * 10**6) == pytest.approx(10)
+    # Large files have used the line meanwhile; what is left are many small ones.
+    assert forecast(done=5000, done_size=400 * 10**6, left=5000, left_size=20 * 10**6) == pytest.approx(8)
+
+
+def test_there_is_no_forecast_of_files_that_are_unlike_those_that_were_measured() -> None:
+    assert forecast(done=8000, done_size=32 * 10**6, left=3, left_size=500 * 10**6) is None
+    assert forecast(done=2, done_size=400 * 10**6, left=5000, left_size=20 * 10**6) is None
+
+
+def test_bytes_that_the_server_copies_count() -> None:
+    progress = Progress(copies=100, copy_size=1000)
+    progress.sample(0)
+    for number in range(50):
+        progress.take(ObjectCopied(str(number), 10, "", "new"))
+    progress.sample(5)
+    assert (progress.moved, progress.rates().bytes) == (500, 100)
+    assert progress.rates().eta == pytest.approx(5)
+    assert "500 bytes/1.0 kB  50%" in "".join(texts(drawn(progress, 79)))

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+from functools import partial
 from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,8 @@ from aios3sync.cli.output.frame import Caption, frame
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.live import LiveView
 from aios3sync.cli.output.silence import Silence
-from aios3sync.cli.output.summary import conclude_sync, failure_line
-from aios3sync.cli.output.view import Output
+from aios3sync.cli.output.summary import conclude_plan, conclude_sync, failure_line
+from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import size_text
 from aios3sync.events import (
     BytesSent,
@@ -41,8 +42,11 @@ from aios3sync.events import (
     Scanned,
     UploadBegan,
 )
+from aios3sync.options import SyncOptions
 from aios3sync.progress import Progress
 from aios3sync.report import Failure, SyncReport
+from aios3sync.sync.plans.plan import Plan
+from aios3sync.sync.plans.planned import PlannedAction
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine
@@ -76,7 +80,7 @@ def drawn(
     elapsed: float = 1,
     heading: str = "x",
     plain: bool = False,
-    **caption: str,
+    **caption: Any,
 ) -> list[Text]:
     """The lines of a frame."""
     return frame(progress, elapsed, Caption(heading, **caption), width, progress.rates(), plain=plain)
@@ -211,10 +215,14 @@ def test_it_runs_on_a_real_terminal(cli: CommandLine, bucket: Bucket, tmp_path: 
 class Screen:
     """A live view whose two streams are one text, as on a terminal."""
 
-    def __init__(self, *, verbose: int = 0) -> None:
+    def __init__(self, *, verbose: int = 0, plan: Plan | None = None) -> None:
         self._content = BytesIO()
         lines = Lines(TextIOWrapper(self._content, "utf-8"))
-        self.view = LiveView(lines, lines, conclude_sync, "a -> b", Output(verbose=verbose))
+        conclude: Conclude = conclude_sync
+        if plan is not None:
+            conclude = partial(conclude_plan, plan=lambda: plan, saved="", verbose=0)
+        output = Output(verbose=verbose)
+        self.view = LiveView(lines, lines, conclude, "a -> b", output, dry_run=plan is not None)
 
     @property
     def lines(self) -> list[str]:
@@ -463,3 +471,25 @@ def test_bytes_that_the_server_copies_count() -> None:
     assert (progress.moved, progress.rates().bytes) == (500, 100)
     assert progress.rates().eta == pytest.approx(5)
     assert "500 bytes/1.0 kB  50%" in "".join(texts(drawn(progress, 79)))
+
+
+def test_a_dry_run_shows_the_comparison_and_what_is_planned_but_no_progress_of_it() -> None:
+    progress = Progress(phase="compare")
+    progress.take(Scanned(5, 5000))
+    progress.take(Planned(3, 3000, 2))
+    progress.take(ObjectUploaded("a", 1000, "", "new"))
+    shown = texts(drawn(progress, 79, dry_run=True))[1:]
+    assert shown == [
+        "found     5 files (5.0 kB)",
+        "planned   2 deletes, 3 uploads",
+        "speed     0 files/s scanned",
+    ]
+
+
+def test_the_lines_of_a_dry_run_come_at_its_end() -> None:
+    plan = Plan.begin("/a", "s3://b", "up", "aws", SyncOptions())
+    plan.add([PlannedAction("delete", "d", 1, "not in the source", None, {"etag": "e"})])
+    screen = Screen(plan=plan)
+    screen.view(ObjectDeleted("d", 1))
+    assert screen.lines == []
+    assert screen.ended(dry_run=True)[0] == "(dry run) would delete: d (not in the source)"

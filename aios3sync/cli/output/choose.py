@@ -32,7 +32,7 @@ def choose_view(
         conclude: summarizes a report.
         on_lost: called when the reader of standard output has left.
         heading: the first line of the live view.
-        dry_run: every line says "would", and the view is never live.
+        dry_run: every line says "would", and a live view shows the comparison alone.
     """
     out, err = standard_lines(on_lost)
     if output.json:
@@ -43,10 +43,11 @@ def choose_view(
         from aios3sync.cli.output.json_lines import EventLines
 
         return EventLines(out, dry_run=dry_run, verbose=output.verbose > 1, runs=output.runs)
-    if output.progress and not output.quiet and not dry_run and output.verbose < 2 and _is_terminal():
+    names_actions = dry_run and output.actions  # each in a line as it is found
+    if output.progress and not (output.quiet or names_actions) and output.verbose < 2 and _is_terminal():
         from aios3sync.cli.output.live import LiveView
 
-        return LiveView(out, err, conclude, heading, output)
+        return LiveView(out, err, conclude, heading, output, dry_run=dry_run)
     from aios3sync.cli.output.plain import PlainView
 
     return PlainView(out, err, conclude, output, dry_run=dry_run)

@@ -105,7 +105,7 @@ class PlainReport:
             if conclusion.plan is not None:
                 from aios3sync.cli.output.plan_lines import show_plan
 
-                show_plan(conclusion.plan, self._out)
+                show_plan(conclusion.plan, self._out, verbose=bool(self._output.verbose))
             print_conclusion(self._out, self._err, conclusion, printed=self._printed, warned=self._warned)
             return
         for failure in conclusion.failures:

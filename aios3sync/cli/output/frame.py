@@ -29,6 +29,7 @@ _WIDEST: Final = 79
 _LEAST_BAR: Final = 6
 _MOST_BAR: Final = 40
 _SIZES: Final = len("99.9 MB/99.9 MB")
+_SPEED: Final = len("12,345 files/s")
 _MOST_FAILURES: Final = 3
 _MOST_IN_FLIGHT: Final = 3
 
@@ -41,12 +42,14 @@ class Caption(NamedTuple):
         note: a sentence below the heading; with one that stops the run there is no forecast.
         waiting: what the run waits for, or empty.
         kept: the word for what needs nothing.
+        dry_run: nothing is done, so that there is no progress of it.
     """
 
     heading: str
     note: str = ""
     waiting: str = ""
     kept: str = "kept"
+    dry_run: bool = False
 
 
 class _Bar(NamedTuple):
@@ -72,8 +75,11 @@ def frame(
     lines = [_spread(printable(caption.heading), _clock(elapsed), width), *_wrapped(caption.note, width)]
     if progress.phase or progress.scanned or not caption.note:
         lines.append(_found(progress, caption.kept, width))
-        lines += _bars(list(_progress_bars(progress)), width, plain=plain)
-        lines.append(_speeds(progress, rates, width, forecast=not caption.note))
+        if caption.dry_run or not progress.planned:
+            lines += _comparison(progress, rates)
+        else:
+            lines += _bars(list(_progress_bars(progress)), width, plain=plain)
+            lines.append(_speeds(progress, rates, width, forecast=not caption.note))
     if caption.waiting:
         lines.append(_labelled("waiting", caption.waiting, "bold"))
     if progress.retries:
@@ -111,6 +117,19 @@ def _found(progress: Progress, kept: str, width: int) -> Text:
     files = count(progress.scanned, "file")
     fits = _LABEL + len(files) + len(size) + len(rest) <= width
     return _labelled(label, f"{files}{size if fits else ''}{rest}")
+
+
+def _comparison(progress: Progress, rates: Rates) -> Iterator[Text]:
+    """Yield what there is to say of a run that does nothing yet, or at all."""
+    transfers = _transfers(progress)
+    kinds = (
+        (progress.deletes, "delete", "deletes"),
+        (progress.transfers, transfers[:-1] if transfers != "copies" else "copy", transfers),
+        (progress.updates, "update", "updates"),
+    )
+    if planned := [count(*kind) for kind in kinds if kind[0]]:
+        yield _labelled("planned", ", ".join(planned))
+    yield _labelled("speed", f"{rates.scanned:,.0f} files/s scanned")
 
 
 def _progress_bars(progress: Progress) -> Iterator[_Bar]:
@@ -161,8 +180,6 @@ def _drawn(bar: _Bar, room: int, column: int, *, plain: bool, percent: bool) -> 
 
 def _speeds(progress: Progress, rates: Rates, width: int, *, forecast: bool) -> Text:
     roomy = width >= _ROOMY
-    if not progress.planned:
-        return _labelled("speed", f"{rates.scanned:,.0f} files/s scanned")
     words = []
     if rates.files >= 1 or not rates.bytes:
         words.append(f"{rates.files:,.0f} files/s")
@@ -175,9 +192,6 @@ def _speeds(progress: Progress, rates: Rates, width: int, *, forecast: bool) -> 
     if roomy:
         return _labelled("speed", "  ".join(word.ljust(_SPEED) for word in words).rstrip())
     return Text("  ".join(words))
-
-
-_SPEED: Final = len("12,345 files/s")
 
 
 def _calm(seconds: float) -> float:

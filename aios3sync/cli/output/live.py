@@ -39,12 +39,15 @@ class LiveView:
         conclude: Conclude,
         heading: str,
         output: Output,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self._out = out
         self._err = err
         self._conclude = conclude
         self._heading = heading
         self._output = output
+        self._dry_run = dry_run
         self._verbose = output.verbose
         self.single_events = 1_000_000 if output.verbose else _MOST_DELETES
         self._note = ""
@@ -75,6 +78,8 @@ class LiveView:
             self._above.append(line)
 
     def _has_line(self, event: Event) -> bool:
+        if self._dry_run:
+            return False  # they come at the end, in the order of a plan
         few = type(event) is ObjectDeleted and self._progress.deleted <= _MOST_DELETES
         return few or self._verbose > 0
 
@@ -97,9 +102,9 @@ class LiveView:
 
         idle = not self._progress.phase
         waiting = self._silence.text(self._progress, now)
-        return Caption(
-            self._heading, self._stopping or (self._note if idle else ""), waiting, self._output.kept
-        )
+        heading = f"(dry run) {self._heading}" if self._dry_run else self._heading
+        note = self._stopping or (self._note if idle else "")
+        return Caption(heading, note, waiting, self._output.kept, self._dry_run)
 
     def stopping(self, signal: int) -> None:
         """Show the message in the drawing at once, or print it where nothing was drawn yet."""
@@ -121,14 +126,19 @@ class LiveView:
 
     def report(self, report: Any) -> None:
         """Print the summary in the place of the drawing."""
-        unlisted = 0 if self._verbose else self._progress.deleted - _MOST_DELETES
+        unlisted = 0 if self._verbose or self._dry_run else self._progress.deleted - _MOST_DELETES
         if unlisted > 0:
             self._above.append(f"... and {count(unlisted, 'more delete')} (-v lists them all)")
         self.close()
+        conclusion = self._conclude(report)
+        if conclusion.plan is not None:
+            from aios3sync.cli.output.plan_lines import show_plan
+
+            show_plan(conclusion.plan, self._out, verbose=self._verbose > 0)
         print_conclusion(
             self._out,
             self._err,
-            self._conclude(report),
+            conclusion,
             printed=PrintedFailures(),
             warned=self._warned,
             limit=_MOST_FAILURES,

@@ -1,42 +1,140 @@
-"""The lines of a plan, grouped by action, deletes first; shown in a pager where a terminal is too small."""
+"""The lines of a plan, grouped by what would be lost: all of them in a pipe, with headings on a terminal.
+
+Where a terminal is too small they are shown in a pager, as git shows a log, or shortened where there is none.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
-from aios3sync.core.text import printable
-from aios3sync.sync.plans.planned import ACTIONS
+from aios3sync._namedtuple import NamedTuple
+from aios3sync.core.text import count, printable, size_text
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.lines import Lines
     from aios3sync.sync.plans.plan import Plan
+    from aios3sync.sync.plans.planned import PlannedAction
 
 __all__ = ("plan_lines", "show_plan")
 
+_SHOWN: Final = 10
+"""Lines of each group where there is no room for all of them and no pager."""
+_AROUND: Final = 4
+"""Lines of a terminal that the summary below a plan and the next prompt take."""
+_TRANSFERS: Final = ("upload", "download", "copy")
+
+
+class Group(NamedTuple):
+    """The actions of a plan that do the same to their target.
+
+    Attributes:
+        action: as in the plan.
+        replaces: whether they take the place of something.
+        number, size: how many there are, and their bytes.
+    """
+
+    action: str
+    replaces: bool
+    number: int
+    size: int
+
+    @property
+    def title(self) -> str:
+        """What they do, in a word or two."""
+        if self.replaces:
+            return "overwrite"
+        return {"delete": "delete", "update": "update headers"}.get(self.action, f"{self.action} new")
+
+    def heading(self, direction: str) -> str:
+        """Return the heading of their lines: ``would overwrite 250 objects (1.2 MB)``."""
+        new = self.action in _TRANSFERS and not self.replaces
+        noun = "object" if direction == "copy" or (direction == "up" and not new) else "file"
+        verb = {"update headers": "update the headers of", "overwrite": "overwrite"}.get(
+            self.title, self.action
+        )
+        return f"would {verb} {count(self.number, f'new {noun}' if new else noun)} ({size_text(self.size)})"
+
+    def holds(self, planned: PlannedAction) -> bool:
+        """Whether the action is of this group."""
+        return planned.action == self.action and _replaces(planned) is self.replaces
+
+
+def _replaces(planned: PlannedAction) -> bool:
+    return planned.action in _TRANSFERS and planned.target is not None
+
+
+def groups_of(plan: Plan) -> list[Group]:
+    """Return the groups that are not empty; what would be lost comes first."""
+    numbers, sizes = dict[tuple[str, bool], int](), dict[tuple[str, bool], int]()
+    for planned in plan:
+        kind = (planned.action, _replaces(planned))
+        numbers[kind] = numbers.get(kind, 0) + 1
+        sizes[kind] = sizes.get(kind, 0) + planned.size
+    kinds = [("delete", False), *((name, True) for name in _TRANSFERS), ("update", False)]
+    kinds += ((name, False) for name in _TRANSFERS)
+    return [Group(*kind, numbers[kind], sizes[kind]) for kind in kinds if kind in numbers]
+
 
 def plan_lines(plan: Plan) -> Iterator[str]:
-    """Yield a line for each action; what would be lost comes first."""
-    for action in ACTIONS:
-        if plan.counts[action]:
-            for planned in plan.of(action):
-                yield f"(dry run) would {action}: {printable(planned.key)} ({planned.reason})"
+    """Yield a line for each action, group by group."""
+    for group in groups_of(plan):
+        yield from map(_line, filter(group.holds, plan))
 
 
-def show_plan(plan: Plan, out: Lines) -> None:
-    """Print the lines of a plan, through the pager of the user where a terminal cannot hold them."""
-    if sys.stdout.isatty() and len(plan) + 2 > shutil.get_terminal_size().lines and _has_pager():
-        import click
+def _line(planned: PlannedAction) -> str:
+    return f"(dry run) would {planned.action}: {printable(planned.key)} ({planned.reason})"
 
-        out.flush()
-        click.echo_via_pager(f"{line}\n" for line in plan_lines(plan))
+
+def headed_lines(plan: Plan, most: int = 0) -> Iterator[str]:
+    """Yield an overview where there are several groups, and each group below its heading.
+
+    Args:
+        plan: the plan.
+        most: the most lines of a group that are shown, 0 for all.
+    """
+    groups = groups_of(plan)
+    if len(groups) > 1:
+        yield "(dry run) would"
+        yield from _overview(groups)
+        yield ""
+    for group in groups:
+        yield f"(dry run) {group.heading(plan.direction)}"
+        shown = islice(filter(group.holds, plan), most or None)
+        yield from (f"  {size_text(each.size):>9}  {printable(each.key)} ({each.reason})" for each in shown)
+        if most and group.number > most:
+            yield f"  ... and {group.number - most:,} more (-v lists them all)"
+        yield ""
+
+
+def _overview(groups: Iterable[Group]) -> Iterator[str]:
+    rows = [(group.title, f"{group.number:,}", size_text(group.size)) for group in groups]
+    title, number, size = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for row in rows:
+        yield f"  {row[0]:<{title}}  {row[1]:>{number}}  {row[2]:>{size}}"
+
+
+def show_plan(plan: Plan, out: Lines, *, verbose: bool = False) -> None:
+    """Print a plan.
+
+    Args:
+        plan: the plan.
+        out: standard output.
+        verbose: a terminal shows all of it where it has no pager, too.
+    """
+    if not sys.stdout.isatty() or len(plan) + _AROUND <= shutil.get_terminal_size().lines:
+        _print(plan_lines(plan), out)
         return
-    for line in plan_lines(plan):
+    from aios3sync.cli.output.pager import page
+
+    out.flush()
+    if not page(f"{line}\n" for line in headed_lines(plan)):
+        _print(headed_lines(plan, 0 if verbose else _SHOWN), out)
+
+
+def _print(lines: Iterable[str], out: Lines) -> None:
+    for line in lines:
         out.line(line)
-
-
-def _has_pager() -> bool:
-    return os.environ.get("TERM", "dumb") != "dumb"

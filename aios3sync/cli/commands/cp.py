@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -25,13 +26,14 @@ from aios3sync.cli.options import (
 from aios3sync.cli.output.choose import result_view
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.status_line import StatusLine
-from aios3sync.cli.output.summary import Conclusion
+from aios3sync.cli.output.summary import Conclusion, speed_text
 from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import SCHEME, parse_address, parse_object
 from aios3sync.core.parts import MAX_PARTS, growing_part_size
-from aios3sync.core.text import printable, size_text
+from aios3sync.core.text import duration, printable, size_text
 from aios3sync.errors import ObjectNotFoundError, SourceError, UsageError
-from aios3sync.events import BytesSent, Event
+from aios3sync.events import BytesSent, Event, UploadBegan
+from aios3sync.progress import Progress
 from aios3sync.sync.upload_options import check_upload_options
 
 if TYPE_CHECKING:
@@ -267,6 +269,8 @@ class _Copy:
             **facts,
         }
         line = f"{verb}: {printable(self._source)} to {printable(target)} ({size_text(size)})"
+        seconds = self._progress.elapsed
+        line += f" in {duration(seconds)}{speed_text(1, size, seconds)}"
         return CommandResult(document, Conclusion(line, warnings=warnings))
 
     def _kept(self, target: str) -> CommandResult:
@@ -275,23 +279,37 @@ class _Copy:
 
 
 class _ProgressLine:
-    """Shows how many bytes have been copied."""
+    """Shows how many bytes have been copied, and how fast."""
 
     def __init__(self, shown: Output) -> None:
         self._line = StatusLine(shown)
-        self._done = 0
+        self._progress = Progress(downloads=1)
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the command began."""
+        return time.monotonic() - self._began
 
     def add(self, size: int, total: int = 0) -> None:
         """Add bytes."""
-        self._done += size
-        of = f" of {size_text(total)}" if total else ""
-        self._line.show(lambda: f"{size_text(self._done)}{of}")
+        self._progress.received += size
+        self._progress.download_size = total
+        self._line.show(self._text)
 
     def take(self, event: Event) -> None:
         """Take an event of an upload."""
-        if isinstance(event, BytesSent):
-            self.add(event.size)
+        if isinstance(event, UploadBegan):
+            self._progress.download_size = event.size
+        elif isinstance(event, BytesSent):
+            self.add(event.size, self._progress.download_size)
 
     def clear(self) -> None:
         """Erase the line."""
         self._line.clear()
+
+    def _text(self) -> str:
+        self._progress.sample(time.monotonic())
+        done, total = self._progress.received, self._progress.download_size
+        of = f" of {size_text(total)} ({100 * min(done, total) // total}%)" if total else ""
+        return f"{size_text(done)}{of}, {size_text(self._progress.rates().bytes)}/s"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import (
     connect_options,
@@ -51,7 +52,8 @@ def doctor_command(url: str, **values: Any) -> int:
         report = await session.doctor(url, read_only=values["read_only"], request_payer=payer, on_event=_warn)
         return CommandResult(report.as_dict(), _conclude(report), report.exit_code)
 
-    return run_command(work, connection, result_view("doctor", shown))
+    probing = replace(shown, work=f"probing {url}")
+    return run_command(work, connection, result_view("doctor", probing))
 
 
 def _warn(event: Event) -> None:

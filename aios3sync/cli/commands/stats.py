@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from aios3sync._dataclass import asdict, dataclass
+from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.cli.command import run_command
 from aios3sync.cli.options import connect_options, connection_options, option_name, output, output_options
 from aios3sync.cli.output.choose import choose_view
@@ -109,7 +109,8 @@ def stats_command(target: str, **values: Any) -> int:
         return await ask(session)
 
     # The live view is one of uploads and deletes.
-    open_view = partial(choose_view, "stats", shown.without_progress(), conclude)
+    counting = replace(shown.without_progress(), work=f"counting {target}")
+    open_view = partial(choose_view, "stats", counting, conclude)
     return run_command(work, connection, open_view)
 
 

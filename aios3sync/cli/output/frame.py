@@ -22,7 +22,7 @@ from aios3sync.report import Failure
 __all__ = ("Caption", "frame")
 
 _LABEL: Final = 10
-_ROOMY: Final = 60
+_ROOMY: Final = 59
 """The columns from which there is room for percentages, and for the label and the columns of the speeds."""
 _WIDEST: Final = 79
 """The column in which the clock ends on a wider terminal: it is read together with the heading."""

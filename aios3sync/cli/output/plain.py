@@ -9,6 +9,7 @@ from aios3sync.cli.errors import print_error, print_stopping
 from aios3sync.cli.output.conclusion import PlainReport
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.silence import Silence
+from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.output.summary import failure_line, retries_text, run_line
 from aios3sync.cli.output.view import Conclude, Output
 from aios3sync.core.text import printable, size_text
@@ -31,6 +32,8 @@ from aios3sync.progress import Progress
 __all__ = ("PlainView", "endpoint_line", "event_line")
 
 _FLUSH_S: Final = 0.3
+_SILENT_S: Final = 1.0
+"""Seconds without a line after which a person wonders."""
 _PROGRESS_S: Final = 15.0
 """Seconds between two progress lines on standard error."""
 
@@ -77,6 +80,8 @@ class PlainView(PlainReport):
         self._progress = Progress()
         self._flushed = self._progressed = time.monotonic()
         self._silence = Silence(self._flushed)
+        self._began = self._flushed
+        self._status = StatusLine(output)
 
     def __call__(self, event: Event, /) -> None:
         """Print the event's line."""
@@ -107,6 +112,8 @@ class PlainView(PlainReport):
             self._flushed = now
             self._out.flush()
             self._err.flush()
+        if self._output.work and now - self._began >= _SILENT_S:
+            self._status.show(lambda: f"{self._output.work}: {now - self._began:.0f} s")
         self._progress.sample(now)
         waiting = self._silence.text(self._progress, now)
         if now - self._progressed >= _PROGRESS_S and self._output.progress and not self._output.quiet:
@@ -136,6 +143,7 @@ class PlainView(PlainReport):
 
     def close(self) -> None:
         """Flush the lines."""
+        self._status.clear()
         self._out.flush()
         self._err.flush()
 

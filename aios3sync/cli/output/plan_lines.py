@@ -28,7 +28,7 @@ _AROUND: Final = 4
 _TRANSFERS: Final = ("upload", "download", "copy")
 
 
-class Group(NamedTuple):
+class PlanGroup(NamedTuple):
     """The actions of a plan that do the same to their target.
 
     Attributes:
@@ -67,7 +67,7 @@ def _replaces(planned: PlannedAction) -> bool:
     return planned.action in _TRANSFERS and planned.target is not None
 
 
-def groups_of(plan: Plan) -> list[Group]:
+def groups_of(plan: Plan) -> list[PlanGroup]:
     """Return the groups that are not empty; what would be lost comes first."""
     numbers, sizes = dict[tuple[str, bool], int](), dict[tuple[str, bool], int]()
     for planned in plan:
@@ -76,7 +76,7 @@ def groups_of(plan: Plan) -> list[Group]:
         sizes[kind] = sizes.get(kind, 0) + planned.size
     kinds = [("delete", False), *((name, True) for name in _TRANSFERS), ("update", False)]
     kinds += ((name, False) for name in _TRANSFERS)
-    return [Group(*kind, numbers[kind], sizes[kind]) for kind in kinds if kind in numbers]
+    return [PlanGroup(*kind, numbers[kind], sizes[kind]) for kind in kinds if kind in numbers]
 
 
 def plan_lines(plan: Plan) -> Iterator[str]:
@@ -110,7 +110,7 @@ def headed_lines(plan: Plan, most: int = 0) -> Iterator[str]:
         yield ""
 
 
-def _overview(groups: Iterable[Group]) -> Iterator[str]:
+def _overview(groups: Iterable[PlanGroup]) -> Iterator[str]:
     rows = [(group.title, f"{group.number:,}", size_text(group.size)) for group in groups]
     title, number, size = (max(map(len, column)) for column in zip(*rows, strict=True))
     for row in rows:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from typing import Final
 
 from aios3sync.cli.output.view import Output
+from aios3sync.core.text import printable
 
 __all__ = ("StatusLine",)
 
@@ -16,24 +18,45 @@ _ERASE_LINE: Final = "\r\x1b[K"
 
 
 class StatusLine:
-    """Shows how far the work has come, at most five times a second.
+    """Shows how far the work has come, at most five times a second, in no more than one line.
 
     Args:
-        output: shows nothing with ``--quiet`` and ``--json``.
+        output: shows nothing with ``--quiet``, ``--json`` and ``--events``.
     """
 
     def __init__(self, output: Output) -> None:
-        self._shown = sys.stderr.isatty() and not output.quiet and not output.json
+        hidden = output.quiet or output.json or output.events or os.environ.get("TERM", "") in ("", "dumb")
+        self._shown = sys.stderr.isatty() and not hidden
+        self._drawn = False
         self._last = 0.0
 
     def show(self, text: Callable[[], str], *, at_once: bool = False) -> None:
         """Rewrite the line, unless that was done a moment ago and is not needed ``at_once``."""
         now = time.monotonic()
         if self._shown and (at_once or now - self._last >= _INTERVAL_S):
-            self._last = now
-            print(f"{_ERASE_LINE}{text()}", end="", file=sys.stderr, flush=True)
+            self._last, self._drawn = now, True
+            print(f"{_ERASE_LINE}{_cut(printable(text()), _width())}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         """Erase the line."""
-        if self._shown:
+        if self._drawn:
+            self._drawn = False
             print(_ERASE_LINE, end="", file=sys.stderr, flush=True)
+
+
+def _width() -> int:
+    """Return the columns that a line may take: in the last one a terminal would begin another line."""
+    try:
+        return max(os.get_terminal_size(sys.stderr.fileno()).columns - 1, 1)
+    except (OSError, ValueError):
+        return 79
+
+
+def _cut(text: str, width: int) -> str:
+    """Return the text, cut where it has no room. Letters from U+1100 on count as two columns."""
+    room = 0
+    for place, letter in enumerate(text):
+        room += 1 if letter < "\u1100" else 2
+        if room > width:
+            return f"{text[: max(place - 3, 0)]}..."[:width]
+    return text

@@ -23,6 +23,7 @@ class Output:
     Attributes:
         actions: plain lines name each action as it is done.
         kept: the word for what needs nothing.
+        work: what a command does that prints nothing before its end, as in "counting s3://bucket".
         runs: there are several runs, each of which gets its own line when it has ended.
     """
 
@@ -33,6 +34,7 @@ class Output:
     progress: bool = True
     actions: bool = True
     kept: str = "kept"
+    work: str = ""
     runs: bool = False
 
     def without_progress(self) -> Output:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from aios3sync.objects.reader import ObjectReader
     from aios3sync.options import ConnectOptions, SyncOptions
     from aios3sync.progress import Progress
-    from aios3sync.report import Failure, RequestForecast, SyncReport
+    from aios3sync.report import Failure, ReceiptResult, RequestForecast, SyncReport
     from aios3sync.session import Session, connect
     from aios3sync.stats.model import BucketStats
     from aios3sync.stats.options import StatsKeywords, StatsOptions
@@ -104,6 +104,7 @@ __all__ = (
     "PlannedAction",
     "PreconditionFailedError",
     "Progress",
+    "ReceiptResult",
     "RecordedEntry",
     "Registration",
     "RequestForecast",
@@ -148,7 +149,7 @@ if not TYPE_CHECKING:  # type checkers see the imports above, and complain of an
             "aios3sync.objects.reader": "ObjectReader",
             "aios3sync.options": "ConnectOptions SyncOptions",
             "aios3sync.progress": "Progress",
-            "aios3sync.report": "Failure RequestForecast SyncReport",
+            "aios3sync.report": "Failure ReceiptResult RequestForecast SyncReport",
             "aios3sync.session": "Session connect",
             "aios3sync.stats.model": "BucketStats",
             "aios3sync.stats.options": "StatsKeywords StatsOptions",

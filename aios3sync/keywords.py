@@ -105,6 +105,7 @@ class SyncKeywords(TypedDict, total=False):
     request_payer: bool
     checksum: Checksum
     protected_prefixes: Texts
+    receipt: str | os.PathLike[str] | None
     thumbnails: int
     prices: str
     last: Texts

@@ -211,6 +211,9 @@ class SyncOptions:
         track_renames: of an upload: a new file with the size and MD5 of a recorded one that is gone is copied
             on the server instead of uploaded; the old object is deleted as ``delete`` says. New files wait
             until the comparison has ended.
+        receipt: where a list of all files that are in step is written after a run in which everything has
+            succeeded, as ``sha256sum -c`` reads it: a path, or ``s3://bucket/key``. Of ``verify``: the list
+            that takes the place of the source.
         thumbnails: the side in pixels of the square that the thumbnails of uploaded images fit into; 0 makes
             none. They are WebP and stored under ``.thumbnails/<size>/`` and the full key in the bucket;
             images that need no upload get none.
@@ -286,6 +289,7 @@ class SyncOptions:
     request_payer: bool = False
     checksum: Checksum = ""
     protected_prefixes: tuple[str, ...] = ()
+    receipt: FilePath | None = None
     thumbnails: int = 0
     prices: str = ""
     last: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ __all__ = (
     "STATES",
     "CatalogResult",
     "Failure",
+    "ReceiptResult",
     "ReportBuilder",
     "RequestForecast",
     "SyncReport",
@@ -104,6 +105,21 @@ class CatalogResult:
     copies: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class ReceiptResult:
+    """Whether the receipt that a sync was asked for is written.
+
+    Attributes:
+        place: an absolute path, or ``s3://bucket/key``.
+        files: how many files it names, 0 where it was not written.
+        error: why it was not written, one line; what was there before is as it was. Empty where it was.
+    """
+
+    place: str
+    files: int = 0
+    error: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestForecast:
     """The requests that a run would send at most, in the classes that they are paid by.
@@ -175,6 +191,7 @@ class SyncReport:
         forecast: the requests that such a run would send, of a dry run; else
             ``None``.
         catalog: whether the entry is in the catalog, ``None`` where none was asked for.
+        receipt: whether the receipt is written, ``None`` where none was asked for.
     """
 
     command: str = "sync"
@@ -221,6 +238,7 @@ class SyncReport:
     dry_run: bool = False
     forecast: RequestForecast | None = None
     catalog: CatalogResult | None = None
+    receipt: ReceiptResult | None = None
 
     @property
     def balanced(self) -> bool:
@@ -238,7 +256,8 @@ class SyncReport:
         if self.refused is not None:
             return 4
         parts = (self.failed, self.conflicts, self.withheld, self.cancelled, self.errors, self.incomplete)
-        return 3 if any(parts) else 0
+        no_receipt = self.receipt is not None and self.receipt.error
+        return 3 if any(parts) or no_receipt else 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON document of ``--json``."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aios3sync.index.object_index import ObjectIndex
     from aios3sync.objects.doctor.report import DoctorReport
     from aios3sync.sync.subscribers import Subscriber
+    from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("Runs", "discard_warning")
 
@@ -222,12 +223,25 @@ class Runs:
                 return await run(request, resources)
             from aios3sync.objects.shared_manifest import run_shared
 
-            async def open_store(bucket: str) -> ObjectStore:
-                return await self._stores.opener(bucket, resources.counts)()
+            return await run_shared(run, request, resources, self._opener(resources))
 
-            return await run_shared(run, request, resources, open_store)
+        async def run_with_receipt(request: SyncRequest, resources: Resources) -> SyncReport:
+            if request.options.receipt is None:
+                return await run_with_object(request, resources)
+            await load("aios3sync.objects.receipt")
+            from aios3sync.objects.receipt import run_with_receipt
 
-        return run_with_object
+            return await run_with_receipt(run_with_object, request, resources, self._opener(resources))
+
+        return run_with_receipt
+
+    def _opener(self, resources: Resources) -> Callable[[str], Awaitable[ObjectStore]]:
+        """Return what opens the store of any bucket, for a run that counts its requests."""
+
+        async def open_store(bucket: str) -> ObjectStore:
+            return await self._stores.opener(bucket, resources.counts)()
+
+        return open_store
 
     def _subscribers(
         self,
@@ -259,6 +273,36 @@ class Runs:
 
             subscribers.append(ThumbnailSubscriber(record))
         return subscribers
+
+    async def verify(
+        self,
+        source: str | os.PathLike[str] | None,
+        target: str | os.PathLike[str],
+        options: SyncOptions,
+        on_event: EventSink,
+        source_connect: ConnectOptions | None,
+    ) -> VerifyReport:
+        """Compare two sides, or a target with the receipt in the options.
+
+        Raises:
+            UsageError: there is neither a source nor a receipt, or both.
+            AioS3SyncError: one of the sides cannot be read as a whole.
+        """
+        if (source is None) == (options.receipt is None):
+            raise UsageError(
+                "receipt: it takes the place of the source, so name one of the two for a verification"
+            )
+        request = await self.question({} if source is None else source, target, options, source_connect)
+        resources = self.resources(request, on_event, source_connect)
+        if options.receipt is not None:
+            await load("aios3sync.objects.receipt_check")
+            from aios3sync.objects.receipt_check import check_receipt
+
+            return await check_receipt(request, resources, self._opener(resources))
+        await load("aios3sync.sync.verify")
+        from aios3sync.sync.verify import run_verify  # a sync needs none of it
+
+        return await run_verify(request, resources)
 
     async def doctor(
         self, target: str, on_event: EventSink, *, read_only: bool, request_payer: bool
@@ -308,6 +352,7 @@ def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool)
         "as_of": options.as_of is not None,
         "sse_customer_key": bool(options.sse_customer_key),
         "source_sse_customer_key": bool(options.source_sse_customer_key),
+        "a receipt": options.receipt is not None,
         "a manifest that is one object": is_shared(options),
     }
     for name, given in alone.items():

@@ -472,7 +472,7 @@ class Session:
 
     async def verify(
         self,
-        source: str | os.PathLike[str],
+        source: str | os.PathLike[str] | None,
         target: str | os.PathLike[str],
         *,
         options: SyncOptions | None = None,
@@ -482,17 +482,16 @@ class Session:
     ) -> VerifyReport:
         """Compare the content of both sides and list what differs; writes nothing anywhere.
 
+        With ``receipt`` the source is ``None``: the objects of the target are compared with that list.
+
         Raises:
             AioS3SyncError: one of the sides cannot be read as a whole.
         """
-        await load("aios3sync.sync.verify")
-        from aios3sync.sync.verify import run_verify  # a sync needs none of it
 
         async def run() -> VerifyReport:
             self._stores.access.check()
             chosen = SyncOptions.of(options, changes)
-            request = await self._runs.question(source, target, chosen, source_connect)
-            return await run_verify(request, self._runs.resources(request, on_event, source_connect))
+            return await self._runs.verify(source, target, chosen, on_event, source_connect)
 
         return await concluded(on_event, run())
 

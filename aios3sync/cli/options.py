@@ -506,6 +506,9 @@ def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
     if values.get("trash"):
         trash = values["trash"]
         given["trash"] = trash if trash.startswith(SCHEME) else os.path.abspath(trash)
+    if values.get("receipt"):
+        receipt = values["receipt"]
+        given["receipt"] = receipt if receipt.startswith(SCHEME) else os.path.abspath(receipt)
     given |= manifest_place(values)
     if "gzip" in given:
         given["gzip"] = tuple(extension.lstrip(".") for extension in given["gzip"])

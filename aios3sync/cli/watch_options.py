@@ -65,7 +65,7 @@ def check_watch(values: Mapping[str, Any]) -> None:
     if values["watch"]:
         if values["json"]:
             raise UsageError("--watch has no one result for --json; --events prints an object for each thing")
-        for name in ("plan", "catalog_dataset", "catalog_model"):
+        for name in ("plan", "receipt", "catalog_dataset", "catalog_model"):
             if values.get(name):
                 raise UsageError(f"--watch goes on; leave out --{name.replace('_', '-')}")
         return

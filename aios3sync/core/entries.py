@@ -89,6 +89,7 @@ class RecordedEntry(NamedTuple):
         run: number of the run that wrote the row.
         headers: a short digest of the headers that it was stored with; empty where they are not known (rows
             of older versions, objects that were found in the target).
+        sha256: hex digest of the original content; empty where no receipt was asked for yet.
     """
 
     key: str
@@ -104,6 +105,7 @@ class RecordedEntry(NamedTuple):
     uploaded_at: float = 0.0
     run: int = 0
     headers: str = ""
+    sha256: str = ""
 
 
 class TargetEntry(NamedTuple):

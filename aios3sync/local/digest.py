@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
@@ -76,12 +76,16 @@ class SmallFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FileDigest:
-    """The digest of a file that stays on disk, and those of its parts for some part sizes."""
+    """The digest of a file that stays on disk, and those of its parts for some part sizes.
+
+    ``sha256`` is empty where it was not asked for.
+    """
 
     entry: SourceEntry
     md5: str
     settled: bool
     parts: Mapping[int, Sequence[bytes]] = field(default_factory=dict)
+    sha256: str = ""
 
     @property
     def part_etags(self) -> dict[int, str]:
@@ -160,6 +164,7 @@ def digest_file(
     *,
     part_sizes: Sequence[int] = (),
     by_mtime: bool = False,
+    sha256: bool = False,
 ) -> FileDigest:
     """Hash a file of any size in one pass, in chunks. Blocks: call it through :func:`in_thread`.
 
@@ -169,31 +174,33 @@ def digest_file(
         stop: set to make it give up between two chunks.
         part_sizes: also hash the parts of each of these sizes (bytes), in a second thread.
         by_mtime: see :func:`is_settled`.
+        sha256: compute its SHA-256 as well, in the second thread.
 
     Raises:
         OSError: it cannot be read.
         ChangedError: it changed at every attempt, or ``stop`` was set.
     """
     if not part_sizes and not stop.is_set():
-        digest = _digest_at_once(place, key, by_mtime=by_mtime)
+        digest = _digest_at_once(place, key, by_mtime=by_mtime, sha256=sha256)
         if digest is not None:
             return digest
     for _ in range(ATTEMPTS):
         started = time.time_ns()
         with open_regular(place) as descriptor:
             before = entry_of(key, os.fstat(descriptor))
-            digests = _Digests(part_sizes)
+            digests = _Digests(part_sizes, sha256=sha256)
             _hash_chunks(descriptor, before.size, digests, stop)
             after = entry_of(key, os.fstat(descriptor))
         if stop.is_set():
             break
         if before == after and digests.size == before.size:
             settled = is_settled(before, started, by_mtime=by_mtime)
-            return FileDigest(before, digests.whole.hexdigest(), settled, digests.parts())
+            md5 = digests.whole.hexdigest()
+            return FileDigest(before, md5, settled, digests.parts(), digests.sha256())
     raise ChangedError(key)
 
 
-def _digest_at_once(place: Place, key: str, *, by_mtime: bool) -> FileDigest | None:
+def _digest_at_once(place: Place, key: str, *, by_mtime: bool, sha256: bool) -> FileDigest | None:
     """Hash a small file in one read; return ``None`` for a larger one, and where it changed meanwhile.
 
     Raises:
@@ -214,7 +221,8 @@ def _digest_at_once(place: Place, key: str, *, by_mtime: bool) -> FileDigest | N
     if before != after or len(body) != before.size:
         return None
     md5 = fed(hashlib.md5(usedforsecurity=False), body).hexdigest()
-    return FileDigest(before, md5, is_settled(before, started, by_mtime=by_mtime))
+    other = fed(hashlib.sha256(), body).hexdigest() if sha256 else ""
+    return FileDigest(before, md5, is_settled(before, started, by_mtime=by_mtime), sha256=other)
 
 
 def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.Event) -> None:
@@ -230,7 +238,7 @@ def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.
             count = os.readv(descriptor, [buffer[: digests.room()]])
             if not count:
                 break
-            behind = digests.beyond_first()
+            behind = digests.of_second_thread()
             if behind:
                 hashing.append((second.submit(_update_all, behind, buffer[:count]), buffer))
             else:
@@ -246,9 +254,13 @@ def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.
             hashed.result()
 
 
-def _update_all(parts: Sequence[PartDigests], chunk: memoryview) -> None:
-    for part in parts:
-        part.update(chunk)
+def _update_all(digests: Sequence[_Updatable], chunk: memoryview) -> None:
+    for digest in digests:
+        digest.update(chunk)
+
+
+class _Updatable(Protocol):
+    def update(self, chunk: memoryview, /) -> None: ...
 
 
 class _Digests:
@@ -262,8 +274,9 @@ class _Digests:
         size: how many those are.
     """
 
-    def __init__(self, part_sizes: Sequence[int]) -> None:
+    def __init__(self, part_sizes: Sequence[int], *, sha256: bool) -> None:
         self.whole = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256() if sha256 else None
         self.size = 0
         self._parts = [PartDigests(size) for size in part_sizes]
 
@@ -271,9 +284,14 @@ class _Digests:
         """Return how many bytes the next chunk may have, so that no first part ends within it."""
         return min((part.size - self.size for part in self._parts if part.size > self.size), default=CHUNK)
 
-    def beyond_first(self) -> list[PartDigests]:
-        """Return the digests of parts that the next chunk belongs to, unless it belongs to a first part."""
-        return [part for part in self._parts if part.size <= self.size]
+    def of_second_thread(self) -> list[_Updatable]:
+        """Return the other digests that the next chunk belongs to, but for those of first parts."""
+        parts: list[_Updatable] = [part for part in self._parts if part.size <= self.size]
+        return parts if self._sha256 is None else [*parts, self._sha256]
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of all bytes; empty where it was not asked for."""
+        return "" if self._sha256 is None else self._sha256.hexdigest()
 
     def update(self, chunk: memoryview) -> None:
         """Hash the next chunk as part of the whole."""

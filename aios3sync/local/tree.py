@@ -198,7 +198,13 @@ class LocalTree(TreeRoot):
             return error
 
     def digest(
-        self, key: str, stop: threading.Event, *, part_sizes: Sequence[int] = (), by_mtime: bool = False
+        self,
+        key: str,
+        stop: threading.Event,
+        *,
+        part_sizes: Sequence[int] = (),
+        by_mtime: bool = False,
+        sha256: bool = False,
     ) -> FileDigest:
         """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
 
@@ -206,7 +212,8 @@ class LocalTree(TreeRoot):
             OSError: it cannot be read.
             ChangedError: it changed at every attempt, or ``stop`` was set.
         """
-        return digest_file(self.place(key), key, stop, part_sizes=part_sizes, by_mtime=by_mtime)
+        place = self.place(key)
+        return digest_file(place, key, stop, part_sizes=part_sizes, by_mtime=by_mtime, sha256=sha256)
 
     def compress(
         self, key: str, copy: IO[bytes], stop: threading.Event, *, by_mtime: bool

@@ -75,7 +75,7 @@ def local_files(manifest_path: str) -> list[str]:
     return [manifest_path + suffix for suffix in _SIDE_FILES]
 
 
-def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
+def own_files(manifest_path: str, root: str, endings: str = _SIDE_NAMES) -> tuple[OwnFiles, ...]:
     """Return what identifies the files of a manifest in a walk over ``root``. Blocks.
 
     Where the manifest is a symbolic link, SQLite keeps its journals next to the file that the link leads to.
@@ -83,6 +83,7 @@ def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
     Args:
         manifest_path: absolute; need not exist. Empty where there is none.
         root: the source, absolute.
+        endings: matches what may follow its name; what is not of a manifest has others.
     """
     if not manifest_path:
         return ()
@@ -92,12 +93,12 @@ def own_files(manifest_path: str, root: str) -> tuple[OwnFiles, ...]:
     places = [manifest_path]
     if os.path.islink(manifest_path):
         places.append(os.path.realpath(manifest_path))
-    return tuple(_side_files(place, root) for place in places)
+    return tuple(_side_files(place, root, endings) for place in places)
 
 
-def _side_files(manifest_path: str, root: str) -> OwnFiles:
+def _side_files(manifest_path: str, root: str, endings: str) -> OwnFiles:
     directory, base = os.path.split(manifest_path)
-    name = re.escape(base) + _SIDE_NAMES
+    name = re.escape(base) + endings
     places = {_below(root, directory), _below(os.path.realpath(root), os.path.realpath(directory))}
     prefixes = "|".join(re.escape(place) for place in sorted(places - {None}, key=str) if place is not None)
     keys = lazy_pattern(f"(?:{prefixes}){name}") if places != {None} else None

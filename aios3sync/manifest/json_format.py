@@ -70,6 +70,7 @@ def _row(key: str, item: Mapping[str, Any]) -> RecordedEntry:
         settled=bool(item.get("settled", True)),
         uploaded_at=_seconds(item.get("uploaded_at")),
         headers=str(item.get("headers") or ""),
+        sha256=str(item.get("sha256") or ""),
     )
 
 
@@ -84,6 +85,7 @@ def _state(document: Mapping[str, Any], *, bound: bool) -> ManifestState:
         order=str(document.get("order", "")),
         opaque_etags=bool(document.get("opaque_etags", False)),
         listings=tuple((str(scope), _seconds(when)) for scope, when in document.get("listings", ())),
+        receipts=tuple(map(str, document.get("receipts", ()))),
     )
 
 
@@ -108,6 +110,7 @@ def dump_document(
         "order": state.order,
         "opaque_etags": state.opaque_etags,
         "listings": [[scope, _timestamp(when)] for scope, when in state.listings],
+        "receipts": list(state.receipts),
         "files": {key: _item(rows[key], root) for key in sorted(rows)},
     }
     try:
@@ -130,7 +133,8 @@ def _item(row: RecordedEntry, root: str) -> dict[str, Any]:
         "encoding": row.encoding,
         "settled": bool(row.settled),
     }
-    return item | {"headers": row.headers} if row.headers else item
+    rare = {"headers": row.headers, "sha256": row.sha256}
+    return item | {name: value for name, value in rare.items() if value}
 
 
 def kept_by_stat(row: RecordedEntry, headers: tuple[str, str] | None) -> bool:

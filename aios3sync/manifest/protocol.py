@@ -56,6 +56,7 @@ class ManifestState:
         opaque_etags: the bucket encrypts so that ETags prove nothing.
         listings: the same as ``complete`` and ``listed_at`` for runs over a part of the source: pairs of a
             scope (a digest of filters and lists) and the time when the target was listed.
+        receipts: keys of the receipts that runs have written, on either side: they are no data.
     """
 
     complete: bool = False
@@ -67,6 +68,7 @@ class ManifestState:
     order: str = ""
     opaque_etags: bool = False
     listings: tuple[tuple[str, float], ...] = ()
+    receipts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:

@@ -36,14 +36,14 @@ _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS entries (
     key TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER, inode INTEGER, md5 TEXT,
     etag TEXT, part_size INTEGER, encoding TEXT, settled INTEGER, uploaded_at REAL, run INTEGER,
-    headers TEXT NOT NULL DEFAULT ''
+    headers TEXT NOT NULL DEFAULT '', sha256 TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 _TABLES: Final = frozenset({"entries", "state"})
 # Columns that came later. An older version of this package reads and writes a file that has them: it names
 # the columns that it knows, and the others get their default.
-_LATER: Final = {"headers": "TEXT NOT NULL DEFAULT ''"}
+_LATER: Final = dict.fromkeys(("headers", "sha256"), "TEXT NOT NULL DEFAULT ''")
 _COLUMNS: Final = ", ".join(RecordedEntry._fields)
 _ROW: Final = f"({', '.join('?' * len(RecordedEntry._fields))})"
 _INSERT: Final = f"INSERT OR REPLACE INTO entries ({_COLUMNS}) VALUES {_ROW}"  # noqa: S608
@@ -72,7 +72,7 @@ _TEXT: Final = frozenset({str})
 _KINDS: Final = {
     "key": _TEXT,
     **dict.fromkeys(("size", "mtime_ns", "ctime_ns", "inode"), _NUMBER),
-    **dict.fromkeys(("md5", "etag", "encoding", "headers"), _TEXT),
+    **dict.fromkeys(("md5", "etag", "encoding", "headers", "sha256"), _TEXT),
     **dict.fromkeys(("part_size", "settled", "run"), frozenset({int})),
     "uploaded_at": frozenset({float}),
 }

@@ -57,19 +57,18 @@ class UploadProcess(JobProcess):
             self._idle.append(connection)
             self._results.append((number, UNSENT, NOT_UTF8))
             return
-        md5 = hashlib.md5(body, usedforsecurity=False).digest()
+        md5, sha256 = hashlib.md5(body, usedforsecurity=False).digest(), hashlib.sha256(body).hexdigest()
         try:
-            head = self._head(job, body, md5)
+            head = self._head(job, body, md5, sha256)
         except Exception:  # noqa: BLE001 - the session reports what is wrong with this file
             self._idle.append(connection)
             self._results.append((number, UNSENT, "the request cannot be written"))
             return
-        self._request(connection, SentJob(number, job, (md5, started_ns)), head + body)
+        self._request(connection, SentJob(number, job, (md5, started_ns, sha256)), head + body)
 
-    def _head(self, job: UploadJob, body: bytes, md5: bytes) -> bytes:
+    def _head(self, job: UploadJob, body: bytes, md5: bytes, sha256: str) -> bytes:
         """Return the signed request head of a job."""
         template = self._templates[job.template]
-        sha256 = hashlib.sha256(body).hexdigest()
         digest, metadata = b64encode(md5).decode("ascii"), template.metadata
         metadata[template.mtime] = rclone_mtime(job.mtime_ns)
         if template.md5 >= 0:

@@ -69,9 +69,9 @@ class ProcessPool(JobPool):
 
     def _stored(self, job: UploadJob, result: tuple[Any, ...]) -> UploadResult | None:
         """Return the result of a job, ``None`` where the object is not what was sent."""
-        _, md5, started_ns, etag, encryption, version = result
+        _, md5, started_ns, sha256, etag, encryption, version = result
         self._counts.bytes_sent += job.size
         put = PutResult(etag, encryption, version)
         if other_bytes(put, md5, opaque=self._store.capabilities.opaque_etags):
             return None
-        return UploadResult(md5, started_ns, put)
+        return UploadResult(md5, started_ns, put, sha256)

@@ -56,11 +56,13 @@ class UploadResult(NamedTuple):
         md5: digest of the bytes that were sent, 16 bytes.
         started_ns: when reading began, nanoseconds since the epoch.
         result: the response of the endpoint.
+        sha256: digest of the bytes as well, in hexadecimal digits; empty where it was not needed.
     """
 
     md5: bytes
     started_ns: int
     result: PutResult
+    sha256: str = ""
 
 
 OnStored = Callable[[int, UploadResult], None]

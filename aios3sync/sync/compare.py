@@ -142,7 +142,9 @@ def _digest(run: Run, compare: CompareDigest, stop: threading.Event) -> Digested
     key = compare.source.key
     try:
         part_sizes = _part_sizes(run, compare)
-        return run.files.digest(key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime)
+        return run.files.digest(
+            key, stop, part_sizes=part_sizes, by_mtime=run.by_mtime, sha256=run.receipt is not None
+        )
     except Exception as error:  # noqa: BLE001 - it becomes the outcome of this file
         return error
 
@@ -247,17 +249,26 @@ def _finish(
         case Keep():
             outcome = Kept(compare.source.key)
         case Touch(source, recorded, _):
-            row = run.row(source, recorded.md5, recorded.etag, settled=digest.settled)
+            row = run.row(source, recorded.md5, recorded.etag, settled=digest.settled, sha256=digest.sha256)
             row = row._replace(
                 part_size=recorded.part_size,
                 encoding=recorded.encoding,
                 uploaded_at=recorded.uploaded_at,
                 headers=recorded.headers,
+                sha256=recorded.sha256 or row.sha256,
             )
             outcome = Touched(row, visible=source[1:5] != recorded[1:5])
         case Adopt(source, target, md5, part_size, encoding):
             settled = digest.settled
-            row = run.row(source, md5, target.etag, settled=settled, part_size=part_size, encoding=encoding)
+            row = run.row(
+                source,
+                md5,
+                target.etag,
+                settled=settled,
+                part_size=part_size,
+                encoding=encoding,
+                sha256=digest.sha256,
+            )
             outcome = Adopted(row, target)
         case Conflict(key, reason):
             way_out = KEPT if run.direction.name == DOWN else ""

@@ -35,6 +35,11 @@ def check_copy_options(options: SyncOptions) -> None:
     for name in _OF_FILES:
         if getattr(options, name):
             raise UsageError(f"{name}: a sync between two buckets has no files to do that with; leave it out")
+    if options.receipt is not None:
+        raise UsageError(
+            "receipt: the bytes of a copy do not pass by here, so nothing can be said of their SHA-256; sync "
+            "one of the two with a directory for a receipt, and check the copy with 'verify --receipt'"
+        )
     if options.restore_tier != "standard":
         raise UsageError("restore_tier: only objects that are downloaded are restored; leave it out")
     if options.check == "content":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anyio import to_thread
@@ -136,10 +136,10 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
-    filters = await _filters(request, sides, key)
     found = await (sides.source if request.direction == "copy" else tree).entry(key)
     source, source_error = (None, found) if isinstance(found, str) else (found, "")
     place, state, recorded = await _manifest_row(request, key)
+    filters = await _filters(request, sides, key, state.receipts)
     scope = await to_thread.run_sync(scope_of, request.options)
     known_since = state.known_since(scope)
     listed_at = known_since or state.listed_at
@@ -187,9 +187,9 @@ def _relative_key(request: SyncRequest, key: str) -> str:
     return key
 
 
-async def _filters(request: SyncRequest, sides: Sides, key: str) -> Filters:
+async def _filters(request: SyncRequest, sides: Sides, key: str, receipts: Sequence[str]) -> Filters:
     """Return the filters, with the ``.gitignore`` files of the directories above the key."""
-    filters = await to_thread.run_sync(make_filters, request, sides.files)
+    filters = await to_thread.run_sync(make_filters, request, sides.files, receipts)
     if filters.ignored is not None:
         for directory, content in await sides.source.ignore_files(key):
             filters.ignored.read(directory, content)

@@ -281,7 +281,7 @@ class Pipeline:
             self.run.renames.restart()
         self._detector = detector = Detector(self.run, self._deferred, *outlets, self._gate())
         try:
-            if self.listed or not self.run.policy.stat_decides:
+            if self.listed or not self.run.policy.stat_decides or self.run.receipt is not None:
                 await self._compare_streams(detector)
             else:
                 await self._compare_unlisted(detector)
@@ -340,6 +340,8 @@ class Pipeline:
             first = self._list_copied
         elif self.run.direction.lists_source:
             first, last = self._list_source, walk.send_batches
+        if self.run.receipt is not None:
+            first = self.run.receipt.noting(first)
         again: Exception | None = None
         async with anyio.create_task_group() as producers:
             with (

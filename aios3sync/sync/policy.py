@@ -69,12 +69,13 @@ def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | N
     return WantedHeaders(plan.digest_of, uniform, unrecorded=update is not None, copy=update != "upload")
 
 
-def make_filters(request: SyncRequest, tree: _Rooted) -> Filters:
+def make_filters(request: SyncRequest, tree: _Rooted, receipts: Sequence[str] = ()) -> Filters:
     """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
 
     Args:
         request: the sync.
         tree: of the request; absolute paths in rules are below one of its roots.
+        receipts: keys of the receipts of earlier runs.
 
     Raises:
         UsageError: a named file is not below the tree.
@@ -83,8 +84,13 @@ def make_filters(request: SyncRequest, tree: _Rooted) -> Filters:
     own = own_files(manifest_path(request), root)
     if options.thumbnails and options.manifest is not False:
         own += own_files(pending_path(request), root)
+    rules = _rules(options.ordered_rules(), tree)
+    if receipts or options.receipt:
+        from aios3sync.sync.receipt_names import receipt_files  # few pairs have any
+
+        own += receipt_files(request, receipts, rules)
     return Filters(
-        rules=_rules(options.ordered_rules(), tree),
+        rules=rules,
         files=None if options.files is None else _named_files(options, tree),
         ignored=_ignore_tree() if options.gitignore else None,
         own=own,

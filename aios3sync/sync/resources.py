@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aios3sync.processes.protocol import DownloaderOpener, OffloaderOpener
     from aios3sync.store.protocol import ObjectStore
     from aios3sync.sync.deferred import DeferredAction
+    from aios3sync.sync.receipt_list import ReceiptList
     from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = ("ActionGate", "Inspect", "Resources", "RunPart", "StoreOpener")
@@ -98,6 +99,7 @@ class Resources:
         profile: what is known of the endpoint, completed when its first store is opened.
         gate: stands between what is decided and what carries it out; ``None`` lets everything through.
         part: the run is one of several, each of a key range; ``None`` for a run of its own.
+        receipt: takes the list of what is in step at the end; ``None`` where none is asked for.
         counts: requests by operation and retries, read when the run has ended; see
             :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
     """
@@ -123,4 +125,5 @@ class Resources:
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     gate: ActionGate | None = None
     part: RunPart | None = None
+    receipt: ReceiptList | None = None
     counts: Any = None

@@ -47,6 +47,7 @@ from aios3sync.sync.transfers.memory import BufferPool
 if TYPE_CHECKING:
     from aios3sync.local.write import TreeWriter
     from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.sync.receipt_list import ReceiptList
     from aios3sync.sync.renames import Renames
 
 __all__ = ("Run",)
@@ -88,6 +89,7 @@ class Run:
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
         unfinished: the multipart uploads that were begun and have not ended, those of earlier runs too.
         renames: new files that may be renamed ones; ``None`` where that is not asked for.
+        receipt: takes the files that are in step at the end; ``None`` where none is asked for.
     """
 
     request: SyncRequest
@@ -115,6 +117,7 @@ class Run:
     tree_writer: TreeWriter | None = None
     unfinished: UnfinishedUploads = field(default_factory=lambda: UnfinishedUploads("", ""))
     renames: Renames | None = None
+    receipt: ReceiptList | None = None
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)
 
@@ -184,10 +187,17 @@ class Run:
         part_size: int = 0,
         encoding: str = "",
         headers: str = "",
+        sha256: str = "",
     ) -> RecordedEntry:
-        """Return a manifest row of this run for a file as it was read, with the digest of its headers."""
+        """Return a manifest row of this run for a file as it was read, with the digest of its headers.
+
+        ``sha256`` is kept by runs with a receipt alone.
+        """
+        number = self.number
+        if self.receipt is None:
+            sha256 = ""
         return RecordedEntry(
-            *entry, md5, etag, part_size, encoding, settled, time.time(), self.number, headers
+            *entry, md5, etag, part_size, encoding, settled, time.time(), number, headers, sha256
         )
 
     def copied_row(self, source: TargetEntry, etag: str) -> RecordedEntry:

@@ -181,6 +181,10 @@ async def _attempt(
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
         await pipeline.execute()
+        if pipeline.run.receipt is not None:
+            from aios3sync.sync.receipt import fill_receipt
+
+            await fill_receipt(pipeline)
     report_endpoint(resources)
     check = pipeline.run.inventory_check
     if check is not None and (text := check.warning()):
@@ -327,8 +331,9 @@ async def _assemble(
             f"{request.endpoint} {request.location.bucket}",
         ),
         renames=_renames(options),
+        receipt=resources.receipt,
     )
-    filters = await to_thread.run_sync(make_filters, request, sides.files)
+    filters = await to_thread.run_sync(make_filters, request, sides.files, state.receipts)
     scope = filter_scope = await to_thread.run_sync(scope_of, options)
     if not request.key_range.is_everything:
         scope = await to_thread.run_sync(scope_of, options, request.key_range)

@@ -356,7 +356,13 @@ class Files(Protocol):
         ...
 
     def digest(
-        self, key: str, stop: threading.Event, *, part_sizes: Sequence[int] = (), by_mtime: bool = False
+        self,
+        key: str,
+        stop: threading.Event,
+        *,
+        part_sizes: Sequence[int] = (),
+        by_mtime: bool = False,
+        sha256: bool = False,
     ) -> FileDigest:
         """Hash a file of any size, see :func:`~aios3sync.local.digest.digest_file`.
 

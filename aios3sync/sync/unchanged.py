@@ -76,6 +76,7 @@ def report_unchanged(
         or request.files is not None
         or options.dry_run
         or options.thumbnails
+        or options.receipt
         or options.manifest is False
     ):
         return None
@@ -113,7 +114,7 @@ def _compare(
         or manifest.has_more_rows(_MOST_LISTED if listed else _MOST_ROWS)
     ):
         return None
-    filters = make_filters(request, source)
+    filters = make_filters(request, source, state.receipts)
     walk = source.walk(filters, request.location.prefix, frozenset(state.mounts))
     if listed and open_pages is not None:
         with closing(open_pages()) as pages:

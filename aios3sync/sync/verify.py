@@ -28,6 +28,7 @@ from aios3sync.local.digest import ChangedError, FileDigest
 from aios3sync.report import Failure
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.policy import make_filters, useless_rules
+from aios3sync.sync.receipt_names import known_receipts
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import report_endpoint
@@ -57,7 +58,8 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     sides = sides_of(request, resources, tree)
-    filters = await to_thread.run_sync(make_filters, request, sides.files)
+    receipts = await to_thread.run_sync(known_receipts, request)
+    filters = await to_thread.run_sync(make_filters, request, sides.files, receipts)
     report = VerifyReport(source=request.source, target=request.target)
     with raise_first_error():
         if request.direction == "copy":

@@ -50,6 +50,8 @@ async def watch_request(
     options = request.options
     if options.dry_run:
         raise UsageError("a watch is no dry run; leave one of them out")
+    if options.receipt is not None:
+        raise UsageError("receipt: a watch goes on, and the list would be out of date; leave it out")
     if request.files is not None:
         raise UsageError("a list of files cannot be watched; name a directory")
     if queue is not None and request.direction == "up":

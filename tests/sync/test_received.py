@@ -96,9 +96,9 @@ def test_what_we_compressed_is_decompressed() -> None:
     body, facts = BODY * 100, ours(BODY * 100)
     stored = compress(body)
     content = content_of(stored, facts, len(stored))
-    assert content == (body, hashlib.md5(body).hexdigest(), "gzip", 0)  # noqa: S324
+    assert content[:4] == (body, hashlib.md5(body).hexdigest(), "gzip", 0)  # noqa: S324
     kept = content_of(stored, facts, len(stored), decode=False)
-    assert kept == (stored, hashlib.md5(stored).hexdigest(), "", 0)  # noqa: S324
+    assert kept[:4] == (stored, hashlib.md5(stored).hexdigest(), "", 0)  # noqa: S324
 
 
 @pytest.mark.parametrize("encoding", ["", "br", "gzip,br", "aws-chunked"])

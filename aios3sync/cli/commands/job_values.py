@@ -27,7 +27,7 @@ __all__ = (
 )
 
 _SIZES: Final = frozenset({"copy_part_threshold", "part_size", "multipart_threshold", "memory", "bandwidth"})
-_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle", "trash"})
+_TEXTS: Final = frozenset({"endpoint_url", "profile", "region", "ca_bundle", "receipt", "trash"})
 _DELETE: Final = {True: "mirror", False: "off"}
 
 

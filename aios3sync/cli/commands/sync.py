@@ -82,6 +82,13 @@ _run_options = option_group(
         metavar="ADDRESS",
         help="Run on a Dask cluster: tcp://HOST:8786, or local:N for N processes here.",
     ),
+    click.option(
+        "--receipt",
+        type=FILE,
+        metavar="PLACE",
+        help="Once all is in step, write a list of it for 'sha256sum -c' and 'verify --receipt': a file, or "
+        "s3://bucket/key.",
+    ),
     title="What is done",
 )
 _no_manifest = option_group(

@@ -115,6 +115,8 @@ class PlainReport:
             self._err.line(f"refused: {printable(conclusion.refused)}")
         if conclusion.aborted:
             self._err.line(f"failed: {printable(conclusion.aborted)}")
+        if conclusion.no_receipt:
+            self._err.line(f"no receipt was written: {printable(conclusion.no_receipt)}")
         if conclusion.unregistered:
             self._err.line(f"not added to the catalog: {printable(conclusion.unregistered)}")
         self._err.flush()

@@ -81,6 +81,7 @@ class Conclusion:
         warnings: for a person, a line each.
         refused: the message of the guard that refused, or empty.
         aborted: why nothing more could be done, or empty.
+        no_receipt: why a receipt was not written, or empty.
         unregistered: why an entry was not added to a catalog, which changes no exit code, or empty.
         differences: lines above the summary: what a verification found, the rows of a query.
         tables: lines with colours; they are escaped already.
@@ -97,6 +98,7 @@ class Conclusion:
     refused: str = ""
     aborted: str = ""
     unregistered: str = ""
+    no_receipt: str = ""
     differences: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     note: str = ""
@@ -155,7 +157,7 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
     warnings = tuple(text for text in report.warnings if not (refused and text.endswith(refused)))
     return Conclusion(
         summary=_sync_summary(report),
-        also=(*_forecast(report), *_retries(report, verbose), *_catalog_line(report)),
+        also=(*_forecast(report), *_retries(report, verbose), *_catalog_line(report), *_receipt_line(report)),
         details=_request_counts(report) if verbose else "",
         failures=report.errors,
         more=_errors_file(report),
@@ -163,6 +165,7 @@ def conclude_sync(report: SyncReport, *, verbose: int = 0) -> Conclusion:
         refused=refused,
         aborted=report.aborted,
         unregistered=report.catalog.error if report.catalog else "",
+        no_receipt=report.receipt.error if report.receipt else "",
         note=_listing_age(report),
     )
 
@@ -227,6 +230,14 @@ def _catalog_line(report: SyncReport) -> tuple[str, ...]:
         return ()
     verb = "(dry run) would add" if found.state == "planned" else "added"
     return (f"{verb} {printable(found.id)} to {printable(found.location)}",)
+
+
+def _receipt_line(report: SyncReport) -> tuple[str, ...]:
+    """Return the line about a receipt; a warning says why it was not written."""
+    found = report.receipt
+    if found is None or found.error:
+        return ()
+    return (f"receipt of {count(found.files, 'file')} in {printable(found.place)}",)
 
 
 def _request_counts(report: SyncReport | VerifyReport) -> str:

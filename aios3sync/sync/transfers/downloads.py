@@ -281,7 +281,8 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         decode, opaque = run.options.decode, run.settling_policy.opaque_etags
         started = time.time_ns()
         try:
-            results = await to_thread.run_sync(write_batch, run.writer, batch, decode, opaque)
+            sha256 = run.receipt is not None
+            results = await to_thread.run_sync(write_batch, run.writer, batch, decode, opaque, sha256)
             for arrived, result in zip(batch, results, strict=True):
                 self._written(arrived, result, started)
         finally:
@@ -309,6 +310,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
                     started,
                     encoding=content.encoding,
                     part_size=content.part_size,
+                    sha256=content.sha256,
                 )
                 self._end(outcome)
             case SameContent(content):

@@ -121,6 +121,7 @@ def downloaded(  # noqa: PLR0913 - the facts of one row
     *,
     encoding: str = "",
     part_size: int = 0,
+    sha256: str = "",
 ) -> Downloaded:
     """Return the outcome of an object that is a file now.
 
@@ -129,7 +130,7 @@ def downloaded(  # noqa: PLR0913 - the facts of one row
     """
     by_mtime = "mtime" in run.options.stat_fields
     settled = is_settled(written, started_ns, by_mtime=by_mtime)
-    row = run.row(written, md5, etag, settled=settled, encoding=encoding)
+    row = run.row(written, md5, etag, settled=settled, encoding=encoding, sha256=sha256)
     if part_size:
         row = row._replace(part_size=part_size)
     return Downloaded(row, received, download.reason)

@@ -144,6 +144,7 @@ def _updated(
         encoding=recorded.encoding,
         headers=asked.digest,
     )
+    row = row._replace(sha256=recorded.sha256)
     if part_count(result.etag):  # the copy of a multipart object may have one part, and a plain ETag
         row = row._replace(part_size=recorded.part_size)
     return Updated(

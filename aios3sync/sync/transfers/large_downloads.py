@@ -112,6 +112,7 @@ class _LargeDownload:
         self._head: HeadResult | None = None
         self._digests: dict[int, bytes] = {}
         self._whole = hashlib.md5(usedforsecurity=False)
+        self._sha256 = None if run.receipt is None else hashlib.sha256()
         self._hashed = 0
         self._progress = anyio.Event()
         self._received = self._resumed = 0
@@ -172,7 +173,7 @@ class _LargeDownload:
                 await self._fetch_range(start)
 
         async with anyio.create_task_group() as tasks:
-            if not self._plan.part_size:
+            if not self._plan.part_size or self._sha256 is not None:
                 tasks.start_soon(self._hash_in_order)
             for _ in range(_RANGES_AT_ONCE):
                 tasks.start_soon(worker)
@@ -235,6 +236,8 @@ class _LargeDownload:
     def _hash_until(self, until: int) -> None:
         for chunk in self._chunks(self._hashed, until - self._hashed):
             self._whole.update(chunk)
+            if self._sha256 is not None:
+                self._sha256.update(chunk)
         self._hashed = until
 
     def _chunks(self, offset: int, length: int) -> Iterator[memoryview]:
@@ -338,6 +341,7 @@ class _LargeDownload:
             self._started,
             encoding=encoding,
             part_size=0 if encoding else part_size,
+            sha256="" if encoding or self._sha256 is None else self._sha256.hexdigest(),
         )
 
     def _stored(self) -> Iterator[bytes]:

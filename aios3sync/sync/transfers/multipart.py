@@ -110,7 +110,8 @@ async def _send_once(run: Run, headers: HeaderPlan, upload: Upload, *, known_md5
         if content.size != entry.size:  # compressed: events add up to the file
             run.events(events.BytesSent(entry.key, entry.size - content.size))
         run.stored(result.encryption)
-        row = run.row(entry, content.digest.md5, result.etag, settled=content.digest.settled)
+        digest = content.digest
+        row = run.row(entry, digest.md5, result.etag, settled=digest.settled, sha256=digest.sha256)
         asked = headers.digest_of(entry.key)
         row = row._replace(part_size=part_size, encoding=content.encoding, headers=asked)
         image = await to_thread.run_sync(_image, run, entry.key) if run.resources.inspect else None
@@ -147,13 +148,16 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
         limits = PartLimits.known(run.options.max_parts, run.profile)
         # Raises before the hashing if no object can hold it.
         part_size = limits.part_size(now.size, run.options.part_size)
+        sha256 = run.receipt is not None
         if known_md5 and now == upload.source:
             # It was hashed after the run began: to judge from the run's beginning is the safe side.
             digest = FileDigest(now, known_md5, is_settled(now, run.started_ns, by_mtime=run.by_mtime))
         else:
             async with run.hashing:
                 digest = await run_in_thread(
-                    lambda stop: files.digest(key, stop, part_sizes=[part_size], by_mtime=run.by_mtime)
+                    lambda stop: files.digest(
+                        key, stop, part_sizes=[part_size], by_mtime=run.by_mtime, sha256=sha256
+                    )
                 )
         yield _Content(digest, file, digest.entry.size, digest.md5, "")
     finally:

@@ -149,6 +149,13 @@ class SmallFileOffload:
             run.events(events.BytesSent(entry.key, entry.size))
         settled = is_settled(entry, stored.started_ns, by_mtime=run.by_mtime)
         asked = self._headers.digest_of(entry.key)
-        row = run.row(entry, stored.md5.hex(), result.etag, settled=settled, headers=asked)
+        row = run.row(
+            entry,
+            stored.md5.hex(),
+            result.etag,
+            settled=settled,
+            headers=asked,
+            sha256=stored.sha256,
+        )
         content_type = self._headers.type_of(entry.key)
         run.recorder.add(Uploaded(row, entry.size, upload.reason, content_type, result.encryption, None))

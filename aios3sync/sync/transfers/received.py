@@ -62,12 +62,14 @@ class ReceivedContent(NamedTuple):
         md5: their hex digest.
         encoding: ``gzip`` where the object is compressed and the file is not.
         part_size: bytes of a part, where the ETag proved to be that of parts.
+        sha256: another hex digest of its bytes, for a receipt alone.
     """
 
     body: bytes
     md5: str
     encoding: str = ""
     part_size: int = 0
+    sha256: str = ""
 
 
 def original_of(head: HeadResult) -> Original | None:

@@ -108,6 +108,7 @@ class _Copies:
             settled=digest.settled,
             encoding=row.encoding,
             headers=self._headers.digest_of(entry.key),
+            sha256=row.sha256,
         )
         if part_count(etag):
             new = new._replace(part_size=row.part_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from aios3sync._dataclass import dataclass
@@ -57,10 +58,12 @@ class NewContent(NamedTuple):
 
 
 def write_batch(
-    writer: TreeWriter, batch: Sequence[ArrivedBody], decode: bool, opaque: bool
+    writer: TreeWriter, batch: Sequence[ArrivedBody], decode: bool, opaque: bool, sha256: bool
 ) -> list[NewContent | SameContent | Exception]:
     """Verify bodies and write their files, in one thread hop. Blocks."""
     checked = [_checked(arrived, decode, opaque) for arrived in batch]
+    if sha256:
+        checked = list(map(_with_sha256, checked))
     files = [
         _file(arrived, content)
         for arrived, content in zip(batch, checked, strict=True)
@@ -75,6 +78,14 @@ def write_batch(
         else:
             results.append(content)
     return results
+
+
+def _with_sha256(
+    content: ReceivedContent | SameContent | Exception,
+) -> ReceivedContent | SameContent | Exception:
+    if not isinstance(content, ReceivedContent):
+        return content
+    return content._replace(sha256=hashlib.sha256(content.body).hexdigest())
 
 
 def _checked(arrived: ArrivedBody, decode: bool, opaque: bool) -> ReceivedContent | SameContent | Exception:

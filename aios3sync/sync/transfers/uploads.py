@@ -325,6 +325,7 @@ async def _put(run: Run, headers: HeaderPlan, store: ObjectStore, body: _Body) -
         settled=body.file.settled,
         encoding=body.encoding,
         headers=headers.digest_of(entry.key),
+        sha256=body.file.sha256,
     )
     sent, content_type = len(body.content), options.content_type
     return Uploaded(row, sent, body.reason, content_type, result.encryption, body.image)

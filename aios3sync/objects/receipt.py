@@ -1,0 +1,204 @@
+"""Writes the receipt of a run where it was asked for, whole or not at all: a file, or one object.
+
+The list itself is made by :mod:`aios3sync.sync.receipt`. What is there before must be such a list too:
+nothing else is replaced. After a run in which not everything has succeeded it stays as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import IO, Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync._dataclass import replace
+from aios3sync.core.keys import SCHEME, parse_object
+from aios3sync.core.parts import MIB
+from aios3sync.core.sha256_list import read_line
+from aios3sync.core.text import escape_undecodable
+from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
+from aios3sync.objects.writer import write_object
+from aios3sync.report import ReceiptResult, SyncReport
+from aios3sync.store.protocol import ObjectStore, PutOptions
+from aios3sync.sync.receipt_list import ReceiptList
+from aios3sync.sync.request import SyncRequest
+from aios3sync.sync.resources import Resources
+from aios3sync.sync.transfers.memory import ByteSemaphore
+
+__all__ = ("run_with_receipt",)
+
+_SNIFFED: Final = 16 * 1024
+"""Bytes that hold a whole first line: a path has up to 4 KiB, and each of its letters may be escaped."""
+_CHUNK: Final = MIB
+_MEMORY: Final = 64 * MIB
+
+Run = Callable[[SyncRequest, Resources], Awaitable[SyncReport]]
+OpenStore = Callable[[str], Awaitable[ObjectStore]]
+
+
+async def run_with_receipt(
+    run: Run, request: SyncRequest, resources: Resources, open_store: OpenStore
+) -> SyncReport:
+    """Run a sync, and write its receipt.
+
+    Args:
+        run: runs it.
+        request: its receipt is a path or ``s3://bucket/key``.
+        resources: of the session.
+        open_store: opens the store of a bucket.
+
+    Raises:
+        UsageError: the receipt cannot be written there, or would replace something else.
+        AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
+    """
+    place = str(request.options.receipt)
+    writer: _File | _Object
+    if place.startswith(SCHEME):
+        bucket, key = parse_object(place)
+        writer = _Object(await open_store(bucket), key, _headers(request))
+    else:
+        place = await to_thread.run_sync(os.path.abspath, place)
+        writer = _File(await to_thread.run_sync(os.path.realpath, place))
+    await writer.check()
+    if request.options.dry_run:
+        return await run(request, resources)
+    receipt = await to_thread.run_sync(ReceiptList)
+    try:
+        report = await run(request, replace(resources, receipt=receipt))
+        problem = receipt.problem or await writer.write(receipt.lines)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(receipt.close)
+    if resources.counts is not None:
+        report = replace(report, requests=dict(resources.counts.requests))
+    shown = escape_undecodable(place)
+    if not problem:
+        return replace(report, receipt=ReceiptResult(shown, receipt.files))
+    warning = f"no receipt was written to {shown}: {problem}"
+    return replace(report, receipt=ReceiptResult(shown, 0, problem), warnings=(*report.warnings, warning))
+
+
+def _headers(request: SyncRequest) -> PutOptions:
+    """Return the headers of the object: protection and access rights of the data, not its other headers."""
+    options = request.options
+    return PutOptions(
+        content_type="text/plain; charset=utf-8",
+        sse=options.sse,
+        sse_kms_key_id=options.sse_kms_key_id,
+        acl=options.acl,
+        request_payer="requester" if options.request_payer else "",
+    )
+
+
+def _refuse_other(place: str, head: bytes) -> None:
+    """Make sure that what is replaced is a list as well, or empty."""
+    with suppress(ValueError):
+        if not head or read_line(head.partition(b"\n")[0]) is not None:
+            return
+    raise UsageError(
+        f"receipt: {escape_undecodable(place)} is there and is no list of sha256sum; name another place"
+    )
+
+
+def _head_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_SNIFFED)
+
+
+class _Object:
+    """The place of a receipt that is an object."""
+
+    def __init__(self, store: ObjectStore, key: str, headers: PutOptions) -> None:
+        self._store = store
+        self._key = key
+        self._headers = headers
+
+    async def check(self) -> None:
+        """Look at what is there.
+
+        Raises:
+            UsageError: it is something else.
+        """
+        try:
+            found = await self._store.get(self._key, length=_SNIFFED)
+        except ObjectNotFoundError:
+            return
+        except StoreError as error:
+            if error.status == 403:  # credentials that may only write
+                return
+            raise
+        _refuse_other(f"s3://{self._store.bucket}/{self._key}", found.body)
+
+    async def write(self, lines: IO[bytes]) -> str:
+        """Store the list; return why it could not be stored, empty where it was."""
+
+        async def chunks() -> AsyncIterator[bytes]:
+            await to_thread.run_sync(lines.seek, 0)
+            while chunk := await to_thread.run_sync(lines.read, _CHUNK):
+                yield chunk
+
+        try:
+            await write_object(self._store, self._key, chunks(), self._headers, ByteSemaphore(_MEMORY))
+        except StoreError as error:
+            return str(error)
+        return ""
+
+
+class _File:
+    """The place of a receipt that is a file, as an absolute path without links."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def check(self) -> None:
+        """Look at what is there.
+
+        Raises:
+            UsageError: it is something else, or there is no directory for it.
+        """
+        await to_thread.run_sync(self._check)
+
+    def _check(self) -> None:
+        shown = escape_undecodable(self._path)
+        try:
+            is_file = stat.S_ISREG(os.stat(self._path).st_mode)
+            head = _head_of(self._path) if is_file else b""
+        except FileNotFoundError:
+            if not os.path.isdir(os.path.dirname(self._path)):
+                raise UsageError(f"receipt: there is no directory for {shown}; make it first") from None
+            return
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or error
+            raise UsageError(f"receipt: {shown} cannot be read: {reason}") from None
+        if not is_file:
+            raise UsageError(f"receipt: {shown} is no regular file; name a file")
+        _refuse_other(self._path, head)
+
+    async def write(self, lines: IO[bytes]) -> str:
+        """Replace the file; return why it could not be written, empty where it was."""
+        try:
+            await to_thread.run_sync(self._write, lines)
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def _write(self, lines: IO[bytes]) -> None:
+        temporary = f"{self._path}.tmp-{secrets.token_hex(6)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
+        try:
+            with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+                lines.seek(0)
+                while chunk := lines.read(_CHUNK):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self._path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise

@@ -1,8 +1,7 @@
-"""Where changes come from: the kernel for a directory, a queue of notifications for a bucket, or nowhere."""
+"""Where changes come from: the kernel for a directory, or nowhere; a queue is in queue_changes."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncGenerator
 from typing import Final
@@ -12,14 +11,10 @@ from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.filters import Filters
-from aios3sync.core.keys import Location
-from aios3sync.errors import StoreError, UsageError
-from aios3sync.index.follow.notifications import NotificationError, parse_notification
-from aios3sync.index.follow.queue import Queue
+from aios3sync.errors import UsageError
 
-__all__ = ("Changes", "clock_ticks", "queue_changes", "tree_changes")
+__all__ = ("Changes", "clock_ticks", "tree_changes")
 
-_LOG: Final = logging.getLogger(__name__)
 _TICK_S: Final = 0.2
 _MOST_CHANGES: Final = 8000
 """Half of the events that the kernel keeps by default (inotify(7), max_queued_events): after so many at once
@@ -86,41 +81,3 @@ async def clock_ticks() -> AsyncGenerator[Changes, None]:
     while True:
         await anyio.sleep(_TICK_S)
         yield Changes()
-
-
-async def queue_changes(queue: Queue, location: Location) -> AsyncGenerator[Changes, None]:
-    """Yield whether objects below a prefix were changed, as the notifications of the bucket say.
-
-    A message is deleted once the next changes are asked for: what it says is known then. A queue that cannot
-    be read is tried again; the regular runs find what it would have said.
-
-    Args:
-        queue: of the notifications of S3, as ``index follow`` reads it.
-        location: the bucket and the prefix.
-    """
-    while True:
-        try:
-            messages = await queue.receive(1.0)
-        except StoreError as error:
-            _LOG.warning("%s cannot be read: %s", queue.name, error)
-            await anyio.sleep(_TICK_S * 10)
-            messages = []
-        yield Changes(rescan=any(_concerns(message.body, location) for message in messages))
-        if messages:
-            await _delete(queue, [message.receipt for message in messages])
-
-
-def _concerns(body: str, location: Location) -> bool:
-    try:
-        events = parse_notification(body).events
-    except NotificationError as error:
-        _LOG.warning("a message of the queue was passed over: %s", error)
-        return False
-    return any(event.bucket == location.bucket and event.key.startswith(location.prefix) for event in events)
-
-
-async def _delete(queue: Queue, receipts: list[str]) -> None:
-    try:
-        await queue.delete(receipts)
-    except StoreError as error:  # they come again, which costs one more run
-        _LOG.warning("messages of %s cannot be deleted: %s", queue.name, error)

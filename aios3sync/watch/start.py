@@ -18,7 +18,7 @@ from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.policy import make_filters
 from aios3sync.sync.request import SyncRequest, is_shared
-from aios3sync.watch.changes import Changes, clock_ticks, queue_changes, tree_changes
+from aios3sync.watch.changes import Changes, clock_ticks, tree_changes
 from aios3sync.watch.pending import Batch, WatchTimes
 from aios3sync.watch.watcher import watch
 
@@ -45,6 +45,7 @@ async def watch_request(
 
     Raises:
         UsageError: such a source cannot be watched, or not with these options.
+        StoreError: the queue cannot be read, for a reason that does not pass.
         AioS3SyncError: see :func:`~aios3sync.watch.watcher.watch`.
     """
     options = request.options
@@ -57,10 +58,13 @@ async def watch_request(
     if queue is not None and request.direction == "up":
         raise UsageError("a queue tells of changes in a bucket, and the source is a directory; leave it out")
     async with AsyncExitStack() as stack:
-        changes = await _changes(request, queue, stack)
+        changes, settle = await _changes(request, queue, stack)
 
         async def run(batch: Batch) -> SyncReport:
-            return await sync(options_of_batch(options, batch))
+            report = await sync(options_of_batch(options, batch))
+            if batch.everything and not (report.failed or report.interrupted):
+                settle()
+            return report
 
         reports = watch(changes, run, times, on_event, stop)
         async for report in await stack.enter_async_context(aclosing(reports)):
@@ -69,13 +73,21 @@ async def watch_request(
 
 async def _changes(
     request: SyncRequest, queue: AbstractAsyncContextManager[Queue] | None, stack: AsyncExitStack
-) -> AsyncGenerator[Changes, None]:
+) -> tuple[AsyncGenerator[Changes, None], Callable[[], object]]:
+    """Return the changes of the source, and what to call when all of them are done."""
     if request.direction == "up":
-        return tree_changes(request.root, await to_thread.run_sync(_filters_of, request))
+        return tree_changes(request.root, await to_thread.run_sync(_filters_of, request)), _no_one
     if queue is None:
-        return clock_ticks()
+        return clock_ticks(), _no_one
+    from aios3sync.watch.queue_changes import QueueChanges
+
     source: Location = request.source_location or request.location
-    return queue_changes(await stack.enter_async_context(queue), source)
+    changes = QueueChanges(await stack.enter_async_context(queue), source)
+    return changes.changes(), changes.settle
+
+
+def _no_one() -> None:
+    """Nothing waits for changes to be done."""
 
 
 def _filters_of(request: SyncRequest) -> Filters:

@@ -38,8 +38,8 @@ from aios3sync.distributed.step_runner import GRACE_S, StepRunner
 from aios3sync.distributed.tokens import Token, look, tokens, verify
 from aios3sync.errors import ClusterError
 from aios3sync.events import PhaseBegan, Planned, Warned, discard
-from aios3sync.manifest.files import lock_path, storable
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.files import storable
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.options import ConnectOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.request import SyncRequest, manifest_path

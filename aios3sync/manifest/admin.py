@@ -17,9 +17,9 @@ from anyio import to_thread
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.files import drop_shards, exists, local_files, lock_path, open_manifest, size_on_disk
+from aios3sync.manifest.files import drop_shards, exists, local_files, open_manifest, size_on_disk
 from aios3sync.manifest.json_format import dump_document, load_document
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding, Manifest
 
 __all__ = ("ManifestFacts", "StoredManifest")

@@ -14,7 +14,7 @@ from aios3sync.core.filters import OwnFiles
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ManifestError
 from aios3sync.local.state import NO_STATE, state_directory
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.lock import SHARDS, hold_lock, lock_path, whole_path
 from aios3sync.manifest.protocol import Binding, BlockingManifest, Manifest, ManifestState
 from aios3sync.manifest.sqlite import SqliteManifest, is_sqlite
 
@@ -27,7 +27,6 @@ __all__ = (
     "drop_shards",
     "exists",
     "local_files",
-    "lock_path",
     "open_kept",
     "open_manifest",
     "own_files",
@@ -50,19 +49,12 @@ _SIDE_NAMES: Final = (
     r"|\.lock(?:\.held(?:\.\d+)?)?|\.tmp-\w+|\.errors-\w+\.jsonl|\.uploads"
     r"|(?:\.set-aside-\d{8}T\d{6}-\d+)?\.shards(?:/.+)?)"
 )
-_SHARDS: Final = ".shards"
-"""The end of the name of the directory where a manifest is kept in several files: see :mod:`.root`."""
 
 
 def default_path(binding: Binding) -> str:
     """Return the default path of the manifest of a pair; empty where there is no state directory."""
     directory = state_directory()
     return os.path.join(directory, f"{binding.digest()}.sqlite") if directory else ""
-
-
-def lock_path(manifest_path: str) -> str:
-    """Return the lock that goes with a manifest."""
-    return manifest_path + ".lock"
 
 
 def uploads_path(manifest_path: str) -> str:
@@ -87,9 +79,7 @@ def own_files(manifest_path: str, root: str, endings: str = _SIDE_NAMES) -> tupl
     """
     if not manifest_path:
         return ()
-    directory, _ = os.path.split(manifest_path)
-    if directory.endswith(_SHARDS):  # one of the files of a manifest: all the others are not its own either
-        manifest_path = directory.removesuffix(_SHARDS)
+    manifest_path = whole_path(manifest_path)
     places = [manifest_path]
     if os.path.islink(manifest_path):
         places.append(os.path.realpath(manifest_path))
@@ -194,7 +184,7 @@ def sound_manifest(path: str, binding: Binding) -> Iterator[BlockingManifest | N
     if (
         path.endswith(".json")
         or not (os.path.isfile(path) and is_sqlite(path))
-        or os.path.isdir(path + _SHARDS)
+        or os.path.isdir(path + SHARDS)
     ):
         yield None
         return
@@ -217,7 +207,7 @@ def storable(binding: Binding) -> Binding:
 
 
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
-    if os.path.isdir(path + _SHARDS) and (shards := _open_shards(path, read_only=read_only)) is not None:
+    if os.path.isdir(path + SHARDS) and (shards := _open_shards(path, read_only=read_only)) is not None:
         return shards
     refuse_foreign(path)
     if path.endswith(".json") or (os.path.exists(path) and not is_sqlite(path)):
@@ -225,7 +215,7 @@ def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentMani
 
         return DocumentManifest.open(path)
     manifest = SqliteManifest.open(path, read_only=read_only)
-    if os.path.dirname(path).endswith(_SHARDS):
+    if whole_path(path) != path:
         return _with_layers(manifest, path, read_only=read_only)
     return manifest
 
@@ -235,7 +225,7 @@ def _open_shards(path: str, *, read_only: bool) -> SqliteManifest | None:
     from aios3sync.manifest.root_directory import RootDirectory
     from aios3sync.manifest.sharded import open_shards
 
-    directory = RootDirectory(path + _SHARDS)
+    directory = RootDirectory(path + SHARDS)
     root = directory.read()
     return None if root is None else open_shards(directory, root, read_only=read_only)
 
@@ -255,7 +245,7 @@ def open_kept(path: str) -> tuple[Binding | None, ManifestState]:
         ManifestError: it cannot be read.
         ValueError: it is damaged, or of a newer version.
     """
-    manifest = (os.path.isdir(path + _SHARDS) and _open_shards(path, read_only=True)) or SqliteManifest.open(
+    manifest = (os.path.isdir(path + SHARDS) and _open_shards(path, read_only=True)) or SqliteManifest.open(
         path, read_only=True
     )
     try:
@@ -266,7 +256,7 @@ def open_kept(path: str) -> tuple[Binding | None, ManifestState]:
 
 def exists(path: str) -> bool:
     """Whether there is a manifest, in one file or in several. Blocks."""
-    return os.path.exists(path) or os.path.isdir(path + _SHARDS)
+    return os.path.exists(path) or os.path.isdir(path + SHARDS)
 
 
 def size_on_disk(path: str) -> int:
@@ -275,9 +265,9 @@ def size_on_disk(path: str) -> int:
     Raises:
         OSError: there is none.
     """
-    if not os.path.isdir(path + _SHARDS):
+    if not os.path.isdir(path + SHARDS):
         return os.path.getsize(path)
-    with os.scandir(path + _SHARDS) as found:
+    with os.scandir(path + SHARDS) as found:
         return sum(entry.stat().st_size for entry in found)
 
 
@@ -289,8 +279,8 @@ def drop_shards(path: str) -> None:
     """
     import shutil  # few manifests are in several files
 
-    if os.path.isdir(path + _SHARDS):
-        shutil.rmtree(path + _SHARDS)
+    if os.path.isdir(path + SHARDS):
+        shutil.rmtree(path + SHARDS)
 
 
 def set_aside(
@@ -308,7 +298,7 @@ def set_aside(
         return temporary_manifest()
     aside = f"{path}.set-aside-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     try:
-        for suffix in ("", _SHARDS):
+        for suffix in ("", SHARDS):
             if os.path.exists(path + suffix):
                 os.replace(path + suffix, aside + suffix)
         for suffix in _JOURNALS:

@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass
 from aios3sync.errors import LockedError, ManifestError
-from aios3sync.manifest.files import drop_shards, local_files, lock_path, open_kept, size_on_disk
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.files import drop_shards, local_files, open_kept, size_on_disk
+from aios3sync.manifest.lock import SHARDS, hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding
 
 __all__ = ("KeptManifest", "kept_manifests", "remove_kept")
 
-_SHARDS: Final = ".shards"
 _NAME: Final = re.compile(r"([0-9a-f]{32}\.sqlite)(?:\.shards)?")
 _SET_ASIDE: Final = re.compile(r"([0-9a-f]{32}\.sqlite\.set-aside-\d{8}T\d{6}-\d+)(?:\.shards)?")
 
@@ -68,7 +67,7 @@ def kept_manifests(directory: str) -> Iterator[KeptManifest]:
 
 
 def _kept(path: str, *, is_set_aside: bool) -> KeptManifest:
-    place = path if os.path.exists(path) else path + _SHARDS
+    place = path if os.path.exists(path) else path + SHARDS
     size, changed = size_on_disk(path), os.stat(place).st_mtime
     if is_set_aside:
         return KeptManifest(path=path, used_at=changed, file_size=size, is_set_aside=True)

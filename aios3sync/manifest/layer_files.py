@@ -12,7 +12,7 @@ from typing import Final
 from aios3sync._dataclass import asdict
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.manifest.sqlite import SqliteManifest, connect
 
 __all__ = ("begin_layers", "copy_file", "copy_rows", "is_closed", "temporary_layers", "was_begun")
 
@@ -91,7 +91,7 @@ def was_begun(path: str) -> bool:
     if not _size(path):
         return False
     try:
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(connect(path)) as connection:
             return connection.execute(_HAS_LAYERS).fetchone() is not None
     except sqlite3.DatabaseError:  # it is damaged
         return False
@@ -103,7 +103,7 @@ def copy_file(path: str, copy: str) -> None:
     Raises:
         sqlite3.Error: it is damaged, or the copy cannot be written.
     """
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+    with closing(connect(path)) as source, closing(connect(copy)) as target:
         source.backup(target)
 
 

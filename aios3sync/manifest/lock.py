@@ -11,7 +11,10 @@ from typing import Final
 
 from aios3sync.errors import LockedError, ManifestError
 
-__all__ = ("has_record_locks", "hold_lock")
+__all__ = ("SHARDS", "has_record_locks", "hold_lock", "lock_path", "whole_path")
+
+SHARDS: Final = ".shards"
+"""The end of the name of the directory where a manifest is kept in several files: see :mod:`.root`."""
 
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 """Errors of flock on file systems without locks: some FUSE and network ones, NFS without lockd."""
@@ -46,14 +49,38 @@ def hold_lock(path: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def has_record_locks(path: str) -> bool:
-    """Return whether the file system of an existing file has the locks of fcntl(2), which SQLite takes.
+def lock_path(manifest_path: str) -> str:
+    """Return the lock that goes with a manifest."""
+    return f"{manifest_path}.lock"
 
-    It must be a file that holds no such lock of this process: closing it would release that lock. A file that
-    cannot be opened counts as a yes.
+
+def whole_path(path: str) -> str:
+    """Return the path of the manifest that a file is, or is one of several of."""
+    directory = os.path.dirname(path)
+    return directory.removesuffix(SHARDS) if directory.endswith(SHARDS) else path
+
+
+def has_record_locks(path: str) -> bool:
+    """Return whether the file system of a manifest has the locks of fcntl(2), which SQLite takes.
+
+    The lock of the manifest is asked: whoever closes a file releases all such locks of the process on it, so
+    it must be none that SQLite has open. What cannot be asked counts as a yes.
+
+    Args:
+        path: of the manifest, or of one of its files.
     """
+    whole = whole_path(path)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            descriptor = os.open(lock_path(whole), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if whole == path:
+                return True
+            # A first dry run on several machines holds no lock: a file without a name is asked.
+            from tempfile import TemporaryFile
+
+            with TemporaryFile(dir=os.path.dirname(path)) as file:
+                descriptor = os.dup(file.fileno())
     except OSError:
         return True
     try:

@@ -19,6 +19,7 @@ from typing import Final
 
 from aios3sync._dataclass import dataclass, replace
 from aios3sync.errors import ManifestError
+from aios3sync.manifest.lock import SHARDS
 from aios3sync.manifest.root import ATTEMPTS, Root, attempt_of
 
 __all__ = ("RootDirectory", "shards_directory", "single_file", "synchronize")
@@ -39,12 +40,12 @@ def _is_left(file: str, named: set[str]) -> bool:
 
 def shards_directory(manifest_path: str) -> str:
     """Return the directory of the files of a manifest that is kept in several."""
-    return f"{manifest_path}.shards"
+    return f"{manifest_path}{SHARDS}"
 
 
 def single_file(directory: str) -> str:
     """Return the name of the manifest in one file that was there before the directory, relative to that."""
-    return os.path.join("..", os.path.basename(directory).removesuffix(".shards"))
+    return os.path.join("..", os.path.basename(directory).removesuffix(SHARDS))
 
 
 @dataclass(frozen=True, slots=True)

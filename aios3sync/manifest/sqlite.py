@@ -24,7 +24,7 @@ from aios3sync.local.temporary import no_space
 from aios3sync.manifest.lock import has_record_locks
 from aios3sync.manifest.protocol import Binding, ManifestState, Stat
 
-__all__ = ("APPLICATION_ID", "SqliteManifest", "is_sqlite")
+__all__ = ("APPLICATION_ID", "SqliteManifest", "connect", "is_sqlite")
 
 APPLICATION_ID: Final = 0x61333373  # "a33s"
 SCHEMA_VERSION: Final = 1
@@ -113,7 +113,7 @@ class SqliteManifest:
             ValueError: it is corrupt or of a newer version; the text says why.
         """
         try:
-            connection = _connect(path, read_only=read_only)
+            connection = connect(path, read_only=read_only)
         except (sqlite3.OperationalError, OSError) as error:
             raise ManifestError(f"the manifest {path!r} cannot be opened: {error}") from error
         try:
@@ -379,14 +379,24 @@ def _decoded(row: Any) -> Any:
     return (row[0], *map(from_sqlite, row[1:5]), *row[5:])
 
 
-def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
+def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+    """Connect to the file of a manifest as its file system allows it. Blocks.
+
+    Args:
+        path: made if there is none; empty for a private temporary file.
+        read_only: make and write nothing.
+
+    Raises:
+        OSError: it cannot be made.
+        sqlite3.Error: it cannot be opened.
+    """
     if not path:
         return sqlite3.connect(path, check_same_thread=False)
     if not read_only:
         os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     # Without locks SQLite would wait for ever for its own; the lock next to the manifest keeps others away.
-    facts = {"mode=ro": read_only, "nolock=1": not _has_locks(path)}
+    facts = {"mode=ro": read_only, "nolock=1": not has_record_locks(path)}
     query = "&".join(fact for fact, wanted in facts.items() if wanted)
     if not query:
         return sqlite3.connect(os.path.abspath(path), check_same_thread=False)
@@ -394,10 +404,6 @@ def _connect(path: str, *, read_only: bool) -> sqlite3.Connection:
 
     uri = f"file://{quote_from_bytes(os.fsencode(os.path.abspath(path)))}?{query}"
     return sqlite3.connect(uri, uri=True, check_same_thread=False)
-
-
-def _has_locks(path: str) -> bool:
-    return has_record_locks(f"{path}.lock")
 
 
 def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> None:
@@ -414,7 +420,7 @@ def _prepare(connection: sqlite3.Connection, path: str, *, read_only: bool) -> N
     if read_only:
         _show_later_columns(connection)
         return
-    wal = _is_local(path) and _has_locks(path)
+    wal = _is_local(path) and has_record_locks(path)
     connection.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
     connection.execute("PRAGMA synchronous = NORMAL")
     if not tables or version != SCHEMA_VERSION:  # else it would be written, and synced, to no purpose

@@ -25,14 +25,13 @@ from aios3sync.errors import (
 )
 from aios3sync.events import EndpointKnown, Warned
 from aios3sync.manifest.files import (
-    lock_path,
     open_manifest,
     refuse_foreign,
     set_aside,
     temporary_manifest,
     uploads_path,
 )
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Manifest
 from aios3sync.manifest.unfinished import UnfinishedUploads
 from aios3sync.options import SyncOptions

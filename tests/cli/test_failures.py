@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aios3sync.manifest.files import default_path, lock_path
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.files import default_path
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding
 from aios3sync.testing.servers import Endpoint
 

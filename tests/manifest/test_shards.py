@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -24,6 +26,7 @@ from aios3sync.manifest.admin import StoredManifest
 from aios3sync.manifest.files import open_manifest, own_files, sound_manifest
 from aios3sync.manifest.layer_files import begin_layers, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
 from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
@@ -483,6 +486,54 @@ def test_no_two_processes_get_the_same_file(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert len(set(paths)) == 60
+
+
+# Filesystems without locks.
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS], ids=errno.errorcode.get)
+def opened_without_locks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What SQLite is asked to open where the filesystem has no locks."""
+    places: list[str] = []
+    real = sqlite3.connect
+
+    def connect(place: str, **options: Any) -> sqlite3.Connection:
+        places.append(place)
+        connection: sqlite3.Connection = real(place, **options)
+        return connection
+
+    def refuse(*_: object) -> None:
+        raise OSError(request.param, "no locks")
+
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.flock", refuse)
+    monkeypatch.setattr("aios3sync.manifest.lock.fcntl.lockf", refuse)
+    for module in ("sqlite", "layer_files"):
+        monkeypatch.setattr(f"aios3sync.manifest.{module}.sqlite3.connect", connect)
+    return places
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["run", "dry-run"])
+async def test_files_on_a_filesystem_without_locks_are_opened_without_them(
+    path: str, opened_without_locks: list[str], *, locked: bool
+) -> None:
+    """The lock of the whole says it; the files have none. A dry run may be the first that is there."""
+    if locked:
+        with hold_lock(lock_path(path)):
+            pass
+    directory = await begun(path, ["b"])
+    manifest = await opened(path)
+    await manifest.record([row("n")], ["a"])
+    await manifest.close()
+    first = begin_attempt(directory, "r-0", PAIR, COMPLETE, [])
+    begin_attempt(directory, "r-0", PAIR, COMPLETE, [])
+    manifest = await opened(first, read_only=True)
+    await manifest.close()
+    used = [place for place in opened_without_locks if place]
+    assert len(used) > 6
+    assert [place for place in used if "nolock=1" not in place] == []
+    assert {
+        name for name in os.listdir(directory.path) if "sqlite" not in name and "root" not in name
+    } == set()
 
 
 # The root document.

@@ -13,8 +13,7 @@ from aios3sync._dataclass import replace
 from aios3sync.concurrency import in_thread
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import Location
-from aios3sync.manifest.files import lock_path
-from aios3sync.manifest.lock import hold_lock
+from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.request import SyncRequest, manifest_path

@@ -30,6 +30,7 @@ from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import layers_of
 from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.manifest.unfinished import join_journals
 from aios3sync.report import MAX_REPORTED_ERRORS, SyncReport
 
 __all__ = ("ClusterManifest",)
@@ -188,6 +189,7 @@ class ClusterManifest:
         if self.read_only or not self.kept:
             self.directory.drop(self._files())
             return
+        join_journals(self.path)
         numbers = range(len(self._ranges))
         shards = [part for number in numbers for part in self._concluded(number)]
         states = [outcomes[0].state for number in numbers if (outcomes := self._of(number))]

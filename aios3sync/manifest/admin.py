@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
 from anyio import to_thread
@@ -17,10 +17,12 @@ from anyio import to_thread
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.files import drop_shards, exists, local_files, open_manifest, size_on_disk
+from aios3sync.manifest.files import exists, open_manifest, size_on_disk
 from aios3sync.manifest.json_format import dump_document, load_document
 from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding, Manifest
+from aios3sync.manifest.removal import left_in_bucket, remove_manifest
+from aios3sync.manifest.unfinished import uploads_path
 
 __all__ = ("ManifestFacts", "StoredManifest")
 
@@ -145,19 +147,24 @@ class StoredManifest:
     async def forget(self) -> bool:
         """Remove it, so that the next run compares everything; return whether there was one.
 
-        A file that is no manifest of this pair is not removed: it is set aside, or refused.
+        The record of multipart uploads that were begun and not finished goes too, with a warning. A file that
+        is no manifest of this pair is not removed: it is set aside, or refused.
 
         Raises:
             ManifestError: the file is another program's.
             LockedError: a run of the pair is at work.
         """
-        if not await self._exists():
+        there = await self._exists()
+        if not there and not await to_thread.run_sync(os.path.exists, uploads_path(self.path)):
             return False
         async with self._locked():
-            async with self._opened():
-                pass  # opening it fails if it may not be removed
-            await to_thread.run_sync(_remove, self.path)
-        return True
+            if there:
+                async with self._opened():
+                    pass  # opening it fails if it may not be removed
+            unfinished = await to_thread.run_sync(remove_manifest, self.path)
+        if unfinished:
+            self.warn(left_in_bucket(unfinished))
+        return there
 
     async def _exists(self) -> bool:
         return await to_thread.run_sync(exists, self.path)
@@ -187,11 +194,3 @@ async def _pages(manifest: Manifest) -> AsyncGenerator[list[RecordedEntry], None
     while page := await manifest.page(after, _PAGE):
         yield page
         after = page[-1].key
-
-
-def _remove(path: str) -> None:
-    drop_shards(path)
-    for file in local_files(path):
-        if file != lock_path(path):  # a lock that is removed can be held twice
-            with suppress(FileNotFoundError):
-                os.unlink(file)

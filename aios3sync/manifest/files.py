@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = (
     "default_path",
     "describe_pair",
-    "drop_shards",
     "exists",
     "local_files",
     "open_kept",
@@ -36,7 +35,6 @@ __all__ = (
     "sound_manifest",
     "storable",
     "temporary_manifest",
-    "uploads_path",
 )
 
 _SNIFFED: Final = 4096
@@ -55,11 +53,6 @@ def default_path(binding: Binding) -> str:
     """Return the default path of the manifest of a pair; empty where there is no state directory."""
     directory = state_directory()
     return os.path.join(directory, f"{binding.digest()}.sqlite") if directory else ""
-
-
-def uploads_path(manifest_path: str) -> str:
-    """Return the journal of unfinished uploads that goes with a manifest."""
-    return manifest_path + ".uploads"
 
 
 def local_files(manifest_path: str) -> list[str]:
@@ -271,18 +264,6 @@ def size_on_disk(path: str) -> int:
         return sum(entry.stat().st_size for entry in found)
 
 
-def drop_shards(path: str) -> None:
-    """Remove the files of a manifest that is kept in several, if it is. Blocks.
-
-    Raises:
-        OSError: one of them cannot be removed.
-    """
-    import shutil  # few manifests are in several files
-
-    if os.path.isdir(path + SHARDS):
-        shutil.rmtree(path + SHARDS)
-
-
 def set_aside(
     path: str, binding: Binding, reason: str, warn: Callable[[str], None], *, read_only: bool
 ) -> Manifest:
@@ -296,6 +277,10 @@ def set_aside(
     if read_only:
         warn(f"the manifest {path} is not used: {reason}")
         return temporary_manifest()
+    if os.path.isdir(path + SHARDS):
+        from aios3sync.manifest.unfinished import join_journals
+
+        join_journals(path)  # what is unfinished in the bucket has nothing to do with the damage
     aside = f"{path}.set-aside-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     try:
         for suffix in ("", SHARDS):

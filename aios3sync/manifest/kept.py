@@ -10,9 +10,11 @@ from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass
 from aios3sync.errors import LockedError, ManifestError
-from aios3sync.manifest.files import drop_shards, local_files, open_kept, size_on_disk
+from aios3sync.manifest.files import open_kept, size_on_disk
 from aios3sync.manifest.lock import SHARDS, hold_lock, lock_path
 from aios3sync.manifest.protocol import Binding
+from aios3sync.manifest.removal import remove_manifest
+from aios3sync.manifest.unfinished import count_unfinished
 
 __all__ = ("KeptManifest", "kept_manifests", "remove_kept")
 
@@ -32,6 +34,7 @@ class KeptManifest:
         source_missing: the directory of the pair is not there now; it may be on a disk that is not mounted.
         is_set_aside: a run could not use it and has begun another one.
         problem: why it cannot be read, or empty.
+        unfinished_uploads: multipart uploads that were begun and not finished, which only this one knows of.
     """
 
     path: str
@@ -41,6 +44,7 @@ class KeptManifest:
     source_missing: bool = False
     is_set_aside: bool = False
     problem: str = ""
+    unfinished_uploads: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as a JSON document."""
@@ -71,10 +75,14 @@ def _kept(path: str, *, is_set_aside: bool) -> KeptManifest:
     size, changed = size_on_disk(path), os.stat(place).st_mtime
     if is_set_aside:
         return KeptManifest(path=path, used_at=changed, file_size=size, is_set_aside=True)
+    unfinished = count_unfinished(path)
     try:
         binding, state = open_kept(path)
     except (ManifestError, ValueError) as error:
-        return KeptManifest(path=path, used_at=changed, file_size=size, problem=" ".join(str(error).split()))
+        problem = " ".join(str(error).split())
+        return KeptManifest(
+            path=path, used_at=changed, file_size=size, problem=problem, unfinished_uploads=unfinished
+        )
     source = binding.source if binding is not None else ""
     return KeptManifest(
         path=path,
@@ -82,6 +90,7 @@ def _kept(path: str, *, is_set_aside: bool) -> KeptManifest:
         used_at=state.last_sync or changed,
         file_size=size,
         source_missing=os.path.isabs(source) and not os.path.isdir(source),
+        unfinished_uploads=unfinished,
     )
 
 
@@ -95,11 +104,7 @@ def remove_kept(kept: KeptManifest) -> bool:
     """
     try:
         with hold_lock(lock_path(kept.path)):
-            drop_shards(kept.path)
-            for file in local_files(kept.path):
-                if file != lock_path(kept.path):  # a lock that is removed can be held twice
-                    with suppress(FileNotFoundError):
-                        os.unlink(file)
+            remove_manifest(kept.path)
     except LockedError:
         return False
     except OSError as error:

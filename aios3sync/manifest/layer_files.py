@@ -86,12 +86,12 @@ def _size(path: str) -> int:
 def was_begun(path: str) -> bool:
     """Whether :func:`begin_layers` made all of the file: layers and state come in one transaction. Blocks.
 
-    SQLite takes back half a transaction of a file that was not closed, so it is opened for writing.
+    SQLite takes back half a transaction of a file that was not closed, so that is opened for writing.
     """
     if not _size(path):
         return False
     try:
-        with closing(connect(path)) as connection:
+        with closing(connect(path, read_only=is_closed(path))) as connection:
             return connection.execute(_HAS_LAYERS).fetchone() is not None
     except sqlite3.DatabaseError:  # it is damaged
         return False

@@ -32,7 +32,12 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno
 
 
 def _is_left(file: str, named: set[str]) -> bool:
-    """Whether a file is of a layer, or goes with one that is, that is not named; others are not ours."""
+    """Whether a file is of a layer, or goes with one that is, that is not named; others are not ours.
+
+    A journal of unfinished uploads stays: what it says is not in the manifest, see :mod:`.unfinished`.
+    """
+    if file.endswith(".uploads"):
+        return False
     base = re.sub(r"\.sqlite.*", ".sqlite", file, flags=re.DOTALL)
     found = attempt_of(base)
     return found is not None and base not in named and f"{found[0]}{ATTEMPTS}" not in named

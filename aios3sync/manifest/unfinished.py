@@ -3,11 +3,16 @@
 It is a journal next to the manifest, with one line when an upload was created and one when it ended, each
 written at once: a process that is killed leaves the uploads on record that it leaves in the bucket. Uploads
 that are not on record are those of others, and are never touched.
+
+A run on several machines writes a journal for each attempt at a shard, since no two processes may add to one
+file of a shared filesystem (open(2), O_APPEND). All of them are read, by all runs of the pair; whoever holds
+the lock of the manifest while no other process is at work puts them into one.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -15,8 +20,11 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.manifest.lock import SHARDS, whole_path
 
-__all__ = ("UnfinishedUpload", "UnfinishedUploads")
+__all__ = ("UnfinishedUpload", "UnfinishedUploads", "count_unfinished", "join_journals", "uploads_path")
+
+_JOURNAL: Final = ".uploads"
 
 _MOST: Final = 64 * 1024 * 1024
 """Bytes of a journal that is read; a longer one is no journal of ours."""
@@ -43,16 +51,21 @@ class UnfinishedUploads:
     read or written, uploads are not continued after a crash, and nothing else is different.
 
     Args:
-        path: of the journal; empty for none.
+        manifest_path: of the manifest that was asked for, or of the file of a shard; empty for no journal.
         target: the endpoint and the bucket; lines of another one are left alone.
+        holds: whether a key, in full, is one of the run's: those of other shards are left alone.
     """
 
-    def __init__(self, path: str, target: str) -> None:
-        self._path = path
+    def __init__(
+        self, manifest_path: str, target: str, holds: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        self._manifest_path = manifest_path
+        self._path = uploads_path(manifest_path) if manifest_path else ""
         self._target = target
+        self._holds = holds
         self._left: dict[str, UnfinishedUpload] | None = None
         self._reading = anyio.Lock()
-        self._written = False
+        self._there = False
 
     async def take(self, key: str) -> UnfinishedUpload | None:
         """Return the upload of a key that an earlier run has begun, once."""
@@ -73,9 +86,13 @@ class UnfinishedUploads:
             await self._append({"target": self._target, "ended": upload.upload_id})
 
     async def tidy(self) -> None:
-        """Remove the journal if nothing is unfinished; call it when the transfers have ended."""
-        if self._written:
-            await to_thread.run_sync(self._read)
+        """Remove what says nothing any more; call it when the transfers have ended.
+
+        What a shard has written its coordinator puts in order, when no other shard is at work.
+        """
+        whole = whole_path(self._manifest_path)
+        if self._there and whole == self._manifest_path:
+            await to_thread.run_sync(join_journals, whole)
 
     async def _earlier(self) -> dict[str, UnfinishedUpload]:
         if not self._path:
@@ -87,14 +104,11 @@ class UnfinishedUploads:
 
     async def _append(self, line: dict[str, str]) -> None:
         if self._path:
-            import json
-
             await self._earlier()  # what is added now is none of an earlier run
-            self._written = True
-            await to_thread.run_sync(self._write, b"\n%s\n" % json.dumps(line).encode())
+            self._there = True
+            await to_thread.run_sync(self._write, _line(line))
 
     def _write(self, line: bytes) -> None:
-        """Add a line, which begins with a line feed as well: the line before it may be cut off."""
         with suppress(OSError):  # then this upload is not continued after a crash
             os.makedirs(os.path.dirname(self._path), mode=0o700, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -104,31 +118,104 @@ class UnfinishedUploads:
                 os.close(descriptor)
 
     def _read(self) -> dict[str, UnfinishedUpload]:
-        """Return what is unfinished, and remove the journal if nothing of any target is."""
-        open_uploads: dict[tuple[str, str], UnfinishedUpload] = {}
+        """Return what is unfinished of the target and the keys."""
+        journals = [path for path in _journals(whole_path(self._manifest_path)) if os.path.exists(path)]
+        self._there = bool(journals)
+        found = _unfinished(journals)
+        return {
+            upload.key: upload
+            for (target, _), upload in found.items()
+            if target == self._target and self._holds(upload.key)
+        }
+
+
+def uploads_path(manifest_path: str) -> str:
+    """Return the journal of unfinished uploads that goes with a manifest, or with one of its files."""
+    return f"{manifest_path}{_JOURNAL}"
+
+
+def count_unfinished(manifest_path: str) -> int:
+    """Return how many uploads of any target are unfinished. Blocks."""
+    return len(_unfinished(_journals(manifest_path)))
+
+
+def join_journals(manifest_path: str, *, forget: bool = False) -> int:
+    """Put what is unfinished into the one journal of a manifest; remove it where nothing is. Blocks.
+
+    The caller holds the lock of the manifest, and no other process is at work on the pair.
+
+    Args:
+        manifest_path: of the manifest.
+        forget: drop the record of what is unfinished as well.
+
+    Returns:
+        How many uploads of any target are unfinished.
+    """
+    journals = _journals(manifest_path)
+    found = _unfinished(journals)
+    kept = {} if forget else found
+    with suppress(OSError):  # what cannot be written stays in the journals where it is
+        if kept and len(journals) > 1:
+            _replace(journals[0], kept)
+        for path in journals[1:] if kept else journals:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+    return len(found)
+
+
+def _replace(path: str, uploads: Mapping[tuple[str, str], UnfinishedUpload]) -> None:
+    temporary = f"{path.removesuffix(_JOURNAL)}.tmp-{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        file.writelines(_line({"target": name[0], **upload._asdict()}) for name, upload in uploads.items())
+    os.replace(temporary, path)
+
+
+def _journals(manifest_path: str) -> list[str]:
+    """Return the journal of a manifest, and those of its shards; they may be absent."""
+    directory = manifest_path + SHARDS
+    try:
+        names = sorted(name for name in os.listdir(directory) if name.endswith(_JOURNAL))
+    except OSError:
+        names = []
+    return [uploads_path(manifest_path), *(os.path.join(directory, name) for name in names)]
+
+
+def _unfinished(journals: Iterable[str]) -> dict[tuple[str, str], UnfinishedUpload]:
+    """Return what was begun and has not ended, by its target and its identifier.
+
+    What ended is often written in another journal than its beginning.
+    """
+    begun: dict[tuple[str, str], UnfinishedUpload] = {}
+    ended: set[tuple[str, str]] = set()
+    for path in journals:
         try:
-            with open(self._path, "rb") as file:
+            with open(path, "rb") as file:
                 lines = file.read(_MOST).splitlines()
         except OSError:
-            return {}
+            continue
         for line in lines:
-            _replay(line, open_uploads)
-        if not open_uploads:
-            with suppress(OSError):
-                os.unlink(self._path)
-        return {copy.key: copy for (target, _), copy in open_uploads.items() if target == self._target}
+            _replay(line, begun, ended)
+    return {name: upload for name, upload in begun.items() if name not in ended}
 
 
-def _replay(line: bytes, open_uploads: dict[tuple[str, str], UnfinishedUpload]) -> None:
-    """Apply one line; the last one may be cut off."""
+def _replay(line: bytes, begun: dict[tuple[str, str], UnfinishedUpload], ended: set[tuple[str, str]]) -> None:
+    """Take one line; the last one may be cut off."""
     import json  # most runs have no journal
 
     try:
         facts = json.loads(line)
         if "ended" in facts:
-            open_uploads.pop((facts["target"], facts["ended"]), None)
+            ended.add((facts["target"], facts["ended"]))
             return
-        copy = UnfinishedUpload(*(str(facts[name]) for name in UnfinishedUpload._fields))
-        open_uploads[facts["target"], copy.upload_id] = copy
+        upload = UnfinishedUpload(*(str(facts[name]) for name in UnfinishedUpload._fields))
+        begun[facts["target"], upload.upload_id] = upload
     except (ValueError, KeyError, TypeError):
         return
+
+
+def _line(facts: dict[str, str]) -> bytes:
+    """Return a line, which begins with a line feed as well: the line before it may be cut off."""
+    import json
+
+    return b"\n%s\n" % json.dumps(facts).encode()

@@ -29,7 +29,6 @@ from aios3sync.manifest.files import (
     refuse_foreign,
     set_aside,
     temporary_manifest,
-    uploads_path,
 )
 from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.manifest.protocol import Manifest
@@ -325,10 +324,7 @@ async def _assemble(
         started_ns=time.time_ns(),
         opaque_etags=state.opaque_etags,
         inventory_check=_inventory_check(options, sides),
-        unfinished=UnfinishedUploads(
-            uploads_path(manifest.place) if manifest.place and not options.dry_run else "",
-            f"{request.endpoint} {request.location.bucket}",
-        ),
+        unfinished=await to_thread.run_sync(_unfinished, request, manifest),
         renames=_renames(options),
         receipt=resources.receipt,
     )
@@ -345,6 +341,16 @@ async def _assemble(
         must_list(request, state, scope, time.time()),
         scope,
         filter_scope,
+    )
+
+
+def _unfinished(request: SyncRequest, manifest: Manifest) -> UnfinishedUploads:
+    """Return the uploads of earlier runs, on record next to the manifest that was asked for. Blocks."""
+    prefix, key_range = request.location.prefix, request.key_range
+    return UnfinishedUploads(
+        manifest_path(request) if manifest.place and not request.options.dry_run else "",
+        f"{request.endpoint} {request.location.bucket}",
+        lambda key: key_range.holds(key.removeprefix(prefix)),
     )
 
 

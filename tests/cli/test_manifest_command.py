@@ -71,6 +71,22 @@ def test_forget_makes_the_next_run_compare_and_upload_nothing(
     assert (report["uploaded"], report["adopted"]) == (0, 3)
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["manifest", "journal alone"])
+def test_forget_removes_the_record_of_unfinished_uploads_and_says_so(
+    cli: CommandLine, synced: tuple[Path, str], *, there: bool
+) -> None:
+    place = Path(cli("manifest", "show", *synced, "--json").json()["place"])
+    journal = Path(f"{place}.uploads")
+    journal.write_text('{"target": "t", "key": "p/k", "upload_id": "1", "version": "v"}\n')
+    if not there:
+        place.unlink()
+    ended = cli("manifest", "forget", *synced)
+    assert ended.out == (f"forgot {place}\n" if there else "there was no manifest\n")
+    assert "1 multipart upload that a killed run had begun will not be continued" in ended.error
+    assert not journal.exists()
+    assert cli("manifest", "forget", *synced).err == ""
+
+
 def test_what_is_no_manifest_is_never_removed_or_replaced(
     cli: CommandLine, tree: Path, tmp_path: Path
 ) -> None:

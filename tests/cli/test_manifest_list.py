@@ -86,6 +86,26 @@ def test_what_cannot_be_read_is_listed_with_the_reason(
     assert "(the source is not there)" in text
 
 
+def test_unfinished_uploads_are_listed_and_pruned_with_their_manifest(
+    cli: CommandLine, two: tuple[Path, Path], own_state: Path
+) -> None:
+    (path, _) = own_state.glob("*.sqlite")
+    journal = Path(f"{path}.uploads")
+    journal.write_text(
+        '{"target": "t", "key": "k", "upload_id": "1", "version": "v"}\n'
+        '{"target": "t", "key": "l", "upload_id": "2", "version": "v"}\n{"target": "t", "ended": "2"}\n'
+    )
+    counts = {one["path"]: one["unfinished_uploads"] for one in listed(cli, "list")}
+    assert sorted(counts.items()) == sorted((str(each), each == path) for each in own_state.glob("*.sqlite"))
+    assert ", 1 unfinished upload" in cli("manifest", "list").out
+    planned = cli("manifest", "prune", "--older-than", "0.001s", "--dry-run")
+    assert (journal.exists(), "multipart" in planned.out + planned.err) == (True, False)
+    ended = cli("manifest", "prune", "--older-than", "0.001s")
+    assert ended.lines[-1].startswith("removed 2 manifests")
+    assert "1 multipart upload that a killed run had begun will not be continued" in ended.out + ended.err
+    assert not journal.exists()
+
+
 def test_an_empty_state_directory(cli: CommandLine, own_state: Path) -> None:
     assert cli("manifest", "list").lines == [f"0 manifests, 0 bytes in {own_state}"]
     assert cli("manifest", "prune").lines == ["removed 0 manifests, 0 bytes"]

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aios3sync._dataclass import replace
+from aios3sync.concurrency import in_thread
 from aios3sync.core.key_range import KeyRange
 from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import NodeSetup, ShardTask
@@ -23,6 +24,7 @@ from aios3sync.manifest.layers import LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.sharded import MOST_LAYERS
 from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.manifest.unfinished import UnfinishedUpload, UnfinishedUploads
 from aios3sync.options import ConnectOptions
 from aios3sync.report import Failure, SyncReport
 from tests.manifest.shards import row
@@ -167,6 +169,34 @@ def test_a_document_is_refused_whatever_its_name(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="SQLite files"):
         ClusterManifest(str(tmp_path / "m"), PAIR, "r").begin(pytest.fail)
     assert (tmp_path / "m").read_text() == '{"version": "1.0", "files": {}}'
+
+
+@pytest.mark.parametrize("end", ["conclude", "killed", "set aside"])
+async def test_uploads_that_a_shard_left_unfinished_stay_on_record(tmp_path: Path, end: str) -> None:
+    """Whatever becomes of the file whose attempt began them: a later run continues or aborts them."""
+    path = str(tmp_path / "m.sqlite")
+    upload = UnfinishedUpload("p/k", "id", "v")
+
+    def shard() -> tuple[ClusterManifest, str]:
+        manifest = ClusterManifest(path, PAIR, "first")
+        manifest.begin(pytest.fail)
+        manifest.lay_out([KeyRange()])
+        return manifest, _begin(manifest.file("compare", 0))
+
+    manifest, file = await in_thread(shard)
+    await UnfinishedUploads(file, "here").began(upload)
+    match end:
+        case "conclude":
+            await in_thread(manifest.conclude, None)
+        case "killed":
+            await in_thread(run, path, "second", ["m"], ["a", "z"])
+        case _:
+            warnings: list[str] = []
+            other = ClusterManifest(path, replace(PAIR, bucket="other"), "other")
+            await in_thread(other.begin, warnings.append)
+            assert "set aside" in warnings[0]
+    assert await UnfinishedUploads(path, "here").left() == [upload]
+    assert [str(one) for one in tmp_path.rglob("*.uploads")] == [f"{path}.uploads"]
 
 
 def test_a_shard_that_did_not_end_keeps_the_whole_from_being_trusted(tmp_path: Path) -> None:

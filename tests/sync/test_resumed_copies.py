@@ -193,23 +193,23 @@ async def test_a_failed_copy_that_cannot_be_aborted_is_continued(bench: CopyBenc
 
 
 async def test_a_journal_may_hold_anything(tmp_path: Path) -> None:
-    path = tmp_path / "m.uploads"
+    manifest, path = str(tmp_path / "m"), tmp_path / "m.uploads"
     one = UnfinishedUpload("k\n\udc80é", "id", "version")
-    writing = UnfinishedUploads(str(path), "aws bucket")
+    writing = UnfinishedUploads(manifest, "aws bucket")
     await writing.began(one)
-    await UnfinishedUploads(str(path), "aws other").began(one._replace(upload_id="theirs"))
+    await UnfinishedUploads(manifest, "aws other").began(one._replace(upload_id="theirs"))
     path.write_bytes(b"not JSON\n[]\n{}\n" + path.read_bytes() + b'{"target": "aws bucket", "ke')
     assert path.stat().st_size > 0
-    reading = UnfinishedUploads(str(path), "aws bucket")
+    reading = UnfinishedUploads(manifest, "aws bucket")
     assert await reading.left() == [one]
     assert await reading.take(one.key) == one
     assert await reading.take(one.key) is None
     await writing.ended(one)
-    assert await UnfinishedUploads(str(path), "aws bucket").left() == []
+    assert await UnfinishedUploads(manifest, "aws bucket").left() == []
     assert path.exists(), "it holds a copy to another bucket"
 
 
 async def test_a_journal_is_private(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "m.uploads"
-    await UnfinishedUploads(str(path), "aws bucket").began(UnfinishedUpload("k", "id", "version"))
+    manifest, path = str(tmp_path / "new" / "m"), tmp_path / "new" / "m.uploads"
+    await UnfinishedUploads(manifest, "aws bucket").began(UnfinishedUpload("k", "id", "version"))
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)

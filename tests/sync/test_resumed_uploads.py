@@ -8,10 +8,24 @@ from typing import Any
 
 import pytest
 
+from aios3sync.concurrency import in_thread
+from aios3sync.core.key_range import KeyRange
+from aios3sync.core.keys import Location
 from aios3sync.errors import StoreError
 from aios3sync.events import BytesSent
+from aios3sync.manifest.files import storable
+from aios3sync.manifest.root_directory import shards_directory
+from aios3sync.manifest.unfinished import (
+    UnfinishedUpload,
+    UnfinishedUploads,
+    join_journals,
+    uploads_path,
+)
+from aios3sync.options import SyncOptions
 from aios3sync.store.protocol import PutOptions
+from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.testing.memory import MemoryStore
+from tests.manifest.shards import begin_shards
 from tests.sync.conftest import MIB, Bench, Crash
 
 FIVE = 5 * MIB
@@ -170,3 +184,101 @@ async def test_the_journal_in_the_source_is_not_sent(bench: Bench) -> None:
     report = await bench.sync(**LARGE, manifest=manifest)
     assert (report.uploaded, sorted(bench.objects())) == (1, ["big"])
     assert sent(bench) == PARTS - 2
+
+
+# A manifest of several files: its journals are found by all runs of the pair.
+
+
+async def begin_several_files(bench: Bench) -> str:
+    """Let the manifest be one of several files; return its path."""
+    request = SyncRequest(
+        root=str(bench.root),
+        location=Location.parse(bench.target),
+        endpoint=bench.endpoint,
+        options=SyncOptions(),
+    )
+    path = await in_thread(manifest_path, request)
+    await in_thread(lambda: begin_shards(path, storable(request.binding), ["m"]))
+    return path
+
+
+def journals(path: str) -> list[str]:
+    return [str(found) for found in Path(path).parent.rglob("*.uploads")]
+
+
+async def test_a_run_over_several_files_continues_what_one_before_it_has_begun(bench: Bench) -> None:
+    path = await begin_several_files(bench)
+    bench.tree({"big": BODY})
+    await killed(bench, 2)
+    assert journals(path) == [uploads_path(path)], "not that of the file of one run, which goes"
+    assert (await bench.sync(**LARGE)).uploaded == 1
+    assert sent(bench) == PARTS - 2
+    assert (bench.objects(), bench.memory._uploads, journals(path)) == ({"big": BODY}, {}, [])
+
+
+async def test_a_run_continues_what_the_shard_of_a_cluster_has_begun(bench: Bench) -> None:
+    """Also where the attempt that wrote the journal is none that the manifest names any more."""
+    path = await begin_several_files(bench)
+    bench.tree({"big": BODY, "new": BODY})
+    directory = shards_directory(path)
+    shards = [os.path.join(directory, f"r-0-compare.{number}.sqlite") for number in (1, 2)]
+    crash = bench.faults.on("put_part", skip=3, times=-1, error=Crash("kill -9"))
+    abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
+    with pytest.raises(Crash):
+        await bench.sync(**LARGE, manifest=shards[0], key_range=KeyRange("", "m"))
+    crash.times = abort.times = 0
+    (upload,) = bench.memory._uploads
+    assert journals(path) == [uploads_path(shards[0])]
+    os.unlink(shards[0])
+    crash = bench.faults.on("put_part", skip=1, times=-1, error=Crash("kill -9"))
+    abort.times = -1
+    with pytest.raises(Crash):
+        await bench.sync(**LARGE, manifest=shards[1], key_range=KeyRange("m", ""))
+    crash.times = abort.times = 0
+    assert upload in bench.memory._uploads, "another range is none of its business"
+    sent(bench)
+    assert (await bench.sync(**LARGE)).uploaded == 2
+    assert sent(bench) == 2 * PARTS - 3 - 1
+    assert bench.objects() == {"big": BODY, "new": BODY}
+    assert (bench.memory._uploads, journals(path)) == ({}, [])
+
+
+async def test_another_attempt_at_a_shard_continues_what_the_one_before_has_begun(bench: Bench) -> None:
+    path = await begin_several_files(bench)
+    bench.tree({"big": BODY, "gone": BODY})
+    directory = shards_directory(path)
+    shards = [os.path.join(directory, f"r-0-compare.{number}.sqlite") for number in (1, 2)]
+    crash = bench.faults.on("put_part", skip=3, times=-1, error=Crash("kill -9"))
+    abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
+    with pytest.raises(Crash):
+        await bench.sync(**LARGE, manifest=shards[0], key_range=KeyRange("", "m"))
+    crash.times = abort.times = 0
+    stored = {upload.key: len(upload.parts) for upload in bench.memory._uploads.values()}
+    assert ({*stored}, sum(stored.values())) == ({"p/big", "p/gone"}, 3)
+    sent(bench)
+    (bench.root / "gone").unlink()
+    assert (await bench.sync(**LARGE, manifest=shards[1], key_range=KeyRange("", "m"))).uploaded == 1
+    assert sent(bench) == PARTS - stored["p/big"]
+    assert bench.memory._uploads == {}, "what no file needs any more is aborted"
+    assert await in_thread(join_journals, path) == 0
+    assert journals(path) == []
+
+
+async def test_journals_are_joined_and_nothing_of_them_is_lost(tmp_path: Path) -> None:
+    whole = str(tmp_path / "m.sqlite")
+    shards = [f"{shards_directory(whole)}/r-{number}.1.sqlite" for number in range(3)]
+    uploads = [UnfinishedUpload(f"k{number}", str(number), "v") for number in range(4)]
+    for path, upload in zip([whole, *shards], uploads, strict=True):
+        await UnfinishedUploads(path, "here").began(upload)
+    await UnfinishedUploads(shards[2], "here").ended(uploads[0])
+    assert await UnfinishedUploads(whole, "here").left() == uploads[1:]
+    assert await UnfinishedUploads(shards[0], "here", lambda key: key == "k2").left() == [uploads[2]]
+    for _ in range(2):
+        assert await in_thread(join_journals, whole) == 3
+        assert journals(whole) == [uploads_path(whole)]
+        assert await UnfinishedUploads(whole, "here").left() == uploads[1:]
+    ending = UnfinishedUploads(whole, "here")
+    for upload in uploads:
+        await ending.ended(upload)
+    await ending.tidy()
+    assert journals(whole) == []

@@ -20,6 +20,7 @@ from aios3sync.errors import ManifestError, UsageError
 from aios3sync.local.state import NO_STATE, state_directory
 from aios3sync.manifest.files import describe_pair
 from aios3sync.manifest.kept import KeptManifest, kept_manifests, remove_kept
+from aios3sync.manifest.removal import left_in_bucket
 
 __all__ = ("list_command", "prune_command")
 
@@ -68,8 +69,10 @@ def prune_command(older_than: float | None, *, missing_source: bool, dry_run: bo
     removed = [one for one in chosen if one not in busy]
     did = "would remove" if dry_run else "removed"
     summary = f"{did} {count(len(removed), 'manifest')}, {size_text(sum(one.file_size for one in removed))}"
-    warnings = tuple(f"a run is at work with {one.path}: it stays" for one in busy)
-    return _print("manifest prune", values, removed, summary, warnings)
+    warnings = [f"a run is at work with {one.path}: it stays" for one in busy]
+    if not dry_run and (unfinished := sum(one.unfinished_uploads for one in removed)):
+        warnings.append(left_in_bucket(unfinished))
+    return _print("manifest prune", values, removed, summary, tuple(warnings))
 
 
 def _directory() -> str:
@@ -111,5 +114,6 @@ def _line(one: KeptManifest) -> str:
     else:
         pair = describe_pair(one.binding)
     missing = " (the source is not there)" if one.source_missing else ""
+    unfinished = f", {count(one.unfinished_uploads, 'unfinished upload')}" if one.unfinished_uploads else ""
     used = f"{duration(max(time.time() - one.used_at, 0.0))} ago"
-    return printable(f"{one.path}  {size_text(one.file_size)}, used {used}: {pair}{missing}")
+    return printable(f"{one.path}  {size_text(one.file_size)}, used {used}: {pair}{missing}{unfinished}")

@@ -23,6 +23,6 @@ async def abort_unneeded(run: Run) -> None:
 
 
 def _knows_what_is_needed(run: Run) -> bool:
-    """Whether the run saw every key and was not stopped: else it does not know what the others need."""
-    everything = run.request.key_range.is_everything and run.resources.gate is None
-    return everything and not (run.sends_no_more or run.options.source_listing or hides_a_part(run.options))
+    """Whether the run saw every key, or all of its range, and was not stopped."""
+    planned = run.resources.gate is not None
+    return not (planned or run.sends_no_more or run.options.source_listing or hides_a_part(run.options))

@@ -493,3 +493,15 @@ def test_the_lines_of_a_dry_run_come_at_its_end() -> None:
     screen.view(ObjectDeleted("d", 1))
     assert screen.lines == []
     assert screen.ended(dry_run=True)[0] == "(dry run) would delete: d (not in the source)"
+
+
+def test_a_run_that_deletes_alone_shows_nothing_of_files_and_bytes() -> None:
+    progress = Progress()
+    assert texts(drawn(progress, 79))[1:] == ["found     nothing yet"]
+    progress.take(Planned(deletes=1000))
+    for number in range(250):
+        progress.take(ObjectDeleted(str(number), 1))
+    deletes, speed = texts(drawn(progress, 79))[1:]
+    assert deletes.startswith("deletes   ━━━━━━━━━━──")
+    assert deletes.endswith("  250/1,000  25%")
+    assert speed == "speed     0 files/s"

@@ -98,3 +98,19 @@ def test_a_second_interrupt_gives_the_cursor_back_and_says_what_it_did(terminal:
     terminal.read_rest()
     assert terminal.written.endswith(b"aios3sync: ended at once; the next run does the rest\r\n")
     assert terminal.written.rindex(_SHOW) > terminal.written.rindex(_HIDE)
+
+
+def test_the_line_that_announces_deletes_leaves_no_frame_behind(
+    cli: CommandLine, bucket: Bucket, tmp_path: Path
+) -> None:
+    for number in range(30):
+        bucket.put(f"d/{number}", b"")
+    terminal = Terminal(cli.command("rm", "--recursive", bucket.url("d/")), cli.environment)
+    try:
+        terminal.read_rest()
+        assert terminal.running.wait(_PATIENCE_S) == 0
+    finally:
+        terminal.close()
+    before, after = terminal.written.split(b"deleting 30 objects below ", 1)
+    assert before.count(_HIDE) == before.count(_SHOW)
+    assert b"deleted 30 objects in " in after

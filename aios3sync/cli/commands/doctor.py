@@ -47,9 +47,15 @@ def doctor_command(url: str, **values: Any) -> int:
     """
     shown, connection = output(values), connect_options(values)
 
-    async def work(session: Session, _view: View, _stop: Stop) -> CommandResult:
+    async def work(session: Session, view: View, _stop: Stop) -> CommandResult:
+        def on_event(event: Event) -> None:
+            view.close()  # a status line
+            _warn(event)
+
         payer = bool(values["request_payer"])
-        report = await session.doctor(url, read_only=values["read_only"], request_payer=payer, on_event=_warn)
+        report = await session.doctor(
+            url, read_only=values["read_only"], request_payer=payer, on_event=on_event
+        )
         return CommandResult(report.as_dict(), _conclude(report), report.exit_code)
 
     probing = replace(shown, work=f"probing {url}")

@@ -81,6 +81,7 @@ def _delete_below(
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         def on_event(event: Event) -> None:
             if isinstance(event, Planned) and event.deletes:
+                view.close()  # what is drawn must not be below the line
                 _announce(event.deletes, location, shown, dry_run=values["dry_run"])
             view(event)
 

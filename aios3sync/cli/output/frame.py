@@ -74,7 +74,8 @@ def frame(
     """
     lines = [_spread(printable(caption.heading), _clock(elapsed), width), *_wrapped(caption.note, width)]
     if progress.phase or progress.scanned or not caption.note:
-        lines.append(_found(progress, caption.kept, width))
+        if progress.scanned or not progress.planned:
+            lines.append(_found(progress, caption.kept, width))
         if caption.dry_run or not progress.planned:
             lines += _comparison(progress, rates)
         else:
@@ -114,7 +115,7 @@ def _found(progress: Progress, kept: str, width: int) -> Text:
     label = "finishing" if progress.phase == "finish" else "found"
     size = f" ({size_text(progress.scanned_size)})" if progress.scanned else ""
     rest = f", {progress.kept:,} {kept}" if progress.kept else ""
-    files = count(progress.scanned, "file")
+    files = count(progress.scanned, "file") if progress.scanned else "nothing yet"
     fits = _LABEL + len(files) + len(size) + len(rest) <= width
     return _labelled(label, f"{files}{size if fits else ''}{rest}")
 
@@ -129,7 +130,8 @@ def _comparison(progress: Progress, rates: Rates) -> Iterator[Text]:
     )
     if planned := [count(*kind) for kind in kinds if kind[0]]:
         yield _labelled("planned", ", ".join(planned))
-    yield _labelled("speed", f"{rates.scanned:,.0f} files/s scanned")
+    if progress.scanned:
+        yield _labelled("speed", f"{rates.scanned:,.0f} files/s scanned")
 
 
 def _progress_bars(progress: Progress) -> Iterator[_Bar]:
@@ -181,9 +183,9 @@ def _drawn(bar: _Bar, room: int, column: int, *, plain: bool, percent: bool) -> 
 def _speeds(progress: Progress, rates: Rates, width: int, *, forecast: bool) -> Text:
     roomy = width >= _ROOMY
     words = []
-    if rates.files >= 1 or not rates.bytes:
+    if rates.files >= 1 or not (rates.bytes and progress.transfers):
         words.append(f"{rates.files:,.0f} files/s")
-    if not progress.copies or rates.bytes:
+    if progress.transfers:
         words.append(f"{size_text(rates.bytes)}/s")
     if progress.nodes:
         words.append(count(progress.nodes, "node"))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aios3sync.cli.commands.doctor import wrapped
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -83,3 +85,13 @@ def test_what_was_found_is_kept(cli: CommandLine, bucket: Bucket, isolated: Path
     assert cli("doctor", bucket.url()).code == 3
     (path,) = isolated.rglob("endpoints/*.json")
     assert json.loads(path.read_bytes())["facts"]["etags"]["value"] == "md5"
+
+
+def test_a_terminal_gets_long_lines_below_their_text() -> None:
+    line = "differs  conditional delete: a delete ignores its If-Match; let nothing else write below"
+    assert wrapped(line, 0) == wrapped(line, 200) == [line]
+    assert wrapped(line, 40) == [
+        "differs  conditional delete: a delete",
+        "         ignores its If-Match; let",
+        "         nothing else write below",
+    ]

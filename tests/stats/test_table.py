@@ -9,6 +9,7 @@ import anyio
 import pytest
 from rich.cells import cell_len
 
+from aios3sync.cli.output.cells import without_beginning, without_middle
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.stats_tables import stats_lines
 from aios3sync.cli.output.stats_watch import StatsWatch, counted_repeatedly
@@ -43,6 +44,22 @@ def test_incomplete_is_loud_and_on_top() -> None:
 def test_both_ends_of_a_long_key_are_shown() -> None:
     text = "\n".join(stats_lines(sample(), 80))
     assert "checkpoints/run-0/mod...0-of-00012.safetensors" in text
+
+
+@pytest.mark.parametrize("room", [1, 3, 10, 11, 40])
+def test_wide_letters_are_cut_by_their_columns(room: int) -> None:
+    assert cell_len(without_middle("日本語/" * 9, room, "...")) <= max(room, 3)
+    assert cell_len(without_beginning("日本語/" * 9, room)) <= room
+    assert without_middle("日本語.jpg", 10) == "日本語.jpg"
+    assert without_middle("日本語のなまえ.jpg", 10) == "日本….jpg"
+
+
+@pytest.mark.parametrize("make", [sample, hostile], ids=lambda make: make.__name__)
+def test_no_colour_vanishes_on_a_light_background(make: Callable[[], BucketStats]) -> None:
+    text = "\n".join(stats_lines(make(), 100, color=True)).replace("\x1b[1;37;41m", "")  # it has its own
+    foreground = {code for codes in re.findall(r"\x1b\[([\d;]*)m", text) for code in codes.split(";")}
+    assert foreground.isdisjoint({"33", "36", "37", "93", "96", "97"})
+    assert "32" in foreground
 
 
 async def test_a_failing_refresh_keeps_the_last_numbers(capfd: pytest.CaptureFixture[str]) -> None:

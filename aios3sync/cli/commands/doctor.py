@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from aios3sync.objects.doctor.report import DoctorReport
     from aios3sync.session import Session
 
-__all__ = ("doctor_command",)
+__all__ = ("doctor_command", "wrapped")
+
+_STATUS: Final = 8
 
 
 @click.command("doctor", cls=ProgramCommand, short_help="Probe what an endpoint does.")
@@ -69,7 +72,12 @@ def _warn(event: Event) -> None:
 
 
 def _conclude(report: DoctorReport) -> Conclusion:
-    lines = [f"{finding.status:<8} {printable(finding.as_text())}" for finding in report.findings]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+    lines = [
+        line
+        for finding in report.findings
+        for line in wrapped(f"{finding.status:<{_STATUS}} {printable(finding.as_text())}", width)
+    ]
     wrong = sum(finding.status not in ("ok", "skipped") for finding in report.findings)
     state = {0: "all that was asked is as S3 documents it", 1: "the bucket cannot be used"}.get(
         report.exit_code, f"{count(wrong, 'difference')}; a sync works around what it can"
@@ -80,4 +88,21 @@ def _conclude(report: DoctorReport) -> Conclusion:
         warnings=tuple(printable(line) for line in report.left),
         differences=tuple(lines),
         note=known,
+    )
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """Return the line in lines of ``width`` columns, cut at spaces, the others below its text.
+
+    Args:
+        line: a status and a text.
+        width: of the terminal; 0 where there is none, which leaves the line as it is.
+    """
+    if len(line) < width or width < 2 * _STATUS:
+        return [line]
+    import textwrap  # a terminal alone needs it
+
+    indent = " " * (_STATUS + 1)
+    return textwrap.wrap(
+        line, width - 1, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -6,7 +6,7 @@ Colours are few, and those that a light and a dark background can both show: no 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate, islice, takewhile
+from itertools import islice
 from typing import Final
 
 from rich.cells import cell_len
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.cli.output.cells import without_beginning, without_middle
 from aios3sync.cli.output.summary import retries_text, short_error
 from aios3sync.core.text import count, printable, size_text
 from aios3sync.progress import Progress, Rates
@@ -99,7 +100,7 @@ def _labelled(label: str, text: str, style: str = "dim") -> Text:
 
 def _spread(heading: str, clock: str, width: int) -> Text:
     room = max(width - len(clock) - 2, 0)
-    left = _without_middle(heading, room)
+    left = without_middle(heading, room)
     gap = max(min(width, max(_WIDEST, cell_len(left) + len(clock) + 2)) - cell_len(left) - len(clock), 1)
     return Text.assemble((left, "bold"), " " * gap, (clock, "dim"))
 
@@ -210,7 +211,7 @@ def _in_flight(progress: Progress, width: int) -> list[Text]:
         share = f"{size_text(sent)}/{size_text(file.size)}"
         if width >= _ROOMY:
             share = f"{share:>{_SIZES}}{int(100 * sent / max(file.size, 1)):4}%"
-        name = _without_beginning(printable(key), max(width - len(share) - 4, 1))
+        name = without_beginning(printable(key), max(width - len(share) - 4, 1))
         lines.append(Text(f"  {name}  {share}", style="dim"))
     return lines
 
@@ -226,28 +227,7 @@ def _failures(progress: Progress, width: int) -> list[Text]:
 def _failure(failure: Failure, width: int) -> str:
     """Return the key and the error; where both have no room, the beginning of the key is cut."""
     key, error = printable(failure.key), printable(short_error(failure))
-    return f"  {_without_beginning(key, max(width - cell_len(error) - 4, width // 3))}: {error}"
-
-
-def _without_beginning(text: str, room: int) -> str:
-    """Return the text; where it has no room, its beginning is cut, as the end of a key tells more."""
-    if cell_len(text) <= room:
-        return text
-    return f"…{text[len(text) - _fitting(reversed(text), room - 1) :]}"
-
-
-def _without_middle(text: str, room: int) -> str:
-    """Return the text; where it has no room, its middle is cut: a heading ends with the target."""
-    if cell_len(text) <= room:
-        return text
-    tail = max(room - 1, 0) * 3 // 5
-    head = max(room - 1 - tail, 0)
-    return f"{text[: _fitting(iter(text), head)]}…{text[len(text) - _fitting(reversed(text), tail) :]}"
-
-
-def _fitting(letters: Iterator[str], room: int) -> int:
-    """Return how many of the letters have room."""
-    return sum(1 for _ in takewhile(lambda cells: cells <= room, accumulate(map(cell_len, letters))))
+    return f"  {without_beginning(key, max(width - cell_len(error) - 4, width // 3))}: {error}"
 
 
 def _clock(seconds: float) -> str:

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from aios3sync.cli.output.cells import without_middle
 from aios3sync.core.text import printable, size_text
 from aios3sync.stats.model import Breakdown, BucketStats, Histogram, ListedObject, Number
 from aios3sync.stats.text import (
@@ -29,7 +30,7 @@ from aios3sync.stats.text import (
 
 __all__ = ("stats_lines", "stats_tables")
 
-_STYLES: Final = {"exact": "green", "sampled": "yellow", "estimated": "yellow", "unknown": "dim"}
+_STYLES: Final = {"exact": "green", "sampled": "magenta", "estimated": "magenta", "unknown": "dim"}
 _ROOMY: Final = 60
 """The columns from which there is room for bars and for the accuracy of numbers."""
 _MOST_GROUPS: Final = 6
@@ -97,7 +98,7 @@ def _parts(stats: BucketStats, width: int, plain: bool) -> Iterator[RenderableTy
 
 
 def _titled(title: str, content: RenderableType) -> RenderableType:
-    return Padding(Group(Text(title, style="bold cyan", overflow="fold"), content), (1, 0, 0, 0))
+    return Padding(Group(Text(title, style="bold", overflow="fold"), content), (1, 0, 0, 0))
 
 
 def _grid(*columns: str) -> Table:
@@ -175,7 +176,7 @@ def _groups(rows: Sequence[GroupRow], width: int, plain: bool) -> Table:
         ]
         if roomy:
             filled = round(_BAR * stored / most) or int(bool(stored))
-            cells.append(Text(("#" if plain else "━") * filled, style="blue"))
+            cells.append(Text(("#" if plain else "━") * filled, style="green"))
         table.add_row(*cells)
     return table
 
@@ -192,8 +193,4 @@ def _objects(objects: Sequence[ListedObject], width: int) -> Table:
 
 def _fitting(name: str, room: int) -> str:
     """Return the name; where it has no room its middle is cut, as both ends of a key distinguish it."""
-    shown = printable(name)
-    if len(shown) <= room:
-        return shown
-    head = (room - 3) // 2
-    return f"{shown[:head]}...{shown[len(shown) - (room - 3 - head) :]}"
+    return without_middle(printable(name), room, "...")

@@ -144,7 +144,7 @@ class StatsWatch:
         lines = [status]
         if self._problem:
             lines.append(Text(self._problem_line(), style="bold red"))
-        lines += [Text(f"warning: {printable(warning)}", style="yellow") for warning in stats.warnings]
+        lines += [Text(f"warning: {printable(warning)}", style="bold") for warning in stats.warnings]
         return Group(*lines, stats_tables(stats, self._console.width, plain=self._plain))
 
     def _problem_line(self) -> str:

@@ -11,14 +11,16 @@ The map of the package; each line may import the lines below it::
     sync                     the engine: pipeline, detector, manifest_diff, transfers/, deletes, recorder
     processes, listing       processes that send small files; every way to list a bucket
     inventory                an S3 Inventory, read in key order
+    observers                runs, listings and requests for Prometheus and OpenTelemetry
     store                    the S3 seam: protocol, s3/ (the API), boto/ and wire/ (clients), wrappers/
     manifest, local, events  what was uploaded; the local filesystem; what a run reports
     core                     the decisions: pure, without I/O
 
 ``errors``, ``options`` and ``report`` are values for all of them, ``testing`` is for tests of code that uses
 this package. Public is what ``__all__`` lists here and in ``index``, ``catalog``, ``stats``, ``images``,
-``store``, ``manifest``, ``testing``, ``events``, ``progress`` and ``errors``; all else may change in any
-release. A name is loaded when it is first used: the import costs no S3 client and no terminal library.
+``store``, ``manifest``, ``observers``, ``testing``, ``events``, ``progress`` and ``errors``; all else may
+change in any release. A name is loaded when it is first used: the import costs no S3 client and no terminal
+library.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import to_thread
 
@@ -18,6 +18,7 @@ from aios3sync.events import EventSink
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.store.connections import load
+from aios3sync.store.observer import ObservedRun
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores, resources_of
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from aios3sync.sync.verify_report import VerifyReport
 
 __all__ = ("Runs", "discard_warning")
+
+ReportT = TypeVar("ReportT")
 
 
 def discard_warning(warning: str) -> None:
@@ -154,7 +157,7 @@ class Runs:
         for known, stores in self._source_stores:
             if known == options:
                 return stores
-        stores = Stores(options, self._closing)
+        stores = Stores(options, self._closing, observer=self._stores.observer)
         self._closing.callback(stores.access.close)
         self._source_stores.append((options, stores))
         return stores
@@ -198,6 +201,25 @@ class Runs:
                 return await run_on_cluster(request, resources, executor, connect, source_connect)
 
         return lambda index, entry: partial(run, index, entry)
+
+    async def observed(
+        self, command: str, source: Side | None, target: Any, run: Awaitable[ReportT]
+    ) -> ReportT:
+        """Await a run, of which the observer of the session is told.
+
+        Args:
+            command: what the run does.
+            source: as the caller names it; ``None`` where there is none.
+            target: the same.
+            run: returns its report.
+        """
+        if self._stores.observer is None:
+            return await run
+        named = f"{len(source)} files" if isinstance(source, Mapping) else os.fspath(source or "")
+        about = ObservedRun(command, named, os.fspath(target))
+        with self._stores.observer.run(about):
+            about.report = report = await run
+        return report
 
     def subscribed(
         self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None

@@ -23,6 +23,7 @@ from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.runs import Runs, discard_warning
 from aios3sync.store.connections import load
+from aios3sync.store.observer import Observer, joined
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.store.wrappers.metrics import RequestCounts
 from aios3sync.stores import Stores
@@ -56,6 +57,7 @@ async def connect(
     *,
     session: aioboto3.Session | None = None,
     client: Any = None,
+    observers: Sequence[Observer] = (),
     **changes: Unpack[ConnectKeywords],
 ) -> AsyncIterator[Session]:
     """Open a session; its S3 client is opened by the first request and closed at the end.
@@ -64,6 +66,7 @@ async def connect(
         options: how to reach S3; ``changes`` are its fields as keyword arguments.
         session: the caller's own aioboto3 session, whose profile and credentials are used.
         client: the caller's own open aioboto3 S3 client; it is used as it is and not closed.
+        observers: of requests, listings and runs, see :mod:`aios3sync.observers`.
         changes: fields of :class:`~aios3sync.options.ConnectOptions`, e.g. ``endpoint_url``.
 
     Raises:
@@ -76,7 +79,8 @@ async def connect(
         unknown = ", ".join(sorted(set(changes) - set(ConnectOptions.__slots__)))
         raise UsageError(f"not an option of connect(): {unknown}") from None
     async with AsyncExitStack() as closing:
-        opened = Session(options, closing, session, client)
+        stores = Stores(options, closing, session, client, joined(observers))
+        opened = Session(options, closing, stores, session)
         try:
             async with opened._background:  # noqa: SLF001 - the two are one
                 yield opened
@@ -88,17 +92,13 @@ class Session:
     """An open session, see :func:`connect`. Its operations may run at once; they share its limits."""
 
     def __init__(
-        self,
-        options: ConnectOptions,
-        closing: AsyncExitStack,
-        session: aioboto3.Session | None = None,
-        client: Any = None,
+        self, options: ConnectOptions, closing: AsyncExitStack, stores: Stores, session: Any = None
     ) -> None:
         self.options = options
         self._closing = closing
         self._background = AsyncExitStack()  # ends before requests are refused and the client is closed
         self._session = session
-        self._stores = Stores(options, closing, session, client)
+        self._stores = stores
         self._stats_calls: StatsCalls | None = None
         self._runs = Runs(options, self._stores, closing, self._open_catalog)
         self._streams: EventStreams | None = None
@@ -234,7 +234,8 @@ class Session:
     async def _unsigned(self, bucket: str) -> AsyncIterator[ObjectStore]:
         """Open a store that signs nothing, at the same endpoint."""
         url = self.options.endpoint_url or (None if self.endpoint == "aws" else self.endpoint)
-        async with connect(replace(self.options, anonymous=True, endpoint_url=url)) as session:
+        options, given = replace(self.options, anonymous=True, endpoint_url=url), self._stores.observer
+        async with connect(options, observers=[given] if given else ()) as session:
             yield await session.store(bucket)
 
     async def sync(  # noqa: PLR0913 - one call is the whole API; all but two have defaults
@@ -292,7 +293,7 @@ class Session:
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
             return await self._runs.chosen(cluster, source_connect)(index, catalog)(request, resources)
 
-        return await concluded(on_event, run())
+        return await concluded(on_event, self._runs.observed("sync", source, target, run()))
 
     def sync_events(  # noqa: PLR0913 - those of sync()
         self,
@@ -355,8 +356,7 @@ class Session:
             target: as for :meth:`sync`.
             stable: seconds without a change before a file is sent.
             every: seconds between two comparisons of all of the source, whatever was seen.
-            queue: URL of an SQS queue with the notifications of a source that is a bucket; without one such
-                a source is compared regularly alone.
+            queue: URL of an SQS queue with the notifications of a source bucket; else it is only compared.
             options: as for :meth:`sync`, and so are the next ones.
             on_event: takes the events of each run, and ``Watching`` in between.
             stop: ends the watch, after what is in flight.
@@ -419,7 +419,7 @@ class Session:
             plans.append(plan)
             return report
 
-        await concluded(on_event, run())
+        await concluded(on_event, self._runs.observed("plan", source, target, run()))
         return plans[0]
 
     async def apply(  # noqa: PLR0913 - as for sync()
@@ -457,10 +457,10 @@ class Session:
             AioS3SyncError: as :meth:`sync`.
             UsageError: the plan is of another endpoint, or one of its keys is missing.
         """
+        self._stores.access.check()
         from aios3sync.sync.plans.run import apply_plan, options_to_apply
 
         async def run() -> SyncReport:
-            self._stores.access.check()
             keys = {"sse_customer_key": sse_customer_key, "source_sse_customer_key": source_sse_customer_key}
             sides, chosen = (plan.source, plan.target), options_to_apply(plan, keys, dry_run=dry_run)
             request = await self._runs.request(*sides, chosen, source_connect=source_connect)
@@ -468,7 +468,7 @@ class Session:
             resources = replace(resources, outcome_sinks=outcome_sinks, stop=stop or Stop())
             return await apply_plan(self._runs.subscribed(index, None), plan, request, resources)
 
-        return await concluded(on_event, run())
+        return await concluded(on_event, self._runs.observed("apply", plan.source, plan.target, run()))
 
     async def verify(
         self,
@@ -493,7 +493,7 @@ class Session:
             chosen = SyncOptions.of(options, changes)
             return await self._runs.verify(source, target, chosen, on_event, source_connect)
 
-        return await concluded(on_event, run())
+        return await concluded(on_event, self._runs.observed("verify", source, target, run()))
 
     async def explain(
         self,

@@ -27,6 +27,7 @@ from aios3sync.processes.protocol import (
 )
 from aios3sync.store.connections import Connections, load
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.observer import Observer
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint_config import endpoint_url, name_of
 from aios3sync.store.s3.redaction import register_secrets
@@ -56,6 +57,7 @@ class Stores:
         closing: closes what is opened here.
         session: the caller's own aioboto3 session, or ``None``.
         client: the caller's own open client, or ``None``; it is not closed.
+        observer: takes requests, retries and listings; ``None`` for nobody.
 
     Attributes:
         limiter: requests in flight, all stores together.
@@ -65,8 +67,14 @@ class Stores:
     """
 
     def __init__(
-        self, options: ConnectOptions, closing: AsyncExitStack, session: Any = None, client: Any = None
+        self,
+        options: ConnectOptions,
+        closing: AsyncExitStack,
+        session: Any = None,
+        client: Any = None,
+        observer: Observer | None = None,
     ) -> None:
+        self.observer = observer
         self.limiter = ConcurrencyLimiter(options.workers)
         self.window = AdaptiveSendWindow()
         self.access = SessionState()
@@ -74,7 +82,7 @@ class Stores:
         self._closing = closing
         self._client = client
         self._given_session = session is not None
-        self._connections = Connections(options, closing, self.access, session, client)
+        self._connections = Connections(options, closing, self.access, session, client, observer)
         self._endpoint = ""
         self._url: str | None = None
         self._opening = anyio.Lock()
@@ -153,6 +161,7 @@ class Stores:
                         budget=self._retries,
                         access=self.access,
                         profile=self.profile(bucket),
+                        observer=self.observer,
                     )
                 )
             return opened[0]
@@ -170,8 +179,8 @@ class Stores:
         once: ObjectStore = CountingStore(await self._inner(bucket, request_payer=request_payer), counts)
         if self.bandwidth is not None:
             once = BandwidthStore(once, self.bandwidth)
-        attempts, budget = self._options.max_attempts, self._retries
-        return once, RetryingStore(once, attempts, counts=counts, budget=budget, access=self.access)
+        shared: dict[str, Any] = {"budget": self._retries, "access": self.access, "observer": self.observer}
+        return once, RetryingStore(once, self._options.max_attempts, counts=counts, **shared)
 
     def offloader(self, bucket: str, counts: RequestCounts) -> OffloaderOpener | None:
         """Return a function that opens upload processes for a bucket; ``None`` where there are none."""
@@ -184,7 +193,7 @@ class Stores:
                 return None
             from aios3sync.processes.pool import ProcessPool
 
-            return ProcessPool(found[0], self.limiter, counts, found[1])
+            return ProcessPool(found[0], self.limiter, counts, found[1], self.observer)
 
         return open_offloader
 
@@ -199,7 +208,7 @@ class Stores:
                 return None
             from aios3sync.processes.download_pool import DownloadPool
 
-            return DownloadPool(found[0], self.limiter, counts, found[1], tree)
+            return DownloadPool(found[0], self.limiter, counts, found[1], tree, self.observer)
 
         return open_downloader
 

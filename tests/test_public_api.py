@@ -27,8 +27,8 @@ LIST = Path(__file__).with_name("public_api.txt")
 PUBLIC = tuple(
     f"{PACKAGE}{name}"
     for name in (
-        *("", ".catalog", ".errors", ".events", ".images", ".index", ".manifest", ".progress"),
-        *(".stats", ".store", ".testing"),
+        *("", ".catalog", ".errors", ".events", ".images", ".index", ".manifest", ".observers"),
+        *(".progress", ".stats", ".store", ".testing"),
     )
 )
 

@@ -25,8 +25,8 @@ __all__ = ("MODULES", "api_page", "on_files", "on_page_markdown", "within_site")
 ROOT: Final = Path(__file__).parents[1]
 MODULES: Final = (
     *("aios3sync.catalog", "aios3sync.errors", "aios3sync.events", "aios3sync.images", "aios3sync.index"),
-    *("aios3sync.manifest", "aios3sync.progress", "aios3sync.stats", "aios3sync.store", "aios3sync.testing"),
-    "aios3sync",
+    *("aios3sync.manifest", "aios3sync.observers", "aios3sync.progress", "aios3sync.stats"),
+    *("aios3sync.store", "aios3sync.testing", "aios3sync"),
 )
 """The public modules; a name that two of them list is explained by the first."""
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from anyio.abc import ObjectSendStream, TaskGroup
@@ -50,7 +50,9 @@ from aios3sync.listing.partition import (
     skip_marker,
     worth_splitting,
 )
+from aios3sync.store.observer import ObservedListing, observer_of
 from aios3sync.store.protocol import ListPage, ObjectStore
+from aios3sync.store.wrappers.base import ForwardingStore
 
 __all__ = ("ADAPTIVE_WORKERS", "KeyAfter", "ListPlan", "list_in_parallel")
 
@@ -91,6 +93,21 @@ class ListPlan:
     key_range: KeyRange = EVERYTHING
 
 
+class _ObservedPages(ForwardingStore):
+    """Counts the pages of one listing for the observer of the session."""
+
+    def __init__(self, inner: ObjectStore, listing: ObservedListing) -> None:
+        super().__init__(inner)
+        self._listing = listing
+
+    async def list_page(self, prefix: str, **where: Any) -> ListPage:
+        """Count the page of the inner store."""
+        page = await self.inner.list_page(prefix, **where)
+        self._listing.pages += 1
+        self._listing.objects += len(page.entries)
+        return page
+
+
 async def list_in_parallel(
     store: ObjectStore, prefix: str, out: ObjectSendStream[list[TargetEntry]], plan: ListPlan
 ) -> bool:
@@ -111,6 +128,11 @@ async def list_in_parallel(
         OutOfOrderError: the endpoint was said to list in byte order, and does not.
         StoreError: a page could not be read.
     """
+    observer = observer_of(store)
+    if observer is not None and not isinstance(store, _ObservedPages):
+        observed = ObservedListing(store.bucket, prefix)
+        with observer.listing(observed):
+            return await list_in_parallel(_ObservedPages(store, observed), prefix, out, plan)
     if plan.workers == 1:
         return await _list_plainly(store, prefix, out, plan)
     with raise_first_error():

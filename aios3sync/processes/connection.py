@@ -82,6 +82,11 @@ class WorkerConnection:
         self.started = 0.0
         self.writing = False
 
+    @property
+    def seconds(self) -> float:
+        """How long ago the request began."""
+        return time.monotonic() - self.started
+
     def request(self, in_flight: object, content: bytes) -> bool:
         """Begin to send one request; return whether the socket took all of it. Raises ConnectionLostError."""
         self.in_flight = in_flight

@@ -32,12 +32,20 @@ _HEADERS: Final = HeaderTemplate({}, ("if-match", "x-amz-content-sha256"))
 
 
 class _Arrived(NamedTuple):
-    """An object that was verified, and waits for its file to be written; ``at`` on the monotonic clock."""
+    """An object that was verified, and waits for its file to be written.
+
+    Attributes:
+        number, file: of its job.
+        encryption: of the object.
+        at: when it arrived, on the monotonic clock.
+        seconds: that its request took.
+    """
 
     number: int
     file: NewFile
     encryption: str
     at: float
+    seconds: float
 
 
 class DownloadProcess(JobProcess):
@@ -67,7 +75,7 @@ class DownloadProcess(JobProcess):
             head = b""
         if not head or self._writer is None:
             self._idle.append(connection)
-            self._results.append((number, UNSENT, "the request cannot be written"))
+            self._results.append((number, UNSENT, "the request cannot be written", 0.0))
             return
         self._request(connection, SentJob(number, job), head)
 
@@ -83,15 +91,15 @@ class DownloadProcess(JobProcess):
         sent = connection.in_flight
         return connection.read_with_body(sent.job.size if isinstance(sent, SentJob) else 0)
 
-    def _on_response(self, sent: SentJob, response: bytes) -> bool:
+    def _on_response(self, sent: SentJob, response: bytes, seconds: float) -> bool:
         job: DownloadJob = sent.job
         fetched = parse_fetched(response, job.size, job.etag)
         if fetched is None:
-            self._results.append((sent.number, status_of(response), refusal_code(response)))
+            self._results.append((sent.number, status_of(response), refusal_code(response), seconds))
             return False
         replaces = None if job.replaces is None else SourceEntry(job.key, *job.replaces)
         file = NewFile(job.key, fetched.body, fetched.mtime_ns, replaces)
-        self._arrived.append(_Arrived(sent.number, file, fetched.encryption, time.monotonic()))
+        self._arrived.append(_Arrived(sent.number, file, fetched.encryption, time.monotonic(), seconds))
         return fetched.reusable
 
     def _written(self, writer: TreeWriter, files: list[NewFile]) -> Sequence[Written]:
@@ -116,7 +124,7 @@ class DownloadProcess(JobProcess):
                 break
             batch, self._arrived = self._arrived[:MOST_AT_ONCE], self._arrived[MOST_AT_ONCE:]
             if self._writer is None:  # the disk was full before these
-                self._results.extend((each.number, 200, DISK_FULL) for each in batch)
+                self._results.extend((each.number, 200, DISK_FULL, each.seconds) for each in batch)
             else:
                 self._write(self._writer, batch)
 
@@ -128,13 +136,13 @@ class DownloadProcess(JobProcess):
         self._note_storage(time.monotonic() - began if _waits() > waits else 0.0, len(arrived))
         for each, now in zip(arrived, written, strict=True):
             if isinstance(now, OSError) and now.errno in NO_ROOM:
-                self._results.append((each.number, 200, DISK_FULL))
+                self._results.append((each.number, 200, DISK_FULL, each.seconds))
                 self._writer = None  # no more is asked for
                 self._return_pending(CANCELLED)
             elif isinstance(now, Exception):
-                self._results.append((each.number, 200, "the file cannot be written"))
+                self._results.append((each.number, 200, "the file cannot be written", each.seconds))
             else:
-                self._results.append((each.number, each.encryption, started_ns, *now[2:]))
+                self._results.append((each.number, each.encryption, started_ns, *now[2:], each.seconds))
 
 
 def _waits() -> int:

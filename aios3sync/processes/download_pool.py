@@ -11,6 +11,7 @@ from aios3sync.core.entries import SourceEntry
 from aios3sync.processes.job_pool import JobPool
 from aios3sync.processes.messages import DISK_FULL, RETURNED, TREE
 from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree, OnWritten
+from aios3sync.store.observer import Observer
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -22,7 +23,7 @@ class DownloadPool(JobPool):
     """Fetches small objects in processes: a :class:`~aios3sync.processes.protocol.Downloader`.
 
     Args:
-        store, limiter, counts, most: see :class:`JobPool`.
+        store, limiter, counts, most, observer: see :class:`JobPool`.
         tree: the directory.
     """
 
@@ -33,9 +34,12 @@ class DownloadPool(JobPool):
         counts: RequestCounts,
         most: int,
         tree: DownloadTree,
+        observer: Observer | None = None,
     ) -> None:
         program = "aios3sync.processes.download_main"
-        super().__init__(store, limiter, counts, most, program=program, operation="GetObject")
+        super().__init__(
+            store, limiter, counts, most, program=program, operation="GetObject", observer=observer
+        )
         self._set_up((TREE, *tree))
 
     async def download(self, jobs: Sequence[DownloadJob], on_written: OnWritten) -> list[int]:
@@ -45,11 +49,11 @@ class DownloadPool(JobPool):
         def settle(position: int, result: tuple[Any, ...]) -> bool:
             is_written = len(result) != RETURNED
             self._note_result(jobs[position].full_key, result, done=is_written)
-            if result[-1] == DISK_FULL:
+            if result[2] == DISK_FULL:
                 full.append(jobs[position].key)
             if is_written:
                 job = jobs[position]
-                _, encryption, started_ns, *stat = result
+                _, encryption, started_ns, *stat, _ = result
                 on_written(
                     position, DownloadResult(SourceEntry(job.key, job.size, *stat), started_ns, encryption)
                 )

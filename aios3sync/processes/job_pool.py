@@ -23,6 +23,7 @@ from aios3sync.processes.messages import (
     RouteMessage,
 )
 from aios3sync.processes.worker import SLOW_DOWN, ProcessJob, WorkerProcess
+from aios3sync.store.observer import ObservedRequest, Observer
 from aios3sync.store.s3.errors import ETAG_MISMATCH
 from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wire.tls import TrustedAuthorities
@@ -52,9 +53,10 @@ class JobPool:
         most: how many processes.
         program: the module whose ``main`` a process runs.
         operation: the S3 operation of its requests.
+        observer: takes the requests and retries, ``None`` for nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what the session lends, and the kind of the jobs
         self,
         store: WireStore,
         limiter: ConcurrencyLimiter,
@@ -63,7 +65,9 @@ class JobPool:
         *,
         program: str,
         operation: str,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer
         self._store = store
         self._limiter = limiter
         self._counts = counts
@@ -118,13 +122,15 @@ class JobPool:
 
     def _note_result(self, key: str, result: tuple[Any, ...], *, done: bool) -> None:
         """Count the request of a job that was done, or returned: then it is sent again in this process."""
+        if self._observer is not None:
+            self._observe(self._observer, key, result)
         if len(result) != RETURNED:
             self._counts.requests[self._operation] += 1
             if not done:
                 self._retry(key, ETAG_MISMATCH, 200)
                 self._note_returned("other bytes", refused=False)
             return
-        _, status, reason = result
+        _, status, reason, _ = result
         if status != UNSENT:
             self._counts.requests[self._operation] += 1
             self._retry(key, reason if status else "ConnectionLost", status)
@@ -135,7 +141,19 @@ class JobPool:
         kind = ThrottledError if status in SLOW_DOWN else UnavailableError
         error = kind("a process returned it", operation=self._operation, **facts)
         _LOG.debug("%s s3://%s/%s is sent again: %s", self._operation, self._store.bucket, key, code)
-        self._counts.retry(RetryDetails(1, 0.0, error))
+        retry = RetryDetails(1, 0.0, error)
+        self._counts.retry(retry)
+        if self._observer is not None:
+            self._observer.retry(retry)
+
+    def _observe(self, observer: Observer, key: str, result: tuple[Any, ...]) -> None:
+        """Tell of the request of a job, if one was made."""
+        status, cause, seconds = 200, "", result[-1]
+        if len(result) == RETURNED:
+            status, cause = result[1], "" if result[1] else "ConnectionLost"
+        if status != UNSENT:
+            place = (self._operation, self._store.bucket, key)
+            observer.request(ObservedRequest(*place, status, cause, seconds))
 
     def cancel_pending(self) -> None:
         """Have all jobs returned that have not begun."""

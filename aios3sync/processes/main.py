@@ -50,19 +50,19 @@ class UploadProcess(JobProcess):
         self._note_storage(time.monotonic() - began, 1)
         if found is None:
             self._idle.append(connection)
-            self._results.append((number, UNSENT, "the file is not as it was"))
+            self._results.append((number, UNSENT, "the file is not as it was", 0.0))
             return
         body, started_ns = found
         if self._templates[job.template].utf8 and not is_utf8(body):
             self._idle.append(connection)
-            self._results.append((number, UNSENT, NOT_UTF8))
+            self._results.append((number, UNSENT, NOT_UTF8, 0.0))
             return
         md5, sha256 = hashlib.md5(body, usedforsecurity=False).digest(), hashlib.sha256(body).hexdigest()
         try:
             head = self._head(job, body, md5, sha256)
         except Exception:  # noqa: BLE001 - the session reports what is wrong with this file
             self._idle.append(connection)
-            self._results.append((number, UNSENT, "the request cannot be written"))
+            self._results.append((number, UNSENT, "the request cannot be written", 0.0))
             return
         self._request(connection, SentJob(number, job, (md5, started_ns, sha256)), head + body)
 
@@ -80,13 +80,13 @@ class UploadProcess(JobProcess):
         )
         return self._route.heads.head(request, moment(int(time.time() + self._skew)))
 
-    def _on_response(self, sent: SentJob, head: bytes) -> bool:
+    def _on_response(self, sent: SentJob, head: bytes, seconds: float) -> bool:
         response = parse_stored(head)
         if response is None:
-            self._results.append((sent.number, status_of(head), refusal_code(head)))
+            self._results.append((sent.number, status_of(head), refusal_code(head), seconds))
             return False
         facts = (response.etag, response.encryption, response.version_id)
-        self._results.append((sent.number, *sent.facts, *facts))
+        self._results.append((sent.number, *sent.facts, *facts, seconds))
         return response.reusable
 
 

@@ -46,12 +46,14 @@ CANCEL_PENDING: Final = "cancel pending"
 
 # From a process to the session: lists of results, each a tuple that begins with the number of its job
 #
-# - its object was stored: MD5 (bytes), start of reading (ns), ETag, encryption, version id
-# - its object is a file now: encryption, start of writing (ns); mtime, ctime and inode
+# - its object was stored: MD5 (bytes), start of reading (ns), SHA-256, ETag, encryption, version id, seconds
+# - its object is a file now: encryption, start of writing (ns); mtime, ctime and inode; seconds
 # - the session has to do it itself: HTTP status (0 without a response, or UNSENT); the reason, which is the
-#   error code where there was a response
+#   error code where there was a response; seconds
+#
+# The seconds are those of the request, 0.0 where none was made.
 
-RETURNED: Final = 3
+RETURNED: Final = 4
 """Length of the result of a job that the session has to do itself; no other result has it."""
 
 UNSENT: Final = -1

@@ -8,6 +8,7 @@ from typing import Any
 from aios3sync.processes.job_pool import JobPool
 from aios3sync.processes.messages import HEADER_TEMPLATE, RETURNED, HeaderTemplateMessage
 from aios3sync.processes.protocol import OnStored, UploadJob, UploadResult
+from aios3sync.store.observer import Observer
 from aios3sync.store.protocol import PutOptions, PutResult
 from aios3sync.store.s3.errors import other_bytes
 from aios3sync.store.wire.requests import InvalidRequestError, metadata_values, put_template
@@ -25,10 +26,15 @@ class ProcessPool(JobPool):
     """
 
     def __init__(
-        self, store: WireStore, limiter: ConcurrencyLimiter, counts: RequestCounts, most: int
+        self,
+        store: WireStore,
+        limiter: ConcurrencyLimiter,
+        counts: RequestCounts,
+        most: int,
+        observer: Observer | None = None,
     ) -> None:
-        program = "aios3sync.processes.main"
-        super().__init__(store, limiter, counts, most, program=program, operation="PutObject")
+        kind: dict[str, Any] = {"program": "aios3sync.processes.main", "operation": "PutObject"}
+        super().__init__(store, limiter, counts, most, **kind, observer=observer)
         self._templates = 0
 
     def header_template(
@@ -69,7 +75,7 @@ class ProcessPool(JobPool):
 
     def _stored(self, job: UploadJob, result: tuple[Any, ...]) -> UploadResult | None:
         """Return the result of a job, ``None`` where the object is not what was sent."""
-        _, md5, started_ns, sha256, etag, encryption, version = result
+        _, md5, started_ns, sha256, etag, encryption, version, _ = result
         self._counts.bytes_sent += job.size
         put = PutResult(etag, encryption, version)
         if other_bytes(put, md5, opaque=self._store.capabilities.opaque_etags):

@@ -184,7 +184,7 @@ class JobProcess(ABC):
         if head:
             sent = connection.in_flight
             connection.in_flight = None
-            if isinstance(sent, SentJob) and self._on_response(sent, head):
+            if isinstance(sent, SentJob) and self._on_response(sent, head, connection.seconds):
                 self._idle.append(connection)
             else:
                 self._close(connection)
@@ -194,8 +194,8 @@ class JobProcess(ABC):
         return connection.read()
 
     @abstractmethod
-    def _on_response(self, sent: SentJob, head: bytes) -> bool:
-        """End a job, and return whether its connection can be used again."""
+    def _on_response(self, sent: SentJob, head: bytes, seconds: float) -> bool:
+        """End a job whose request took so many seconds; return whether its connection can be used again."""
 
     def _on_lost(self, connection: WorkerConnection, error: ConnectionLostError) -> None:
         """Close a lost connection; a job whose connection was closed while idle is tried on another one."""
@@ -204,7 +204,7 @@ class JobProcess(ABC):
             if error.stale:
                 self._pending.appendleft((sent.number, sent.job))
             else:
-                self._results.append((sent.number, 0, "the connection broke"))
+                self._results.append((sent.number, 0, "the connection broke", connection.seconds))
 
     def _close(self, connection: WorkerConnection) -> None:
         self._connections.pop(connection.descriptor, None)
@@ -254,7 +254,7 @@ class JobProcess(ABC):
     def _return_pending(self, reason: str) -> None:
         """Return the jobs that have not begun."""
         while self._pending:
-            self._results.append((self._pending.popleft()[0], UNSENT, reason))
+            self._results.append((self._pending.popleft()[0], UNSENT, reason, 0.0))
 
     def _note_storage(self, seconds: float, files: int) -> None:
         """Count files that were read or written; where that is slow, the session does it, in threads."""

@@ -207,7 +207,7 @@ class WorkerProcess:
         self._release_slots()
         jobs, self._jobs = self._jobs, {}
         for batch, position, _ in jobs.values():
-            batch.settle(position, (position, 0, _LOST))
+            batch.settle(position, (position, 0, _LOST, 0.0))
 
     # Slots of the limiter
 

@@ -23,6 +23,7 @@ from aios3sync.store.s3.endpoint_config import endpoint_url
 from aios3sync.store.wrappers.session_state import SessionState
 
 if TYPE_CHECKING:
+    from aios3sync.store.observer import Observer
     from aios3sync.store.wire.transport import WireTransport
 
 __all__ = ("Connections", "load")
@@ -52,6 +53,7 @@ class Connections:
         access: is given the credentials, so that they are replaced when they are refused.
         session: the caller's own aioboto3 session, or ``None``.
         client: the caller's own open client, or ``None``; it is not closed.
+        observer: takes each request that has ended, ``None`` for nobody.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Connections:
         access: SessionState,
         session: Any = None,
         client: Any = None,
+        observer: Observer | None = None,
     ) -> None:
         self._options = options
+        self._observer = observer
         self._closing = closing
         self._access = access
         self._session = session
@@ -122,6 +126,7 @@ class Connections:
                 return None
             try:
                 self._configured = await WireTransport.open_source(source, self._options)
+                self._configured.observer = self._observer
             except WireUnavailableError:
                 self._may_configure = False
                 raise
@@ -144,7 +149,7 @@ class Connections:
                 return await _wire_store(self._of_client, bucket, known, profile, **reading)
         except WireUnavailableError as error:
             self._without_wire(error)
-        return BotoStore(self._client, bucket, known, profile=profile, **reading)
+        return BotoStore(self._client, bucket, known, profile=profile, observer=self._observer, **reading)
 
     async def _open_client(self) -> None:
         """Open the client, or prepare the caller's."""
@@ -169,6 +174,7 @@ class Connections:
 
         try:
             self._of_client = await WireTransport.open(self._client, self._options)
+            self._of_client.observer = self._observer
         except WireUnavailableError as error:
             self._may_adapt = False
             self._without_wire(error)

@@ -219,9 +219,9 @@ def test_the_rest_is_returned_where_the_disk_is_full(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(TreeWriter, "write_many", lambda *_: [full])
     program._writer = writer
     program._pending.append((2, ()))
-    program._arrived = [_Arrived(1, NewFile("a", b"", 0), "", 0.0)]
+    program._arrived = [_Arrived(1, NewFile("a", b"", 0), "", 0.0, 0.5)]
     program._write_arrived()
-    assert program._results == [(1, 200, DISK_FULL), (2, UNSENT, CANCELLED)]
+    assert program._results == [(1, 200, DISK_FULL, 0.5), (2, UNSENT, CANCELLED, 0.0)]
     assert vars(program)["_writer"] is None
     for descriptor in (program._input, program._output, program._wake_read, program._wake_write):
         os.close(descriptor)
@@ -235,7 +235,7 @@ def test_where_writing_is_slow_the_session_does_it() -> None:
     program._note_storage(0.031, 63)
     assert len(program._pending) == 5
     program._note_storage(0.002, 1)
-    assert program._results == [(number, UNSENT, SLOW_STORAGE) for number in range(5)]
+    assert program._results == [(number, UNSENT, SLOW_STORAGE, 0.0) for number in range(5)]
     for descriptor in (program._input, program._output, program._wake_read, program._wake_write):
         os.close(descriptor)
     program._poll.close()

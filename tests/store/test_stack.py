@@ -77,13 +77,12 @@ async def test_retries_are_reported_with_faults_below_the_wrappers(caplog: pytes
         faults.on("put", times=2, error=unavailable())
         return faults
 
-    counts = RequestCounts()
+    counts = RequestCounts(on_retry=reported.append)
     store = stack(
         MemoryStore(),
         max_attempts=3,
         workers=4,
         counts=counts,
-        on_retry=reported.append,
         sleep=sleep,
         wrap_inner=with_faults,
     )

@@ -21,7 +21,7 @@ from aios3sync.errors import (
 )
 from aios3sync.store.s3.errors import ErrorAnswer, error_from, subject, with_limit
 
-__all__ = ("map_errors",)
+__all__ = ("code_of_failure", "map_errors")
 
 _CREDENTIALS: Final = (
     boto_errors.ConfigNotFound,
@@ -88,6 +88,12 @@ def _refused(error: boto_errors.ClientError, operation: str, bucket: str, key: s
         region=str(details.get("Region", "")),
     )
     return error_from(operation, bucket, key, answer)
+
+
+def code_of_failure(error: Exception, operation: str) -> str:
+    """Return the code of a request without an answer; empty where nothing was sent."""
+    unsent = (UnicodeEncodeError, boto_errors.ParamValidationError, *_CREDENTIALS)
+    return "" if isinstance(error, unsent) else _failure(error, operation)[1]
 
 
 def _failure(error: Exception, operation: str) -> tuple[type[StoreError], str, str]:

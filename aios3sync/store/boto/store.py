@@ -17,6 +17,7 @@ from aios3sync.errors import (
 )
 from aios3sync.store.boto.client import capabilities_of
 from aios3sync.store.boto.errors import map_errors
+from aios3sync.store.boto.observed import ObservedClient
 from aios3sync.store.boto.results import (
     advanced,
     canned_acl,
@@ -34,6 +35,7 @@ from aios3sync.store.boto.results import (
     whole_answer,
 )
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.observer import Observer
 from aios3sync.store.protocol import (
     Body,
     CopySource,
@@ -99,9 +101,10 @@ class BotoStore:
         profile: what is known of the endpoint beyond that, and changes while the session lasts.
         sse_customer_key: the 32 raw bytes of the SSE-C key for reading (put has its own in its options).
         request_payer: ``requester`` where the requester pays, for all requests without put options.
+        observer: takes each request that has ended, ``None`` for nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a store has besides its bucket; all with defaults
         self,
         client: Any,
         bucket: str,
@@ -110,8 +113,9 @@ class BotoStore:
         profile: EndpointProfile | None = None,
         sse_customer_key: bytes = b"",
         request_payer: str = "",
+        observer: Observer | None = None,
     ) -> None:
-        self._client = client
+        self._client = client if observer is None else ObservedClient(client, observer)
         self._bucket = bucket
         self._capabilities = capabilities or capabilities_of(client, bucket)
         self.profile = profile or EndpointProfile()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from aios3sync.core.text import printable
 from aios3sync.errors import ListingError, StoreError, UnavailableError
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.observer import RESENDS, ObservedRequest
 from aios3sync.store.protocol import PutResult, StoreCapabilities
 from aios3sync.store.s3.endpoint import observed_capabilities
 from aios3sync.store.s3.errors import (
@@ -101,12 +102,13 @@ class BucketClient:
         transport = self._transport
         route = await self.route(request.operation, request.key)
         skew = transport.skew
-        answer = await self._exchange(route, request, skew, into)
+        exchange = self._exchange if transport.observer is None else self._observed_exchange
+        answer = await exchange(route, request, skew, into)
         if answer.status < 300:
             return answer
         refusal = responses.error_answer(answer)
         if self._follow_region(answer, refusal, route) or self._follow_clock(answer, refusal, skew):
-            answer = await self._exchange(self._current_route(), request, transport.skew, into)
+            answer = await exchange(self._current_route(), request, transport.skew, into)
             if answer.status < 300:
                 return answer
             refusal = responses.error_answer(answer)
@@ -139,6 +141,32 @@ class BucketClient:
             )
         except ExchangeError as error:
             raise self._unanswered(request, error) from error
+
+    async def _observed_exchange(
+        self, route: BucketRoute, request: HttpRequest, skew: float, into: memoryview | None
+    ) -> HttpResponse:
+        """Do the same, and tell the observer how it ended."""
+        began, status, cause = time.monotonic(), 0, "Cancelled"
+        try:
+            answer = await self._exchange(route, request, skew, into)
+            status, cause = answer.status, ""
+        except StoreError as error:
+            cause = error.code
+            raise
+        finally:
+            assert self._transport.observer is not None  # noqa: S101 - it is not taken away
+            self._transport.observer.request(
+                ObservedRequest(
+                    request.operation,
+                    self._bucket,
+                    request.key or "",
+                    status,
+                    cause,
+                    time.monotonic() - began,
+                    RESENDS.get(),
+                )
+            )
+        return answer
 
     def _follow_region(self, answer: HttpResponse, refusal: ErrorAnswer, route: BucketRoute) -> bool:
         """Return whether this refusal, or that of another request meanwhile, names another region."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 from anyio import to_thread
@@ -20,6 +20,9 @@ from aios3sync.store.wire.signing import HeadWriter
 from aios3sync.store.wire.sigv4 import Credentials, Signer
 from aios3sync.store.wire.sources import WireSource
 from aios3sync.store.wire.tls import TrustedAuthorities
+
+if TYPE_CHECKING:
+    from aios3sync.store.observer import Observer
 
 __all__ = ("BucketRoute", "WireTransport")
 
@@ -43,7 +46,10 @@ class WireTransport:
         credentials: those that requests are signed with now.
         renew_at: when they have to be asked for again, on the monotonic clock.
         skew: seconds that the endpoint's clock is ahead of ours, 0 until it complains.
+        observer: takes each request that has ended, ``None`` for nobody.
     """
+
+    observer: Observer | None = None
 
     def __init__(self, source: WireSource, options: ConnectOptions) -> None:
         self.credentials = Credentials("", "")

@@ -27,6 +27,7 @@ from aios3sync.errors import (
     ThrottledError,
     UnavailableError,
 )
+from aios3sync.store.observer import RESENDS, Observer
 from aios3sync.store.protocol import (
     Body,
     CopySource,
@@ -42,7 +43,7 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.errors import THROTTLED_CODES, is_about_credentials
 from aios3sync.store.s3.refusals import name_option
 from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
-from aios3sync.store.wrappers.metrics import OnRetry, RequestCounts, RetryDetails
+from aios3sync.store.wrappers.metrics import RequestCounts, RetryDetails
 from aios3sync.store.wrappers.retry_policy import Backoff, RetryBudget
 from aios3sync.store.wrappers.session_state import SessionState
 
@@ -66,7 +67,10 @@ class RetryingStore(ForwardingStore):
         budget: shared by all requests of this store, and by other stores that are given the same.
         sleep: waits for some seconds; a test injects its own.
         access: of the session, asked before every request and when credentials are refused.
-        on_retry: called for every retry, after it was counted and logged.
+        observer: takes every retry, after it was counted and logged.
+
+    Attributes:
+        observer: of the session; ``None`` for nobody.
     """
 
     def __init__(  # noqa: PLR0913 - resources of a session, all but two with defaults
@@ -79,7 +83,7 @@ class RetryingStore(ForwardingStore):
         budget: RetryBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         access: SessionState | None = None,
-        on_retry: OnRetry | None = None,
+        observer: Observer | None = None,
     ) -> None:
         super().__init__(inner)
         self._max_attempts = max_attempts
@@ -88,7 +92,7 @@ class RetryingStore(ForwardingStore):
         self._budget = budget or RetryBudget()
         self._sleep = sleep
         self._access = access or SessionState()
-        self._on_retry = on_retry
+        self.observer = observer
 
     async def call(self, request: StoreCall[T]) -> T:
         """Send, and send again after a failure that may pass."""
@@ -207,32 +211,38 @@ class RetryingStore(ForwardingStore):
     ) -> T:
         """Send until it succeeds or is given up; a refusal names what of ``options`` it is about."""
         tries: _Tries | None = None
-        access, renewals = self._access, 0
+        access, renewals, resends = self._access, 0, 0
         access.check()
-        while True:
-            generation = access.generation
-            try:
-                result = await send()
-            except StoreError as error:
-                if maybe_applied is not None:
-                    maybe_applied.note(error)
-                if (
-                    renewals < _MOST_RENEWALS
-                    and is_about_credentials(error)
-                    and await access.renew(generation)
-                ):
-                    renewals += 1
-                    self._report(RetryDetails(renewals, 0.0, error))
-                    continue
-                tries = tries or _Tries(self._max_attempts, self._budget)
-                if not _may_pass(error) or not tries.another(error):
-                    if options is not None:
-                        name_option(error, options)
-                    raise
-                await self._wait(tries.number(error), error)
-            else:
-                self._budget.earn(retried=tries is not None)
-                return result
+        try:
+            while True:
+                generation = access.generation
+                try:
+                    result = await send()
+                except StoreError as error:
+                    if maybe_applied is not None:
+                        maybe_applied.note(error)
+                    if (
+                        renewals < _MOST_RENEWALS
+                        and is_about_credentials(error)
+                        and await access.renew(generation)
+                    ):
+                        renewals += 1
+                        self._report(RetryDetails(renewals, 0.0, error))
+                    else:
+                        tries = tries or _Tries(self._max_attempts, self._budget)
+                        if not _may_pass(error) or not tries.another(error):
+                            if options is not None:
+                                name_option(error, options)
+                            raise
+                        await self._wait(tries.number(error), error)
+                    resends += 1
+                    RESENDS.set(resends)
+                else:
+                    self._budget.earn(retried=tries is not None)
+                    return result
+        finally:
+            if resends:
+                RESENDS.set(0)
 
     async def _wait(self, attempt: int, error: StoreError) -> None:
         delay = self._backoff.delay(attempt, error)
@@ -242,8 +252,8 @@ class RetryingStore(ForwardingStore):
     def _report(self, retry: RetryDetails) -> None:
         _LOG.debug("retry after attempt %d in %.2f s: %s", retry.attempt, retry.delay, retry.error)
         self._counts.retry(retry)
-        if self._on_retry is not None:
-            self._on_retry(retry)
+        if self.observer is not None:
+            self.observer.retry(retry)
 
     async def _found(self, key: str) -> HeadResult | None:
         """Return the facts of the object, ``None`` where it cannot be read: then the first refusal counts."""

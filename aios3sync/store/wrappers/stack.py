@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.observer import Observer
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.wrappers.bandwidth import BandwidthLimit, BandwidthStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter, LimitingStore
-from aios3sync.store.wrappers.metrics import CountingStore, OnRetry, RequestCounts
+from aios3sync.store.wrappers.metrics import CountingStore, RequestCounts
 from aios3sync.store.wrappers.quirks import QuirksStore
 from aios3sync.store.wrappers.retry import RetryingStore
 from aios3sync.store.wrappers.retry_policy import RetryBudget
@@ -30,7 +31,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     budget: RetryBudget | None = None,
     profile: EndpointProfile | None = None,
     access: SessionState | None = None,
-    on_retry: OnRetry | None = None,
+    observer: Observer | None = None,
     sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     wrap_inner: Callable[[ObjectStore], ObjectStore] | None = None,
 ) -> ObjectStore:
@@ -46,7 +47,7 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
         budget: the retries that all stores of a session share.
         profile: what is known of the endpoint; a new one where none is given.
         access: of the session, asked before every request and when credentials are refused.
-        on_retry: called for every retry.
+        observer: takes every retry, and is that of the listings of the store.
         sleep: waits before a retry; a test injects its own.
         wrap_inner: wraps ``store`` below all the others, where a test puts its faults.
     """
@@ -67,5 +68,5 @@ def stack(  # noqa: PLR0913 - what the stores of one session share, all but two 
     wrapped = QuirksStore(wrapped, profile or EndpointProfile())
     # Outermost, so that a retry which sleeps holds no slot either, and asks for one again like any other.
     return RetryingStore(
-        wrapped, max_attempts, counts=counts, budget=budget, access=access, on_retry=on_retry, sleep=sleep
+        wrapped, max_attempts, counts=counts, budget=budget, access=access, observer=observer, sleep=sleep
     )

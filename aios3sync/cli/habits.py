@@ -19,9 +19,10 @@ TAKEN_OPTIONS: Final[Mapping[str, str]] = {
     "--dryrun": "--dry-run",
     "-n": "--dry-run",
     "--only-show-errors": "--quiet",
+    "-r": "--recursive",
     "--database": "--index",
 }
-"""Options of other tools, former names, and ours of the same meaning; in ``cp``, ``-n`` has others."""
+"""Options of other tools, former names, and ours of the same meaning, for the commands that have them."""
 
 NOTHING_TO_DO: Final = ("--exact-timestamps",)
 """Options that ask for what is always done."""
@@ -124,8 +125,8 @@ ANSWERED_OPTIONS: Final[Mapping[str, str]] = {
     "--acl-public": "write --acl public-read",
     "--add-header": "write --cache-control, --content-type …, or --header-for PATTERN:NAME=VALUE",
     "--limit-rate": "write --bwlimit SIZE, bytes a second",
-    "--recursive": "a sync takes the whole tree; leave it out",
-    "-r": "a sync takes the whole tree; leave it out",
+    "--recursive": "all that is below is taken; leave it out",
+    "-r": "all that is below is taken; leave it out",
     "--skip-existing": "only what changed is sent; a download keeps changed files, see --on-conflict",
     "--check-md5": "contents are compared where stats differ; --check content hashes every file",
     "--no-check-md5": "contents are hashed only where stats differ; leave it out",
@@ -191,9 +192,14 @@ ANSWERED_COMMANDS: Final[Mapping[str, str]] = {
 """Commands of other tools: what to write."""
 
 
-def answer_for_option(name: str) -> str | None:
-    """Return what to write for an option that is not known, ``None`` where that is not known either."""
-    advice = ANSWERED_OPTIONS.get(name)
+def answer_for_option(name: str, own: Mapping[str, str]) -> str | None:
+    """Return what to write for an option that is not known, ``None`` where that is not known either.
+
+    Args:
+        name: of the option.
+        own: the answers of the command, which come first.
+    """
+    advice = own.get(name) or ANSWERED_OPTIONS.get(name)
     return None if advice is None else f"{name} is no option here: {advice}"
 
 

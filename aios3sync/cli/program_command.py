@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
@@ -30,7 +30,6 @@ SETTINGS: Final = "aios3sync.settings"
 """Key of ``ctx.meta``: the settings of the file that were used, by the names of their parameters."""
 _PREFIX: Final = "AIOS3SYNC_"
 _PAIR: Final = ["source", "target"]
-_OF_ONE_TARGET: Final = ("doctor", "ls", "stats")
 _MARK: Final = "@"
 _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
 
@@ -38,15 +37,32 @@ _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
 class ProgramCommand(click.Command):
     """A command whose options may come from the environment and from a configuration file.
 
+    Args:
+        args: as for :class:`click.Command`, and so are the settings.
+        profile: what the name of a profile stands for as the first argument: source and target (``pair``),
+            that one of the two which is a bucket, or nothing. Unset means ``pair`` for commands whose
+            arguments begin with these two.
+        answers: what to write for options of other tools, where this command has another answer than all.
+        settings: of click.
+
     Attributes:
         explicit: parameters that only the command line sets.
     """
 
     explicit: frozenset[str] = frozenset()
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        profile: Literal["pair", "bucket", "nothing"] | None = None,
+        answers: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         settings.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
         super().__init__(*args, **settings)
+        names = [param.name for param in self.params if isinstance(param, click.Argument)]
+        self._profile_stands_for = profile or ("pair" if names[:2] == _PAIR else "nothing")
+        self._answers = answers or {}
         for param in self.params:
             if isinstance(param, click.Argument) and param.name in _PLACES:
                 param.type = PLACE
@@ -78,7 +94,7 @@ class ProgramCommand(click.Command):
         try:
             found, _, given = self.make_parser(ctx).parse_args(args=list(args)) if args else ({}, [], [])
         except click.NoSuchOption as error:
-            answer = answer_for_option(error.option_name)
+            answer = answer_for_option(error.option_name, self._answers)
             if answer is None:
                 raise
             raise click.UsageError(answer, ctx=ctx) from None
@@ -99,10 +115,9 @@ class ProgramCommand(click.Command):
 
     def _profile(self, found: Mapping[str, Any]) -> str | None:
         """Return the name of the profile that stands for the first argument."""
-        names = [param.name for param in self.params if isinstance(param, click.Argument)]
-        if not names or not ((names[:2] == _PAIR and self.name != "cp") or self.name in _OF_ONE_TARGET):
+        if self._profile_stands_for == "nothing":
             return None
-        first = found.get(names[0] or "")
+        first = found.get(self._first_name)
         return first[1:] if isinstance(first, str) and first.startswith(_MARK) else None
 
     def _file(self, found: Mapping[str, Any]) -> ConfigFile | None:
@@ -118,7 +133,7 @@ class ProgramCommand(click.Command):
         places = {key: located(layer, key) for key in PLACES}
         missing = [key for key, place in places.items() if place is None]
         buckets = [place for place in reversed(places.values()) if place and place.startswith("s3://")]
-        if self.name in _OF_ONE_TARGET:
+        if self._profile_stands_for == "bucket":
             if not buckets:
                 raise UsageError(f'{layer.origin} names no bucket; write target = "s3://BUCKET/PREFIX"')
             values = buckets[:1]
@@ -129,14 +144,18 @@ class ProgramCommand(click.Command):
         at = self._first_argument(ctx, args, f"{_MARK}{profile}")
         return [*args[:at], *values, *args[at + 1 :]]
 
+    @property
+    def _first_name(self) -> str:
+        """The name of the parameter that the first argument is."""
+        return next(param.name or "" for param in self.params if isinstance(param, click.Argument))
+
     def _first_argument(self, ctx: click.Context, args: list[str], word: str) -> int:
         """Return where the first argument is, which is ``word``: it may be the value of an option as well."""
-        first = next(param.name for param in self.params if isinstance(param, click.Argument))
         tried = f"{word}\0"  # no argument of a process has it
 
         def is_first(at: int) -> bool:
             found, _, _ = self.make_parser(ctx).parse_args(args=[*args[:at], tried, *args[at + 1 :]])
-            return bool(found.get(first or "") == tried)
+            return bool(found.get(self._first_name) == tried)
 
         return next(at for at, each in enumerate(args) if each == word and is_first(at))
 
@@ -181,7 +200,7 @@ class ProgramCommand(click.Command):
         parser = super().make_parser(ctx)
         known = {name: param for param in self.params for name in param.opts}
         for theirs, ours in TAKEN_OPTIONS.items():
-            if ours in known and theirs not in known and not (theirs == "-n" and self.name == "cp"):
+            if ours in known and theirs not in known:
                 alias = copy.copy(known[ours])
                 alias.opts = [theirs]
                 alias.secondary_opts = []

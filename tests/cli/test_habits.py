@@ -125,7 +125,33 @@ def test_what_means_something_else_is_answered(ran: Callable[..., Ended], option
 
 def test_cp_does_not_guess_what_n_means(ran: Callable[..., Ended]) -> None:
     """Not to overwrite (s5cmd), or a dry run (rclone)."""
-    assert "-n" in ran("cp", "-n", "a", "s3://bucket/a").error
+    assert "-n is no option here: write --no-clobber" in ran("cp", "-n", "a", "s3://bucket/a").error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["cp", "-r", "a", "s3://bucket/a"], "-r is no option here: cp copies one file or object"),
+        (["cp", "--recursive", "a", "s3://bucket/a"], "--recursive is no option here: cp copies one"),
+        (["cat", "-r", "s3://bucket/a"], "-r is no option here: cat writes single objects"),
+        (["stats", "-r", "s3://bucket/a"], "-r is no option here: all that is below is taken"),
+        (["sync", "a", "s3://bucket/a", "-r"], "-r is no option here: all that is below is taken"),
+    ],
+)
+def test_recursive_is_answered_by_what_the_command_does(
+    ran: Callable[..., Ended], arguments: list[str], answer: str
+) -> None:
+    ended = ran(*arguments)
+    assert (ended.code, ended.error.startswith(answer)) == (2, True), ended.error
+
+
+def test_r_is_recursive_where_that_is_an_option(cli: CommandLine, bucket: Bucket) -> None:
+    for key in ("p/a", "p/d/b", "q"):
+        bucket.put(key, b"1")
+    listed = cli("ls", "-r", bucket.url("p/"))
+    assert [line.rpartition(" ")[2] for line in listed.lines] == ["p/a", "p/d/b"]
+    assert cli("rm", "-r", bucket.url("p")).code == 0
+    assert bucket.keys() == {"q"}
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERED_COMMANDS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 __all__ = ("cat_command",)
 
 
-@click.command("cat", cls=ProgramCommand, short_help="Write objects to standard output.")
+_ONE: Final = "cat writes single objects; aios3sync ls --recursive names those below"
+
+
+@click.command(
+    "cat",
+    cls=ProgramCommand,
+    answers={"--recursive": _ONE, "-r": _ONE},
+    short_help="Write objects to standard output.",
+)
 @click.argument("urls", metavar="s3://BUCKET/KEY...", nargs=-1, required=True)
 @click.option(
     "--no-decode", is_flag=True, help="Write objects that a sync has compressed as they are stored."

@@ -48,7 +48,17 @@ __all__ = ("cp_command",)
 _PIPE: Final = "-"
 
 
-@click.command("cp", cls=ProgramCommand, short_help="Copy one file or object.")
+_ONE: Final = "cp copies one file or object; aios3sync sync copies all that is below"
+_ANSWERS: Final = {
+    "--recursive": _ONE,
+    "-r": _ONE,
+    "-n": "write --no-clobber to keep what is in the place of the target; cp has no dry run",
+}
+
+
+@click.command(
+    "cp", cls=ProgramCommand, profile="nothing", answers=_ANSWERS, short_help="Copy one file or object."
+)
 @click.argument("source")
 @click.argument("target")
 @click.option("--no-clobber", is_flag=True, help="Keep what is in the place of the target.")

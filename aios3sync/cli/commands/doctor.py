@@ -35,7 +35,7 @@ __all__ = ("doctor_command", "wrapped")
 _STATUS: Final = 8
 
 
-@click.command("doctor", cls=ProgramCommand, short_help="Probe what an endpoint does.")
+@click.command("doctor", cls=ProgramCommand, profile="bucket", short_help="Probe what an endpoint does.")
 @click.argument("url", metavar="s3://BUCKET[/PREFIX]")
 @click.option("--read-only", is_flag=True, help="Probe only what needs no write.")
 @payer_option

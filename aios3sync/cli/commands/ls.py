@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ("ls_command",)
 
 
-@click.command("ls", cls=ProgramCommand, short_help="List objects and folders.")
+@click.command("ls", cls=ProgramCommand, profile="bucket", short_help="List objects and folders.")
 @click.argument("url", metavar="s3://BUCKET[/PREFIX]")
 @click.option("--recursive", is_flag=True, help="List all objects below, not the folders.")
 @click.option("--human-readable", "-H", "human", is_flag=True, help="Print sizes with units.")

@@ -56,7 +56,12 @@ class _StatsCommand(ProgramCommand):
         return super().parse_args(ctx, words)
 
 
-@click.command("stats", cls=_StatsCommand, short_help="Count objects and bytes, and what compression saves.")
+@click.command(
+    "stats",
+    cls=_StatsCommand,
+    profile="bucket",
+    short_help="Count objects and bytes, and what compression saves.",
+)
 @click.argument("target", metavar="s3://BUCKET[/PREFIX]")
 @click.option(
     "--sampled", is_flag=True, help="Send a HEAD request for one object of each folder with deltas."

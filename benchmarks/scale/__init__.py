@@ -1,4 +1,5 @@
 """A sync of up to a billion keys on paper and in simulation: ``python -m benchmarks.scale``.
 
-It writes docs/images/scale.svg and the tables of docs/scale.md; nothing in either is written by hand.
+It writes docs/images/scale.svg and all tables of docs/scale.md, that of the constants too; the text around
+them is written by hand.
 """

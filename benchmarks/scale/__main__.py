@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.scale.chart import draw
-from benchmarks.scale.figures import figures
+from benchmarks.scale.figures import constants, figures
 from benchmarks.scale.results import load, run_all, table
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         RESULTS.write_text(json.dumps(documents, separators=(",", ":")) + "\n", "utf-8")
     results = load(RESULTS)
     CHART.write_text(draw(results), "utf-8")
-    parts = {"tables": figures(), "simulation": table(results)}
+    parts = {"constants": constants(), "tables": figures(), "simulation": table(results)}
     PAGE.write_text(filled_in(PAGE.read_text("utf-8"), parts), "utf-8")
     return 0
 

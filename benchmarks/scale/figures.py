@@ -10,7 +10,7 @@ from typing import Final
 
 from benchmarks.scale.simulation import COMPARED_A_SECOND, LATENCY_S, NODE_A_SECOND, WRITES_A_SECOND
 
-__all__ = ("figures",)
+__all__ = ("constants", "figures")
 
 SIZES: Final = (10**6, 10**8, 10**9)
 NODES: Final = (1, 16, 128)
@@ -50,14 +50,74 @@ _DELETED: Final = 0.01
 _RANGE: Final = 8 * 2**20
 
 
+_RESULTS: Final = "[results](../benchmarks/RESULTS.md)"
+_S3: Final = "https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html"
+
+
 def figures() -> str:
     """Return the tables of the page, in Markdown."""
     return "\n".join([*_fresh(), *_unchanged(), *_requests(), *_space()])
 
 
-def _table(heads: Sequence[str], rows: Iterator[Sequence[str]]) -> Iterator[str]:
+def constants() -> str:
+    """Return the table of what the figures are made of, in Markdown."""
+    fresh, compared = 1e6 / NODE_A_SECOND, 1e6 / COMPARED_A_SECOND
+    writes, reads, rows = WRITE_PRICE * 1000, READ_PRICE * 1000, INVENTORY_PRICE * 10**6
+    prices = (
+        f"US$ {writes:g} for 1,000 PUT, COPY, POST, LIST; {reads:g} for 1,000 GET, HEAD; "
+        f"{rows:g} for 1,000,000 rows of an inventory"
+    )
+    sizes = f"{MANIFEST_BYTES}, {SORTED_BYTES} and {INVENTORY_BYTES} bytes with keys of 37 characters"
+    facts = [
+        (
+            "a file of a first sync",
+            f"{fresh:.0f} µs of processor, so {NODE_A_SECOND:,.0f} files a second on a core",
+            f"{_RESULTS}, 30,000 x 4 KiB over HTTP",
+        ),
+        (
+            "a file that did not change, by the manifest",
+            f"{WALKED_US} µs",
+            f"{_RESULTS}, 1,000,000 empty files",
+        ),
+        (
+            "an object that is listed and compared",
+            f"{compared:.0f} µs",
+            f"{_RESULTS}, listing of 1,000,000 objects",
+        ),
+        (
+            "a row of an inventory in Parquet, in any order",
+            f"{INVENTORY_US} µs; {FILTERED_US} µs where it is only left out",
+            "1,000,000 rows, processor time",
+        ),
+        (
+            "writes a second",
+            f"{WRITES_A_SECOND:,} for each partition",
+            f"[S3]({_S3}), which makes partitions as a bucket grows",
+        ),
+        (
+            "a request of a small object",
+            f'{LATENCY_S * 1000:.0f} ms, the lower end of "100 to 200"',
+            "the same page",
+        ),
+        (
+            "prices",
+            prices,
+            "[S3](https://aws.amazon.com/s3/pricing/), Standard, us-east-1",
+        ),
+        (
+            "a row of the manifest, an entry that is sorted on disk, a row of an inventory",
+            sizes,
+            "measured with 200,000 and 1,000,000 of them",
+        ),
+    ]
+    heads = ["figure", "value", "source"]
+    return "\n".join([*_table(heads, iter(facts), numbers=False)][:-1])
+
+
+def _table(heads: Sequence[str], rows: Iterator[Sequence[str]], *, numbers: bool = True) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * 2}{'---:|' * (len(heads) - 2)}"
+    words = 2 if numbers else len(heads)
+    yield f"|{'---|' * words}{'---:|' * (len(heads) - words)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
     yield ""
 

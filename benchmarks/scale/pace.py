@@ -6,18 +6,14 @@ them forbids. What it decides is decided here once for a slice: which window to 
 
 from __future__ import annotations
 
-from aios3sync.store.wrappers.cubic_rate import CubicRate
+from aios3sync.store.wrappers.cubic_rate import LATE, CubicRate
 from aios3sync.store.wrappers.hill_climb import HillClimb
+from aios3sync.store.wrappers.limit import FIRST_LIMIT, MAX_TOLERANCE, TOLERATED_REFUSAL_RATE
 
 __all__ = ("SLICE_S", "Pace")
 
 SLICE_S = 0.2
 """Seconds of a slice: longer than a round trip, and no longer than what the rate takes for one update."""
-_CAUGHT_UP_S = 0.02
-"""The rate makes up for a timer that came so late: as many starts pass at one moment."""
-_FIRST = 32
-_TOLERATED = 0.02
-_MOST_TOLERANCE = 8.0
 
 
 class Pace:
@@ -47,7 +43,7 @@ class Pace:
         self.successes = 0.0
         self.limit = 0
         self._latency = latency
-        self._hill = HillClimb(_FIRST, _FIRST)
+        self._hill = HillClimb(FIRST_LIMIT, FIRST_LIMIT)
         self._rate = CubicRate()
         self._tolerance = 0.0
         self._recovering = self._settled = self._slack = False
@@ -77,7 +73,7 @@ class Pace:
         if by_limit <= rate * SLICE_S:
             return by_limit
         self._slack = True
-        for _ in range(round(rate * _CAUGHT_UP_S) + 2):
+        for _ in range(round(rate * LATE) + 2):
             if self._rate.take(now):  # a request has to wait, as those do that are left over
                 break
         return rate * SLICE_S
@@ -85,7 +81,7 @@ class Pace:
     def ended(self, now: float, accepted: float, refused: float) -> None:
         """Adapt to how the requests of the slice ended."""
         self.successes += accepted
-        self._tolerance = min(self._tolerance + accepted * _TOLERATED, _MOST_TOLERANCE)
+        self._tolerance = min(self._tolerance + accepted * TOLERATED_REFUSAL_RATE, MAX_TOLERANCE)
         if refused > self._tolerance:
             self._slow_down(now)
             return

@@ -13,7 +13,7 @@ from aios3sync.distributed.shards import cut
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from benchmarks.scale import __main__ as program
 from benchmarks.scale.chart import draw
-from benchmarks.scale.figures import figures, upload_bounds
+from benchmarks.scale.figures import constants, figures, upload_bounds
 from benchmarks.scale.pace import SLICE_S, Pace
 from benchmarks.scale.results import SCENARIOS, load, run_all, table
 from benchmarks.scale.simulation import WRITES_A_SECOND, Scenario, simulate
@@ -130,7 +130,7 @@ def test_the_page_and_the_chart_are_those_of_the_results() -> None:
     assert [each["name"] for each in results] == [scenario.name for scenario in SCENARIOS]
     assert {(each["keys"], each["nodes"]) for each in results} == {(10**9, 128)}
     page = program.PAGE.read_text("utf-8")
-    parts = {"tables": figures(), "simulation": table(results)}
+    parts = {"constants": constants(), "tables": figures(), "simulation": table(results)}
     assert program.filled_in(page, parts) == page
     assert program.CHART.read_text("utf-8") == draw(results)
 

@@ -12,10 +12,12 @@ import math
 from collections import deque
 from typing import Final
 
-__all__ = ("CubicRate",)
+__all__ = ("LATE", "CubicRate")
 
 CUT: Final = 0.9
 """A cut leaves this share of what the endpoint was seen to accept."""
+LATE: Final = 0.02
+"""Seconds that a timer may come too late: the starts of so long a time pass at one moment."""
 
 _RETURN: Final = 3.0  # seconds until the rate is back where it was cut
 _COOLDOWN: Final = 1.0  # seconds after a cut without another: limits are often counted by the second
@@ -25,7 +27,6 @@ _TICK: Final = 0.5
 _GAP: Final = 2.0
 _UPDATE: Final = 0.1
 _SLICE: Final = 0.004  # starts are let go in slices: a timer for each would cost more than it smooths
-_LATE: Final = 0.02
 
 
 class CubicRate:
@@ -96,7 +97,7 @@ class CubicRate:
             self._kept_waiting = True
             return max(self._due - now, _SLICE)
         # A timer that came late is made up for, a pause is not.
-        self._due = max(self._due, now - _LATE) + 1.0 / min(self.rate, self.ceiling)
+        self._due = max(self._due, now - LATE) + 1.0 / min(self.rate, self.ceiling)
         return 0.0
 
     def _update(self, now: float) -> None:

@@ -41,16 +41,25 @@ from aios3sync.store.wrappers.base import ForwardingStore, StoreCall
 from aios3sync.store.wrappers.cubic_rate import CubicRate
 from aios3sync.store.wrappers.hill_climb import HillClimb
 
-__all__ = ("ConcurrencyLimiter", "LimitingStore")
+__all__ = (
+    "FIRST_LIMIT",
+    "MAX_TOLERANCE",
+    "TOLERATED_REFUSAL_RATE",
+    "ConcurrencyLimiter",
+    "LimitingStore",
+)
 
 T = TypeVar("T")
+FIRST_LIMIT: Final = 32
+"""Requests in flight at first."""
+TOLERATED_REFUSAL_RATE: Final = 0.02
+"""Share of the requests that may be refused without a reaction, saved up to MAX_TOLERANCE of them."""
+MAX_TOLERANCE: Final = 8.0
+
 _LOG: Final = logging.getLogger(__name__)
-_FIRST_LIMIT: Final = 32
 _MEASURED_S: Final = 0.1
 _SHORTEST_WINDOW: Final = 16
 _UNIT: Final = 256 * 1024
-_TOLERATED_REFUSAL_RATE: Final = 0.02
-_MAX_TOLERANCE: Final = 8.0
 
 
 class ConcurrencyLimiter:
@@ -86,7 +95,7 @@ class ConcurrencyLimiter:
         first: how many to begin with.
     """
 
-    def __init__(self, ceiling: int, *, first: int = _FIRST_LIMIT) -> None:
+    def __init__(self, ceiling: int, *, first: int = FIRST_LIMIT) -> None:
         if ceiling < 1:
             raise ValueError("at least one request has to be allowed")
         self.ceiling = ceiling
@@ -269,7 +278,7 @@ class ConcurrencyLimiter:
         """End a window of successes: read the clock, which not every request does."""
         now = asyncio.get_running_loop().time()
         self._successes += self._window
-        self._tolerance = min(self._tolerance + self._window * _TOLERATED_REFUSAL_RATE, _MAX_TOLERANCE)
+        self._tolerance = min(self._tolerance + self._window * TOLERATED_REFUSAL_RATE, MAX_TOLERANCE)
         self._rate.note(now, self._successes)
         self._rate_limited = self._rate.limits
         # After a cut the limit doubles with each window, and is not measured before it is back.

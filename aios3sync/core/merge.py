@@ -138,6 +138,7 @@ class BatchJoin:
         """Yield the rows that are certain now, ascending; stops as soon as a live stream runs dry."""
         batches, places = self._batches, self._places
         indices = range(len(batches))
+        single = 0  # rows of one stream alone, one after the other
         while True:
             if matched := self._matched():
                 ahead = [batches[index][places[index] : places[index] + matched] for index in indices]
@@ -148,6 +149,28 @@ class BatchJoin:
             if (alone := self._next_row()) is None:
                 return
             yield alone
+            single = single + 1 if alone.count(None) == len(alone) - 1 else 0
+            if single >= _LEAST_REACH:
+                yield from self._rows_of_one()
+                single = 0
+
+    def _rows_of_one(self) -> Iterator[Row]:
+        """Yield the rows that come before the next key of all streams but one; none where one runs dry."""
+        heads = []
+        for index, (keys, place) in enumerate(zip(self._keys, self._places, strict=True)):
+            if place < len(self._batches[index]):
+                heads.append((keys[place], index))
+            elif not self._ended[index]:
+                return
+        if not heads:
+            return
+        (_, index), *others = sorted(heads)
+        place = self._places[index]
+        end = bisect_left(self._keys[index], others[0][0], place) if others else len(self._batches[index])
+        before, after = (None,) * index, (None,) * (len(self._batches) - index - 1)
+        for item in self._batches[index][place:end]:
+            self._places[index] += 1
+            yield (*before, item, *after)
 
     def _next_row(self) -> Row | None:
         """Take one row, ``None`` where none is certain."""

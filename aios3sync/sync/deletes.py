@@ -220,8 +220,7 @@ class DeleteSender:
         async for page in self._deferred.pages("delete"):
             if gate is not None:
                 await gate.preview(page)
-            for action in page:
-                self._run.recorder.add(Deleted(action.key, action.size))
+            self._run.recorder.add_all([Deleted(action.key, action.size) for action in page])
             await self._run.recorder.catch_up()
 
     async def delete(self) -> None:

@@ -42,6 +42,7 @@ __all__ = ("Detector", "ListingNeededError")
 
 SOURCE, MANIFEST, TARGET = range(3)
 _MOST_WAITING: Final = 4096
+_new: Final = tuple.__new__
 """Decisions that wait in memory before they are written to disk."""
 _NAMES: Final = ("source", "manifest", "target")
 
@@ -336,7 +337,8 @@ def _deferred(action: Action, target: Any) -> DeferredAction:
     if type(action) is Delete:  # a pattern takes three times as long, and these may be many
         reason = action.reason.value  # kept as plain text
         stat = tuple(target[2:]) if type(target) is SourceEntry else ()
-        return DeferredAction(action.key, "delete", action.etag, action.size, action.tracked, reason, stat)
+        fields = (action.key, "delete", action.etag, action.size, action.tracked, reason, stat)
+        return _new(DeferredAction, fields)  # half the time of the constructor, which is a function of Python
     match action:
         case Forget(key):
             return DeferredAction(key, "forget")

@@ -204,8 +204,11 @@ class Recorder:
             batch = await to_thread.run_sync(self._recheck, batch)
             batch = await self._write(self._manifest, batch)
         # Only what is recorded is counted and passed on: a crash before loses work, never truth.
-        for outcome in batch:
-            self._count(outcome)
+        if all(type(outcome) is Deleted for outcome in batch):
+            self._count_deleted(batch)
+        else:
+            for outcome in batch:
+                self._count(outcome)
         if self._manifest is not None:
             for sink in self._outcome_sinks:
                 await sink.outcomes(batch)
@@ -258,6 +261,13 @@ class Recorder:
                 sink(events.ObjectDeleted(outcome.key, outcome.size))
             return
         self._count_rare(outcome)
+
+    def _count_deleted(self, batch: Sequence[Any]) -> None:
+        """Count a batch of deletes, which may be millions, at once."""
+        self._builder.settle("deleted", count=len(batch))
+        if (sink := self._sink) is not events.discard:
+            for outcome in batch:
+                sink(events.ObjectDeleted(outcome.key, outcome.size))
 
     def _count_rare(self, outcome: Outcome) -> None:
         builder, sink = self._builder, self._sink

@@ -214,4 +214,5 @@ class PlanCheck:
 
 
 def _planned_delete(action: DeferredAction) -> PlannedAction:
-    return planned_delete(action.key, action.size, action.reason, action.etag, action.stat)
+    key, _, etag, size, _, reason, stat = action
+    return planned_delete(key, size, reason, etag, stat)

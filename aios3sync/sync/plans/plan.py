@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import IO, Any, Final, Self
 
+import orjson
+
 from aios3sync._dataclass import defaults_of
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import UsageError
@@ -28,6 +30,8 @@ __all__ = ("Plan",)
 
 _FORMAT: Final = "aios3sync plan"
 _VERSION: Final = 1
+_AT_ONCE: Final = 64 * 1024
+"""Bytes of lines that are read at once."""
 _IN_MEMORY: Final = 4 * 1024 * 1024
 """Bytes of a plan that are kept in memory; a longer one is in a temporary file."""
 _SECRETS: Final = ("sse_customer_key", "source_sse_customer_key")
@@ -93,13 +97,14 @@ class Plan:
 
     def __iter__(self) -> Iterator[PlannedAction]:
         place = 0  # of this iterator: others may read, and add, in between
-        while line := self._line_at(place):
-            place += len(line)
-            yield _action(json.loads(line))
+        while lines := self._lines_at(place):
+            for line in lines:
+                place += len(line)
+                yield _action(json.loads(line))
 
-    def _line_at(self, place: int) -> bytes:
+    def _lines_at(self, place: int) -> list[bytes]:
         self._lines.seek(place)
-        return self._lines.readline()
+        return self._lines.readlines(_AT_ONCE)
 
     def of(self, action: str) -> Iterator[PlannedAction]:
         """Yield the actions of one kind."""
@@ -111,7 +116,7 @@ class Plan:
         for planned in actions:
             self.counts[planned.action] += 1
             self.sizes[planned.action] += planned.size
-            lines.append(json.dumps(planned._asdict()).encode() + b"\n")
+            lines.append(_line(planned))
         self._lines.seek(0, os.SEEK_END)
         self._lines.writelines(lines)
 
@@ -244,6 +249,19 @@ def _document(line: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("a line of it is no object")  # noqa: TRY004 - of a file, not of a caller
     return document
+
+
+def _line(planned: PlannedAction) -> bytes:
+    """Return the line of an action, in ASCII: other characters may end a line, for some readers.
+
+    orjson takes a tenth of the time of json, which escapes them and knows any number.
+    """
+    document = dict(zip(planned._fields, planned, strict=True))
+    try:
+        line = orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
+        line = b""
+    return line if line and line.isascii() else json.dumps(document).encode() + b"\n"
 
 
 def _action(document: Mapping[str, Any]) -> PlannedAction:

@@ -10,7 +10,7 @@ DIST_ARGS ?=
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable
 
-.PHONY: demo smoke test bench lint dist docs release-check venv clean
+.PHONY: demo smoke test bench lint dist docs docs-versioned release-check venv clean
 
 demo: $(VENV)/.installed-server
 	$(BIN)/python examples/demo.py
@@ -47,6 +47,11 @@ dist: | $(BIN)/python
 # Not with --quiet: MkDocs counts no warnings then.
 docs: $(VENV)/.installed-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# The documentation of this version next to those of former ones: in the local branch docs-site, and in site/.
+# It pushes nothing. DOCS_VERSION=1.0 names another version.
+docs-versioned: $(VENV)/.installed-dev
+	$(BIN)/python -m tools.site_versions $(DOCS_VERSION)
 
 # All that has to hold before a version is released; it uploads nothing.
 release-check: lint test dist

@@ -1,6 +1,6 @@
 """What the engine promises, and for each direction the tests that show it.
 
-``docs/development.md`` has the same as a table; ``python -m tests.promises`` prints it. A cell that begins
+``docs/promises.md`` has the same as a table; ``python -m tests.promises`` prints it. A cell that begins
 with a blank is no test but the reason why there is nothing to show in this direction.
 """
 

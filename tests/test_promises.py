@@ -11,7 +11,7 @@ import pytest
 from tests.promises import DIRECTIONS, PROMISES, table
 
 TESTS = Path(__file__).parent
-PAGE = TESTS.parent / "docs" / "development.md"
+PAGE = TESTS.parent / "docs" / "promises.md"
 CELLS = [
     pytest.param(test, id=f"{number} {direction}: {test.rpartition('::')[2] or test.strip()}"[:90])
     for number, promise in PROMISES.items()

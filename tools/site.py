@@ -6,6 +6,7 @@ are pages of the site; a link to any other becomes its text.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from importlib import import_module
@@ -20,9 +21,20 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.pages import Page
 
-__all__ = ("MODULES", "api_page", "on_files", "on_page_markdown", "within_site")
+__all__ = (
+    "MODULES",
+    "VERSIONED",
+    "api_page",
+    "on_config",
+    "on_files",
+    "on_page_content",
+    "on_page_markdown",
+    "within_site",
+)
 
 ROOT: Final = Path(__file__).parents[1]
+VERSIONED: Final = "DOCS_VERSIONED"
+"""The variable of the environment that asks for the selector: one version alone has no list to load."""
 MODULES: Final = (
     *("aios3sync.catalog", "aios3sync.errors", "aios3sync.events", "aios3sync.images", "aios3sync.index"),
     *("aios3sync.manifest", "aios3sync.observers", "aios3sync.progress", "aios3sync.stats"),
@@ -45,7 +57,15 @@ _FILES: Final = {
 """Files of the repository, and where the site has them."""
 
 _LINK: Final = re.compile(r"(!?)\[((?:[^\]\[`]|`[^`]*`|\[[^\]]*\])*)\]\(([^)\s]+)\)")
+_SHORT_CODE: Final = re.compile(r"<code>([^<\n]{1,40})</code>")
 _FENCED: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Show the selector of versions where several are built (``python -m tools.site_versions``)."""
+    if os.environ.get(VERSIONED):
+        config.extra["version"] = {"provider": "mike"}
+    return config
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -63,6 +83,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     """Make the links of a page those of the site."""
     path = page.file.src_uri
     return within_site(markdown, path)
+
+
+def on_page_content(html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
+    """Mark short pieces of code, which the style sheet keeps on one line: browsers break after a hyphen."""
+    return _SHORT_CODE.sub(r'<code class="short">\1</code>', html)
 
 
 def within_site(markdown: str, path: str) -> str:

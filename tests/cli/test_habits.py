@@ -42,6 +42,59 @@ AWS_SYNC = words(
     """
 )
 
+# The options of `rclone sync --help` of version 1.75.2, of `s5cmd --help` and `s5cmd sync --help` of 2.3.0,
+# and of `s3cmd --help` of 2.4.0 without those for websites, logs, lifecycles and CloudFront.
+RCLONE_SYNC = words(
+    """
+    --absolute --backup-dir --check-first --checksum --combined --compare-dest --copy-dest
+    --create-empty-src-dirs --csv --cutoff-mode --default-time --delete-after --delete-before
+    --delete-during --delete-excluded --dest-after --differ --dir-slash --dirs-only --dry-run
+    --error --exclude --exclude-from --exclude-if-present --fast-list --files-from --files-from-raw
+    --files-from0 --files-only --filter --filter-from --fix-case --format --hash --hash-filter
+    --ignore-case --ignore-case-sync --ignore-checksum --ignore-errors --ignore-existing
+    --ignore-size --ignore-times --immutable --include --include-from --inplace --interactive
+    --links --list-cutoff --match --max-age --max-backlog --max-delete --max-delete-size --max-depth
+    --max-duration --max-size --max-transfer --metadata --metadata-exclude --metadata-exclude-from
+    --metadata-filter --metadata-filter-from --metadata-include --metadata-include-from --min-age
+    --min-size --missing-on-dst --missing-on-src --modify-window --multi-thread-chunk-size
+    --multi-thread-cutoff --multi-thread-streams --multi-thread-write-buffer-size --name-transform
+    --no-check-dest --no-traverse --no-update-dir-modtime --no-update-modtime --order-by
+    --partial-suffix --refresh-times --separator --server-side-across-configs --size-only
+    --streaming-upload-cutoff --suffix --suffix-keep-extension --timeformat --track-renames
+    --track-renames-strategy --update --verbose
+    """
+)
+S5CMD_SYNC = words(
+    """
+    --acl --cache-control --concurrency --content-disposition --content-encoding --content-type
+    --credentials-file --delete --destination-region --dry-run --endpoint-url --exclude
+    --exit-on-error --expires --force-glacier-transfer --ignore-glacier-warnings --include --json
+    --log --metadata --metadata-directive --no-follow-symlinks --no-sign-request --no-verify-ssl
+    --numworkers --part-size --profile --raw --request-payer --retry-count --size-only
+    --source-region --sse --sse-kms-key-id --stat --storage-class --use-list-objects-v1
+    """
+)
+S3CMD = words(
+    """
+    --access_key --access_token --acl-grant --acl-private --acl-public --acl-revoke
+    --add-destination --add-encoding-exts --add-header --ca-certs --cache-file --check-certificate
+    --check-hostname --check-md5 --content-disposition --content-type --continue --continue-put
+    --debug --default-mime-type --delay-updates --delete-after --delete-after-fetch --delete-removed
+    --disable-multipart --dry-run --dump-config --encoding --encrypt --exclude --exclude-from
+    --files-from --follow-symlinks --force --guess-mime-type --host --host-bucket
+    --human-readable-sizes --include --include-from --keep-dirs --limit --limit-rate
+    --list-allow-unordered --list-md5 --long-listing --max-delete --max-retries
+    --multipart-chunk-size-mb --no-check-certificate --no-check-hostname --no-check-md5
+    --no-connection-pooling --no-delete-removed --no-encrypt --no-guess-mime-type --no-mime-magic
+    --no-preserve --no-progress --no-reduced-redundancy --no-ssl --preserve --progress --quiet
+    --recursive --reduced-redundancy --region --remove-header --requester-pays --restore-priority
+    --rexclude --rexclude-from --rinclude --rinclude-from --secret_key --server-side-encryption
+    --server-side-encryption-kms-id --signature-v2 --skip-destination-validation --skip-existing
+    --ssl --ssl-cert --ssl-key --stats --stop-on-error --storage-class --upload-id --verbatim
+    --verbose
+    """
+)
+
 
 @pytest.fixture
 def ran(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
@@ -66,6 +119,13 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 def test_every_command_takes_settings_and_habits() -> None:
     """A new command is made with ``cls=ProgramCommand``, below a group with ``cls=ProgramGroup``."""
     assert [name for name, command in commands(program) if not isinstance(command, ProgramCommand)] == []
+
+
+@pytest.mark.parametrize("option", [*RCLONE_SYNC, *S5CMD_SYNC, *S3CMD])
+def test_every_option_of_the_others_is_known(option: str) -> None:
+    """It is one of ours, is taken, or is answered."""
+    ours = {name for param in sync_command.params for name in (*param.opts, *param.secondary_opts)}
+    assert option in {*ours, *TAKEN_OPTIONS, *NOTHING_TO_DO, *ANSWERED_OPTIONS}
 
 
 @pytest.mark.parametrize("option", AWS_SYNC)

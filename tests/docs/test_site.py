@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -76,6 +77,31 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Pat
     assert [name for name in sorted(public - ids) if name.count(".") > 1] == []
     defined = {name.rpartition(".")[2] for name in public & ids}
     assert {name.rpartition(".")[2] for name in public} - defined == set()
+
+
+@pytest.mark.slow
+def test_versions_are_built_next_to_each_other(tmp_path: Path) -> None:
+    """In a clone, whose branch it writes: two versions, a selector, and nothing from other hosts."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), str(clone)], check=True)
+    roles = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+    who = {f"GIT_{role}": "docs@example.com" for role in roles}
+    for version in ("0.1", "0.2"):
+        command = [sys.executable, "-m", "tools.site_versions", version]
+        built = subprocess.run(
+            command, cwd=clone, env={**os.environ, **who}, capture_output=True, text=True, check=False
+        )
+        assert built.returncode == 0, built.stdout + built.stderr
+    site = clone / "site"
+    listed = json.loads((site / "versions.json").read_text("utf-8"))
+    assert [(entry["version"], entry["aliases"]) for entry in listed] == [("0.2", ["latest"]), ("0.1", [])]
+    assert "latest/" in (site / "index.html").read_text("utf-8")
+    for path in (site / "0.1" / "index.html", site / "latest" / "sync" / "index.html"):
+        text = path.read_text("utf-8")
+        page = Loaded()
+        page.feed(text)
+        assert '"provider": "mike"' in text
+        assert [place for place in page.places if re.match(r"(\w+:)?//", place)] == []
 
 
 def test_every_page_is_in_the_navigation() -> None:

@@ -1,0 +1,74 @@
+"""The recorded sessions of the pages, typed into a shell: each command prints what its page says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clients import boto3_client
+from tests.docs.pages import README, ROOT, blocks
+from tests.docs.sessions import BUCKETS, SESSIONS, comparable, environment, make_buckets, steps, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aios3sync.testing.servers import Endpoint
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
+
+SHOWS_THE_CODE = 'echo "exit code $?"'
+
+
+def names(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+@pytest.fixture
+def buckets(seaweedfs: Endpoint) -> Iterator[Endpoint]:
+    """The server with the buckets of a session, which are gone afterwards."""
+    make_buckets(seaweedfs)
+    yield seaweedfs
+    client = boto3_client(seaweedfs)
+    for bucket in BUCKETS:
+        for pages in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for version in (*pages.get("Versions", ()), *pages.get("DeleteMarkers", ())):
+                client.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+        client.delete_bucket(Bucket=bucket)
+
+
+@pytest.mark.parametrize("page", SESSIONS, ids=names)
+def test_commands_print_what_the_page_says(page: Path, buckets: Endpoint, tmp_path: Path) -> None:
+    """An exit code other than 0 is shown by the next command."""
+    work = tmp_path / "work"
+    work.mkdir()
+    settings = environment(buckets, tmp_path / "state")
+    code = 0
+    for step, printed, ended in typed(page, work, settings):
+        assert comparable(printed) == comparable(step.printed), step.command
+        assert not code or step.command == SHOWS_THE_CODE, f"exit code {code} is not shown"
+        code = ended
+    assert code == 0
+    if page == README:
+        (program,) = blocks(README, "python")
+        said = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=work,
+            env=settings,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert said.stdout == "0 3 {}\n", "all is uploaded already"
+
+
+def test_the_pages_are_read() -> None:
+    """All lines are looked at: a session begins with a command, and most commands print something."""
+    assert {"README.md", "docs/tutorial.md"} <= {names(page) for page in SESSIONS}
+    for page, least in ((README, 9), (ROOT / "docs" / "tutorial.md", 20)):
+        typed_in = list(steps(page))
+        assert sum(step.command.startswith("aios3sync ") for step in typed_in) >= least
+        assert sum(bool(step.printed) for step in typed_in) >= least

@@ -74,7 +74,8 @@ async def run_shared(
                     await manifest.store()
             raise
         directory.kept = report.errors_file is not None
-        if request.options.dry_run or not _is_new(report):
+        recorded = resources.receipt is not None and resources.receipt.recorded
+        if request.options.dry_run or not (recorded or _is_new(report)):
             return report
         warning = await manifest.store()
         if resources.counts is not None:

@@ -96,18 +96,21 @@ async def _fill(run: Run, manifest: Manifest, receipt: ReceiptList) -> str:
             except _NotInStepError as error:
                 return str(error)
             await manifest.record([*hashed.values()], [])
+            receipt.recorded = True
             group = [hashed.get(row.key, row) for row in group]
         await in_thread(receipt.add, [_line(run, row) for row in group])
-    await _remember_key(run, manifest)
+    receipt.recorded |= await _remember_key(run, manifest)
     return ""
 
 
-async def _remember_key(run: Run, manifest: Manifest) -> None:
-    """Remember the receipt as what it is, for runs that write none."""
+async def _remember_key(run: Run, manifest: Manifest) -> bool:
+    """Remember the receipt as what it is, for runs that write none; return whether that is new."""
     key, state = await in_thread(receipt_key, run.request), await manifest.state()
     receipts = remembered(state.receipts, key) if key else state.receipts
-    if receipts != state.receipts:
-        await manifest.save_state(replace(state, receipts=receipts))
+    if receipts == state.receipts:
+        return False
+    await manifest.save_state(replace(state, receipts=receipts))
+    return True
 
 
 def _line(run: Run, row: RecordedEntry) -> bytes:

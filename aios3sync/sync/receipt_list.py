@@ -33,6 +33,7 @@ class ReceiptList:
         lines: the list, once :attr:`problem` is empty.
         files: how many it names.
         problem: why there is no list.
+        recorded: the manifest knows more because of it.
     """
 
     def __init__(self) -> None:
@@ -40,6 +41,7 @@ class ReceiptList:
         self.lines: IO[bytes] = temporary_file()
         self.files = 0
         self.problem = "the run failed"
+        self.recorded = False
 
     def close(self) -> None:
         """Drop all of it. Blocks."""

@@ -51,6 +51,16 @@ async def test_a_fresh_checkout_asks_for_one_object(place: Place, tmp_path: Path
     assert second.checked == "manifest"
 
 
+async def test_a_receipt_is_known_to_the_next_machine(place: Place, tmp_path: Path) -> None:
+    await Machine(place, tmp_path / "one").checkout(FILES).sync()
+    receipt = place.url("p/SHA256SUMS")
+    second = await Machine(place, tmp_path / "two").checkout(FILES).sync(receipt=receipt)
+    assert (second.touched, second.receipt and second.receipt.files) == (3, 3)
+    third = await Machine(place, tmp_path / "three").checkout(FILES).sync(delete="mirror")
+    assert (third.deleted, third.exit_code) == (0, 0)
+    assert len((await place.read("p/"))["SHA256SUMS"].splitlines()) == 3
+
+
 async def test_a_change_is_sent_and_known_to_the_next_machine(place: Place, tmp_path: Path) -> None:
     await Machine(place, tmp_path / "one").checkout(FILES).sync()
     second = await Machine(place, tmp_path / "two").checkout({**FILES, "a": "9"}).sync()

@@ -9,25 +9,34 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from typing import Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.core.entries import SourceEntry
+from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.local_names import path_problem
 from aios3sync.core.mtimes import file_mtime
-from aios3sync.errors import DestinationError, IntegrityError, PreconditionFailedError, UsageError
+from aios3sync.errors import DestinationError, ObjectNotFoundError, PreconditionFailedError, UsageError
 from aios3sync.local.digest import entry_of
-from aios3sync.local.part_file import PartFile
 from aios3sync.local.write import ChangedHereError, TreeWriter, set_mtime, write_all
-from aios3sync.objects.reader import READ_AHEAD, ObjectReader, open_object, range_size_for
+from aios3sync.objects.reader import (
+    READ_AHEAD,
+    ObjectReader,
+    changed_object,
+    open_object,
+    other_content,
+    range_size_for,
+)
 from aios3sync.store.protocol import HeadResult, ObjectStore
+from aios3sync.sync.transfers.memory import ByteSemaphore
+from aios3sync.sync.transfers.object_version import ChangedObjectError, ObjectVersion
+from aios3sync.sync.transfers.range_buffers import RangeBuffers
+from aios3sync.sync.transfers.range_plan import plan_ranges
+from aios3sync.sync.transfers.ranged_download import ATTEMPTS, RangedDownload, open_part_file
+from aios3sync.sync.transfers.received import WrongBytesError
 
 __all__ = ("Destination", "FileOptions", "WrittenFile", "destination_of", "download_object")
-
-_ATTEMPTS: Final = 3
 
 
 class Destination(NamedTuple):
@@ -57,7 +66,7 @@ class FileOptions(NamedTuple):
         fsync: it is on the disk before it gets its name.
         memory: bytes that may be read ahead.
         on_bytes: called with the bytes of each piece that was written, and the size of the whole (0 while it
-            is not known).
+            is not known); with a negative number of bytes that have to be read again.
     """
 
     decode: bool = True
@@ -118,16 +127,15 @@ async def download_object(
         StoreError: it cannot be read, or its bytes are not the right ones.
         DestinationError: the file cannot be written, or was changed by another program meanwhile.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    download = _Download(store, key, place, options)
+    for _ in range(ATTEMPTS - 1):
         try:
-            async with open_object(store, key, memory=options.memory, decode=options.decode) as reader:
-                return await _Download(reader, place, options).run()
+            return await download.run()
         except PreconditionFailedError:
-            if attempt == _ATTEMPTS:
-                raise
+            pass
         except _WrongRangesError:
             pass  # of an earlier run; they are read again
-    raise AssertionError("the last attempt returns or raises")
+    return await download.run()
 
 
 class _WrongRangesError(Exception):
@@ -135,47 +143,47 @@ class _WrongRangesError(Exception):
 
 
 class _Download:
-    """One attempt to download an object."""
+    """The download of an object, which may be attempted again."""
 
-    def __init__(self, reader: ObjectReader, place: Destination, options: FileOptions) -> None:
-        self._reader = reader
-        self._head = reader.head
+    def __init__(self, store: ObjectStore, key: str, place: Destination, options: FileOptions) -> None:
+        self._store = store
+        self._key = key
         self._place = place
         self._options = options
-        self._writer = TreeWriter(place.directory, fsync=options.fsync)
 
     async def run(self) -> WrittenFile:
-        """Write the file and give it its name."""
+        """Write the file and give it its name: one attempt."""
+        options, path = self._options, self._place.path
+        writer = TreeWriter(self._place.directory, fsync=options.fsync)
+        opened = open_object(self._store, self._key, memory=options.memory, decode=options.decode)
         try:
-            await to_thread.run_sync(self._writer.open)
-            try:
-                written = await (self._in_ranges() if self._is_large() else self._in_one())
-            finally:
-                self._writer.close()
+            async with opened as reader:
+                await to_thread.run_sync(writer.open)
+                try:
+                    if self._is_large(reader):
+                        return await self._in_ranges(writer, reader)
+                    return await self._in_one(writer, reader)
+                finally:
+                    writer.close()
         except ChangedHereError as error:
-            raise DestinationError(f"{self._place.path!r} was not replaced: {error}") from None
+            raise DestinationError(f"{path!r} was not replaced: {error}") from None
         except OSError as error:
-            raise _failed(self._place.path, error) from None
-        return WrittenFile(self._place.path, written.size, self._head, self._reader.verified)
+            raise _failed(path, error) from None
 
-    def _is_large(self) -> bool:
+    def _is_large(self, reader: ObjectReader) -> bool:
         """Whether it is worth continuing after an interruption: more than one range."""
-        return not self._reader.decodes and self._head.size > range_size_for(self._options.memory)
+        return not reader.decodes and reader.head.size > range_size_for(self._options.memory)
 
-    @property
-    def _mtime_ns(self) -> int:
-        return file_mtime(self._head.metadata, self._head.last_modified)
-
-    async def _in_one(self) -> SourceEntry:
+    async def _in_one(self, writer: TreeWriter, reader: ObjectReader) -> WrittenFile:
         """Write the chunks one after the other to a temporary file, which no error leaves behind."""
-        writer, place = self._writer, self._place
+        place, head = self._place, reader.head
         with writer.directories(make=True) as directories:
             path, descriptor = await to_thread.run_sync(writer.create, directories, place.name)
             try:
-                async for chunk in self._reader:
+                async for chunk in reader:
                     await to_thread.run_sync(write_all, descriptor, chunk)
-                    self._options.on_bytes(len(chunk), 0 if self._reader.decodes else self._head.size)
-                await to_thread.run_sync(self._finish, descriptor)
+                    self._options.on_bytes(len(chunk), 0 if reader.decodes else head.size)
+                await to_thread.run_sync(self._finish, descriptor, head)
                 written = await to_thread.run_sync(
                     writer.commit, directories, path, place.name, place.replaces
                 )
@@ -185,49 +193,48 @@ class _Download:
                 raise
             finally:
                 os.close(descriptor)
-        return written
+        return WrittenFile(place.path, written.size, head, reader.verified)
 
-    def _finish(self, descriptor: int) -> None:
-        set_mtime(descriptor, self._mtime_ns)
+    def _finish(self, descriptor: int, head: HeadResult) -> None:
+        set_mtime(descriptor, _mtime_ns(head))
         if self._options.fsync:
             os.fsync(descriptor)
 
-    async def _in_ranges(self) -> SourceEntry:
-        """Write the ranges to a file that stays, with a journal, where the download is interrupted."""
-        head, range_size = self._head, range_size_for(self._options.memory)
-        part = await to_thread.run_sync(
-            PartFile.open, self._writer, self._place.name, head.size, head.etag, range_size
-        )
-        continued = set(part.finished)
+    async def _in_ranges(self, writer: TreeWriter, reader: ObjectReader) -> WrittenFile:
+        """Write ranges, several at a time, to a file that stays where the download is interrupted.
+
+        Raises:
+            _WrongRangesError: those that an earlier run has left are wrong; they are gone now.
+        """
+        store, key, place, head = self._store, self._key, self._place, reader.head
+        entry = TargetEntry(key, head.size, head.etag, head.last_modified)
+        plan = plan_ranges(head.size, head.etag, largest=range_size_for(self._options.memory))
+        buffers = RangeBuffers(ByteSemaphore(self._options.memory))
+        resumed = 0
         try:
-            self._reader.use_saved(continued, lambda start, length: _read_back(part, start, length))
-            start = 0
-            async for chunk in self._reader:
-                if start not in continued:
-                    await to_thread.run_sync(part.write, start, chunk)
-                start += len(chunk)
-                self._options.on_bytes(len(chunk), head.size)
-            return await to_thread.run_sync(part.commit, self._mtime_ns, self._place.replaces)
-        except (IntegrityError, PreconditionFailedError, ChangedHereError) as error:
-            await to_thread.run_sync(part.discard)
-            if continued and isinstance(error, IntegrityError):
+            async with open_part_file(writer, place.name, entry, plan.range_size) as part:
+                ranges = RangedDownload(
+                    ObjectVersion(store, key, entry),
+                    part,
+                    plan,
+                    buffers,
+                    opaque=store.capabilities.opaque_etags,
+                    on_bytes=lambda size: self._options.on_bytes(size, head.size),
+                )
+                resumed = ranges.resumed
+                async with ranges.fetched(first=(head, reader.first)) as verified:
+                    written = await to_thread.run_sync(part.commit, _mtime_ns(head), place.replaces)
+        except (ChangedObjectError, ObjectNotFoundError):
+            raise changed_object(store, key) from None
+        except WrongBytesError as error:
+            if resumed:
                 raise _WrongRangesError from None
-            raise
-        finally:
-            part.close()
+            raise other_content(store, key, str(error)) from None
+        return WrittenFile(place.path, written.size, head, verified.proof)
 
 
-async def _read_back(part: PartFile, start: int, length: int) -> bytes:
-    buffer = bytearray(length)
-
-    def read() -> None:
-        done = 0
-        with memoryview(buffer) as view:
-            while done < length and (count := part.read_into(start + done, view[done:])):
-                done += count
-
-    await to_thread.run_sync(read)
-    return bytes(buffer)
+def _mtime_ns(head: HeadResult) -> int:
+    return file_mtime(head.metadata, head.last_modified)
 
 
 def _failed(path: str, error: OSError) -> DestinationError:

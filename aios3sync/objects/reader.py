@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -28,7 +28,14 @@ from aios3sync.sync.stored_checksum import (
     stored_checksum,
 )
 
-__all__ = ("READ_AHEAD", "ObjectReader", "open_object", "range_size_for")
+__all__ = (
+    "READ_AHEAD",
+    "ObjectReader",
+    "changed_object",
+    "open_object",
+    "other_content",
+    "range_size_for",
+)
 
 READ_AHEAD: Final = 64 * MIB
 _RANGES: Final = 8
@@ -74,8 +81,6 @@ class ObjectReader:
         self._check = BodyCheck(first.head, opaque=store.capabilities.opaque_etags, checksum=checksum)
         self._next = len(first.body)
         self._ahead: deque[asyncio.Task[bytes]] = deque()
-        self._saved: Collection[int] = ()
-        self._read_saved: Callable[[int, int], Awaitable[bytes]] | None = None
         self._chunks = self._verified_chunks()
 
     @property
@@ -83,16 +88,10 @@ class ObjectReader:
         """Whether the chunks are those of the original of a compressed object."""
         return self._decoder is not None
 
-    def use_saved(self, starts: Collection[int], read: Callable[[int, int], Awaitable[bytes]]) -> None:
-        """Do not request ranges that are on disk already; called before the first chunk is read.
-
-        Args:
-            starts: where they start; each has the size of :func:`range_size_for`.
-            read: returns one, by its start and its length.
-        """
-        self._saved, self._read_saved = starts, read
-        if 0 in starts:  # what is on disk is verified, not what came with the first response
-            self._first, self._next = b"", 0
+    @property
+    def first(self) -> bytes:
+        """What came with the first answer, before the first chunk is read: the first bytes of the object."""
+        return self._first
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self._chunks
@@ -131,7 +130,7 @@ class ObjectReader:
         if not problem and decoder is not None:
             problem = decoder.end()
         if problem:
-            raise self._damaged(problem)
+            raise other_content(self._store, self._key, problem)
         self.verified = proved
 
     async def _next_body(self) -> bytes:
@@ -157,37 +156,46 @@ class ObjectReader:
             self._next += length
 
     async def _range(self, start: int, length: int) -> bytes:
-        if self._read_saved is not None and start in self._saved:
-            return await self._read_saved(start, length)
         try:
             found = await self._store.get(self._key, start=start, length=length, if_match=self.head.etag)
         except (PreconditionFailedError, ObjectNotFoundError):
-            raise self._changed() from None
+            raise changed_object(self._store, self._key) from None
         # A server may ignore If-Match, as it may ignore a range.
         if not same_etag(found.head.etag, self.head.etag) or found.head.size != self.head.size:
-            raise self._changed()
+            raise changed_object(self._store, self._key)
         if len(found.body) != length:
-            raise self._damaged(f"{len(found.body)} bytes came of the {length} from {start}")
+            raise other_content(
+                self._store, self._key, f"{len(found.body)} bytes came of the {length} from {start}"
+            )
         return found.body
 
-    def _changed(self) -> PreconditionFailedError:
-        return PreconditionFailedError(
-            f"{self._key!r} in {self._store.bucket} was replaced or deleted while it was read",
-            operation="GetObject",
-            bucket=self._store.bucket,
-            key=self._key,
-            code="ObjectChanged",
-        )
 
-    def _damaged(self, problem: str) -> IntegrityError:
-        return IntegrityError(
-            f"GetObject of {self._key!r} in {self._store.bucket}: the bytes are not those of the object: "
-            f"{problem}",
-            operation="GetObject",
-            bucket=self._store.bucket,
-            key=self._key,
-            code="BodyMismatch",
-        )
+def changed_object(store: ObjectStore, key: str) -> PreconditionFailedError:
+    """Return the error of an object that is not the one any more that was opened."""
+    return PreconditionFailedError(
+        f"{key!r} in {store.bucket} was replaced or deleted while it was read",
+        operation="GetObject",
+        bucket=store.bucket,
+        key=key,
+        code="ObjectChanged",
+    )
+
+
+def other_content(store: ObjectStore, key: str, problem: str) -> IntegrityError:
+    """Return the error of bytes that are not those of an object.
+
+    Args:
+        store: of its bucket.
+        key: the full key.
+        problem: what speaks against them.
+    """
+    return IntegrityError(
+        f"GetObject of {key!r} in {store.bucket}: the bytes are not those of the object: {problem}",
+        operation="GetObject",
+        bucket=store.bucket,
+        key=key,
+        code="BodyMismatch",
+    )
 
 
 async def _checksum_of(store: ObjectStore, key: str, head: HeadResult) -> StoredChecksum | None:

@@ -7,7 +7,7 @@ A restore takes hours: what was asked for is read by a later run, which sees in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.core.actions import Download
 from aios3sync.core.entries import TargetEntry
@@ -16,7 +16,9 @@ from aios3sync.errors import StoreError
 from aios3sync.events import Archived, NotDone, Outcome
 from aios3sync.report import ReportBuilder
 from aios3sync.store.protocol import ObjectStore, RestoreRequest
-from aios3sync.sync.run import Run
+
+if TYPE_CHECKING:
+    from aios3sync.sync.run import Run
 
 __all__ = ("ARCHIVED", "archive_warning", "ask_for", "is_archived", "readable")
 

@@ -177,7 +177,7 @@ def test_a_large_download_on_a_full_disk_goes_on_later(
     monkeypatch.setattr(PartFile, "write", note)
     assert cli("cp", bucket.url("big"), "big").code == 0
     assert (here / "big").read_bytes() == BIG
-    assert [start for start in starts if start] == [8 * MIB, 16 * MIB]
+    assert sorted(start for start in starts if start) == [8 * MIB, 16 * MIB]
     assert os.listdir(here) == ["big"]
 
 

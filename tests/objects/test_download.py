@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from hashlib import md5
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from aios3sync.core.parts import MIB
 from aios3sync.errors import (
     DestinationError,
     IntegrityError,
@@ -18,7 +20,7 @@ from aios3sync.errors import (
 )
 from aios3sync.objects.download import FileOptions, WrittenFile, destination_of, download_object
 from aios3sync.objects.reader import range_size_for
-from aios3sync.store.protocol import PutOptions
+from aios3sync.store.protocol import ListedPart, PutOptions
 from aios3sync.testing.faulty import FaultyStore, unavailable
 from aios3sync.testing.memory import MemoryStore
 
@@ -31,9 +33,9 @@ def faulty(body: bytes = BODY) -> FaultyStore:
     return FaultyStore(MemoryStore(objects={"k": body}))
 
 
-async def download(store: FaultyStore, path: Path, **options: bool) -> WrittenFile:
+async def download(store: FaultyStore, path: Path, **options: Any) -> WrittenFile:
     place = await anyio.to_thread.run_sync(destination_of, str(path), "k")
-    return await download_object(store, "k", place, FileOptions(memory=MEMORY, **options))  # type: ignore[arg-type]
+    return await download_object(store, "k", place, FileOptions(**{"memory": MEMORY, **options}))
 
 
 async def replace(store: FaultyStore, body: bytes) -> None:
@@ -50,27 +52,68 @@ async def test_the_bytes_arrive_and_nothing_else_is_left(tmp_path: Path, size: i
     assert os.listdir(tmp_path) == ["x"]
 
 
+async def broken_off(store: FaultyStore, path: Path) -> None:
+    """Download until four ranges are on disk; the others fail then."""
+    left, enough = 4 * RANGE, anyio.Event()
+    store.on("get", skip=4, times=-1, wait=enough, error=unavailable())
+
+    def on_bytes(size: int, _whole: int) -> None:
+        nonlocal left
+        left -= size
+        if not left:
+            enough.set()
+
+    with pytest.raises(UnavailableError):
+        await download(store, path, on_bytes=on_bytes)
+    assert left == 4 * RANGE  # what has to be told again is taken back
+
+
 async def test_a_download_that_broke_off_goes_on_with_what_is_missing(tmp_path: Path) -> None:
     store = faulty()
-    store.on("get", skip=3, times=-1, error=unavailable())
-    with pytest.raises(UnavailableError):
-        await download(store, tmp_path / "x")
+    await broken_off(store, tmp_path / "x")
     assert not (tmp_path / "x").exists()
     again = FaultyStore(store)
     store._faults.clear()
-    await download(again, tmp_path / "x")
-    assert again.calls["get"] == 6 - 2  # one opens the object; three ranges are on disk
+    written = await download(again, tmp_path / "x")
+    assert again.calls["get"] == 1 + 2  # one opens the object, two ranges were missing
+    assert written.verified == "md5"
     assert (tmp_path / "x").read_bytes() == BODY
     assert os.listdir(tmp_path) == ["x"]
+
+
+async def test_ranges_are_requested_at_the_same_time(tmp_path: Path) -> None:
+    store, go = faulty(), anyio.Event()
+    reached = [anyio.Event() for _ in range(5)]
+    for event in reached:
+        store.on("get", skip=1, reached=event, wait=go)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(download, store, tmp_path / "x")
+        for event in reached:
+            await event.wait()
+        go.set()
+    assert (tmp_path / "x").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("memory", [MEMORY, 64 * MIB])
+async def test_an_object_of_parts_is_proved_by_its_parts(tmp_path: Path, memory: int) -> None:
+    body, store = os.urandom(12 * MIB), MemoryStore()
+    upload_id = await store.create_multipart("k", PutOptions())
+    parts = []
+    for number in (1, 2, 3):
+        part = body[(number - 1) * 5 * MIB : number * 5 * MIB]
+        digest = md5(part, usedforsecurity=False).digest()
+        stored = await store.put_part("k", upload_id, number, part, PutOptions(), md5=digest)
+        parts.append(ListedPart(number, stored.etag, len(part)))
+    await store.complete_multipart("k", upload_id, parts, PutOptions())
+    written = await download(FaultyStore(store), tmp_path / "x", memory=memory)
+    assert (written.verified, (tmp_path / "x").read_bytes()) == ("parts", body)
 
 
 @pytest.mark.parametrize("start", [0, RANGE])
 async def test_wrong_bytes_of_an_earlier_run_are_read_again(tmp_path: Path, start: int) -> None:
     body = bytes(2 * RANGE) + BODY
     store = faulty(body)
-    store.on("get", skip=3, times=-1, error=unavailable())
-    with pytest.raises(UnavailableError):
-        await download(store, tmp_path / "x")
+    await broken_off(store, tmp_path / "x")
     (part,) = tmp_path.glob(".aios3sync-*.part")
     with open(part, "r+b") as file:
         file.seek(start)

@@ -32,18 +32,15 @@ from aios3sync.sync.run import Run
 from aios3sync.sync.stored_checksum import proves_nothing
 from aios3sync.sync.transfers.download_offload import SmallObjectOffload
 from aios3sync.sync.transfers.fetched import (
-    ATTEMPTS,
-    ChangedObjectError,
     adopted,
-    checksum_of_version,
-    current,
     downloaded,
     outcome_of_failure,
     outcome_of_refusal,
-    read_version,
 )
 from aios3sync.sync.transfers.large_downloads import fetch_large
+from aios3sync.sync.transfers.object_version import ChangedObjectError, ObjectVersion
 from aios3sync.sync.transfers.range_buffers import RangeBuffers
+from aios3sync.sync.transfers.ranged_download import ATTEMPTS
 from aios3sync.sync.transfers.received import WrongBytesError, original_of
 from aios3sync.sync.transfers.small_files import (
     ArrivedBody,
@@ -190,11 +187,11 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         await run.resources.memory.acquire(size)
         self._fetching += 1
         try:
-            full_key = run.full_key(source.key)
-            result = await read_version(store, full_key, source, 0, size)
+            version = ObjectVersion(store, run.full_key(source.key), source)
+            result = await version.read(0, size)
             checksum = None
             if size and proves_nothing(result.head, opaque=run.settling_policy.opaque_etags):
-                checksum = await checksum_of_version(store, full_key, source)
+                checksum = await version.checksum()
         except BaseException:
             run.resources.memory.release(size)
             raise
@@ -217,7 +214,8 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         """Read the object again, in the version that it has now."""
         try:
             if job.attempt + 1 < ATTEMPTS:
-                job.source = await current(store, self.run.full_key(job.source.key), job.source)
+                version = ObjectVersion(store, self.run.full_key(job.source.key), job.source)
+                job.source = await version.now()
         except Exception as refused:  # noqa: BLE001 - one item is never the end of the run
             self._end(outcome_of_failure(self.run, job.source, refused))
         else:

@@ -1,113 +1,36 @@
-"""What the downloads of small and of large objects share: reads of one version, and how each of them ends."""
+"""What the downloads of small and of large objects share: how each of them ends."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from aios3sync.core.actions import KEPT, Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
-from aios3sync.core.etag import same_etag
 from aios3sync.core.text import escape_undecodable
-from aios3sync.errors import ObjectNotFoundError, PreconditionFailedError, StoreError
+from aios3sync.errors import ObjectNotFoundError, StoreError
 from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
 from aios3sync.local.write import NO_ROOM, ChangedHereError
-from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
+from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.archives import ARCHIVED, ask_for
-from aios3sync.sync.stored_checksum import StoredChecksum, head_with_checksum, stored_checksum
+from aios3sync.sync.transfers.object_version import ChangedObjectError
+from aios3sync.sync.transfers.ranged_download import ATTEMPTS
 from aios3sync.sync.transfers.received import WrongBytesError
 
 if TYPE_CHECKING:
     from aios3sync.sync.run import Run
 
 __all__ = (
-    "ATTEMPTS",
-    "ChangedObjectError",
     "DifferentFileError",
     "adopted",
-    "checksum_of_version",
-    "current",
     "downloaded",
     "outcome_of_failure",
     "outcome_of_refusal",
-    "read_version",
-    "read_version_into",
 )
-
-ATTEMPTS: Final = 3
-"""How often an object is read that changes while it is read, or whose bytes are wrong."""
-
-
-class ChangedObjectError(Exception):
-    """The object is not the one that was listed any more."""
 
 
 class DifferentFileError(Exception):
     """The file has another content than the object, and may not be replaced."""
-
-
-async def read_version_into(
-    store: ObjectStore, full_key: str, source: TargetEntry, start: int, buffer: memoryview
-) -> HeadResult:
-    """Fill a buffer with a range of the listed version of an object; see :func:`read_version`."""
-    try:
-        size, head = await store.read_into(
-            full_key, buffer, start=start, if_match=source.etag, version_id=source.version_id
-        )
-    except PreconditionFailedError:
-        raise ChangedObjectError from None
-    _refuse_other(head, source, size, len(buffer))
-    return head
-
-
-async def read_version(
-    store: ObjectStore, full_key: str, source: TargetEntry, start: int, length: int
-) -> GetResult:
-    """Read a range of the listed version of an object, which a listing may show without an ETag.
-
-    Raises:
-        ChangedObjectError: it is another version now.
-        WrongBytesError: the answer has another number of bytes.
-        StoreError: it cannot be read.
-    """
-    try:
-        result = await store.get(
-            full_key, start=start, length=length, if_match=source.etag, version_id=source.version_id
-        )
-    except PreconditionFailedError:
-        raise ChangedObjectError from None
-    _refuse_other(result.head, source, len(result.body), length)
-    return result
-
-
-def _refuse_other(head: HeadResult, source: TargetEntry, received: int, length: int) -> None:
-    # An endpoint may not know If-Match: what it sent is looked at as well.
-    if head.size != source.size or (source.etag and not same_etag(source.etag, head.etag)):
-        raise ChangedObjectError
-    if received != length:
-        raise WrongBytesError(f"{received} bytes came instead of {length}")
-
-
-async def checksum_of_version(
-    store: ObjectStore, full_key: str, source: TargetEntry
-) -> StoredChecksum | None:
-    """Return the checksum that the endpoint keeps of the listed version; ``None`` where it can prove nothing.
-
-    Raises:
-        ChangedObjectError: it is another version now.
-        StoreError: it cannot be asked for.
-    """
-    head = await head_with_checksum(store, full_key, source.version_id)
-    _refuse_other(head, source, 0, 0)
-    return await stored_checksum(store, full_key, head, source.version_id)
-
-
-async def current(store: ObjectStore, full_key: str, source: TargetEntry) -> TargetEntry:
-    """Return the object as it is now."""
-    head = await store.head(full_key, version_id=source.version_id)
-    return source._replace(
-        size=head.size, etag=head.etag, last_modified=head.last_modified, storage_class=head.storage_class
-    )
 
 
 def downloaded(  # noqa: PLR0913 - the facts of one row

@@ -49,7 +49,7 @@ class RangePlan(NamedTuple):
             yield start, min(self.part_size, self.size - start)
 
 
-def plan_ranges(size: int, etag: str, *known: int) -> RangePlan:
+def plan_ranges(size: int, etag: str, *known: int, largest: int = _LARGEST_RANGE) -> RangePlan:
     """Cut an object into ranges: its parts, or equal pieces of them, where the ETag says how many it has.
 
     The same object is always cut in the same way, so that a later run can go on.
@@ -58,9 +58,10 @@ def plan_ranges(size: int, etag: str, *known: int) -> RangePlan:
         size: bytes.
         etag: of the object.
         known: the most likely part sizes.
+        largest: bytes of a range at most.
     """
     for part_size in part_size_candidates(size, part_count(etag), *known)[:1]:
         for pieces in range(1, _MOST_RANGES_OF_A_PART):
-            if part_size % pieces == 0 and part_size // pieces <= _LARGEST_RANGE:
+            if part_size % pieces == 0 and part_size // pieces <= largest:
                 return RangePlan(size, part_size // pieces, part_size)
-    return RangePlan(size, _RANGE, 0)
+    return RangePlan(size, min(_RANGE, largest), 0)

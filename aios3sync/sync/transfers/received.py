@@ -13,6 +13,7 @@ from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import (
+    META_MD5,
     META_ORIGINAL_MD5,
     META_ORIGINAL_SIZE,
     Proof,
@@ -38,6 +39,7 @@ __all__ = (
     "decompressed",
     "original_of",
     "plain_mismatch",
+    "stored_md5",
 )
 
 _MOST_DIGITS: Final = 15
@@ -146,6 +148,13 @@ def _part_size(body: bytes, etag: str) -> int:
     return 0
 
 
+def stored_md5(head: HeadResult) -> str:
+    """Return the hex MD5 of the body as it is stored, from the metadata; empty where that has none."""
+    if original_of(head) is None:
+        return recorded_md5(head.metadata)
+    return recorded_md5({META_MD5: head.metadata.get(META_MD5, "")})
+
+
 def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:
     """Return what speaks against stored bytes whose ETag is not their MD5; empty where nothing does.
 
@@ -154,7 +163,7 @@ def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:
         head: the facts of the object.
         opaque: ETags of this endpoint prove nothing.
     """
-    recorded = "" if original_of(head) is not None else recorded_md5(head.metadata)
+    recorded = stored_md5(head)
     if recorded == md5:
         return ""
     if proof(head.etag, opaque=opaque or is_opaque_encryption(head.encryption)) is Proof.MD5:

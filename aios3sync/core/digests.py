@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
-__all__ = ("Digest", "PartDigests", "fed")
+__all__ = ("Digest", "Hasher", "PartDigests", "fed", "new_md5")
 
 # hashlib releases the interpreter lock for more bytes than this.
 _UNSHARED: Final = 2047
 _SMALL: Final = 16 * 1024
 
 
-class Digest(Protocol):
-    """A hash object of :mod:`hashlib`."""
+class Hasher(Protocol):
+    """What is fed piece by piece, and has a digest at the end."""
 
-    def update(self, body: bytes | memoryview, /) -> None:
-        """Add bytes."""
+    def update(self, data: Any, /) -> None:
+        """Add the next bytes."""
         ...
 
     def digest(self) -> bytes:
         """Return the digest of all bytes so far."""
         ...
+
+
+class Digest(Hasher, Protocol):
+    """A hash object of :mod:`hashlib`."""
 
     def hexdigest(self) -> str:
         """Return the digest in hexadecimal."""
@@ -43,18 +48,28 @@ def fed(algorithm: Digest, body: bytes) -> Digest:
     return algorithm
 
 
+def new_md5() -> Digest:
+    """Return a new MD5, for what S3 proves with it: no secret depends on it."""
+    return hashlib.md5(usedforsecurity=False)
+
+
 class PartDigests:
-    """Cuts a stream of chunks at part borders, and has the MD5 of each part.
+    """Cuts a stream of chunks at part borders, and has the digest of each part.
+
+    Args:
+        size: bytes of each part but the last.
+        new_hasher: makes the hasher of a part.
 
     Attributes:
-        size: bytes of each part but the last.
-        digests: of the parts so far, 16 bytes each.
+        size: see above.
+        digests: of the parts so far.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, new_hasher: Callable[[], Hasher] = new_md5) -> None:
         self.size = size
         self.digests: list[bytes] = []
-        self._current = hashlib.md5(usedforsecurity=False)
+        self._new_hasher = new_hasher
+        self._current = new_hasher()
         self._filled = 0
 
     def update(self, chunk: bytes | memoryview) -> None:
@@ -70,7 +85,7 @@ class PartDigests:
 
     def _end_part(self) -> None:
         self.digests.append(self._current.digest())
-        self._current = hashlib.md5(usedforsecurity=False)
+        self._current = self._new_hasher()
         self._filled = 0
 
     def finish(self) -> list[bytes]:

@@ -10,16 +10,16 @@ import hashlib
 import importlib
 import zlib
 from collections.abc import Callable, Iterable
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final
 
+from aios3sync.core.digests import Hasher, PartDigests
 from aios3sync.errors import UsageError
 
 if TYPE_CHECKING:
     from aios3sync.core.checksums import ObjectChecksum
 
 __all__ = (
-    "Hasher",
     "checksum_of",
     "chunk_checksum",
     "find_crc",
@@ -32,18 +32,6 @@ Data = bytes | bytearray | memoryview
 _Crc = Callable[[Data, int], int]
 _SIZES: Final = {"crc32": 4, "crc32c": 4, "crc64nvme": 8}
 _MODELS: Final = {"crc32c": "CRC32-ISCSI", "crc64nvme": "CRC64-NVME"}
-
-
-class Hasher(Protocol):
-    """A digest that is fed piece by piece, as those of :mod:`hashlib`."""
-
-    def update(self, data: Any, /) -> None:
-        """Add the next bytes."""
-        ...
-
-    def digest(self) -> bytes:
-        """Return the digest of all bytes so far."""
-        ...
 
 
 class _CrcHasher:
@@ -99,25 +87,12 @@ class _PartsHasher:
 
     def __init__(self, algorithm: str, part_size: int) -> None:
         self._algorithm = algorithm
-        self._part_size = self._room = part_size
-        self._whole, self._part = hasher_of(algorithm), hasher_of(algorithm)
-
-    def update(self, data: Data) -> None:
-        """Add the next bytes."""
-        rest = memoryview(data)
-        while len(rest) >= self._room:
-            self._part.update(rest[: self._room])
-            self._whole.update(self._part.digest())
-            rest = rest[self._room :]
-            self._part, self._room = hasher_of(self._algorithm), self._part_size
-        self._part.update(rest)
-        self._room -= len(rest)
+        self._parts = PartDigests(part_size, partial(hasher_of, algorithm))
+        self.update = self._parts.update
 
     def digest(self) -> bytes:
         """Return the digest; it can be called once, after the last bytes."""
-        if self._room < self._part_size:
-            self._whole.update(self._part.digest())
-        return self._whole.digest()
+        return checksum_of(self._algorithm, b"".join(self._parts.finish()))
 
 
 def object_hasher(checksum: ObjectChecksum, part_size: int) -> Hasher:

@@ -6,7 +6,7 @@ import hashlib
 from typing import Final
 
 from aios3sync.core.content import is_gzip
-from aios3sync.core.digests import PartDigests
+from aios3sync.core.digests import Hasher, PartDigests
 from aios3sync.core.etag import (
     META_MD5,
     META_ORIGINAL_MD5,
@@ -20,7 +20,7 @@ from aios3sync.core.etag import (
     same_etag,
 )
 from aios3sync.core.gunzip import Gunzip
-from aios3sync.local.checksum import Hasher, object_hasher
+from aios3sync.local.checksum import object_hasher
 from aios3sync.store.protocol import HeadResult
 from aios3sync.sync.stored_checksum import StoredChecksum
 

@@ -227,8 +227,9 @@ class SyncOptions:
             objects are copied there by the server, and then deleted. Nothing that lies there is replaced.
         decode: of a download: objects that an upload has compressed become the original files; ``False``
             keeps their bytes as they are stored.
-        restore: of a download: archived objects (GLACIER, DEEP_ARCHIVE, archived INTELLIGENT_TIERING) are
-            restored for so many days, which takes hours; a later run downloads them. 0 leaves them alone.
+        restore: where a bucket is the source: archived objects (GLACIER, DEEP_ARCHIVE, archived
+            INTELLIGENT_TIERING) are restored for so many days, which takes hours; a later run downloads or
+            copies them. 0 leaves them alone.
         restore_tier: of the same: ``standard``, ``bulk`` (cheap, slow) or ``expedited`` (minutes; not of
             DEEP_ARCHIVE).
         as_of: of a download or a sync between two buckets: take the versions that were the latest ones at

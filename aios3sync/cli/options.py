@@ -325,7 +325,7 @@ download_options = option_group(
         "--restore",
         type=int,
         metavar="DAYS",
-        help="Of a download: restore archived objects for so many days; a later run downloads them.",
+        help="Out of a bucket: restore archived objects for so many days; a later run transfers them.",
     ),
     click.option(
         "--restore-tier",

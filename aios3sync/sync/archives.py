@@ -7,20 +7,21 @@ A restore takes hours: what was asked for is read by a later run, which sees in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from aios3sync.core.actions import Download
+from aios3sync.core.actions import CopyObject, Download
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.text import count, size_text
 from aios3sync.errors import StoreError
 from aios3sync.events import Archived, NotDone, Outcome
 from aios3sync.report import ReportBuilder
-from aios3sync.store.protocol import ObjectStore, RestoreRequest
+from aios3sync.store.protocol import RestoreRequest
+from aios3sync.sync.transfers.object_version import ObjectVersion
 
 if TYPE_CHECKING:
     from aios3sync.sync.run import Run
 
-__all__ = ("ARCHIVED", "archive_warning", "ask_for", "is_archived", "readable")
+__all__ = ("ARCHIVED", "archive_warning", "ask_for", "is_archived", "outcome_of_archived", "readable")
 
 ARCHIVED: Final = "InvalidObjectState"
 """The code of a refused read of an object in an archive, and of a restore of one that is in none."""
@@ -31,48 +32,60 @@ _ACTIVE: Final = frozenset({ARCHIVED, "ObjectAlreadyInActiveTierError"})
 _UNDER_WAY: Final = "RestoreAlreadyInProgress"
 _TIERING: Final = "INTELLIGENT_TIERING"
 
+T = TypeVar("T", bound=Download | CopyObject)
+
 
 def is_archived(entry: TargetEntry) -> bool:
     """Return whether an object cannot be read now, as far as the listing tells."""
     return entry.storage_class in _ARCHIVES and entry.restore != "done"
 
 
-def readable(run: Run, downloads: Sequence[Download], *, planned: bool = False) -> list[Download]:
+def readable(run: Run, transfers: Sequence[T], *, planned: bool = False) -> list[T]:
     """Return the transfers that go on: of objects that can be read, or are asked for; count the others.
 
     Args:
         run: the run.
-        downloads: some transfers.
+        transfers: out of a bucket.
         planned: they are counted as planned already.
     """
-    left = [item.source for item in downloads if is_archived(item.source) and not _is_asked_for(run, item)]
+    left = [item.source for item in transfers if is_archived(item.source) and not _is_asked_for(run, item)]
     if not left:
-        return list(downloads)
+        return list(transfers)
     if not planned:
         run.builder.plan(len(left))
     run.recorder.add_all([Archived(entry.key, entry.size, entry.restore == "ongoing") for entry in left])
-    return [item for item in downloads if not is_archived(item.source) or _is_asked_for(run, item)]
+    return [item for item in transfers if not is_archived(item.source) or _is_asked_for(run, item)]
 
 
-def _is_asked_for(run: Run, download: Download) -> bool:
-    return bool(run.options.restore) and not download.source.restore
+def _is_asked_for(run: Run, transfer: Download | CopyObject) -> bool:
+    return bool(run.options.restore) and not transfer.source.restore
 
 
-async def ask_for(run: Run, store: ObjectStore, entry: TargetEntry) -> Outcome | None:
+async def outcome_of_archived(run: Run, version: ObjectVersion) -> Outcome:
+    """Return how a transfer ended whose read was refused: the object is in an archive, and is asked for.
+
+    Raises:
+        StoreError: the run cannot go on; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
+    """
+    asked = await ask_for(run, version) if run.options.restore else None
+    return asked or Archived(version.entry.key, version.entry.size)
+
+
+async def ask_for(run: Run, version: ObjectVersion) -> Outcome | None:
     """Ask for an archived object; return ``None`` where it can be read now.
 
     Raises:
-        StoreError: it was refused.
+        StoreError: the run cannot go on; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
     """
-    tier = run.options.restore_tier
+    entry, tier = version.entry, run.options.restore_tier
     if tier == "expedited" and entry.storage_class == "DEEP_ARCHIVE":
         text = "DEEP_ARCHIVE knows no expedited restore; ask with '--restore-tier standard' or 'bulk'"
         return NotDone(entry.key, "failed", "restore", text)
     # An object of Intelligent-Tiering moves back for good: a number of days is refused there.
     days = 0 if entry.storage_class == _TIERING else run.options.restore
     try:
-        done = await store.restore(
-            run.full_key(entry.key), RestoreRequest(tier, days, version_id=entry.version_id)
+        done = await version.store.restore(
+            version.key, RestoreRequest(tier, days, version_id=entry.version_id)
         )
     except StoreError as error:
         if error.code == _UNDER_WAY:
@@ -83,11 +96,12 @@ async def ask_for(run: Run, store: ObjectStore, entry: TargetEntry) -> Outcome |
     return None if done else Archived(entry.key, entry.size, restoring=True)
 
 
-def archive_warning(builder: ReportBuilder, *, asked: bool, dry_run: bool) -> str:
+def archive_warning(builder: ReportBuilder, verb: str, *, asked: bool, dry_run: bool) -> str:
     """Return the line about objects that are in an archive.
 
     Args:
         builder: knows how many.
+        verb: what a later run does with them.
         asked: the run restores them.
         dry_run: it only says so.
     """
@@ -97,8 +111,8 @@ def archive_warning(builder: ReportBuilder, *, asked: bool, dry_run: bool) -> st
         "(GLACIER, DEEP_ARCHIVE), which cannot be read"
     )
     if builder.restoring:
-        verb = "would be" if dry_run and asked else "are being"
-        skipped += f"; {builder.restoring:,} of them {verb} restored, and a later run downloads them"
+        are = "would be" if dry_run and asked else "are being"
+        skipped += f"; {builder.restoring:,} of them {are} restored, and a later run {verb} them"
     if builder.archived and not asked:
-        skipped += "; '--restore DAYS' restores them for some days, and a later run downloads them"
+        skipped += f"; '--restore DAYS' restores them for some days, and a later run {verb} them"
     return skipped

@@ -93,7 +93,7 @@ async def compare_worker(
 
 
 def _readable(run: Run, transfers: list[Any]) -> list[Any]:
-    """Return the transfers that can be done; those of a download are not where objects are in an archive."""
+    """Return the transfers that can be done: not those of a download whose objects are in an archive."""
     if not (transfers and run.direction.name == DOWN):
         return transfers
     from aios3sync.sync.archives import readable

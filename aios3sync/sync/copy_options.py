@@ -7,6 +7,7 @@ from typing import Final
 from aios3sync.core.keys import Location
 from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
+from aios3sync.sync.download_options import check_restore_options
 
 __all__ = ("check_copy_options", "check_places")
 
@@ -17,7 +18,6 @@ _OF_FILES: Final = (
     "metadata_update",
     "thumbnails",
     "track_renames",
-    "restore",
     "no_list",
 )
 _HEADERS: Final = (
@@ -40,8 +40,7 @@ def check_copy_options(options: SyncOptions) -> None:
             "receipt: the bytes of a copy do not pass by here, so nothing can be said of their SHA-256; sync "
             "one of the two with a directory for a receipt, and check the copy with 'verify --receipt'"
         )
-    if options.restore_tier != "standard":
-        raise UsageError("restore_tier: only objects that are downloaded are restored; leave it out")
+    check_restore_options(options)
     if options.check == "content":
         raise UsageError("check: a sync between two buckets compares listings; 'verify' compares content")
     if options.metadata_directive == "copy":

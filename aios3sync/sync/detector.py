@@ -31,6 +31,7 @@ from aios3sync.core.text import escape_undecodable
 from aios3sync.events import Adopted
 from aios3sync.report import Failure
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
+from aios3sync.sync.directions import COPY
 from aios3sync.sync.manifest_diff import DiffStep
 from aios3sync.sync.run import Run
 
@@ -272,7 +273,13 @@ class Detector:
         """Return the transfers that go on now; others wait for what the comparison still meets."""
         if self._run.renames is not None:
             return self._run.renames.hold(transfers)
-        return transfers if self._gate is None else self._gate.admit(transfers, self.unreadable)
+        if self._gate is not None:
+            return self._gate.admit(transfers, self.unreadable)
+        if transfers and self._run.direction.name == COPY:
+            from aios3sync.sync.archives import readable
+
+            return readable(self._run, transfers)
+        return transfers
 
     def _defer(self, action: Action, recorded: RecordedEntry | None, target: Any) -> None:
         self._waiting.append(_deferred(action, target))

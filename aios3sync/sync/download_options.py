@@ -9,7 +9,7 @@ from aios3sync.core.keys import SCHEME
 from aios3sync.errors import UsageError
 from aios3sync.options import SyncOptions
 
-__all__ = ("check_download_options",)
+__all__ = ("check_download_options", "check_restore_options")
 
 _OF_UPLOADS: Final = (
     *(
@@ -38,8 +38,7 @@ def check_download_options(options: SyncOptions, root: str) -> None:
         raise UsageError("no_list: what a download fetches is known from the listing alone; leave it out")
     if options.target_listing:
         raise UsageError("target_listing: the target is no bucket; leave it out, or give source_listing")
-    if options.restore_tier != "standard" and not options.restore:
-        raise UsageError("restore_tier: say with restore for how many days objects are restored")
+    check_restore_options(options)
     if options.gitignore:
         raise UsageError("gitignore: a download does not read rules in its own target; use exclude rules")
     if options.on_bad_name == "escape":
@@ -55,3 +54,13 @@ def check_download_options(options: SyncOptions, root: str) -> None:
         trash = os.path.abspath(os.fspath(options.trash))
         if trash == root or trash.startswith(f"{root.rstrip('/')}/"):
             raise UsageError("trash: it is below the target, where it would be synced; name another place")
+
+
+def check_restore_options(options: SyncOptions) -> None:
+    """Look at the options about archived objects of a source that is a bucket.
+
+    Raises:
+        UsageError: they are not said to be restored, but how.
+    """
+    if options.restore_tier != "standard" and not options.restore:
+        raise UsageError("restore_tier: say with restore for how many days objects are restored")

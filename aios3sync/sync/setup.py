@@ -200,7 +200,7 @@ async def _attempt(
 def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_unknown: bool) -> None:
     """Warn of what only a run of all keys can know."""
     if builder.archived or builder.restoring:
-        builder.warn(_archive_warning(pipeline.run.options, builder))
+        builder.warn(_archive_warning(pipeline.run.request, builder))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
     if not headers_unknown:
@@ -208,10 +208,11 @@ def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_un
             builder.warn(f"--header-for {rule!r} matched no file")
 
 
-def _archive_warning(options: SyncOptions, builder: ReportBuilder) -> str:
+def _archive_warning(request: SyncRequest, builder: ReportBuilder) -> str:
     from aios3sync.sync.archives import archive_warning
 
-    return archive_warning(builder, asked=options.restore > 0, dry_run=options.dry_run)
+    options, verb = request.options, "copies" if request.direction == "copy" else "downloads"
+    return archive_warning(builder, verb, asked=options.restore > 0, dry_run=options.dry_run)
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:

@@ -16,7 +16,9 @@ def check_upload_options(options: SyncOptions) -> None:
     """
     for name, given in (("restore", options.restore), ("restore_tier", options.restore_tier != "standard")):
         if given:
-            raise UsageError(f"{name}: only objects that are downloaded are restored; leave it out")
+            raise UsageError(
+                f"{name}: only objects of a bucket that is the source are restored; leave it out"
+            )
     if options.source_listing:
         raise UsageError("source_listing: the source is no bucket; leave it out")
     if options.as_of is not None:

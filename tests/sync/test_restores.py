@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aios3sync.errors import StoreError, UsageError
 from aios3sync.options import SyncOptions
-from aios3sync.store.protocol import ListPage, RestoreRequest
+from aios3sync.store.protocol import ListPage, PutOptions, RestoreRequest
 from aios3sync.sync.copy_options import check_copy_options
 from aios3sync.sync.download_options import check_download_options
 from aios3sync.sync.upload_options import check_upload_options
 from tests.sync.conftest import Bench, body_tree
+from tests.sync.copying import MIB, CopyBench
 
 pytestmark = pytest.mark.usefixtures("settle")
 
@@ -138,11 +141,12 @@ def test_options_that_mean_nothing_are_refused() -> None:
         SyncOptions(restore_tier="slow")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="restore_tier: say with restore"):
         check_download_options(SyncOptions(restore_tier="bulk"), "/t")
-    with pytest.raises(UsageError, match="restore: only objects that are downloaded"):
+    with pytest.raises(UsageError, match="restore_tier: say with restore"):
+        check_copy_options(SyncOptions(restore_tier="bulk"))
+    with pytest.raises(UsageError, match="restore: only objects of a bucket that is the source"):
         check_upload_options(SyncOptions(restore=1))
-    for check in (check_upload_options, check_copy_options):
-        with pytest.raises(UsageError, match="restore_tier: only objects that are downloaded"):
-            check(SyncOptions(restore_tier="bulk"))
+    with pytest.raises(UsageError, match="restore_tier: only objects of a bucket that is the source"):
+        check_upload_options(SyncOptions(restore_tier="bulk"))
 
 
 @pytest.mark.parametrize("status", [400, 501])
@@ -171,3 +175,73 @@ async def test_another_refusal_of_the_listing_stays_one(bench: Bench) -> None:
     bench.faults.on("list_page", error=StoreError("no", code="InvalidRequest", status=400), times=-1)
     with pytest.raises(StoreError, match="no"):
         await bench.download()
+
+
+# Between buckets
+
+
+@pytest.fixture(params=[False, True], ids=["on the server", "through memory"])
+async def copies(request: pytest.FixtureRequest, tmp_path: Path) -> CopyBench:
+    """Two buckets, of one endpoint or of two; two objects of the source are archived."""
+    bench = CopyBench(tmp_path, apart=request.param)
+    await bench.put({"cold": b"12345", "large": LARGE}, storage_class="GLACIER")
+    await bench.put({"warm": b"1"})
+    return bench
+
+
+async def test_archived_objects_are_copied_by_a_later_run(copies: CopyBench) -> None:
+    report = await copies.sync()
+    assert (report.copied, report.archived, report.restoring, report.exit_code) == (1, 2, 0, 0)
+    assert (report.archived_bytes, report.requests.get("RestoreObject", 0)) == (5 + len(LARGE), 0)
+    assert report.warnings[0].endswith(
+        "'--restore DAYS' restores them for some days, and a later run copies them"
+    )
+
+    report = await copies.sync(restore=3, restore_tier="bulk")
+    assert (report.copied, report.archived, report.restoring, report.exit_code) == (0, 0, 2, 0)
+    assert report.requests["RestoreObject"] == 2
+    assert copies.copies() == {"warm": b"1"}
+    assert report.warnings[0].endswith("2 of them are being restored, and a later run copies them")
+
+    report = await copies.sync(restore=3)
+    assert (report.copied, report.restoring, report.requests.get("RestoreObject", 0)) == (0, 2, 0)
+
+    copies.source.restored("a/cold")
+    copies.source.restored("a/large")
+    report = await copies.sync(copy_part_threshold=8 * MIB)
+    assert (report.copied, report.archived, report.restoring, report.warnings) == (2, 0, 0, ())
+    assert copies.copies() == {"cold": b"12345", "large": LARGE, "warm": b"1"}
+
+
+async def test_archived_objects_hold_no_deletes_back(copies: CopyBench) -> None:
+    await copies.target.put("b/gone", b"x", PutOptions(), md5=hashlib.md5(b"x").digest())  # noqa: S324
+    report = await copies.sync(delete="mirror")
+    assert (report.copied, report.archived, report.deleted, report.exit_code) == (1, 2, 1, 0)
+
+
+async def test_a_dry_run_of_copies_asks_for_nothing(copies: CopyBench) -> None:
+    report = await copies.sync(restore=1, dry_run=True)
+    assert (report.copied, report.restoring, report.requests.get("RestoreObject", 0)) == (1, 2, 0)
+    assert "would be restored" in report.warnings[0]
+
+
+@pytest.mark.parametrize("days", [0, 7])
+async def test_a_copy_that_is_refused_for_an_archive_is_asked_for(
+    copies: CopyBench, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """Intelligent-Tiering: the class does not tell, the refused copy does; no number of days is sent."""
+    await copies.put({"it": b"123"}, storage_class="INTELLIGENT_TIERING")
+    refusal = StoreError("archived", code="InvalidObjectState", status=403)
+    for faults, operation in ((copies.reads, "get"), (copies.writes, "copy")):
+        faults.on(operation, key="a/it" if operation == "get" else "b/it", error=refusal, times=-1)
+    asked: list[tuple[str, RestoreRequest]] = []
+
+    async def restore(key: str, request: RestoreRequest) -> bool:
+        asked.append((key, request))
+        return False
+
+    monkeypatch.setattr(copies.source, "restore", restore)
+    report = await copies.sync(restore=days, exclude=("cold", "large"))
+    assert (report.copied, report.failed) == (1, 0)
+    assert (report.restoring, report.archived) == ((1, 0) if days else (0, 1))
+    assert asked == ([("a/it", RestoreRequest("standard", 0))] if days else [])

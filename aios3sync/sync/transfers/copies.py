@@ -20,14 +20,16 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import Proof, is_opaque_encryption, part_count, proof, same_etag
 from aios3sync.core.parts import MAX_PART_SIZE, MIN_PART_SIZE
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, PreconditionFailedError, StoreError
-from aios3sync.events import Copied, NotDone, Outcome
+from aios3sync.events import Archived, Copied, NotDone, Outcome
 from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import GetResult, ObjectStore, PutResult
+from aios3sync.sync.archives import ARCHIVED, ask_for, is_archived, outcome_of_archived
 from aios3sync.sync.run import Run
 from aios3sync.sync.transfers.copy_plan import CopyPlan
 from aios3sync.sync.transfers.headers import HeaderPlan
 from aios3sync.sync.transfers.kept import is_refused_on_server, verified
 from aios3sync.sync.transfers.large_copies import LargeCopy, check_version, copy_in_parts
+from aios3sync.sync.transfers.object_version import ObjectVersion
 from aios3sync.sync.transfers.part_layout import part_layout
 from aios3sync.sync.transfers.unneeded import abort_unneeded
 from aios3sync.sync.transfers.worker_pool import WorkerPool
@@ -71,6 +73,9 @@ async def preview_copies(
     async with jobs:
         async for batch in jobs:
             for copy in batch:
+                if is_archived(copy.source):
+                    run.recorder.add(Archived(copy.source.key, copy.source.size, restoring=True))
+                    continue
                 row = run.copied_row(copy.source, "")
                 run.recorder.add(Copied(row, copy.source.size, copy.reason))
 
@@ -118,13 +123,21 @@ class _Copier:
             if isinstance(source, str):
                 return NotDone(copy.source.key, "vanished", "copy")
             try:
-                return await self._copied(source, copy.reason)
+                asked = await ask_for(self._run, await self._version(source)) if is_archived(source) else None
+                return asked or await self._copied(source, copy.reason)
             except (PreconditionFailedError, ObjectNotFoundError):
                 now = await self._run.source.entry(source.key)
                 if isinstance(now, TargetEntry) and same_etag(now.etag, source.etag):
                     raise
                 source = now
+            except StoreError as error:
+                if error.code != ARCHIVED:
+                    raise
+                return await outcome_of_archived(self._run, await self._version(source))
         return NotDone(copy.source.key, "failed", "copy", "changed while it was copied", uncertain=True)
+
+    async def _version(self, source: TargetEntry) -> ObjectVersion:
+        return ObjectVersion(await self._plan.source_store(), self._plan.source_key(source.key), source)
 
     async def _copied(self, source: TargetEntry, reason: str) -> Copied:
         run, result = self._run, await self._stored(source)

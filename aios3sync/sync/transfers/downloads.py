@@ -168,8 +168,9 @@ class _DownloadPool(WorkerPool[SmallDownload]):
             self._drop()
             return
         try:
-            if is_archived(job.source) and (outcome := await ask_for(run, store, job.source)) is not None:
-                self._end(outcome)
+            asked = await ask_for(run, self._version(store, job)) if is_archived(job.source) else None
+            if asked is not None:
+                self._end(asked)
             elif job.source.size > SMALL:  # it has grown since the listing, or it was in an archive
                 await self._fetch_large(job)
             else:
@@ -179,7 +180,10 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         except WrongBytesError as error:
             self._again(job, error)
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run
-            self._end(await outcome_of_refusal(run, store, job.source, error))
+            self._end(await outcome_of_refusal(run, self._version(store, job), error))
+
+    def _version(self, store: ObjectStore, job: SmallDownload) -> ObjectVersion:
+        return ObjectVersion(store, self.run.full_key(job.source.key), job.source)
 
     async def _fetch(self, store: ObjectStore, job: SmallDownload) -> None:
         run, source = self.run, job.source
@@ -187,7 +191,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         await run.resources.memory.acquire(size)
         self._fetching += 1
         try:
-            version = ObjectVersion(store, run.full_key(source.key), source)
+            version = self._version(store, job)
             result = await version.read(0, size)
             checksum = None
             if size and proves_nothing(result.head, opaque=run.settling_policy.opaque_etags):
@@ -214,8 +218,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         """Read the object again, in the version that it has now."""
         try:
             if job.attempt + 1 < ATTEMPTS:
-                version = ObjectVersion(store, self.run.full_key(job.source.key), job.source)
-                job.source = await version.now()
+                job.source = await self._version(store, job).now()
         except Exception as refused:  # noqa: BLE001 - one item is never the end of the run
             self._end(outcome_of_failure(self.run, job.source, refused))
         else:
@@ -377,7 +380,8 @@ async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStrea
                 async with pool.large:
                     run.recorder.add(await fetch_large(run, download, pool.buffers))
             except Exception as error:  # noqa: BLE001 - one item is never the end of the run
-                run.recorder.add(await outcome_of_refusal(run, store, download.source, error))
+                version = ObjectVersion(store, run.full_key(download.source.key), download.source)
+                run.recorder.add(await outcome_of_refusal(run, version, error))
 
 
 async def preview_downloads(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:

@@ -8,12 +8,11 @@ from aios3sync.core.actions import KEPT, Download
 from aios3sync.core.entries import SourceEntry, TargetEntry
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, StoreError
-from aios3sync.events import Adopted, Archived, Downloaded, NotDone, Outcome
+from aios3sync.events import Adopted, Downloaded, NotDone, Outcome
 from aios3sync.local.digest import is_settled
 from aios3sync.local.write import NO_ROOM, ChangedHereError
-from aios3sync.store.protocol import ObjectStore
-from aios3sync.sync.archives import ARCHIVED, ask_for
-from aios3sync.sync.transfers.object_version import ChangedObjectError
+from aios3sync.sync.archives import ARCHIVED, outcome_of_archived
+from aios3sync.sync.transfers.object_version import ChangedObjectError, ObjectVersion
 from aios3sync.sync.transfers.ranged_download import ATTEMPTS
 from aios3sync.sync.transfers.received import WrongBytesError
 
@@ -78,8 +77,6 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
     """
     key = source.key
     match error:
-        case StoreError(code=code) if code == ARCHIVED:
-            return Archived(key, source.size)
         case ObjectNotFoundError():
             return NotDone(key, "vanished", "download")
         case ChangedObjectError():
@@ -99,17 +96,15 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
             return run.outcome_of_error(key, "download", error)
 
 
-async def outcome_of_refusal(run: Run, store: ObjectStore, source: TargetEntry, error: Exception) -> Outcome:
+async def outcome_of_refusal(run: Run, version: ObjectVersion, error: Exception) -> Outcome:
     """Return how a download ended that failed; an object that proved to be in an archive is asked for.
 
     Raises:
         AioS3SyncError: see :func:`outcome_of_failure`.
     """
-    if run.options.restore and isinstance(error, StoreError) and error.code == ARCHIVED:
-        asked = await ask_for(run, store, source)
-        if asked is not None:
-            return asked
-    return outcome_of_failure(run, source, error)
+    if isinstance(error, StoreError) and error.code == ARCHIVED:
+        return await outcome_of_archived(run, version)
+    return outcome_of_failure(run, version.entry, error)
 
 
 def _full(run: Run, key: str, error: OSError) -> NotDone:

@@ -188,12 +188,12 @@ class Stores:
             return None
 
         async def open_offloader() -> Offloader | None:
-            found = await self._for_processes(bucket, "aios3sync.processes.pool")
+            found = await self._for_processes(bucket, "aios3sync.processes.upload_pool")
             if found is None:
                 return None
-            from aios3sync.processes.pool import ProcessPool
+            from aios3sync.processes.upload_pool import UploadPool
 
-            return ProcessPool(found[0], self.limiter, counts, found[1], self.observer)
+            return UploadPool(found[0], self.limiter, counts, found[1], self.observer)
 
         return open_offloader
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.etag import bare_etag
-from aios3sync.processes.fetched import body_size
+from aios3sync.processes.download_response import body_size
 
 __all__ = (
     "UNEXPECTED",

@@ -15,9 +15,9 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.entries import SourceEntry
 from aios3sync.local.write import MOST_AT_ONCE, NO_ROOM, NewFile, TreeWriter, Written
 from aios3sync.processes.connection import WorkerConnection, refusal_code, status_of
-from aios3sync.processes.fetched import parse_fetched
+from aios3sync.processes.download_response import parse_fetched
+from aios3sync.processes.job_process import JobProcess, SentJob, serve
 from aios3sync.processes.messages import CANCELLED, DISK_FULL, UNSENT
-from aios3sync.processes.program import JobProcess, SentJob, serve
 from aios3sync.processes.protocol import DownloadJob, DownloadTree
 from aios3sync.store.wire.requests import MAX_OBJECT, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import EMPTY_SHA256, moment

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import aios3sync
-from aios3sync.processes.pool import ProcessPool
+from aios3sync.processes.upload_pool import UploadPool
 from aios3sync.processes.worker import WorkerProcess
 from aios3sync.testing.trees import make_tree
 from tests.integration.conftest import Place
@@ -23,13 +23,13 @@ async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch
     monkeypatch.setattr("aios3sync.sync.transfers.offload._FILES_BEFORE", 128)
     root = make_tree(tmp_path / "t", TREE)
     stored = []
-    settle = ProcessPool._settle
+    settle = UploadPool._settle
 
-    def counted(self: ProcessPool, *facts: object) -> bool:
+    def counted(self: UploadPool, *facts: object) -> bool:
         stored.append(settle(self, *facts))  # type: ignore[arg-type]
         return stored[-1]
 
-    monkeypatch.setattr(ProcessPool, "_settle", counted)
+    monkeypatch.setattr(UploadPool, "_settle", counted)
     async with aios3sync.connect(processes=2) as s3:
         report = await s3.sync(root, place.url("p/"))
         assert (report.uploaded, report.failed, report.retries) == (700, 0, 0)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from aios3sync.core.etag import META_MTIME
-from aios3sync.processes.pool import ProcessPool
 from aios3sync.processes.protocol import UploadJob, UploadResult
+from aios3sync.processes.upload_pool import UploadPool
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
@@ -30,7 +30,7 @@ class Offloading:
         stored: the results of stored jobs, by key.
     """
 
-    pool: ProcessPool
+    pool: UploadPool
     limiter: ConcurrencyLimiter
     counts: RequestCounts
     wire: Opened
@@ -76,7 +76,7 @@ def offloading(opened: Callable[..., Any], tmp_path: Path) -> OpenOffloading:
         root = tmp_path / "source"
         root.mkdir()
         async with opened(url, **options) as wire:
-            pool = ProcessPool(wire.store, limiter, counts, most)
+            pool = UploadPool(wire.store, limiter, counts, most)
             try:
                 yield Offloading(pool, limiter, counts, wire, root, headers)
             finally:

@@ -18,7 +18,7 @@ import pytest
 from aios3sync.local.write import NewFile, TreeWriter
 from aios3sync.processes.download_main import DownloadProcess, _Arrived
 from aios3sync.processes.download_pool import DownloadPool
-from aios3sync.processes.fetched import parse_fetched
+from aios3sync.processes.download_response import parse_fetched
 from aios3sync.processes.messages import CANCELLED, DISK_FULL, SLOW_STORAGE, UNSENT
 from aios3sync.processes.protocol import DownloadJob, DownloadResult, DownloadTree
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter

@@ -8,7 +8,7 @@ from typing import Final
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import AccessDeniedError, StoreError, UsageError
 from aios3sync.events import EventSink, Warned
-from aios3sync.objects.doctor import access, listings, writes
+from aios3sync.objects.doctor import listings, objects, writes
 from aios3sync.objects.doctor.report import DoctorReport, Finding
 from aios3sync.objects.doctor.scratch import Scratch
 from aios3sync.store.s3.deletes import is_not_implemented
@@ -42,11 +42,11 @@ _NO_BUCKET: Final = "nothing can be synced with it"
 _NO_WRITE: Final = "nothing can be uploaded"
 _RIGHTS: Final = "s3:PutObject, s3:GetObject and s3:DeleteObject"
 _PROBES: Final = (
-    _Probe("bucket", access.probe_bucket, "s3:ListBucket", _NO_BUCKET, writes=False, essential=True),
-    _Probe("objects", access.probe_verbs, _RIGHTS, _NO_WRITE, essential=True),
-    _Probe("clock", access.probe_clock, _RIGHTS, "the clocks are not compared"),
-    _Probe("etag", access.probe_etag, _RIGHTS, "what ETags prove is not known"),
-    _Probe("integrity", access.probe_integrity, _RIGHTS, "whether uploads are checked is not known"),
+    _Probe("bucket", objects.probe_bucket, "s3:ListBucket", _NO_BUCKET, writes=False, essential=True),
+    _Probe("objects", objects.probe_verbs, _RIGHTS, _NO_WRITE, essential=True),
+    _Probe("clock", objects.probe_clock, _RIGHTS, "the clocks are not compared"),
+    _Probe("etag", objects.probe_etag, _RIGHTS, "what ETags prove is not known"),
+    _Probe("integrity", objects.probe_integrity, _RIGHTS, "whether uploads are checked is not known"),
     _Probe(
         "conditions", writes.probe_conditions, _RIGHTS, "runs that share a manifest can disturb each other"
     ),
@@ -66,9 +66,11 @@ _PROBES: Final = (
     ),
     _Probe("abort", writes.probe_abort, "s3:AbortMultipartUpload", "parts of broken uploads stay"),
     _Probe("copy", writes.probe_copy, _RIGHTS, "renames and changed headers are uploads"),
-    _Probe("headers", access.probe_headers, _RIGHTS, "headers and times of files are not kept"),
-    _Probe("checksum", access.probe_checksum, _RIGHTS, "--checksum cannot be used"),
-    _Probe("versioning", access.probe_versioning, "s3:GetBucketVersioning", "--as-of may fail", writes=False),
+    _Probe("headers", objects.probe_headers, _RIGHTS, "headers and times of files are not kept"),
+    _Probe("checksum", objects.probe_checksum, _RIGHTS, "--checksum cannot be used"),
+    _Probe(
+        "versioning", objects.probe_versioning, "s3:GetBucketVersioning", "--as-of may fail", writes=False
+    ),
     _Probe("latency", writes.probe_latency, "s3:GetObject", "it is not measured", writes=False),
     _Probe("speed", writes.probe_throughput, _RIGHTS, "it is not measured"),
 )

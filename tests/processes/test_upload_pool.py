@@ -1,4 +1,4 @@
-"""ProcessPool on good and bad endpoints: stored files are reported, others returned, no slot is lost."""
+"""UploadPool on good and bad endpoints: stored files are reported, others returned, no slot is lost."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes import job_pool as module
-from aios3sync.processes.main import UploadProcess
+from aios3sync.processes.job_process import Route
 from aios3sync.processes.messages import RouteMessage, frame
-from aios3sync.processes.program import Route
+from aios3sync.processes.upload_main import UploadProcess
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.wire.sigv4 import Credentials
 from aios3sync.store.wrappers.metrics import RetryDetails

@@ -19,7 +19,7 @@ print(*sorted(slow & sys.modules.keys()))
 """
 
 
-@pytest.mark.parametrize("program", ["main", "download_main"])
+@pytest.mark.parametrize("program", ["upload_main", "download_main"])
 def test_a_process_needs_nothing_but_the_standard_library(program: str) -> None:
     """Without site-packages it starts all the same."""
     module = f"aios3sync.processes.{program}"

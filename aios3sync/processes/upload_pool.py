@@ -1,4 +1,4 @@
-"""ProcessPool: the upload processes of one run."""
+"""UploadPool: the upload processes of one run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from aios3sync.store.wire.store import WireStore
 from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from aios3sync.store.wrappers.metrics import RequestCounts
 
-__all__ = ("ProcessPool",)
+__all__ = ("UploadPool",)
 
 
-class ProcessPool(JobPool):
+class UploadPool(JobPool):
     """Sends small files in upload processes: an :class:`~aios3sync.processes.protocol.Offloader`.
 
     The arguments are those of :class:`JobPool`.
@@ -33,7 +33,7 @@ class ProcessPool(JobPool):
         most: int,
         observer: Observer | None = None,
     ) -> None:
-        kind: dict[str, Any] = {"program": "aios3sync.processes.main", "operation": "PutObject"}
+        kind: dict[str, Any] = {"program": "aios3sync.processes.upload_main", "operation": "PutObject"}
         super().__init__(store, limiter, counts, most, **kind, observer=observer)
         self._templates = 0
 

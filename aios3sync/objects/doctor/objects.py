@@ -1,4 +1,4 @@
-"""Probes of objects: rights, the four verbs, clock, ETags, integrity, headers, checksums, versions."""
+"""Probes of single objects: rights, the four verbs, clock, ETags, integrity, headers, checksums, versions."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from aios3sync.core.etag import rclone_mtime
 from aios3sync.core.media_types import is_utf8
 from aios3sync.local.read import read_same
 from aios3sync.processes.connection import WorkerConnection, parse_stored, refusal_code, status_of
+from aios3sync.processes.job_process import JobProcess, SentJob, serve
 from aios3sync.processes.messages import NOT_UTF8, UNSENT, HeaderTemplateMessage
-from aios3sync.processes.program import JobProcess, SentJob, serve
 from aios3sync.processes.protocol import UploadJob
 from aios3sync.store.wire.requests import MAX_XML, HeaderTemplate, HttpRequest, object_path
 from aios3sync.store.wire.sigv4 import moment

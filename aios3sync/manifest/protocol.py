@@ -101,6 +101,19 @@ class ManifestState:
         others = [item for item in self.listings if item[0] != scope]
         return replace(self, listings=(*others[1 - _SCOPES :], (scope, when)))
 
+    def on_device(self, device: int | None, scope: str) -> Self:
+        """Return the state after a run of a scope that found the root of the source on a device.
+
+        A run that saw only a part cannot know of the rest (P3), so it saves a device only if none is known.
+
+        Args:
+            device: ``st_dev``, ``None`` for a source that has none.
+            scope: a digest of filters and lists, empty for all of the source.
+        """
+        if device is None or (scope and self.device != -1):
+            return self
+        return replace(self, device=device)
+
 
 def _like(value: Any, default: Any) -> Any:
     """Return a value as its field holds it: JSON has lists for tuples, and times without a fraction."""

@@ -467,10 +467,9 @@ class Pipeline:
             state = state.listed(self.scope, known_since)
         await self.manifest.save_state(
             replace(
-                state,
+                state.on_device(run.files.device, self.filter_scope),
                 last_sync=time.time(),
                 run=run.number,
-                device=self._device(),
                 mounts=tuple(sorted(self._mounts)),
                 order=run.listing.order or state.order,
                 opaque_etags=run.opaque_etags,
@@ -482,13 +481,6 @@ class Pipeline:
         """Whether rows may not be what the bucket holds: an upload may not go by them without a listing."""
         counts = self.run.builder.counts()
         return self.run.outdated > 0 or any(counts[state] for state in _NOT_IN_STEP)
-
-    def _device(self) -> int:
-        """Return the device to save: a run that saw only a part cannot know of the rest (P3)."""
-        device = self.run.files.device
-        if device is None or (self.filter_scope and self.state.device != -1):
-            return self.state.device
-        return device
 
     async def _remember_mounts(self) -> None:
         """Save the mounts found by a run that does not save its state; its rows are saved already."""

@@ -124,8 +124,7 @@ def _compare(
     if same is None or not walk.mounts <= {*state.mounts}:
         return None  # a run remembers new mounts
     if same.pages:
-        device = state.device if scope and state.device != -1 else source.device
-        manifest.save_state_now(_state_after(state, scope, same, state.device if device is None else device))
+        manifest.save_state_now(_state_after(state.on_device(source.device, scope), scope, same))
     return _report(request, state, scope, same, useless_rules(filters), time.monotonic() - began)
 
 
@@ -170,13 +169,12 @@ def _compare_listed(
     return None if kept is None else _Same(len(entries), kept, listing.pages, when, listing.order)
 
 
-def _state_after(state: ManifestState, scope: str, same: _Same, device: int) -> ManifestState:
+def _state_after(state: ManifestState, scope: str, same: _Same) -> ManifestState:
     """Return the state that a run saves which has seen the same."""
     return replace(
         state.listed(scope, same.listed_at),
         last_sync=time.time(),
         run=state.run + 1,
-        device=device,
         order=state.order or same.order,
     )
 

@@ -29,6 +29,7 @@ __all__ = (
     "ON_CONFLICT",
     "RESTORE_TIERS",
     "SYMLINK_MODES",
+    "VARIABLES",
     "Charset",
     "Check",
     "Checksum",
@@ -44,6 +45,7 @@ __all__ = (
     "RestoreTier",
     "Symlinks",
     "SyncOptions",
+    "payer_of",
 )
 
 Check = Literal["auto", "list", "content"]
@@ -73,12 +75,19 @@ ENCRYPTIONS: tuple[Encryption, ...] = get_args(Encryption)
 Checksum = Literal["", "crc32", "crc32c", "crc64nvme", "sha1", "sha256"]
 CHECKSUMS: tuple[Checksum, ...] = get_args(Checksum)
 
+VARIABLES = "AIOS3SYNC_"
+"""What the names of the environment variables begin with that are read here."""
 _MOST_DAYS = 36_500
 
 
 def _require(condition: object, message: str) -> None:
     if not condition:
         raise UsageError(message)
+
+
+def payer_of(accepted: bool) -> str:
+    """Return who pays for a request, as S3 takes it: ``requester`` where that is accepted, else empty."""
+    return "requester" if accepted else ""
 
 
 def _choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from aios3sync.core.endpoints import AWS
 from aios3sync.core.keys import CATALOG_SCHEME, Location
 from aios3sync.errors import UsageError
 from aios3sync.events import EventSink
-from aios3sync.options import ConnectOptions, SyncOptions
+from aios3sync.options import ConnectOptions, SyncOptions, payer_of
 from aios3sync.report import SyncReport
 from aios3sync.store.connections import load
 from aios3sync.store.observer import ObservedRun
@@ -338,7 +338,7 @@ class Runs:
         from aios3sync.objects.doctor.scratch import Scratch
 
         location, counts = Location.parse(target), RequestCounts()
-        payer = "requester" if request_payer else ""
+        payer = payer_of(request_payer)
         once, steady = await self._stores.unmended(location.bucket, counts, request_payer=payer)
         scratch = Scratch(once, steady, self._stores.profile(location.bucket), location.prefix, payer)
         facts = (str(location), self._stores.endpoint, counts.requests)

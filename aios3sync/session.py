@@ -19,7 +19,7 @@ from aios3sync.core.keys import Location, parse_object
 from aios3sync.errors import ManifestError, UsageError
 from aios3sync.events import EventSink, OutcomeSink, concluded, discard
 from aios3sync.local.state import NO_STATE
-from aios3sync.options import ConnectOptions, SyncOptions
+from aios3sync.options import ConnectOptions, SyncOptions, payer_of
 from aios3sync.report import SyncReport
 from aios3sync.runs import Runs, discard_warning
 from aios3sync.store.connections import load
@@ -120,7 +120,7 @@ class Session:
             request_payer: whether to pay for the requests.
         """
         self._stores.access.check()
-        payer = "requester" if request_payer else ""
+        payer = payer_of(request_payer)
         reading = {"sse_customer_key": sse_customer_key, "request_payer": payer}
         return await self._stores.opener(bucket, RequestCounts(), **reading)()
 

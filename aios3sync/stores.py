@@ -17,7 +17,7 @@ from aios3sync.core.endpoints import AWS, check_bucket_in_endpoint
 from aios3sync.core.inventory_place import InventoryPlace
 from aios3sync.core.keys import Location
 from aios3sync.events import EventSink
-from aios3sync.options import ConnectOptions
+from aios3sync.options import ConnectOptions, payer_of
 from aios3sync.processes.protocol import (
     Downloader,
     DownloaderOpener,
@@ -271,7 +271,7 @@ def resources_of(
     """
     bucket, options = request.location.bucket, request.options
     counts = RequestCounts(on_retry=lambda retry: on_event(retry.event()))
-    payer = "requester" if options.request_payer else ""
+    payer = payer_of(options.request_payer)
     key = options.sse_customer_key
     others: dict[str, Any] = {}
     if request.direction != "down" and options.trash is not None:
@@ -306,7 +306,7 @@ def _inventories(
 ) -> dict[str, Any]:
     """Return the openers of the stores of inventories, each with the connection of its side."""
     options = request.options
-    payer = "requester" if options.request_payer else ""
+    payer = payer_of(options.request_payer)
     openers: dict[str, Any] = {}
     for side, text, side_stores in (
         ("source", options.source_listing, stores if source is None else source),

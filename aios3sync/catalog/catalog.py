@@ -37,6 +37,7 @@ from aios3sync.catalog.tiers import CatalogListing, OpenPublic, Tier, Tiers
 from aios3sync.catalog.update import Apply, CatalogChange, CopyResult, Written, change
 from aios3sync.core.keys import SCHEME, Location
 from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
+from aios3sync.options import payer_of
 from aios3sync.store.protocol import ObjectStore
 
 __all__ = (
@@ -434,7 +435,7 @@ def open_catalog(  # noqa: PLR0913 - arguments of the session, and those of its 
     if isinstance(replicas, str):
         raise UsageError("replicas: give a list of locations, not one text")
 
-    payer = "requester" if request_payer else ""
+    payer = payer_of(request_payer)
 
     def location_of(address: str) -> CatalogLocation:
         location = Location.parse(address)

@@ -16,12 +16,13 @@ from typing import Any, Final
 from aios3sync._dataclass import dataclass
 from aios3sync.catalog.entries import DatasetEntry, Entry, ModelEntry, read_entry
 from aios3sync.errors import UsageError
+from aios3sync.options import VARIABLES
 
 __all__ = ("DATASETS", "KINDS", "MODELS", "SEPARATOR", "Kind", "Layout", "kind_of", "setting")
 
 SEPARATOR: Final = "---"
 _UNSAFE: Final = str.maketrans(dict.fromkeys('/\\:*?"<>| ', "_"))
-_PREFIXES: Final = ("AIOS3SYNC_", "HGLOC_")
+_PREFIXES: Final = (VARIABLES, "HGLOC_")
 
 
 @dataclass(frozen=True, slots=True)

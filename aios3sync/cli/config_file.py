@@ -13,10 +13,21 @@ from typing import Any, Final
 
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import UsageError
+from aios3sync.options import VARIABLES
 
-__all__ = ("VARIABLE", "ConfigFile", "SettingsLayer", "find_config_file", "near", "read_config_file")
+__all__ = (
+    "PROFILE_MARK",
+    "VARIABLE",
+    "ConfigFile",
+    "SettingsLayer",
+    "find_config_file",
+    "near",
+    "read_config_file",
+)
 
-VARIABLE: Final = "AIOS3SYNC_CONFIG"
+PROFILE_MARK: Final = "@"
+"""What the name of a profile begins with on the command line."""
+VARIABLE: Final = f"{VARIABLES}CONFIG"
 """The variable that names the file; the option --config-file comes before it."""
 _NAME: Final = "aios3sync.toml"
 _PROJECT: Final = "pyproject.toml"
@@ -63,7 +74,7 @@ class ConfigFile(NamedTuple):
             if profile not in self.profiles:
                 raise UsageError(
                     f"{self.path} has no profile {profile!r}{near(profile, self.profiles)}; "
-                    f"a directory of that name is ./@{profile}"
+                    f"a directory of that name is ./{PROFILE_MARK}{profile}"
                 )
             found.append(
                 SettingsLayer(f"profile {profile} of {self.path}", directory, self.profiles[profile])

@@ -11,6 +11,7 @@ from aios3sync.cli.output.choose import report_view
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.errors import AioS3SyncError
+from aios3sync.options import payer_of
 from aios3sync.store.s3.endpoint_config import endpoint_name
 from aios3sync.sync.request import SyncRequest, locate_sides
 from aios3sync.sync.unchanged import report_unchanged
@@ -61,5 +62,5 @@ def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
     """Open a listing of the target."""
     from aios3sync.store.wire.blocking_pages import BlockingPages
 
-    payer = "requester" if plain.options.request_payer else ""
+    payer = payer_of(plain.options.request_payer)
     return BlockingPages(plain.connection, request.location.bucket, payer)

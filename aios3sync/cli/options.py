@@ -486,13 +486,11 @@ def source_connect_options(values: Mapping[str, Any], connection: ConnectOptions
 
 
 def sync_options(ctx: click.Context, values: Mapping[str, Any]) -> SyncOptions:
-    """Return the options of the sync.
+    """Return the options of the sync; whether two exclude each other was looked at with :func:`output`.
 
     Raises:
-        UsageError: a value is invalid, or two options exclude each other.
+        UsageError: a value is invalid.
     """
-    for group in EXCLUSIVE:
-        _exclusive(values, *group)
     given = _given(SyncOptions, values, without=("delete", "include", "exclude"))
     given["rules"] = tuple(_rules(ctx, values))
     if values.get("delete") or values.get("delete_tracked"):

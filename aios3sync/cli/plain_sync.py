@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.cli.config_file import find_config_file
+from aios3sync.cli.config_file import PROFILE_MARK, find_config_file
 from aios3sync.cli.output.view import Output
 from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
-from aios3sync.options import CHECKS, ConnectOptions, SyncOptions
+from aios3sync.options import CHECKS, VARIABLES, ConnectOptions, SyncOptions
 
 if TYPE_CHECKING:
     from aios3sync.cli.catalog_source import CatalogSource
@@ -42,9 +42,6 @@ _ACTIONS: Final[dict[str, dict[str, Any]]] = {
     "--gitignore": {"gitignore": True},
 }
 _SWITCHES: Final = _FLAGS | _ACTIONS
-_PREFIX: Final = "AIOS3SYNC_"
-"""Variables that begin with it may give an option, or name a configuration file."""
-_PROFILE: Final = "@"
 
 
 class PlainSync(NamedTuple):
@@ -84,7 +81,7 @@ def read_plain_sync(arguments: Sequence[str]) -> PlainSync:
     Raises:
         Exception: it is none of the plainest ones, or something is wrong with it.
     """
-    if not arguments or arguments[0] != "sync" or any(name.startswith(_PREFIX) for name in os.environ):
+    if not arguments or arguments[0] != "sync" or any(name.startswith(VARIABLES) for name in os.environ):
         raise UnknownError
     if find_config_file(os.environ) is not None:
         raise UnknownError
@@ -107,7 +104,7 @@ def read_plain_sync(arguments: Sequence[str]) -> PlainSync:
             rules.append((_RULES[name], value))
         else:
             chosen |= {"check": value} if name == _CHECK else {"manifest": os.path.abspath(value)}
-    if len(places) != 2 or places[0].startswith((CATALOG_SCHEME, _PROFILE)):
+    if len(places) != 2 or places[0].startswith((CATALOG_SCHEME, PROFILE_MARK)):
         raise UnknownError
     if chosen.get("check", "auto") not in CHECKS:
         raise UnknownError

@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 
-from aios3sync.cli.config_file import ConfigFile, SettingsLayer, find_config_file, read_config_file
+from aios3sync.cli.config_file import (
+    PROFILE_MARK,
+    ConfigFile,
+    SettingsLayer,
+    find_config_file,
+    read_config_file,
+)
 from aios3sync.cli.connection_help import CONNECTION, connection_help, section_of
 from aios3sync.cli.habits import NOTHING_TO_DO, TAKEN_OPTIONS, answer_for_option
 from aios3sync.cli.values import PLACE
 from aios3sync.errors import UsageError
+from aios3sync.options import VARIABLES
 
 if TYPE_CHECKING:
     from aios3sync.cli.settings import Setting
@@ -28,9 +35,7 @@ ORDER: Final = "aios3sync.order"
 """Key of ``ctx.meta``: the names of the options that may be repeated, in the order of their values."""
 SETTINGS: Final = "aios3sync.settings"
 """Key of ``ctx.meta``: the settings of the file that were used, by the names of their parameters."""
-_PREFIX: Final = "AIOS3SYNC_"
 _PAIR: Final = ["source", "target"]
-_MARK: Final = "@"
 _PLACES: Final = frozenset({"source", "target", "url", "urls", "profile"})
 
 
@@ -104,8 +109,9 @@ class ProgramCommand(click.Command):
         file = self._file(found)
         if profile is not None and file is None:
             raise UsageError(
-                f"'@{profile}' names a profile, and there is no configuration file (aios3sync.toml, or "
-                f"[tool.aios3sync] in pyproject.toml); a directory of that name is ./@{profile}"
+                f"'{PROFILE_MARK}{profile}' names a profile, and there is no configuration file "
+                "(aios3sync.toml, or [tool.aios3sync] in pyproject.toml); a directory of that name is "
+                f"./{PROFILE_MARK}{profile}"
             )
         layers = file.layers(profile) if file is not None else []
         settings, order = self._settings(layers, {param.name for param in given})
@@ -118,7 +124,7 @@ class ProgramCommand(click.Command):
         if self._profile_stands_for == "nothing":
             return None
         first = found.get(self._first_name)
-        return first[1:] if isinstance(first, str) and first.startswith(_MARK) else None
+        return first[1:] if isinstance(first, str) and first.startswith(PROFILE_MARK) else None
 
     def _file(self, found: Mapping[str, Any]) -> ConfigFile | None:
         if found.get("no_config") or not any(section_of(param) == CONNECTION for param in self.params):
@@ -141,7 +147,7 @@ class ProgramCommand(click.Command):
             raise UsageError(f'{layer.origin} has no {" and no ".join(missing)}; write {missing[0]} = "…"')
         else:
             values = [place for place in places.values() if place is not None]
-        at = self._first_argument(ctx, args, f"{_MARK}{profile}")
+        at = self._first_argument(ctx, args, f"{PROFILE_MARK}{profile}")
         return [*args[:at], *values, *args[at + 1 :]]
 
     @property
@@ -163,10 +169,10 @@ class ProgramCommand(click.Command):
         self, layers: Sequence[SettingsLayer], given: set[str | None]
     ) -> tuple[Mapping[str, Setting], Sequence[str]]:
         """Return the settings that this command has and that no higher place replaces."""
-        variables = any(name.startswith(_PREFIX) for name in os.environ)
+        variables = any(name.startswith(VARIABLES) for name in os.environ)
         if not (layers or variables):
             return {}, []
-        from aios3sync.cli.settings import EXCLUSIVE, known_options, merged, variable_of
+        from aios3sync.cli.settings import known_options, merged, replaced_by, variable_of
 
         known = known_options()
         own = {
@@ -184,7 +190,7 @@ class ProgramCommand(click.Command):
             if isinstance(option.envvar, str) and os.environ.get(option.envvar)
         }
         higher = given | set_by_variable
-        replaced = {other for group in EXCLUSIVE if not higher.isdisjoint(group) for other in group}
+        replaced = replaced_by(name for name in higher if name)
         settings, order = merged(layers, known)
         kept = {
             name: one

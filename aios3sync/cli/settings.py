@@ -14,6 +14,7 @@ from aios3sync.cli.config_file import SettingsLayer, near
 from aios3sync.cli.values import Located
 from aios3sync.core.keys import CATALOG_SCHEME, SCHEME
 from aios3sync.errors import UsageError
+from aios3sync.options import VARIABLES
 
 __all__ = (
     "EXCLUSIVE",
@@ -23,6 +24,7 @@ __all__ = (
     "located",
     "merged",
     "option_keys",
+    "replaced_by",
     "variable_of",
 )
 
@@ -60,9 +62,9 @@ def known_options() -> dict[str, click.Option]:
 
 
 def variable_of(option: click.Option) -> str:
-    """Return the environment variable of an option: ``AIOS3SYNC_`` and its name."""
+    """Return the environment variable of an option: the prefix of all, and its name."""
     name = max(option.opts, key=len)
-    return "AIOS3SYNC_" + name.lstrip("-").replace("-", "_").upper()
+    return VARIABLES + name.lstrip("-").replace("-", "_").upper()
 
 
 def option_keys(options: Iterable[click.Option]) -> dict[str, tuple[click.Option, bool]]:
@@ -107,10 +109,16 @@ def merged(
     return found, order
 
 
+def replaced_by(higher: Iterable[str]) -> set[str]:
+    """Return the options of lower places whose place is taken by these, of a higher one: see EXCLUSIVE."""
+    given = set(higher)
+    return {other for group in EXCLUSIVE if not given.isdisjoint(group) for other in group}
+
+
 def _above(
     lower: Mapping[str, Setting], higher: Mapping[str, Setting], options: Mapping[str, click.Option]
 ) -> dict[str, Setting]:
-    replaced = {other for group in EXCLUSIVE if not higher.keys().isdisjoint(group) for other in group}
+    replaced = replaced_by(higher)
     found = {name: setting for name, setting in lower.items() if name not in replaced}
     for name, setting in higher.items():
         if options[name].multiple and name in found:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from aios3sync.cli.config_file import find_config_file, read_config_file
+from aios3sync.cli.config_file import PROFILE_MARK, find_config_file, read_config_file
 from aios3sync.core.filters import read_rules
 from aios3sync.core.lines import lines_of
 from aios3sync.errors import UsageError
@@ -67,7 +67,7 @@ class Place(Located):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Complete the names of profiles; let the shell complete paths."""
-        if not incomplete.startswith("@"):
+        if not incomplete.startswith(PROFILE_MARK):
             return super().shell_complete(ctx, param, incomplete)
         from click.shell_completion import CompletionItem
 
@@ -76,7 +76,8 @@ class Place(Located):
             names = read_config_file(path).profiles if path else {}
         except UsageError:
             return []  # the command says what is wrong
-        return [CompletionItem(f"@{name}") for name in names if f"@{name}".startswith(incomplete)]
+        marked = [f"{PROFILE_MARK}{name}" for name in names]
+        return [CompletionItem(name) for name in marked if name.startswith(incomplete)]
 
 
 class DatabaseUrl(Located):

@@ -14,6 +14,7 @@ from aios3sync.events import EventSink, Warned, discard
 from aios3sync.images.size import require_pillow
 from aios3sync.images.thumbnails import ThumbnailPlan, Thumbnails, making_thumbnails
 from aios3sync.index.rows import Change
+from aios3sync.options import payer_of
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import PutOptions
 from aios3sync.sync.callbacks import Callbacks
@@ -104,7 +105,7 @@ def _put_options(request: SyncRequest) -> PutOptions:
         sse=options.sse,
         sse_kms_key_id=options.sse_kms_key_id,
         acl=options.acl,
-        request_payer="requester" if options.request_payer else "",
+        request_payer=payer_of(options.request_payer),
     )
 
 

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from aios3sync.core.keys import Location
+from aios3sync.options import payer_of
 from aios3sync.stats.background import BackgroundRefreshes
 from aios3sync.stats.model import BucketStats
 from aios3sync.stats.options import StatsOptions
@@ -47,7 +48,7 @@ class StatsCalls:
         self, location: Location, options: StatsOptions, index: ObjectIndex | None
     ) -> BucketStats:
         """Compute the statistics for one call or several equal ones."""
-        counts, payer = RequestCounts(), "requester" if options.request_payer else ""
+        counts, payer = RequestCounts(), payer_of(options.request_payer)
         key: dict[str, Any] = {}
         if options.sse_customer_key:
             key["sse_customer_key"] = options.sse_customer_key

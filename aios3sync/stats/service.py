@@ -19,6 +19,7 @@ from anyio.abc import ObjectReceiveStream
 from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.tool_files import is_tool_file
 from aios3sync.errors import UsageError
+from aios3sync.options import payer_of
 from aios3sync.stats.cache import CacheLookup, ModeCache, count_lookup
 from aios3sync.stats.codec import CachedStats, Validation
 from aios3sync.stats.collect import CountRequest, Page, count_objects, list_pages
@@ -89,7 +90,7 @@ class _Computation:
         self._options = request.options
         self._started = request.now()
         self._clock = time.perf_counter()
-        payer = "requester" if request.options.request_payer else ""
+        payer = payer_of(request.options.request_payer)
         store = request.cache_store or request.store
         self._cache = ModeCache(store, request.prefix, request.options.mode, payer)
         self._lookup = CacheLookup()

@@ -26,6 +26,7 @@ from aios3sync.errors import (
 )
 from aios3sync.events import Trashed
 from aios3sync.manifest.unfinished import UnfinishedUploads
+from aios3sync.options import payer_of
 from aios3sync.store.protocol import CopySource, HeadResult, ObjectStore, PutOptions, PutResult
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.refusals import REFUSED_AFTER, is_hopeless
@@ -83,7 +84,7 @@ class BucketTrash:
             sse=options.sse,
             sse_kms_key_id=options.sse_kms_key_id,
             sse_customer_key=options.sse_customer_key,
-            request_payer="requester" if options.request_payer else "",
+            request_payer=payer_of(options.request_payer),
         )
         self._refusal = ""
         self._in_flight: set[str | None] = set()

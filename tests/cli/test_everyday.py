@@ -17,6 +17,7 @@ from aios3sync.cli.options import connect_options, output, sync_options
 from aios3sync.cli.output.view import Output
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.cli.program import program
+from aios3sync.options import VARIABLES
 from tests.cli.conftest import Bucket, CommandLine
 
 _WORDS = st.text("ab*/.-=é ", min_size=1, max_size=5)
@@ -154,4 +155,4 @@ def test_the_quick_reader_knows_only_options_that_click_has() -> None:
     }
     assert ours <= known
     variables = {item.envvar for item in sync_command.params if isinstance(item, click.Option)} - {None}
-    assert all(str(name).startswith(plain_sync._PREFIX) for name in variables)
+    assert all(str(name).startswith(VARIABLES) for name in variables)

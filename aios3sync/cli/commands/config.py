@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from aios3sync._dataclass import defaults_of
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.cli.config_file import find_config_file
+from aios3sync.cli.config_file import PROFILE_MARK, find_config_file
 from aios3sync.cli.options import option_name
 from aios3sync.cli.output.lines import json_bytes, standard_lines
 from aios3sync.cli.program_command import SETTINGS, ProgramCommand, ProgramGroup
@@ -60,8 +60,8 @@ def _show(
 
     Passwords in URLs are not shown.
     """
-    if profile is not None and not profile.startswith("@"):
-        raise UsageError(f"{profile!r} is no profile; write @{profile}")
+    if profile is not None and not profile.startswith(PROFILE_MARK):
+        raise UsageError(f"{profile!r} is no profile; write {PROFILE_MARK}{profile}")
     places = [profile] if profile else [".", "s3://bucket"]
     files = ["--no-config"] if no_config else ["--config-file", config_file] if config_file else []
     context = _sync_command().make_context("sync", [*places, *files])

@@ -19,7 +19,7 @@ from aios3sync.core.etag import (
 )
 from aios3sync.core.header_rules import HeaderRule, read_header_rules
 from aios3sync.core.media_types import content_type_of, is_text
-from aios3sync.options import SyncOptions
+from aios3sync.options import SyncOptions, payer_of
 from aios3sync.store.protocol import HeadResult, PutOptions
 
 __all__ = (
@@ -115,7 +115,7 @@ class HeaderPlan:
             acl=options.acl,
             tags=dict(options.tags),
             checksum=options.checksum,
-            request_payer="requester" if options.request_payer else "",
+            request_payer=payer_of(options.request_payer),
         )
         common = HeaderSet(base, options.content_type, options.guess_content_type)
         return cls(common, read_header_rules(options.header_for), overrides or {}, options.charset)

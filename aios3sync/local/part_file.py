@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,14 +18,13 @@ from aios3sync.core.local_names import TEMPORARY_PREFIX
 from aios3sync.local.write import TreeWriter, has_name, lock, set_mtime, write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from aios3sync.core.entries import SourceEntry
 
 __all__ = ("PartFile",)
 
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_PIECE: Final = 256 * 1024
 _BLOCK: Final = 64 * 1024
 _ZEROS: Final = bytes(_BLOCK)
 _GLANCE: Final = 16
@@ -50,6 +50,7 @@ class PartFile:
         self._path = path
         self._descriptor = descriptor
         self._journal = journal
+        self._turn = threading.Lock()
         self.finished: set[int] = set()
 
     @classmethod
@@ -110,29 +111,25 @@ class PartFile:
         os.ftruncate(self._descriptor, size)
         self.finished.clear()
 
-    def write(
-        self, start: int, body: bytes | memoryview, seen: Callable[[memoryview], None] | None = None
-    ) -> None:
+    def write(self, start: int, body: bytes | memoryview) -> None:
         """Write one range and note it. Blocks of zeros stay holes.
+
+        Threads take turns: the system lets one of them write to a file at a time, and those that wait in
+        there burn the processor, which others need for digests.
 
         Args:
             start: where the range is.
             body: its bytes.
-            seen: called with all of them, in pieces and in order, while a piece is in the cache of the
-                processor: a digest of the range.
 
         Raises:
             OSError: the disk is full, or another error.
         """
-        rest = memoryview(body)
-        for offset in range(0, len(rest), _PIECE):
-            piece = rest[offset : offset + _PIECE]
-            if seen is not None:
-                seen(piece)
-            for first, last in _not_zero(piece):
-                _write_at(self._descriptor, piece[first:last], start + offset + first)
+        whole = memoryview(body)
+        with self._turn:
+            for first, last in _not_zero(whole):
+                _write_at(self._descriptor, whole[first:last], start + first)
+            os.write(self._journal, b"%d\n" % start)
         self.finished.add(start)
-        os.write(self._journal, b"%d\n" % start)
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """Read bytes back, to verify them; return how many."""

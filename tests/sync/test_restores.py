@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from aios3sync.errors import StoreError, UsageError
+from aios3sync.events import PhaseBegan
 from aios3sync.options import SyncOptions
-from aios3sync.store.protocol import ListPage, PutOptions, RestoreRequest
+from aios3sync.store.protocol import ListPage, PutOptions, RestoreRequest, StoreCapabilities
 from aios3sync.sync.copy_options import check_copy_options
 from aios3sync.sync.download_options import check_download_options
 from aios3sync.sync.upload_options import check_upload_options
@@ -245,3 +246,18 @@ async def test_a_copy_that_is_refused_for_an_archive_is_asked_for(
     assert (report.copied, report.failed) == (1, 0)
     assert (report.restoring, report.archived) == ((1, 0) if days else (0, 1))
     assert asked == ([("a/it", RestoreRequest("standard", 0))] if days else [])
+
+
+@pytest.mark.parametrize("restore", [0, 1])
+async def test_a_second_comparison_counts_each_archived_object_once(bench: Bench, restore: int) -> None:
+    """The listing was in order before, and is not any more: that shows behind the first archived object."""
+    bench.memory._capabilities = StoreCapabilities(sorted_listing=False)
+    await cold(bench)
+    bench.memory._page_size = lambda _: 1
+    assert (await bench.download()).archived == 2
+    places = {"p/cold": 0, "p/warm": 1, "p/large": 2}
+    bench.memory._order = lambda key: places.get(key, -1)
+    report = await bench.download(restore=restore, list_workers=1)
+    assert bench.events.count(PhaseBegan("compare")) == 1 + 2
+    assert (report.archived, report.restoring) == ((0, 2) if restore else (2, 0))
+    assert report.archived_bytes == 5 + len(LARGE)

@@ -23,6 +23,7 @@ from aios3sync.core.sha256_list import read_line
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
 from aios3sync.objects.writer import write_object
+from aios3sync.options import payer_of
 from aios3sync.report import ReceiptResult, SyncReport
 from aios3sync.store.protocol import ObjectStore, PutOptions
 from aios3sync.sync.receipt_list import ReceiptList
@@ -91,7 +92,7 @@ def _headers(request: SyncRequest) -> PutOptions:
         sse=options.sse,
         sse_kms_key_id=options.sse_kms_key_id,
         acl=options.acl,
-        request_payer="requester" if options.request_payer else "",
+        request_payer=payer_of(options.request_payer),
     )
 
 

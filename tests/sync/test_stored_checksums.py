@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aios3sync.core.checksums import ALGORITHMS, ObjectChecksum
-from aios3sync.core.etag import META_MD5, rclone_md5
+from aios3sync.core.etag import META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE, rclone_md5
 from aios3sync.core.parts import MIB
 from aios3sync.errors import AccessDeniedError
 from aios3sync.local.checksum import is_computable
@@ -196,6 +196,17 @@ async def test_bytes_that_stay_wrong_are_a_failure(kms: Bench, body: bytes) -> N
     assert (report.downloaded, report.failed) == (0, 1)
     assert "SHA256 is not that of the object" in report.errors[0].error
     assert body_tree(kms.root) == {}
+
+
+@pytest.mark.parametrize("body", [b"alpha", LARGE], ids=["small", "large"])
+async def test_a_compressed_object_that_stays_so_is_proved_by_it(kms: Bench, body: bytes) -> None:
+    """What says that an original is right proves nothing where none is made."""
+    original = {META_ORIGINAL_MD5: "0" * 32, META_ORIGINAL_SIZE: "5"}
+    await kms.store({"a": body}, checksum="sha256", content_encoding="gzip", metadata=original)
+    kms.faults.on("get", change=other_bytes, times=-1)
+    report = await kms.download(decode=False)
+    assert (report.downloaded, report.failed) == (0, 1)
+    assert "SHA256 is not that of the object" in report.errors[0].error
 
 
 @pytest.mark.parametrize("body", [b"alpha", LARGE], ids=["small", "large"])

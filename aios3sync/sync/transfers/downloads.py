@@ -29,7 +29,6 @@ from aios3sync.store.body_progress import LARGE_BODY
 from aios3sync.store.protocol import HeadResult, ObjectStore
 from aios3sync.sync.archives import ask_for, is_archived
 from aios3sync.sync.run import Run
-from aios3sync.sync.stored_checksum import proves_nothing
 from aios3sync.sync.transfers.download_offload import SmallObjectOffload
 from aios3sync.sync.transfers.fetched import (
     adopted,
@@ -41,7 +40,7 @@ from aios3sync.sync.transfers.large_downloads import fetch_large
 from aios3sync.sync.transfers.object_version import ChangedObjectError, ObjectVersion
 from aios3sync.sync.transfers.range_buffers import RangeBuffers
 from aios3sync.sync.transfers.ranged_download import ATTEMPTS
-from aios3sync.sync.transfers.received import WrongBytesError, original_of
+from aios3sync.sync.transfers.received import WrongBytesError, lacks_proof, original_of
 from aios3sync.sync.transfers.small_files import (
     ArrivedBody,
     NewContent,
@@ -194,7 +193,8 @@ class _DownloadPool(WorkerPool[SmallDownload]):
             version = self._version(store, job)
             result = await version.read(0, size)
             checksum = None
-            if size and proves_nothing(result.head, opaque=run.settling_policy.opaque_etags):
+            opaque, decode = run.settling_policy.opaque_etags, run.options.decode
+            if size and lacks_proof(result.head, opaque=opaque, decode=decode):
                 checksum = await version.checksum()
         except BaseException:
             run.resources.memory.release(size)

@@ -37,6 +37,7 @@ __all__ = (
     "check_checksum",
     "content_of",
     "decompressed",
+    "lacks_proof",
     "original_of",
     "plain_mismatch",
     "stored_md5",
@@ -153,6 +154,19 @@ def stored_md5(head: HeadResult) -> str:
     if original_of(head) is None:
         return recorded_md5(head.metadata)
     return recorded_md5({META_MD5: head.metadata.get(META_MD5, "")})
+
+
+def lacks_proof(head: HeadResult, *, opaque: bool, decode: bool) -> bool:
+    """Return whether neither ETag nor metadata say anything of what is stored, or is decompressed.
+
+    Args:
+        head: the facts of the object.
+        opaque: ETags of this endpoint prove nothing.
+        decode: what this package compressed is decompressed, which proves the bytes.
+    """
+    opaque = opaque or is_opaque_encryption(head.encryption)
+    recorded = recorded_md5(head.metadata) if decode else stored_md5(head)
+    return proof(head.etag, opaque=opaque) is Proof.NOTHING and not recorded
 
 
 def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:

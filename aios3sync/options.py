@@ -196,6 +196,8 @@ class SyncOptions:
         delete_excluded: also delete what the filters hide.
         delete_despite_errors: delete although files could not be read or sent.
         manifest: the path of the manifest, ``None`` for the default one, ``False`` for no manifest.
+            ``s3://bucket/key`` is an object that machines share, ``s3://bucket/folder/`` a folder with one
+            for each target.
         multipart_threshold, part_size: bytes.
         max_parts: the most parts of one object; a larger object is sent in larger parts. 0 takes the limit
             of the endpoint: 10,000, or fewer once it has refused that many.

@@ -198,7 +198,9 @@ class Runs:
             endpoint = self._stores.endpoint
             connect = replace(self._options, endpoint_url=None if endpoint == AWS else endpoint)
             async with open_executor(cluster) as executor:
-                return await run_on_cluster(request, resources, executor, connect, source_connect)
+                return await run_on_cluster(
+                    request, resources, executor, connect, source_connect, self._open_store
+                )
 
         return lambda index, entry: partial(run, index, entry)
 
@@ -220,6 +222,9 @@ class Runs:
         with self._stores.observer.run(about):
             about.report = report = await run
         return report
+
+    async def _open_store(self, bucket: str, counts: RequestCounts) -> ObjectStore:
+        return await self._stores.opener(bucket, counts)()
 
     def subscribed(
         self, index: ObjectIndex | None, entry: DatasetEntry | ModelEntry | Registration | None
@@ -375,7 +380,6 @@ def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool)
         "sse_customer_key": bool(options.sse_customer_key),
         "source_sse_customer_key": bool(options.source_sse_customer_key),
         "a receipt": options.receipt is not None,
-        "a manifest that is one object": is_shared(options),
     }
     for name, given in alone.items():
         if given:

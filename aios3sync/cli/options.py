@@ -161,8 +161,8 @@ manifest_options = option_group(
         "--manifest",
         type=FILE,
         metavar="PATH",
-        help="The file of the manifest, instead of one in the state directory; or s3://bucket/key, which "
-        "several machines share.",
+        help="The file of the manifest, instead of one in the state directory; or s3://bucket/key or "
+        "s3://bucket/folder/, which several machines share.",
     ),
     title="Manifest",
 )

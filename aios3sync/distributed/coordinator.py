@@ -27,6 +27,7 @@ from aios3sync.concurrency import Stop, raise_first_error
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.safety import Refusal
 from aios3sync.distributed import guards
+from aios3sync.distributed.cluster_shards import ClusterShards, OpenStore
 from aios3sync.distributed.estimates import weights_of
 from aios3sync.distributed.exchanges import Exchanges
 from aios3sync.distributed.manifests import ClusterManifest
@@ -42,7 +43,7 @@ from aios3sync.manifest.files import storable
 from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.options import ConnectOptions
 from aios3sync.report import SyncReport
-from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.request import SyncRequest, is_shared, manifest_path
 from aios3sync.sync.resources import Resources
 
 __all__ = ("run_on_cluster",)
@@ -58,6 +59,7 @@ async def run_on_cluster(
     executor: Executor,
     connect: ConnectOptions,
     source_connect: ConnectOptions | None = None,
+    open_store: OpenStore | None = None,
 ) -> SyncReport:
     """Run one sync on the nodes of an executor; its last event is left to the caller.
 
@@ -67,13 +69,18 @@ async def run_on_cluster(
         executor: carries the shards.
         connect: how each node reaches S3; nothing in it is secret.
         source_connect: how it reaches the source of a copy, if not in the same way.
+        open_store: opens the store of the bucket of a manifest that is an object.
 
     Raises:
         ClusterError: there are no nodes, one sees other files than the others, or too many died.
         AioS3SyncError: the run failed as a whole; what was done until then is recorded.
     """
     async with AsyncExitStack() as stack:
-        coordinator = _Coordinator(request, resources, executor, connect, source_connect)
+        shards = None
+        if is_shared(request.options) and open_store is not None:
+            shards = await ClusterShards.opened(request, open_store, stack)
+            request = shards.request
+        coordinator = _Coordinator(request, resources, executor, connect, source_connect, shards)
         with raise_first_error():
             return await coordinator.run(stack)
 
@@ -87,6 +94,7 @@ class _Coordinator:
     executor: Executor
     connect: ConnectOptions
     source_connect: ConnectOptions | None = None
+    shards: ClusterShards | None = None
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     _reports: list[SyncReport] = field(default_factory=list)
     _warnings: list[str] = field(default_factory=list)
@@ -121,14 +129,15 @@ class _Coordinator:
         )
         ranges = await self._cut(len(nodes))
         await to_thread.run_sync(self._manifest.lay_out, ranges)
+        if self.shards is not None and not self.request.options.dry_run:
+            await self.shards.publish()
         self._steps = StepRunner(self.executor, setup, self.request, self._manifest, self._halt)
         try:
             async with self._in_touch(setup):
                 await self._phases(len(ranges), len(nodes))
         finally:
             with anyio.CancelScope(shield=True):
-                errors_file = await to_thread.run_sync(self._manifest.join_errors, self._reports)
-                await to_thread.run_sync(self._manifest.conclude, self._known)
+                errors_file = await self._conclude()
         return joined_report(
             self.request,
             self._reports,
@@ -137,7 +146,20 @@ class _Coordinator:
             interrupted=self.resources.stop.signal,
             errors_file=errors_file,
             elapsed_s=round(time.monotonic() - began, 3),
+            requests=self._manifest.requests,
         )
+
+    async def _conclude(self) -> str | None:
+        """Put the manifest in order; return the file with all failures, where there is one."""
+        if self.shards is not None:
+            self._reports = await self.shards.with_errors(self._reports)
+        errors_file = await to_thread.run_sync(self._manifest.join_errors, self._reports)
+        await to_thread.run_sync(self._manifest.conclude, self._known)
+        if self.shards is not None:
+            if not self.request.options.dry_run and (warning := await self.shards.conclude(self._name)):
+                self._warn(warning)
+            self._manifest.requests.update(self.shards.counts.requests)
+        return errors_file
 
     async def _wait_for_nodes(self) -> dict[str, str]:
         """Return the nodes; a cluster that grows as it is needed has none at first.
@@ -170,7 +192,10 @@ class _Coordinator:
     async def _begin_manifest(self, device: int | None, stack: AsyncExitStack) -> ClusterManifest:
         options = self.request.options
         kept = options.manifest is not False
-        path = await to_thread.run_sync(manifest_path if kept else self._temporary_path, self.request)
+        if self.shards is not None:
+            path = self.shards.path
+        else:
+            path = await to_thread.run_sync(manifest_path if kept else self._temporary_path, self.request)
         manifest = ClusterManifest(
             path,
             storable(self.request.binding),
@@ -178,12 +203,13 @@ class _Coordinator:
             device=device,
             read_only=options.dry_run,
             kept=kept,
+            place="" if self.shards is None else self.shards.place,
         )
         if kept and path and not options.dry_run:
             lock = hold_lock(lock_path(path))
             await to_thread.run_sync(lock.__enter__)
             _leave_in_thread(stack, partial(lock.__exit__, None, None, None))
-        await to_thread.run_sync(manifest.begin, self._warn)
+        await to_thread.run_sync(manifest.begin, self._warn if self.shards is None else self.shards.refuse)
         _leave_in_thread(stack, manifest.leave)
         return manifest
 
@@ -196,7 +222,7 @@ class _Coordinator:
 
     async def _show_tokens(self, stack: AsyncExitStack) -> tuple[Token, ...]:
         """Put a token into each directory that all nodes have to see, until the run has ended."""
-        directories = [self._manifest.directory.path]
+        directories = [] if self.shards is not None else [self._manifest.directory.path]
         if self.request.direction != "copy":
             directories.append(self.request.root)
         shown = tokens(directories)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -26,7 +27,7 @@ from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.layer_files import is_closed, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_state
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_shards, joined_state
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import layers_of
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -52,8 +53,12 @@ class ClusterManifest:
         run: a random name of the run.
         device: the device of the tree, as the coordinator sees it; ``None`` where there is none.
         read_only: a dry run: nothing is left behind.
+        place: the address of the files of shards, where these are objects: each node then reads and writes
+            them in a directory of its own, and the directory here is a mirror
+            (:mod:`aios3sync.objects.shared_shards`). Empty where every node sees the directory.
         kept: False where no manifest is wanted, but deletes have to be held somewhere.
         root: the document that the run found.
+        requests: of the nodes, for its files.
     """
 
     path: str
@@ -62,13 +67,15 @@ class ClusterManifest:
     device: int | None = None
     read_only: bool = False
     kept: bool = True
+    place: str = ""
     root: Root = field(init=False)
+    requests: Counter[str] = field(default_factory=Counter)
     _ranges: list[KeyRange] = field(default_factory=list)
     _outcomes: dict[tuple[str, int], ShardOutcome] = field(default_factory=dict)
 
     @property
     def directory(self) -> RootDirectory:
-        """Where the files are; every node must see it."""
+        """Where the files are; every node must see it, unless they are objects."""
         return RootDirectory(shards_directory(self.path))
 
     def begin(self, warn: Callable[[str], None]) -> None:
@@ -148,8 +155,10 @@ class ClusterManifest:
         layers = [*self._written(number), *below]
         if any(outcome.whole for outcome in self._of(number)):
             layers = self._written(number)
+        if self.place:
+            layers = [layer._replace(path=os.path.basename(layer.path)) for layer in layers]
         return ShardFile(
-            directory=self.directory.path,
+            directory=self.place or self.directory.path,
             name=self._name(step, number),
             binding=self.binding,
             state=self._state_for(step, number),
@@ -171,10 +180,27 @@ class ClusterManifest:
     def _written(self, number: int) -> list[Layer]:
         return [Layer(outcome.path) for outcome in self._of(number) if outcome.written]
 
-    def take(self, step: str, outcome: ShardOutcome) -> None:
-        """Note how a step that writes has ended."""
+    def take(self, step: str, outcome: ShardOutcome) -> ShardOutcome:
+        """Note how a step has ended; return what of that is not kept here."""
+        self.requests.update(outcome.requests)
+        if outcome.held_content:
+            with open(self._held_path(outcome.held), "wb") as file:
+                file.write(outcome.held_content)
+            outcome = replace(outcome, held_content=b"")
         if outcome.path and step in _STEPS:
             self._outcomes[step, outcome.number] = outcome
+        return outcome
+
+    def held_content(self, name: str) -> bytes:
+        """Return what :meth:`take` was given of held deletes that no node can read; empty for others."""
+        path = self._held_path(name)
+        if not (name and self.place and os.path.exists(path)):
+            return b""
+        with open(path, "rb") as file:
+            return file.read()
+
+    def _held_path(self, name: str) -> str:
+        return os.path.join(self.directory.path, f"{name}.packed")
 
     def conclude(self, known: tuple[str, float] | None) -> None:
         """Name the files that were written in the document, and remove those that nothing needs.
@@ -198,7 +224,7 @@ class ClusterManifest:
         state = state.listed(*known) if whole and known is not None else state.begun()
         if self.device is not None:
             state = replace(state, device=self.device)
-        root = self.directory.update(lambda root: self._document(root, state, tuple(_joined(shards))))
+        root = self.directory.update(lambda root: self._document(root, state, joined_shards(shards)))
         if root is not None:
             self.directory.drop(self.directory.unnamed())
             self.directory.drop(file for file in self._files() if not file.endswith(".sqlite"))
@@ -214,6 +240,8 @@ class ClusterManifest:
         ):
             return None
         directory, name = os.path.split(self.path)
+        if self.place:  # the mirror is removed with the run
+            directory = tempfile.gettempdir()
         descriptor, path = tempfile.mkstemp(prefix=f"{name}.errors-", suffix=".jsonl", dir=directory)
         with open(descriptor, "wb") as joined:
             for report in reports:
@@ -256,14 +284,3 @@ class ClusterManifest:
             return [file for file in os.listdir(self.directory.path) if file.startswith(f"{self.run}-")]
         except OSError:
             return []
-
-
-def _joined(shards: Iterable[RangeLayers]) -> list[RangeLayers]:
-    """Return the shards with neighbours of the same files joined."""
-    joined: list[RangeLayers] = []
-    for shard in shards:
-        if joined and joined[-1].layers == shard.layers:
-            joined[-1] = joined[-1]._replace(end=shard.end)
-        else:
-            joined.append(shard)
-    return joined

@@ -88,7 +88,7 @@ class ShardFile:
     """Where the rows of a shard are read and written.
 
     Attributes:
-        directory: of the files.
+        directory: of the files; an address where they are objects, and the layers then are their names.
         name: of the layer that is written; each attempt at the shard makes a file of its own.
         binding: the pair.
         state: of the manifest as a whole, as the run found it.
@@ -116,6 +116,7 @@ class ShardTask:
         request: the sync, with the range of the shard.
         file: of the manifest of the shard.
         held: of the deletes of the shard: the file that the comparison wrote, and that they are read from.
+        held_content: of that file, packed, where a dry run stores none.
         lookalikes: of the deletes: names that stay.
     """
 
@@ -125,6 +126,7 @@ class ShardTask:
     request: SyncRequest
     file: ShardFile
     held: str = ""
+    held_content: bytes = b""
     lookalikes: frozenset[str] = frozenset()
 
 
@@ -136,11 +138,14 @@ class ShardOutcome:
         number: of the shard.
         value: a SourceSurvey, a ShardResult or, of the other steps, a SyncReport.
         error: what ended it that would end it on every node; ``None`` where it ended well.
-        path: the file of the manifest, closed; empty where none was written.
+        path: the file of the manifest, closed; empty where none was written. A name where it is an object, as
+            are ``held`` and the error file of a report.
         written: it has rows, or hides some.
         whole: it needs none of the files that were below it.
         state: that it says.
         held: the file with the deletes that were held.
+        held_content: of that file, packed, where a dry run stores none.
+        requests: for the files of the manifest, of this node since its last outcome.
     """
 
     number: int
@@ -151,6 +156,8 @@ class ShardOutcome:
     whole: bool = False
     state: ManifestState = field(default_factory=ManifestState)
     held: str = ""
+    held_content: bytes = b""
+    requests: Mapping[str, int] = field(default_factory=dict)
 
 
 class Executor(Protocol):

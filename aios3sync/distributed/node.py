@@ -20,10 +20,12 @@ from typing import Final
 
 from aios3sync._dataclass import replace
 from aios3sync.concurrency import Stop, first_error
+from aios3sync.core.keys import SCHEME
+from aios3sync.distributed.bucket_steps import NodeShards, run_bucket_step
 from aios3sync.distributed.event_buffer import EventBuffer
 from aios3sync.distributed.leases import Lease, NodeUse
 from aios3sync.distributed.messages import NodeMessage, NodeReport, NodeSetup, ShardOutcome, ShardTask
-from aios3sync.distributed.steps import run_shard_step
+from aios3sync.distributed.steps import ResourcesOf, run_shard_step
 from aios3sync.distributed.tokens import look, verify
 from aios3sync.errors import (
     AccessDeniedError,
@@ -108,6 +110,7 @@ class Node:
         self._checked = False
         connect = _connection(setup, setup.connect)
         self._stores = Stores(connect, self._closing)
+        self._shards = NodeShards(self._stores, self._closing)
         self._source: Stores | None = None
         if setup.source_connect is not None:
             self._source = Stores(_connection(setup, setup.source_connect), self._closing)
@@ -221,7 +224,7 @@ class Node:
         self._stops.add(stop)
         try:
             await self._usable.wait()
-            return await run_shard_step(task, lambda request: self._resources(request, stop))
+            return await self._step(task, lambda request: self._resources(request, stop))
         except Exception as error:  # noqa: BLE001 - it is raised below, or is the outcome
             cause = error
         finally:
@@ -230,6 +233,13 @@ class Node:
         if isinstance(failure, _FINAL) or stop.signal:
             return ShardOutcome(number=task.number, error=failure)
         raise failure
+
+    async def _step(self, task: ShardTask, resources_of: ResourcesOf) -> ShardOutcome:
+        place = task.file.directory
+        if not place.startswith(SCHEME):
+            return await run_shard_step(task, resources_of)
+        outcome = await run_bucket_step(task, await self._shards.opened(place), resources_of)
+        return replace(outcome, requests=self._shards.new_requests())
 
     def _resources(self, request: SyncRequest, stop: Stop) -> Resources:
         source = None if request.source_location is None else self._source or self._stores

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aios3sync._dataclass import asdict
@@ -34,6 +34,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
     interrupted: int = 0,
     errors_file: str | None = None,
     elapsed_s: float = 0.0,
+    requests: Mapping[str, int] | None = None,
 ) -> SyncReport:
     """Return the report of a run that did what all these did.
 
@@ -45,12 +46,13 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
         interrupted: the number of the signal that stopped the run.
         errors_file: holds all failures, where there are many.
         elapsed_s: seconds that the run took.
+        requests: besides those of the shards.
     """
     counts: dict[str, Any] = {name: sum(getattr(report, name) for report in reports) for name in _SUMS}
-    requests: Counter[str] = Counter()
+    all_requests = Counter(requests or {})
     retry_codes: Counter[str] = Counter()
     for report in reports:
-        requests.update(report.requests)
+        all_requests.update(report.requests)
         retry_codes.update(report.retry_codes)
     ages = [report.knowledge_age_s for report in reports if report.knowledge_age_s is not None]
     errors = [error for report in reports for error in report.errors]
@@ -64,7 +66,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
         knowledge_age_s=max(ages, default=None),
         errors=tuple(errors[:MAX_REPORTED_ERRORS]),
         warnings=tuple(said)[:MAX_REPORTED_ERRORS],
-        requests=dict(requests),
+        requests=dict(all_requests),
         retry_codes=dict(retry_codes),
         interrupted=interrupted,
         errors_file=errors_file,

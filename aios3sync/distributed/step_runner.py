@@ -67,8 +67,7 @@ class StepRunner:
             )
             outcome = await self._outcome(task)
             if outcome is not None:
-                await to_thread.run_sync(self.manifest.take, step, outcome)
-                outcomes[number] = outcome
+                outcomes[number] = await to_thread.run_sync(self.manifest.take, step, outcome)
 
         async with anyio.create_task_group() as patience:
             patience.start_soon(self._give_up, patience.cancel_scope)
@@ -89,6 +88,7 @@ class StepRunner:
             request=replace(self.request, key_range=self.manifest.range_of(number)),
             file=self.manifest.file(step, number),
             held=held,
+            held_content=self.manifest.held_content(held),
             lookalikes=lookalikes,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from anyio import to_thread
@@ -20,9 +21,12 @@ from aios3sync.sync.resources import Resources
 __all__ = ("run_shard_step",)
 
 ResourcesOf = Callable[[SyncRequest], Resources]
+WhileOpen = Callable[[str], AbstractAsyncContextManager[object]]
 
 
-async def run_shard_step(task: ShardTask, resources_of: ResourcesOf) -> ShardOutcome:
+async def run_shard_step(
+    task: ShardTask, resources_of: ResourcesOf, while_open: WhileOpen = nullcontext
+) -> ShardOutcome:
     """Do one step of a shard.
 
     A step can be done again elsewhere while this one is still at it, because its node was taken for dead: it
@@ -31,6 +35,7 @@ async def run_shard_step(task: ShardTask, resources_of: ResourcesOf) -> ShardOut
     Args:
         task: the step.
         resources_of: returns what a run of a request is lent.
+        while_open: is entered with the path of the file of the manifest, for as long as that is written.
 
     Raises:
         AioS3SyncError: it failed.
@@ -42,7 +47,8 @@ async def run_shard_step(task: ShardTask, resources_of: ResourcesOf) -> ShardOut
         return ShardOutcome(number=task.number, value=value, held=f"{path}.held")
     path = await to_thread.run_sync(_begin, task.file)
     request = replace(task.request, options=replace(options, manifest=path))
-    value = await _work(task, request, resources_of, f"{path}.held")
+    async with while_open(path):
+        value = await _work(task, request, resources_of, f"{path}.held")
     return await to_thread.run_sync(_concluded, task, path, value)
 
 

@@ -202,6 +202,8 @@ def storable(binding: Binding) -> Binding:
 def _open_format(path: str, *, read_only: bool) -> SqliteManifest | DocumentManifest:
     if os.path.isdir(path + SHARDS) and (shards := _open_shards(path, read_only=read_only)) is not None:
         return shards
+    if read_only and not os.path.exists(path):  # a directory without a document: nothing was recorded
+        return SqliteManifest.open("")
     refuse_foreign(path)
     if path.endswith(".json") or (os.path.exists(path) and not is_sqlite(path)):
         from aios3sync.manifest.json_file import DocumentManifest  # few manifests are documents

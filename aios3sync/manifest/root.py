@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.manifest.protocol import Binding, ManifestState
 
-__all__ = ("ATTEMPTS", "RangeLayers", "Root", "attempt_of", "joined_state")
+__all__ = ("ATTEMPTS", "RangeLayers", "Root", "attempt_of", "joined_shards", "joined_state", "merged")
 
 ATTEMPTS: Final = ".*"
 """The end of the name of a layer that a run had not finished."""
@@ -108,6 +108,57 @@ def attempt_of(file: str) -> tuple[str, int] | None:
     """Return the name of the layer that a file is an attempt of, and its number; ``None`` for others."""
     found = _ATTEMPT.fullmatch(file)
     return None if found is None else (found[1], int(found[2]))
+
+
+def joined_shards(shards: Iterable[RangeLayers]) -> tuple[RangeLayers, ...]:
+    """Return the shards with neighbours of the same files joined."""
+    joined: list[RangeLayers] = []
+    for shard in shards:
+        if joined and joined[-1].layers == shard.layers:
+            joined[-1] = joined[-1]._replace(end=shard.end)
+        else:
+            joined.append(shard)
+    return tuple(joined)
+
+
+def merged(base: Root, ours: Root, theirs: Root) -> Root:
+    """Return the document of two runs that both began with one, neither of which knows of the other.
+
+    It names every file that one of them has added, and of those of ``base`` the ones that both still name.
+    Where both have a row, neither is known to be the later one, so the next run has to list.
+
+    Args:
+        base: what both began with.
+        ours: what one of them made of it.
+        theirs: what the other one did; its generation is the one to follow.
+    """
+    edges = sorted({shard.first for root in (base, ours, theirs) for shard in root.shards})
+    ranges = zip(edges, [*edges[1:], ""], strict=True)
+    shards = (
+        RangeLayers(first, end, _merged_layers(*(_layers(root, first, end) for root in (base, ours, theirs))))
+        for first, end in ranges
+    )
+    receipts = tuple(sorted({*ours.state.receipts, *theirs.state.receipts}))
+    state = replace(joined_state([ours.state, theirs.state], ours.state), receipts=receipts).begun()
+    return replace(theirs, state=state, shards=joined_shards(shards))
+
+
+def _layers(root: Root, first: str, end: str) -> tuple[str, ...]:
+    """Return the files of a range that no shard ends within."""
+    (shard,) = root.part(first, end)
+    return shard.layers
+
+
+def _merged_layers(base: tuple[str, ...], ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return all that is new, over what both have kept.
+
+    A run that has left files out has copied their rows: its file is below what the other one has written.
+    """
+    kept = [name for name in base if name in ours and name in theirs]
+    new_ours, new_theirs = ([name for name in names if name not in base] for names in (ours, theirs))
+    is_copy = any(name not in theirs for name in base)
+    new = [*new_ours, *new_theirs] if is_copy else [*new_theirs, *new_ours]
+    return tuple(dict.fromkeys([*new, *kept]))
 
 
 def joined_state(states: Sequence[ManifestState], before: ManifestState) -> ManifestState:

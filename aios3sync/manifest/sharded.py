@@ -111,7 +111,7 @@ def begin_attempt(
         name: of the layer, without the end that stands for its attempts.
         binding: the pair.
         state: of the manifest.
-        layers: below the first attempt.
+        layers: below the first attempt, by paths that are absolute or relative to the directory.
         only: the first key and the end of the only range that is wanted. Where there are many layers, its
             rows are copied, so that the layers are not needed any more.
 
@@ -132,7 +132,7 @@ def begin_attempt(
         else:
             return path
     if only is not None and len({layer.path for layer in layers}) > MOST_LAYERS:
-        known = temporary_layers(directory.path, binding, state, layers)
+        known = temporary_layers(path, binding, state, layers)
         try:
             copy_rows(known, path, *only)
         finally:

@@ -4,6 +4,8 @@ It serves machines that keep nothing, such as the runners of a CI, each with a f
 it names the ETag that it has read (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html).
 Where another run was quicker, the rows of this run are added to the other one's manifest, which is then
 incomplete: the next run lists the target, and finds what either of them has done.
+
+A run on several machines leaves a root document in the place of the file: then see :mod:`.shared_shards`.
 """
 
 from __future__ import annotations
@@ -11,34 +13,34 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from hashlib import md5
+from functools import partial
 from typing import Final
 
 import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
-from aios3sync.core.keys import parse_object
-from aios3sync.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, StoreError
-from aios3sync.manifest.files import open_manifest
+from aios3sync.errors import ManifestError, StoreError
+from aios3sync.manifest.files import open_manifest, storable
 from aios3sync.manifest.protocol import Manifest
+from aios3sync.manifest.root_directory import shards_directory
+from aios3sync.objects.manifest_objects import ManifestObject, ShardObjects, pack, unpack
+from aios3sync.objects.shared_shards import SharedShards, is_document
 from aios3sync.report import SyncReport
-from aios3sync.store.protocol import ObjectStore, PutOptions
-from aios3sync.sync.request import SyncRequest
+from aios3sync.store.protocol import ObjectStore
+from aios3sync.sync.request import SyncRequest, with_shared_manifest
 from aios3sync.sync.resources import Resources
 
 __all__ = ("SharedManifest", "run_shared")
 
+_JSON: Final = "manifest.json"
+_SQLITE: Final = "manifest.sqlite"
 _ATTEMPTS: Final = 8
 _PAGE: Final = 1000
 _GRACE_S: Final = 10.0
 """Seconds to store the manifest of a run that failed or was cancelled."""
-_OPTIONS: Final = PutOptions(content_type="application/gzip")
-_GZIP: Final = 31
-"""The window bits with which zlib writes and reads the gzip format."""
 _CHANGES: Final = ("uploaded", "downloaded", "copied", "updated", "adopted", "deleted", "forgotten", "failed")
 
 Run = Callable[[SyncRequest, Resources], Awaitable[SyncReport]]
@@ -60,10 +62,10 @@ async def run_shared(
         ManifestError: the object cannot be read, or is no manifest.
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
     """
-    bucket, key = parse_object(str(request.options.manifest))
+    request, bucket, key = with_shared_manifest(request)
     async with _directory() as directory:
-        place = os.path.join(directory.path, "manifest.json" if key.endswith(".json") else "manifest.sqlite")
-        local = replace(request, options=replace(request.options, manifest=place), shares_manifest=True)
+        place = os.path.join(directory.path, _JSON if key.endswith(".json") else _SQLITE)
+        local = replace(request, options=replace(request.options, manifest=place))
         manifest = SharedManifest(await open_store(bucket), key, local)
         await manifest.fetch()
         try:
@@ -99,10 +101,11 @@ class SharedManifest:
 
     def __init__(self, store: ObjectStore, key: str, request: SyncRequest) -> None:
         self._store = store
-        self._key = key
+        self._object = ManifestObject(store, key)
+        self._shards_prefix = shards_directory(key) + "/"
         self._request = request
         self._path = str(request.options.manifest)
-        self._etag = ""
+        self._shards: SharedShards | None = None
         self._run = 0
 
     async def fetch(self) -> None:
@@ -111,8 +114,7 @@ class SharedManifest:
         Raises:
             ManifestError: it cannot be read, or is no manifest.
         """
-        self._etag = await self._read(self._path)
-        if self._etag:
+        if await self._read(self._path):
             manifest = await self._open(self._path)
             try:
                 self._run = (await manifest.state()).run
@@ -127,42 +129,34 @@ class SharedManifest:
         """
         try:
             for _ in range(_ATTEMPTS):
+                if self._shards is not None:
+                    return await self._shards.conclude()
                 if not await to_thread.run_sync(os.path.exists, self._path):
                     return ""
-                try:
-                    await self._write()
-                except PreconditionFailedError:
-                    await self._merge()
-                else:
+                content = await to_thread.run_sync(pack, self._path)
+                if await self._object.write(content, packed=True):
                     return ""
+                await self._merge()
         except (StoreError, ManifestError) as error:
             return f"the manifest was not stored, so the next run has to list: {error}"
         return "the manifest was not stored, as others stored theirs all the time; the next run has to list"
 
-    async def _read(self, path: str) -> str:
-        try:
-            found = await self._store.get(self._key)
-        except ObjectNotFoundError:
-            return ""
-        except StoreError as error:
-            raise ManifestError(f"the manifest cannot be read: {error}") from error
-        try:
-            content = await to_thread.run_sync(zlib.decompress, found.body, _GZIP)
-        except zlib.error:
-            text = f"{self._name} is no manifest that a sync has stored; name another key"
-            raise ManifestError(text) from None
-        await to_thread.run_sync(_write_file, path, content)
-        return found.head.etag
-
-    async def _write(self) -> None:
-        content = await to_thread.run_sync(_packed, self._path)
-        options = replace(_OPTIONS, if_match=self._etag, if_none_match=not self._etag)
-        digest = md5(content, usedforsecurity=False).digest()
-        self._etag = (await self._store.put(self._key, content, options, md5=digest)).etag
-
-    @property
-    def _name(self) -> str:
-        return f"s3://{self._store.bucket}/{self._key}"
+    async def _read(self, path: str) -> bool:
+        """Read the object into a file, or the directory of one in several; return whether there is one."""
+        content = await self._object.read()
+        if is_document(content):
+            directory = shards_directory(path)
+            await to_thread.run_sync(partial(os.makedirs, directory, mode=0o700))
+            objects = ShardObjects(self._store, self._shards_prefix, directory)
+            self._shards = SharedShards(self._object, objects, storable(self._request.binding))
+            await self._shards.begin(content)
+        elif content:
+            try:
+                await to_thread.run_sync(unpack, content, path)
+            except ValueError:
+                text = f"{self._object.name} is no manifest that a sync has stored; name another key"
+                raise ManifestError(text) from None
+        return bool(content)
 
     async def _open(self, path: str) -> Manifest:
         """Open a file that was read; what a run would set aside here must not be stored over in the bucket.
@@ -175,16 +169,16 @@ class SharedManifest:
         manifest = await to_thread.run_sync(lambda: open_manifest(path, binding, warnings.append))
         if warnings:
             await manifest.close()
+            name = self._object.name
             raise ManifestError(
-                f"{self._name} is damaged, of a newer version, or belongs to another target; name another key"
+                f"{name} is damaged, of a newer version, or belongs to another target; name another key"
             )
         return manifest
 
     async def _merge(self) -> None:
         """Take the object that is there now, and add the rows that this run has written."""
         theirs_path = f"{self._path}.theirs"
-        self._etag = await self._read(theirs_path)
-        if not self._etag:
+        if not await self._read(theirs_path):
             return  # it was removed: ours is stored as a new one
         theirs = await self._open(theirs_path)
         ours = await self._open(self._path)
@@ -198,7 +192,8 @@ class SharedManifest:
         finally:
             await ours.close()
             await theirs.close()
-        await to_thread.run_sync(os.replace, theirs_path, self._path)
+        if self._shards is None:
+            await to_thread.run_sync(os.replace, theirs_path, self._path)
 
 
 class _Directory:
@@ -220,17 +215,8 @@ async def _directory() -> AsyncIterator[_Directory]:
     try:
         yield directory
     finally:
-        if not directory.kept:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(lambda: shutil.rmtree(directory.path, ignore_errors=True))
-
-
-def _write_file(path: str, content: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(content)
-
-
-def _packed(path: str) -> bytes:
-    with open(path, "rb") as file:
-        packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
-        return packer.compress(file.read()) + packer.flush()
+        left = shards_directory(_SQLITE) if directory.kept else ""
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(
+                lambda: shutil.rmtree(os.path.join(directory.path, left), ignore_errors=True)
+            )

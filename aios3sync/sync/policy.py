@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
-from aios3sync.core.filters import Filters, Rule, make_rules
+from aios3sync._lazy import lazy_pattern
+from aios3sync.core.filters import Filters, OwnFiles, Rule, make_rules
 from aios3sync.core.key_range import EVERYTHING, KeyRange
-from aios3sync.core.keys import escaped
+from aios3sync.core.keys import escaped, parse_address
 from aios3sync.core.policy import Policy, WantedHeaders
 from aios3sync.core.safety import Protection
 from aios3sync.core.text import escape_undecodable
@@ -17,7 +19,7 @@ from aios3sync.errors import UsageError
 from aios3sync.manifest.files import own_files
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.options import SyncOptions
-from aios3sync.sync.request import SyncRequest, manifest_path, pending_path
+from aios3sync.sync.request import MANIFESTS, SyncRequest, manifest_path, pending_path
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ("hides_a_part", "make_filters", "make_policy", "must_list", "scope_of", "useless_rules")
 
 _RULES_NAMED: Final = 5
+_NO_NAME: Final = "(?!)"
 
 
 class _Rooted(Protocol):
@@ -89,12 +92,31 @@ def make_filters(request: SyncRequest, tree: _Rooted, receipts: Sequence[str] = 
         from aios3sync.sync.receipt_names import receipt_files  # few pairs have any
 
         own += receipt_files(request, receipts, rules)
+    if request.shared_manifest:
+        own += _own_objects(request)
     return Filters(
         rules=rules,
         files=None if options.files is None else _named_files(options, tree),
         ignored=_ignore_tree() if options.gitignore else None,
         own=own,
     )
+
+
+def _own_objects(request: SyncRequest) -> tuple[OwnFiles, ...]:
+    """Return what identifies the objects of a manifest in the bucket of a side, or all of its folder."""
+    bucket, key = parse_address(request.shared_manifest)
+    sides = filter(None, (request.location, request.source_location))
+    folder, is_in_folder, _ = key.rpartition(MANIFESTS)
+    place, rest = (folder + MANIFESTS, ".+") if is_in_folder else (key, r"(?:\.shards/.+)?")
+    places = {
+        re.escape(place.removeprefix(side.prefix))
+        for side in sides
+        if side.bucket == bucket and place.startswith(side.prefix)
+    }
+    if not places:
+        return ()
+    keys = f"(?:{'|'.join(sorted(places))}){rest}"
+    return (OwnFiles(lazy_pattern(_NO_NAME), lazy_pattern(keys, re.DOTALL)),)
 
 
 def _ignore_tree() -> IgnoreTree:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from aios3sync._dataclass import dataclass, field
+from aios3sync._dataclass import dataclass, field, replace
 from aios3sync.core.key_range import EVERYTHING, KeyRange
-from aios3sync.core.keys import SCHEME, Location
+from aios3sync.core.keys import SCHEME, Location, parse_address
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import UsageError
 from aios3sync.local.root import TreeRoot
@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from aios3sync.sync.directions import DirectionName
 
 __all__ = (
+    "MANIFESTS",
     "NAMED_FILES",
     "SyncRequest",
     "is_shared",
     "locate_sides",
     "manifest_path",
     "pending_path",
+    "with_shared_manifest",
 )
 
 _ANY_MACHINE: Final = "any machine"
 """The directory of a manifest that machines share: it is a checkout in another place on each of them."""
+MANIFESTS: Final = ".aios3sync/manifests/"
+"""Where the manifests of several targets are in a folder of a bucket."""
 NAMED_FILES: Final = "files:"
 """The name of a source that is a list of files: one for each target, whatever the list holds today."""
 
@@ -53,7 +57,8 @@ class SyncRequest:
             have one manifest. ``copy`` from another bucket to the bucket: the root is then the name of that
             one, with its endpoint.
         source_location: where a copy comes from.
-        shares_manifest: the manifest is that of several machines, whatever directory each of them has.
+        shared_manifest: the address of the object that the manifest is, which is that of several machines,
+            whatever directory each of them has; empty where it is a file.
         key_range: the keys that the sync is about; what is outside is neither looked at nor changed.
     """
 
@@ -66,7 +71,7 @@ class SyncRequest:
     direction: DirectionName = "up"
     source_location: Location | None = None
     key_range: KeyRange = EVERYTHING
-    shares_manifest: bool = False
+    shared_manifest: str = ""
 
     @property
     def source(self) -> str:
@@ -83,7 +88,7 @@ class SyncRequest:
     @property
     def binding(self) -> Binding:
         """The pair that the manifest belongs to."""
-        root = _ANY_MACHINE if self.shares_manifest and self.direction != "copy" else self.root
+        root = _ANY_MACHINE if self.shared_manifest and self.direction != "copy" else self.root
         return Binding(root, self.endpoint, self.location.bucket, self.location.prefix)
 
     def tree(self) -> LocalTree:
@@ -164,6 +169,23 @@ def _locate_tree(source: Side, options: SyncOptions) -> tuple[str, dict[str, str
 def is_shared(options: SyncOptions) -> bool:
     """Return whether the manifest is an object, see :mod:`aios3sync.objects.shared_manifest`."""
     return isinstance(options.manifest, str) and options.manifest.startswith(SCHEME)
+
+
+def with_shared_manifest(request: SyncRequest) -> tuple[SyncRequest, str, str]:
+    """Return a request that knows the object that its manifest is, and the bucket and the key of that.
+
+    A place that ends in ``/`` is a folder: each target has an object of its own in it, among the files that
+    tools keep for themselves.
+
+    Raises:
+        UsageError: it is no place.
+    """
+    bucket, key = parse_address(str(request.options.manifest))
+    shared = replace(request, shared_manifest=f"{SCHEME}{bucket}/{key}")
+    if key and not key.endswith("/"):
+        return shared, bucket, key
+    key += f"{MANIFESTS}{shared.binding.digest()}.sqlite"
+    return replace(request, shared_manifest=f"{SCHEME}{bucket}/{key}"), bucket, key
 
 
 def manifest_path(request: SyncRequest) -> str:

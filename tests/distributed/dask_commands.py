@@ -41,13 +41,14 @@ class Cluster:
                 stderr=log,
             )
 
-    def add_worker(self, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    def add_worker(self, cwd: Path | None = None, preload: str = "") -> subprocess.Popen[bytes]:
         directory = self.directory / f"worker-{len(self.workers)}"
         worker = self.start(
             "dask_worker",
             self.address,
             *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0"),
             *("--host", "127.0.0.1", "--local-directory", str(directory)),
+            *(("--preload", preload) if preload else ()),
             cwd=cwd,
         )
         self.workers.append(worker)
@@ -55,8 +56,10 @@ class Cluster:
 
 
 @contextmanager
-def start_cluster(directory: Path, environment: Mapping[str, str], workers: int = 2) -> Iterator[Cluster]:
-    """Run a cluster while the block lasts; its workers come by and by."""
+def start_cluster(
+    directory: Path, environment: Mapping[str, str], workers: int = 2, preload: str = ""
+) -> Iterator[Cluster]:
+    """Run a cluster while the block lasts; its workers come by and by, and run ``preload`` first."""
     own = {**os.environ, **environment, **QUIET, "PYTHONPATH": str(ROOT)}
     cluster = Cluster(directory, own)
     described = directory / "scheduler.json"
@@ -74,7 +77,7 @@ def start_cluster(directory: Path, environment: Mapping[str, str], workers: int 
             if described.exists() and (text := described.read_text()):
                 cluster.address = json.loads(text)["address"]
         for _ in range(workers):
-            cluster.add_worker()
+            cluster.add_worker(preload=preload)
         yield cluster
     finally:
         for process in (*cluster.workers, scheduler):

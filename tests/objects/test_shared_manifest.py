@@ -37,7 +37,7 @@ class Machine:
             location=Location.parse("s3://bucket/p"),
             endpoint="http://memory",
             options=SyncOptions(manifest=str(self.path)),
-            shares_manifest=True,
+            shared_manifest="s3://bucket/m",
         )
         self.shared = SharedManifest(store, "m", self.request)
 
@@ -110,15 +110,15 @@ async def test_one_that_is_never_quick_enough_says_so(
     slow, other = Machine(store, tmp_path / "slow"), Machine(store, tmp_path / "other")
     await slow.shared.fetch()
     await slow.work("slow", run=1)
-    write, turns = slow.shared._write, count(1)
+    write, turns = slow.shared._object.write, count(1)
 
-    async def beaten() -> None:
+    async def beaten(content: bytes, *, packed: bool = False) -> bool:
         await other.shared.fetch()
         await other.work("other", run=next(turns))
         await other.shared.store()
-        await write()
+        return await write(content, packed=packed)
 
-    monkeypatch.setattr(slow.shared, "_write", beaten)
+    monkeypatch.setattr(slow.shared._object, "write", beaten)
     assert "others stored theirs all the time" in await slow.shared.store()
 
 

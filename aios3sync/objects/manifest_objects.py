@@ -1,0 +1,274 @@
+"""The objects of a manifest: the one that is replaced by compare-and-swap, and the files of shards below it.
+
+Files are packed with gzip. What lies in ``KEY.shards/`` has the names that the files of such a manifest have
+in a directory (:mod:`aios3sync.manifest.root_directory`), and one writer each. They are removed only once
+they are old: a run that is at work may name them in its next document, or is about to read them.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from hashlib import md5
+from typing import Final
+
+import anyio
+from anyio import to_thread
+
+from aios3sync._dataclass import replace
+from aios3sync.concurrency import for_each
+from aios3sync.errors import ManifestError, ObjectNotFoundError, PreconditionFailedError, StoreError
+from aios3sync.listing.pages import PageReader
+from aios3sync.manifest.root import ATTEMPTS, attempt_of
+from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
+
+__all__ = ("ManifestObject", "ShardObjects", "pack", "unpack")
+
+_PACKED: Final = PutOptions(content_type="application/gzip")
+_DOCUMENT: Final = PutOptions(content_type="application/json")
+_GZIP: Final = 31
+"""The window bits with which zlib writes and reads the gzip format."""
+_AT_ONCE: Final = 4
+"""Files that are read at once, each as a whole in memory."""
+_BATCH: Final = 1000
+_KEPT_S: Final = 24 * 3600.0
+"""Age of a file that no document names, seconds, from which on it is removed."""
+
+
+class ManifestObject:
+    """The object that stands for a manifest; it is replaced only as it was read or written last.
+
+    Args:
+        store: of its bucket.
+        key: in full.
+
+    Attributes:
+        etag: of what was read or written last; empty where there is no object.
+    """
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self.etag = ""
+        self._store = store
+        self._key = key
+
+    @property
+    def name(self) -> str:
+        """Its address, for people."""
+        return f"s3://{self._store.bucket}/{self._key}"
+
+    async def read(self) -> bytes:
+        """Return its content, empty where there is none.
+
+        Raises:
+            ManifestError: it cannot be read.
+        """
+        try:
+            found = await self._store.get(self._key)
+        except ObjectNotFoundError:
+            self.etag = ""
+            return b""
+        except StoreError as error:
+            raise ManifestError(f"the manifest cannot be read: {error}") from error
+        self.etag = found.head.etag
+        return found.body
+
+    async def write(self, content: bytes, *, packed: bool = False) -> bool:
+        """Replace it; return False where another one was quicker.
+
+        Args:
+            content: the new one.
+            packed: it is a file, and no document.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        options = _PACKED if packed else _DOCUMENT
+        options = replace(options, if_match=self.etag, if_none_match=not self.etag)
+        digest = md5(content, usedforsecurity=False).digest()
+        try:
+            self.etag = (await self._store.put(self._key, content, options, md5=digest)).etag
+        except PreconditionFailedError:
+            return False
+        except ObjectNotFoundError:  # AWS says so of an object that was to be replaced and is gone
+            return False
+        return True
+
+
+class ShardObjects:
+    """The files of the shards of a manifest, as objects and in a directory.
+
+    Args:
+        store: of their bucket.
+        prefix: of their keys, in full.
+        directory: where the files are read from and written to; it exists.
+    """
+
+    def __init__(self, store: ObjectStore, prefix: str, directory: str) -> None:
+        self.directory = directory
+        self._store = store
+        self._prefix = prefix
+        self._fetching: defaultdict[str, anyio.Lock] = defaultdict(anyio.Lock)
+
+    def path(self, name: str) -> str:
+        """Return where a file is in the directory."""
+        return os.path.join(self.directory, name)
+
+    async def listed(self, beginning: str = "") -> dict[str, float]:
+        """Return the names that begin so, each with the time of its last change.
+
+        Raises:
+            StoreError: they cannot be listed.
+        """
+        found: dict[str, float] = {}
+        reader = PageReader(self._store, self._prefix + beginning)
+        while not reader.ended:
+            for entry in (await reader.next()).entries:
+                found[entry.key.removeprefix(self._prefix)] = entry.last_modified
+        return found
+
+    async def fetch(self, names: Iterable[str]) -> set[str]:
+        """Read files into the directory, those that are not there; return the names that no object has.
+
+        A name that ends in :data:`~aios3sync.manifest.root.ATTEMPTS` stands for the latest attempt; there may
+        be none.
+
+        Raises:
+            ManifestError: one cannot be read.
+        """
+        wanted = {*names}
+        attempts = {name for name in wanted if name.endswith(ATTEMPTS)}
+        missing: set[str] = set()
+
+        async def fetch_one(name: str) -> None:
+            if not await self._fetch_one(name):
+                missing.add(name)
+
+        try:
+            latest = await self._latest(attempts) if attempts else []
+            await for_each([*(wanted - attempts), *latest], fetch_one, _AT_ONCE)
+        except StoreError as error:
+            raise ManifestError(f"the manifest cannot be read: {error}") from error
+        return missing
+
+    async def _latest(self, attempts: set[str]) -> list[str]:
+        stems = {name.removesuffix(ATTEMPTS) for name in attempts}
+        beginning = f"{min(stems)}." if len(stems) == 1 else ""
+        latest: dict[str, int] = {}
+        for stem, number in filter(None, map(attempt_of, await self.listed(beginning))):
+            if stem in stems:
+                latest[stem] = max(number, latest.get(stem, 0))
+        return [f"{stem}.{number}.sqlite" for stem, number in latest.items()]
+
+    async def _fetch_one(self, name: str) -> bool:
+        path = self.path(name)
+        async with self._fetching[name]:
+            if await to_thread.run_sync(os.path.exists, path):
+                return True
+            try:
+                found = await self._store.get(self._prefix + name)
+            except ObjectNotFoundError:
+                return False
+            await to_thread.run_sync(self._unpack_as, name, found.body)
+            return True
+
+    def _unpack_as(self, name: str, content: bytes) -> None:
+        temporary = self.path(f".{name}.{secrets.token_hex(4)}")
+        try:
+            unpack(content, temporary)
+        except ValueError:
+            address = f"s3://{self._store.bucket}/{self._prefix}{name}"
+            raise ManifestError(
+                f"{address} is damaged; remove the manifest, and the next run lists"
+            ) from None
+        os.replace(temporary, self.path(name))
+
+    async def upload(self, name: str, path: str = "") -> None:
+        """Store a file under a name that nothing else writes.
+
+        Args:
+            name: of the object.
+            path: of the file, if it has another one than in the directory.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        await self._put(name, path or self.path(name), _PACKED)
+
+    async def upload_attempt(self, stem: str, number: int, path: str) -> int:
+        """Store a file as an attempt at a layer that no other writer has; return the number of the attempt.
+
+        Raises:
+            StoreError: it cannot be stored.
+        """
+        while True:
+            try:
+                await self._put(f"{stem}.{number}.sqlite", path, replace(_PACKED, if_none_match=True))
+            except PreconditionFailedError:
+                number += 1
+            else:
+                return number
+
+    async def _put(self, name: str, path: str, options: PutOptions) -> None:
+        content = await to_thread.run_sync(pack, path)
+        digest = md5(content, usedforsecurity=False).digest()
+        await self._store.put(self._prefix + name, content, options, md5=digest)
+
+    async def sweep(self, named: set[str], own: str = "") -> None:
+        """Remove the files that no document names and that are old.
+
+        Args:
+            named: what the document names.
+            own: the beginning of the names of this run, whose files are removed whatever their age.
+
+        Raises:
+            StoreError: they cannot be listed, or not be removed.
+        """
+        now = time.time()
+        left = [
+            name
+            for name, changed in (await self.listed()).items()
+            if _is_unnamed(name, named) and ((own and name.startswith(own)) or now - changed > _KEPT_S)
+        ]
+        await self._remove(left)
+
+    async def _remove(self, names: Sequence[str]) -> None:
+        for start in range(0, len(names), _BATCH):
+            items = [DeleteItem(self._prefix + name) for name in names[start : start + _BATCH]]
+            await self._store.delete_many(items)
+
+
+def _is_unnamed(name: str, named: set[str]) -> bool:
+    """Whether a file is a layer that is not named, or goes with one for a single run; others are not ours."""
+    stem, end, rest = name.partition(".sqlite")
+    found = attempt_of(stem + end)
+    return found is not None and (bool(rest) or not {name, f"{found[0]}{ATTEMPTS}"} & named)
+
+
+def pack(path: str) -> bytes:
+    """Return the content of a file, packed. Blocks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        packer = zlib.compressobj(1, zlib.DEFLATED, _GZIP)
+        return packer.compress(file.read()) + packer.flush()
+
+
+def unpack(content: bytes, path: str) -> None:
+    """Write what :func:`pack` has returned into a file. Blocks.
+
+    Raises:
+        ValueError: it is nothing of that kind.
+        OSError: the file cannot be written.
+    """
+    try:
+        unpacked = zlib.decompress(content, _GZIP)
+    except zlib.error as error:
+        raise ValueError(f"it cannot be unpacked: {error}") from error
+    with open(path, "wb") as file:
+        file.write(unpacked)

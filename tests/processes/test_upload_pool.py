@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from base64 import b64encode
-from hashlib import md5
+from hashlib import md5, sha256
 from typing import Any
 
 import anyio
@@ -41,6 +41,9 @@ async def test_files_arrive_as_they_are(offloading: OpenOffloading) -> None:
             f"p/{name}": digest(name.encode()) for name in names
         }
         assert all(result.result.etag == result.md5.hex() for result in o.stored.values())
+        assert {key: result.sha256 for key, result in o.stored.items()} == {
+            f"p/{name}": sha256(name.encode()).hexdigest() for name in names
+        }
     assert (o.counts.requests["PutObject"], o.counts.retries) == (42, 0)
     assert o.counts.bytes_sent == sum(job.size for job in jobs)
     by_path = {request.path: request for request in server.requests}

@@ -21,7 +21,7 @@ _SUMS: Final = (
     *("scanned", "planned", "uploaded_bytes", "downloaded_bytes", "copied_bytes", "archived_bytes"),
     *("retries", "throttled"),
 )
-_CHECKS: Final = ("manifest", "list", "content")
+_CHECKS: Final = ("manifest", "list", "inventory", "content")
 """From the one that asks least to the one that asks most."""
 
 

@@ -21,6 +21,7 @@ from blockbuster import BlockBuster
 
 import aios3sync
 from aios3sync import events
+from aios3sync.distributed import estimates
 from aios3sync.distributed.dask import DaskExecutor
 from aios3sync.distributed.exchanges import Exchanges
 from aios3sync.errors import ClusterError, UsageError
@@ -29,6 +30,7 @@ from aios3sync.testing.servers import Endpoint
 from aios3sync.testing.trees import make_tree
 from tests.cli.conftest import Bucket, boto
 from tests.distributed.dask_commands import ROOT, Cluster, start_cluster
+from tests.inventory.test_files import digest, file_of, manifest_of, row
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +120,38 @@ async def test_a_manifest_of_one_process_is_used(
     await s3.sync(source, bucket.url("p"))
     report = await s3.sync(source, bucket.url("p"), cluster=cluster.address)
     assert (report.kept, report.requests) == (len(TREE), {})
+
+
+async def test_an_inventory_cuts_the_run_and_takes_the_place_of_the_listing(
+    s3: aios3sync.Session, bucket: Bucket, cluster: Cluster, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await s3.sync(source, bucket.url("p"), manifest=False)
+    rows = [
+        row(f"p/{key}", Bucket=bucket.name, Size=len(body), ETag=digest(body)) for key, body in TREE.items()
+    ]
+    files = {f"inv/{part}.parquet": file_of("parquet", rows[part::3]) for part in range(3)}
+    manifest = manifest_of(files, sourceBucket=bucket.name, creationTimestamp="4000000000000")
+    run = "inv/daily/2026-02-06T01-00Z/"
+    files |= {f"{run}manifest.json": manifest, f"{run}manifest.checksum": digest(manifest).encode()}
+    for key, body in files.items():
+        bucket.put(key, body)
+    (source / "top").unlink()
+    (source / "d1/f001").write_bytes(b"changed")
+    monkeypatch.setattr(estimates, "_PLACES_A_SHARD", 1)
+    monkeypatch.setattr(estimates, "directory_weights", None)  # it would look at the tree
+    report = await s3.sync(
+        source,
+        bucket.url("p"),
+        manifest=False,
+        delete="mirror",
+        target_listing=f"inventory:{bucket.url('inv/daily')}",
+        cluster=cluster.address,
+    )
+    assert (report.uploaded, report.deleted, report.withheld) == (1, 1, 0)
+    assert (report.checked, report.balanced, report.exit_code) == ("inventory", True, 0)
+    assert bodies(bucket) == {key: body for key, body in TREE.items() if key != "top"} | {
+        "d1/f001": b"changed"
+    }
 
 
 async def test_a_download_and_a_copy_are_those_of_one_process(

@@ -6,12 +6,34 @@ from typing import Any
 
 import pytest
 
-from aios3sync.distributed.reports import all_deleted
+from aios3sync.core.keys import Location
+from aios3sync.distributed.reports import all_deleted, joined_report
+from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
+from aios3sync.sync.request import SyncRequest
+
+REQUEST = SyncRequest(
+    root="/data", location=Location("bucket", "p/"), endpoint="aws", direction="up", options=SyncOptions()
+)
 
 
 def report(**counts: Any) -> SyncReport:
-    return SyncReport(source="a", target="b", checked="manifest", **counts)
+    return SyncReport(**{"source": "a", "target": "b", "checked": "manifest", **counts})
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        ((), "list"),
+        (("manifest", "manifest"), "manifest"),
+        (("manifest", "list"), "list"),
+        (("inventory", "manifest", "list"), "inventory"),
+        (("list", "content"), "content"),
+    ],
+)
+def test_a_run_was_checked_as_its_part_that_asked_most(parts: tuple[str, ...], whole: str) -> None:
+    reports = [report(checked=part) for part in parts]
+    assert joined_report(REQUEST, reports).checked == whole
 
 
 @pytest.mark.parametrize("state", ["failed", "conflicts", "cancelled"])

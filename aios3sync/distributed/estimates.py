@@ -1,7 +1,8 @@
 """Estimates how the work of a sync is spread over its keys, from what is known or can be seen at little cost.
 
-What is recorded is a good measure, also of a target that was not listed for long. Else some directories are
-read, or some pages of the bucket are asked for, level by level, until there are enough places to cut at.
+What is recorded is a good measure, also of a target that was not listed for long. Next best is an inventory
+that takes the place of a listing. Else some directories are read, or some pages of the bucket are asked for,
+level by level, until there are enough places to cut at.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from aios3sync.manifest.layers import LayeredManifest
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
+from aios3sync.sync.sides import inventories_of
 
-__all__ = ("directory_weights", "listing_weights", "recorded_weights", "weights_of")
+__all__ = (
+    "directory_weights",
+    "inventory_weights",
+    "listing_weights",
+    "recorded_weights",
+    "weights_of",
+)
 
 _STEP: Final = 64
 """Rows, or names of one directory, that are one weight."""
@@ -44,17 +52,39 @@ async def weights_of(
         resources: of the session that begins it.
         known: what is recorded, ``None`` where nothing is.
         count: of shards.
+
+    Raises:
+        InventoryError: an inventory is damaged.
+        StoreError: a bucket cannot be listed, or an inventory not be read.
     """
     if count <= 1:
         return []
     if known is not None and await to_thread.run_sync(known.has_more_rows, count * _PLACES_A_SHARD):
         return await to_thread.run_sync(recorded_weights, known)
+    if weights := await inventory_weights(request, resources, count * _PLACES_A_SHARD):
+        return weights
     if request.direction == "up":
         return await to_thread.run_sync(directory_weights, request.root, count * _PLACES_A_SHARD)
     location, opening = request.location, resources.open_store
     if request.source_location is not None and resources.open_source_store is not None:
         location, opening = request.source_location, resources.open_source_store
     return await listing_weights(await opening(), location.prefix, count * _PLACES_A_SHARD)
+
+
+async def inventory_weights(request: SyncRequest, resources: Resources, places: int) -> list[Weight]:
+    """Return the weights of the first inventory of a side that has so many objects; none where none has.
+
+    The source comes first: a target that has few objects yet tells nothing of what it will have.
+    """
+    source, target = inventories_of(request, resources)
+    source_location = request.location if request.direction == "down" else request.source_location
+    for inventory, location in ((source, source_location), (target, request.location)):
+        if inventory is None or location is None:
+            continue
+        weights = await inventory.weights(location.prefix)
+        if sum(objects for _, objects in weights) > places:
+            return weights
+    return []
 
 
 def recorded_weights(known: LayeredManifest) -> list[Weight]:

@@ -1,29 +1,36 @@
 """Read the Parquet and ORC files of an inventory with pyarrow, in blocks; blocking, for use in a thread.
 
-Of a Parquet file only the row groups are read that may hold a wanted key: their footer has the least and the
-greatest key of each (https://parquet.apache.org/docs/file-format/metadata/). ORC files have the same
-statistics, which pyarrow does not show: they are read whole, stripe by stripe.
+Of a file only the row groups, or stripes of ORC, are read that may hold a wanted key: its footer has the
+least and the greatest key of each (https://parquet.apache.org/docs/file-format/metadata/).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import SEEK_END
 from typing import IO, Any, Final
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.etag import bare_etag
 from aios3sync.errors import UsageError
 from aios3sync.inventory.files import BATCH, NAMES, NEEDED, InventoryError
+from aios3sync.inventory.orc_tail import FIRST_LOOK, stripes_of, tail_length
+from aios3sync.inventory.row_groups import RowGroup, wanted_groups
 from aios3sync.inventory.span import ALL_KEYS, KeySpan
 
-__all__ = ("batches_of_orc", "batches_of_parquet", "ranges_of_parquet")
+__all__ = (
+    "batches_of_orc",
+    "batches_of_parquet",
+    "groups_of_orc",
+    "groups_of_parquet",
+    "keys_of_orc",
+    "keys_of_parquet",
+)
 
 _KEY: Final = NAMES["Key"]
 _BUFFER: Final = 2**20
 """Bytes of a column that are read at once; without it a row group is in memory as a whole."""
-_NEAR: Final = 2**20
-"""Ranges that are nearer to each other are fetched as one."""
 
 _new: Final = tuple.__new__
 """Half the time of the constructor, which is a function of Python."""
@@ -33,7 +40,7 @@ def batches_of_parquet(file: IO[bytes], bucket: str, span: KeySpan = ALL_KEYS) -
     """Yield the wanted current objects of a Parquet file.
 
     Args:
-        file: of which only the bytes of :func:`ranges_of_parquet` and the footer need to be there.
+        file: of which only the footer and the ranges of the wanted row groups need to be there.
         bucket: whose objects are expected.
         span: the keys that are wanted.
 
@@ -45,9 +52,10 @@ def batches_of_parquet(file: IO[bytes], bucket: str, span: KeySpan = ALL_KEYS) -
         from pyarrow.parquet import ParquetFile
 
         with ParquetFile(file, buffer_size=_BUFFER) as parquet:
-            wanted = _columns(parquet.schema_arrow.names)
-            groups = _wanted_groups(parquet.metadata, span)
-            for block in parquet.iter_batches(BATCH, row_groups=groups, columns=wanted, use_threads=False):
+            wanted, metadata = _columns(parquet.schema_arrow.names), parquet.metadata
+            groups = [_row_group(number, metadata.row_group(number), {_KEY}) for number in _of(metadata)]
+            numbers = _numbers(groups, span)
+            for block in parquet.iter_batches(BATCH, row_groups=numbers, columns=wanted, use_threads=False):
                 if batch := _current(block, bucket, span):
                     yield batch
 
@@ -57,21 +65,19 @@ def batches_of_orc(file: IO[bytes], bucket: str, span: KeySpan = ALL_KEYS) -> It
     with _pyarrow("ORC"):
         from pyarrow.orc import ORCFile
 
+        groups = groups_of_orc(file) if span != ALL_KEYS else None
         orc = ORCFile(file)
         wanted = _columns(orc.schema.names)
-        for number in range(orc.nstripes):
+        numbers = range(orc.nstripes)
+        for number in numbers if groups is None else _numbers(groups, span):
             stripe = orc.read_stripe(number, columns=wanted)
             for start in range(0, stripe.num_rows, BATCH):
                 if batch := _current(stripe.slice(start, BATCH), bucket, span):
                     yield batch
 
 
-def ranges_of_parquet(footer: IO[bytes], span: KeySpan) -> list[tuple[int, int]] | None:
-    """Return the ranges of bytes that hold wanted keys, ascending; ``None`` if that is the whole file.
-
-    Args:
-        footer: the file, of which only the footer needs to be there.
-        span: the keys that are wanted.
+def groups_of_parquet(tail: IO[bytes]) -> list[RowGroup]:
+    """Return the row groups of a file, of which only the footer needs to be there.
 
     Raises:
         InventoryError, UsageError: see :func:`batches_of_parquet`.
@@ -79,16 +85,68 @@ def ranges_of_parquet(footer: IO[bytes], span: KeySpan) -> list[tuple[int, int]]
     with _pyarrow("Parquet"):
         from pyarrow.parquet import ParquetFile
 
-        with ParquetFile(footer) as parquet:
+        with ParquetFile(tail) as parquet:
             names = set(_columns(parquet.schema_arrow.names))
             metadata = parquet.metadata
-            groups = _wanted_groups(metadata, span)
-    if len(groups) == metadata.num_row_groups:
-        return None
-    chunks = [
-        metadata.row_group(group).column(number) for group in groups for number in range(metadata.num_columns)
-    ]
-    return _joined(sorted(_range_of(chunk) for chunk in chunks if chunk.path_in_schema in names))
+            return [_row_group(number, metadata.row_group(number), names) for number in _of(metadata)]
+
+
+def groups_of_orc(tail: IO[bytes]) -> list[RowGroup] | None:
+    """Return the stripes of a file, of which only the tail needs to be there.
+
+    ``None`` where the tail is compressed in a way that S3 does not use.
+
+    Raises:
+        InventoryError, UsageError: see :func:`batches_of_parquet`.
+    """
+    with _pyarrow("ORC"):
+        size = tail.seek(0, SEEK_END)
+        tail.seek(max(0, size - FIRST_LOOK))
+        tail.seek(max(0, size - tail_length(tail.read())))
+        stripes = stripes_of(tail.read(), _KEY)
+        tail.seek(0)
+        return stripes
+
+
+def keys_of_parquet(file: IO[bytes], group: RowGroup) -> Iterator[list[str]]:
+    """Yield the keys of a row group in its order, whose keys and footer need to be there alone.
+
+    Raises:
+        InventoryError, UsageError: see :func:`batches_of_parquet`.
+    """
+    with _pyarrow("Parquet"):
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(file, buffer_size=_BUFFER) as parquet:
+            numbers = [group.number]
+            for block in parquet.iter_batches(BATCH, row_groups=numbers, columns=[_KEY], use_threads=False):
+                yield _texts(block)
+
+
+def keys_of_orc(file: IO[bytes], group: RowGroup) -> Iterator[list[str]]:
+    """Yield the keys of a stripe; see the function above."""
+    with _pyarrow("ORC"):
+        from pyarrow.orc import ORCFile
+
+        yield _texts(ORCFile(file).read_stripe(group.number, columns=[_KEY]))
+
+
+def _texts(block: Any) -> list[str]:
+    import pyarrow as pa
+
+    keys: list[str] = block.column(_KEY).cast(pa.string()).fill_null("").to_pylist()
+    return keys
+
+
+def _of(metadata: Any) -> range:
+    return range(metadata.num_row_groups)
+
+
+def _row_group(number: int, group: Any, names: set[str]) -> RowGroup:
+    chunks = [group.column(place) for place in range(group.num_columns)]
+    found = {chunk.path_in_schema: chunk for chunk in chunks if chunk.path_in_schema in names}
+    ranges = tuple(map(_range_of, found.values()))
+    return RowGroup(number, group.num_rows, _bounds(found[_KEY]), ranges, _range_of(found[_KEY]))
 
 
 def _range_of(chunk: Any) -> tuple[int, int]:
@@ -98,35 +156,19 @@ def _range_of(chunk: Any) -> tuple[int, int]:
     return start, start + chunk.total_compressed_size
 
 
-def _joined(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    joined: list[tuple[int, int]] = []
-    for start, end in ranges:
-        if joined and start - joined[-1][1] <= _NEAR:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined
-
-
-def _wanted_groups(metadata: Any, span: KeySpan) -> list[int]:
-    """Return the numbers of the row groups that may hold a wanted key."""
-    everything = list(range(metadata.num_row_groups))
-    if span == ALL_KEYS or not everything:
-        return everything
-    columns = metadata.row_group(0)
-    place = next(n for n in range(metadata.num_columns) if columns.column(n).path_in_schema == _KEY)
-    return [number for number in everything if _may_meet(metadata.row_group(number).column(place), span)]
-
-
-def _may_meet(column: Any, span: KeySpan) -> bool:
+def _bounds(column: Any) -> tuple[str, str] | None:
     statistics = column.statistics
     if statistics is None or not statistics.has_min_max:
-        return True
+        return None
     least, greatest = (
         bound.decode("utf-8", "surrogateescape") if isinstance(bound, bytes) else bound
         for bound in (statistics.min, statistics.max)
     )
-    return span.may_meet(least, greatest)
+    return least, greatest
+
+
+def _numbers(groups: Sequence[RowGroup], span: KeySpan) -> list[int]:
+    return [group.number for group in wanted_groups(groups, span)]
 
 
 @contextmanager

@@ -6,10 +6,11 @@ one that is fetched in part each range names the ETag of the first as its condit
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from functools import partial
 from hashlib import md5
+from itertools import chain
 from typing import IO, Final
 
 from anyio import to_thread
@@ -18,17 +19,19 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.errors import ObjectNotFoundError
 from aios3sync.inventory.files import InventoryError, batches_of_csv
 from aios3sync.inventory.manifest import Inventory, InventoryFile, naming
+from aios3sync.inventory.orc_tail import FIRST_LOOK, tail_length
+from aios3sync.inventory.row_groups import RowGroup, joined_ranges, wanted_groups
 from aios3sync.inventory.span import ALL_KEYS, KeySpan
 from aios3sync.local.temporary import drop, temporary_file, temporary_space
 from aios3sync.store.protocol import ObjectStore
 
-__all__ = ("read_file", "read_inventory")
+__all__ = ("FileFetch", "groups_of", "read_file", "read_inventory")
 
 _RANGE: Final = 8 * 2**20
 _WORTH_A_LOOK: Final = 4 * 2**20
 """A file that is smaller is fetched whole: the ranges of its footer and rows would take longer."""
 _FOOTER: Final = 256 * 2**10
-"""Bytes of the end of a Parquet file that are fetched first; most footers are shorter."""
+"""Bytes of the end of a Parquet or ORC file that are fetched first; most footers are shorter."""
 _TRAILER: Final = 8
 """A Parquet file ends in the length of its footer, four bytes, and ``PAR1``."""
 
@@ -71,16 +74,17 @@ async def read_file(
     """
     where = f"s3://{store.bucket}/{file.key}"
     local: IO[bytes] = await to_thread.run_sync(temporary_file)
-    fetch = _Fetch(store, file, local, where)
+    fetch = FileFetch(store, file, local, where)
     try:
         with naming(where):
-            ranges = None
-            if inventory.format == "Parquet" and span != ALL_KEYS and file.size > _WORTH_A_LOOK:
-                ranges = await _wanted_ranges(fetch, span)
-        if ranges is None:
+            groups = None
+            if span != ALL_KEYS and file.size > _WORTH_A_LOOK:
+                groups = await groups_of(fetch, inventory.format)
+        wanted = wanted_groups(groups or [], span)
+        if groups is None or len(wanted) == len(groups):
             await fetch.whole()
         else:
-            for start, end in ranges:
+            for start, end in joined_ranges(chain.from_iterable(group.ranges for group in wanted)):
                 await fetch.range(start, end)
         with naming(where):
             batches = await to_thread.run_sync(_batches(inventory, span), local)
@@ -90,20 +94,39 @@ async def read_file(
         await to_thread.run_sync(drop, local)
 
 
-async def _wanted_ranges(fetch: _Fetch, span: KeySpan) -> Sequence[tuple[int, int]] | None:
-    """Fetch the footer, and return what else is needed; ``None`` for the whole file."""
-    from aios3sync.inventory.arrow import ranges_of_parquet
+async def groups_of(fetch: FileFetch, form: str) -> list[RowGroup] | None:
+    """Fetch the footer of a file, and return its row groups; ``None`` where it has none that can be told.
+
+    Args:
+        fetch: of the file.
+        form: of the inventory.
+
+    Raises:
+        InventoryError: the file is damaged.
+        StoreError: it cannot be fetched.
+    """
+    if form == "CSV":
+        return None
+    from aios3sync.inventory.arrow import groups_of_orc, groups_of_parquet
 
     size = fetch.file.size
     start = max(0, size - _FOOTER)
     await fetch.range(start, size)
-    length = await to_thread.run_sync(_footer_length, fetch.local, size)
+    length = await to_thread.run_sync(_footer_length, fetch.local, size, form)
     if size - length < start:
         await fetch.range(max(0, size - length), start)
-    return await to_thread.run_sync(ranges_of_parquet, fetch.local, span)
+    if form == "ORC":
+        return await to_thread.run_sync(groups_of_orc, fetch.local)
+    return await to_thread.run_sync(groups_of_parquet, fetch.local)
 
 
-def _footer_length(local: IO[bytes], size: int) -> int:
+def _footer_length(local: IO[bytes], size: int, form: str) -> int:
+    if form == "ORC":
+        local.seek(max(0, size - FIRST_LOOK))
+        try:
+            return tail_length(local.read())
+        except ValueError as error:
+            raise InventoryError(f"no ORC of an inventory ({error})") from None
     local.seek(size - _TRAILER)
     return int.from_bytes(local.read(4), "little") + _TRAILER
 
@@ -117,14 +140,21 @@ def _batches(inventory: Inventory, span: KeySpan) -> Batches:
     return partial(read, bucket=inventory.bucket, span=span)
 
 
-class _Fetch:
-    """Copies one object, or parts of it, to the same places of a local file."""
+class FileFetch:
+    """Copies one object, or parts of it, to the same places of a local file.
+
+    Args:
+        store: of the destination bucket.
+        file: of the inventory.
+        local: empty.
+        where: the address of the object, for errors.
+    """
 
     def __init__(self, store: ObjectStore, file: InventoryFile, local: IO[bytes], where: str) -> None:
         self.file = file
         self.local = local
         self._store = store
-        self._where = where
+        self.where = where
         self._etag = ""
 
     async def whole(self) -> None:
@@ -136,7 +166,7 @@ class _Fetch:
         digest = md5(usedforsecurity=False)
         await self.range(0, self.file.size, digest.update)
         if digest.hexdigest() != self.file.md5:
-            raise InventoryError(f"{self._where}: its MD5 is not that of the manifest")
+            raise InventoryError(f"{self.where}: its MD5 is not that of the manifest")
         await to_thread.run_sync(self.local.seek, 0)
 
     async def range(self, at: int, end: int, update: Callable[[bytes], object] = lambda _: None) -> None:
@@ -155,10 +185,10 @@ class _Fetch:
                 )
             except ObjectNotFoundError:
                 # Happens where the prefix of the destination ends in a slash: the manifest joins two slashes.
-                text = f"{self._where}: named by the manifest, and not there; was it deleted or moved?"
+                text = f"{self.where}: named by the manifest, and not there; was it deleted or moved?"
                 raise InventoryError(text) from None
             if head.size != file.size:
-                raise InventoryError(f"{self._where}: {head.size} bytes, the manifest says {file.size}")
+                raise InventoryError(f"{self.where}: {head.size} bytes, the manifest says {file.size}")
             await to_thread.run_sync(self._write, at, body, update)
             at, self._etag = at + len(body), head.etag
 

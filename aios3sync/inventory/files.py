@@ -24,7 +24,7 @@ from aios3sync.core.etag import bare_etag
 from aios3sync.errors import AioS3SyncError
 from aios3sync.inventory.span import ALL_KEYS, KeySpan
 
-__all__ = ("BATCH", "NAMES", "NEEDED", "InventoryError", "batches_of_csv")
+__all__ = ("BATCH", "NAMES", "NEEDED", "InventoryError", "batches_of_csv", "first_key_of_csv")
 
 BATCH: Final = 5000
 """The most entries of a batch."""
@@ -41,6 +41,9 @@ NAMES: Final = {
 """The names of the columns in CSV, and in Parquet and ORC."""
 NEEDED: Final = ("Bucket", "Key", "Size")
 """What every inventory has."""
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_LONGEST_LINE: Final = 2**14
+"""Bytes; a key has 1024 at most, each of which is written as three."""
 _TRUE: Final = frozenset({"true", "True", "TRUE", "1"})
 
 
@@ -73,6 +76,25 @@ def batches_of_csv(
                 if batch:
                     yield batch
     except (OSError, EOFError, zlib.error, csv.Error, OverflowError, ValueError) as error:
+        raise InventoryError(f"no CSV under gzip ({type(error).__name__}: {error})") from error
+
+
+def first_key_of_csv(head: IO[bytes], columns: Sequence[str]) -> str:
+    """Return the key of the first line of a file, empty where it has none.
+
+    Args:
+        head: at any place; its beginning needs to be there alone.
+        columns: their names, from the manifest.
+
+    Raises:
+        InventoryError: the file does not match the manifest.
+    """
+    head.seek(0)
+    try:
+        text = zlib.decompressobj(_GZIP).decompress(head.read(), _LONGEST_LINE)
+        line = next(csv.reader(text.decode("utf-8", "ignore").splitlines(keepends=True), strict=True), [])
+        return unquote_plus(line[columns.index("Key")], errors="strict") if line else ""
+    except (zlib.error, csv.Error, IndexError, ValueError) as error:
         raise InventoryError(f"no CSV under gzip ({type(error).__name__}: {error})") from error
 
 

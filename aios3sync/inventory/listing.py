@@ -59,6 +59,24 @@ class InventoryListing:
             self._inventory, self.created = inventory, inventory.created
         return self._inventory
 
+    async def weights(self, prefix: str) -> list[tuple[str, int]]:
+        """Return about how the objects below a prefix are spread, from a bounded part of the inventory.
+
+        Args:
+            prefix: it is cut off.
+
+        Returns:
+            Ascending relative keys, each with the number of objects from it up to the next one.
+
+        Raises:
+            InventoryError: a file of the inventory is damaged.
+            StoreError: it cannot be read.
+        """
+        from aios3sync.inventory.sample import sample_inventory
+
+        weights = await sample_inventory(await self._open_store(), await self.open(), prefix)
+        return [(key.removeprefix(prefix), objects) for key, objects in weights]
+
     async def pages(
         self, prefix: str, first: str = "", end: str = ""
     ) -> AsyncGenerator[list[TargetEntry], None]:

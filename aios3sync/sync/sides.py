@@ -57,6 +57,7 @@ __all__ = (
     "SourceWalk",
     "Target",
     "Walked",
+    "inventories_of",
     "sides_of",
 )
 
@@ -452,7 +453,7 @@ def sides_of(
         key_after: see there.
         warn: see there.
     """
-    source_inventory, target_inventory = _inventories(request, resources)
+    source_inventory, target_inventory = inventories_of(request, resources)
     if request.direction != "down":
         target = BucketTarget(
             request,
@@ -477,7 +478,7 @@ def sides_of(
     return Sides(source, tree, target_tree, target_tree, source)
 
 
-def _inventories(
+def inventories_of(
     request: SyncRequest, resources: Resources
 ) -> tuple[InventoryListing | None, InventoryListing | None]:
     """Return what takes the place of the listings of source and target."""

@@ -5,21 +5,30 @@ from __future__ import annotations
 import io
 import random
 import tracemalloc
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
+from pyarrow import orc, parquet
 
 from aios3sync.core.entries import TargetEntry
 from aios3sync.core.inventory_place import InventoryPlace
+from aios3sync.distributed.shards import cut
 from aios3sync.errors import UsageError
-from aios3sync.inventory import fetch, ordered
-from aios3sync.inventory.arrow import batches_of_parquet, ranges_of_parquet
+from aios3sync.inventory import fetch, ordered, row_groups
+from aios3sync.inventory.arrow import (
+    batches_of_orc,
+    batches_of_parquet,
+    groups_of_orc,
+    groups_of_parquet,
+)
+from aios3sync.inventory.files import InventoryError
 from aios3sync.inventory.listing import InventoryListing
 from aios3sync.inventory.ordered import InventorySorter
+from aios3sync.inventory.row_groups import wanted_groups
 from aios3sync.inventory.span import KeySpan
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.testing.faulty import FaultyStore
@@ -157,22 +166,37 @@ def listing_of(store: ObjectStore) -> InventoryListing:
     return InventoryListing(InventoryPlace("destination", RUN + "manifest.json"), opened, "source")
 
 
-async def test_only_the_wanted_row_groups_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = [f"data/{number:05}" for number in range(10_000)]
-    body = large_parquet(keys)
-    monkeypatch.setattr(fetch, "_WORTH_A_LOOK", 1000)
-    monkeypatch.setattr(fetch, "_FOOTER", 1000)  # the footer is longer, and its rest is fetched
-    store = FaultyStore(placed({"inv/1.parquet": body}))
+def large_orc(keys: list[str], compression: str = "zlib") -> bytes:
+    """The same in stripes."""
+    out = io.BytesIO()
+    table = parquet.read_table(io.BytesIO(large_parquet(keys)))
+    orc.write_table(table, out, stripe_size=64 * 1024, batch_size=100, compression=compression)
+    return out.getvalue()
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, store: FaultyStore, key: str) -> list[int]:
+    """The bytes of each answer with a part of a file, from now on."""
     sizes: list[int] = []
     real = store.call
 
     async def seen(request: Any) -> Any:
         answer = await real(request)
-        if request.key == "inv/1.parquet":
+        if request.key == key:
             sizes.append(len(answer.body))
         return answer
 
     monkeypatch.setattr(store, "call", seen)
+    return sizes
+
+
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+async def test_only_the_wanted_row_groups_are_fetched(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"data/{number:05}" for number in range(10_000)]
+    body = large_parquet(keys) if form == "parquet" else large_orc(keys)
+    monkeypatch.setattr(fetch, "_WORTH_A_LOOK", 1000)
+    monkeypatch.setattr(fetch, "_FOOTER", 300)  # the footer is longer, and its rest is fetched
+    store = FaultyStore(placed({f"inv/1.{form}": body}))
+    sizes = counted(monkeypatch, store, f"inv/1.{form}")
     pages = [page async for page in listing_of(store).pages("data/", "01000", "02000")]
     assert [each.key for page in pages for each in page] == [key[5:] for key in keys[1000:2000]]
     assert sum(sizes) < len(body) / 5
@@ -181,13 +205,78 @@ async def test_only_the_wanted_row_groups_are_fetched(monkeypatch: pytest.Monkey
     assert sum(map(len, pages)) == len(keys)
 
 
-def test_the_ranges_of_a_file_without_wanted_keys() -> None:
+@pytest.mark.parametrize("form", ["parquet", "orc"])
+async def test_shards_together_read_an_inventory_once_or_little_more(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are fetched and rows that are made of them, over all shards of a run."""
+    keys = [f"data/{number:05}" for number in range(10_000)]
+    parts = [keys[start : start + 2500] for start in range(0, 10_000, 2500)]
+    write = large_parquet if form == "parquet" else large_orc
+    files = {f"inv/{number}.{form}": write(part) for number, part in enumerate(parts)}
+    for name in ("_WORTH_A_LOOK", "_FOOTER"):
+        monkeypatch.setattr(fetch, name, 2000)
+    monkeypatch.setattr(row_groups, "_NEAR", 0)
+    store = FaultyStore(placed(files))
+    sizes = [counted(monkeypatch, store, key) for key in files]
+    weights = await listing_of(store).weights("data/")
+    ranges = cut(weights, 8)
+    assert len(ranges) == 8
+    for each in sizes:
+        each.clear()
+    rows = [
+        sum([len(page) async for page in listing_of(store).pages("data/", each.first, each.end)])
+        for each in ranges
+    ]
+    assert sum(rows) == len(keys)
+    assert max(rows) <= 2 * min(rows)
+    assert sum(map(sum, sizes)) < 2 * sum(map(len, files.values()))
+
+
+@pytest.mark.parametrize("compression", ["uncompressed", "zlib", "snappy", "zstd"])
+def test_stripes_are_found_however_the_file_is_compressed_that_s3_writes(compression: str) -> None:
+    keys = [f"data/{number:05}" + "x" * (1500 if number == 77 else 0) for number in range(1000)]
+    body = io.BytesIO(large_orc(keys, compression))
+    groups = groups_of_orc(body)
+    if compression in ("snappy", "zstd"):
+        assert groups is None
+    else:
+        assert groups is not None
+        assert sum(group.rows for group in groups) == len(keys)
+        assert all(group.bounds is not None for group in groups)
+        span = KeySpan("", "data/00500", "data/00600")
+        assert len(wanted_groups(groups, span)) < len(groups) / 2
+    body.seek(0)
+    found = [
+        each.key for batch in batches_of_orc(body, "source", KeySpan("", "data/00500")) for each in batch
+    ]
+    assert found == keys[500:]
+
+
+@given(st.integers(0, 400), st.binary(max_size=6), st.integers(0, 300))
+def test_no_tail_of_orc_raises_anything_but_an_error_that_names_it(
+    at: int, junk: bytes, cut_off: int
+) -> None:
+    body = large_orc_of_a_test()
+    damaged = body[: len(body) - at] + junk + body[len(body) - at + len(junk) :][cut_off:]
+    try:
+        groups_of_orc(io.BytesIO(damaged))
+    except InventoryError as error:
+        assert "no ORC of an inventory" in str(error)  # noqa: PT017 - it may also be whole
+
+
+@lru_cache
+def large_orc_of_a_test() -> bytes:
+    return large_orc([f"data/{number:05}" for number in range(300)])
+
+
+def test_the_row_groups_of_a_file_without_wanted_keys() -> None:
     body = io.BytesIO(large_parquet([f"data/{number:05}" for number in range(1000)]))
-    assert ranges_of_parquet(body, KeySpan("other/")) == []
+    groups = groups_of_parquet(body)
+    assert wanted_groups(groups, KeySpan("other/")) == []
+    assert wanted_groups(groups, KeySpan("data/")) == groups
     body.seek(0)
     assert list(batches_of_parquet(body, "source", KeySpan("other/"))) == []
-    body.seek(0)
-    assert ranges_of_parquet(body, KeySpan("data/")) is None
 
 
 @pytest.mark.parametrize("form", ["csv.gz", "parquet", "orc"])

@@ -12,7 +12,7 @@ from aios3sync.cli.followed_index import followed_index
 from aios3sync.cli.output.choose import choose_view
 from aios3sync.cli.output.summary import Conclusion, signal_name
 from aios3sync.cli.plain_sync import PlainSync
-from aios3sync.core.text import count, duration
+from aios3sync.core.text import count, time_taken
 from aios3sync.report import SyncReport
 from aios3sync.watch.pending import WatchTimes
 
@@ -100,7 +100,7 @@ def run_watch(plain: PlainSync, times: WatchTimes, queue: str = "", index: str |
 def conclude_watch(report: WatchReport) -> Conclusion:
     """Summarize a watch."""
     done = f"{count(report.runs, 'run')}, transferred {count(report.transferred, 'file')}"
-    line = f"watched for {duration(report.elapsed_s)}: {done}, deleted {report.deleted:,}"
+    line = f"watched for {time_taken(report.elapsed_s)}: {done}, deleted {report.deleted:,}"
     if report.failed:
         line += f", failed {report.failed:,}"
     if report.interrupted:

@@ -6,13 +6,22 @@ from typing import Final
 
 from aios3sync._lazy import lazy_pattern
 
-__all__ = ("count", "duration", "escape_json", "escape_undecodable", "printable", "size_text")
+__all__ = ("count", "duration", "escape_json", "escape_undecodable", "printable", "size_text", "time_taken")
 
 # As UTF-8: DEL, C1 controls, line and paragraph separators, the byte order mark, and what changes the
 # direction of text (UAX #9, https://www.unicode.org/reports/tr9/).
 _OBEYED: Final = lazy_pattern(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]|\xef\xbb\xbf"
 )
+
+
+_SECOND, _MINUTE, _HOUR, _DAY = (1, "s"), (60, "min"), (3600, "h"), (86_400, "days")
+_UNITS: Final = (
+    (3600.0, _MINUTE, _SECOND),
+    (172_800.0, _HOUR, _MINUTE),
+    (float("inf"), _DAY, _HOUR),
+)
+"""The seconds below which two units are those of a time that was taken."""
 
 
 def printable(text: str) -> str:
@@ -57,6 +66,15 @@ def count(number: int, singular: str, plural: str = "") -> str:
     """Return a number with its noun: ``1 file``, ``12,000 files``."""
     noun = singular if number == 1 else plural or f"{singular}s"
     return f"{number:,} {noun}"
+
+
+def time_taken(seconds: float) -> str:
+    """Return how long something took, in its two largest units: ``12 s``, ``2 min 5 s``, ``3 h 20 min``."""
+    if seconds < 99.5:
+        return duration(seconds)
+    *_, large, small = next(units for units in _UNITS if seconds < units[0] - units[2][0] / 2)
+    whole, rest = divmod(round(seconds / small[0]), large[0] // small[0])
+    return f"{whole} {large[1]} {rest} {small[1]}" if rest else f"{whole} {large[1]}"
 
 
 def duration(seconds: float) -> str:

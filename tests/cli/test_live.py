@@ -330,9 +330,10 @@ def test_a_note_that_is_wider_than_the_terminal_is_wrapped() -> None:
     assert all(len(line) <= 39 for line in lines)
 
 
-def test_a_run_that_stops_has_no_forecast(progress: Progress) -> None:
+def test_a_run_that_stops_or_waits_has_no_forecast(progress: Progress) -> None:
     assert "ETA" in "".join(texts(drawn(progress, 79)))
     assert "ETA" not in "".join(texts(drawn(progress, 79, note="stopping")))
+    assert "ETA" not in "".join(texts(drawn(progress, 79, waiting="no answer for 12 s")))
 
 
 def test_a_long_heading_keeps_its_target() -> None:

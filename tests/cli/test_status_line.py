@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,11 @@ from aios3sync.cli.output.plain import PlainView
 from aios3sync.cli.output.status_line import StatusLine
 from aios3sync.cli.output.summary import Conclusion
 from aios3sync.cli.output.view import Output
+from aios3sync.errors import SourceError
+from aios3sync.objects.download import FileOptions
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Bucket, CommandLine
 
 ERASED = "\r\x1b[K"
 
@@ -84,3 +91,19 @@ def test_a_command_that_prints_nothing_before_its_end_says_that_it_works(
     assert terminal.getvalue() == f"{ERASED}counting s3://b: 12 s"
     view.close()
     assert terminal.getvalue().endswith(ERASED)
+
+
+def test_a_copy_that_fails_leaves_an_empty_line_to_its_error(
+    cli: CommandLine, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_store: object, _key: str, _place: object, options: FileOptions) -> None:
+        options.on_bytes(10, 100)
+        raise SourceError("it is gone")
+
+    monkeypatch.setattr("aios3sync.objects.download.download_object", fail)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    cli.environment["TERM"] = "xterm"
+    bucket.put("a", b"1")
+    ended = cli("cp", bucket.url("a"), tmp_path / "a")
+    shown = "10 bytes of 100 bytes (10%), 0 bytes/s"
+    assert ended.err == f"{ERASED}{shown}{ERASED}aios3sync: error: it is gone\n"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aios3sync.core.text import escape_json, escape_undecodable, printable
+from aios3sync.core.text import escape_json, escape_undecodable, printable, time_taken
 
 OBEYED = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, 0x2028, 0x2029)]
 OBEYED += [chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF)]
@@ -35,3 +36,24 @@ def test_bytes_that_are_not_utf8_are_escaped() -> None:
 
 
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"),
+        (12.4, "12 s"),
+        (99.4, "99 s"),
+        (99.6, "1 min 40 s"),
+        (120, "2 min"),
+        (125.2, "2 min 5 s"),
+        (3599.4, "59 min 59 s"),
+        (3599.6, "1 h"),
+        (7 * 3600 + 100, "7 h 2 min"),
+        (172_700, "47 h 58 min"),
+        (172_799, "2 days"),
+        (200_000, "2 days 8 h"),
+    ],
+)
+def test_a_time_that_was_taken_has_two_units(seconds: float, text: str) -> None:
+    assert time_taken(seconds) == text

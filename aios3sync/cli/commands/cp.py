@@ -30,7 +30,7 @@ from aios3sync.cli.output.summary import Conclusion, speed_text
 from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import SCHEME, parse_address, parse_object
 from aios3sync.core.parts import MAX_PARTS, growing_part_size
-from aios3sync.core.text import duration, printable, size_text
+from aios3sync.core.text import printable, size_text, time_taken
 from aios3sync.errors import ObjectNotFoundError, SourceError, UsageError
 from aios3sync.events import BytesSent, Event, UploadBegan
 from aios3sync.progress import Progress
@@ -82,7 +82,14 @@ def cp_command(ctx: click.Context, /, source: str, target: str, **values: Any) -
     """
     shown, connection = output(values), connect_options(values)
     job = _Copy(source, target, sync_options(ctx, values), shown, keep=values["no_clobber"])
-    work = job.work()
+    copy = job.work()
+
+    async def work(session: Session, view: View, stop: Stop) -> CommandResult:
+        try:
+            return await copy(session, view, stop)
+        finally:
+            job.clear()  # whatever comes next begins on an empty line
+
     if target == _PIPE:
         if shown.json:
             raise UsageError("--json and a copy to standard output exclude each other")
@@ -123,6 +130,10 @@ class _Copy:
         if os.path.isdir(self._source) or self._source.endswith(("/", os.sep)):
             raise UsageError(f"{self._source!r} is a directory; 'aios3sync sync' copies directories")
         return self._from_file
+
+    def clear(self) -> None:
+        """Erase the status line."""
+        self._progress.clear()
 
     @staticmethod
     def _check_object(url: str) -> None:
@@ -165,7 +176,6 @@ class _Copy:
             on_event=self._progress.take,
             stop=stop,
         )
-        self._progress.clear()
         if not report.uploaded:
             failures = [failure.error for failure in report.errors] or list(report.warnings) or ["stopped"]
             raise SourceError(f"{self._source!r} was not copied: {failures[0]}")
@@ -194,7 +204,6 @@ class _Copy:
             part_size=partial(growing_part_size, first=self._options.part_size, most=most),
             on_sent=self._progress.add,
         )
-        self._progress.clear()
         return self._done("upload", self._target, written.size, etag=written.etag)
 
     # Down.
@@ -220,7 +229,6 @@ class _Copy:
                 on_bytes=self._progress.add,
             ),
         )
-        self._progress.clear()
         return self._done(
             "download", written.path, written.size, etag=written.head.etag, verified=written.verified
         )
@@ -262,7 +270,6 @@ class _Copy:
             version_id=version,
             on_bytes=self._progress.add,
         )
-        self._progress.clear()
         return self._done("copy", url, copied.size, etag=copied.etag, streamed=copied.streamed)
 
     # Results.
@@ -280,7 +287,7 @@ class _Copy:
         }
         line = f"{verb}: {printable(self._source)} to {printable(target)} ({size_text(size)})"
         seconds = self._progress.elapsed
-        line += f" in {duration(seconds)}{speed_text(1, size, seconds)}"
+        line += f" in {time_taken(seconds)}{speed_text(1, size, seconds)}"
         return CommandResult(document, Conclusion(line, warnings=warnings))
 
     def _kept(self, target: str) -> CommandResult:

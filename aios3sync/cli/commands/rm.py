@@ -23,7 +23,7 @@ from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion, conclude_sync
 from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import Location, parse_object
-from aios3sync.core.text import count, duration, printable
+from aios3sync.core.text import count, printable, time_taken
 from aios3sync.errors import BucketNotFoundError, CredentialsError, StoreError, UsageError
 from aios3sync.events import Event, Planned
 from aios3sync.report import Failure
@@ -139,7 +139,7 @@ def _conclude(report: SyncReport, *, verbose: int) -> Conclusion:
     parts = [f"{verb} {count(report.deleted, 'object')}"]
     states = ((state, getattr(report, state)) for state in ("withheld", "failed", "cancelled"))
     parts += [f"{state} {number:,}" for state, number in states if number]
-    summary = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
+    summary = f"{', '.join(parts)} in {time_taken(report.elapsed_s)}"
     return replace(conclude_sync(report, verbose=verbose), summary=summary, note="")
 
 

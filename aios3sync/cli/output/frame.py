@@ -40,7 +40,7 @@ class Caption(NamedTuple):
 
     Attributes:
         heading: what the run is of.
-        note: a sentence below the heading; with one that stops the run there is no forecast.
+        note: a sentence below the heading; with one, and while the run waits, there is no forecast.
         waiting: what the run waits for, or empty.
         kept: the word for what needs nothing.
         dry_run: nothing is done, so that there is no progress of it.
@@ -81,7 +81,7 @@ def frame(
             lines += _comparison(progress, rates)
         else:
             lines += _bars(list(_progress_bars(progress)), width, plain=plain)
-            lines.append(_speeds(progress, rates, width, forecast=not caption.note))
+            lines.append(_speeds(progress, rates, width, forecast=not (caption.note or caption.waiting)))
     if caption.waiting:
         lines.append(_labelled("waiting", caption.waiting, "bold"))
     if progress.retries:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aios3sync.cli.output.result import CommandResult
 from aios3sync.cli.output.summary import Conclusion
-from aios3sync.core.text import count, duration, printable, size_text
+from aios3sync.core.text import count, printable, size_text, time_taken
 
 if TYPE_CHECKING:
     from aios3sync.index.backfill import BackfillReport
@@ -93,14 +93,14 @@ def backfill_result(report: BackfillReport) -> CommandResult:
     """Return what a backfill did."""
     changes = f"{report.inserted:,} inserted, {report.updated:,} updated, {report.deleted:,} deleted"
     resumed = " (resumed)" if report.resumed else ""
-    text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}{resumed}: {changes}"
+    text = f"{count(report.listed, 'object')} in {time_taken(report.elapsed_s)}{resumed}: {changes}"
     return CommandResult(report.as_dict(), Conclusion(text, note=report.note))
 
 
 def reconcile_result(report: ReconcileReport, *, dry_run: bool) -> CommandResult:
     """Return the differences, and how many were repaired."""
     lines = tuple(f"{kind + ':':<8} {printable(key)}" for kind, key in report.keys)
-    text = f"{count(report.listed, 'object')} in {duration(report.elapsed_s)}: "
+    text = f"{count(report.listed, 'object')} in {time_taken(report.elapsed_s)}: "
     if report.differences:
         text += f"{report.missing:,} missing, {report.extra:,} extra, {report.stale:,} stale; "
         text += "0 repaired (dry run)" if dry_run else f"{report.repaired:,} repaired"

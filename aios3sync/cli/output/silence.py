@@ -40,7 +40,7 @@ class Silence:
         working = progress.phase or progress.scanned
         if seconds < _NOTICED_S or not working or progress.report is not None:
             return ""
-        return f"{_reason(progress, progress.retry_codes - self._codes)} for {seconds:.0f} s"
+        return f"{_reason(progress, progress.retry_codes - self._codes)} for {int(seconds)} s"
 
 
 def _reason(progress: Progress, codes: Counter[str]) -> str:

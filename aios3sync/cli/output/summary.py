@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from aios3sync._dataclass import dataclass, replace
-from aios3sync.core.text import count, duration, printable, size_text
+from aios3sync.core.text import count, duration, printable, size_text, time_taken
 
 if TYPE_CHECKING:
     from aios3sync.report import Failure, SyncReport
@@ -183,7 +183,7 @@ def _sync_summary(report: SyncReport) -> str:
         if state != done and (number := getattr(report, state)):
             word = _WOULD.get(state, "") if report.dry_run else ""
             parts.append((text.replace(state, word, 1) if word else text).format(f"{number:,}"))
-    line = f"{', '.join(parts)} in {duration(report.elapsed_s)}"
+    line = f"{', '.join(parts)} in {time_taken(report.elapsed_s)}"
     if not report.dry_run:
         line += speed_text(transferred, size, report.elapsed_s, noun)
     if report.interrupted:
@@ -275,7 +275,7 @@ def conclude_verify(report: VerifyReport, *, verbose: int = 0) -> Conclusion:
         summary += f", {report.failed:,} failed"
     if verbose and report.read:
         summary += f", {report.read:,} read"
-    summary += f" in {duration(report.elapsed_s)}"
+    summary += f" in {time_taken(report.elapsed_s)}"
     return Conclusion(
         summary=summary,
         details=_request_counts(report) if verbose else "",

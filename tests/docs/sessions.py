@@ -43,7 +43,7 @@ _PROGRESS: Final = re.compile(r"scanned [\d,]+, .* files/s")
 _VARYING: Final = (
     (r"\d+(\.\d+)? (s|min|h)\b", "TIME"),
     (r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?", "DATE"),
-    (r" \([\d.,]+ \w+/s\)", ""),  # a run that took longer says how fast it was
+    (r" \(([\d,]+ \w+/s, )?[\d.,]+ \w+/s\)", ""),  # a run that took longer says how fast it was
     (r"(?<=bytes\)) in TIME$", ""),  # and so does the copy of one file
 )
 

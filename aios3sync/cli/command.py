@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from aios3sync.cli.output.view import View
 from aios3sync.errors import UnavailableError
@@ -15,14 +16,30 @@ if TYPE_CHECKING:
     from aios3sync.concurrency import Stop
     from aios3sync.options import ConnectOptions
     from aios3sync.session import Session
+    from aios3sync.store.observer import Observer
 
-__all__ = ("OpenView", "Work", "run_command")
+__all__ = ("OpenView", "Work", "observed_by", "run_command")
 
 ViewT = TypeVar("ViewT", bound=View)
+ObserverT = TypeVar("ObserverT", bound="Observer")
 OpenView = Callable[[Callable[[], None]], ViewT]
 """Makes a view; takes the function to call when the reader of standard output has left."""
 Work = Callable[["Session", ViewT, "Stop"], Awaitable[Any]]
 """The work of a command; returns a report with an ``exit_code``, which the view shows."""
+
+
+_observers: Final[list[Observer]] = []
+"""Of the sessions of this command line."""
+
+
+@contextmanager
+def observed_by(observer: ObserverT) -> Iterator[ObserverT]:
+    """Have the sessions of the block observed."""
+    _observers.append(observer)
+    try:
+        yield observer
+    finally:
+        _observers.remove(observer)
 
 
 def run_command(
@@ -52,7 +69,7 @@ def run_command(
     view = open_view(partial(stop.request, int(signal.SIGPIPE)))
 
     async def connected() -> Any:
-        async with connect(connection) as session:
+        async with connect(connection, observers=_observers) as session:
             try:
                 return await work(session, view, stop)
             except UnavailableError as error:

@@ -147,6 +147,8 @@ output_options = option_group(
     click.option("--json", "json", is_flag=True, help="Print one JSON document and nothing else."),
     click.option("-q", "--quiet", is_flag=True, help="Print only errors."),
     click.option("-v", "--verbose", count=True, help="Print more; -vv also prints tracebacks and the log."),
+    click.option("--log-json", is_flag=True, help="Log and events as JSON lines on standard error."),
+    click.option("--otel", is_flag=True, help="Export spans and metrics, as the OTEL_… variables say."),
     title="Output",
 )
 
@@ -459,6 +461,7 @@ def output(values: Mapping[str, Any]) -> Output:
         quiet=values["quiet"],
         verbose=values["verbose"],
         progress=not values.get("no_progress", False),
+        log_json=values.get("log_json", False),
     )
 
 

@@ -15,6 +15,7 @@ from aios3sync.cli.errors import print_error, print_usage_error
 from aios3sync.cli.habits import TAKEN_COMMANDS, answer_for_command
 from aios3sync.cli.output.lines import note_lost
 from aios3sync.core.text import printable
+from aios3sync.store.s3.redaction import redacted
 
 if TYPE_CHECKING:
     import logging
@@ -113,8 +114,8 @@ def _run(arguments: Sequence[str]) -> int:
 
 
 def _escaped(record: logging.LogRecord) -> bool:
-    """Escape the message, which may contain text of an endpoint; a filter of the log."""
-    record.msg, record.args = printable(record.getMessage()), ()
+    """Escape the message, which may contain text of an endpoint, and hide secrets; a filter of the log."""
+    record.msg, record.args = printable(redacted(record.getMessage())), ()
     return True
 
 

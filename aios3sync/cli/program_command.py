@@ -89,6 +89,14 @@ class ProgramCommand(click.Command):
         ctx.meta[ORDER] = (*settings_order, *order)
         return rest
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke the command, observed where its options ask for it."""
+        if not (ctx.params.get("log_json") or ctx.params.get("otel")):
+            return super().invoke(ctx)
+        from aios3sync.cli.invocation import invoke_observed
+
+        return invoke_observed(lambda: super(ProgramCommand, self).invoke(ctx), ctx.params)
+
     def _option(self, name: str) -> click.Option:
         return next(param for param in self.params if param.name == name and isinstance(param, click.Option))
 

@@ -293,6 +293,9 @@ def set_aside(
                 os.replace(path + suffix, aside + suffix)
     except OSError as error:
         raise ManifestError(f"the manifest {path!r} cannot be set aside: {error.strerror}") from error
+    import logging  # ten milliseconds that hardly any run needs
+
+    logging.getLogger(__name__).info("%s is %s now: %s", path, aside, reason)
     warn(f"the manifest {path} was set aside as {os.path.basename(aside)}: {reason}")
     manifest = _open_format(path, read_only=False)
     manifest.bind(storable(binding))

@@ -5,6 +5,7 @@ The pipeline owns the tasks of a run and the order of its phases; each phase has
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import nullcontext
@@ -50,6 +51,7 @@ __all__ = ("Pipeline",)
 _COMPARERS: Final = min(4, max(2, CORES))
 """Groups of files that are hashed at once: large ones on all cores; each may hold some MiB of buffers."""
 _PAGE: Final = 1000
+_LOG: Final = logging.getLogger(__name__)
 _NOT_IN_STEP: Final = ("conflicts", "withheld", "failed", "vanished", "archived", "restoring")
 """States of a download after which a row may be of an object that is gone or was replaced."""
 
@@ -245,6 +247,7 @@ class Pipeline:
             await self._deferred.clear()
             if self.run.resources.gate is not None:
                 await self.run.resources.gate.restart()
+            _LOG.info("the comparison begins again, with a listing: %s", again)
             self.run.recorder.begin_comparison()
             self.run.events(events.PhaseBegan("compare"))
             self.listed = not isinstance(again, AccessDeniedError)

@@ -9,6 +9,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
+from aios3sync._dataclass import replace
 from aios3sync.cli.output.lines import standard_lines
 from aios3sync.cli.output.view import Conclude, Output, View
 
@@ -34,6 +35,13 @@ def choose_view(
         heading: the first line of the live view.
         dry_run: every line says "would", and a live view shows the comparison alone.
     """
+    if output.log_json:
+        from aios3sync.cli.output.json_log import LoggedView
+
+        plain = replace(output, log_json=False, progress=False, actions=False)
+        return LoggedView(
+            choose_view(command, plain, conclude, on_lost, heading=heading, dry_run=dry_run),
+        )
     out, err = standard_lines(on_lost)
     if output.json:
         from aios3sync.cli.output.json_lines import JsonDocument

@@ -21,6 +21,7 @@ class Output:
     """The output options of the command line, and what commands choose.
 
     Attributes:
+        log_json: standard error has JSON lines, also of each event.
         actions: plain lines name each action as it is done.
         kept: the word for what needs nothing.
         work: what a command does that prints nothing before its end, as in "counting s3://bucket".
@@ -32,6 +33,7 @@ class Output:
     quiet: bool = False
     verbose: int = 0
     progress: bool = True
+    log_json: bool = False
     actions: bool = True
     kept: str = "kept"
     work: str = ""

@@ -9,7 +9,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-__all__ = ("forget_secrets", "quotes_secret", "register_credentials", "register_secrets")
+__all__ = ("forget_secrets", "quotes_secret", "redacted", "register_credentials", "register_secrets")
 
 _MOST: Final = 256
 """Secrets that are kept; temporary credentials come and go."""
@@ -46,6 +46,13 @@ def quotes_secret(message: str) -> bool:
     return any(pattern.search(message) for pattern in _patterns.values())
 
 
+def redacted(text: str) -> str:
+    """Return a text with ``***`` in the place of each secret, or of what is quoted of one."""
+    for pattern in _patterns.values():
+        text = pattern.sub("***", text)
+    return text
+
+
 def forget_secrets() -> None:
     """Forget all secrets: tests register some that are words of messages in other tests."""
     _patterns.clear()
@@ -60,5 +67,6 @@ def _is_recognisable(secret: str) -> bool:
 def _pattern(secret: str) -> re.Pattern[str]:
     if len(secret) < _SHORT:
         return re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
-    forms = {secret, quote(secret, safe=""), secret[:_PREFIX_LENGTH]}
-    return re.compile("|".join(map(re.escape, sorted(forms))))
+    whole = sorted({secret, quote(secret, safe="")}, key=len, reverse=True)
+    beginning = re.escape(secret[:_PREFIX_LENGTH]) + r"[\w/+=%-]*"
+    return re.compile("|".join([*map(re.escape, whole), beginning]))

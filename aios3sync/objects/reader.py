@@ -24,9 +24,9 @@ from aios3sync.store.protocol import GetResult, HeadResult, ObjectStore
 from aios3sync.sync.stored_checksum import (
     StoredChecksum,
     head_with_checksum,
-    proves_nothing,
     stored_checksum,
 )
+from aios3sync.sync.transfers.received import lacks_proof
 
 __all__ = (
     "READ_AHEAD",
@@ -198,9 +198,11 @@ def other_content(store: ObjectStore, key: str, problem: str) -> IntegrityError:
     )
 
 
-async def _checksum_of(store: ObjectStore, key: str, head: HeadResult) -> StoredChecksum | None:
+async def _checksum_of(
+    store: ObjectStore, key: str, head: HeadResult, *, decode: bool
+) -> StoredChecksum | None:
     """Return the checksum of an object whose bytes nothing else proves, if its endpoint keeps one."""
-    if not head.size or not proves_nothing(head, opaque=store.capabilities.opaque_etags):
+    if not head.size or not lacks_proof(head, opaque=store.capabilities.opaque_etags, decode=decode):
         return None
     found = await head_with_checksum(store, key)
     # Another version would end the reading soon: each range names the ETag.
@@ -227,9 +229,8 @@ async def open_object(
     first = await store.get(key, length=range_size)
     if len(first.body) < min(range_size, first.head.size):
         first = first._replace(body=b"")  # its ranges are requested again, one by one
-    reader = ObjectReader(
-        store, key, first, range_size, decode=decode, checksum=await _checksum_of(store, key, first.head)
-    )
+    checksum = await _checksum_of(store, key, first.head, decode=decode)
+    reader = ObjectReader(store, key, first, range_size, decode=decode, checksum=checksum)
     try:
         yield reader
     finally:

@@ -26,7 +26,6 @@ __all__ = (
     "file_has_checksum",
     "head_with_checksum",
     "is_proved_otherwise",
-    "proves_nothing",
     "stored_checksum",
 )
 
@@ -69,12 +68,6 @@ def is_proved_otherwise(head: HeadResult, *, opaque: bool) -> bool:
     """
     opaque = opaque or is_opaque_encryption(head.encryption)
     return bool(recorded_md5(head.metadata)) or proof(head.etag, opaque=opaque) is Proof.MD5
-
-
-def proves_nothing(head: HeadResult, *, opaque: bool) -> bool:
-    """Return whether neither ETag nor metadata say anything of the bytes, as :func:`is_proved_otherwise`."""
-    opaque = opaque or is_opaque_encryption(head.encryption)
-    return proof(head.etag, opaque=opaque) is Proof.NOTHING and not recorded_md5(head.metadata)
 
 
 async def head_with_checksum(store: ObjectStore, key: str, version_id: str = "") -> HeadResult:

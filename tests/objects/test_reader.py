@@ -53,6 +53,18 @@ async def test_where_the_etag_proves_nothing_the_checksum_does(algorithm: str) -
             await reader.read()
 
 
+async def test_a_compressed_object_that_stays_so_is_proved_by_its_checksum() -> None:
+    """What its metadata says of the original proves nothing of it."""
+    memory = MemoryStore(default_encryption="aws:kms")
+    store = FaultyStore(memory)
+    original = {META_ORIGINAL_MD5: "0" * 32, META_ORIGINAL_SIZE: "5"}
+    asked = PutOptions(checksum="sha256", content_encoding="gzip", metadata=original)
+    await memory.put("k", BODY, asked, md5=digest(BODY))
+    async with open_object(store, "k", memory=MEMORY, decode=False) as reader:
+        assert await reader.read() == BODY
+    assert reader.verified == "checksum"
+
+
 async def test_a_missing_object_is_an_error_at_once() -> None:
     with pytest.raises(ObjectNotFoundError):
         async with open_object(faulty(), "other"):

@@ -57,18 +57,22 @@ class _Batch:
     def __init__(self, on_settled: OnSettled, count: int) -> None:
         self._on_settled = on_settled
         self._left = count
+        self._error: Exception | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def settle(self, position: int, result: Result) -> None:
-        """End one job; what the callback raises is raised by the wait for the batch."""
+        """End one job; the first error of the callback is raised once all jobs of the batch have ended."""
         self._left -= 1
         try:
             self._on_settled(position, result)
-        except Exception as error:  # noqa: BLE001 - other batches still have to be settled
-            if not self.ended.done():
-                self.ended.set_exception(error)
-        if not self._left and not self.ended.done():
+        except Exception as error:  # noqa: BLE001 - the other jobs still have to be settled
+            self._error = self._error or error
+        if self._left or self.ended.done():
+            return
+        if self._error is None:
             self.ended.set_result(None)
+        else:
+            self.ended.set_exception(self._error)
 
 
 class WorkerProcess:

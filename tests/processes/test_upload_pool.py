@@ -15,6 +15,7 @@ from aios3sync.core.etag import META_MD5, META_MTIME, rclone_md5, rclone_mtime
 from aios3sync.errors import UsageError
 from aios3sync.options import ConnectOptions
 from aios3sync.processes import job_pool as module
+from aios3sync.processes import worker
 from aios3sync.processes.job_process import Route
 from aios3sync.processes.messages import RouteMessage, frame
 from aios3sync.processes.upload_main import UploadProcess
@@ -229,8 +230,8 @@ async def test_an_error_of_the_callback_is_raised_and_ends_no_other_job(
 
         with pytest.raises(KeyError, match="listener"):
             await o.pool.upload(jobs, on_stored)
-        assert await o.upload([o.job("later")]) == []
         assert len(arrived) == len(jobs), "all were reported one by one, whatever the first raised"
+        assert await o.upload([o.job("later")]) == []
         assert o.limiter.in_flight == 0
 
 
@@ -353,12 +354,15 @@ async def test_headers_that_need_more_have_no_template(offloading: OpenOffloadin
         assert o.pool.header_template(PutOptions(metadata={META_MTIME: ""}, **options), META_MTIME) is None
 
 
-async def test_no_process_and_no_secret_is_left(offloading: OpenOffloading) -> None:
+async def test_no_process_and_no_secret_is_left(
+    offloading: OpenOffloading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_EXIT_GRACE", 100)  # on a busy machine they end later
     async with canned_server() as server, offloading(server.url, most=3) as o:
         for turn in range(3):
             o.pool._submitted += module._JOBS_PER_PROCESS
             await o.upload([o.job(f"f{turn}-{number}") for number in range(4)])
-        processes = [worker._process for worker in o.pool._workers]
+        processes = [each._process for each in o.pool._workers]
         assert len(processes) == 3
         for process in processes:
             with open(f"/proc/{process.pid}/cmdline", "rb") as file:

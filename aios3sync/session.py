@@ -449,7 +449,7 @@ class Session:
             stop: the same.
             index: the same.
             source_connect: the same.
-            dry_run: report what would be done and refused, and do nothing.
+            dry_run: report what would be done and refused, and do nothing; ``plan.due`` has the actions.
             sse_customer_key: which a plan does not keep.
             source_sse_customer_key: the same.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from aios3sync._dataclass import replace
 from aios3sync.cli.output.summary import conclude_plan
 from aios3sync.options import SyncOptions
@@ -48,6 +50,50 @@ def test_what_has_moved_is_refused_by_name(
     assert report["errors"] == [
         {"key": "a.txt", "stage": "plan", "error": "the source has changed since"},
     ]
+
+
+def test_a_dry_application_shows_what_is_left_to_do_and_deletes_first(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    """A line for each action in a pipe, as of 'sync --dry-run'; what is done, or refused, has none."""
+    for key in ("p/sub/c.html", "p/y", "p/z"):
+        bucket.put(key, b"other")
+    cli("sync", tree, bucket.url("p"), "--delete", "--delete-despite-errors", "--plan", tmp_path / "plan")
+    (tree / "a.txt").write_text("changed since the plan was made")
+    cli("rm", bucket.url("p/y"))
+    dry = cli("apply", tmp_path / "plan", "--dry-run")
+    assert dry.code == 3
+    assert dry.lines[:3] == [
+        "(dry run) would delete: z (not in the source)",
+        "(dry run) would upload: sub/c.html (size differs)",
+        "(dry run) would upload: b.txt (new)",
+    ]
+    assert dry.lines[3].startswith("(dry run) would upload 2 files")
+
+
+def test_a_dry_application_with_nothing_left_to_do_shows_no_action(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path
+) -> None:
+    cli("sync", tree, bucket.url("p"), "--plan", tmp_path / "plan")
+    cli("apply", tmp_path / "plan")
+    dry = cli("apply", tmp_path / "plan", "--dry-run")
+    assert dry.code == 0
+    assert dry.lines[0].startswith("(dry run) would upload 0 files, keep 3, delete 0")
+
+
+def test_a_dry_application_on_a_terminal_is_grouped(
+    cli: CommandLine, bucket: Bucket, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        (tree / f"{number:02}.dat").write_text("x")
+    bucket.put("p/old", b"12345")
+    cli("sync", tree, bucket.url("p"), "--delete", "--plan", tmp_path / "plan")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("PAGER", "cat")
+    dry = cli("apply", tmp_path / "plan", "--dry-run", "--no-progress")
+    assert dry.lines[0] == "(dry run) would"
+    assert "(dry run) would delete 1 object (5 bytes)" in dry.lines
+    assert "  ... and 23 more (-v lists them all)" in dry.lines
 
 
 def test_what_is_no_plan_is_refused_in_one_line(cli: CommandLine, tree: Path, tmp_path: Path) -> None:

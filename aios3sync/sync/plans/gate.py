@@ -86,13 +86,15 @@ class PlanCheck:
 
     Args:
         plan: the plan.
+        due: takes the actions that would be carried out, of a dry run.
 
     Attributes:
         refused: actions of the plan that were refused so far.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, due: Plan | None = None) -> None:
         self._plan = plan
+        self._due = due
         self._lines = ScratchDatabase(_SCHEMA)
         self._states = bytearray(len(plan))
         self._refused_deletes: list[tuple[str, str]] = []
@@ -142,6 +144,8 @@ class PlanCheck:
             self._left_alone += len(left)
             run.recorder.uncertain += len(left)
             run.events(run.direction.planned(-len(left), -sum(action.source.size for action in left)))
+        if self._due is not None:
+            await to_thread.run_sync(self._due.add, list(map(planned_action, admitted)))
         return admitted
 
     def _find(self, keys: Sequence[str]) -> dict[str, tuple[int, PlannedAction]]:
@@ -180,10 +184,14 @@ class PlanCheck:
         return stays
 
     async def preview(self, page: Sequence[DeferredAction]) -> None:
-        """Do nothing: the plan is there."""
+        """Write down the deletes that are due."""
+        if self._due is not None:
+            await to_thread.run_sync(self._due.add, list(map(_planned_delete, page)))
 
     async def restart(self) -> None:
-        """Keep the states: what was done is not decided again."""
+        """Keep the states: what was done is not decided again. What would be done is."""
+        if self._due is not None:
+            await to_thread.run_sync(self._due.clear)
 
     async def end(self, run: Run, *, deletes: bool) -> None:
         """Refuse what the present state did not ask for at all, unless it is there already."""

@@ -53,6 +53,7 @@ class Plan:
         secrets: the options that are needed to apply it and were not kept.
         checked, knowledge_age_s, refused: as in the report of the dry run.
         report: of the dry run; only where the plan was made, not where it was read from a file.
+        due: the part of it that would be carried out now; known once it was applied with ``dry_run``.
         counts: how many actions of each kind.
         sizes: their bytes.
     """
@@ -71,6 +72,7 @@ class Plan:
         self.counts: Counter[str] = Counter()
         self.sizes: Counter[str] = Counter()
         self.report: SyncReport | None = None
+        self.due: Plan | None = None
         self._lines = _spooled()
         weakref.finalize(self, self._lines.close)
 
@@ -91,6 +93,10 @@ class Plan:
                 "refused": None,
             }
         )
+
+    def without_actions(self) -> Plan:
+        """Return a plan of the same sides with the same options, and no action."""
+        return Plan.begin(self.source, self.target, self.direction, self.endpoint, self.options)
 
     def __len__(self) -> int:
         return self.counts.total()

@@ -81,7 +81,8 @@ async def apply_plan(run: Runner, plan: Plan, request: SyncRequest, resources: R
             f"the plan was made for the endpoint {plan.endpoint}, and this is {request.endpoint}; "
             "make it again"
         )
-    check = PlanCheck(plan)
+    plan.due = plan.without_actions() if request.options.dry_run else None
+    check = PlanCheck(plan, plan.due)
     try:
         await check.open()
         return await run(request, replace(resources, gate=check))

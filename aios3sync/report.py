@@ -312,6 +312,19 @@ class ReportBuilder:
         self._finding_errors.clear()
         self.scanned = 0
 
+    def take_over(self, counts: Mapping[str, int]) -> None:
+        """Count effects that an earlier attempt at the same run has planned and ended.
+
+        Args:
+            counts: by state, and the bytes by the names that they have here.
+        """
+        for state in STATES:
+            self._effects[state] += counts.get(state, 0)
+            self._planned_effects += counts.get(state, 0)
+        self.uploaded_bytes += counts.get("uploaded_bytes", 0)
+        self.downloaded_bytes += counts.get("downloaded_bytes", 0)
+        self.copied_bytes += counts.get("copied_bytes", 0)
+
     def plan(self, count: int = 1) -> None:
         """Plan ``count`` more items, each of which must end in a state."""
         self._planned_effects += count

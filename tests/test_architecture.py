@@ -63,8 +63,11 @@ SEAMS: dict[str, tuple[str, set[str]]] = {
     "store": ("sync", {"store.protocol", "store.endpoint_profile", "store.body_progress"}),
     "processes": ("sync", {"processes.protocol"}),
     # where the manifest of a pair is, and its lock: setup and explain open it; the journal next to it, which
-    # is the same for every kind of manifest
-    "manifest": ("sync", {"manifest.protocol", "manifest.files", "manifest.lock", "manifest.unfinished"}),
+    # is the same for every kind of manifest; what an attempt at a part of a run leaves for the next one
+    "manifest": (
+        "sync",
+        words("manifest.protocol manifest.files manifest.lock manifest.unfinished manifest.attempts"),
+    ),
     # a listing that is sorted on disk
     "local": ("listing", {"local.scratch"}),
 }

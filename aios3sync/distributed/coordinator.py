@@ -97,6 +97,7 @@ class _Coordinator:
     shards: ClusterShards | None = None
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     _reports: list[SyncReport] = field(default_factory=list)
+    _facts: Sequence[ShardFacts] = ()
     _warnings: list[str] = field(default_factory=list)
     _refused: Refusal | None = None
     _known: tuple[str, float] | None = None
@@ -142,6 +143,7 @@ class _Coordinator:
             self.request,
             self._reports,
             refused=self._refused,
+            facts=self._facts,
             warnings=self._warnings,
             interrupted=self.resources.stop.signal,
             errors_file=errors_file,
@@ -282,9 +284,9 @@ class _Coordinator:
             return
         outcomes = await self._steps.run("compare", spread(range(shards), nodes))
         self._reports = [outcome.value.report for outcome in outcomes]
+        self._facts = facts = [outcome.value.facts for outcome in outcomes]
         if self._stopped() or len(outcomes) < shards:
             return
-        facts = [outcome.value.facts for outcome in outcomes]
         for text in unmatched_rules(facts):
             self._warn(text)
         held = {outcome.number: outcome.held for outcome in outcomes}

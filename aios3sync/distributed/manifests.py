@@ -27,7 +27,7 @@ from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.layer_files import is_closed, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, joined_shards, joined_state
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, begun, joined_shards, joined_state
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import layers_of
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -136,13 +136,13 @@ class ClusterManifest:
         self._ranges = list(ranges)
         if self.read_only or not self.kept:
             return
-        begun = tuple(
+        shards = tuple(
             part._replace(layers=(*(self._attempts(step, number) for step in _STEPS), *part.layers))
             for number, one in enumerate(ranges)
             for part in self.root.part(*one)
         )
-        state = self.root.state.begun()
-        self.directory.update(lambda root: self._document(root, state, begun))
+        state = begun(self.root.state)
+        self.directory.update(lambda root: self._document(root, state, shards))
 
     def range_of(self, number: int) -> KeyRange:
         """Return the range of a shard."""
@@ -220,6 +220,8 @@ class ClusterManifest:
         shards = [part for number in numbers for part in self._concluded(number)]
         states = [outcomes[0].state for number in numbers if (outcomes := self._of(number))]
         state = joined_state(states, self.root.state)
+        # Shards that did not end have rows of this run as well.
+        state = replace(state, run=max(state.run, begun(self.root.state).run))
         whole = known is not None and len(states) == len(numbers)
         state = state.listed(*known) if whole and known is not None else state.begun()
         if self.device is not None:

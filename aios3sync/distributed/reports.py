@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from aios3sync._dataclass import asdict
+from aios3sync._dataclass import asdict, replace
 from aios3sync.core.safety import Refusal
 from aios3sync.distributed.results import ShardFacts
 from aios3sync.manifest.protocol import ManifestState
@@ -30,6 +30,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
     reports: Sequence[SyncReport],
     *,
     refused: Refusal | None = None,
+    facts: Sequence[ShardFacts] = (),
     warnings: Sequence[str] = (),
     interrupted: int = 0,
     errors_file: str | None = None,
@@ -42,6 +43,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
         request: the run.
         reports: of all steps of all shards.
         refused: the guard that refused, if any.
+        facts: of the shards.
         warnings: besides those of the shards.
         interrupted: the number of the signal that stopped the run.
         errors_file: holds all failures, where there are many.
@@ -57,7 +59,7 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
     ages = [report.knowledge_age_s for report in reports if report.knowledge_age_s is not None]
     errors = [error for report in reports for error in report.errors]
     said = dict.fromkeys([*(text for report in reports for text in report.warnings), *warnings])
-    return SyncReport(
+    report = SyncReport(
         source=request.source,
         target=request.target,
         direction=request.direction,
@@ -65,15 +67,33 @@ def joined_report(  # noqa: PLR0913 - what the run knows besides; all have defau
         refused=None if refused is None else asdict(refused),
         knowledge_age_s=max(ages, default=None),
         errors=tuple(errors[:MAX_REPORTED_ERRORS]),
-        warnings=tuple(said)[:MAX_REPORTED_ERRORS],
         requests=dict(all_requests),
         retry_codes=dict(retry_codes),
+        incomplete=any(report.incomplete for report in reports),
+        aborted=next((report.aborted for report in reports if report.aborted), ""),
         interrupted=interrupted,
         errors_file=errors_file,
         elapsed_s=elapsed_s,
         dry_run=request.options.dry_run,
         **counts,
     )
+    said |= dict.fromkeys(_sums_to_warn_of(report, request, facts))
+    return replace(report, warnings=tuple(said)[:MAX_REPORTED_ERRORS])
+
+
+def _sums_to_warn_of(report: SyncReport, request: SyncRequest, facts: Sequence[ShardFacts]) -> list[str]:
+    """Return warnings whose numbers are those of all shards together, as one run would give them."""
+    warnings = []
+    if report.archived or report.restoring:
+        from aios3sync.sync.archives import archive_warning
+
+        warnings.append(archive_warning(report, request))
+    if changed := sum(each.changed_since_inventory for each in facts):
+        from aios3sync.sync.inventory_check import changed_warning
+
+        created = min(each.inventory_created for each in facts if each.inventory_created)
+        warnings.append(changed_warning(changed, created))
+    return warnings
 
 
 def unmatched_rules(facts: Sequence[ShardFacts]) -> list[str]:

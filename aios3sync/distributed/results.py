@@ -47,6 +47,9 @@ class ShardFacts:
         listed_at: since when the shard's rows are known to be what the bucket holds, but for the deletes that
             are held, 0 where they are not. Once deletes were sent, the state that is saved with the rows
             tells it: a delete whose effect is not known makes the next run list.
+        changed_since_inventory: keys whose deletes were left out: they changed since the inventory that
+            the run goes by.
+        inventory_created: when that was made, seconds since the epoch; 0 for none.
         to_finish: :func:`~aios3sync.distributed.shard_run.finish_shard` has something to do.
     """
 
@@ -59,6 +62,8 @@ class ShardFacts:
     unmatched_headers: tuple[str, ...] = ()
     scope: str = ""
     listed_at: float = 0.0
+    changed_since_inventory: int = 0
+    inventory_created: float = 0.0
     to_finish: bool = False
 
 

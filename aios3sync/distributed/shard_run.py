@@ -54,7 +54,9 @@ async def survey_shard(request: SyncRequest, resources: Resources) -> SourceSurv
         return SourceSurvey(recorded=recorded, found=found)
 
 
-async def compare_shard(request: SyncRequest, resources: Resources, held: str) -> ShardResult:
+async def compare_shard(
+    request: SyncRequest, resources: Resources, held: str, run: str = "", before: int = 0
+) -> ShardResult:
     """Compare a shard and carry out its transfers; delete nothing.
 
     Args:
@@ -62,12 +64,15 @@ async def compare_shard(request: SyncRequest, resources: Resources, held: str) -
         resources: what the session lends.
         held: a path that the deletes are written to, in a directory that exists. The file is there when this
             returns facts that are complete.
+        run: names the run of the whole. What an earlier attempt of it has recorded in the manifest is counted
+            as it was then; empty where there is none.
+        before: the number of the last run before that.
 
     Raises:
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
         ManifestError: the file cannot be written.
     """
-    part = _Part(request, HeldFileWriter(held, request))
+    part = _Part(request, HeldFileWriter(held, request), run, before)
     try:
         report = await run_sync(request, replace(resources, part=part))
         if part.summary is not None:
@@ -85,8 +90,10 @@ class _Part:
         summary: of the deletes; ``None`` unless both sides were seen to their ends.
     """
 
-    def __init__(self, request: SyncRequest, writer: HeldFileWriter) -> None:
+    def __init__(self, request: SyncRequest, writer: HeldFileWriter, run: str, before: int) -> None:
         self.writer = writer
+        self.run = run
+        self.before = before
         self.facts = ShardFacts(plan=PlanFacts(0, 0, 0, False, False), unfinished=Unfinished())
         self.summary: HeldSummary | None = None
         self._request = request
@@ -110,7 +117,7 @@ class _Part:
             lookalikes_missing=len(names) > MOST_LOOKALIKES,
         )
 
-    def ended(self, pipeline: Pipeline) -> None:
+    def ended(self, pipeline: Pipeline, *, headers_unknown: bool) -> None:
         """Add what is known at the end."""
         if not pipeline.complete:
             return
@@ -122,10 +129,13 @@ class _Part:
             markers=markers_of(run, pipeline.listed_source),
             temporaries=() if walk is None else walk.temporaries,
         )
+        check = run.inventory_check
         self.facts = replace(
             self.facts,
+            changed_since_inventory=check.changed if check is not None else 0,
+            inventory_created=check.created if check is not None else 0.0,
             unmatched_filters=tuple(map(str, pipeline.filters.unmatched)),
-            unmatched_headers=tuple(pipeline.unmatched_headers()),
+            unmatched_headers=() if headers_unknown else tuple(pipeline.unmatched_headers()),
             scope=pipeline.filter_scope,
             listed_at=pipeline.known_since,
             to_finish=bool(self.summary.markers or self.summary.temporaries),

@@ -58,7 +58,7 @@ async def _work(task: ShardTask, request: SyncRequest, resources_of: ResourcesOf
         case "survey":
             return await survey_shard(request, resources)
         case "compare":
-            return await compare_shard(request, resources, held)
+            return await compare_shard(request, resources, held, task.setup.run, task.file.state.run)
         case "delete":
             return await delete_shard(request, resources, task.held, task.lookalikes)
         case _:

@@ -15,7 +15,16 @@ from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.manifest.protocol import Binding, ManifestState
 
-__all__ = ("ATTEMPTS", "RangeLayers", "Root", "attempt_of", "joined_shards", "joined_state", "merged")
+__all__ = (
+    "ATTEMPTS",
+    "RangeLayers",
+    "Root",
+    "attempt_of",
+    "begun",
+    "joined_shards",
+    "joined_state",
+    "merged",
+)
 
 ATTEMPTS: Final = ".*"
 """The end of the name of a layer that a run had not finished."""
@@ -108,6 +117,14 @@ def attempt_of(file: str) -> tuple[str, int] | None:
     """Return the name of the layer that a file is an attempt of, and its number; ``None`` for others."""
     found = _ATTEMPT.fullmatch(file)
     return None if found is None else (found[1], int(found[2]))
+
+
+def begun(state: ManifestState) -> ManifestState:
+    """Return the state of a document while a run writes: incomplete, with the number of that run.
+
+    A later run has a number of its own then: rows that have its number it takes for its own.
+    """
+    return replace(state.begun(), run=state.run + 1)
 
 
 def joined_shards(shards: Iterable[RangeLayers]) -> tuple[RangeLayers, ...]:

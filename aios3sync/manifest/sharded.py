@@ -25,7 +25,7 @@ from aios3sync.manifest.layer_files import (
 )
 from aios3sync.manifest.layers import Layer, LayeredManifest
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, begun
 from aios3sync.manifest.root_directory import RootDirectory
 from aios3sync.manifest.sqlite import SqliteManifest
 
@@ -171,7 +171,7 @@ def _name_on_top(directory: RootDirectory, root: Root, name: str) -> None:
     def change(now: Root | None) -> Root:
         root_now = root if now is None else now
         shards = (shard._replace(layers=(name + ATTEMPTS, *shard.layers)) for shard in root_now.shards)
-        return replace(root_now, state=root_now.state.begun(), shards=tuple(shards))
+        return replace(root_now, state=begun(root_now.state), shards=tuple(shards))
 
     directory.update(change)
 

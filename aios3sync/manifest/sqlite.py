@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from _thread import allocate_lock  # threading takes half a millisecond to load
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final, TypeVar
@@ -183,7 +183,7 @@ class SqliteManifest:
         row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
-    def _write_state(self, name: str, value: dict[str, Any]) -> None:
+    def _write_state(self, name: str, value: Mapping[str, Any]) -> None:
         text = json.dumps(value, separators=(",", ":"))
         self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 
@@ -281,16 +281,22 @@ class SqliteManifest:
         """Write and drop rows in one transaction."""
         await in_thread(self.record_now, rows, gone)
 
-    def record_now(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
-        """Write and drop rows in one transaction. Blocks."""
+    def record_now(
+        self, rows: Sequence[RecordedEntry], gone: Sequence[str], counts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write and drop rows, and replace the counts if there are any, in one transaction. Blocks."""
 
         def work() -> None:
             try:
-                self._write(rows, gone)
+                self._write(rows, gone, counts)
             except OverflowError:  # sqlite3 refuses such a number before anything of its statement is done
-                self._write(list(map(_encoded, rows)), gone)
+                self._write(list(map(_encoded, rows)), gone, counts)
 
         self._locked(work)
+
+    def counts_now(self) -> dict[str, Any]:
+        """Return the counts that were recorded last, empty for none. Blocks."""
+        return self._locked(lambda: self._read_state("counts")) or {}
 
     def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in one transaction. Blocks."""
@@ -301,9 +307,13 @@ class SqliteManifest:
 
         return self._locked(whole)
 
-    def _write(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+    def _write(
+        self, rows: Sequence[RecordedEntry], gone: Sequence[str], counts: Mapping[str, Any] | None
+    ) -> None:
         with self._connection:
             self._change(rows, gone)
+            if counts is not None:
+                self._write_state("counts", counts)
 
     def _change(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
         """Write and drop rows; the caller holds the transaction."""
@@ -326,7 +336,7 @@ class SqliteManifest:
     def _clear(self) -> None:
         """Drop all rows and the state; the caller holds the transaction."""
         self._connection.execute("DELETE FROM entries")
-        self._connection.execute("DELETE FROM state WHERE name = 'state'")
+        self._connection.execute("DELETE FROM state WHERE name IN ('state', 'counts')")
 
     def close_now(self) -> None:
         """Close the file. Blocks.

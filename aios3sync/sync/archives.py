@@ -14,11 +14,12 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.text import count, size_text
 from aios3sync.errors import StoreError
 from aios3sync.events import Archived, NotDone, Outcome
-from aios3sync.report import ReportBuilder
+from aios3sync.report import ReportBuilder, SyncReport
 from aios3sync.store.protocol import RestoreRequest
 from aios3sync.sync.transfers.object_version import ObjectVersion
 
 if TYPE_CHECKING:
+    from aios3sync.sync.request import SyncRequest
     from aios3sync.sync.run import Run
 
 __all__ = ("ARCHIVED", "archive_warning", "ask_for", "is_archived", "outcome_of_archived", "readable")
@@ -96,23 +97,23 @@ async def ask_for(run: Run, version: ObjectVersion) -> Outcome | None:
     return None if done else Archived(entry.key, entry.size, restoring=True)
 
 
-def archive_warning(builder: ReportBuilder, verb: str, *, asked: bool, dry_run: bool) -> str:
+def archive_warning(counts: ReportBuilder | SyncReport, request: SyncRequest) -> str:
     """Return the line about objects that are in an archive.
 
     Args:
-        builder: knows how many.
-        verb: what a later run does with them.
-        asked: the run restores them.
-        dry_run: it only says so.
+        counts: say how many.
+        request: of the run.
     """
-    number = builder.archived + builder.restoring
+    verb = "copies" if request.direction == "copy" else "downloads"
+    asked = request.options.restore > 0
+    number = counts.archived + counts.restoring
     skipped = (
-        f"skipped {count(number, 'object')} ({size_text(builder.archived_bytes)}) in an archive "
+        f"skipped {count(number, 'object')} ({size_text(counts.archived_bytes)}) in an archive "
         "(GLACIER, DEEP_ARCHIVE), which cannot be read"
     )
-    if builder.restoring:
-        are = "would be" if dry_run and asked else "are being"
-        skipped += f"; {builder.restoring:,} of them {are} restored, and a later run {verb} them"
-    if builder.archived and not asked:
+    if counts.restoring:
+        are = "would be" if request.options.dry_run and asked else "are being"
+        skipped += f"; {counts.restoring:,} of them {are} restored, and a later run {verb} them"
+    if counts.archived and not asked:
         skipped += f"; '--restore DAYS' restores them for some days, and a later run {verb} them"
     return skipped

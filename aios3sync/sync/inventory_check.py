@@ -43,7 +43,7 @@ from aios3sync.sync.current_objects import CurrentObject
 from aios3sync.sync.deferred import DeferredAction
 from aios3sync.sync.sides import Sides
 
-__all__ = ("InventoryCheck",)
+__all__ = ("InventoryCheck", "changed_warning")
 
 Row = tuple[Any, Any, Any]
 """The entries of one key: source, manifest, target."""
@@ -158,16 +158,24 @@ class InventoryCheck:
         # HEAD tells whole seconds.
         return not same or entry.last_modified >= int(self._target.created)
 
-    def warning(self) -> str:
-        """Return a line about the deletes that were left out; empty for none."""
-        if not self.changed:
-            return ""
-        created = min(side.created for side in (self._source, self._target) if side is not None)
-        date = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        return (
-            f"{self.changed} keys changed since the inventory of {date} and are not deleted; a run with a "
-            "later inventory, or with a listing, decides about them"
-        )
+    @property
+    def created(self) -> float:
+        """When the older inventory was made, seconds since the epoch."""
+        return min(side.created for side in (self._source, self._target) if side is not None)
+
+
+def changed_warning(changed: int, created: float) -> str:
+    """Return a line about deletes that were left out.
+
+    Args:
+        changed: how many keys changed since the inventory.
+        created: when that was made, seconds since the epoch.
+    """
+    date = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return (
+        f"{changed} keys changed since the inventory of {date} and are not deleted; a run with a later "
+        "inventory, or with a listing, decides about them"
+    )
 
 
 def _key(row: Row) -> str:

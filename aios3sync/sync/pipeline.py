@@ -184,7 +184,9 @@ class Pipeline:
         run = self.run
         async with anyio.create_task_group() as stages:
             with transfers_in, compares_in, compares_out, updates_in:
-                stages.start_soon(self._gated(self._with_last(self._transfer_stage())), transfers_out)
+                stages.start_soon(
+                    self._gated(self._with_last(self._noted(self._transfer_stage()))), transfers_out
+                )
                 stages.start_soon(self._gated(self._update_stage(transfers_in.clone())), updates_out)
                 for _ in range(_COMPARERS):
                     stages.start_soon(
@@ -207,6 +209,13 @@ class Pipeline:
         from aios3sync.sync.transfers.last import last_rules, last_stage
 
         return partial(last_stage, self.run, last_rules(patterns), stage)
+
+    def _noted(self, stage: Stage) -> Stage:
+        if self.run.progress is None:
+            return stage
+        from aios3sync.sync.part_progress import noted_stage
+
+        return partial(noted_stage, self.run.progress, stage)
 
     def _update_stage(self, transfers: MemoryObjectSendStream[list[Any]]) -> Stage:
         update = preview_updates if self.run.options.dry_run else update_stage
@@ -284,7 +293,7 @@ class Pipeline:
             self.run.renames.restart()
         self._detector = detector = Detector(self.run, self._deferred, *outlets, self._gate())
         try:
-            if self.listed or not self.run.policy.stat_decides or self.run.receipt is not None:
+            if self.listed or not self.run.policy.stat_decides or self._needs_rows:
                 await self._compare_streams(detector)
             else:
                 await self._compare_unlisted(detector)
@@ -302,6 +311,15 @@ class Pipeline:
                 raise
             return OutOfOrderError(self._listed_streams[0], "", "")
         return None
+
+    @property
+    def _needs_rows(self) -> bool:
+        """Whether a look at the stats alone is not enough: for a receipt, or where rows are of this run.
+
+        Those were counted by an attempt that was broken off.
+        """
+        run = self.run
+        return run.receipt is not None or (run.progress is not None and run.progress.continued)
 
     @property
     def _is_up(self) -> bool:

@@ -37,7 +37,7 @@ from aios3sync.sync.error_file import ErrorFile
 from aios3sync.sync.sides import Source
 
 if TYPE_CHECKING:
-    pass
+    from aios3sync.sync.part_progress import PartProgress
 
 __all__ = (
     "Recorder",
@@ -64,6 +64,7 @@ class Recorder:
         outcome_sinks: complete outcomes, after they are recorded.
         state: the manifest's state, with the number of this run.
         error_file: takes the errors that the report cannot hold.
+        progress: of a part of a run: keeps what was counted for the next attempt.
 
     Attributes:
         began: the manifest was written to in this run.
@@ -86,6 +87,7 @@ class Recorder:
         *,
         state: ManifestState,
         error_file: ErrorFile,
+        progress: PartProgress | None = None,
     ) -> None:
         self._source = source
         self._manifest = manifest
@@ -99,6 +101,7 @@ class Recorder:
         self._awaited = False
         self._state = state
         self._error_file = error_file
+        self._progress = progress
         self._beginning = anyio.Lock()
         self.changing = False
         self.began = False
@@ -202,6 +205,8 @@ class Recorder:
     async def _record(self, batch: list[Outcome]) -> None:
         if self._manifest is not None:
             batch = await to_thread.run_sync(self._recheck, batch)
+            if self._progress is not None:
+                batch = list(map(self._progress.as_sent, batch))
             batch = await self._write(self._manifest, batch)
         # Only what is recorded is counted and passed on: a crash before loses work, never truth.
         if all(type(outcome) is Deleted for outcome in batch):
@@ -220,7 +225,10 @@ class Recorder:
             return batch
         await self.begin(changing=False)
         try:
-            await manifest.record(rows, gone)
+            if self._progress is None:
+                await manifest.record(rows, gone)
+            else:
+                await self._progress.record(rows, gone, batch)
         except ManifestError:
             raise
         except Exception as error:  # noqa: BLE001 - one item is never the end of the run

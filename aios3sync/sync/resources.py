@@ -57,14 +57,25 @@ class RunPart(Protocol):
 
     Such a run deletes nothing, puts no directory in order, and does not ask whether its tree was swapped or
     which rules matched nothing.
+
+    Attributes:
+        run: names the run of the whole, of which another attempt at the part takes over what this one has
+            counted; empty where there is none.
+        before: the number of the last run before: those of all attempts are the next one.
     """
+
+    run: str
+    before: int
 
     async def hold(self, stage: Any, planned: int) -> None:
         """Take the deletes that a :class:`~aios3sync.sync.deletes.DeleteStage` has approved of."""
         ...
 
-    def ended(self, pipeline: Any) -> None:
-        """Take what is known when the :class:`~aios3sync.sync.pipeline.Pipeline` has saved its state."""
+    def ended(self, pipeline: Any, *, headers_unknown: bool) -> None:
+        """Take what is known when the :class:`~aios3sync.sync.pipeline.Pipeline` has saved its state.
+
+        Where headers are unknown, which is warned of, rules for headers may have matched.
+        """
         ...
 
 

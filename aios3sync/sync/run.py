@@ -47,6 +47,7 @@ from aios3sync.sync.transfers.memory import BufferPool
 if TYPE_CHECKING:
     from aios3sync.local.write import TreeWriter
     from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.sync.part_progress import PartProgress
     from aios3sync.sync.receipt_list import ReceiptList
     from aios3sync.sync.renames import Renames
 
@@ -89,6 +90,7 @@ class Run:
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
         unfinished: the multipart uploads that were begun and have not ended, those of earlier runs too.
         renames: new files that may be renamed ones; ``None`` where that is not asked for.
+        progress: what earlier attempts at this part of a run have done; ``None`` where it is no part.
         receipt: takes the files that are in step at the end; ``None`` where none is asked for.
     """
 
@@ -117,6 +119,7 @@ class Run:
     tree_writer: TreeWriter | None = None
     unfinished: UnfinishedUploads = field(default_factory=lambda: UnfinishedUploads("", ""))
     renames: Renames | None = None
+    progress: PartProgress | None = None
     receipt: ReceiptList | None = None
     _silent: int = field(default=0)
     _turns: Iterator[int] = field(default_factory=count)

@@ -51,6 +51,7 @@ from aios3sync.sync.transfers.headers import HeaderPlan
 if TYPE_CHECKING:
     from aios3sync.local.tree import LocalTree
     from aios3sync.sync.inventory_check import InventoryCheck
+    from aios3sync.sync.part_progress import PartProgress
     from aios3sync.sync.renames import Renames
 
 __all__ = ("Assembled", "assembled", "report_endpoint", "run_sync")
@@ -184,35 +185,32 @@ async def _attempt(
 
             await fill_receipt(pipeline)
     report_endpoint(resources)
-    check = pipeline.run.inventory_check
-    if check is not None and (text := check.warning()):
-        builder.warn(text)
     headers_unknown = await _headers_unknown(pipeline)
     if headers_unknown:
         builder.warn(_HEADERS_UNKNOWN)
     if resources.part is not None:
-        resources.part.ended(pipeline)
+        resources.part.ended(pipeline, headers_unknown=headers_unknown)
     else:
         _warn_of_the_whole(pipeline, builder, headers_unknown=headers_unknown)
     return _report(pipeline, builder, checked)
 
 
 def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_unknown: bool) -> None:
-    """Warn of what only a run of all keys can know."""
+    """Warn of what only a run of all keys can know; of a run in parts the sum of them is warned of."""
+    check = pipeline.run.inventory_check
+    if check is not None and check.changed:
+        from aios3sync.sync.inventory_check import changed_warning
+
+        builder.warn(changed_warning(check.changed, check.created))
     if builder.archived or builder.restoring:
-        builder.warn(_archive_warning(pipeline.run.request, builder))
+        from aios3sync.sync.archives import archive_warning
+
+        builder.warn(archive_warning(builder, pipeline.run.request))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
     if not headers_unknown:
         for rule in pipeline.unmatched_headers():
             builder.warn(f"--header-for {rule!r} matched no file")
-
-
-def _archive_warning(request: SyncRequest, builder: ReportBuilder) -> str:
-    from aios3sync.sync.archives import archive_warning
-
-    options, verb = request.options, "copies" if request.direction == "copy" else "downloads"
-    return archive_warning(builder, verb, asked=options.restore > 0, dry_run=options.dry_run)
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
@@ -295,10 +293,14 @@ async def _assemble(
     builder: ReportBuilder,
 ) -> Pipeline:
     options = request.options
+    state = await manifest.state()
+    progress = await _progress(request, resources, manifest)
+    number = state.run + 1
+    if progress is not None:
+        number = progress.number
+        builder.take_over(progress.counts)
     if not request.key_range.is_everything:
         manifest = ManifestRange(manifest, request.key_range)
-    state = await manifest.state()
-    number = state.run + 1
     sides = sides_of(
         request, resources, opened.tree, order=state.order, key_after=manifest.key_after, warn=builder.warn
     )
@@ -309,6 +311,7 @@ async def _assemble(
         resources.on_event,
         resources.outcome_sinks,
         state=replace(state, run=number),
+        progress=progress,
         error_file=opened.error_file,
     )
     headers = HeaderPlan.of(options, request.overrides)
@@ -327,6 +330,7 @@ async def _assemble(
         inventory_check=_inventory_check(options, sides),
         unfinished=await to_thread.run_sync(_unfinished, request, manifest),
         renames=_renames(options),
+        progress=progress,
         receipt=resources.receipt,
     )
     filters = await to_thread.run_sync(make_filters, request, sides.files, state.receipts)
@@ -343,6 +347,16 @@ async def _assemble(
         scope,
         filter_scope,
     )
+
+
+async def _progress(request: SyncRequest, resources: Resources, manifest: Manifest) -> PartProgress | None:
+    """Return what earlier attempts at a part of a run have done; ``None`` where it is no part."""
+    part = resources.part
+    if part is None or not part.run or request.options.dry_run:
+        return None
+    from aios3sync.sync.part_progress import PartProgress
+
+    return await to_thread.run_sync(PartProgress, manifest, part.run, part.before, request.direction)
 
 
 def _unfinished(request: SyncRequest, manifest: Manifest) -> UnfinishedUploads:

@@ -346,7 +346,15 @@ async def test_a_worker_is_killed_in_the_middle(
                 source, bucket.url("p"), delete="mirror", cluster=cluster.address, on_event=on_event
             )
     assert before, "it was killed in the middle"
-    assert (report.exit_code, report.deleted, report.failed) == (0, 1, 0)
+    assert report.exit_code == 0
+    content = TREE | tree
+    assert counts(report) == {
+        "uploaded": len(content),
+        "deleted": 1,
+        "planned": len(content) + 1,
+        "scanned": len(content),
+        "uploaded_bytes": sum(map(len, content.values())),
+    }, "as if no worker had been killed"
     assert bodies(bucket) == TREE | tree
     sent = Counter(event.key for event in seen if isinstance(event, events.ObjectUploaded))
     assert [key for key in before if sent[key] > 1] == []
@@ -355,6 +363,65 @@ async def test_a_worker_is_killed_in_the_middle(
     async with aios3sync.connect() as s3:
         again = await s3.sync(source, bucket.url("p"), delete="mirror")
     assert (again.kept, again.planned) == (len(TREE | tree), len(TREE | tree))
+
+
+HALTING = """
+import os
+import anyio
+from aios3sync.sync.deletes import DeleteSender
+
+# Dask may run this file twice.
+whole = DeleteSender.whole = getattr(DeleteSender, "whole", DeleteSender._delete_batch)
+
+async def half(self, batch):
+    place = os.environ["HALT"]
+    await whole(self, batch[: len(batch) // 2])
+    if batch and batch[0].key.startswith("x"):  # in the middle of its shard
+        await self._run.recorder.flush()
+    try:
+        os.rename(place, f"{place}-{os.getpid()}")  # one worker halts, and no other
+    except FileNotFoundError:
+        await whole(self, batch[len(batch) // 2 :])
+    else:
+        await anyio.sleep_forever()
+
+DeleteSender._delete_batch = half
+"""
+
+
+async def test_a_worker_is_killed_in_the_middle_of_its_deletes(
+    bucket: Bucket, seaweedfs: Endpoint, source: Path, tmp_path: Path, no_blocking: BlockBuster
+) -> None:
+    """Its deletes are taken up again, each is counted once, and nothing else is deleted."""
+    no_blocking.deactivate()  # this test looks at files and at the bucket
+    extra = {f"{letter}/{number:02}" for letter in "bdhlx" for number in range(12)}
+    for key in extra:
+        bucket.put(f"p/{key}", b"1")
+    halt = tmp_path / "halt"
+    halt.touch()
+    (tmp_path / "halting.py").write_text(HALTING)
+    (tmp_path / "dask").mkdir()
+    environment = {**seaweedfs.environment(), "HALT": str(halt)}
+    options: dict[str, Any] = {"delete": "mirror", "max_delete_ratio": 1.0}
+    with start_cluster(tmp_path / "dask", environment, preload=str(tmp_path / "halting.py")) as cluster:
+        async with aios3sync.connect() as s3, asyncio.TaskGroup() as tasks:
+            run = tasks.create_task(s3.sync(source, bucket.url("p"), cluster=cluster.address, **options))
+            while not (found := list(tmp_path.glob("halt-*"))) and not run.done():  # noqa: ASYNC110 - in a process
+                await asyncio.sleep(0.05)
+            assert found, "a worker halted in the middle of its deletes"
+            left = bucket.keys()
+            assert {f"p/{key}" for key in TREE} < left
+            assert 0 < len([key for key in extra if f"p/{key}" in left]) < len(extra)
+            (worker,) = (one for one in cluster.workers if f"halt-{one.pid}" == found[0].name)
+            worker.kill()
+            report = await run
+    assert (report.exit_code, report.warnings) == (0, ())
+    content = {"uploaded": len(TREE), "uploaded_bytes": sum(map(len, TREE.values())), "scanned": len(TREE)}
+    assert counts(report) == content | {"deleted": len(extra), "planned": len(TREE) + len(extra)}
+    assert bodies(bucket) == TREE
+    async with aios3sync.connect() as s3:
+        again = await s3.sync(source, bucket.url("p"), **options)
+    assert counts(again) == {"kept": len(TREE), "planned": len(TREE), "scanned": len(TREE)}
 
 
 async def test_a_stopped_run_ends_orderly_and_the_next_goes_on(

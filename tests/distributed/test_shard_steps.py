@@ -14,6 +14,7 @@ import pytest
 
 from aios3sync.core.key_range import KeyRange
 from aios3sync.distributed.guards import refusal
+from aios3sync.distributed.reports import joined_report, unmatched_rules
 from aios3sync.distributed.shard_run import compare_shard, delete_shard, survey_shard
 from aios3sync.errors import ManifestError, SourceError, UnavailableError, UsageError
 from aios3sync.local.folding import Folding
@@ -329,6 +330,23 @@ async def test_rules_that_match_in_one_shard_are_not_called_useless(tmp_path: Pa
 
 
 # A tree that was swapped
+
+
+async def test_what_one_run_warns_of_shards_warn_of_in_all(tmp_path: Path) -> None:
+    side = down(tmp_path, {"a": b"1", "z": b"2"}, {})
+    for key in ("b", "n", "o"):
+        body = key.encode() * 1000
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        await side.memory.put(f"p/{key}", body, PutOptions(storage_class="GLACIER"), md5=digest)
+    options: dict[str, Any] = {"exclude": ("never*",)}
+    total = await side.sharded(HALVES, **options)
+    joined = joined_report(
+        side.request(**options), total.reports, facts=total.facts, warnings=unmatched_rules(total.facts)
+    )
+    whole = await side.whole(**options)
+    assert "skipped 3 objects" in whole.warnings[0]
+    assert sorted(joined.warnings) == sorted(whole.warnings)
+    assert len(joined.warnings) == 2
 
 
 async def test_a_survey_counts_only_where_the_device_is_another_one(tmp_path: Path) -> None:

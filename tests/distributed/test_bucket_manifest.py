@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import pickle
+import shutil
 import sqlite3
 import uuid
 from collections import Counter
@@ -130,7 +131,11 @@ async def test_a_worker_is_killed_and_another_one_goes_on_from_what_was_stored(
     (tmp_path / "dask").mkdir()
     sent: Counter[str] = Counter()
     before: set[str] = set()
-    often = "import aios3sync.distributed.bucket_steps as steps; steps._INTERVAL_S = 0.1"
+    often = (
+        "import os, tempfile, aios3sync.distributed.bucket_steps as steps; steps._INTERVAL_S = 0.1;"
+        f"tempfile.tempdir = os.path.join({str(tmp_path / 'dask')!r}, str(os.getpid()));"
+        "os.makedirs(tempfile.tempdir, exist_ok=True)"
+    )
     with start_cluster(tmp_path / "dask", seaweedfs.environment(), preload=often) as cluster:
         async with aios3sync.connect() as s3:
             await s3.sync(source, target, manifest=place, cluster=cluster.address)
@@ -145,6 +150,8 @@ async def test_a_worker_is_killed_and_another_one_goes_on_from_what_was_stored(
                     before.update(stored)
                     cluster.workers[0].kill()
                     cluster.workers[0].wait()
+                    # Its machine is gone, and all that it had in a directory of its own.
+                    shutil.rmtree(tmp_path / "dask" / str(cluster.workers[0].pid))
 
         async with aios3sync.connect(bandwidth=100_000) as s3:
             report = await s3.sync(source, target, manifest=place, cluster=cluster.address, on_event=on_event)

@@ -17,9 +17,10 @@ from anyio import to_thread
 from aios3sync._dataclass import replace
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.keys import Location
+from aios3sync.distributed.bucket_steps import run_bucket_step
 from aios3sync.distributed.cluster_shards import ClusterShards
 from aios3sync.distributed.manifests import ClusterManifest
-from aios3sync.distributed.messages import NodeSetup, ShardTask
+from aios3sync.distributed.messages import NodeSetup, ShardOutcome, ShardTask
 from aios3sync.distributed.steps import _begin, _concluded
 from aios3sync.errors import AccessDeniedError, ManifestError
 from aios3sync.manifest.files import storable
@@ -296,6 +297,40 @@ async def test_a_shard_goes_on_on_another_node_with_the_files_below(
     rows, _ = await known()
     assert rows == {"a", "b", "c", "z"}
     assert f"{file.name}.1.sqlite" not in names_of(store), "the next attempt has its rows"
+
+
+async def test_a_step_that_fails_is_done_again_elsewhere_from_what_it_had_recorded(
+    run: Begin, known: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first node stored names the files below by names that are of use to the second one."""
+    await run("first").whole("a", "z")
+    again = run("again")
+    await again.begin()
+    file = await to_thread.run_sync(again.manifest.file, "compare", 0)
+    task = ShardTask(setup=SETUP, step="compare", number=0, request=REQUEST, file=file)
+    report = SyncReport(source="", target="", checked="list")
+
+    async def step(task: ShardTask, fails: Any, while_open: Any) -> ShardOutcome:
+        path = await to_thread.run_sync(_begin, task.file)
+        async with while_open(path):
+            await to_thread.run_sync(write, path, ["b" if fails() else "c"])
+            if fails():
+                raise RuntimeError("no room")
+        return await to_thread.run_sync(_concluded, task, path, report)
+
+    monkeypatch.setattr("aios3sync.distributed.bucket_steps.run_shard_step", step)
+    nodes = again.objects(1), again.objects(2)
+    for node in nodes:
+        await to_thread.run_sync(os.makedirs, node.directory)
+    with pytest.raises(RuntimeError, match="no room"):
+        await run_bucket_step(task, nodes[0], lambda: True)  # type: ignore[arg-type, misc]
+    await to_thread.run_sync(shutil.rmtree, nodes[0].directory)
+    outcome = await run_bucket_step(task, nodes[1], lambda: False)  # type: ignore[arg-type, misc]
+    assert outcome.path == f"{file.name}.2.sqlite"
+    again.manifest.take("compare", outcome)
+    assert await again.conclude() == ""
+    rows, _ = await known()
+    assert rows == {"a", "b", "c", "z"}
 
 
 async def test_two_attempts_at_a_shard_have_two_objects(store: FaultyStore, run: Begin) -> None:

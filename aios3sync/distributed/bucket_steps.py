@@ -204,6 +204,8 @@ class _Attempt:
             StoreError: it cannot be stored.
             OSError: it cannot be read.
         """
+        if not _needs_held(outcome):
+            outcome = replace(outcome, held="")
         if not self._writes:
             content = await to_thread.run_sync(pack, outcome.held) if outcome.held else b""
             outcome = replace(outcome, held=os.path.basename(outcome.held), held_content=content)
@@ -218,6 +220,12 @@ class _Attempt:
             await self._objects.upload(f"{self._name}{_ERRORS}", errors)
             outcome = _with_errors_file(outcome, f"{self._name}{_ERRORS}")
         return replace(outcome, path=self._name, held=held)
+
+
+def _needs_held(outcome: ShardOutcome) -> bool:
+    """Whether a later step reads the held deletes, or what is left to finish."""
+    value = outcome.value
+    return isinstance(value, ShardResult) and (value.facts.plan.deletes > 0 or value.facts.to_finish)
 
 
 def _errors_file(outcome: ShardOutcome) -> str | None:

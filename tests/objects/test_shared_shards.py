@@ -17,10 +17,12 @@ from anyio import to_thread
 from aios3sync._dataclass import replace
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.keys import Location
+from aios3sync.core.safety import PlanFacts, Unfinished
 from aios3sync.distributed.bucket_steps import run_bucket_step
 from aios3sync.distributed.cluster_shards import ClusterShards
 from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import NodeSetup, ShardOutcome, ShardTask
+from aios3sync.distributed.results import ShardFacts, ShardResult
 from aios3sync.distributed.steps import _begin, _concluded
 from aios3sync.errors import AccessDeniedError, ManifestError
 from aios3sync.manifest.files import storable
@@ -331,6 +333,37 @@ async def test_a_step_that_fails_is_done_again_elsewhere_from_what_it_had_record
     assert await again.conclude() == ""
     rows, _ = await known()
     assert rows == {"a", "b", "c", "z"}
+
+
+@pytest.mark.parametrize("deletes", [0, 1])
+async def test_only_deletes_that_there_are_are_stored(
+    store: FaultyStore, run: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deletes: int
+) -> None:
+    """A shard that found nothing to do stores nothing at all."""
+    again = run("again")
+    await again.begin()
+    file = await to_thread.run_sync(again.manifest.file, "compare", 0)
+    task = ShardTask(setup=SETUP, step="compare", number=0, request=REQUEST, file=file)
+    facts = ShardFacts(plan=PlanFacts(deletes, 9, 9, True, True), unfinished=Unfinished())
+    report = SyncReport(source="", target="", checked="list")
+    held = tmp_path / "held"
+    held.write_bytes(b"deletes")
+    value = ShardResult(report=report, facts=facts)
+
+    async def step(task: ShardTask, _: object, while_open: Any) -> ShardOutcome:
+        path = await to_thread.run_sync(_begin, task.file)
+        async with while_open(path):
+            pass
+        outcome: ShardOutcome = await to_thread.run_sync(_concluded, task, path, value)
+        return replace(outcome, held=str(held))
+
+    monkeypatch.setattr("aios3sync.distributed.bucket_steps.run_shard_step", step)
+    node = again.objects(1)
+    await to_thread.run_sync(os.makedirs, node.directory)
+    outcome = await run_bucket_step(task, node, lambda: False)  # type: ignore[arg-type, misc]
+    stored = {f"{file.name}.1.sqlite", f"{file.name}.1.sqlite.held"} if deletes else set()
+    assert names_of(store) == stored
+    assert outcome.held == (f"{file.name}.1.sqlite.held" if deletes else "")
 
 
 async def test_two_attempts_at_a_shard_have_two_objects(store: FaultyStore, run: Begin) -> None:

@@ -160,7 +160,7 @@ VAGUE_MODULE = re.compile(r"(?:^|_)(manager|helper|util|handler|processor|data|i
 
 MAX_FUNCTION_LINES = 80
 MAX_MODULE_LINES, P90_MODULE_LINES, MEDIAN_MODULE_LINES = 600, 330, 170
-MAX_IMPORT_SECONDS = 0.060
+MAX_IMPORT_RATIO = 0.7  # to the import of asyncio, which takes 75 ms where ours takes 22
 
 
 @dataclass(frozen=True)
@@ -547,12 +547,15 @@ print(json.dumps({"took": took, "loaded": loaded, "named": named}))
 """
 
 
-def probe() -> dict[str, Any]:
+OTHER_IMPORT = "import time; began = time.perf_counter(); import asyncio; print(time.perf_counter() - began)"
+
+
+def probe(program: str = PROBE) -> Any:
+    """Return what a program prints, which is JSON."""
     ran = subprocess.run(
-        [sys.executable, "-c", PROBE], check=True, capture_output=True, text=True, cwd=ROOT.parent
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT.parent
     )
-    answer: dict[str, Any] = json.loads(ran.stdout)
-    return answer
+    return json.loads(ran.stdout)
 
 
 def test_importing_the_package_is_light() -> None:
@@ -564,9 +567,10 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_importing_the_package_is_quick() -> None:
-    """The best of several imports stays within the budget, so that a busy machine does not fail it."""
-    best = min(probe()["took"] for _ in range(7))
-    assert best <= MAX_IMPORT_SECONDS, f"{best * 1000:.0f} ms"
+    """It is held against an import of the standard library, which is as slow on a busy machine."""
+    pairs = [(probe()["took"], probe(OTHER_IMPORT)) for _ in range(7)]
+    ours, theirs = map(min, zip(*pairs, strict=True))
+    assert ours <= MAX_IMPORT_RATIO * theirs, f"{ours * 1000:.0f} ms, asyncio {theirs * 1000:.0f} ms"
 
 
 # The walk itself

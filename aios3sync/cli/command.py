@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -79,5 +79,6 @@ def run_command(
 
     code = execute(connected, view, stop, orderly=orderly)
     if stop.signal and stopped:
-        print(stopped, file=sys.stderr)
+        with suppress(OSError):  # if standard error is closed, the exit code still reports it
+            print(stopped, file=sys.stderr, flush=True)
     return code

@@ -11,7 +11,11 @@ from typing import Final
 
 from aios3sync._lazy import lazy_pattern
 
-__all__ = ("line_of", "read_line")
+__all__ = ("LONGEST_LINE", "NO_LINE", "line_of", "read_line")
+
+LONGEST_LINE: Final = 16 * 1024
+"""Bytes that hold any line: a path has up to 4 KiB, and each of its letters may be escaped."""
+NO_LINE: Final = "it is no line of sha256sum"
 
 _LINE = lazy_pattern(rb"(\\?)([0-9A-Fa-f]{64}) [ *](.+)", 0)
 _ESCAPED = lazy_pattern(rb"\\(.?)", 0)
@@ -39,7 +43,7 @@ def read_line(line: bytes) -> tuple[bytes, str] | None:
         return None
     found = _LINE.fullmatch(line)
     if found is None:
-        raise ValueError("it is no line of sha256sum")
+        raise ValueError(NO_LINE)
     mark, digest, name = found.groups()
     return (_unescaped(name) if mark else name), digest.decode().lower()
 

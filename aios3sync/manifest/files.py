@@ -25,6 +25,7 @@ __all__ = (
     "default_path",
     "describe_pair",
     "exists",
+    "key_below",
     "local_files",
     "open_kept",
     "open_manifest",
@@ -96,6 +97,12 @@ def _below(root: str, directory: str) -> str | None:
     """Return the key of a directory, ending in ``/`` (empty for the root), ``None`` if it is elsewhere."""
     inside = f"{directory}/".removeprefix(f"{root.rstrip('/')}/")
     return None if inside == f"{directory}/" else inside
+
+
+def key_below(root: str, path: str) -> str:
+    """Return the key of a file below a root, also where links lead there; empty if it is not. Blocks."""
+    inside = _below(root, path) or _below(os.path.realpath(root), os.path.realpath(path)) or ""
+    return inside.removesuffix("/")
 
 
 def temporary_manifest() -> Manifest:

@@ -19,7 +19,7 @@ from anyio import to_thread
 from aios3sync._dataclass import replace
 from aios3sync.core.keys import SCHEME, parse_object
 from aios3sync.core.parts import MIB
-from aios3sync.core.sha256_list import read_line
+from aios3sync.core.sha256_list import LONGEST_LINE, read_line
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
 from aios3sync.objects.writer import write_object
@@ -33,8 +33,6 @@ from aios3sync.sync.transfers.memory import ByteSemaphore
 
 __all__ = ("run_with_receipt",)
 
-_SNIFFED: Final = 16 * 1024
-"""Bytes that hold a whole first line: a path has up to 4 KiB, and each of its letters may be escaped."""
 _CHUNK: Final = MIB
 _MEMORY: Final = 64 * MIB
 
@@ -75,8 +73,14 @@ async def run_with_receipt(
     finally:
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(receipt.close)
-    if resources.counts is not None:
-        report = replace(report, requests=dict(resources.counts.requests))
+    if (counts := resources.counts) is not None:
+        report = replace(
+            report,
+            requests=dict(counts.requests),
+            retries=counts.retries,
+            throttled=counts.throttled,
+            retry_codes=dict(counts.retry_codes),
+        )
     shown = escape_undecodable(place)
     if not problem:
         return replace(report, receipt=ReceiptResult(shown, receipt.files))
@@ -108,7 +112,7 @@ def _refuse_other(place: str, head: bytes) -> None:
 
 def _head_of(path: str) -> bytes:
     with open(path, "rb") as file:
-        return file.read(_SNIFFED)
+        return file.read(LONGEST_LINE)
 
 
 class _Object:
@@ -126,7 +130,7 @@ class _Object:
             UsageError: it is something else.
         """
         try:
-            found = await self._store.get(self._key, length=_SNIFFED)
+            found = await self._store.get(self._key, length=LONGEST_LINE)
         except ObjectNotFoundError:
             return
         except StoreError as error:
@@ -198,6 +202,8 @@ class _File:
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
+            with suppress(OSError):  # who may read it stays as it was, where there was one and modes exist
+                os.chmod(temporary, stat.S_IMODE(os.stat(self._path).st_mode))
             os.replace(temporary, self._path)
         except BaseException:
             with suppress(OSError):

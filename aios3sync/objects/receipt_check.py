@@ -27,7 +27,7 @@ from aios3sync.core.entries import TargetEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.keys import SCHEME, escaped, parse_object
 from aios3sync.core.safety import Protection
-from aios3sync.core.sha256_list import read_line
+from aios3sync.core.sha256_list import LONGEST_LINE, NO_LINE, read_line
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import IntegrityError, ObjectNotFoundError, StoreError, UsageError
 from aios3sync.local.scratch import ScratchDatabase
@@ -135,6 +135,9 @@ class ReceiptLines:
                 self.size += len(chunk)
                 *whole, rest = (rest + chunk).split(b"\n")
                 await self._sorted.transact(partial(self._take, whole))
+                if len(rest) > LONGEST_LINE:  # its end may never come
+                    self._number += 1
+                    raise self._wrong(NO_LINE)
             await self._sorted.transact(partial(self._take, [rest] if rest else []))
 
     @property

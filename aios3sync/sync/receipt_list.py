@@ -67,6 +67,7 @@ class ReceiptList:
         """Add lines. Blocks."""
         with temporary_space():
             self.lines.writelines(lines)
+            self.lines.flush()  # a full disk is found here, and not where the list is read again
         self.files += len(lines)
 
     def groups(self, manifest: Manifest) -> Iterator[list[RecordedEntry]]:

@@ -10,7 +10,7 @@ from typing import Final
 from aios3sync.core.filters import Filters, OwnFiles, Rule
 from aios3sync.core.keys import SCHEME, parse_object
 from aios3sync.errors import ManifestError
-from aios3sync.manifest.files import exists, open_kept, own_files, storable
+from aios3sync.manifest.files import exists, key_below, open_kept, own_files, storable
 from aios3sync.sync.request import SyncRequest, is_shared, manifest_path
 
 __all__ = ("known_receipts", "receipt_files", "receipt_key", "remembered")
@@ -30,8 +30,7 @@ def receipt_key(request: SyncRequest) -> str:
         location = request.location
         inside = bucket == location.bucket and key.startswith(location.prefix)
         return key.removeprefix(location.prefix) if inside else ""
-    path, root = os.path.abspath(place), request.root.rstrip("/")
-    return path.removeprefix(f"{root}/") if path.startswith(f"{root}/") else ""
+    return key_below(request.root, os.path.abspath(place))
 
 
 def receipt_files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import StringIO
@@ -74,6 +75,24 @@ def test_a_dumb_terminal_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     StatusLine(Output()).show(lambda: "text")
     assert terminal.getvalue() == ""
+
+
+def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its window was closed, and the command goes on without the line."""
+    terminal = terminal_of(monkeypatch)
+    line = StatusLine(Output())
+    line.show(lambda: "text")
+    tried: list[str] = []
+
+    def gone(text: str) -> int:
+        tried.append(text)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(terminal, "write", gone)
+    line.show(lambda: "more", at_once=True)
+    line.show(lambda: "more", at_once=True)
+    line.clear()
+    assert len(tried) == 1
 
 
 def test_a_command_that_prints_nothing_before_its_end_says_that_it_works(

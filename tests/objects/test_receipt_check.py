@@ -165,6 +165,21 @@ async def test_a_list_that_is_none_is_refused_with_its_line(
         await target.check()
 
 
+async def test_a_file_without_line_ends_is_refused_before_it_is_read_as_a_whole(target: Target) -> None:
+    """Otherwise memory grows with a file that was named by mistake."""
+    target.lists({"a": b"1"})
+    with target.place.open("ab") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(UsageError, match=r"line 2 of .*: it is no line of sha256sum"):
+        await target.check()
+
+
+async def test_a_line_of_the_longest_name_is_read(target: Target) -> None:
+    name = "\\" * 1022
+    target.lists({name: b"1", "b": b"2"})
+    assert set(found(await target.check())) == {name, "b"}
+
+
 async def test_a_list_that_is_not_there_is_an_error(target: Target) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         await target.check()

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from anyio import to_thread
 
 from aios3sync.core.entries import RecordedEntry
-from aios3sync.errors import AccessDeniedError, UsageError
+from aios3sync.errors import AccessDeniedError, TemporarySpaceError, UsageError
 from aios3sync.events import Event, PhaseBegan
 from aios3sync.objects.receipt import run_with_receipt
 from aios3sync.options import SyncOptions
@@ -21,6 +22,7 @@ from aios3sync.report import SyncReport
 from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions
 from aios3sync.sync import receipt
 from aios3sync.sync.copy_options import check_copy_options
+from aios3sync.sync.receipt_list import ReceiptList
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.setup import run_sync
@@ -195,6 +197,56 @@ async def test_the_receipt_is_no_data(receipts: Bench, where: str) -> None:
     assert (report.kept, report.deleted, report.planned) == (1, 0, 1), "nor in a run without one"
     assert ("SHA256SUMS" in receipts.objects()) == (where == "object")
     assert file.exists() == (where == "file")
+
+
+@pytest.mark.parametrize("linked", ["root", "receipt"])
+async def test_the_receipt_is_no_data_where_a_link_leads_to_it(
+    receipts: Bench, tmp_path: Path, linked: str
+) -> None:
+    """A later run knows it by its key alone."""
+    receipts.tree({"a": "1"})
+    real, link = receipts.root, tmp_path / "link"
+    link.symlink_to(real)
+    receipts.root = link if linked == "root" else real
+    place = (real if linked == "root" else link) / "SHA256SUMS"
+    assert (await receipts.sync(receipt=str(place))).exit_code == 0
+    report = await receipts.sync(check="list")
+    assert (report.planned, sorted(receipts.objects()), place.exists()) == (1, ["a"], True)
+
+
+async def test_who_may_read_the_file_stays_as_it_was(receipts: Bench, tmp_path: Path) -> None:
+    receipts.tree({"a": "1"})
+    place = tmp_path / "sums"
+    place.touch()
+    place.chmod(0o640)
+    assert (await receipts.sync(receipt=str(place))).exit_code == 0
+    assert (place.stat().st_mode & 0o777, bool(place.read_bytes())) == (0o640, True)
+
+
+async def test_the_requests_of_the_receipt_are_counted_with_their_retries(bench: Bench) -> None:
+    async def run(request: SyncRequest, resources: Resources) -> SyncReport:
+        return await run_with_receipt(run_sync, request, resources, lambda _: resources.open_store())
+
+    bench.runner = run
+    bench.tree({"a": "1"})
+    bench.faults.on("put", key="sums", error=unavailable())
+    report = await bench.sync(receipt="s3://bucket/sums")
+    assert (report.exit_code, report.requests["PutObject"], report.retries) == (0, 3, 1)
+    assert sum(report.retry_codes.values()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+async def test_a_full_disk_is_named_where_the_list_is_written() -> None:
+    """Not as an unexpected error once the list is read again."""
+
+    def write() -> None:
+        with closing(ReceiptList()) as made:
+            made.lines.close()
+            made.lines = open("/dev/full", "wb")  # noqa: SIM115 - closed with the list
+            made.add([b"line"])
+
+    with pytest.raises(TemporarySpaceError, match="No space left"):
+        await to_thread.run_sync(write)
 
 
 async def test_a_receipt_that_is_asked_for_by_name_is_data(receipts: Bench) -> None:

@@ -35,13 +35,19 @@ class StatusLine:
         now = time.monotonic()
         if self._shown and (at_once or now - self._last >= _INTERVAL_S):
             self._last, self._drawn = now, True
-            print(f"{_ERASE_LINE}{_cut(printable(text()), _width())}", end="", file=sys.stderr, flush=True)
+            self._write(f"{_ERASE_LINE}{_cut(printable(text()), _width())}")
 
     def clear(self) -> None:
         """Erase the line."""
         if self._drawn:
             self._drawn = False
-            print(_ERASE_LINE, end="", file=sys.stderr, flush=True)
+            self._write(_ERASE_LINE)
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            self._shown = self._drawn = False  # the terminal is gone; what the command does is still wanted
 
 
 def _width() -> int:

@@ -160,10 +160,13 @@ def _bounds(column: Any) -> tuple[str, str] | None:
     statistics = column.statistics
     if statistics is None or not statistics.has_min_max:
         return None
-    least, greatest = (
-        bound.decode("utf-8", "surrogateescape") if isinstance(bound, bytes) else bound
-        for bound in (statistics.min, statistics.max)
-    )
+    try:
+        least, greatest = (
+            bound.decode() if isinstance(bound, bytes) else bound
+            for bound in (statistics.min, statistics.max)
+        )
+    except UnicodeDecodeError:  # a text that is cut within a character has no place among others
+        return None
     return least, greatest
 
 

@@ -141,8 +141,10 @@ def _bounds(stripe: bytes, column: int) -> tuple[str, str] | None:
     least, greatest = found.get(1, found.get(4)), found.get(2, found.get(5))
     if not isinstance(least, bytes) or not isinstance(greatest, bytes):
         return None
-    # What is no UTF-8 sorts among texts as the bytes do, see KeySpan.
-    return least.decode("utf-8", "surrogateescape"), greatest.decode("utf-8", "surrogateescape")
+    try:
+        return least.decode(), greatest.decode()
+    except UnicodeDecodeError:  # a text that is cut within a character has no place among others
+        return None
 
 
 def _message(value: Value) -> bytes:

@@ -62,7 +62,7 @@ async def watch_request(
 
         async def run(batch: Batch) -> SyncReport:
             report = await sync(options_of_batch(options, batch))
-            if batch.everything and not (report.failed or report.interrupted):
+            if batch.everything and _did_all(report):
                 settle()
             return report
 
@@ -84,6 +84,12 @@ async def _changes(
     source: Location = request.source_location or request.location
     changes = QueueChanges(await stack.enter_async_context(queue), source)
     return changes.changes(), changes.settle
+
+
+def _did_all(report: SyncReport) -> bool:
+    """Whether a run did what the changes ask for; one that was refused, or held deletes back, did not."""
+    not_done = (report.failed, report.cancelled, report.withheld, report.aborted, report.interrupted)
+    return not any(not_done) and report.refused is None
 
 
 def _no_one() -> None:

@@ -196,10 +196,20 @@ def report(**facts: Any) -> SyncReport:
     return SyncReport(source="s", target="t", checked="list", **facts)
 
 
-async def test_only_a_run_that_did_all_settles_the_messages(tmp_path: Any) -> None:
+@pytest.mark.parametrize(
+    "not_done",
+    [
+        {"failed": 1},
+        {"withheld": 3, "refused": {"guard": "max_delete"}},
+        {"refused": {"guard": "swapped"}},
+        {"cancelled": 1, "aborted": "the disk is full"},
+    ],
+    ids=["failed", "deletes refused", "all refused", "aborted"],
+)
+async def test_only_a_run_that_did_all_settles_the_messages(tmp_path: Any, not_done: Any) -> None:
     queue = ScriptedQueue()
     queue.send(notification("p/a"))
-    runs = Runs(queue, [report(failed=1), report(downloaded=1), report(interrupted=2)])
+    runs = Runs(queue, [report(**not_done), report(downloaded=1), report(interrupted=2)])
     request = SyncRequest(
         root=str(tmp_path),
         location=PLACE,

@@ -188,10 +188,14 @@ class _Attempt:
     async def _upload(self, path: str, content: str) -> None:
         if self._number:
             await self._objects.upload(self._name, content)
-            return
+        else:
+            await self._upload_first(path, content)
+
+    async def _upload_first(self, path: str, content: str) -> None:
         found = attempt_of(os.path.basename(path))
         assert found is not None  # noqa: S101 - as begin_attempt() has named it
-        self._number = await self._objects.upload_attempt(self._stem, found[1], content)
+        number = self._number or found[1]
+        self._number = await self._objects.upload_attempt(self._stem, number, content)
 
     @property
     def _name(self) -> str:
@@ -212,7 +216,9 @@ class _Attempt:
             return _with_errors_file(outcome, None)  # nobody else can read it
         errors = _errors_file(outcome)
         if outcome.written or outcome.held or errors:
-            await self._upload(outcome.path, outcome.path)
+            # Under a name of its own: a request that was given up may still replace what was stored before.
+            self._number += bool(self._number)
+            await self._upload_first(outcome.path, outcome.path)
         held = outcome.held and f"{self._name}{_HELD}"
         if held:
             await self._objects.upload(held, outcome.held)

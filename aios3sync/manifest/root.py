@@ -88,7 +88,7 @@ class Root:
                 shards,
                 tuple(value["history"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no root document: {error}") from error
         edges = ["", *(shard.end for shard in shards)]
         if not shards or edges[-1] or [shard.first for shard in shards] != edges[:-1]:

@@ -150,7 +150,7 @@ class ShardObjects:
         try:
             latest = await self._latest(attempts) if attempts else []
             await for_each([*(wanted - attempts), *latest], fetch_one, _AT_ONCE)
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             raise ManifestError(f"the manifest cannot be read: {error}") from error
         return missing
 
@@ -222,7 +222,8 @@ class ShardObjects:
 
         Args:
             named: what the document names.
-            own: the beginning of the names of this run, whose files are removed whatever their age.
+            own: the beginning of the names of this run, whose held deletes and errors nobody else reads: they
+                are removed whatever their age. A layer stays, for a run that began meanwhile reads it.
 
         Raises:
             StoreError: they cannot be listed, or not be removed.
@@ -231,7 +232,8 @@ class ShardObjects:
         left = [
             name
             for name, changed in (await self.listed()).items()
-            if _is_unnamed(name, named) and ((own and name.startswith(own)) or now - changed > _KEPT_S)
+            if _is_unnamed(name, named)
+            and ((own and name.startswith(own) and not _is_layer(name)) or now - changed > _KEPT_S)
         ]
         await self._remove(left)
 
@@ -246,6 +248,10 @@ def _is_unnamed(name: str, named: set[str]) -> bool:
     stem, end, rest = name.partition(".sqlite")
     found = attempt_of(stem + end)
     return found is not None and (bool(rest) or not {name, f"{found[0]}{ATTEMPTS}"} & named)
+
+
+def _is_layer(name: str) -> bool:
+    return name.endswith(".sqlite")
 
 
 def pack(path: str) -> bytes:

@@ -8,6 +8,7 @@ when this one publishes. There is no lock: the state of such a document says tha
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from typing import Final
 
@@ -26,6 +27,8 @@ __all__ = ("SharedShards", "is_document")
 
 _ATTEMPTS: Final = 8
 _AT_ONCE: Final = 4
+_NAME: Final = re.compile(r"[\w-]+\.(?:\*|\d{1,9}\.sqlite)", re.ASCII)
+"""What runs call their files. Whoever may write the document must not lead out of the mirror with others."""
 
 
 def is_document(content: bytes) -> bool:
@@ -94,6 +97,9 @@ class SharedShards:
             raise self._unusable(str(error)) from error
         if root.binding != self._binding:
             raise self._unusable("it belongs to another target")
+        for name in root.names():
+            if not _NAME.fullmatch(str(name)):  # it is what JSON says
+                raise self._unusable(f"it names {name!r}, which is no file of a manifest")
         return root
 
     async def _adopted(self, content: bytes) -> Root:
@@ -148,7 +154,7 @@ class SharedShards:
         """Publish what the run has left in the mirror, and remove files that nothing needs.
 
         Args:
-            own: the beginning of the names of this run, whose files are removed whatever their age.
+            own: see :meth:`~aios3sync.objects.manifest_objects.ShardObjects.sweep`.
 
         Returns:
             Why the manifest could not be stored, as a warning; empty where it was.

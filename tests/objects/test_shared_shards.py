@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
+from gzip import compress
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from aios3sync._dataclass import replace
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.keys import Location
 from aios3sync.core.safety import PlanFacts, Unfinished
-from aios3sync.distributed.bucket_steps import run_bucket_step
+from aios3sync.distributed.bucket_steps import _Attempt, run_bucket_step
 from aios3sync.distributed.cluster_shards import ClusterShards
 from aios3sync.distributed.manifests import ClusterManifest
 from aios3sync.distributed.messages import NodeSetup, ShardOutcome, ShardTask
@@ -30,7 +31,7 @@ from aios3sync.manifest.layers import LayeredManifest
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.manifest.root import ATTEMPTS, Root
 from aios3sync.manifest.sharded import MOST_LAYERS
-from aios3sync.objects.manifest_objects import ShardObjects
+from aios3sync.objects.manifest_objects import ShardObjects, pack
 from aios3sync.objects.shared_manifest import SharedManifest
 from aios3sync.options import ConnectOptions, SyncOptions
 from aios3sync.report import Failure, SyncReport
@@ -298,7 +299,86 @@ async def test_a_shard_goes_on_on_another_node_with_the_files_below(
     assert await again.conclude() == ""
     rows, _ = await known()
     assert rows == {"a", "b", "c", "z"}
-    assert f"{file.name}.1.sqlite" not in names_of(store), "the next attempt has its rows"
+    assert f"{file.name}.1.sqlite" not in Root.decoded((await store.get("m")).body).names()
+
+
+async def test_a_run_that_began_meanwhile_still_finds_the_attempts_that_it_has_read(
+    store: FaultyStore, run: Begin, known: Any
+) -> None:
+    early, late = run("early"), run("late")
+    await early.begin()
+    path = await early.begun(0, 1)
+    await to_thread.run_sync(write, path, ["a"])
+    stem = (await to_thread.run_sync(early.manifest.file, "compare", 0)).name
+    assert await early.objects(1).upload_attempt(stem, 1, path) == 1
+    await late.begin()
+    await early.record_shard(0, 2, "b")
+    assert await early.conclude() == ""
+    await late.record("c")
+    assert await late.conclude() == ""
+    rows, state = await known()
+    assert (rows, state.complete) == ({"a", "b", "c"}, False)
+
+
+@pytest.mark.parametrize("name", ["./../../../taken.sqlite", "/etc/hostname", "../m.sqlite", "", 7])
+async def test_a_document_that_names_what_is_no_file_of_a_manifest_is_refused(
+    store: FaultyStore, run: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: Any
+) -> None:
+    """Whoever may write to the bucket must not write to the machine, nor read from it."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a"))
+    (tmp_path / "a").mkdir()
+    await run("first").whole("a")
+    document = json.loads((await store.get("m")).body)
+    document["shards"] = [["", "", [name]]]
+    await put(store, "m", json.dumps(document).encode())
+    (tmp_path / "own").write_bytes(b"x")
+    await put(store, f"m.shards/{name}", await to_thread.run_sync(pack, str(tmp_path / "own")))
+    with pytest.raises(ManifestError, match=r"s3://.*/m cannot be used: it names"):
+        await run("next").begin()
+    with pytest.raises(ManifestError, match=r"s3://.*/m cannot be used: it names"):
+        await machine(store, tmp_path / "reads").known()
+    assert not list(tmp_path.rglob("taken*"))
+
+
+async def test_a_document_of_the_wrong_shape_is_refused(store: FaultyStore, run: Begin) -> None:
+    await run("first").whole("a")
+    document = json.loads((await store.get("m")).body)
+    await put(store, "m", json.dumps({**document, "state": "complete"}).encode())
+    with pytest.raises(ManifestError, match="no root document"):
+        await run("next").begin()
+
+
+async def test_what_is_stored_at_the_end_has_a_name_that_no_earlier_request_can_replace(
+    store: FaultyStore, run: Begin
+) -> None:
+    again = run("again")
+    await again.begin()
+    path, objects = await again.begun(0, 1), again.objects(1)
+    file = await to_thread.run_sync(again.manifest.file, "compare", 0)
+    task = ShardTask(setup=SETUP, step="compare", number=0, request=REQUEST, file=file)
+    attempt = _Attempt(task, objects)
+    async with attempt.stored(path):
+        await to_thread.run_sync(write, path, ["a"])
+        await attempt._store_changed(path)
+        await to_thread.run_sync(write, path, ["b"])
+        await attempt._store_changed(path)
+    outcome = await attempt.conclude(await to_thread.run_sync(_concluded, task, path, None))
+    stored = [key for operation, key in store.keys if operation == "put"]
+    assert stored[-1] == f"m.shards/{outcome.path}"
+    assert stored[-1] not in stored[:-1]
+    assert stored[-2] == stored[-3], "while it lasts it has one name"
+
+
+async def test_a_mirror_that_cannot_be_written_costs_the_failures_of_nodes_alone(
+    store: FaultyStore, run: Begin
+) -> None:
+    one = run("one")
+    await one.begin()
+    await put(store, "m.shards/one-0-compare.1.sqlite.errors", compress(b"{}"))
+    report = SyncReport(source="", target="", checked="list", errors_file="one-0-compare.1.sqlite.errors")
+    await to_thread.run_sync(shutil.rmtree, os.path.dirname(one.shards.path))
+    (left,) = await one.shards.with_errors([report])
+    assert left.errors_file is None
 
 
 async def test_a_step_that_fails_is_done_again_elsewhere_from_what_it_had_recorded(

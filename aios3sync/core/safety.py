@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from math import ceil
 from typing import Final
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._lazy import lazy_pattern
 from aios3sync.core.lookalikes import UndecodableNames
-from aios3sync.core.text import escape_undecodable
+from aios3sync.core.text import count, escape_undecodable
 
 __all__ = (
     "CATALOG_NAMES",
@@ -194,39 +195,43 @@ def check_deletes(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
 
     Incomplete knowledge cannot be overridden (P1); an empty source only by ``allow_empty_source`` (P3).
     """
-    count = facts.deletes
-    if count == 0:
+    deletes = facts.deletes
+    if deletes == 0:
         return None
     if not (facts.source_complete and facts.target_complete):
         side = "the target's listing" if facts.source_complete else "the walk of the source"
-        return Refusal("incomplete", count, f"{side} did not end cleanly; nothing is deleted")
+        return Refusal("incomplete", deletes, f"{side} did not end cleanly; nothing is deleted")
     if facts.source_files == 0 and not limits.allow_empty_source:
+        lost = count(deletes, facts.entries.removesuffix("s"))
         return Refusal(
             "empty-source",
-            count,
-            f"the source is empty and {count} {facts.entries} would be deleted; "
-            "if that is meant, say --allow-empty-source",
+            deletes,
+            f"the source is empty and {lost} would be deleted; if that is meant, say --allow-empty-source",
         )
     return _check_limits(facts, limits)
 
 
 def _check_limits(facts: PlanFacts, limits: DeleteLimits) -> Refusal | None:
-    count = facts.deletes - facts.renamed
-    if count <= 0:
+    deletes = facts.deletes - facts.renamed
+    if deletes <= 0:
         return None
-    if limits.count is not None and count > limits.count:
-        text = f"{count} deletes are planned, --max-delete allows {limits.count}"
-        return Refusal("max-delete", count, text)
-    share = count / max(facts.target_objects, 1)
+    planned = f"{count(deletes, 'delete is', 'deletes are')} planned"
+    if limits.count is not None and deletes > limits.count:
+        text = (
+            f"{planned}, --max-delete allows {limits.count:,}; if that is meant, say --max-delete {deletes}"
+        )
+        return Refusal("max-delete", deletes, text)
+    share = deletes / max(facts.target_objects, 1)
     ratio = DEFAULT_DELETE_RATIO if limits.ratio is None else limits.ratio
-    applies = limits.ratio is not None or count > RATIO_APPLIES_ABOVE
+    applies = limits.ratio is not None or deletes > RATIO_APPLIES_ABOVE
     emptied_on_purpose = facts.source_files == 0 and limits.ratio is None
     if applies and share > ratio and not emptied_on_purpose:
+        present = count(facts.target_objects, facts.entries.removesuffix("s"))
         return Refusal(
             "max-delete-ratio",
-            count,
-            f"{count} deletes are planned, {share:.0%} of {facts.target_objects} {facts.entries}; "
-            f"--max-delete-ratio allows {ratio:.0%}",
+            deletes,
+            f"{planned}, {share:.0%} of {present}; --max-delete-ratio allows {ratio:.0%}; "
+            f"if that is meant, say --max-delete-ratio {ceil(share * 100) / 100:g}",
         )
     return None
 
@@ -242,16 +247,17 @@ def waits_for(unfinished: Unfinished, *, despite_errors: bool) -> str:
         return f"the {unfinished.transfers} were given up: {unfinished.given_up}"
     places = sorted(unfinished.places)
     reasons = []
+    transfer = "copy" if unfinished.transfers == "copies" else unfinished.transfers.removesuffix("s")
     if unfinished.failed_transfers:
-        reasons.append(f"{unfinished.failed_transfers} {unfinished.transfers} failed")
+        reasons.append(f"{count(unfinished.failed_transfers, transfer, unfinished.transfers)} failed")
     if unfinished.failed_reads:
-        reasons.append(f"{unfinished.failed_reads} files could not be read")
+        reasons.append(f"{count(unfinished.failed_reads, 'file')} could not be read")
     if unfinished.refused:
-        reasons.append(f"{unfinished.refused} actions of the plan were refused")
+        reasons.append(f"{count(unfinished.refused, 'action')} of the plan refused")
     if places:
         reasons.append(
-            f"{len(places)} places of which nothing is known yet could not be read or have no key, the "
-            f"first of them {escape_undecodable(places[0])!r} (--exclude hides it)"
+            f"{count(len(places), 'place')} of which nothing is known yet, unreadable or without a key, "
+            f"the first of them {escape_undecodable(places[0])!r} (--exclude hides it)"
         )
     if not reasons or despite_errors:
         return ""

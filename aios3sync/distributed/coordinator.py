@@ -26,6 +26,7 @@ from aios3sync._dataclass import dataclass, field
 from aios3sync.concurrency import Stop, raise_first_error
 from aios3sync.core.key_range import KeyRange
 from aios3sync.core.safety import Refusal
+from aios3sync.core.text import count
 from aios3sync.distributed import guards
 from aios3sync.distributed.cluster_shards import ClusterShards, OpenStore
 from aios3sync.distributed.estimates import weights_of
@@ -330,7 +331,7 @@ class _Coordinator:
         self._reports.append(
             SyncReport(source="", target="", checked="manifest", planned=planned, withheld=planned)
         )
-        self._warn(f"{planned} deletes withheld: {reason}")
+        self._warn(f"{count(planned, 'delete')} withheld: {reason}")
 
 
 def _leave_in_thread(stack: AsyncExitStack, leave: Callable[[], object]) -> None:

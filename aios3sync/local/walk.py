@@ -48,7 +48,10 @@ def check_root(root: str) -> os.stat_result:
     try:
         result = os.stat(root)
         if not stat.S_ISDIR(result.st_mode):
-            raise SourceError(f"{escape_undecodable(root)!r} is not a directory; name the directory to sync")
+            raise SourceError(
+                f"{escape_undecodable(root)!r} is not a directory; name the directory to sync "
+                "('aios3sync cp' copies one file)"
+            )
         os.scandir(root).close()
     except FileNotFoundError:
         raise SourceError(f"no such directory: {escape_undecodable(root)!r}") from None

@@ -24,6 +24,7 @@ from aios3sync.core.safety import (
     check_deletes,
     waits_for,
 )
+from aios3sync.core.text import count
 from aios3sync.events import Deleted, Forgotten, Kept, NotDone
 from aios3sync.options import SyncOptions
 from aios3sync.sync.deferred import DeferredAction, DeferredDeletes
@@ -147,7 +148,7 @@ class DeleteStage:
     def withhold(self, planned: int, reason: str) -> None:
         """Count the planned deletes as withheld, and warn with the reason."""
         self._run.builder.settle("withheld", count=planned)
-        self._run.builder.warn(f"{planned} deletes withheld: {reason}")
+        self._run.builder.warn(f"{count(planned, 'delete')} withheld: {reason}")
 
     @property
     def unreadable(self) -> UnreadablePaths:

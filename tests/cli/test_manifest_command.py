@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,36 @@ def test_what_is_exported_can_be_imported_and_saves_the_requests(
     assert cli("manifest", "forget", *synced).code == 0
     assert cli("manifest", "import", *synced, file).out == "imported 3 rows\n"
     assert "S3 was not asked" in cli("sync", *synced).out
+
+
+def test_an_export_to_a_full_disk_leaves_the_former_one(
+    cli: CommandLine, synced: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, _content: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "exports").mkdir()
+    file = tmp_path / "exports" / "manifest.json"
+    assert cli("manifest", "export", *synced, file).code == 0
+    before = file.read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", write)
+    ended = cli("manifest", "export", *synced, file)
+    assert (ended.code, file.read_bytes()) == (2, before)
+    assert "cannot be written: No space left on device" in ended.error
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_an_export_keeps_links_and_modes_and_takes_a_device(
+    cli: CommandLine, synced: tuple[Path, str], tmp_path: Path
+) -> None:
+    file, link = tmp_path / "manifest.json", tmp_path / "link"
+    file.touch(0o640)
+    link.symlink_to(file)
+    assert cli("manifest", "export", *synced, link).code == 0
+    assert (link.is_symlink(), file.stat().st_mode & 0o777) == (True, 0o640)
+    assert file.read_bytes().startswith(b"{")
+    assert cli("manifest", "export", *synced, "/dev/null").code == 0
 
 
 def test_rows_of_another_pair_are_imported_as_incomplete(

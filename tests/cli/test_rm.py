@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aios3sync.cli.commands.rm import conclude_removal
+from aios3sync.report import SyncReport
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Bucket, CommandLine
 
@@ -57,6 +60,11 @@ def test_a_prefix_is_a_folder_and_all_below_it_goes(cli: CommandLine, filled: Bu
     assert ended.err == f"deleting 3 objects below {filled.url('path/')}\n"
     assert ended.lines[-1].startswith("deleted 4 objects in ")
     assert filled.keys() == {"path-old/c", "path", "top"}
+
+
+def test_the_summary_of_a_stopped_deletion_names_the_signal() -> None:
+    report = SyncReport(source="", target="s3://bucket/p/", checked="list", deleted=7, interrupted=2)
+    assert conclude_removal(report, verbose=0).summary.startswith("stopped by SIGINT: deleted 7 objects in ")
 
 
 def test_more_than_allowed_are_refused(cli: CommandLine, filled: Bucket) -> None:

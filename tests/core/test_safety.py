@@ -125,11 +125,15 @@ def test_guards_d4_d5_p1_p3_p4(changes: dict[str, int], limits: DeleteLimits, gu
         ({"source_complete": False}, DeleteLimits(), "walk of the source"),
         ({"target_complete": False}, DeleteLimits(), "target's listing"),
         ({"source_files": 0}, DeleteLimits(), "--allow-empty-source"),
-        ({"deletes": 6}, DeleteLimits(count=5), "--max-delete allows 5"),
+        (
+            {"deletes": 6},
+            DeleteLimits(count=5),
+            "6 deletes are planned, --max-delete allows 5; if that is meant, say --max-delete 6",
+        ),
         (
             {"deletes": 600, "target_objects": 1000},
             DeleteLimits(),
-            "60% of 1000 objects; --max-delete-ratio allows 50%",
+            "of 1,000 objects; --max-delete-ratio allows 50%; if that is meant, say --max-delete-ratio 0.6",
         ),
     ],
 )

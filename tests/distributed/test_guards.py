@@ -105,7 +105,7 @@ def test_a_place_that_one_shard_explains_is_explained() -> None:
     """The key of what cannot be read is known there: it was not moved, and stays."""
     unknown = shard(unfinished=Unfinished(places=frozenset({"a", "b"})))
     assert "2 places" in waits([unknown, shard()], SyncOptions())
-    assert "1 places" in waits([unknown, shard(explained=frozenset({"a"}))], SyncOptions())
+    assert "1 place " in waits([unknown, shard(explained=frozenset({"a"}))], SyncOptions())
     assert not waits([unknown, shard(explained=frozenset({"a", "b"}))], SyncOptions())
 
 

@@ -82,7 +82,7 @@ async def test_one_failed_upload_withholds_the_deletes_of_all(tmp_path: Path) ->
     side.faults.on("put", key="p/b", error=UnavailableError("no", operation="PutObject"), times=-1)
     total = await side.sharded(HALVES, delete="mirror")
     assert total.refused is None
-    assert total.reason.startswith("1 uploads failed")
+    assert total.reason.startswith("1 upload failed")
     assert (total.counts["failed"], total.counts["withheld"]) == (1, 1)
     assert "z" in bodies(side.memory)
 

@@ -288,6 +288,14 @@ async def test_one_right_that_lacks_is_one_finding(memory: MemoryStore) -> None:
     assert report.exit_code == 3
 
 
+async def test_wrong_credentials_are_no_matter_of_policy(memory: MemoryStore) -> None:
+    store = FaultyStore(memory)
+    wrong = AccessDeniedError("the secret key does not fit", code="SignatureDoesNotMatch")
+    store.on("list_page", error=wrong, times=-1)
+    found = finding(await examined(store), "bucket")
+    assert (found.status, found.advice) == ("refused", "")
+
+
 async def test_a_bucket_that_is_not_there(memory: MemoryStore) -> None:
     store = FaultyStore(memory)
     store.on("list_page", error=BucketNotFoundError("no such bucket"), times=-1)

@@ -303,7 +303,7 @@ async def test_deletes_wait_for_copies_that_failed(bench: CopyBench) -> None:
     bench.writes.on(verb, times=-1, error=StoreError("no"))
     report = await bench.sync(delete="mirror")
     assert (report.failed, report.withheld) == (1, 1)
-    assert "1 copies failed" in " ".join(report.warnings)
+    assert "1 copy failed" in " ".join(report.warnings)
 
 
 async def test_a_copy_of_another_size_is_a_failure(bench: CopyBench) -> None:

@@ -357,7 +357,7 @@ async def test_D13_deletes_wait_until_all_uploads_have_succeeded(bench: Bench) -
     bench.faults.on("put", key="p/c", times=-1, error=unavailable())
     report = await bench.sync(delete="mirror")
     assert (report.failed, report.withheld, report.deleted, report.exit_code) == (1, 1, 0, 3)
-    assert any("1 deletes withheld: 1 uploads failed" in text for text in report.warnings)
+    assert any("1 delete withheld: 1 upload failed" in text for text in report.warnings)
     assert set(bench.objects()) == {"a", "b"}
     report = await bench.sync(delete="mirror", delete_despite_errors=True)
     assert report.deleted == 1

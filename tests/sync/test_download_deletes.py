@@ -93,7 +93,7 @@ async def test_P3_an_empty_source_deletes_nothing_unless_it_is_allowed(bench: Be
     report = await bench.download(delete="mirror")
     assert report.refused is not None
     assert (report.refused["guard"], report.deleted) == ("empty-source", 0)
-    assert "1 files would be deleted" in report.refused["message"]
+    assert "1 file would be deleted" in report.refused["message"]
     report = await bench.download(delete="mirror", allow_empty_source=True)
     assert (report.deleted, body_tree(bench.root)) == (1, {})
 
@@ -172,7 +172,7 @@ async def test_P5_nothing_is_deleted_where_a_download_failed(bench: Bench, delet
     bench.faults.on("get", error=unavailable(), times=-1)
     report = await bench.download(delete=delete)
     assert (report.failed, report.deleted, report.withheld, report.exit_code) == (1, 0, 1, 3)
-    assert "1 downloads failed" in report.warnings[0]
+    assert "1 download failed" in report.warnings[0]
     assert body_tree(bench.root) == {"a": b"1", "b": b"2"}
 
 

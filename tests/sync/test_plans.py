@@ -88,7 +88,7 @@ async def test_lines_that_moved_are_refused_and_nothing_else_is_done(bench: Benc
     assert (report.uploaded, report.conflicts, report.withheld, report.exit_code) == (1, 1, 1, 3), report
     assert bench.objects() == {"stays": b"1", "changes": b"22", "goes": b"3", "unknown": b"x"}
     assert "2 changes that the plan does not name were left alone" in report.warnings
-    assert any("1 actions of the plan were refused" in warning for warning in report.warnings)
+    assert any("1 action of the plan refused" in warning for warning in report.warnings)
     later = await bench.sync()
     assert (later.uploaded, later.checked) == (2, "list")
 

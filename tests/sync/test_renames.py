@@ -40,7 +40,7 @@ async def test_renames_do_not_count_against_the_limits_and_other_deletes_do(benc
     report = await bench.sync(max_delete=0, **TRACKED)
     assert (report.copied, report.deleted, report.withheld) == (2, 0, 3)
     assert report.refused is not None
-    assert "1 deletes are planned, --max-delete allows 0" in report.refused["message"]
+    assert "1 delete is planned, --max-delete allows 0" in report.refused["message"]
     bench.tree({"c": "333"})
     assert (await bench.sync(max_delete=0, **TRACKED)).refused is not None, "they are old names by now"
 

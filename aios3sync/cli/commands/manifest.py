@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -241,8 +242,22 @@ def _ago(seconds: float | None) -> str:
 
 
 def _write(file: str, content: bytes) -> None:
+    """Replace a file by a whole one; what is no regular file, such as a FIFO, is written as it is."""
+    path = Path(file).resolve()
     try:
-        Path(file).write_bytes(content)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
+            return
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.write_bytes(content)
+            if mode is not None:
+                temporary.chmod(mode)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise UsageError(f"FILE: {file!r} cannot be written: {error.strerror}") from error
 

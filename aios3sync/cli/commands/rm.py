@@ -20,7 +20,7 @@ from aios3sync.cli.options import (
 )
 from aios3sync.cli.output.choose import choose_view, result_view
 from aios3sync.cli.output.result import CommandResult
-from aios3sync.cli.output.summary import Conclusion, conclude_sync
+from aios3sync.cli.output.summary import Conclusion, conclude_sync, signal_name
 from aios3sync.cli.program_command import ProgramCommand
 from aios3sync.core.keys import Location, parse_object
 from aios3sync.core.text import count, printable, time_taken
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aios3sync.report import SyncReport
     from aios3sync.session import Session
 
-__all__ = ("rm_command",)
+__all__ = ("conclude_removal", "rm_command")
 
 
 @click.command("rm", cls=ProgramCommand, short_help="Delete objects.")
@@ -106,7 +106,7 @@ def _delete_below(
         choose_view,
         "rm",
         shown,
-        partial(_conclude, verbose=shown.verbose),
+        partial(conclude_removal, verbose=shown.verbose),
         heading=f"delete {location}",
         dry_run=values["dry_run"],
     )
@@ -133,13 +133,15 @@ def _announce(number: int, location: Location, shown: Output, *, dry_run: bool) 
         print(f"deleting {count(number, 'object')} below {location}", file=sys.stderr, flush=True)
 
 
-def _conclude(report: SyncReport, *, verbose: int) -> Conclusion:
+def conclude_removal(report: SyncReport, *, verbose: int) -> Conclusion:
     """Summarize a deletion; what failed, and what a guard refused, is as after a sync."""
     verb = "(dry run) would delete" if report.dry_run else "deleted"
     parts = [f"{verb} {count(report.deleted, 'object')}"]
     states = ((state, getattr(report, state)) for state in ("withheld", "failed", "cancelled"))
     parts += [f"{state} {number:,}" for state, number in states if number]
     summary = f"{', '.join(parts)} in {time_taken(report.elapsed_s)}"
+    if report.interrupted:
+        summary = f"stopped by {signal_name(report.interrupted)}: {summary}"
     return replace(conclude_sync(report, verbose=verbose), summary=summary, note="")
 
 

@@ -85,7 +85,9 @@ class SqliteIndex(StepsBackend):
                 for index in DEFERRED:
                     writer.execute(create_index(index, with_id=False))
             except (sqlite3.Error, OSError) as error:
-                raise IndexUnavailableError(f"the index {path!r} cannot be opened: {error}") from error
+                raise IndexUnavailableError(
+                    f"the index {path!r} cannot be opened: {_reason(error)}"
+                ) from error
             return cls(path, name, closing.pop_all(), writer)
 
     @property
@@ -163,6 +165,13 @@ class SqliteIndex(StepsBackend):
         with anyio.CancelScope(shield=True):
             async with self._writer_threads:
                 await to_thread.run_sync(work)
+
+
+def _reason(error: sqlite3.Error | OSError) -> str:
+    """Return what an error says; of one of the system with the path that it is about, and no number."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename!r}" if error.filename else error.strerror
+    return str(error)
 
 
 def _refuse_foreign(path: str) -> None:

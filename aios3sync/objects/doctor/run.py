@@ -143,7 +143,8 @@ async def _asked(probe: _Probe, scratch: Scratch) -> list[Finding]:
     except UsageError:
         raise
     except AccessDeniedError as error:
-        found = Finding(probe.name, "refused", str(error), probe.lost, f"allow {probe.rights}")
+        advice = f"allow {probe.rights}" if error.is_by_policy else ""  # else the credentials are wrong
+        found = Finding(probe.name, "refused", str(error), probe.lost, advice)
     except StoreError as error:
         if is_not_implemented(error):
             if probe.fact:

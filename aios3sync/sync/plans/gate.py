@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from aios3sync.core.text import count
 from aios3sync.errors import UsageError
 from aios3sync.events import Kept, NotDone
 from aios3sync.local.scratch import ScratchDatabase
@@ -209,7 +210,9 @@ class PlanCheck:
                     self._report(run, planned.key, text)
             await run.recorder.catch_up()
         if deletes and self._left_alone:
-            run.builder.warn(f"{self._left_alone} changes that the plan does not name were left alone")
+            left = count(self._left_alone, "change")
+            verb = "was" if self._left_alone == 1 else "were"
+            run.builder.warn(f"{left} that the plan does not name {verb} left alone")
 
     async def _why_unseen(self, run: Run, planned: PlannedAction) -> str:
         """Return why an action is refused that is not due any more; empty where it is done already."""

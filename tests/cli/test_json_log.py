@@ -15,7 +15,8 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from aios3sync.cli.output.choose import choose_view
-from aios3sync.cli.output.json_log import LoggedView, json_log
+from aios3sync.cli.output.json_log import JsonLog, LoggedView, json_log
+from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.live import LiveView
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.output.view import Output
@@ -188,6 +189,18 @@ def test_standard_error_is_given_back(run: Any, tree: Path) -> None:
     before = sys.stderr
     run("--log-json")
     assert sys.stderr is before
+
+
+def test_what_is_no_utf8_and_what_ends_without_a_line_feed_are_records(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record = logging.makeLogRecord({"msg": "a name: %s", "args": ("caf\udce9",)})
+    JsonLog(Lines(sys.stderr)).emit(record)  # not by a logger: the reports of the tests hold what those say
+    with json_log(logging.INFO):
+        sys.stderr.buffer.write(b"caf\xe9\n")
+        sys.stderr.write("the last words")
+    messages = [orjson.loads(line)["message"] for line in capsys.readouterr().err.splitlines()]
+    assert messages == [r"a name: caf\xe9", r"caf\xe9", "the last words"]
 
 
 @pytest.mark.parametrize(("level", "wanted"), [(logging.INFO, True), (logging.WARNING, False)])

@@ -21,6 +21,7 @@ from aios3sync.cli.output.lines import Lines, json_bytes
 from aios3sync.cli.output.plain import event_line
 from aios3sync.cli.output.summary import failure_line
 from aios3sync.cli.output.view import View
+from aios3sync.core.text import escape_undecodable
 from aios3sync.events import Event, Failed, Finished, RequestRetried, RequestsRepeated, Skipped, Warned
 from aios3sync.store.s3.redaction import redacted
 
@@ -65,7 +66,7 @@ def _document(record: logging.LogRecord) -> dict[str, Any]:
         "time": at.replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "message": redacted(record.getMessage()),
+        "message": _text(record.getMessage()),
     }
     fields = dict(getattr(record, "fields", {}))
     if record.exc_info and record.exc_info[1] is not None:
@@ -75,11 +76,16 @@ def _document(record: logging.LogRecord) -> dict[str, Any]:
     return document
 
 
+def _text(value: str) -> str:
+    """Return a text that JSON can hold, without credentials: a name need not be UTF-8."""
+    return redacted(escape_undecodable(value))
+
+
 def _redacted(value: Any) -> Any:
     if isinstance(value, str):
-        return redacted(value)
+        return _text(value)
     if isinstance(value, dict):
-        return {redacted(str(name)): _redacted(item) for name, item in value.items()}
+        return {_text(str(name)): _redacted(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_redacted(item) for item in value]
     return value
@@ -101,10 +107,16 @@ class _Printed(io.TextIOBase):
         self.buffer = self
 
     def write(self, text: str | bytes) -> int:
-        *lines, self._rest = (self._rest + (text if isinstance(text, str) else text.decode())).split("\n")
+        added = text if isinstance(text, str) else text.decode("utf-8", "backslashreplace")
+        *lines, self._rest = (self._rest + added).split("\n")
         for line in lines:
             self._log(line)
         return len(text)
+
+    def finish(self) -> None:
+        """Log what was printed without an end of its line."""
+        rest, self._rest = self._rest, ""
+        self._log(rest)
 
     def fileno(self) -> int:
         return int(self._standard_error.fileno())
@@ -205,6 +217,7 @@ def json_log(level: int) -> Iterator[None]:
     try:
         yield
     finally:
+        printed.finish()
         sys.stderr = standard_error
         root.removeHandler(handler)
         log.setLevel(before[0])

@@ -121,19 +121,22 @@ class PlainView(PlainReport):
             self._err.line(self._progress_line() + (f"; waiting: {waiting}" if waiting else ""))
 
     def _progress_line(self) -> str:
+        """Return what is done so far; what there is none of, as in a verification, is left out."""
         progress, rates = self._progress, self._progress.rates()
-        return (
-            f"scanned {progress.scanned:,}, {_done_word(progress)} "
-            f"{progress.transferred:,}/{progress.transfers:,} "
-            f"({size_text(progress.moved)} of {size_text(progress.transfer_size)}), "
-            f"deleted {progress.deleted:,}/{progress.deletes:,}, failed {progress.failed:,}; "
-            f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
-            + (
-                f"; {retries_text(progress.retries, progress.throttled, progress.retry_codes)}"
-                if progress.retries
-                else ""
-            )
-        )
+        parts = [f"scanned {progress.scanned:,}"]
+        if progress.transfers:
+            size = f"({size_text(progress.moved)} of {size_text(progress.transfer_size)})"
+            parts.append(f"{_done_word(progress)} {progress.transferred:,}/{progress.transfers:,} {size}")
+        if progress.deletes:
+            parts.append(f"deleted {progress.deleted:,}/{progress.deletes:,}")
+        parts.append(f"failed {progress.failed:,}")
+        speed = f"{rates.files:,.0f} files/s, {size_text(rates.bytes)}/s"
+        if not (progress.transfers or progress.deletes or progress.updates):
+            speed = f"{rates.scanned:,.0f} files/s scanned"
+        line = f"{', '.join(parts)}; {speed}"
+        if progress.retries:
+            line += f"; {retries_text(progress.retries, progress.throttled, progress.retry_codes)}"
+        return line
 
     def stopping(self, signal: int) -> None:
         """Print the message on standard error, below the lines so far."""

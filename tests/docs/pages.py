@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml  # type: ignore[import-untyped]  # a part of MkDocs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,9 +17,38 @@ README = ROOT / "README.md"
 PAGES = (README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^( *)(```+|~~~+)([^\n]*)\n(.*?)^\1\2 *$", re.MULTILINE | re.DOTALL)
 _PROGRAM = "aios3sync"
 _REDIRECTIONS = frozenset({">", "2>"})
 _SEPARATORS = frozenset({"|", ";", "&", "&&", "||", ">", "2>", "(", ")"})
+
+
+class Block(NamedTuple):
+    """A fenced block, of whatever form.
+
+    Attributes:
+        language: all that the fence says.
+        line: of the page, where it begins.
+        text: what is in it.
+    """
+
+    language: str
+    line: int
+    text: str
+
+
+def fenced(page: Path) -> list[Block]:
+    """All fenced blocks of a page, also indented ones and those without a language."""
+    text = page.read_text("utf-8")
+    return [
+        Block(found[3].strip(), text.count("\n", 0, found.start()) + 1, found[4])
+        for found in _FENCED.finditer(text)
+    ]
+
+
+def names(page: Path) -> str:
+    """The path of a page within the repository."""
+    return page.relative_to(ROOT).as_posix()
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -32,11 +63,24 @@ def prose(page: Path) -> str:
 
 
 def shell_lines(page: Path) -> Iterator[str]:
-    """The lines of its shell blocks, and what its recorded sessions type."""
+    """The lines of its shell blocks, what its recorded sessions type, jobs of CI and services run."""
     for block in blocks(page, "sh"):
         yield from block.replace("\\\n", " ").splitlines()
     for block in blocks(page, "console"):
         yield from (line[2:] for line in block.splitlines() if line.startswith("$ "))
+    for block in blocks(page, "yaml"):
+        yield from (text for text in _texts(yaml.safe_load(block)) if text.startswith(_PROGRAM))
+    for block in blocks(page, "ini"):
+        yield from re.findall(r"^ExecStart=(.+)$", block, re.MULTILINE)
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """All texts of a document of YAML: the commands of a job are some of them."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, dict | list):
+        for value in document.values() if isinstance(document, dict) else document:
+            yield from _texts(value)
 
 
 def command_lines(page: Path) -> Iterator[list[str]]:

@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     from aios3sync.testing import Endpoint
 
-__all__ = ("BUCKETS", "SESSIONS", "Step", "comparable", "environment", "make_buckets", "steps", "typed")
+__all__ = (
+    "BUCKETS",
+    "SESSIONS",
+    "Step",
+    "comparable",
+    "environment",
+    "make_buckets",
+    "steps",
+    "typed",
+    "written_file",
+)
 
 BUCKETS: Final = ("my-bucket", "other", "backups")
 """The empty buckets that a session begins with; the last one keeps versions."""
@@ -68,8 +78,14 @@ def steps(page: Path) -> Iterator[Step]:
     for language, text in _BLOCK.findall(page.read_text("utf-8")):
         if language == "console":
             yield from _commands(text)
-        elif found := _FILE.match(text.partition("\n")[0]):
-            yield Step("", [], found[1], text)
+        elif name := written_file(text):
+            yield Step("", [], name, text)
+
+
+def written_file(text: str) -> str:
+    """Return the name of the file that a block is: its first line is a comment with it. Empty for none."""
+    found = _FILE.match(text.partition("\n")[0])
+    return found[1] if found else ""
 
 
 def _commands(block: str) -> list[Step]:

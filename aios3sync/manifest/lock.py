@@ -38,7 +38,7 @@ def hold_lock(path: str) -> Iterator[None]:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise ManifestError(f"the lock {path!r} cannot be made: {error.strerror}") from error
+        raise _cannot_be_made(path, error) from error
     try:
         if _flock(descriptor, path):
             yield
@@ -107,6 +107,12 @@ def _flock(descriptor: int, path: str) -> bool:
     return True
 
 
+def _cannot_be_made(path: str, error: OSError) -> ManifestError:
+    return ManifestError(
+        f"the lock {path!r} cannot be made: {error.strerror}; --manifest FILE keeps the manifest elsewhere"
+    )
+
+
 @contextmanager
 def _held_file(path: str) -> Iterator[None]:
     """Hold a file that only one process can make (open(2), O_EXCL)."""
@@ -117,7 +123,7 @@ def _held_file(path: str) -> Iterator[None]:
                 "or remove that file if there is none"
             )
     except OSError as error:
-        raise ManifestError(f"the lock {path!r} cannot be made: {error.strerror}") from error
+        raise _cannot_be_made(path, error) from error
     try:
         yield
     finally:

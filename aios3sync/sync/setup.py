@@ -197,7 +197,7 @@ async def _attempt(
 
 def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_unknown: bool) -> None:
     """Warn of what only a run of all keys can know; of a run in parts the sum of them is warned of."""
-    check = pipeline.run.inventory_check
+    request, check = pipeline.run.request, pipeline.run.inventory_check
     if check is not None and check.changed:
         from aios3sync.sync.inventory_check import changed_warning
 
@@ -205,9 +205,15 @@ def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_un
     if builder.archived or builder.restoring:
         from aios3sync.sync.archives import archive_warning
 
-        builder.warn(archive_warning(builder, pipeline.run.request))
+        builder.warn(archive_warning(builder, request))
     if pipeline.complete and (text := useless_rules(pipeline.filters)):
         builder.warn(text)
+    if (
+        request.direction != "up"
+        and pipeline.complete
+        and not (builder.scanned or any(builder.counts().values()))
+    ):
+        builder.warn(f"there is nothing to sync in {request.source}")
     if not headers_unknown:
         for rule in pipeline.unmatched_headers():
             builder.warn(f"--header-for {rule!r} matched no file")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -112,7 +111,8 @@ class Terminal:
         self._content = BytesIO()
         self.lines = Lines(TextIOWrapper(self._content, "utf-8"))
         patch.setattr(sys.stdout, "isatty", lambda: True)
-        patch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((80, 24)))
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("LINES", "24")
         patch.setenv("TERM", "xterm")
 
     @property

@@ -474,6 +474,12 @@ def test_credentials(error: Exception) -> None:
     assert_clean(caught.value)
 
 
+def test_a_profile_that_is_missing_is_named_with_the_way_out() -> None:
+    said = r"\(nobody\).*AWS_PROFILE has to name one of"
+    with pytest.raises(CredentialsError, match=said), map_errors("opening the S3 client", ""):
+        raise boto_errors.ProfileNotFound(profile="nobody")
+
+
 @pytest.mark.parametrize(
     ("operation", "kind"),
     [("ListObjectsV2", ListingError), ("ListParts", ListingError), ("DeleteObjects", UnavailableError)],

@@ -38,6 +38,13 @@ async def test_a_download_fetches_what_is_missing_and_then_nothing(bench: Bench)
     assert nothing_moved(again)
 
 
+async def test_a_source_without_objects_is_told(bench: Bench) -> None:
+    """A prefix that was mistyped looks like one."""
+    report = await bench.download()
+    assert report.exit_code == 0
+    assert report.warnings == (f"there is nothing to sync in {report.source}",)
+
+
 async def test_the_directory_and_its_parents_are_made(bench: Bench) -> None:
     await bench.store({"a": b"1"})
     bench.root = bench.root / "x" / "y"

@@ -267,13 +267,14 @@ async def test_a_stop_does_not_wait_for_a_request_that_hangs(
 ) -> None:
     monkeypatch.setattr("aios3sync.sync.execution._GRACE", 0.05)
     bench.tree({"a": "1", "big": os.urandom(6 * MIB)})
-    hanging = anyio.Event()
+    hanging, also_hanging = anyio.Event(), anyio.Event()
     fault = bench.faults.on("put", times=-1, wait=anyio.Event(), reached=hanging)
-    bench.faults.on("put_part", times=-1, wait=anyio.Event())
+    bench.faults.on("put_part", times=-1, wait=anyio.Event(), reached=also_hanging)
     async with anyio.create_task_group() as tasks:
 
         async def stop_when_hanging() -> None:
             await hanging.wait()
+            await also_hanging.wait()
             bench.stop.request(2)
 
         tasks.start_soon(stop_when_hanging)

@@ -151,6 +151,8 @@ def _way_out(error: Exception) -> str:
         return (
             "; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, choose a profile, or send unsigned requests"
         )
+    if isinstance(error, boto_errors.ProfileNotFound):
+        return "; --profile or AWS_PROFILE has to name one of ~/.aws/config or ~/.aws/credentials"
     return ""
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager
 from hashlib import md5
 from pathlib import Path
 from typing import Any
@@ -179,7 +179,9 @@ def test_the_command_says_what_it_did_and_ends_by_a_signal(place: Place, tree: P
     command += ["--watch-stable", "0.1"]
     seen: list[str] = []
     event: dict[str, Any] = {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment))
+        stack.callback(process.kill)  # where an assertion fails too
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import aclosing, suppress
+from contextlib import ExitStack, aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,9 +94,11 @@ def test_the_command_follows_the_queue_and_ends_by_ctrl_c(
     notified.put(*(f"p/{number}" for number in range(8)), "q/other")
     command = [sys.executable, "-m", "aios3sync", "sync", f"s3://{notified.bucket}/p", str(copy)]
     command += ["--watch", "--watch-queue", notified.queue, "--watch-stable", "0.05", "--watch-every", "1h"]
-    command += ["--delete", "--events"]
+    command += ["--delete", "--max-delete-ratio", "0.12", "--events"]  # 1 of 9, and not 1 of 8
     environment = {**os.environ, **moto.environment()}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    with ExitStack() as stack:
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment))
+        stack.callback(process.kill)
         assert process.stdout is not None
         runs = (event for event in map(json.loads, process.stdout) if event["event"] in ("run", "finished"))
         assert next(runs)["report"]["downloaded"] == 8
@@ -115,10 +117,10 @@ def test_the_command_follows_the_queue_and_ends_by_ctrl_c(
 
         notified.delete(*(f"p/{number}" for number in range(8)))
         while (report := next(runs)["report"])["withheld"] != 8:
-            pass
+            assert report["deleted"] == 0
         assert report["deleted"] == 0
         assert report["exit_code"] != 0
-        notified.wait_until((0, 0))
+        assert sum(notified.left()) == 8, "what they announce is not done"
         assert len(files(copy)) == 8, "a bucket that is empty all at once deletes nothing"
         process.send_signal(signal.SIGINT)
         *_, last = runs

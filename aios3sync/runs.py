@@ -264,11 +264,7 @@ class Runs:
 
     def _opener(self, resources: Resources) -> Callable[[str], Awaitable[ObjectStore]]:
         """Return what opens the store of any bucket, for a run that counts its requests."""
-
-        async def open_store(bucket: str) -> ObjectStore:
-            return await self._stores.opener(bucket, resources.counts)()
-
-        return open_store
+        return partial(self._open_store, counts=resources.counts)
 
     def _subscribers(
         self,

@@ -89,10 +89,7 @@ class ThumbnailSubscriber:
             report,
             warnings=(*report.warnings, *(line for line in self._warnings if line not in report.warnings)),
             # Including requests for thumbnails, some of which are sent after the end of the run.
-            requests=dict(self._counts.requests),
-            retries=self._counts.retries,
-            throttled=self._counts.throttled,
-            retry_codes=dict(self._counts.retry_codes),
+            **self._counts.as_fields(),
         )
 
 

@@ -7,7 +7,7 @@ nothing else is replaced. After a run in which not everything has succeeded it s
 from __future__ import annotations
 
 import os
-import secrets
+import shutil
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -22,6 +22,7 @@ from aios3sync.core.parts import MIB
 from aios3sync.core.sha256_list import LONGEST_LINE, read_line
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import ObjectNotFoundError, StoreError, UsageError
+from aios3sync.local.replacing import replacing
 from aios3sync.objects.writer import write_object
 from aios3sync.options import payer_of
 from aios3sync.report import ReceiptResult, SyncReport
@@ -74,13 +75,7 @@ async def run_with_receipt(
         with anyio.CancelScope(shield=True):
             await to_thread.run_sync(receipt.close)
     if (counts := resources.counts) is not None:
-        report = replace(
-            report,
-            requests=dict(counts.requests),
-            retries=counts.retries,
-            throttled=counts.throttled,
-            retry_codes=dict(counts.retry_codes),
-        )
+        report = replace(report, **counts.as_fields())
     shown = escape_undecodable(place)
     if not problem:
         return replace(report, receipt=ReceiptResult(shown, receipt.files))
@@ -193,19 +188,6 @@ class _File:
         return ""
 
     def _write(self, lines: IO[bytes]) -> None:
-        temporary = f"{self._path}.tmp-{secrets.token_hex(6)}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-        try:
-            with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
-                lines.seek(0)
-                while chunk := lines.read(_CHUNK):
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            with suppress(OSError):  # who may read it stays as it was, where there was one and modes exist
-                os.chmod(temporary, stat.S_IMODE(os.stat(self._path).st_mode))
-            os.replace(temporary, self._path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        lines.seek(0)
+        with replacing(self._path) as file:
+            shutil.copyfileobj(lines, file, _CHUNK)

@@ -21,6 +21,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync._dataclass import replace
 from aios3sync._namedtuple import NamedTuple
 from aios3sync.concurrency import raise_first_error
 from aios3sync.core.entries import TargetEntry
@@ -84,12 +85,8 @@ async def check_receipt(request: SyncRequest, resources: Resources, open_store: 
         with anyio.CancelScope(shield=True):
             await lines.close()
     report_endpoint(resources)
-    report.requests = dict(resources.counts.requests)
-    report.retries = resources.counts.retries
-    report.throttled = resources.counts.throttled
-    report.retry_codes = dict(resources.counts.retry_codes)
-    report.elapsed_s = round(time.monotonic() - began, 3)
-    return report
+    elapsed = round(time.monotonic() - began, 3)
+    return replace(report, **resources.counts.as_fields(), elapsed_s=elapsed)
 
 
 class ReceiptLine(NamedTuple):

@@ -411,10 +411,7 @@ def _report(pipeline: Pipeline, builder: ReportBuilder, checked: str) -> SyncRep
     refused = pipeline.refused
     facts: dict[str, Any] = {
         "refused": refused and asdict(refused),
-        "requests": dict(counts.requests) if counts else {},
-        "retries": counts.retries if counts else 0,
-        "throttled": counts.throttled if counts else 0,
-        "retry_codes": dict(counts.retry_codes) if counts else {},
+        **(counts.as_fields() if counts else {}),
         **builder.counts(),
     }
     return SyncReport(

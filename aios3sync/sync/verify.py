@@ -16,6 +16,7 @@ import anyio
 from anyio import to_thread
 
 from aios3sync import events
+from aios3sync._dataclass import replace
 from aios3sync.concurrency import raise_first_error, run_in_thread
 from aios3sync.core.content import BodyDigest, has_content, is_gzip
 from aios3sync.core.entries import Problem, ScanBatch, SourceEntry, TargetEntry
@@ -69,12 +70,8 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
         else:
             await _Verification(request, resources, sides, report, filters).run()
     report_endpoint(resources)
-    report.requests = dict(resources.counts.requests)
-    report.retries = resources.counts.retries
-    report.throttled = resources.counts.throttled
-    report.retry_codes = dict(resources.counts.retry_codes)
-    report.elapsed_s = round(time.monotonic() - began, 3)
-    return report
+    elapsed = round(time.monotonic() - began, 3)
+    return replace(report, **resources.counts.as_fields(), elapsed_s=elapsed)
 
 
 class _Verification:

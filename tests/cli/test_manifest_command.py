@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,15 +50,14 @@ def test_what_is_exported_can_be_imported_and_saves_the_requests(
 def test_an_export_to_a_full_disk_leaves_the_former_one(
     cli: CommandLine, synced: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(path: Path, _content: bytes) -> int:
-        path.open("wb").close()
+    def full(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     (tmp_path / "exports").mkdir()
     file = tmp_path / "exports" / "manifest.json"
     assert cli("manifest", "export", *synced, file).code == 0
     before = file.read_bytes()
-    monkeypatch.setattr(Path, "write_bytes", write)
+    monkeypatch.setattr(os, "fsync", full)
     ended = cli("manifest", "export", *synced, file)
     assert (ended.code, file.read_bytes()) == (2, before)
     assert "cannot be written: No space left on device" in ended.error

@@ -7,9 +7,7 @@ import gzip
 import pickle
 import shutil
 import sqlite3
-import uuid
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,27 +21,11 @@ from aios3sync.distributed.dask import DaskExecutor
 from aios3sync.errors import ManifestError
 from aios3sync.testing.servers import Endpoint
 from aios3sync.testing.trees import make_tree
-from tests.cli.conftest import Bucket, boto
+from tests.cli.conftest import Bucket
 from tests.distributed.dask_commands import Cluster, start_cluster
 from tests.distributed.test_cluster import TREE, bodies, counts
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cluster(seaweedfs: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with start_cluster(tmp_path_factory.mktemp("dask"), seaweedfs.environment()) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def bucket(seaweedfs: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    for name, value in seaweedfs.environment().items():
-        monkeypatch.setenv(name, value)
-    client = boto(seaweedfs)
-    name = f"shards-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
-    return Bucket(seaweedfs, name, client)
 
 
 @pytest.fixture

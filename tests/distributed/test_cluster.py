@@ -9,9 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,11 @@ from aios3sync.errors import ClusterError, UsageError
 from aios3sync.report import STATES, SyncReport
 from aios3sync.testing.servers import Endpoint
 from aios3sync.testing.trees import make_tree
-from tests.cli.conftest import Bucket, boto
+from tests.cli.conftest import Bucket
 from tests.distributed.dask_commands import ROOT, Cluster, start_cluster
 from tests.inventory.test_files import digest, file_of, manifest_of, row
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def cluster(seaweedfs: Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with start_cluster(tmp_path_factory.mktemp("dask"), seaweedfs.environment()) as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def bucket(seaweedfs: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    for name, value in seaweedfs.environment().items():
-        monkeypatch.setenv(name, value)
-    client = boto(seaweedfs)
-    name = f"cluster-{uuid.uuid4().hex[:12]}"
-    client.create_bucket(Bucket=name)
-    return Bucket(seaweedfs, name, client)
 
 
 @pytest.fixture

@@ -47,13 +47,18 @@ def sent(bench: Bench) -> int:
     return count
 
 
-async def killed(bench: Bench, after: int, **options: Any) -> None:
+async def broken_off(bench: Bench, after: int, **options: Any) -> None:
     """Run until some parts are stored, and end as kill -9 ends it: nothing is aborted."""
     crash = bench.faults.on("put_part", skip=after, times=-1, error=Crash("kill -9"))
     abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
     with pytest.raises(Crash):
         await bench.sync(**LARGE | options)
     crash.times = abort.times = 0
+
+
+async def killed(bench: Bench, after: int, **options: Any) -> None:
+    """Let the run of one large file be broken off."""
+    await broken_off(bench, after, **options)
     (upload,) = bench.memory._uploads.values()
     assert len(upload.parts) == after
     sent(bench)
@@ -202,6 +207,12 @@ async def begin_several_files(bench: Bench) -> str:
     return path
 
 
+def attempts_at_a_shard(path: str) -> list[str]:
+    """Return the manifests of the first and of the second attempt."""
+    directory = shards_directory(path)
+    return [os.path.join(directory, f"r-0-compare.{number}.sqlite") for number in (1, 2)]
+
+
 def journals(path: str) -> list[str]:
     return [str(found) for found in Path(path).parent.rglob("*.uploads")]
 
@@ -220,21 +231,12 @@ async def test_a_run_continues_what_the_shard_of_a_cluster_has_begun(bench: Benc
     """Also where the attempt that wrote the journal is none that the manifest names any more."""
     path = await begin_several_files(bench)
     bench.tree({"big": BODY, "new": BODY})
-    directory = shards_directory(path)
-    shards = [os.path.join(directory, f"r-0-compare.{number}.sqlite") for number in (1, 2)]
-    crash = bench.faults.on("put_part", skip=3, times=-1, error=Crash("kill -9"))
-    abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
-    with pytest.raises(Crash):
-        await bench.sync(**LARGE, manifest=shards[0], key_range=KeyRange("", "m"))
-    crash.times = abort.times = 0
+    shards = attempts_at_a_shard(path)
+    await broken_off(bench, 3, manifest=shards[0], key_range=KeyRange("", "m"))
     (upload,) = bench.memory._uploads
     assert journals(path) == [uploads_path(shards[0])]
     os.unlink(shards[0])
-    crash = bench.faults.on("put_part", skip=1, times=-1, error=Crash("kill -9"))
-    abort.times = -1
-    with pytest.raises(Crash):
-        await bench.sync(**LARGE, manifest=shards[1], key_range=KeyRange("m", ""))
-    crash.times = abort.times = 0
+    await broken_off(bench, 1, manifest=shards[1], key_range=KeyRange("m", ""))
     assert upload in bench.memory._uploads, "another range is none of its business"
     sent(bench)
     assert (await bench.sync(**LARGE)).uploaded == 2
@@ -246,13 +248,8 @@ async def test_a_run_continues_what_the_shard_of_a_cluster_has_begun(bench: Benc
 async def test_another_attempt_at_a_shard_continues_what_the_one_before_has_begun(bench: Bench) -> None:
     path = await begin_several_files(bench)
     bench.tree({"big": BODY, "gone": BODY})
-    directory = shards_directory(path)
-    shards = [os.path.join(directory, f"r-0-compare.{number}.sqlite") for number in (1, 2)]
-    crash = bench.faults.on("put_part", skip=3, times=-1, error=Crash("kill -9"))
-    abort = bench.faults.on("abort_multipart", times=-1, error=Crash("kill -9"))
-    with pytest.raises(Crash):
-        await bench.sync(**LARGE, manifest=shards[0], key_range=KeyRange("", "m"))
-    crash.times = abort.times = 0
+    shards = attempts_at_a_shard(path)
+    await broken_off(bench, 3, manifest=shards[0], key_range=KeyRange("", "m"))
     stored = {upload.key: len(upload.parts) for upload in bench.memory._uploads.values()}
     assert ({*stored}, sum(stored.values())) == ({"p/big", "p/gone"}, 3)
     sent(bench)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -29,6 +28,7 @@ from aios3sync.cli.program_command import ProgramGroup
 from aios3sync.core.text import count, duration, escape_json, printable, size_text
 from aios3sync.errors import UsageError
 from aios3sync.events import Event, Warned
+from aios3sync.local.replacing import replacing
 
 if TYPE_CHECKING:
     from aios3sync.cli.output.view import Output, View
@@ -248,16 +248,8 @@ def _write(file: str, content: bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(content)
             return
-        mode = path.stat().st_mode & 0o777 if path.exists() else None
-        temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-        try:
-            temporary.write_bytes(content)
-            if mode is not None:
-                temporary.chmod(mode)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with replacing(str(path)) as target:
+            target.write(content)
     except OSError as error:
         raise UsageError(f"FILE: {file!r} cannot be written: {error.strerror}") from error
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
@@ -71,6 +71,15 @@ class RequestCounts:
     def total(self) -> int:
         """All requests together."""
         return self.requests.total()
+
+    def as_fields(self) -> dict[str, Any]:
+        """Return what reports have of them, by the names of their fields."""
+        return {
+            "requests": dict(self.requests),
+            "retries": self.retries,
+            "throttled": self.throttled,
+            "retry_codes": dict(self.retry_codes),
+        }
 
     def retry(self, details: RetryDetails) -> None:
         """Count and report a retry."""

@@ -117,7 +117,7 @@ FOREIGN: dict[str, set[str]] = {
     "anyio": {""},
     "asyncpg": {"index.db.postgres"},
     "watchfiles": {"watch.changes"},
-    "botocore": {"session", "store.boto", "store.wire.chain", "index.follow.sqs"},
+    "botocore": {"session", "store.boto", "store.wire.credential_chain", "index.follow.sqs"},
     "click": {"cli", "__main__"},
     "dask": {"distributed.dask"},
     "distributed": {"distributed.dask"},

@@ -1,7 +1,8 @@
 """The one writer of the manifest: takes outcomes, checks, counts, records and passes them on, in batches.
 
-Outcomes are recorded after the fact, each batch one transaction, at least four times a second: a crash loses
-work, never truth. It decides nothing and sends nothing to S3.
+An upload whose file changed while it was sent becomes a failure here. Outcomes are recorded after the fact,
+each batch in one transaction, at least four times a second: after a crash some work is repeated, but the
+manifest is right. This module decides nothing and sends nothing to S3.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.text import Text
 
 from aios3sync.cli.errors import stopping_text
-from aios3sync.cli.output.drawing import Drawing
-from aios3sync.cli.output.frame import Caption, frame
 from aios3sync.cli.output.lines import Lines
 from aios3sync.cli.output.live import LiveView
+from aios3sync.cli.output.live_drawing import Drawing
+from aios3sync.cli.output.live_frame import Caption, frame
 from aios3sync.cli.output.silence import Silence
 from aios3sync.cli.output.summary import conclude_plan, conclude_sync, failure_line
 from aios3sync.cli.output.view import Conclude, Output

@@ -14,7 +14,7 @@ import pytest
 import aios3sync
 from aios3sync.errors import CredentialsError, StoreError, UsageError
 from aios3sync.store.protocol import PutOptions
-from aios3sync.store.s3.credentials import cleaned
+from aios3sync.store.s3.credential_values import cleaned
 from aios3sync.testing.http_server import CannedServer, canned_server
 
 PLAIN = PutOptions()

@@ -23,8 +23,8 @@ from aios3sync.errors import AioS3SyncError, CredentialsError, StoreError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import PutOptions
 from aios3sync.store.renewal import AllRenewed, Renewal
-from aios3sync.store.wire.chain import ChainKeys
-from aios3sync.store.wire.keys import StaticKeys
+from aios3sync.store.wire.credential_chain import ChainCredentials
+from aios3sync.store.wire.credentials import StaticCredentials
 from aios3sync.store.wire.sources import ConfiguredSource, NoKeysError, open_configured
 from aios3sync.store.wire.transport import WireTransport
 from aios3sync.testing.http_server import CannedRequest, canned_server, error_body
@@ -111,15 +111,15 @@ PLAIN_PROFILE = "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"
 @pytest.mark.parametrize(
     ("variables", "config", "tier"),
     [
-        (KEYS, "", StaticKeys),
-        ({}, PLAIN_PROFILE, StaticKeys),
-        (KEYS, "[default]\nregion = eu-west-1\ns3 =\n  addressing_style = path\n", StaticKeys),
-        (KEYS, "[default]\noutput = json\ncli_pager =\nmax_attempts = 3\n", StaticKeys),
-        (KEYS | {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00:00Z"}, "", ChainKeys),
-        (KEYS | {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere"}, "", ChainKeys),
-        (KEYS | {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "", ChainKeys),
-        ({}, "[default]\ncredential_process = echo {}\n", ChainKeys),
-        (KEYS, f"{PLAIN_PROFILE}role_arn =\n", ChainKeys),
+        (KEYS, "", StaticCredentials),
+        ({}, PLAIN_PROFILE, StaticCredentials),
+        (KEYS, "[default]\nregion = eu-west-1\ns3 =\n  addressing_style = path\n", StaticCredentials),
+        (KEYS, "[default]\noutput = json\ncli_pager =\nmax_attempts = 3\n", StaticCredentials),
+        (KEYS | {"AWS_CREDENTIAL_EXPIRATION": "2999-01-01T00:00:00Z"}, "", ChainCredentials),
+        (KEYS | {"AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere"}, "", ChainCredentials),
+        (KEYS | {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x"}, "", ChainCredentials),
+        ({}, "[default]\ncredential_process = echo {}\n", ChainCredentials),
+        (KEYS, f"{PLAIN_PROFILE}role_arn =\n", ChainCredentials),
         ({}, "", NoKeysError),  # nobody has keys: the client says so
         (KEYS, "[default]\nunheard_of = 1\n", None),
         (KEYS, "[default]\ns3 = path\n", None),
@@ -134,7 +134,7 @@ PLAIN_PROFILE = "[default]\naws_access_key_id = A\naws_secret_access_key = b\n"
         (KEYS | {"AWS_DEFAULT_REGION": "not a region"}, "", None),
         (KEYS | {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_REGION": "eu-west-2"}, "", None),
         (KEYS | {"AWS_REGION": "us-east-1"}, "", None),
-        (KEYS | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://a"}, "", StaticKeys),
+        (KEYS | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://a"}, "", StaticCredentials),
         (KEYS | {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": "http://a"}, "", None),
         (
             KEYS | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://a"},
@@ -155,7 +155,7 @@ async def test_the_first_tier_that_is_certain_serves(
             await open_configured(ConnectOptions())
         return
     source = await open_configured(ConnectOptions())
-    assert (None if source is None else type(source._keys)) == tier
+    assert (None if source is None else type(source._provider)) == tier
 
 
 @pytest.mark.usefixtures("place")

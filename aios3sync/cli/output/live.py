@@ -17,8 +17,8 @@ from aios3sync.events import EndpointKnown, Event, Finished, ObjectDeleted, Warn
 from aios3sync.progress import Progress
 
 if TYPE_CHECKING:
-    from aios3sync.cli.output.drawing import Drawing
-    from aios3sync.cli.output.frame import Caption
+    from aios3sync.cli.output.live_drawing import Drawing
+    from aios3sync.cli.output.live_frame import Caption
 
 __all__ = ("LiveView",)
 
@@ -91,14 +91,14 @@ class LiveView:
             if now - self._began < _DELAY_S:
                 return
             # Loaded here: the terminal library takes as long as a small run.
-            from aios3sync.cli.output.drawing import Drawing
+            from aios3sync.cli.output.live_drawing import Drawing
 
             self._drawing = Drawing()
         above, self._above = self._above, []
         self._drawing.draw(self._progress, now - self._began, self._caption(now), above)
 
     def _caption(self, now: float) -> Caption:
-        from aios3sync.cli.output.frame import Caption
+        from aios3sync.cli.output.live_frame import Caption
 
         idle = not self._progress.phase
         waiting = self._silence.text(self._progress, now)

@@ -36,7 +36,7 @@ from aios3sync.store.boto.credentials import chain_of, make_renewable
 from aios3sync.store.boto.errors import map_errors
 from aios3sync.store.boto.loading import QuickLoader
 from aios3sync.store.protocol import StoreCapabilities
-from aios3sync.store.s3.credentials import clean_credentials
+from aios3sync.store.s3.credential_values import clean_credentials
 from aios3sync.store.s3.endpoint import capabilities_at
 from aios3sync.store.s3.redaction import register_credentials
 

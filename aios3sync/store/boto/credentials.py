@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalE
 
 from aios3sync.options import ConnectOptions
 from aios3sync.store.renewal import Renewal
-from aios3sync.store.s3.credentials import cleaned
+from aios3sync.store.s3.credential_values import cleaned
 from aios3sync.store.s3.redaction import register_credentials
 
 __all__ = ("RenewableCredentials", "chain_of", "make_renewable", "renewable_of")
@@ -52,7 +52,7 @@ class RenewableCredentials(Renewal):
 
         Raises:
             CredentialRetrievalError: a refresh brought expired ones, which botocore calls a RuntimeError.
-            CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credentials`.
+            CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credential_values`.
         """
         try:
             frozen = await self._found.get_frozen_credentials()

@@ -20,7 +20,7 @@ from aios3sync.store.protocol import ListPage
 from aios3sync.store.s3.addresses import BucketAddress, resolve
 from aios3sync.store.s3.aws_files import UnknownSettingsError
 from aios3sync.store.s3.redaction import register_credentials
-from aios3sync.store.wire.keys import static_keys
+from aios3sync.store.wire.credentials import static_credentials
 from aios3sync.store.wire.list_xml import list_page
 from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import MAX_XML
@@ -59,7 +59,7 @@ class BlockingPages:
             raise NotPlainError("requests that only other transports send")
         try:
             settings = read_settings(options, os.environ)
-            keys = static_keys(options, settings, os.environ).current()
+            keys = static_credentials(options, settings, os.environ).current()
         except UnknownSettingsError as error:
             raise NotPlainError(str(error)) from None
         address = resolve(bucket, settings.endpoint)

@@ -3,7 +3,7 @@
 =======  ==========================================  ================================  ====================
 tier     credentials                                 addresses of buckets              loads
 =======  ==========================================  ================================  ====================
-static   keys of the environment or of a profile     rules of our own                  nothing of botocore
+static   plain: of the environment or of a profile   rules of our own                  nothing of botocore
 chain    botocore's chain: roles, web identity,      rules of our own                  botocore, in a thread
          SSO, processes, containers, machines
 client   those of an aioboto3 client: the caller's   a call of the client, prepared    aioboto3
@@ -34,7 +34,11 @@ from aios3sync.store.renewal import Renewal
 from aios3sync.store.s3.addresses import BucketAddress, resolve
 from aios3sync.store.s3.aws_files import UnknownSettingsError
 from aios3sync.store.s3.errors import WireUnavailableError
-from aios3sync.store.wire.keys import Keys, KeysUnavailableError, static_keys
+from aios3sync.store.wire.credentials import (
+    CredentialProvider,
+    CredentialsUnavailableError,
+    static_credentials,
+)
 from aios3sync.store.wire.settings import Settings, read_settings
 from aios3sync.store.wire.signing import USER_AGENT
 from aios3sync.store.wire.sigv4 import Credentials
@@ -99,17 +103,17 @@ class ConfiguredSource(Renewal):
     Args:
         options: how to reach S3.
         settings: what was read.
-        keys: plain ones, or those of the chain.
+        provider: of plain credentials, or of those of the chain.
     """
 
-    def __init__(self, options: ConnectOptions, settings: Settings, keys: Keys) -> None:
+    def __init__(self, options: ConnectOptions, settings: Settings, provider: CredentialProvider) -> None:
         super().__init__()
         self.verify = settings.verify
         self.user_agent = USER_AGENT
         self.secure = not settings.endpoint.endpoint_url.lower().startswith("http:")
         self._options = options
         self._settings = settings
-        self._keys = keys
+        self._provider = provider
         self._present = Credentials("", "")
         self._refreshing = anyio.Lock()
 
@@ -121,13 +125,13 @@ class ConfiguredSource(Renewal):
     async def credentials(self, operation: str, bucket: str, key: str | None = None) -> Credentials:
         """Return the credentials of now, see :class:`WireSource`."""
         async with self._refreshing:  # many requests find out at once that a refresh is due
-            keys = self._keys
+            provider = self._provider
             try:
-                if keys.waits:
-                    self._present = await to_thread.run_sync(keys.current, abandon_on_cancel=True)
+                if provider.waits:
+                    self._present = await to_thread.run_sync(provider.current, abandon_on_cancel=True)
                 else:
-                    self._present = keys.current()
-            except KeysUnavailableError as error:
+                    self._present = provider.current()
+            except CredentialsUnavailableError as error:
                 await _raise_mapped(error, operation, bucket, key)
             return self._present
 
@@ -150,12 +154,12 @@ class ConfiguredSource(Renewal):
         """Read the environment and the files again; a source that has nothing is logged, not raised."""
         try:
             found = await to_thread.run_sync(partial(_found_anew, self._options), abandon_on_cancel=True)
-        except (CredentialsError, KeysUnavailableError, OSError, UsageError) as error:
+        except (CredentialsError, CredentialsUnavailableError, OSError, UsageError) as error:
             _LOG.debug("there are no other credentials: %s", type(error.__cause__ or error).__name__)
             return False
         if found is None or found[1] == self._present:
             return False
-        self._keys = found[0]
+        self._provider = found[0]
         return True
 
 
@@ -175,37 +179,39 @@ async def open_configured(options: ConnectOptions) -> ConfiguredSource | None:
         _LOG.debug("botocore is asked: %s", error)
         return None
     try:
-        keys = await to_thread.run_sync(
-            partial(_found_keys, options, settings, settings.region), abandon_on_cancel=True
+        provider = await to_thread.run_sync(
+            partial(_found_provider, options, settings, settings.region), abandon_on_cancel=True
         )
-    except KeysUnavailableError as error:
+    except CredentialsUnavailableError as error:
         await _raise_mapped(error, _OPENING, "", None)
-    if keys is None:
+    if provider is None:
         raise NoKeysError(_NO_KEYS)
-    return ConfiguredSource(options, settings, keys)
+    return ConfiguredSource(options, settings, provider)
 
 
-def _found_keys(options: ConnectOptions, settings: Settings | None, region: str | None) -> Keys | None:
-    """Plain keys, or those of the chain, which is asked where nothing else is certain."""
+def _found_provider(
+    options: ConnectOptions, settings: Settings | None, region: str | None
+) -> CredentialProvider | None:
+    """Return plain credentials, or those of the chain, which is asked where nothing else is certain."""
     try:
         if settings is not None:
-            return static_keys(options, settings, os.environ)
+            return static_credentials(options, settings, os.environ)
     except UnknownSettingsError as error:
         _LOG.debug("the chain of credentials is asked: %s", error)
     # Loaded here: it loads botocore.
-    from aios3sync.store.wire.chain import find_in_chain
+    from aios3sync.store.wire.credential_chain import find_in_chain
 
     return find_in_chain(options.profile, region)
 
 
-def _found_anew(options: ConnectOptions) -> tuple[Keys, Credentials] | None:
+def _found_anew(options: ConnectOptions) -> tuple[CredentialProvider, Credentials] | None:
     settings = None
     try:
         settings = read_settings(options, os.environ)
     except UnknownSettingsError as error:
         _LOG.debug("the chain of credentials is asked: %s", error)
-    keys = _found_keys(options, settings, options.region)
-    return None if keys is None else (keys, keys.current())
+    provider = _found_provider(options, settings, options.region)
+    return None if provider is None else (provider, provider.current())
 
 
 def _is_proxied(address: BucketAddress) -> bool:
@@ -216,7 +222,7 @@ def _is_proxied(address: BucketAddress) -> bool:
 
 
 async def _raise_mapped(
-    error: KeysUnavailableError, operation: str, bucket: str, key: str | None
+    error: CredentialsUnavailableError, operation: str, bucket: str, key: str | None
 ) -> NoReturn:
     """Raise what botocore raised as an error of ours, in the words that a client has for it."""
     # Loaded here: it loads aiohttp, whose errors it knows as well.

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.addresses import BucketAddress, resolve
 from aios3sync.store.s3.aws_files import UnknownSettingsError
-from aios3sync.store.wire.keys import static_keys
+from aios3sync.store.wire.credentials import static_credentials
 from aios3sync.store.wire.settings import read_settings
 from aios3sync.store.wire.sigv4 import Credentials
 
@@ -46,7 +46,7 @@ def ours(options: ConnectOptions, environment: dict[str, str]) -> Told | None:
     """What the static tier says; ``None`` where it leaves the question to botocore."""
     try:
         found = read_settings(options, environment)
-        keys = static_keys(options, found, environment).current()
+        keys = static_credentials(options, found, environment).current()
     except UnknownSettingsError:
         return None
     endpoint = found.endpoint

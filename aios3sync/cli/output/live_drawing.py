@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from aios3sync.cli.output.frame import Caption, frame
+from aios3sync.cli.output.live_frame import Caption, frame
 from aios3sync.progress import Progress, Rates
 
 __all__ = ("Drawing",)

@@ -1,6 +1,7 @@
-"""botocore's own chain of credentials, and nothing more of it: roles, SSO, processes, containers, machines.
+"""Finds credentials through botocore's own chain: roles, SSO, processes, containers, machines.
 
-The chain waits for files, programs and services, so it is asked in a thread.
+The chain reads files and waits for programs and services, so it is called in a thread. Nothing else of
+botocore is used.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
 from botocore.session import Session
 
-from aios3sync.store.wire.keys import KeysUnavailableError, cleaned_keys
+from aios3sync.store.wire.credentials import CredentialsUnavailableError, cleaned_credentials
 from aios3sync.store.wire.sigv4 import Credentials
 
-__all__ = ("ChainKeys", "find_in_chain")
+__all__ = ("ChainCredentials", "find_in_chain")
 
 
-class ChainKeys:
+class ChainCredentials:
     """Credentials that botocore found; it refreshes those that say when they expire.
 
     Args:
@@ -29,23 +30,23 @@ class ChainKeys:
         self._found = found
 
     def __repr__(self) -> str:
-        return f"ChainKeys({self._found.method})"
+        return f"ChainCredentials({self._found.method})"
 
     @property
     def waits(self) -> bool:
-        """Whether :meth:`current` may have to wait for others: botocore asks some minutes before the end."""
+        """Whether :meth:`current` may have to fetch new ones: botocore begins minutes before the end."""
         needed = getattr(self._found, "refresh_needed", None)
         return needed is not None and bool(needed())
 
     def current(self) -> Credentials:
-        """Return the keys of now, see :class:`~aios3sync.store.wire.keys.Keys`."""
+        """Return the current credentials, see :class:`.credentials.CredentialProvider`."""
         method = str(self._found.method)
         with _unavailable(method):
             frozen = self._found.get_frozen_credentials()
-        return cleaned_keys(frozen.access_key, frozen.secret_key, frozen.token, method)
+        return cleaned_credentials(frozen.access_key, frozen.secret_key, frozen.token, method)
 
 
-def find_in_chain(profile: str | None, region: str | None) -> ChainKeys | None:
+def find_in_chain(profile: str | None, region: str | None) -> ChainCredentials | None:
     """Ask the chain of credentials from its beginning; ``None`` where it has none. Blocks.
 
     Args:
@@ -53,7 +54,7 @@ def find_in_chain(profile: str | None, region: str | None) -> ChainKeys | None:
         region: where roles are asked for, or ``None`` to leave that to botocore.
 
     Raises:
-        KeysUnavailableError: something in the chain has them, and they cannot be had.
+        CredentialsUnavailableError: a place of the chain has them, but they cannot be obtained.
     """
     core = Session()
     if profile is not None:
@@ -62,7 +63,7 @@ def find_in_chain(profile: str | None, region: str | None) -> ChainKeys | None:
         core.set_config_variable("region", region)
     with _unavailable("unknown"):
         found = core.get_credentials()
-    return None if found is None else ChainKeys(found)
+    return None if found is None else ChainCredentials(found)
 
 
 @contextmanager
@@ -70,7 +71,7 @@ def _unavailable(method: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise KeysUnavailableError from error
+        raise CredentialsUnavailableError from error
     except RuntimeError as error:  # how botocore says that a refresh brought expired ones
         cause = CredentialRetrievalError(provider=method, error_msg=str(error))
-        raise KeysUnavailableError from cause
+        raise CredentialsUnavailableError from cause

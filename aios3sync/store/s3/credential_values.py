@@ -1,6 +1,6 @@
-"""Keys as people paste them: white space around them is taken off, what no header can hold is named.
+"""Cleans credentials as people paste them: strips white space, and refuses what no header can hold.
 
-A line end in a token would end a header and begin another one. No message repeats a key.
+A line end in a token would end a header and begin another one. No message repeats a credential.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ _NAMES: Final = {
     "secret_key": ("the secret access key", "AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"),
     "token": ("the session token", "AWS_SESSION_TOKEN", "aws_session_token"),
 }
-"""The attributes of credentials: their words, variables and settings of a profile."""
+"""The attributes of credentials: how messages name them, their variables, and their settings in a profile."""
 
 
 def cleaned(name: str, value: str | None, method: str = "") -> str:
-    """Return a key without the white space around it; empty for a token that is not there.
+    """Return one value without the white space around it; empty for a token that is missing.
 
     Args:
         name: ``access_key``, ``secret_key`` or ``token``.
         value: as it was found.
-        method: where, as botocore names its sources.
+        method: where it was found, as botocore names its sources.
 
     Raises:
-        CredentialsError: nothing is left of it, or it holds what no header can.
+        CredentialsError: it is empty, or it holds what no header can hold.
     """
     text = (value or "").strip()
     words = _NAMES[name][0]
@@ -45,7 +45,8 @@ def clean_credentials(found: Any) -> None:
     """Clean what was read from the environment or a profile, in place.
 
     Args:
-        found: credentials of botocore, or ``None``. Those that refresh themselves come from a service.
+        found: credentials of botocore, or ``None``. Those that refresh themselves come from a service: they
+            are left alone.
 
     Raises:
         CredentialsError: see :func:`cleaned`.

@@ -1,6 +1,6 @@
-"""Keys to sign with: plain ones of the environment and of the AWS files, found without botocore.
+"""Finds plain credentials in the environment and in the AWS files, without botocore.
 
-They are found in the order of botocore, which holds for every place that it knows.
+The places are tried in the order of botocore.
 """
 
 from __future__ import annotations
@@ -13,55 +13,61 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.errors import CredentialsError
 from aios3sync.options import ConnectOptions
 from aios3sync.store.s3.aws_files import AwsProfile, Section, UnknownSettingsError
-from aios3sync.store.s3.credentials import cleaned
+from aios3sync.store.s3.credential_values import cleaned
 from aios3sync.store.wire.settings import Settings
 from aios3sync.store.wire.sigv4 import Credentials
 
-__all__ = ("Keys", "KeysUnavailableError", "StaticKeys", "cleaned_keys", "static_keys")
+__all__ = (
+    "CredentialProvider",
+    "CredentialsUnavailableError",
+    "StaticCredentials",
+    "cleaned_credentials",
+    "static_credentials",
+)
 
 _TOKENS: Final = ("AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 
 
-class KeysUnavailableError(Exception):
-    """The keys cannot be had; the cause is what botocore raised."""
+class CredentialsUnavailableError(Exception):
+    """The credentials cannot be obtained; the cause is what botocore raised."""
 
 
-class Keys(Protocol):
-    """Where the keys of now are."""
+class CredentialProvider(Protocol):
+    """Returns the current credentials."""
 
     @property
     def waits(self) -> bool:
-        """Whether :meth:`current` may have to wait for others."""
+        """Whether :meth:`current` may have to fetch new ones, which takes a while."""
         ...
 
     def current(self) -> Credentials:
-        """Return the keys of now. Blocks while :attr:`waits`.
+        """Return the current credentials. Blocks while :attr:`waits`.
 
         Raises:
-            KeysUnavailableError: they expired, and there are no others.
+            CredentialsUnavailableError: they expired, and there are no others.
             CredentialsError: they cannot be sent.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class StaticKeys:
-    """Keys that stay what they are until somebody writes others."""
+class StaticCredentials:
+    """Plain credentials: they never expire, and are never refreshed."""
 
     credentials: Credentials
 
     @property
     def waits(self) -> bool:
-        """They are there."""
+        """Never."""
         return False
 
     def current(self) -> Credentials:
-        """Return them."""
+        """Return them, always the same."""
         return self.credentials
 
 
 class _Found(NamedTuple):
-    """Keys as they were found, and where: the name that botocore has for the place."""
+    """Credentials as they were found, and the name that botocore has for the place."""
 
     access_key: str
     secret_key: str
@@ -72,11 +78,13 @@ class _Found(NamedTuple):
         return f"_Found({self.method})"
 
 
-def static_keys(options: ConnectOptions, settings: Settings, environment: Mapping[str, str]) -> StaticKeys:
-    """Return the plain keys of the environment or of a profile.
+def static_credentials(
+    options: ConnectOptions, settings: Settings, environment: Mapping[str, str]
+) -> StaticCredentials:
+    """Return the plain credentials of the environment or of a profile.
 
     Those of the environment come first, unless an option names a profile; then those of the credentials file,
-    then those of the configuration file. None of them counts where a role, a program or a service is asked.
+    then those of the configuration file. None is used where a role, a program or a service is configured.
 
     Raises:
         UnknownSettingsError: botocore has to find the credentials, or to say what is wrong with them.
@@ -88,16 +96,16 @@ def static_keys(options: ConnectOptions, settings: Settings, environment: Mappin
     if found is None:
         raise UnknownSettingsError("there are no plain keys")
     try:
-        return StaticKeys(cleaned_keys(*found))
+        return StaticCredentials(cleaned_credentials(*found))
     except CredentialsError:
         raise UnknownSettingsError("the keys cannot be sent") from None
 
 
-def cleaned_keys(access_key: str, secret_key: str, token: str | None, method: str) -> Credentials:
-    """Return keys without white space around them.
+def cleaned_credentials(access_key: str, secret_key: str, token: str | None, method: str) -> Credentials:
+    """Return credentials without white space around them.
 
     Raises:
-        CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credentials`.
+        CredentialsError: they cannot be sent, see :mod:`aios3sync.store.s3.credential_values`.
     """
     return Credentials(
         cleaned("access_key", access_key, method),

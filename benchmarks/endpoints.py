@@ -1,4 +1,4 @@
-"""The endpoints to measure on: they start empty, can be emptied and filled, and leave nothing behind.
+"""The endpoints to measure on: they start empty, can be emptied and filled, and clean up after themselves.
 
 Measures nothing. A server of our own is emptied by starting a new one on an empty directory, which also
 empties its caches; a bucket of an existing endpoint is emptied below ``ROOT`` alone.
@@ -222,7 +222,7 @@ class ExistingBucket:
 
 
 class FrontedServer:
-    """A server behind a front that adds TLS, latency or both.
+    """A server with a front that adds TLS, latency or both.
 
     Args:
         server: it speaks plain HTTP.
@@ -324,7 +324,7 @@ def open_server(
 
 
 def behind_front(server: Server, certificate: Certificate | None, latency_ms: int) -> Server:
-    """Return the server behind a front, if it needs one."""
+    """Return the server with a front, if it needs one."""
     if certificate is None and not latency_ms:
         return server
     return FrontedServer(server, certificate, latency_ms)

@@ -77,7 +77,7 @@ class Trial:
     generation: int = 0
 
     def run(self) -> None:
-        """Measure every contender, and leave no state behind."""
+        """Measure every contender, and leave no state."""
         shutil.rmtree(self.context.place / "homes", ignore_errors=True)
         runs = {
             "fresh": self._run_fresh,

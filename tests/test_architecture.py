@@ -308,7 +308,7 @@ def file_access(tree: ast.Module) -> set[str]:
     ids=lambda module: module.name,
 )
 def test_the_engine_opens_no_file_of_a_side(module: Module) -> None:
-    """Files of the source are looked at, opened and read in local/, behind the protocols of sync.sides."""
+    """Files of the source are looked at, opened and read in local/, through the protocols of sync.sides."""
     allowed = ENGINE_OS | ENGINE_LOCAL | ENGINE_FILES.get(module.name, set())
     used = file_access(module.tree)
     assert used <= allowed, f"{module.name} uses {', '.join(sorted(used - allowed))}"

@@ -199,7 +199,7 @@ def test_nothing_is_deleted_by_default() -> None:
 
 
 def test_options_are_frozen_and_cross_a_process_border() -> None:
-    """Options cannot be changed behind a run's back, and can be sent to another process."""
+    """Options cannot be changed during a run, and can be sent to another process."""
     sync, connect = SyncOptions(include=("a",)), ConnectOptions(region="eu-central-1")
     with pytest.raises(dataclasses.FrozenInstanceError):
         sync.delete = "mirror"  # type: ignore[misc]

@@ -16,7 +16,7 @@ Invariants:
      its condition, so no other document names it. A reader that is still loading the old document finds a
      shard missing, and reads the document again.
   3. It existed before our swap, our document does not name it, and it is old enough: an earlier writer has
-     left it behind. See :mod:`aios3sync.catalog.orphans`.
+     orphaned it. See :mod:`aios3sync.catalog.orphans`.
 
   After a swap of unknown outcome (a timeout) no shard is deleted: the document may name it. Where the
   endpoint has no conditional writes, another writer may still overwrite our document with one derived from

@@ -102,7 +102,7 @@ class CatalogCollector:
             ("gets_saved", "Requests that the index made unnecessary", now.gets_saved),
             ("changes", "Changes written", now.changes),
             ("conflicts", "Writes that lost a race and were repeated", now.conflicts),
-            ("swept", "Shards that were left behind and deleted", now.swept),
+            ("swept", "Orphaned shards that were deleted", now.swept),
         ):
             yield CounterMetricFamily(f"aios3sync_catalog_{name}", text, value=number)
         times = SummaryMetricFamily("aios3sync_catalog_answer_seconds", "Time of listings", labels=["tier"])

@@ -1,4 +1,4 @@
-"""Delete orphaned shards, which a writer left behind when it broke off; never one that may still be named.
+"""Delete orphaned shards, those of a writer that broke off; never one that a document may still name.
 
 A writer stores its shards, and then swaps in the document that names them. So a shard that no document names
 is either orphaned or about to be named, and only a swap of our own shows which: a shard that existed before

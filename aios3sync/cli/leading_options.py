@@ -1,4 +1,4 @@
-"""Options that come before the command, as with aws and s5cmd: moved behind it."""
+"""Options that come before the command, as with aws and s5cmd: moved after it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class _Commands(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Move options of the connection that come before the command, as with aws and s5cmd, behind it."""
+        """Move options of the connection that come before the command, as with aws and s5cmd, after it."""
         if args and args[0].startswith("-") and not ctx.resilient_parsing:
             from aios3sync.cli.leading_options import moved_after
 

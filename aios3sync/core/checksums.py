@@ -44,7 +44,7 @@ def read_checksum(values: Mapping[str, str], kind: str = "") -> ObjectChecksum |
     """Return the strongest checksum of an answer; ``None`` where there is none that can be read.
 
     Args:
-        values: algorithms in lower case, and their values: base64, with ``-`` and the number of parts behind
+        values: algorithms in lower case, and their values: base64, with ``-`` and the number of parts after
             a digest of digests.
         kind: ``x-amz-checksum-type`` of the answer.
     """

@@ -83,7 +83,7 @@ class RecordedEntry(NamedTuple):
         etag: as the endpoint returned it, without quotes; empty where it is not known.
         part_size: bytes of a part of a multipart upload, 0 for a single put.
         encoding: ``gzip`` or empty.
-        settled: False when the file was so young at its hashing that a later write may hide behind the
+        settled: False when the file was so young at its hashing that a later write may leave the
             same stat (the racy-clean rule of git); such a row is hashed again.
         uploaded_at: seconds since the epoch.
         run: number of the run that wrote the row.

@@ -91,8 +91,8 @@ EVERYTHING: Final = KeyRange()
 def just_before(key: str) -> str:
     """Return a text before the key with hardly any key between them; the key is not empty.
 
-    Listings and manifests are read from behind a key on, a range begins with its first one. What comes
-    between has U+10FFFF, no character, where the key ends: the caller leaves it out.
+    Listings and manifests are read from after a key, and a range includes its first key. What lies between
+    the two has U+10FFFF, which is no character, where the key ends: the caller leaves it out.
     """
     head, last = key[:-1], key[-1]
     if last == "\0":

@@ -126,7 +126,7 @@ class FolderClashes:
     """Finds keys that are both an object and a folder, ``a`` and ``a/b``: no directory can hold both.
 
     Between ``a`` and ``a/b`` may come any number of keys (``a!``, ``a-1``): whether ``a`` is a folder is
-    known when a key that sorts behind ``a/`` has passed.
+    known when a key that sorts after ``a/`` has passed.
 
     Invariant: ``_open`` holds the keys that are a beginning of the latest key, each one a beginning of the
     next. A key that is not among them can have no children any more, since keys come in order. So memory is

@@ -52,7 +52,7 @@ class ClusterManifest:
         binding: the pair.
         run: a random name of the run.
         device: the device of the tree, as the coordinator sees it; ``None`` where there is none.
-        read_only: a dry run: nothing is left behind.
+        read_only: a dry run: no file is left.
         place: the address of the files of shards, where these are objects: each node then reads and writes
             them in a directory of its own, and the directory here is a mirror
             (:mod:`aios3sync.objects.shared_shards`). Empty where every node sees the directory.

@@ -4,7 +4,7 @@ What carries the shards calls the three functions of this module, each from a th
 :func:`run_step` does one step of one shard, :func:`exchange` takes a message of the coordinator while steps
 run, :func:`close_node` ends it. The connections and what was learnt of the endpoint stay from shard to shard.
 
-A coordinator that dies leaves no message behind: after a minute without one the shards end orderly, and the
+A coordinator that dies sends no last message: after a minute without one the shards end orderly, and the
 node closes by itself.
 """
 

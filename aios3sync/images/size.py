@@ -54,7 +54,7 @@ def image_size(name: str, head: bytes) -> tuple[int, int] | None:
     """Return width and height in pixels, as the image is displayed.
 
     An image with an EXIF orientation of a quarter turn has its stored width and height exchanged. (For a WebP
-    file with its EXIF behind ``head`` the stored size is returned.) Blocking, some 50 µs; use a thread.
+    file whose EXIF comes after ``head`` the stored size is returned.) Blocking, some 50 µs; use a thread.
 
     Args:
         name: the key or the file name; a name without the extension of an image is not read.

@@ -41,8 +41,8 @@ __all__ = (
 CHUNK: Final = 1024 * 1024
 _AT_ONCE: Final = 128 * 1024
 """Bytes of a file up to which it is hashed in one read: buffers and threads cost more than its digest."""
-_CHUNKS_BEHIND: Final = 8
-"""Chunks that the hashing of parts may be behind: threads that wait for each other at each lose a third."""
+_MAX_LAG_CHUNKS: Final = 8
+"""Chunks by which the hashing of parts may lag: threads that wait for each other at each one lose a third."""
 SETTLING_NS: Final = 2_000_000_000
 """With coarse clocks and NFS, a ctime younger than this at the hashing may hide a later write."""
 
@@ -226,7 +226,7 @@ def _digest_at_once(place: Place, key: str, *, by_mtime: bool, sha256: bool) -> 
 
 
 def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.Event) -> None:
-    """Read a file to its end and hash it; a second thread hashes the parts, at most some chunks behind."""
+    """Read a file to its end and hash it; a second thread hashes the parts, some chunks later."""
     # The same buffers for all: the pages of new ones would cost as much as reading into them.
     buffers = deque([memoryview(bytearray(min(CHUNK, size + 1)))])
     hashing: deque[tuple[Future[None], memoryview]] = deque()
@@ -238,13 +238,13 @@ def _hash_chunks(descriptor: int, size: int, digests: _Digests, stop: threading.
             count = os.readv(descriptor, [buffer[: digests.room()]])
             if not count:
                 break
-            behind = digests.of_second_thread()
-            if behind:
-                hashing.append((second.submit(_update_all, behind, buffer[:count]), buffer))
+            of_second = digests.of_second_thread()
+            if of_second:
+                hashing.append((second.submit(_update_all, of_second, buffer[:count]), buffer))
             else:
                 buffers.append(buffer)
             digests.update(buffer[:count])
-            if len(hashing) == _CHUNKS_BEHIND:
+            if len(hashing) == _MAX_LAG_CHUNKS:
                 hashed, buffer = hashing.popleft()
                 hashed.result()
                 buffers.append(buffer)

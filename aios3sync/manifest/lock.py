@@ -19,7 +19,7 @@ SHARDS: Final = ".shards"
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP})
 """Errors of flock on file systems without locks: some FUSE and network ones, NFS without lockd."""
 _START_TIME: Final = 19
-"""Field of ``/proc/PID/stat`` behind the name of the program (proc_pid_stat(5), where it is number 22)."""
+"""Field of ``/proc/PID/stat`` after the name of the program (proc_pid_stat(5), where it is number 22)."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def hold_lock(path: str) -> Iterator[None]:
 
     The file stays: removing it would let two runs hold two files of the same name. Where the file system has
     no locks, a further file ``….held`` is the lock while it exists; one that a dead process of this machine
-    left behind is taken over.
+    has left is taken over.
 
     Raises:
         LockedError: another run holds it.

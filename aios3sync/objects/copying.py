@@ -137,7 +137,7 @@ class _Copy:
             parts = plan_parts(self._head.size, _part_size(self._head, _COPIED_PART))
             await for_each(parts, copy_part, _PARTS_AT_ONCE)
             result = await self._target.complete_multipart(self._key, upload_id, sorted(stored), options)
-        except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
+        except BaseException as error:  # noqa: BLE001 - cancellation too must leave no parts
             with anyio.move_on_after(_ABORT_GRACE, shield=True), suppress(StoreError):
                 await self._target.abort_multipart(self._key, upload_id)
             raise first_error(error) from None

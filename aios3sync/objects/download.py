@@ -175,7 +175,7 @@ class _Download:
         return not reader.decodes and reader.head.size > range_size_for(self._options.memory)
 
     async def _in_one(self, writer: TreeWriter, reader: ObjectReader) -> WrittenFile:
-        """Write the chunks one after the other to a temporary file, which no error leaves behind."""
+        """Write the chunks one after the other to a temporary file, which every error removes."""
         place, head = self._place, reader.head
         with writer.directories(make=True) as directories:
             path, descriptor = await to_thread.run_sync(writer.create, directories, place.name)

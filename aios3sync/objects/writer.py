@@ -147,7 +147,7 @@ class _StreamUpload:
             await self._send_all(upload_id, first, parts)
             listed = [part for part, _ in sorted(self._stored)]
             return await self._store.complete_multipart(self._key, upload_id, listed, self._options)
-        except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
+        except BaseException as error:  # noqa: BLE001 - cancellation too must leave no parts
             with anyio.move_on_after(_ABORT_GRACE, shield=True):
                 await self._abort(upload_id)
             raise first_error(error) from None

@@ -59,5 +59,5 @@ class AnswerRate:
             self._rate = self._answered / _WINDOW_S  # it is at least that
 
     def allowance(self, pending: int, timeout: float) -> float:
-        """Return the seconds beyond ``timeout`` that an answer may take behind ``pending`` bytes."""
+        """Return the seconds beyond ``timeout`` that an answer may take after ``pending`` bytes."""
         return min(pending / (self._rate or _UNKNOWN), _MOST * timeout)

@@ -319,7 +319,7 @@ class ObjectStore(Protocol):
     """The verbs of one bucket.
 
     All methods raise :class:`~aios3sync.errors.StoreError` subclasses and nothing else of the transport.
-    Cancelling any of them leaves no task and no connection behind; a write that is cancelled may or may
+    Cancelling any of them leaves no running task and no open connection; a write that is cancelled may or may
     not have happened. "Retry-safe" below says whether a wrapper may send the request again when the
     answer was lost.
     """

@@ -26,7 +26,7 @@ _MOST_REASONS: Final = 50
 class DownloadGate:
     """The gate of one comparison.
 
-    A key that is a folder as well can be no file. That is known only when the keys behind it have passed, so
+    A key that is a folder as well can be no file. That is known only when the keys after it have passed, so
     its transfer waits; all others begin at once.
 
     Args:

@@ -53,7 +53,7 @@ class EventQueue:
 
     Attributes:
         is_abandoned: the reader has left.
-        dropped: events that were not kept because the reader was far behind; the report counts their items.
+        dropped: events that were not kept because the reader was too slow; the report counts their items.
     """
 
     def __init__(self, limit: int, stop: Stop) -> None:
@@ -226,7 +226,7 @@ class SyncEvents:
 
     @property
     def dropped(self) -> int:
-        """Events that were left out, for the reader was thousands behind; the report counts their items."""
+        """Events that were left out, because the reader was too slow; the report counts their items."""
         return self._queue.dropped
 
     def _start(self) -> None:

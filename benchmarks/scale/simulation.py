@@ -1,4 +1,4 @@
-"""A sync on many nodes in slices of time: the real cut, the real leases and the real pace, and a modelled S3.
+"""A sync on many nodes in slices of time: the real cut, leases and limiter, and a modelled S3.
 
 S3 is modelled as its documentation describes it: each partition of the key space takes a number of writes a
 second and refuses the rest; one that is asked for more for half an hour is split in two. Nodes take the next
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from aios3sync.distributed.leases import LeaseTable, NodeUse
 from aios3sync.distributed.shards import cut, spread
-from benchmarks.scale.pace import SLICE_S, Pace
+from benchmarks.scale.limiter import SLICE_S, NodeLimiter
 from benchmarks.scale.world import World
 
 __all__ = ("Outcome", "Scenario", "simulate")
@@ -118,15 +118,15 @@ class _Shard:
 
 
 class _Node:
-    """One node: its shard, its pace and its share of a request that was not whole."""
+    """One node: its shard, its limiter and its share of a request that was not whole."""
 
-    __slots__ = ("alive", "capacity", "idle_from", "pace", "rest", "shard", "use", "wanted")
+    __slots__ = ("alive", "capacity", "idle_from", "limiter", "rest", "shard", "use", "wanted")
 
     def __init__(self, capacity: float) -> None:
         self.alive = True
         self.capacity = capacity
         self.idle_from = math.nan
-        self.pace = Pace(LATENCY_S)
+        self.limiter = NodeLimiter(LATENCY_S)
         self.rest = 0.0
         self.shard: _Shard | None = None
         self.use = 0.0
@@ -224,15 +224,15 @@ class _Simulation:
         self._leases.keep(names)
         for name, lease in self._leases.renew().items():
             node = self._nodes[int(name)]
-            node.pace.resize(lease.workers, lease.rate)
+            node.limiter.resize(lease.workers, lease.rate)
             busy = node.shard is not None
             use = NodeUse(
                 number=lease.number,
                 active=int(busy or bool(self._queue)),
                 in_flight=round(node.wanted / SLICE_S * LATENCY_S) if busy else 0,
-                limit=node.pace.limit,
+                limit=node.limiter.limit,
                 rate=node.use / (_RENEW * SLICE_S),
-                learnt=node.pace.learnt,
+                learnt=node.limiter.learnt,
             )
             self._leases.report(name, use)
         for node in nodes:
@@ -252,7 +252,7 @@ class _Simulation:
                     node.idle_from = now
 
     def _send(self, now: float) -> None:
-        """Let each node send what its pace allows, and S3 accept what its partitions allow."""
+        """Let each node send what its limiter allows, and S3 accept what its partitions allow."""
         bucket = self._bucket
         asked = [0.0] * len(bucket.starts)
         busy: list[tuple[_Node, _Shard, int]] = []
@@ -263,7 +263,9 @@ class _Simulation:
             if shard.to_compare > 0:
                 shard.to_compare -= COMPARED_A_SECOND * SLICE_S
                 continue
-            wanted = min(node.pace.wanted(now), node.capacity * SLICE_S, shard.end - shard.place - node.rest)
+            wanted = min(
+                node.limiter.wanted(now), node.capacity * SLICE_S, shard.end - shard.place - node.rest
+            )
             node.wanted = max(wanted, 0.0)
             partition = bucket.of(shard.place)
             asked[partition] += node.wanted
@@ -271,7 +273,7 @@ class _Simulation:
         shares = bucket.accepted_shares(asked)
         for node, shard, partition in busy:
             accepted = node.wanted * shares[partition]
-            node.pace.ended(now, accepted, node.wanted - accepted)
+            node.limiter.ended(now, accepted, node.wanted - accepted)
             self._advance(node, shard, accepted, node.wanted - accepted)
         if split := bucket.split_hot(asked):
             self._outcome.events.append((now, f"{split} partitions split"))

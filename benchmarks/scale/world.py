@@ -30,7 +30,7 @@ class World:
     Attributes:
         sizes: keys in each, in truth.
         known: keys in each as of the last inventory or run.
-        starts: the place of the first key of each, and behind the last one.
+        starts: the place of the first key of each, and after the last one.
     """
 
     sizes: Sequence[int]
@@ -62,7 +62,7 @@ class World:
         return start + min(size, size * int(inside) // max(self.known[number], 1))
 
     def places(self, keys: KeyRange) -> tuple[int, int]:
-        """Return the first place of a range and the one behind its last."""
+        """Return the first place of a range and the one after its last."""
         first = self.place(keys.first) if keys.first else 0
         return first, self.place(keys.end) if keys.end else self.keys
 

@@ -85,7 +85,7 @@ def test_the_certificate_is_trusted_by_its_authority_alone(echo: str, tmp_path: 
 
 
 def test_a_connection_ends_when_the_endpoint_has_ended_it(tmp_path: Path) -> None:
-    """Nothing listens behind this front."""
+    """Nothing listens where this front forwards to."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
         gone = f"http://127.0.0.1:{server.server_address[1]}"
     with open_front(gone) as url:

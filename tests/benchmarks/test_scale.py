@@ -14,7 +14,7 @@ from aios3sync.store.wrappers.limit import ConcurrencyLimiter
 from benchmarks.scale import __main__ as program
 from benchmarks.scale.chart import draw
 from benchmarks.scale.figures import constants, figures, upload_bounds
-from benchmarks.scale.pace import SLICE_S, Pace
+from benchmarks.scale.limiter import SLICE_S, NodeLimiter
 from benchmarks.scale.results import SCENARIOS, load, run_all, table
 from benchmarks.scale.simulation import WRITES_A_SECOND, Scenario, simulate
 from benchmarks.scale.world import World, make_world
@@ -90,7 +90,7 @@ def test_hot_partitions_are_split(world: World, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("limit", [1_000, 3_500, 5_000])
-def test_the_pace_in_slices_is_that_of_the_limiter(limit: int) -> None:
+def test_the_rate_in_slices_is_that_of_the_limiter(limit: int) -> None:
     """Against the limiter itself, request by request on a virtual clock, at an endpoint with a limit."""
     ceiling, seconds = 700, 40
 
@@ -100,16 +100,16 @@ def test_the_pace_in_slices_is_that_of_the_limiter(limit: int) -> None:
         return await load.for_seconds(seconds), endpoint.refused
 
     rate, refused = run(real())
-    pace = Pace(0.1)
-    pace.resize(ceiling, float("inf"))
+    limiter = NodeLimiter(0.1)
+    limiter.resize(ceiling, float("inf"))
     accepted = rejected = 0.0
     saved = float(limit)
     for number in range(round(seconds / SLICE_S)):
         saved = min(limit, saved + limit * SLICE_S)
-        wanted = pace.wanted(number * SLICE_S)
+        wanted = limiter.wanted(number * SLICE_S)
         taken = min(wanted, saved)
         saved -= taken
-        pace.ended(number * SLICE_S, taken, wanted - taken)
+        limiter.ended(number * SLICE_S, taken, wanted - taken)
         accepted += taken
         rejected += wanted - taken
     assert accepted / seconds == pytest.approx(rate, rel=0.04)

@@ -41,7 +41,7 @@ def run(endpoint: Endpoint, place: Path, *words: str) -> int:
 
 
 def test_a_toy_run(endpoint: Endpoint, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each kind of case runs, is checked and recorded, and nothing is left behind."""
+    """Each kind of case runs, is checked and recorded, and nothing is left."""
     cases = ["changed-10k", "fresh-10k", "unchanged-30k", "delete", "list"]
     rows = ",".join(f"aios3sync {name}" for name in ("library", "lane boto", "listing", "manifest lost"))
     assert run(endpoint, tmp_path, "--tools", rows, "--only", *cases) == 0

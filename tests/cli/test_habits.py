@@ -239,8 +239,8 @@ def test_options_before_the_command_count(
     ran: Callable[..., Ended], leading: list[str], command: list[str]
 ) -> None:
     """As with ``aws --profile x s3 sync``."""
-    first, behind = ran(*leading, *command), ran(*command, *leading)
-    assert (first.code, first.out, first.err) == (behind.code, behind.out, behind.err)
+    first, last = ran(*leading, *command), ran(*command, *leading)
+    assert (first.code, first.out, first.err) == (last.code, last.out, last.err)
     assert ("nonsense" in first.err) == ("nonsense" in leading)
 
 

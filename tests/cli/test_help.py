@@ -1,4 +1,4 @@
-"""Help: in sections, with examples and variables; the connection behind an option of its own."""
+"""Help: in sections, with examples and variables; the connection under an option of its own."""
 
 from __future__ import annotations
 

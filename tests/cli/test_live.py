@@ -1,4 +1,4 @@
-"""The live view: fits its terminal, survives a resize, leaves nothing behind but the summary."""
+"""The live view: fits its terminal, survives a resize, leaves only the summary."""
 
 from __future__ import annotations
 

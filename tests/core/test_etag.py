@@ -171,7 +171,7 @@ def test_rclone_mtime(mtime_ns: int, wanted: str) -> None:
 @laws
 @given(st.integers(-(2**62), 2**62))
 def test_rclone_mtime_reads_back(mtime_ns: int) -> None:
-    """rclone reads the decimals as nanoseconds behind the seconds' digits."""
+    """rclone reads the decimals as nanoseconds after the seconds' digits."""
     assert int(rclone_mtime(mtime_ns).replace(".", "")) == mtime_ns
 
 

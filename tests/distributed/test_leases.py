@@ -39,12 +39,12 @@ class Node:
         self.active = 1
         self.wants = 1000
 
-    def take(self, lease: Lease, dice: random.Random) -> NodeUse:
+    def take(self, lease: Lease, rng: random.Random) -> NodeUse:
         self.lease = lease
         if self.in_flight < lease.workers:
             self.in_flight = min(lease.workers, self.wants)
         else:  # what is in flight ends by and by
-            self.in_flight -= dice.randint(0, self.in_flight - lease.workers)
+            self.in_flight -= rng.randint(0, self.in_flight - lease.workers)
         used = min(self.lease.bandwidth, float(self.wants))
         return NodeUse(lease.number, self.active, self.in_flight, limit=max(lease.workers, 1), bandwidth=used)
 
@@ -52,24 +52,24 @@ class Node:
 @settings(max_examples=200)
 @given(seed=st.integers(0, 10**9))
 def test_the_nodes_together_never_have_more_than_all_there_is(seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311
-    workers, bandwidth = dice.randint(8, 300), dice.choice([math.inf, 1000.0])
+    rng = random.Random(seed)  # noqa: S311
+    workers, bandwidth = rng.randint(8, 300), rng.choice([math.inf, 1000.0])
     table = LeaseTable(workers, bandwidth)
     nodes: dict[str, Node] = {}
     for step in range(40):
-        if step == 0 or dice.random() < 0.1:
-            nodes.setdefault(f"n{dice.randint(0, 7)}", Node())
-        elif len(nodes) > 1 and dice.random() < 0.05:
-            nodes.pop(dice.choice(sorted(nodes)))  # it died: nothing of it is in flight any more
+        if step == 0 or rng.random() < 0.1:
+            nodes.setdefault(f"n{rng.randint(0, 7)}", Node())
+        elif len(nodes) > 1 and rng.random() < 0.05:
+            nodes.pop(rng.choice(sorted(nodes)))  # it died: nothing of it is in flight any more
         for node in nodes.values():
-            node.wants = dice.choice([0, 1, 5, 1000])
+            node.wants = rng.choice([0, 1, 5, 1000])
             node.active = int(node.wants > 0)
         table.keep(sorted(nodes))
         leases = table.renew()
-        for name in sorted(nodes, key=lambda _: dice.random()):
-            if dice.random() < 0.7:  # else the message is lost, or late
-                use = nodes[name].take(leases[name], dice)
-                if dice.random() < 0.9:
+        for name in sorted(nodes, key=lambda _: rng.random()):
+            if rng.random() < 0.7:  # else the message is lost, or late
+                use = nodes[name].take(leases[name], rng)
+                if rng.random() < 0.9:
                     table.report(name, use)
             assert sum(max(node.lease.workers, node.in_flight) for node in nodes.values()) <= workers
             assert sum(node.lease.bandwidth for node in nodes.values()) <= bandwidth * (1 + 1e-9)
@@ -79,12 +79,12 @@ def test_the_nodes_together_never_have_more_than_all_there_is(seed: int) -> None
 def test_what_one_node_does_not_use_goes_to_the_others(idle: int) -> None:
     table = LeaseTable(100, 1000.0)
     nodes = {"a": Node(), "b": Node()}
-    dice = random.Random(1)  # noqa: S311
+    rng = random.Random(1)  # noqa: S311
     nodes["b"].wants, nodes["b"].active = idle, idle
     table.keep(list(nodes))
     for _ in range(6):
         for name, lease in table.renew().items():
-            table.report(name, nodes[name].take(lease, dice))
+            table.report(name, nodes[name].take(lease, rng))
     assert nodes["a"].lease.workers >= 95
     assert nodes["b"].lease.workers >= 1
     assert nodes["a"].lease.bandwidth >= 900
@@ -92,7 +92,7 @@ def test_what_one_node_does_not_use_goes_to_the_others(idle: int) -> None:
     nodes["b"].active = 1
     for _ in range(50):
         for name, lease in table.renew().items():
-            table.report(name, nodes[name].take(lease, dice))
+            table.report(name, nodes[name].take(lease, rng))
     assert [node.lease.workers for node in nodes.values()] == [50, 50]
     assert [node.lease.bandwidth for node in nodes.values()] == pytest.approx([500.0, 500.0])
 

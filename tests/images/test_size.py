@@ -75,7 +75,7 @@ def test_the_first_kilobytes_are_enough(name: str) -> None:
 def test_a_cut_file_has_the_right_size_or_none(name: str) -> None:
     body = turned(name, (40, 30), 6) if name in ORIENTABLE else content(name, (40, 30))
     sizes = {image_size(f"a.{name}", body[:length]) for length in range(len(body) + 1)}
-    # The orientation of a WebP file is behind its pixels, that of a PNG may be cut off.
+    # The orientation of a WebP file comes after its pixels, that of a PNG may be cut off.
     assert sizes <= {None, (30, 40), (40, 30)}
     assert None in sizes
 

@@ -110,11 +110,11 @@ async def test_what_is_added_changed_moved_and_removed_follows(place: Place, tre
 
 async def test_random_edits_end_in_the_same(place: Place, tree: Path) -> None:
     """However edits and runs interleave, the bucket is the tree once the edits have ended."""
-    dice = random.Random(7)  # noqa: S311 - a seed makes the edits the same every time
+    rng = random.Random(7)  # noqa: S311 - a seed makes the edits the same every time
     async with watched(place, tree, delete="mirror", every=5.0) as watch:
         for number in range(200):
-            await to_thread.run_sync(edit, tree, dice, number)
-            await anyio.sleep(dice.choice([0.0, 0.0, 0.02]))
+            await to_thread.run_sync(edit, tree, rng, number)
+            await anyio.sleep(rng.choice([0.0, 0.0, 0.02]))
 
         async def same() -> bool:
             return await to_thread.run_sync(in_step, place, tree)
@@ -122,15 +122,15 @@ async def test_random_edits_end_in_the_same(place: Place, tree: Path) -> None:
         await watch.until(same)
 
 
-def edit(tree: Path, dice: random.Random, number: int) -> None:
+def edit(tree: Path, rng: random.Random, number: int) -> None:
     """Make one edit: write, append, remove, rename a file or a directory."""
     places = [tree / f"d{place}" for place in range(4)]
-    place = dice.choice(places)
+    place = rng.choice(places)
     place.mkdir(exist_ok=True)
-    target = place / f"f{dice.randrange(8)}"
-    kind = dice.choice(["write", "write", "append", "remove", "rename", "move"])
+    target = place / f"f{rng.randrange(8)}"
+    kind = rng.choice(["write", "write", "append", "remove", "rename", "move"])
     if kind == "write":
-        target.write_text(str(number) * dice.randrange(1, 50))
+        target.write_text(str(number) * rng.randrange(1, 50))
     elif kind == "append":
         with target.open("a") as file:
             file.write(str(number))
@@ -139,7 +139,7 @@ def edit(tree: Path, dice: random.Random, number: int) -> None:
     elif kind == "rename" and target.exists():
         target.rename(target.with_name("renamed"))
     elif kind == "move":
-        away = tree / f"moved{dice.randrange(3)}"
+        away = tree / f"moved{rng.randrange(3)}"
         shutil.rmtree(away, ignore_errors=True)
         place.rename(away)
 

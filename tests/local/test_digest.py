@@ -32,16 +32,16 @@ def read_small(path: str, key: str) -> SmallFile:
     body=st.binary(max_size=300),
     part_sizes=st.lists(st.integers(1, 310), unique=True, max_size=3),
     chunk=st.integers(1, 70),
-    behind=st.integers(1, 9),
+    lag=st.integers(1, 9),
 )
 def test_part_etags_are_those_that_s3_computes(
-    body: bytes, part_sizes: list[int], chunk: int, behind: int, tmp_path_factory: pytest.TempPathFactory
+    body: bytes, part_sizes: list[int], chunk: int, lag: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("hash") / "f"
     path.write_bytes(body)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hashing, "CHUNK", chunk)
-        patch.setattr(hashing, "_CHUNKS_BEHIND", behind)
+        patch.setattr(hashing, "_MAX_LAG_CHUNKS", lag)
         digest = digest_file(str(path), "f", threading.Event(), part_sizes=part_sizes)
     assert digest.md5 == md5(body).hex()
     for size in part_sizes:
@@ -132,7 +132,7 @@ def test_C1_a_small_file_that_changes_while_it_is_hashed_is_hashed_again(
         nonlocal times
         body, times = read(descriptor, size), times + 1
         if times == 1:
-            path.write_bytes({"grow": b"before, and more", "cut": b"be"}.get(change, b"behind"))
+            path.write_bytes({"grow": b"before, and more", "cut": b"be"}.get(change, b"beyond"))
         return body
 
     monkeypatch.setattr(os, "read", read_then_change)

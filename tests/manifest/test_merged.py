@@ -65,15 +65,15 @@ def test_attempts_that_ended_are_named_in_their_range_alone() -> None:
 
 @pytest.mark.parametrize("seed", range(50))
 def test_nothing_new_is_lost_and_nothing_given_up_comes_back(seed: int) -> None:
-    dice = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)  # noqa: S311
 
     def made(before: Root, run: str) -> Root:
-        edges = sorted(dice.sample(KEYS, dice.randrange(4)))
+        edges = sorted(rng.sample(KEYS, rng.randrange(4)))
         ranges = zip(["", *edges], [*edges, ""], strict=True)
         shards = []
         for number, (first, end) in enumerate(ranges):
-            new = (f"{run}-{number}",) if dice.random() < 0.7 else ()
-            whole = bool(new) and dice.random() < 0.3
+            new = (f"{run}-{number}",) if rng.random() < 0.7 else ()
+            whole = bool(new) and rng.random() < 0.3
             parts = [RangeLayers(first, end)] if whole else before.part(first, end)
             shards += [part._replace(layers=(*new, *part.layers)) for part in parts]
         return replace(before, shards=joined_shards(shards))

@@ -121,7 +121,7 @@ def test_the_newest_layer_decides_within_its_range(
 
 
 NEAR = st.text(st.sampled_from("\0\x01a\ud7ff\ue000\U0010ffff"), max_size=4)
-"""Texts that are next to each other: behind each comes the one with a zero."""
+"""Texts that are next to each other: after each comes the one with a zero."""
 
 
 @settings(max_examples=100)
@@ -147,7 +147,7 @@ def test_rows_up_to_a_key_are_those_up_to_it_and_no_others(
 
 
 def test_rows_up_to_a_key_are_read_no_further(tmp_path: Path) -> None:
-    """A comparison asks batch by batch: rows behind the last key would be read again and again."""
+    """A comparison asks batch by batch: rows after the last key would be read again and again."""
     path = str(tmp_path / "l.1.sqlite")
     begin_layers(path, PAIR, ManifestState(), [])
     below = LayeredManifest.open(path)

@@ -1,4 +1,4 @@
-"""The servers of the test kit come up, are found, and leave nothing behind."""
+"""The servers of the test kit start, are found, and clean up."""
 
 from __future__ import annotations
 

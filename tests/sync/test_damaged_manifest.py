@@ -47,7 +47,7 @@ def cut(path: Path) -> None:
 
 
 def scatter(seed: int) -> Callable[[Path], None]:
-    """Change single bytes anywhere behind the file's header."""
+    """Change single bytes anywhere after the file's header."""
 
     def damage(path: Path) -> None:
         data, rng = bytearray(path.read_bytes()), random.Random(seed)  # noqa: S311 - not for secrets

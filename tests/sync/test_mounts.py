@@ -32,7 +32,7 @@ def mounted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 class Disk:
-    """A directory that holds files while it is mounted, in the source or behind a link of the source."""
+    """A directory that holds files while it is mounted, in the source or below a link of the source."""
 
     def __init__(self, bench: Bench, points: set[str], tmp_path: Path, kind: str) -> None:
         self._points = points

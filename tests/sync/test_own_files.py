@@ -33,7 +33,7 @@ def spelled(spelling: str, source: Path, tmp_path: Path, name: str) -> tuple[Pat
         case "of a source that is a link":
             (tmp_path / "link").symlink_to(source)
             return tmp_path / "link", inside / name, inside
-        case "behind a link in the source":
+        case "below a link in the source":
             outside.mkdir()
             (source / "linked").symlink_to(outside)
             return source, outside / name, outside
@@ -49,7 +49,7 @@ def spelled(spelling: str, source: Path, tmp_path: Path, name: str) -> tuple[Pat
     "spelling",
     [
         *("in the source", "with dots", "by a link to the source", "of a source that is a link"),
-        *("behind a link in the source", "a link itself"),
+        *("below a link in the source", "a link itself"),
     ],
 )
 async def test_the_files_of_a_run_are_invisible(
@@ -64,7 +64,7 @@ async def test_the_files_of_a_run_are_invisible(
     for suffix in USERS:
         (directory / (name + suffix)).parent.mkdir(exist_ok=True)
         (directory / (name + suffix)).write_text("x")
-    prefix = "linked/" if spelling == "behind a link in the source" else "state/"
+    prefix = "linked/" if spelling == "below a link in the source" else "state/"
     own, users = ({f"{prefix}{name}{suffix}" for suffix in suffixes} for suffixes in (SIDE, USERS))
     files = tuple(own | users | {"a/f", "state/f"}) if named else None
     report = await bench.sync(manifest=str(manifest), files=files)

@@ -350,7 +350,7 @@ async def test_a_death_before_the_end_leaves_the_old_receipt(
     assert place.read_bytes() == before
     assert len(list(receipts.root.glob("sums.tmp-*"))) == 1
     report = await receipts.sync(check="list")
-    assert sorted(receipts.objects()) == ["a", "b"], "what it left behind is no data"
+    assert sorted(receipts.objects()) == ["a", "b"], "what it has left is no data"
     assert report.exit_code == 0
 
 

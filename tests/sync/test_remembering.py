@@ -246,7 +246,7 @@ async def test_P8_what_changed_while_it_was_sent_is_uncertain_so_the_next_run_li
 
 
 async def test_the_listing_is_as_old_as_its_beginning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written behind a listing that takes hours is younger than what it tells."""
+    """What is written during a listing that takes hours is younger than the listing."""
     clock = [1_000_000.0]
     monkeypatch.setattr("aios3sync.sync.pipeline.time", SimpleNamespace(time=lambda: clock[0]))
     real = bench.memory.list_page

@@ -250,7 +250,7 @@ async def test_a_copy_that_is_refused_for_an_archive_is_asked_for(
 
 @pytest.mark.parametrize("restore", [0, 1])
 async def test_a_second_comparison_counts_each_archived_object_once(bench: Bench, restore: int) -> None:
-    """The listing was in order before, and is not any more: that shows behind the first archived object."""
+    """The listing was in order before, and is not any more: that shows after the first archived object."""
     bench.memory._capabilities = StoreCapabilities(sorted_listing=False)
     await cold(bench)
     bench.memory._page_size = lambda _: 1

@@ -1,4 +1,4 @@
-"""Copies in parts that a killed run left behind are continued, or aborted; those of others are left alone."""
+"""Copies in parts that a killed run has left are continued, or aborted; those of others are left alone."""
 
 from __future__ import annotations
 

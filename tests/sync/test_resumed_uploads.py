@@ -1,4 +1,4 @@
-"""Multipart uploads that a killed run left behind are continued, or aborted; others are left alone."""
+"""Multipart uploads that a killed run has left are continued, or aborted; others are left alone."""
 
 from __future__ import annotations
 

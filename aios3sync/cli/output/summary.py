@@ -128,7 +128,7 @@ def short_error(failure: Failure) -> str:
 
 
 def retries_text(retries: int, throttled: int, codes: Mapping[str, int]) -> str:
-    """Return how many retries there were, how many because of throttling, and the errors behind the rest."""
+    """Return how many retries there were, how many because of throttling, and the errors of the rest."""
     parts = [count(retries, "retry", "retries")]
     if throttled:
         parts.append(f"{throttled:,} throttled (the endpoint asked to slow down)")

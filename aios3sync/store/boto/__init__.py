@@ -1,7 +1,7 @@
 """The complete transport: BotoStore on one shared aioboto3 client.
 
 Only this folder and ``session.py`` may import aioboto3 or botocore. It calls the low-level operations
-alone: ``upload_file`` and its kin leave tasks and parts behind when they are cancelled.
+alone: ``upload_file`` and similar methods leave running tasks and parts when they are cancelled.
 """
 
 from __future__ import annotations

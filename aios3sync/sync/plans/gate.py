@@ -40,7 +40,7 @@ _UNSEEN, _ADMITTED, _REFUSED = range(3)
 async def gated_stage(
     run: Run, gate: ActionGate, stage: Stage, jobs: MemoryObjectReceiveStream[list[Any]]
 ) -> None:
-    """Run a stage behind a gate; ``jobs`` is closed at the end."""
+    """Run a stage with the actions that a gate admits; ``jobs`` is closed at the end."""
     async with jobs, feeding(stage) as admitted:
         async for batch in jobs:
             if going_on := await gate.admit(run, batch):

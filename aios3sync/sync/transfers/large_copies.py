@@ -145,7 +145,7 @@ class _PartedCopy:
         return True
 
     async def finish(self, parts: Sequence[Part]) -> PutResult:
-        """Copy the parts that are not there, and join all; a failure aborts, so that none are left behind."""
+        """Copy the missing parts, and join all; a failure aborts the upload, so that no parts are left."""
         copy = self._copy
         left = iter([part for part in parts if part.number not in self._stored])
         try:
@@ -156,7 +156,7 @@ class _PartedCopy:
             result = await copy.writing.complete_multipart(
                 copy.key, self._begun.upload_id, listed, copy.options
             )
-        except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
+        except BaseException as error:  # noqa: BLE001 - cancellation too must leave no parts
             await abort_after_error(copy.writing, self._begun, self._unfinished, self._warn)
             raise first_error(error) from None
         await self._unfinished.ended(self._begun)

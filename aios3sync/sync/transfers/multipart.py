@@ -212,7 +212,7 @@ class _MultipartUpload:
         self.resumed = False
 
     async def send(self) -> PutResult:
-        """Send all parts and join them; a failure aborts the upload, so that no parts are left behind.
+        """Send all parts and join them; a failure aborts the upload, so that no parts are left.
 
         Raises:
             IntegrityError: the object is not what was sent.
@@ -229,7 +229,7 @@ class _MultipartUpload:
             check_part_etags(run, self._key, self._stored)
             listed = sorted(part.listed for part in self._stored)
             result = await store.complete_multipart(self._key, upload_id, listed, self._options)
-        except BaseException as error:  # noqa: BLE001 - cancellation too must not leave parts behind
+        except BaseException as error:  # noqa: BLE001 - cancellation too must leave no parts
             run.events(events.BytesSent(key, -sum(part.part.length for part in self._stored)))
             await abort_after_error(store, begun, run.unfinished, run.builder.warn)
             raise first_error(error) from None

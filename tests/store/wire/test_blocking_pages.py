@@ -113,7 +113,7 @@ ODD: dict[str, dict[str, Any]] = {
     "no body": {"body": b""},
     "a part of a body": {"body": b"<ListBucketResult>", "headers": {"Content-Length": "100"}, "close": True},
     "a body without a length": {"body": document("p/a"), "headers": {"Content-Length": ""}, "close": True},
-    "another answer behind it": {"body": document() + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
+    "another answer after it": {"body": document() + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"},
     "no answer": {"drop": True},
     "an answer that never comes": {"hang": True},
 }
@@ -123,7 +123,7 @@ ODD: dict[str, dict[str, Any]] = {
 async def test_an_odd_answer_is_an_error(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aios3sync.store.wire.blocking_pages._PATIENCE_S", 0.3)
     script = dict(ODD[case])
-    if case == "another answer behind it":
+    if case == "another answer after it":
         script["headers"] = {"Content-Length": str(len(document()))}
     async with canned_server() as server:
         server.will(**script)

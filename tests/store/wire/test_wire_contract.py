@@ -1,4 +1,4 @@
-"""The contract of the seam on the wire transport: moto, SeaweedFS, and SeaweedFS behind TLS."""
+"""The contract of the seam on the wire transport: moto, SeaweedFS, and SeaweedFS with TLS."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def seaweedfs_stores(seaweedfs: Endpoint) -> AsyncIterator[Callable[[str],
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tls_stores(seaweedfs: Endpoint, authority: Any) -> AsyncIterator[Callable[[str], Any]]:
-    """SeaweedFS behind a TLS forwarder: what is signed is the address of the forwarder."""
+    """SeaweedFS and a TLS forwarder: what is signed is the address of the forwarder."""
     target = int(seaweedfs.url.rpartition(":")[2])
 
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The pace of one node: the limiter's rules for whole slices of time, by the real HillClimb and CubicRate.
+"""The requests of one node: the limiter's rules in whole slices of time, by the real HillClimb and CubicRate.
 
 :class:`~aios3sync.store.wrappers.limit.ConcurrencyLimiter` is called for each request, which a billion of
 them forbids. What it decides is decided here once for a slice: which window to measure, when to slow down.
@@ -10,13 +10,13 @@ from aios3sync.store.wrappers.cubic_rate import LATE, CubicRate
 from aios3sync.store.wrappers.hill_climb import HillClimb
 from aios3sync.store.wrappers.limit import FIRST_LIMIT, MAX_TOLERANCE, TOLERATED_REFUSAL_RATE
 
-__all__ = ("SLICE_S", "Pace")
+__all__ = ("SLICE_S", "NodeLimiter")
 
 SLICE_S = 0.2
 """Seconds of a slice: longer than a round trip, and no longer than what the rate takes for one update."""
 
 
-class Pace:
+class NodeLimiter:
     """How many requests a node sends in the next slice.
 
     Args:

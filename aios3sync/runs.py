@@ -181,28 +181,48 @@ class Runs:
         if cluster is None:
             return self.subscribed
 
-        async def run(index: object, entry: object, request: SyncRequest, resources: Resources) -> SyncReport:
-            from aios3sync.distributed.addresses import checked_cluster
+        return lambda index, entry: partial(self._run_on_cluster, cluster, source_connect, index, entry)
 
-            checked_cluster(cluster)
-            _check_travels(request, resources, follows=not (index is None and entry is None))
-            if self._stores.is_given:
-                raise UsageError(
-                    "cluster: each worker finds its own credentials, so a session or client of aioboto3 "
-                    "cannot be used; name a profile, a region and an endpoint instead"
-                )
-            await _load_dask()
-            from aios3sync.distributed.coordinator import run_on_cluster
-            from aios3sync.distributed.dask import open_executor
+    async def _run_on_cluster(
+        self,
+        cluster: Any,
+        source_connect: ConnectOptions | None,
+        index: ObjectIndex | None,
+        entry: object,
+        request: SyncRequest,
+        resources: Resources,
+    ) -> SyncReport:
+        from aios3sync.distributed.addresses import checked_cluster
 
-            endpoint = self._stores.endpoint
-            connect = replace(self._options, endpoint_url=None if endpoint == AWS else endpoint)
-            async with open_executor(cluster) as executor:
-                return await run_on_cluster(
-                    request, resources, executor, connect, source_connect, self._open_store
-                )
+        checked_cluster(cluster)
+        _check_travels(request, resources, registers=entry is not None)
+        if index is not None:
+            _check_followed(request)
+        if self._stores.is_given:
+            raise UsageError(
+                "cluster: each worker finds its own credentials, so a session or client of aioboto3 "
+                "cannot be used; name a profile, a region and an endpoint instead"
+            )
+        await _load_dask()
+        from aios3sync.distributed.coordinator import run_on_cluster
+        from aios3sync.distributed.dask import open_executor
 
-        return lambda index, entry: partial(run, index, entry)
+        endpoint = self._stores.endpoint
+        connect = replace(self._options, endpoint_url=None if endpoint == AWS else endpoint)
+        feed = None
+        if index is not None:
+            from aios3sync.index.feed import IndexSubscriber
+
+            feed = IndexSubscriber(index.backend)
+        async with AsyncExitStack() as stack:
+            executor = await stack.enter_async_context(open_executor(cluster))
+            if feed is not None and not request.options.dry_run:
+                resources = await stack.enter_async_context(feed.attached(request, resources))
+                feed.lacks("the changes of a run on a cluster are not in it")
+            report = await run_on_cluster(
+                request, resources, executor, connect, source_connect, self._open_store, feed
+            )
+        return report if feed is None else await feed.finish(report)
 
     async def observed(
         self, command: str, source: Side | None, target: Any, run: Awaitable[ReportT]
@@ -232,10 +252,8 @@ class Runs:
         """Return what runs a sync that an index and a catalog follow."""
 
         async def run(request: SyncRequest, resources: Resources) -> SyncReport:
-            if request.direction == "down" and not (index is None and entry is None):
-                raise UsageError(
-                    "index and catalog follow what is written to a bucket; a download writes none"
-                )
+            if not (index is None and entry is None):
+                _check_followed(request)
             if index is not None:
                 from aios3sync.images.size import image_size, is_image_name
 
@@ -360,7 +378,17 @@ async def _load_dask() -> None:
         raise UsageError(f"cluster: {error.name} is not installed; pip install distributed") from None
 
 
-def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool) -> None:
+def _check_followed(request: SyncRequest) -> None:
+    """Make sure that a run writes what an index or a catalog could follow.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if request.direction == "down":
+        raise UsageError("index and catalog follow what is written to a bucket; a download writes none")
+
+
+def _check_travels(request: SyncRequest, resources: Resources, *, registers: bool) -> None:
     """Make sure that a run can be done by other processes: nothing of it is secret, or in this one alone.
 
     Raises:
@@ -369,7 +397,7 @@ def _check_travels(request: SyncRequest, resources: Resources, *, follows: bool)
     options = request.options
     alone = {
         "a source that is a list of files": request.files is not None,
-        "an index or a catalog that follows the run": follows,
+        "a catalog that follows the run": registers,
         "outcome_sinks": bool(resources.outcome_sinks),
         "thumbnails": bool(options.thumbnails),
         "as_of": options.as_of is not None,

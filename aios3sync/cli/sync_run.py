@@ -81,6 +81,8 @@ def run_sync(
     source, target, options, connection, shown, source_connection, _ = plain
     if options.dry_run and cluster is None:
         return run_plan(plain, "", registration)
+    if options.dry_run:
+        index = None  # nothing changes, and a file that is missing must not be made
 
     async def work(session: Session, view: View, stop: Stop) -> SyncReport:
         payer = options.request_payer

@@ -17,7 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio import to_thread
@@ -47,6 +47,9 @@ from aios3sync.report import SyncReport
 from aios3sync.sync.request import SyncRequest, is_shared, manifest_path
 from aios3sync.sync.resources import Resources
 
+if TYPE_CHECKING:
+    from aios3sync.index.feed import IndexSubscriber
+
 __all__ = ("run_on_cluster",)
 
 _SHARDS_A_NODE: Final = 4
@@ -54,13 +57,14 @@ _SHARDS_A_NODE: Final = 4
 _WAIT_FOR_NODES_S: Final = 60.0
 
 
-async def run_on_cluster(
+async def run_on_cluster(  # noqa: PLR0913 - what the session lends; the last three have defaults
     request: SyncRequest,
     resources: Resources,
     executor: Executor,
     connect: ConnectOptions,
     source_connect: ConnectOptions | None = None,
     open_store: OpenStore | None = None,
+    index: IndexSubscriber | None = None,
 ) -> SyncReport:
     """Run one sync on the nodes of an executor; its last event is left to the caller.
 
@@ -71,6 +75,7 @@ async def run_on_cluster(
         connect: how each node reaches S3; nothing in it is secret.
         source_connect: how it reaches the source of a copy, if not in the same way.
         open_store: opens the store of the bucket of a manifest that is an object.
+        index: may know the objects, by which the run is then cut; attached unless the run is dry.
 
     Raises:
         ClusterError: there are no nodes, one sees other files than the others, or too many died.
@@ -81,7 +86,7 @@ async def run_on_cluster(
         if is_shared(request.options) and open_store is not None:
             shards = await ClusterShards.opened(request, open_store, stack)
             request = shards.request
-        coordinator = _Coordinator(request, resources, executor, connect, source_connect, shards)
+        coordinator = _Coordinator(request, resources, executor, connect, source_connect, shards, index)
         with raise_first_error():
             return await coordinator.run(stack)
 
@@ -96,6 +101,7 @@ class _Coordinator:
     connect: ConnectOptions
     source_connect: ConnectOptions | None = None
     shards: ClusterShards | None = None
+    index: IndexSubscriber | None = None
     _name: str = field(default_factory=lambda: secrets.token_hex(8))
     _reports: list[SyncReport] = field(default_factory=list)
     _facts: Sequence[ShardFacts] = ()
@@ -236,8 +242,9 @@ class _Coordinator:
     async def _cut(self, nodes: int) -> list[KeyRange]:
         count = 1 if nodes == 1 else nodes * _SHARDS_A_NODE
         known = await to_thread.run_sync(self._manifest.known)
+        index = None if self.index is None else self.index.backend
         try:
-            weights = await weights_of(self.request, self.resources, known, count)
+            weights = await weights_of(self.request, self.resources, known, count, index)
         finally:
             await known.close()
         # Which endpoints list in byte order is known only of some; a listing of the others is asked for whole

@@ -1,15 +1,19 @@
 """Estimates how the work of a sync is spread over its keys, from what is known or can be seen at little cost.
 
-What is recorded is a good measure, also of a target that was not listed for long. Next best is an inventory
-that takes the place of a listing. Else some directories are read, or some pages of the bucket are asked for,
-level by level, until there are enough places to cut at.
+The first of these that knows enough keys is taken:
+
+1. What is recorded: both sides as the last run left them, also of a target that was not listed for long.
+2. An inventory that takes the place of a listing: all of a side, and the run goes by it.
+3. The object index: it costs no request, but may have seen some of the objects only.
+4. Some directories are read, or some pages of the bucket are asked for, level by level, until there are
+   enough places to cut at.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio import to_thread
 
@@ -21,6 +25,9 @@ from aios3sync.store.protocol import ObjectStore
 from aios3sync.sync.request import SyncRequest
 from aios3sync.sync.resources import Resources
 from aios3sync.sync.sides import inventories_of
+
+if TYPE_CHECKING:
+    from aios3sync.index.db.protocol import IndexBackend
 
 __all__ = (
     "directory_weights",
@@ -43,7 +50,11 @@ _UNSEEN: Final = 1000
 
 
 async def weights_of(
-    request: SyncRequest, resources: Resources, known: LayeredManifest | None, count: int
+    request: SyncRequest,
+    resources: Resources,
+    known: LayeredManifest | None,
+    count: int,
+    index: IndexBackend | None = None,
 ) -> list[Weight]:
     """Return the weights for a cut into so many shards.
 
@@ -52,6 +63,7 @@ async def weights_of(
         resources: of the session that begins it.
         known: what is recorded, ``None`` where nothing is.
         count: of shards.
+        index: that follows the run, ``None`` where none does.
 
     Raises:
         InventoryError: an inventory is damaged.
@@ -62,6 +74,8 @@ async def weights_of(
     if known is not None and await to_thread.run_sync(known.has_more_rows, count * _PLACES_A_SHARD):
         return await to_thread.run_sync(recorded_weights, known)
     if weights := await inventory_weights(request, resources, count * _PLACES_A_SHARD):
+        return weights
+    if index is not None and (weights := await _indexed_weights(request, resources, index, count)):
         return weights
     if request.direction == "up":
         return await to_thread.run_sync(directory_weights, request.root, count * _PLACES_A_SHARD)
@@ -83,6 +97,22 @@ async def inventory_weights(request: SyncRequest, resources: Resources, places: 
             continue
         weights = await inventory.weights(location.prefix)
         if sum(objects for _, objects in weights) > places:
+            return weights
+    return []
+
+
+async def _indexed_weights(
+    request: SyncRequest, resources: Resources, index: IndexBackend, count: int
+) -> list[Weight]:
+    """Return the weights of the first side that the index knows; the source of a copy comes first.
+
+    A bucket of another endpoint may have the name of one in the index, and other objects.
+    """
+    from aios3sync.distributed.index_weights import index_weights
+
+    source = request.source_location if resources.source_profile is None else None
+    for location in filter(None, (source, request.location)):
+        if weights := await index_weights(index, location, count, count * _PLACES_A_SHARD):
             return weights
     return []
 

@@ -117,12 +117,14 @@ class IndexFeed:
         applied: how many changes had which effect.
         warnings: for the report of the run, when it has ended.
         trouble: why the rest of the run is not written; empty as long as nothing went wrong.
+        lack: why changes are missing among those that are written; empty as long as none are.
     """
 
     def __init__(self, backend: IndexBackend, location: Location, others: Sequence[Location] = ()) -> None:
         self.applied = Applied()
         self.warnings: list[str] = []
         self.trouble = ""
+        self.lack = ""
         self._backend = backend
         self._location = location
         self._ended = anyio.Event()
@@ -161,7 +163,16 @@ class IndexFeed:
         """Stop feeding the index in this run, and add a warning."""
         if not self.trouble:
             self.trouble = reason
-            self.warnings.append(f"the index is stale, reconcile {self._targets} repairs it: {reason}")
+            self._warn(reason)
+
+    def lacks(self, reason: str) -> None:
+        """Add a warning: changes of the run are missing. Those that come are written all the same."""
+        if not (self.trouble or self.lack):
+            self.lack = reason
+            self._warn(reason)
+
+    def _warn(self, reason: str) -> None:
+        self.warnings.append(f"the index is stale, reconcile {self._targets} repairs it: {reason}")
 
     async def run(self) -> None:
         """Write the queue until it is closed; after a failure drop its content."""
@@ -251,7 +262,7 @@ async def feed_index(
 async def _conclude(backend: IndexBackend, sink: IndexFeed, marks: Sequence[FeedMark]) -> None:
     state: dict[str, str | None] = {}
     for mark in marks:
-        state |= final_state(mark, sink.trouble)
+        state |= final_state(mark, sink.trouble or sink.lack)
     try:
         await backend.save_state(state)
     except ObjectIndexError as error:
@@ -261,12 +272,12 @@ async def _conclude(backend: IndexBackend, sink: IndexFeed, marks: Sequence[Feed
 class IndexSubscriber:
     """Feeds an index with the outcomes of one sync: a :class:`~aios3sync.sync.subscribers.Subscriber`.
 
-    Args:
+    Attributes:
         backend: of the index.
     """
 
     def __init__(self, backend: IndexBackend) -> None:
-        self._backend = backend
+        self.backend = backend
         self._feed: IndexFeed | None = None
         self._ignores_trash = False
         self._on_event: EventSink = discard
@@ -282,7 +293,7 @@ class IndexSubscriber:
             trash = Location.parse(request.options.trash)
             self._ignores_trash = trash.bucket != location.bucket
             others += [] if self._ignores_trash else [trash]
-        async with feed_index(self._backend, location, others=others) as self._feed:
+        async with feed_index(self.backend, location, others=others) as self._feed:
             yield resources
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
@@ -296,6 +307,11 @@ class IndexSubscriber:
         """Queue further changes of objects, after those of their outcomes."""
         if self._feed is not None:
             await self._feed.changes(changes)
+
+    def lacks(self, reason: str) -> None:
+        """Note that changes of the run are missing."""
+        if self._feed is not None:
+            self._feed.lacks(reason)
 
     async def finish(self, report: SyncReport) -> SyncReport:
         """Return the report with the warnings of the feed."""

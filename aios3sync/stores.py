@@ -26,7 +26,7 @@ from aios3sync.processes.protocol import (
     OffloaderOpener,
 )
 from aios3sync.store.connections import Connections, load
-from aios3sync.store.endpoint_profile import EndpointProfile
+from aios3sync.store.endpoint_profile import EndpointProfile, profile_name
 from aios3sync.store.observer import Observer
 from aios3sync.store.protocol import ObjectStore
 from aios3sync.store.s3.endpoint_config import endpoint_url, name_of
@@ -119,13 +119,8 @@ class Stores:
             check_bucket_in_endpoint(self._url, bucket)
 
     def profile(self, bucket: str) -> EndpointProfile:
-        """Return the profile of the endpoint of a bucket, one for all its stores.
-
-        AWS is many endpoints under one name: its directory buckets, access points and Outposts differ.
-        """
-        name = self.endpoint
-        if name == AWS:
-            name = f"{AWS}/{bucket}"
+        """Return the profile of the endpoint of a bucket, one for all its stores."""
+        name = profile_name(self.endpoint, bucket)
         if name not in self._profiles:
             self._profiles[name] = profile = EndpointProfile(name)
             if self._options.etags == "auto":

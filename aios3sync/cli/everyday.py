@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from aios3sync.cli.output.choose import report_view
+from aios3sync.cli.output.choose import choose_view, is_terminal, report_view
 from aios3sync.cli.output.summary import conclude_sync
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.errors import AioS3SyncError
 from aios3sync.options import payer_of
 from aios3sync.store.s3.endpoint_config import endpoint_name
 from aios3sync.sync.request import SyncRequest, locate_sides
-from aios3sync.sync.unchanged import report_unchanged
+from aios3sync.sync.small_run import run_small
 
 if TYPE_CHECKING:
+    from aios3sync.core.entries import RecordedEntry
+    from aios3sync.report import SyncReport
     from aios3sync.store.wire.blocking_pages import BlockingPages
+    from aios3sync.store.wire.blocking_puts import BlockingPuts
 
 __all__ = ("run_everyday",)
 
@@ -28,7 +31,7 @@ def run_everyday(arguments: Sequence[str]) -> int | None:
         plain = read_plain_sync(arguments)
     except (UnknownError, AioS3SyncError):
         return None
-    code = _run_unchanged(plain)
+    code = _run_small(plain)
     if code is not None:
         return code
     from aios3sync.cli.sync_run import run_sync
@@ -36,8 +39,8 @@ def run_everyday(arguments: Sequence[str]) -> int | None:
     return run_sync(plain)
 
 
-def _run_unchanged(plain: PlainSync) -> int | None:
-    """Report a sync that has nothing to do; ``None`` for any other, also for one that is wrong."""
+def _run_small(plain: PlainSync) -> int | None:
+    """Run a sync that has little or nothing to do; ``None`` for any other, also for one that is wrong."""
     with suppress(AioS3SyncError):
         direction, root, files, location = locate_sides(plain.source, plain.target, plain.options)
         request = SyncRequest(
@@ -48,14 +51,33 @@ def _run_unchanged(plain: PlainSync) -> int | None:
             options=plain.options,
             files=files,
         )
+        uploads: list[tuple[RecordedEntry, str]] = []
         # A verbose run shows what is known of the endpoint.
-        open_pages = None if plain.output.verbose else partial(_open_pages, plain, request)
-        report = report_unchanged(request, open_pages)
+        alone = bool(plain.output.verbose)
+        report = run_small(
+            request,
+            None if alone else partial(_open_pages, plain, request),
+            None if alone else partial(_open_puts, plain, request),
+            lambda row, reason: uploads.append((row, reason)),
+        )
         if report is not None:
-            conclude = partial(conclude_sync, verbose=plain.output.verbose)
-            report_view("sync", plain.output, conclude)(report)
+            _show(plain, report, uploads)
             return report.exit_code
     return None
+
+
+def _show(plain: PlainSync, report: SyncReport, uploads: list[tuple[RecordedEntry, str]]) -> None:
+    """Show a run that has ended already: what a live view leaves, or the lines of a plain one."""
+    output, conclude = plain.output, partial(conclude_sync, verbose=plain.output.verbose)
+    if not uploads or output.quiet or output.json or (output.progress and is_terminal()):
+        report_view("sync", output, conclude)(report)
+        return
+    from aios3sync.events import ObjectUploaded
+
+    with closing(choose_view("sync", output, conclude, lambda: None)) as view:
+        for row, reason in uploads:
+            view(ObjectUploaded(row.key, row.size, row.etag, reason))
+        view.report(report)
 
 
 def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
@@ -64,3 +86,22 @@ def _open_pages(plain: PlainSync, request: SyncRequest) -> BlockingPages:
 
     payer = payer_of(plain.options.request_payer)
     return BlockingPages(plain.connection, request.location.bucket, payer)
+
+
+def _open_puts(plain: PlainSync, request: SyncRequest) -> BlockingPuts:
+    """Open what stores small objects, at an endpoint whose answers are known to prove what it stored.
+
+    Raises:
+        NotPlainError: nothing is known of it yet, or that its ETags prove nothing.
+    """
+    from aios3sync.store.endpoint_profile import EndpointProfile, profile_name
+    from aios3sync.store.profile_files import read_profile
+    from aios3sync.store.wire.blocking_connection import NotPlainError
+    from aios3sync.store.wire.blocking_puts import BlockingPuts
+
+    bucket = request.location.bucket
+    profile = EndpointProfile(profile_name(request.endpoint, bucket))
+    read_profile(profile)
+    if profile.etags != "md5":
+        raise NotPlainError("ETags that may be anything")
+    return BlockingPuts(plain.connection, bucket)

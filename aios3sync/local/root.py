@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from aios3sync.concurrency import in_thread
+from aios3sync.core.entries import RecordedEntry, SourceEntry
 from aios3sync.core.filters import Filters
 from aios3sync.core.key_range import EVERYTHING, KeyRange
+from aios3sync.core.keys import unescaped
 from aios3sync.local.walk import Walk, check_root
+
+if TYPE_CHECKING:
+    from aios3sync.local.read import Place
 
 __all__ = ("TreeRoot",)
 
@@ -113,3 +118,43 @@ class TreeRoot:
     def may_be_swapped(self, device: int) -> bool:
         """Whether the root is on another device than it was on before; -1 where that is not known (P3)."""
         return self.device is not None and device not in (-1, self.device)
+
+    # Single files.
+
+    def path(self, key: str) -> str:
+        """Return the path of the file of a key; empty where a list of files does not name it."""
+        if self._files is not None:
+            return self._files.get(key, "")
+        return f"{self.root}/{self._below(key)}"
+
+    def place(self, key: str) -> Place:
+        """Return where the file of a key is, for its reading."""
+        if self._files is not None or self._symlinks == "follow":
+            return self.path(key)
+        from aios3sync.local.read import place_of
+
+        return place_of(self.root, self._below(key), self._symlinks)
+
+    def _below(self, key: str) -> str:
+        return unescaped(key) if self._on_bad_name == "escape" else key
+
+    def read_now(self, entry: SourceEntry) -> tuple[bytes, int] | None:
+        """Return a small file and when its reading began (ns); ``None`` where it is not as it was walked.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        from aios3sync.local.read import read_same  # most walks are followed by no reading
+
+        return read_same(self.place(entry.key), entry[1:])
+
+    def is_unchanged(self, row: RecordedEntry) -> bool:
+        """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
+
+        It was sent as it was; the next run finds that it is gone.
+        """
+        try:
+            now = os.stat(self.path(row.key))
+        except (OSError, ValueError):
+            return True
+        return (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Final
 
 from aios3sync.concurrency import in_thread
-from aios3sync.core.entries import RecordedEntry, SourceEntry
-from aios3sync.core.keys import unescaped
+from aios3sync.core.entries import SourceEntry
 from aios3sync.core.text import escape_undecodable
 from aios3sync.errors import SourceError, UsageError
 from aios3sync.local.compress import compress_file
@@ -24,7 +23,7 @@ from aios3sync.local.digest import (
     small_file,
 )
 from aios3sync.local.open_file import OpenFile
-from aios3sync.local.read import Place, ReadResult, place_of, read_files
+from aios3sync.local.read import ReadResult, read_files
 from aios3sync.local.root import TreeRoot
 
 if TYPE_CHECKING:
@@ -41,32 +40,6 @@ class LocalTree(TreeRoot):
 
     The methods that are not asynchronous block, but for :meth:`path`, :meth:`place` and :meth:`is_missing`.
     """
-
-    def path(self, key: str) -> str:
-        """Return the path of the file of a key; empty where a list of files does not name it."""
-        if self._files is not None:
-            return self._files.get(key, "")
-        return f"{self.root}/{self._below(key)}"
-
-    def place(self, key: str) -> Place:
-        """Return where the file of a key is, for its reading."""
-        if self._files is not None or self._symlinks == "follow":
-            return self.path(key)
-        return place_of(self.root, self._below(key), self._symlinks)
-
-    def _below(self, key: str) -> str:
-        return unescaped(key) if self._on_bad_name == "escape" else key
-
-    def is_unchanged(self, row: RecordedEntry) -> bool:
-        """Whether the file of a row is still what was sent (P8); one that is gone now counts as unchanged.
-
-        It was sent as it was; the next run finds that it is gone.
-        """
-        try:
-            now = os.stat(self.path(row.key))
-        except (OSError, ValueError):
-            return True
-        return (now.st_size, now.st_mtime_ns, now.st_ino) == (row.size, row.mtime_ns, row.inode)
 
     def has_name(self, key: str) -> bool:
         """Whether the tree has an entry of this name, be it a link that leads nowhere."""

@@ -215,6 +215,10 @@ class BlockingManifest(Manifest, Protocol):
         """Whether there are more than so many rows."""
         ...
 
+    def record_now(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
+        """Write rows and remove keys, in one transaction."""
+        ...
+
     def close_now(self) -> None:
         """Close the file; idempotent."""
         ...

@@ -14,9 +14,10 @@ from typing import Any, Final, Literal
 
 from aios3sync._dataclass import dataclass, field
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.core.endpoints import AWS
 from aios3sync.core.parts import MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE
 
-__all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact")
+__all__ = ("LASTS", "VERSION", "EndpointProfile", "Etags", "KnownFact", "profile_name")
 
 Etags = Literal["unknown", "md5", "opaque"]
 ListOrder = Literal["", "bytes", "unordered"]
@@ -33,6 +34,14 @@ class KnownFact(NamedTuple):
 
     at: float
     given: bool
+
+
+def profile_name(endpoint: str, bucket: str) -> str:
+    """Return the name of the profile of a bucket's endpoint.
+
+    AWS is many endpoints under one name: its directory buckets, access points and Outposts differ.
+    """
+    return f"{AWS}/{bucket}" if endpoint == AWS else endpoint
 
 
 def _is_part_limit(value: object) -> bool:

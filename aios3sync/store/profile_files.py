@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 from contextlib import suppress
 from typing import Final
@@ -18,7 +17,6 @@ from aios3sync.store.endpoint_profile import EndpointProfile
 
 __all__ = ("profile_path", "read_profile", "write_profile")
 
-_LOG: Final = logging.getLogger(__name__)
 _LARGEST: Final = 64 * 1024
 
 
@@ -42,7 +40,7 @@ def read_profile(profile: EndpointProfile) -> None:
     except FileNotFoundError:
         return
     except (OSError, ValueError, RecursionError) as error:
-        _LOG.debug("what is kept of the endpoint is not read: %s: %s", path, error)
+        _note("what is kept of the endpoint is not read", path, error)
 
 
 def write_profile(profile: EndpointProfile) -> None:
@@ -56,7 +54,7 @@ def write_profile(profile: EndpointProfile) -> None:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         _replace_file(path, content)
     except OSError as error:
-        _LOG.debug("what was learnt of the endpoint is not kept: %s: %s", path, error)
+        _note("what was learnt of the endpoint is not kept", path, error)
     else:
         profile.changed = False
 
@@ -74,3 +72,9 @@ def _replace_file(path: str, content: bytes) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _note(text: str, path: str, error: Exception) -> None:
+    import logging  # ten milliseconds that hardly any run needs
+
+    logging.getLogger(__name__).debug("%s: %s: %s", text, path, error)

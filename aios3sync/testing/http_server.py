@@ -74,12 +74,14 @@ class CannedServer:
         judge: returns status and body of the response to a request for which the script has none, or ``None``
             for the default.
         requests: all received requests, in order.
+        connections: how many clients have connected.
         hanging: set when a request waits for a response that never comes.
         hung_up: set when the client of such a request closed the connection.
     """
 
     url: str
     requests: list[CannedRequest] = field(default_factory=list)
+    connections: int = 0
     hanging: Event = field(default_factory=Event)
     hung_up: Event = field(default_factory=Event)
     judge: Callable[[CannedRequest], tuple[int, bytes] | None] | None = None
@@ -103,6 +105,7 @@ class CannedServer:
 
     async def serve(self, stream: ByteStream) -> None:
         """Respond to the requests of one connection; called by the listener."""
+        self.connections += 1
         async with stream:
             try:
                 while await self._respond(stream, BufferedByteReceiveStream(stream)):

@@ -18,6 +18,7 @@ from aios3sync.cli.output.view import Output
 from aios3sync.cli.plain_sync import PlainSync, UnknownError, read_plain_sync
 from aios3sync.cli.program import program
 from aios3sync.options import VARIABLES
+from aios3sync.sync.small_run import run_small
 from tests.cli.conftest import Bucket, CommandLine
 
 _WORDS = st.text("ab*/.-=é ", min_size=1, max_size=5)
@@ -126,7 +127,7 @@ def test_an_unchanged_sync_prints_what_a_run_prints(
         path.touch()
     assert cli("sync", tree, bucket.url(), *how).code == 0
     quick = cli("sync", tree, bucket.url(), *how)
-    monkeypatch.setattr(everyday, "report_unchanged", lambda *_: None)
+    monkeypatch.setattr(everyday, "run_small", lambda *_: None)
     whole = cli("sync", tree, bucket.url(), *how)
     assert (quick.code, quick.err) == (whole.code, whole.err)
     if "--json" in how:
@@ -137,6 +138,66 @@ def test_an_unchanged_sync_prints_what_a_run_prints(
         assert documents[0] == documents[1]
     else:
         assert _without_times(quick.out) == _without_times(whole.out)
+
+
+@pytest.mark.parametrize(
+    "how", [[], ["-q"], ["-v"], ["--json"], ["--no-progress"], ["--delete-tracked"]], ids=str
+)
+def test_a_sync_of_one_file_prints_what_a_run_prints(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch, how: list[str]
+) -> None:
+    """Only the times differ; a run that shows the endpoint is a whole one."""
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
+    asked = []
+
+    def noted(*arguments: Any) -> Any:
+        asked.append(run_small(*arguments))
+        return asked[-1]
+
+    ended = []
+    for prefix, instead in (("one/", noted), ("two/", lambda *_: None)):
+        monkeypatch.setattr(everyday, "run_small", lambda *_: None)
+        (tree / "new.txt").unlink(missing_ok=True)
+        assert cli("sync", tree, bucket.url(prefix)).code == 0
+        (tree / "new.txt").write_text("new")
+        monkeypatch.setattr(everyday, "run_small", instead)
+        ended.append(cli("sync", tree, bucket.url(prefix), *how))
+        assert bucket.get(f"{prefix}new.txt") == b"new"
+    one, two = ended
+    (report,) = asked
+    assert (report is None) == ("-v" in how)
+    assert (one.code, one.err) == (two.code, two.err)
+    if "--json" in how:
+        documents = [each.json() for each in ended]
+        for document in documents:
+            assert document.pop("target").endswith(("/one/", "/two/"))
+            assert document.pop("knowledge_age_s") >= 0
+            document.pop("elapsed_s")
+        assert documents[0] == documents[1]
+        assert documents[0]["requests"] == {"PutObject": 1}
+    else:
+        assert _without_times(one.out) == _without_times(two.out)
+    heads = [bucket.head(f"{prefix}new.txt") for prefix in ("one/", "two/")]
+    for head in heads:
+        del head["ResponseMetadata"], head["LastModified"]
+        assert head["Metadata"].pop("mtime")
+    assert heads[0] == heads[1]
+
+
+def test_an_endpoint_of_which_nothing_is_known_is_left_to_a_run(
+    cli: CommandLine, bucket: Bucket, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its ETags prove what was stored is found out by a run."""
+    monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", -int(3600e9))
+    assert cli("sync", tree, bucket.url()).code == 0
+    before = bucket.keys()
+    (tree / "new.txt").write_text("new")
+    monkeypatch.setattr("aios3sync.store.profile_files.profile_path", lambda _: "")
+    plain = read_plain_sync(["sync", str(tree), bucket.url(), "--endpoint-url", bucket.endpoint.url])
+    for name, value in cli.environment.items():
+        monkeypatch.setenv(name, value)
+    assert everyday._run_small(plain) is None
+    assert sorted(bucket.keys()) == sorted(before)
 
 
 def _without_times(text: str) -> str:

@@ -25,11 +25,11 @@ def compile(source, *arguments, **more):
 builtins.compile = compile
 from aios3sync.__main__ import main
 if "sync" in sys.argv:
-    import aios3sync.sync.unchanged as unchanged
-    unchanged._PATIENCE_S = 600  # on a busy machine too
+    import aios3sync.sync.small_run as small_run
+    small_run._PATIENCE_S = 600  # on a busy machine too
 if "--check" in sys.argv:
-    import aios3sync.store.wire.blocking_pages as pages
-    pages._PATIENCE_S = 600
+    import aios3sync.store.wire.blocking_connection as connection
+    connection._PATIENCE_S = 600
 code = main()
 with open(place, "w") as file:
     file.write(" ".join(sorted(compiled | set(sys.modules) - before)))
@@ -55,6 +55,8 @@ COSTLY = words(
 UNCHANGED = words("configparser datetime ipaddress json signal sqlite3 urllib")
 # One connection that waits, and the parsers of HTTP and of listings.
 LISTED = UNCHANGED | words("httptools selectors socket xml")
+# One connection that waits, and the parser of HTTP.
+SENT = UNCHANGED | words("http httptools selectors socket")
 # The event loop: asyncio itself loads ssl, subprocess and logging.
 LOOP = UNCHANGED | words(
     """
@@ -131,6 +133,17 @@ def test_a_sync_that_lists_and_finds_nothing_to_do(
 ) -> None:
     """No event loop, no client, no logging."""
     assert loaded(cli, tmp_path, *settled, "--check", "list", *how) <= LISTED
+
+
+@pytest.mark.parametrize("how", [[], ["-q"]], ids=str)
+def test_a_sync_of_one_file(
+    cli: CommandLine, settled: tuple[str, ...], tree: Path, tmp_path: Path, how: list[str]
+) -> None:
+    """No event loop, no client, no command line library, no logging."""
+    (tree / "new").write_text("new")
+    found = loaded(cli, tmp_path, *settled, *how)
+    assert found <= SENT
+    assert "httptools" in found
 
 
 def test_a_run_that_lists(cli: CommandLine, settled: tuple[str, ...], tmp_path: Path) -> None:

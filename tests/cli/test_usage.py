@@ -116,7 +116,7 @@ def test_a_bug_is_one_line_without_its_text(
         raise KeyError("a-secret")
 
     monkeypatch.setattr(sync, "sync_options", broken)
-    monkeypatch.setattr(everyday, "report_unchanged", broken)
+    monkeypatch.setattr(everyday, "run_small", broken)
     for more in ([], ["--workers", "3"]):
         assert run(["sync", "data", TARGET, *more]) == 1
         out, err = capfd.readouterr()

@@ -17,7 +17,7 @@ from aios3sync.manifest.lock import hold_lock, lock_path
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.request import SyncRequest, manifest_path
-from aios3sync.sync.unchanged import report_unchanged
+from aios3sync.sync.small_run import run_small
 from tests.sync.conftest import Bench, same_size_change
 
 pytestmark = pytest.mark.usefixtures("settle", "patient")
@@ -25,7 +25,7 @@ FILES: dict[str, bytes | str | None] = {"a": "1", "b/c": "22", "b/d.log": "333",
 
 
 async def unchanged(request: SyncRequest) -> SyncReport | None:
-    return await in_thread(report_unchanged, request)
+    return await in_thread(run_small, request)
 
 
 def request_of(bench: Bench, **options: Any) -> SyncRequest:
@@ -70,7 +70,7 @@ async def test_the_report_is_that_of_a_run(bench: Bench, options: dict[str, Any]
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine is no slow source."""
-    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", 600)
+    monkeypatch.setattr("aios3sync.sync.small_run._PATIENCE_S", 600)
 
 
 def _write(path: Path, text: str) -> None:
@@ -181,9 +181,9 @@ async def test_a_large_or_slow_source_is_left_to_a_run(bench: Bench, monkeypatch
     bench.tree(FILES)
     await bench.sync()
     with monkeypatch.context() as patch:
-        patch.setattr("aios3sync.sync.unchanged._MOST_ROWS", 3)
+        patch.setattr("aios3sync.sync.small_run._MOST_ROWS", 3)
         assert await unchanged(request_of(bench)) is None
-    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", -1)
+    monkeypatch.setattr("aios3sync.sync.small_run._PATIENCE_S", -1)
     assert await unchanged(request_of(bench)) is None
 
 
@@ -230,7 +230,7 @@ async def test_a_source_that_is_slow_though_nothing_of_it_is_visible_is_left_to_
     monkeypatch.setattr(Filters, "visible", ask)
     monkeypatch.setattr("aios3sync.local.root._PAUSE_S", -1)
     monkeypatch.setattr("aios3sync.sync.manifest_diff._PATIENCE", -1)
-    monkeypatch.setattr("aios3sync.sync.unchanged._PATIENCE_S", -1)
+    monkeypatch.setattr("aios3sync.sync.small_run._PATIENCE_S", -1)
     assert await unchanged(request_of(bench, **options)) is None
     assert len(asked) < 10
 

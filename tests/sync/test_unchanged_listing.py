@@ -19,7 +19,7 @@ from aios3sync.errors import UnavailableError
 from aios3sync.report import SyncReport
 from aios3sync.store.protocol import ListPage, ObjectStore
 from aios3sync.sync.request import SyncRequest, manifest_path
-from aios3sync.sync.unchanged import report_unchanged
+from aios3sync.sync.small_run import run_small
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench, same_size_change
 from tests.sync.test_unchanged import comparable, request_of
@@ -52,7 +52,7 @@ async def listed(
     bench: Bench, request: SyncRequest, change: Callable[[ListPage], ListPage] = lambda page: page
 ) -> SyncReport | None:
     opened = partial(StorePages, bench.memory, change=change)
-    return await in_thread(report_unchanged, request, opened)
+    return await in_thread(run_small, request, opened)
 
 
 async def state(bench: Bench) -> dict[str, Any]:
@@ -108,7 +108,7 @@ async def test_what_was_listed_counts_for_the_next_runs(bench: Bench) -> None:
     await bench.sync()
     before = await bench.sync()
     assert await listed(bench, request_of(bench, **LISTING)) is not None
-    after = await in_thread(report_unchanged, request_of(bench))
+    after = await in_thread(run_small, request_of(bench))
     assert before.knowledge_age_s is not None
     assert after is not None
     assert after.knowledge_age_s is not None
@@ -208,7 +208,7 @@ async def test_a_long_listing_is_left_to_a_run(
 ) -> None:
     bench.tree(FILES)
     await bench.sync()
-    monkeypatch.setattr("aios3sync.sync.unchanged._MOST_LISTED", 4 if limit == "keys" else 3)
+    monkeypatch.setattr("aios3sync.sync.small_run._MOST_LISTED", 4 if limit == "keys" else 3)
     if limit == "keys":
         await bench.store({f"theirs-{number}": b"" for number in range(5)})
     assert await listed(bench, request_of(bench, **LISTING)) is None

@@ -27,7 +27,8 @@ from aios3sync.store.s3.errors import (
 from aios3sync.store.s3.marker_paging import NO_TOKEN
 from aios3sync.store.s3.markers import NoTokenError
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
+from aios3sync.store.wire.http1 import ExchangeError
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.payloads import PayloadSigning
 from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import HttpRequest, InvalidRequestError

@@ -35,9 +35,10 @@ from aios3sync.store.body_progress import BodyWatch, body_watch
 from aios3sync.store.protocol import Body
 from aios3sync.store.socket_state import is_readable, unacknowledged
 from aios3sync.store.wire.body_receiver import BodyReceiver
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.tls_layer import TlsLayer
 
-__all__ = ("MAX_HEAD", "Connection", "ExchangeError", "HttpResponse")
+__all__ = ("MAX_HEAD", "Connection", "ExchangeError")
 
 MAX_HEAD: Final = 64 * 1024
 """Bytes of the longest head of an answer, those of ``100 Continue`` before it included."""
@@ -68,21 +69,6 @@ class ExchangeError(Exception):
         self.code = code
         self.text = text
         self.unanswered = unanswered
-
-
-class HttpResponse:
-    """One answer: header names are lower case, values and body are bytes.
-
-    ``placed`` bytes of a body are in the buffer that the request came with; ``body`` is empty then.
-    """
-
-    __slots__ = ("body", "headers", "placed", "status")
-
-    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes, placed: int = 0) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self.placed = placed
 
 
 class Connection(asyncio.Protocol):

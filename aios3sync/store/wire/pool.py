@@ -19,7 +19,8 @@ from aios3sync._namedtuple import NamedTuple
 from aios3sync.core.text import printable
 from aios3sync.store.answer_rate import AnswerRate
 from aios3sync.store.protocol import Body
-from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
+from aios3sync.store.wire.http1 import Connection, ExchangeError
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.tls_layer import TlsLayer
 
 __all__ = ("Limits", "Origin", "Pool")

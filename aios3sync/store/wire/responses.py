@@ -20,7 +20,7 @@ from aios3sync.store.s3.endpoint import is_aws_host
 from aios3sync.store.s3.errors import ErrorAnswer, InvalidAnswerError, with_limit
 from aios3sync.store.s3.http_dates import http_date
 from aios3sync.store.s3.objects import content_encoding, cut_range
-from aios3sync.store.wire.http1 import HttpResponse
+from aios3sync.store.wire.http_response import HttpResponse
 
 __all__ = (
     "clock_skew",

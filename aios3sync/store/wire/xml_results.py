@@ -23,7 +23,7 @@ from aios3sync.store.protocol import (
 from aios3sync.store.s3.deletes import delete_error
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.s3.markers import NO_WAY_ON
-from aios3sync.store.wire.http1 import HttpResponse
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.list_xml import decoded, is_truncated, timestamp
 from aios3sync.store.wire.responses import written
 from aios3sync.store.wire.xml_documents import children, document, local_name, named, result, root

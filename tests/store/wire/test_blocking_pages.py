@@ -9,7 +9,8 @@ import pytest
 from aios3sync.concurrency import in_thread
 from aios3sync.options import ConnectOptions
 from aios3sync.store.protocol import ListPage
-from aios3sync.store.wire.blocking_pages import BlockingPages, NotPlainError
+from aios3sync.store.wire.blocking_connection import NotPlainError
+from aios3sync.store.wire.blocking_pages import BlockingPages
 from aios3sync.testing.http_server import canned_server, error_body
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ ODD: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("case", ODD)
 async def test_an_odd_answer_is_an_error(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.store.wire.blocking_pages._PATIENCE_S", 0.3)
+    monkeypatch.setattr("aios3sync.store.wire.blocking_connection._PATIENCE_S", 0.3)
     script = dict(ODD[case])
     if case == "another answer after it":
         script["headers"] = {"Content-Length": str(len(document()))}
@@ -132,7 +133,7 @@ async def test_an_odd_answer_is_an_error(case: str, monkeypatch: pytest.MonkeyPa
 
 
 async def test_an_endless_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aios3sync.store.wire.blocking_pages.MAX_XML", 100)
+    monkeypatch.setattr("aios3sync.store.wire.blocking_connection.MAX_XML", 100)
     async with canned_server() as server:
         server.will(200, document("p/a"))
         with pytest.raises(NotPlainError, match="too long"):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from aios3sync.core.entries import TargetEntry
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.wire import responses, xml_results
-from aios3sync.store.wire.http1 import Connection, ExchangeError, HttpResponse
+from aios3sync.store.wire.http1 import Connection, ExchangeError
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.list_xml import list_page, parsed_entries, plain_entries
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from anyio import BrokenResourceError, EndOfStream, Event, create_task_group, fa
 from anyio.lowlevel import checkpoint
 
 from aios3sync.store.body_progress import watched
-from aios3sync.store.wire.http1 import MAX_HEAD, ExchangeError, HttpResponse
+from aios3sync.store.wire.http1 import MAX_HEAD, ExchangeError
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 from aios3sync.testing.http_server import canned_server
 

@@ -11,7 +11,8 @@ from anyio.lowlevel import checkpoint
 
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.http1 import ExchangeError, HttpResponse
+from aios3sync.store.wire.http1 import ExchangeError
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.pool import Limits, Origin, Pool
 
 if TYPE_CHECKING:

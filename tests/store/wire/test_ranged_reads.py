@@ -12,7 +12,7 @@ from aios3sync.store.boto import results
 from aios3sync.store.protocol import HeadResult
 from aios3sync.store.s3.errors import InvalidAnswerError
 from aios3sync.store.wire import responses
-from aios3sync.store.wire.http1 import HttpResponse
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.request_builder import RequestBuilder
 from aios3sync.store.wire.requests import MAX_OBJECT, InvalidRequestError
 from aios3sync.store.wire.signing import HeadWriter

@@ -25,7 +25,7 @@ from aios3sync.store.protocol import PutOptions, StoreCapabilities
 from aios3sync.store.s3.addresses import BucketAddress
 from aios3sync.store.s3.errors import WireUnavailableError
 from aios3sync.store.wire.boto_config import internals_of, refuse_customised, resolve_address
-from aios3sync.store.wire.http1 import HttpResponse
+from aios3sync.store.wire.http_response import HttpResponse
 from aios3sync.store.wire.responses import error_answer
 from aios3sync.store.wire.store import open_wire
 from aios3sync.store.wire.tls import client_context

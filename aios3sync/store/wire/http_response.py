@@ -1,0 +1,20 @@
+"""HttpResponse: one answer of HTTP as a value; what reads it needs nothing of a connection."""
+
+from __future__ import annotations
+
+__all__ = ("HttpResponse",)
+
+
+class HttpResponse:
+    """One answer: header names are lower case, values and body are bytes.
+
+    ``placed`` bytes of a body are in the buffer that the request came with; ``body`` is empty then.
+    """
+
+    __slots__ = ("body", "headers", "placed", "status")
+
+    def __init__(self, status: int, headers: dict[bytes, bytes], body: bytes, placed: int = 0) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+        self.placed = placed

@@ -1,0 +1,282 @@
+"""Run a sync that finds little or nothing to do, which most do, in a third of the time of a whole run.
+
+It needs neither an event loop nor a client, so nothing of them is loaded. Where a listing is due, a short one
+is read by a caller's function; a few small files that changed are sent by another one, where no listing is
+due. Whatever is out of the ordinary (other differences, a place that cannot be read, a manifest that needs
+attention, another run at work, a request that fails) is left to :func:`~aios3sync.sync.setup.run_sync`, which
+begins anew and says what there is to say.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import TYPE_CHECKING, Final
+
+from aios3sync._dataclass import dataclass, defaults_of, replace
+from aios3sync.core.text import escape_undecodable
+from aios3sync.errors import AioS3SyncError
+from aios3sync.manifest.files import sound_manifest
+from aios3sync.manifest.protocol import BlockingManifest, ManifestState
+from aios3sync.options import SyncOptions
+from aios3sync.report import SyncReport
+from aios3sync.sync.manifest_diff import ManifestDiff
+from aios3sync.sync.policy import make_filters, make_policy, must_list, scope_of, useless_rules
+from aios3sync.sync.request import SyncRequest, manifest_path
+from aios3sync.sync.transfers.headers import HeaderPlan
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import RecordedEntry
+    from aios3sync.core.filters import Filters
+    from aios3sync.core.policy import Policy
+    from aios3sync.sync.few_changes import AppliedChanges, FewChanges, Puts
+    from aios3sync.sync.sides import FileWalk
+    from aios3sync.sync.small_listing import Pages
+
+__all__ = ("run_small",)
+
+_MOST_ROWS: Final = 20_000
+"""Where there are more, walking twice would cost a run with changes more than it saves the others."""
+_MOST_LISTED: Final = 4_000
+"""Where there are more, a run lists many parts at once, and needs less time than page after page."""
+_PATIENCE_S: Final = 0.5
+"""Seconds after which the walk is left to a run that shows its progress and can be stopped."""
+
+
+_HEADERS: Final = ("metadata", "tags")  # with which nothing is sent here in any case
+_SELECTION: Final = ("exclude", "gitignore", "include", "rules", "symlinks")
+_COMPARISON: Final = (
+    *("check", "delete", "list_order", "list_workers", "manifest", "max_manifest_age", "no_list"),
+    *("max_delete", "max_delete_ratio"),
+)
+_SENDING: Final = frozenset((*_HEADERS, *_SELECTION, *_COMPARISON))
+"""Options that change nothing of how a file is sent. With any other one a run sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What was seen of a pair, and done about it.
+
+    Attributes:
+        files: in the source.
+        kept: keys of either side that stay as they are, as far as no file has to be read for that.
+        pages: requests that the listing took, 0 where there was none.
+        listed_at: when it began.
+        order: of the listing, for the manifest.
+        changes: what has to be done.
+        applied: what was done.
+    """
+
+    files: int
+    kept: int
+    pages: int = 0
+    listed_at: float = 0.0
+    order: str = ""
+    changes: FewChanges | None = None
+    applied: AppliedChanges | None = None
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the state of the manifest is another one now."""
+        return bool(self.pages) or (self.applied is not None and self.applied.recorded)
+
+
+def run_small(
+    request: SyncRequest,
+    open_pages: Callable[[], Pages] | None = None,
+    open_puts: Callable[[], Puts] | None = None,
+    on_upload: Callable[[RecordedEntry, str], object] = lambda _row, _reason: None,
+) -> SyncReport | None:
+    """Run a sync that has little or nothing to do; return ``None`` where a run has to do it. Blocks.
+
+    Args:
+        request: the sync.
+        open_pages: opens a listing of the target, ``None`` where a listing is left to a run.
+        open_puts: opens what stores small objects, ``None`` where that is left to a run.
+        on_upload: called with the row of each file that was sent and why, when all of them are recorded.
+    """
+    began = time.monotonic()
+    options = request.options
+    if (
+        request.direction != "up"
+        or request.files is not None
+        or options.dry_run
+        or options.thumbnails
+        or options.receipt
+        or options.manifest is False
+    ):
+        return None
+    if not _sends_plainly(options):
+        open_puts = None
+    try:
+        with sound_manifest(manifest_path(request), request.binding) as manifest:
+            if manifest is None:
+                return None
+            report, applied = _run(request, manifest, open_pages, open_puts, began)
+    except (AioS3SyncError, OSError, ValueError):
+        return None
+    for row, reason in applied.uploaded if applied is not None else ():
+        on_upload(row, reason)
+    return report
+
+
+def _sends_plainly(options: SyncOptions) -> bool:
+    """Whether files are sent as they are without any option."""
+    return all(
+        name in _SENDING or getattr(options, name) == default
+        for name, default in defaults_of(SyncOptions).items()
+    )
+
+
+def _run(
+    request: SyncRequest,
+    manifest: BlockingManifest,
+    open_pages: Callable[[], Pages] | None,
+    open_puts: Callable[[], Puts] | None,
+    began: float,
+) -> tuple[SyncReport | None, AppliedChanges | None]:
+    """Compare the source with the manifest, whose lock is held, and with the target where that is due.
+
+    Raises:
+        AioS3SyncError: one of them cannot be read.
+        OSError, ValueError: the same.
+    """
+    nothing = None, None
+    state, scope = manifest.state_now(), scope_of(request.options)
+    source = request.tree_root()
+    source.check_now()
+    headers = HeaderPlan.of(request.options, request.overrides)
+    policy = make_policy(request, state, headers, opaque_etags=False)
+    listed = must_list(request, state, scope, time.time())
+    if (
+        not policy.stat_decides
+        or headers.sets_headers
+        or not state.last_sync
+        or (listed and (open_pages is None or request.options.list_order or request.options.target_listing))
+        or source.may_be_swapped(state.device)
+        or manifest.has_more_rows(_MOST_LISTED if listed else _MOST_ROWS)
+    ):
+        return nothing
+    if state.opaque_etags:
+        open_puts = None
+    filters = make_filters(request, source, state.receipts)
+    walk = source.walk(filters, request.location.prefix, frozenset(state.mounts))
+    if listed and open_pages is not None:
+        with closing(open_pages()) as pages:
+            found = _compare_listed(request, manifest, policy, filters, walk, pages)
+    else:
+        visible = _visible(request, filters)
+        found = _compare_unlisted(manifest, policy, walk, began, visible, sends=open_puts is not None)
+    if found is None or not walk.mounts <= {*state.mounts}:
+        return nothing  # a run remembers new mounts
+    if found.changes is not None and found.changes.actions and open_puts is not None:
+        from aios3sync.sync.few_changes import apply_changes
+
+        applied = apply_changes(request, source, manifest, found.changes, policy, open_puts)
+        if applied is None:
+            return nothing
+        found = replace(found, applied=applied)
+    if found.has_news:
+        manifest.save_state_now(_state_after(state.on_device(source.device, scope), scope, found))
+    elapsed = time.monotonic() - began
+    return _report(request, state, scope, found, useless_rules(filters), elapsed), found.applied
+
+
+def _visible(request: SyncRequest, filters: Filters) -> Callable[[str], bool] | None:
+    """Return the filters for rows and objects; ``None`` if all are visible."""
+    every = filters.static_is_trivial or request.options.delete_excluded
+    return None if every else filters.visible_by_rules
+
+
+def _compare_unlisted(
+    manifest: BlockingManifest,
+    policy: Policy,
+    walk: FileWalk,
+    began: float,
+    visible: Callable[[str], bool] | None,
+    *,
+    sends: bool,
+) -> _Found | None:
+    satisfied_by = None if policy.headers is None else policy.headers.satisfied_by
+    files = kept = 0
+    changes: FewChanges | None = None
+    for step in ManifestDiff(walk.batches(), manifest, satisfied_by).steps():
+        if step.problems or time.monotonic() - began > _PATIENCE_S:
+            return None
+        files, kept = files + step.files, kept + step.agreed
+        if step.entries or step.rows:
+            if not sends:
+                return None
+            from aios3sync.sync.few_changes import MOST_FILES, find_changes
+
+            found = find_changes(step.entries, step.rows, policy, visible)
+            if found is None:
+                return None
+            changes = found if changes is None else changes + found
+            if len(changes.actions) > MOST_FILES:
+                return None
+    return _Found(files, kept + (0 if changes is None else changes.kept), changes=changes)
+
+
+def _compare_listed(
+    request: SyncRequest,
+    manifest: BlockingManifest,
+    policy: Policy,
+    filters: Filters,
+    walk: FileWalk,
+    pages: Pages,
+) -> _Found | None:
+    """Walk while the first page is on its way, then decide about every key."""
+    when = time.time()
+    pages.ask(request.location.prefix, None)
+    from aios3sync.sync.small_listing import read_listing, same_everywhere
+
+    entries = []
+    for batch in walk.batches():
+        if batch.problems:
+            return None
+        entries += batch.entries
+    rows = manifest.rows_after("", _MOST_LISTED)
+    listing = read_listing(pages, request.location, 2 * _MOST_LISTED)
+    if listing is None:
+        return None
+    kept = same_everywhere(entries, rows, listing.entries, policy, _visible(request, filters))
+    return None if kept is None else _Found(len(entries), kept, listing.pages, when, listing.order)
+
+
+def _state_after(state: ManifestState, scope: str, found: _Found) -> ManifestState:
+    """Return the state that a run saves which has found and done the same."""
+    if found.pages:
+        state = state.listed(scope, found.listed_at)
+    return replace(state, last_sync=time.time(), run=state.run + 1, order=state.order or found.order)
+
+
+def _report(
+    request: SyncRequest, state: ManifestState, scope: str, found: _Found, warning: str, elapsed: float
+) -> SyncReport:
+    listed_at = state.known_since(scope) or state.listed_at
+    age = round(time.time() - listed_at, 3) if listed_at else None
+    requests = {"ListObjectsV2": found.pages} if found.pages else {}
+    done, actions = found.applied, 0
+    kept = found.kept
+    if done is not None:
+        kept += done.kept
+        actions = len(done.uploaded) + done.touched
+        if done.uploaded:
+            requests = {"PutObject": len(done.uploaded)}
+    return SyncReport(
+        source=escape_undecodable(request.root),
+        target=str(request.location),
+        checked="list" if found.pages else "manifest",
+        scanned=found.files,
+        kept=kept,
+        uploaded=len(done.uploaded) if done is not None else 0,
+        uploaded_bytes=done.size if done is not None else 0,
+        touched=done.touched if done is not None else 0,
+        planned=kept + actions,
+        knowledge_age_s=0.0 if found.pages else age,
+        requests=requests,
+        warnings=(warning,) if warning else (),
+        elapsed_s=round(elapsed, 3),
+    )

@@ -1,49 +1,24 @@
-"""Send the few small files that changed, without an event loop; see ``small_run.py``, which begins it.
+"""Find the few small files that a sync has to send or to look at; see ``small_run.py``, which begins it.
 
-The decisions, the requests and the rows are those of a run. All is done or nothing counts: what was stored is
-recorded when everything is, and where anything is out of the ordinary a run begins anew, and sends it again.
-
-Invariants
-----------
-* The manifest is incomplete from before the first request until all rows are recorded (P10): a process that
-  ends in between leaves a manifest with which the next run lists.
-* It becomes what it was where it is certain that not one object was stored: then a run needs no listing.
+The decisions are those of a run. The first one that needs more than a small file ends the comparison.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeGuard
 
-from aios3sync._dataclass import dataclass, field, replace
 from aios3sync._namedtuple import NamedTuple
-from aios3sync.core.actions import UNCOUNTED, CompareDigest, Keep, Touch, Upload
-from aios3sync.core.decision import Evidence, decide, settle
-from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry
-from aios3sync.core.media_types import is_utf8
+from aios3sync.core.actions import UNCOUNTED, CompareDigest, Keep, Upload
+from aios3sync.core.decision import decide
+from aios3sync.core.entries import UNKNOWN, RecordedEntry, SourceEntry, TargetEntry
 from aios3sync.core.merge import merge_join
-from aios3sync.local.digest import is_settled
-from aios3sync.manifest.protocol import BlockingManifest
-from aios3sync.store.protocol import PutOptions, PutResult
-from aios3sync.sync.request import SyncRequest
-from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
     from aios3sync.core.actions import Action
     from aios3sync.core.policy import Policy
 
-__all__ = (
-    "MOST_FILES",
-    "AppliedChanges",
-    "FewChanges",
-    "Puts",
-    "SourceFiles",
-    "apply_changes",
-    "find_changes",
-)
+__all__ = ("MOST_FILES", "FewChanges", "find_changes")
 
 MOST_FILES: Final = 4
 """Files that are compared or sent here. They are sent one after the other, where a run sends many at once."""
@@ -51,40 +26,7 @@ _LARGEST: Final = 64 * 1024
 """Bytes of a file: no view shows how far it is."""
 
 
-class Puts(Protocol):
-    """Stores small objects, see :class:`~aios3sync.store.wire.blocking_puts.BlockingPuts`."""
-
-    def put(self, key: str, body: bytes, options: PutOptions, *, md5: bytes, sha256: str) -> PutResult | None:
-        """Store one object; return ``None`` where it is certain not to be stored.
-
-        Raises:
-            ValueError, OSError: whether it is stored is not known.
-        """
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
-
-
-class SourceFiles(Protocol):
-    """The files of a source, see :class:`~aios3sync.local.root.TreeRoot`."""
-
-    def read_now(self, entry: SourceEntry) -> tuple[bytes, int] | None:
-        """Return a small file and when its reading began (ns); ``None`` where it is not as it was walked.
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        ...
-
-    def is_unchanged(self, row: RecordedEntry) -> bool:
-        """Whether the file of a row is still what was sent (P8); one that is gone counts as unchanged."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class FewChanges:
+class FewChanges(NamedTuple):
     """What was decided about some keys.
 
     Attributes:
@@ -92,74 +34,36 @@ class FewChanges:
         actions: about the others.
     """
 
-    kept: int = 0
-    actions: list[Upload | CompareDigest] = field(default_factory=list)
-
-    def __add__(self, other: FewChanges) -> FewChanges:
-        return FewChanges(self.kept + other.kept, self.actions + other.actions)
-
-
-class AppliedChanges(NamedTuple):
-    """What was done.
-
-    Attributes:
-        uploaded: rows of the files that were sent, and why.
-        touched: how many files have another stat and the same content.
-        kept: how many turned out to be the same.
-        recorded: rows were written.
-    """
-
-    uploaded: list[tuple[RecordedEntry, str]]
-    touched: int
     kept: int
-    recorded: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes that were sent."""
-        return sum(row.size for row, _ in self.uploaded)
-
-
-class _File(NamedTuple):
-    """A file as it was read."""
-
-    entry: SourceEntry
-    body: bytes
-    md5: bytes
-    settled: bool
-
-
-class _Plan(NamedTuple):
-    """What is left to do once the files are read: uploads with their reasons, and rows to record."""
-
-    uploads: list[tuple[_File, str]]
-    touched: list[RecordedEntry]
-    seen: int
-    kept: int
+    actions: list[Upload | CompareDigest]
 
 
 def find_changes(
     entries: Sequence[SourceEntry],
     rows: Sequence[RecordedEntry],
+    objects: Sequence[TargetEntry] | None,
     policy: Policy,
     visible: Callable[[str], bool] | None,
 ) -> FewChanges | None:
-    """Decide about the keys of a stretch that differs; ``None`` where a run is needed for any of them.
+    """Decide about keys as a run does; ``None`` where a run is needed for any of them.
 
     Args:
         entries: of the source.
         rows: of the manifest.
+        objects: of the target, ``None`` where it is not known.
         policy: what decisions depend on.
-        visible: the filters, for the rows; ``None`` if all are visible.
+        visible: the filters, for rows and objects; ``None`` if all are visible.
 
     Raises:
         OutOfOrderError: a stream is not in key order.
     """
     kept = 0
     actions: list[Upload | CompareDigest] = []
-    seen = rows if visible is None else [row for row in rows if visible(row.key)]
-    for source, recorded, _ in merge_join(entries, seen, ()):
-        action = decide(source, recorded, UNKNOWN, policy)
+    streams = (_visible(each, visible) for each in (rows, objects or ()))
+    for source, recorded, target in merge_join(entries, *streams):
+        if source is None and recorded is None and policy.delete != "mirror":
+            continue  # an object that this tool did not upload: there is nothing to decide
+        action = decide(source, recorded, UNKNOWN if objects is None else target, policy)
         if isinstance(action, Keep):
             kept += action.reason not in UNCOUNTED
         elif not _is_small(action) or len(actions) == MOST_FILES:
@@ -169,6 +73,12 @@ def find_changes(
     return FewChanges(kept, actions)
 
 
+def _visible(
+    entries: Sequence[RecordedEntry] | Sequence[TargetEntry], visible: Callable[[str], bool] | None
+) -> Iterator[RecordedEntry | TargetEntry]:
+    return (entry for entry in entries if visible is None or visible(entry.key))
+
+
 def _is_small(action: Action) -> TypeGuard[Upload | CompareDigest]:
     """Whether an action needs no more than the file itself."""
     if isinstance(action, Upload):
@@ -176,114 +86,4 @@ def _is_small(action: Action) -> TypeGuard[Upload | CompareDigest]:
     if not isinstance(action, CompareDigest) or action.source.size > _LARGEST:
         return False
     row = action.recorded
-    return row is not None and bool(row.md5) and not row.encoding
-
-
-def apply_changes(
-    request: SyncRequest,
-    source: SourceFiles,
-    manifest: BlockingManifest,
-    changes: FewChanges,
-    policy: Policy,
-    open_puts: Callable[[], Puts],
-) -> AppliedChanges | None:
-    """Send and record what changed; the state of the run is saved by the caller.
-
-    Args:
-        request: the sync.
-        source: the tree.
-        manifest: of the pair, locked.
-        changes: few.
-        policy: what decisions depend on.
-        open_puts: opens what stores objects.
-
-    Returns:
-        What was done; ``None`` where a run has to do it, of which nothing counts then.
-
-    Raises:
-        ManifestError: the manifest cannot be written.
-        OSError, ValueError: of files and requests, as ``None``.
-    """
-    plan = _read(source, changes, policy)
-    if plan is None:
-        return None
-    state = manifest.state_now()
-    begun = replace(state, run=state.run + 1)
-    rows: list[RecordedEntry] = []
-    if plan.uploads:
-        with closing(open_puts()) as puts:
-            manifest.save_state_now(begun.begun())
-            headers = HeaderPlan.of(request.options, request.overrides)
-            rows = _send(plan.uploads, request.location.prefix, headers, puts, begun.run)
-            if not rows:
-                manifest.save_state_now(state)
-            if len(rows) < len(plan.uploads):
-                return None
-    elif plan.touched:
-        manifest.save_state_now(begun)
-    if not all(map(source.is_unchanged, rows)):
-        return None
-    reasons = [reason for _, reason in plan.uploads]
-    uploaded = list(zip(rows, reasons, strict=True))
-    rows += [row._replace(run=begun.run) for row in plan.touched]
-    if rows:
-        manifest.record_now(rows, [])
-    return AppliedChanges(uploaded, plan.seen, plan.kept, recorded=bool(rows))
-
-
-def _read(source: SourceFiles, changes: FewChanges, policy: Policy) -> _Plan | None:
-    """Read the files and settle what only their content decides."""
-    uploads: list[tuple[_File, str]] = []
-    touched: list[RecordedEntry] = []
-    seen = kept = 0
-    for action in changes.actions:
-        file = _read_file(source, action.source)
-        if file is None:
-            return None
-        done: Action = action
-        if isinstance(action, CompareDigest):
-            done = settle(action, Evidence(file.md5.hex()), policy)
-        match done:
-            case Upload():
-                uploads.append((file, done.reason))
-            case Touch(entry, recorded):
-                visible = entry[1:5] != recorded[1:5]
-                seen, kept = seen + visible, kept + (not visible)
-                size, mtime_ns, ctime_ns, inode = entry[1:]
-                touched.append(
-                    recorded._replace(
-                        size=size, mtime_ns=mtime_ns, ctime_ns=ctime_ns, inode=inode, settled=file.settled
-                    )
-                )
-            case Keep():
-                kept += 1
-            case _:
-                return None
-    return _Plan(uploads, touched, seen, kept)
-
-
-def _read_file(source: SourceFiles, entry: SourceEntry) -> _File | None:
-    found = source.read_now(entry)
-    if found is None:
-        return None
-    body, started_ns = found
-    md5 = hashlib.md5(body, usedforsecurity=False).digest()
-    return _File(entry, body, md5, is_settled(entry, started_ns))
-
-
-def _send(
-    uploads: Sequence[tuple[_File, str]], prefix: str, headers: HeaderPlan, puts: Puts, run: int
-) -> list[RecordedEntry]:
-    """Store files one after the other, up to the first one that the endpoint refuses; return their rows."""
-    rows = []
-    for (entry, body, md5, settled), _ in uploads:
-        utf8 = is_utf8(body) if headers.detects_charset(entry.key) else None
-        options = headers.for_upload(entry, utf8=utf8)
-        sha256 = hashlib.sha256(body).hexdigest()
-        result = puts.put(prefix + entry.key, body, options, md5=md5, sha256=sha256)
-        if result is None:
-            break
-        asked = headers.digest_of(entry.key)
-        row = RecordedEntry(*entry, md5.hex(), result.etag, 0, "", settled, time.time(), run, asked)
-        rows.append(row)
-    return rows
+    return action.target is None and row is not None and bool(row.md5) and not row.encoding

@@ -1,16 +1,16 @@
 """Run a sync that finds little or nothing to do, which most do, in a third of the time of a whole run.
 
 It needs neither an event loop nor a client, so nothing of them is loaded. Where a listing is due, a short one
-is read by a caller's function; a few small files that changed are sent by another one, where no listing is
-due. Whatever is out of the ordinary (other differences, a place that cannot be read, a manifest that needs
-attention, another run at work, a request that fails) is left to :func:`~aios3sync.sync.setup.run_sync`, which
-begins anew and says what there is to say.
+is read by a caller's function, and a few small files that changed are sent by another one. Whatever is out of
+the ordinary (other differences, a place that cannot be read, a manifest that needs attention, another run at
+work, a request that fails) is left to :func:`~aios3sync.sync.setup.run_sync`, which begins anew and says what
+there is to say.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
@@ -27,10 +27,11 @@ from aios3sync.sync.request import SyncRequest, manifest_path
 from aios3sync.sync.transfers.headers import HeaderPlan
 
 if TYPE_CHECKING:
+    from aios3sync.core.actions import CompareDigest, Upload
     from aios3sync.core.entries import RecordedEntry
     from aios3sync.core.filters import Filters
     from aios3sync.core.policy import Policy
-    from aios3sync.sync.few_changes import AppliedChanges, FewChanges, Puts
+    from aios3sync.sync.few_uploads import AppliedChanges, Puts
     from aios3sync.sync.sides import FileWalk
     from aios3sync.sync.small_listing import Pages
 
@@ -64,7 +65,7 @@ class _Found:
         pages: requests that the listing took, 0 where there was none.
         listed_at: when it began.
         order: of the listing, for the manifest.
-        changes: what has to be done.
+        actions: what has to be done about other keys.
         applied: what was done.
     """
 
@@ -73,7 +74,7 @@ class _Found:
     pages: int = 0
     listed_at: float = 0.0
     order: str = ""
-    changes: FewChanges | None = None
+    actions: Sequence[Upload | CompareDigest] = ()
     applied: AppliedChanges | None = None
 
     @property
@@ -170,10 +171,12 @@ def _run(
         found = _compare_unlisted(manifest, policy, walk, began, visible, sends=open_puts is not None)
     if found is None or not walk.mounts <= {*state.mounts}:
         return nothing  # a run remembers new mounts
-    if found.changes is not None and found.changes.actions and open_puts is not None:
-        from aios3sync.sync.few_changes import apply_changes
+    if found.actions:
+        if open_puts is None:
+            return nothing
+        from aios3sync.sync.few_uploads import apply_changes
 
-        applied = apply_changes(request, source, manifest, found.changes, policy, open_puts)
+        applied = apply_changes(request, source, manifest, found.actions, policy, open_puts)
         if applied is None:
             return nothing
         found = replace(found, applied=applied)
@@ -200,7 +203,7 @@ def _compare_unlisted(
 ) -> _Found | None:
     satisfied_by = None if policy.headers is None else policy.headers.satisfied_by
     files = kept = 0
-    changes: FewChanges | None = None
+    actions: list[Upload | CompareDigest] = []
     for step in ManifestDiff(walk.batches(), manifest, satisfied_by).steps():
         if step.problems or time.monotonic() - began > _PATIENCE_S:
             return None
@@ -210,13 +213,14 @@ def _compare_unlisted(
                 return None
             from aios3sync.sync.few_changes import MOST_FILES, find_changes
 
-            found = find_changes(step.entries, step.rows, policy, visible)
+            found = find_changes(step.entries, step.rows, None, policy, visible)
             if found is None:
                 return None
-            changes = found if changes is None else changes + found
-            if len(changes.actions) > MOST_FILES:
+            kept += found.kept
+            actions += found.actions
+            if len(actions) > MOST_FILES:
                 return None
-    return _Found(files, kept + (0 if changes is None else changes.kept), changes=changes)
+    return _Found(files, kept, actions=actions)
 
 
 def _compare_listed(
@@ -230,7 +234,8 @@ def _compare_listed(
     """Walk while the first page is on its way, then decide about every key."""
     when = time.time()
     pages.ask(request.location.prefix, None)
-    from aios3sync.sync.small_listing import read_listing, same_everywhere
+    from aios3sync.sync.few_changes import find_changes
+    from aios3sync.sync.small_listing import read_listing
 
     entries = []
     for batch in walk.batches():
@@ -241,8 +246,11 @@ def _compare_listed(
     listing = read_listing(pages, request.location, 2 * _MOST_LISTED)
     if listing is None:
         return None
-    kept = same_everywhere(entries, rows, listing.entries, policy, _visible(request, filters))
-    return None if kept is None else _Found(len(entries), kept, listing.pages, when, listing.order)
+    changes = find_changes(entries, rows, listing.entries, policy, _visible(request, filters))
+    if changes is None:
+        return None
+    kept, actions = changes
+    return _Found(len(entries), kept, listing.pages, when, listing.order, actions)
 
 
 def _state_after(state: ManifestState, scope: str, found: _Found) -> ManifestState:
@@ -257,14 +265,16 @@ def _report(
 ) -> SyncReport:
     listed_at = state.known_since(scope) or state.listed_at
     age = round(time.time() - listed_at, 3) if listed_at else None
-    requests = {"ListObjectsV2": found.pages} if found.pages else {}
+    requests: dict[str, int] = {}
+    if found.pages:
+        requests["ListObjectsV2"] = found.pages
     done, actions = found.applied, 0
     kept = found.kept
     if done is not None:
         kept += done.kept
         actions = len(done.uploaded) + done.touched
         if done.uploaded:
-            requests = {"PutObject": len(done.uploaded)}
+            requests["PutObject"] = len(done.uploaded)
     return SyncReport(
         source=escape_undecodable(request.root),
         target=str(request.location),

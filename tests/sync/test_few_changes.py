@@ -20,7 +20,7 @@ from aios3sync.concurrency import in_thread
 from aios3sync.core.entries import RecordedEntry
 from aios3sync.options import SyncOptions
 from aios3sync.report import SyncReport
-from aios3sync.store.protocol import ObjectStore, PutOptions, PutResult
+from aios3sync.store.protocol import DeleteItem, ObjectStore, PutOptions, PutResult
 from aios3sync.sync import small_run
 from aios3sync.sync.few_changes import _LARGEST, MOST_FILES
 from aios3sync.sync.request import SyncRequest, manifest_path
@@ -29,6 +29,7 @@ from aios3sync.testing.faulty import FaultyStore
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import Bench, Crash, same_size_change
 from tests.sync.test_unchanged import comparable, request_of
+from tests.sync.test_unchanged_listing import StorePages
 
 FILES: dict[str, bytes | str | None] = {
     "a": "1",
@@ -71,7 +72,8 @@ class StorePuts:
 
 async def small(bench: Bench, puts: StorePuts | None = None, **options: Any) -> SyncReport | None:
     puts = puts or StorePuts(bench.memory)
-    return await in_thread(lambda: run_small(request_of(bench, **options), None, lambda: puts))
+    pages = StorePages(bench.memory)
+    return await in_thread(lambda: run_small(request_of(bench, **options), lambda: pages, lambda: puts))
 
 
 async def rows(bench: Bench, **options: Any) -> list[Any]:
@@ -140,7 +142,16 @@ SETTLING = {"settled": -int(3600e9), "not settled": int(3600e9)}
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(
     "options",
-    [{}, {"exclude": ("*.log",)}, {"exclude": ("*.none",)}, {"gitignore": True}, {"symlinks": "inside"}],
+    [
+        {},
+        {"exclude": ("*.log",)},
+        {"exclude": ("*.none",)},
+        {"gitignore": True},
+        {"symlinks": "inside"},
+        {"check": "list"},
+        {"check": "list", "exclude": ("*.log",)},
+        {"delete": "mirror"},
+    ],
     ids=str,
 )
 async def test_it_does_what_a_run_does(
@@ -160,12 +171,15 @@ async def test_it_does_what_a_run_does(
     monkeypatch.setattr("aios3sync.local.digest.SETTLING_NS", SETTLING[settling])
     whole = await twin.sync(**options)
     found = await small(bench, **options)
+    if options.get("delete") == "mirror" and "gone" in change:
+        assert found is None
+        return
     assert found is not None
     assert comparable(found) == comparable(whole)
     assert await objects(bench) == await objects(twin)
     assert await rows(bench, **options) == await rows(twin, **options)
     assert await state(bench, **options) == await state(twin, **options)
-    again = await bench.sync(**options)
+    again = await bench.sync(**{**options, "check": "auto", "delete": "off"})
     assert (again.uploaded, again.checked) == (0, "manifest")
 
 
@@ -240,7 +254,6 @@ LEFT: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
     "renames": (lambda root: (root / "a").rename(root / "y"), {"track_renames": True}),
     "a checksum": (lambda root: (root / "a").write_text("x"), {"checksum": "crc32c"}),
     "gzip": (lambda root: (root / "b/c.txt").write_text("x"), {"gzip": ("txt",)}),
-    "a listing": (lambda root: (root / "a").write_text("x"), {"check": "list"}),
     "content": (lambda root: (root / "a").write_text("x"), {"check": "content"}),
 }
 
@@ -297,6 +310,38 @@ async def test_a_file_that_changed_after_the_walk_is_left_to_a_run(
     (bench.root / "a").write_text("new")
     monkeypatch.setattr("aios3sync.local.root.TreeRoot.read_now", lambda *_: None)
     await untouched(bench)
+
+
+OF_OTHERS: dict[str, Callable[[Bench], Any]] = {
+    "drifted": lambda bench: bench.store({"a": b"xyz"}),
+    "of one size": lambda bench: bench.store({"a": b"x"}),
+    "equal to a new file": lambda bench: bench.store({"new": b"new"}),
+    "of another size than a new file": lambda bench: bench.store({"new": b"none"}),
+    "gone": lambda bench: bench.memory.delete_many([DeleteItem("p/a")]),
+    "foreign": lambda bench: bench.store({"theirs": b"x"}),
+}
+
+
+@pytest.mark.usefixtures("settle")
+@pytest.mark.parametrize("case", OF_OTHERS)
+async def test_what_others_did_to_the_target_is_decided_as_a_run_does(
+    bench: Bench, twin: Bench, case: str
+) -> None:
+    """Where an object has to be looked at, or is not the recorded one, only a run can tell."""
+    bench.tree(FILES)
+    for each in (bench, twin):
+        await each.sync()
+    (bench.root / "new").write_text("new")
+    for each in (bench, twin):
+        await OF_OTHERS[case](each)
+    whole = await twin.sync(check="list")
+    found = await small(bench, check="list")
+    assert (found is None) == (case in ("of one size", "equal to a new file"))
+    if found is not None:
+        assert comparable(found) == comparable(whole)
+        assert await objects(bench) == await objects(twin)
+        assert await rows(bench) == await rows(twin)
+        assert await state(bench) == await state(twin)
 
 
 # What may go wrong while files are sent. A run takes over at once, and both sides are the same after it.

@@ -15,7 +15,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -38,10 +38,11 @@ from aios3sync.distributed.results import ShardFacts
 from aios3sync.distributed.shards import cut, spread
 from aios3sync.distributed.step_runner import GRACE_S, StepRunner
 from aios3sync.distributed.tokens import Token, look, tokens, verify
-from aios3sync.errors import ClusterError
+from aios3sync.errors import ClusterError, ManifestError
 from aios3sync.events import PhaseBegan, Planned, Warned, discard
 from aios3sync.manifest.files import storable
 from aios3sync.manifest.lock import hold_lock, lock_path
+from aios3sync.manifest.open_runs import RENEWED_S
 from aios3sync.options import ConnectOptions
 from aios3sync.report import SyncReport
 from aios3sync.sync.request import SyncRequest, is_shared, manifest_path
@@ -272,6 +273,7 @@ class _Coordinator:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._forward_stop, exchanges)
+                tasks.start_soon(self._stay_open)
                 await exchanges.once()
                 tasks.start_soon(exchanges.run)
                 yield
@@ -285,6 +287,16 @@ class _Coordinator:
         await self.resources.stop.wait()
         self._halt.request(self.resources.stop.signal)
         exchanges.wake()
+
+    async def _stay_open(self) -> None:
+        """Say in the manifest once an hour that the run goes on, until cancelled."""
+        while True:
+            await anyio.sleep(RENEWED_S)
+            # The next one may succeed, and the end says what is wrong.
+            with anyio.CancelScope(shield=True), suppress(ManifestError):
+                await to_thread.run_sync(self._manifest.renew)
+                if self.shards is not None and not self.request.options.dry_run:
+                    await self.shards.publish()
 
     async def _phases(self, shards: int, nodes: int) -> None:
         """Do the steps of all shards, as far as the guards and a stop allow."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -26,8 +27,21 @@ from aios3sync.local.state import NO_STATE
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.layer_files import is_closed, temporary_layers
 from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.lock import has_ended
+from aios3sync.manifest.open_runs import OpenRun
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, begun, joined_shards, joined_state
+from aios3sync.manifest.root import (
+    ATTEMPTS,
+    RangeLayers,
+    Root,
+    begun,
+    ended,
+    joined_shards,
+    joined_state,
+    merged,
+    numbered,
+    renewed,
+)
 from aios3sync.manifest.root_directory import RootDirectory, shards_directory, single_file
 from aios3sync.manifest.sharded import layers_of
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -58,6 +72,7 @@ class ClusterManifest:
             (:mod:`aios3sync.objects.shared_shards`). Empty where every node sees the directory.
         kept: False where no manifest is wanted, but deletes have to be held somewhere.
         root: the document that the run found.
+        written: what the run made of it last, as long as no other one has replaced that.
         requests: of the nodes, for its files.
     """
 
@@ -69,6 +84,7 @@ class ClusterManifest:
     kept: bool = True
     place: str = ""
     root: Root = field(init=False)
+    written: Root = field(init=False)
     requests: Counter[str] = field(default_factory=Counter)
     _ranges: list[KeyRange] = field(default_factory=list)
     _outcomes: dict[tuple[str, int], ShardOutcome] = field(default_factory=dict)
@@ -88,16 +104,15 @@ class ClusterManifest:
             raise ManifestError(f"{NO_STATE}, or name a place with --manifest that all machines see")
         if self.path.endswith(".json"):
             raise ManifestError(_NO_DOCUMENT.format(self.path))
-        nothing = ManifestState(), (RangeLayers("", "", ()),)
-        state, shards = self._open(warn) if self.kept else nothing
-        self.root = Root(0, self.binding, state, shards)
+        nothing = Root(0, self.binding, ManifestState(), (RangeLayers("", "", ()),))
+        self.root = self.written = self._open(warn) if self.kept else nothing
         try:
             os.makedirs(self.directory.path, mode=0o700, exist_ok=True)
         except OSError as error:
             raise ManifestError(f"{self.directory.path!r} cannot be made: {error.strerror}") from error
 
-    def _open(self, warn: Callable[[str], None]) -> tuple[ManifestState, tuple[RangeLayers, ...]]:
-        """Return the state and the layers; what is damaged or of another pair is set aside."""
+    def _open(self, warn: Callable[[str], None]) -> Root:
+        """Return the document, or one for what there is; what is damaged or of another pair is set aside."""
         if not self.read_only and os.path.isfile(self.path) and not is_closed(self.path):
             with suppress(ValueError):  # it is damaged: then it is set aside
                 SqliteManifest.open(self.path).close_now()
@@ -111,10 +126,11 @@ class ClusterManifest:
             manifest.close_now()
         root = self.directory.read()
         if root is None:
-            return state, (RangeLayers("", "", (single_file(self.directory.path),) if there else ()),)
+            layers = (single_file(self.directory.path),) if there else ()
+            return Root(0, self.binding, state, (RangeLayers("", "", layers),))
         if not self.read_only:
             layers_of(self.directory, root.shards)  # a file that a run did not close is copied
-        return state, root.shards
+        return root
 
     def known(self) -> LayeredManifest:
         """Open all that is recorded, to be read; the caller closes it."""
@@ -141,8 +157,31 @@ class ClusterManifest:
             for number, one in enumerate(ranges)
             for part in self.root.part(*one)
         )
-        state = begun(self.root.state)
-        self.directory.update(lambda root: self._document(root, state, shards))
+        found = replace(self.root, binding=self.binding, shards=shards)
+        self._replace(begun(found, self._this_run(), has_ended))
+
+    def renew(self) -> None:
+        """Say in the document that the run goes on; else another one takes it for dead after a day.
+
+        Raises:
+            ManifestError: the document cannot be written.
+        """
+        if self.read_only or not self.kept:
+            return
+        run, follows = self._this_run(), False
+
+        def change(root: Root | None) -> Root | None:
+            nonlocal follows
+            follows = root is not None and root.is_of(self.written)
+            return None if root is None else renewed(root, run)
+
+        root = self.directory.update(change)
+        if root is not None and follows:
+            self.written = root
+
+    def _this_run(self) -> OpenRun:
+        """Return the run as it is now; its nodes may be at work when this process has ended."""
+        return OpenRun(self.run, time.time())
 
     def range_of(self, number: int) -> KeyRange:
         """Return the range of a shard."""
@@ -221,15 +260,14 @@ class ClusterManifest:
         states = [outcomes[0].state for number in numbers if (outcomes := self._of(number))]
         state = joined_state(states, self.root.state)
         # Shards that did not end have rows of this run as well.
-        state = replace(state, run=max(state.run, begun(self.root.state).run))
+        state = replace(state, run=max(state.run, numbered(self.root.state).run))
         whole = known is not None and len(states) == len(numbers)
         state = state.listed(*known) if whole and known is not None else state.begun()
         if self.device is not None:
             state = replace(state, device=self.device)
-        root = self.directory.update(lambda root: self._document(root, state, joined_shards(shards)))
-        if root is not None:
-            self.directory.drop(self.directory.unnamed())
-            self.directory.drop(file for file in self._files() if not file.endswith(".sqlite"))
+        self._replace(ended(replace(self.written, shards=joined_shards(shards)), self.run, state))
+        self.directory.drop(self.directory.unnamed())
+        self.directory.drop(file for file in self._files() if not file.endswith(".sqlite"))
 
     def join_errors(self, reports: Sequence[SyncReport]) -> str | None:
         """Write the failures of all reports into one file, if one report cannot hold them; return its path.
@@ -265,9 +303,22 @@ class ClusterManifest:
         parts = self.root.part(*self._ranges[number])
         return [part._replace(layers=(*names, *part.layers)) for part in parts]
 
-    def _document(self, root: Root | None, state: ManifestState, shards: tuple[RangeLayers, ...]) -> Root:
-        base = self.root if root is None else root
-        return replace(base, binding=self.binding, state=state, shards=shards)
+    def _replace(self, ours: Root) -> None:
+        """Replace the document that the run has found, or written last.
+
+        What another run has made of it meanwhile is merged. Where it was removed, the next run has to list.
+        """
+        follows = True
+
+        def change(root: Root | None) -> Root:
+            nonlocal follows
+            follows = root is None or root.is_of(self.written)
+            if root is None:
+                return replace(ours, state=ours.state.begun())
+            return ours if follows else merged(self.written, ours, root)
+
+        root = self.directory.update(change)
+        self.written = root if root is not None and follows else replace(ours, history=())
 
     def _name(self, step: str, number: int) -> str:
         return f"{self.run}-{number}-{step}"

@@ -11,7 +11,15 @@ from typing import Final
 
 from aios3sync.errors import LockedError, ManifestError
 
-__all__ = ("SHARDS", "has_record_locks", "hold_lock", "lock_path", "whole_path")
+__all__ = (
+    "SHARDS",
+    "has_ended",
+    "has_record_locks",
+    "hold_lock",
+    "lock_path",
+    "this_process",
+    "whole_path",
+)
 
 SHARDS: Final = ".shards"
 """The end of the name of the directory where a manifest is kept in several files: see :mod:`.root`."""
@@ -90,6 +98,30 @@ def has_record_locks(path: str) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def this_process() -> str:
+    """Return a name of this process that no other one has, on whatever machine; empty where there is none.
+
+    Machines may have equal names, and containers number their processes each by itself.
+    """
+    place = _place_of_processes()
+    return f"{place} {_owner(os.getpid())}" if place else ""
+
+
+def has_ended(process: str) -> bool:
+    """Whether a process with such a name is known to have ended: of other machines nothing is known."""
+    boot, namespace, owner = [*process.split(" ", 2), "", "", ""][:3]
+    return f"{boot} {namespace}" == _place_of_processes() and _is_left_over(owner)
+
+
+def _place_of_processes() -> str:
+    """Return what numbers the processes: a namespace of a machine since it was started (namespaces(7))."""
+    boot = _text("/proc/sys/kernel/random/boot_id").strip()
+    try:
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}" if boot else ""
+    except OSError:
+        return ""
 
 
 def _flock(descriptor: int, path: str) -> bool:

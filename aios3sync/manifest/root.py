@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aios3sync._dataclass import asdict, dataclass, replace
 from aios3sync._namedtuple import NamedTuple
+from aios3sync.manifest.open_runs import OpenRun, merged_runs, with_begun, with_renewed
 from aios3sync.manifest.protocol import Binding, ManifestState
 
 __all__ = (
@@ -21,9 +22,12 @@ __all__ = (
     "Root",
     "attempt_of",
     "begun",
+    "ended",
     "joined_shards",
     "joined_state",
     "merged",
+    "numbered",
+    "renewed",
 )
 
 ATTEMPTS: Final = ".*"
@@ -56,6 +60,7 @@ class Root:
         state: of the manifest as a whole.
         shards: in key order; together they cover all keys, each once.
         history: random names of this document and of those that it was made from, the latest first.
+        open_runs: those that have begun and not ended; see :mod:`.open_runs`.
     """
 
     generation: int
@@ -63,6 +68,7 @@ class Root:
     state: ManifestState
     shards: tuple[RangeLayers, ...]
     history: tuple[str, ...] = ()
+    open_runs: tuple[OpenRun, ...] = ()
 
     def encoded(self) -> bytes:
         """Return the document."""
@@ -87,6 +93,7 @@ class Root:
                 ManifestState.of(value["state"]),
                 shards,
                 tuple(value["history"]),
+                tuple(map(OpenRun.of, value.get("open_runs", ()))),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no root document: {error}") from error
@@ -98,6 +105,10 @@ class Root:
     def names(self) -> set[str]:
         """Return the names of all layers."""
         return {name for shard in self.shards for name in shard.layers}
+
+    def is_of(self, other: Root) -> bool:
+        """Whether it is the same document of a directory, which nobody has replaced since it was read."""
+        return self.history[:1] == other.history[:1]
 
     def part(self, first: str, end: str) -> tuple[RangeLayers, ...]:
         """Return the shards of a range, cut where it begins and ends.
@@ -119,12 +130,41 @@ def attempt_of(file: str) -> tuple[str, int] | None:
     return None if found is None else (found[1], int(found[2]))
 
 
-def begun(state: ManifestState) -> ManifestState:
+def numbered(state: ManifestState) -> ManifestState:
     """Return the state of a document while a run writes: incomplete, with the number of that run.
 
     A later run has a number of its own then: rows that have its number it takes for its own.
     """
     return replace(state.begun(), run=state.run + 1)
+
+
+def begun(root: Root, run: OpenRun, is_gone: Callable[[str], bool]) -> Root:
+    """Return the document while a run writes.
+
+    Args:
+        root: that it has found.
+        run: that begins, now.
+        is_gone: tells of a process that it has ended.
+    """
+    return replace(root, state=numbered(root.state), open_runs=with_begun(root.open_runs, run, is_gone))
+
+
+def renewed(root: Root, run: OpenRun) -> Root:
+    """Return the document after a sign of life of a run that goes on."""
+    return replace(root, state=root.state.begun(), open_runs=with_renewed(root.open_runs, run))
+
+
+def ended(root: Root, name: str, state: ManifestState) -> Root:
+    """Return the document after a run has ended.
+
+    Args:
+        root: that it replaces.
+        name: of the run.
+        state: that it leaves. Unless the run was alone all the time, the next one has to list all the same.
+    """
+    alone = any(one.name == name and one.alone for one in root.open_runs)
+    others = tuple(one for one in root.open_runs if one.name != name)
+    return replace(root, state=state if alone and not others else state.begun(), open_runs=others)
 
 
 def joined_shards(shards: Iterable[RangeLayers]) -> tuple[RangeLayers, ...]:
@@ -157,7 +197,8 @@ def merged(base: Root, ours: Root, theirs: Root) -> Root:
     )
     receipts = tuple(sorted({*ours.state.receipts, *theirs.state.receipts}))
     state = replace(joined_state([ours.state, theirs.state], ours.state), receipts=receipts).begun()
-    return replace(theirs, state=state, shards=joined_shards(shards))
+    runs = merged_runs(base.open_runs, ours.open_runs, theirs.open_runs)
+    return replace(theirs, state=state, shards=joined_shards(shards), open_runs=runs)
 
 
 def _layers(root: Root, first: str, end: str) -> tuple[str, ...]:

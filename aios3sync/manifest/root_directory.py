@@ -83,8 +83,8 @@ class RootDirectory:
                 raise self._failed(error) from error
         raise ManifestError(f"the manifest in {self.path!r} changes faster than it can be read; try again")
 
-    def swap(self, root: Root) -> bool:
-        """Make a document the one that counts; return False if another writer was first.
+    def swap(self, root: Root) -> Root | None:
+        """Make a document the one that counts, and return it as written; ``None`` if another was first.
 
         Durable when it returns.
 
@@ -102,12 +102,12 @@ class RootDirectory:
             finally:
                 os.unlink(temporary)
             if not made or not self._counts(root.generation, own):
-                return False
+                return None
             synchronize(self.path)
             self._drop_old(root.generation)
         except OSError as error:
             raise self._failed(error) from error
-        return True
+        return root
 
     def _counts(self, generation: int, own: str) -> bool:
         """Whether a document that was just made counts, or one that was made from it; else it is removed."""
@@ -135,8 +135,8 @@ class RootDirectory:
             if wanted is None:
                 return before
             wanted = replace(wanted, generation=before.generation + 1 if before else 1)
-            if self.swap(wanted):
-                return wanted
+            if (written := self.swap(wanted)) is not None:
+                return written
 
     def file(self, name: str) -> str:
         """Return the absolute path of the file of a layer that is finished, empty where there is none."""
@@ -180,7 +180,8 @@ class RootDirectory:
         """Return the names of files that the document does not name, as of now: no run will read them.
 
         A run is named before it makes its first file, and the directory is read before the document: so no
-        file of a run that is at work is taken for one that is left over.
+        file of a run that is at work is taken for one that is left over. While runs are open nothing is: they
+        read what was named when they began.
 
         Raises:
             ManifestError: as :meth:`read`.
@@ -188,6 +189,8 @@ class RootDirectory:
         """
         files, single = self._listed(), single_file(self.path)
         root = self.read()
+        if root is not None and root.open_runs:
+            return []
         named = set() if root is None else root.names()
         return [
             *(file for file in files if _is_left(file, named)),

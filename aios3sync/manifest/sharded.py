@@ -1,17 +1,18 @@
 """Opens a manifest of several files as one, for a run on one machine: it writes a file of its own on top.
 
-The run names its file in the root document before it writes the first row, so that a run after a crash finds
-what was recorded, and puts the document in order when it closes the manifest.
+The run names itself and its file in the root document before it writes the first row, so that a run after a
+crash finds what was recorded, and trusts nothing. It puts the document in order when it closes the manifest.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aios3sync._dataclass import replace
 from aios3sync.errors import ManifestError
@@ -24,10 +25,15 @@ from aios3sync.manifest.layer_files import (
     was_begun,
 )
 from aios3sync.manifest.layers import Layer, LayeredManifest
+from aios3sync.manifest.lock import has_ended, this_process
+from aios3sync.manifest.open_runs import RENEWED_S, OpenRun
 from aios3sync.manifest.protocol import Binding, ManifestState
-from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, begun
+from aios3sync.manifest.root import ATTEMPTS, RangeLayers, Root, begun, ended, renewed
 from aios3sync.manifest.root_directory import RootDirectory
 from aios3sync.manifest.sqlite import SqliteManifest
+
+if TYPE_CHECKING:
+    from aios3sync.core.entries import RecordedEntry
 
 __all__ = ("MOST_LAYERS", "begin_attempt", "layers_of", "open_shards")
 
@@ -167,13 +173,18 @@ def _new_name() -> str:
 
 def _name_on_top(directory: RootDirectory, root: Root, name: str) -> None:
     """Put a layer on top of all shards, of a run that has begun: only its end says what the rows rely on."""
+    run = _this_run(name)
 
     def change(now: Root | None) -> Root:
         root_now = root if now is None else now
         shards = (shard._replace(layers=(name + ATTEMPTS, *shard.layers)) for shard in root_now.shards)
-        return replace(root_now, state=begun(root_now.state), shards=tuple(shards))
+        return replace(begun(root_now, run, has_ended), shards=tuple(shards))
 
     directory.update(change)
+
+
+def _this_run(name: str) -> OpenRun:
+    return OpenRun(name, time.time(), this_process())
 
 
 class _ShardedManifest(LayeredManifest):
@@ -181,10 +192,23 @@ class _ShardedManifest(LayeredManifest):
 
     _directory: RootDirectory | None = None
     _name = ""
+    _renewed = 0.0
 
     def publish_to(self, directory: RootDirectory, name: str) -> None:
         """Say which document names the file, and by which layer."""
-        self._directory, self._name = directory, name
+        self._directory, self._name, self._renewed = directory, name, time.time()
+
+    def record_now(
+        self, rows: Sequence[RecordedEntry], gone: Sequence[str], counts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write and drop rows; once an hour say in the document as well that the run goes on. Blocks."""
+        super().record_now(rows, gone, counts)
+        # No other clock goes on while a machine is suspended.
+        if self._directory is not None and abs(time.time() - self._renewed) > RENEWED_S:
+            run = _this_run(self._name)
+            self._renewed = run.seen
+            with suppress(ManifestError):  # the next one may succeed, and the end says what is wrong
+                self._directory.update(lambda root: None if root is None else renewed(root, run))
 
     def close_now(self) -> None:
         """Close all files, and name this one in the document as one that is finished. Blocks."""
@@ -219,12 +243,14 @@ class _ShardedManifest(LayeredManifest):
         def change(root: Root | None) -> Root | None:
             if root is None or attempts not in root.names():
                 return None  # it was forgotten meanwhile
-            if whole and all(shard.layers[0] == attempts for shard in root.shards):
-                return replace(root, state=state, shards=(RangeLayers("", "", tuple(files)),))
+            root = ended(root, self._name, state)
+            # What another run reads stays in the document, and so does what it writes.
+            if whole and not root.open_runs and all(shard.layers[0] == attempts for shard in root.shards):
+                return replace(root, shards=(RangeLayers("", "", tuple(files)),))
             shards = (
                 shard._replace(layers=tuple(_swapped(shard.layers, attempts, files))) for shard in root.shards
             )
-            return replace(root, state=state, shards=tuple(shards))
+            return replace(root, shards=tuple(shards))
 
         if directory.update(change) is not None:
             directory.drop(directory.unnamed())

@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -22,8 +22,10 @@ import anyio
 from anyio import to_thread
 
 from aios3sync._dataclass import replace
+from aios3sync.concurrency import raise_first_error
 from aios3sync.errors import ManifestError, StoreError
 from aios3sync.manifest.files import open_manifest, storable
+from aios3sync.manifest.open_runs import RENEWED_S
 from aios3sync.manifest.protocol import Manifest
 from aios3sync.manifest.root_directory import shards_directory
 from aios3sync.objects.manifest_objects import ManifestObject, ShardObjects, pack, unpack
@@ -68,15 +70,20 @@ async def run_shared(
         local = replace(request, options=replace(request.options, manifest=place))
         manifest = SharedManifest(await open_store(bucket), key, local)
         await manifest.fetch()
+        resources = replace(resources, before_changes=manifest.begin)
         try:
-            report = await run(local, resources)
+            with raise_first_error():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(manifest.stay_open)
+                    report = await run(local, resources)
+                    tasks.cancel_scope.cancel()
         except BaseException:
             if not request.options.dry_run:
                 with anyio.move_on_after(_GRACE_S, shield=True):
                     await manifest.store()
             raise
         directory.kept = report.errors_file is not None
-        recorded = resources.receipt is not None and resources.receipt.recorded
+        recorded = manifest.began or (resources.receipt is not None and resources.receipt.recorded)
         if request.options.dry_run or not (recorded or _is_new(report)):
             return report
         warning = await manifest.store()
@@ -97,6 +104,9 @@ class SharedManifest:
         store: of its bucket.
         key: in full.
         request: with the path of the file.
+
+    Attributes:
+        began: what is in the bucket says that this run is at work.
     """
 
     def __init__(self, store: ObjectStore, key: str, request: SyncRequest) -> None:
@@ -107,6 +117,7 @@ class SharedManifest:
         self._path = str(request.options.manifest)
         self._shards: SharedShards | None = None
         self._run = 0
+        self.began = False
 
     async def fetch(self) -> None:
         """Read the object into the file; where there is none, the run begins a manifest.
@@ -120,6 +131,29 @@ class SharedManifest:
                 self._run = (await manifest.state()).run
             finally:
                 await manifest.close()
+
+    async def begin(self) -> None:
+        """Say in the root document that a run changes the target from now on (P10), where there is one.
+
+        Raises:
+            ManifestError: it cannot be stored.
+        """
+        if self._shards is None:
+            return
+        try:
+            await self._shards.publish()
+        except StoreError as error:
+            raise ManifestError(f"the manifest {self._object.name} cannot be stored: {error}") from error
+        self.began = True
+
+    async def stay_open(self) -> None:
+        """Store the sign of life that the file of a run gives once an hour, until cancelled."""
+        while True:
+            await anyio.sleep(RENEWED_S)
+            if self.began:
+                # The next one may succeed, and the end says what is wrong.
+                with anyio.CancelScope(shield=True), suppress(ManifestError):
+                    await self.begin()
 
     async def store(self) -> str:
         """Store the file in the place of the object that was read, or add its rows to what is there now.

@@ -7,7 +7,7 @@ manifest is right. This module decides nothing and sends nothing to S3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -66,6 +66,7 @@ class Recorder:
         state: the manifest's state, with the number of this run.
         error_file: takes the errors that the report cannot hold.
         progress: of a part of a run: keeps what was counted for the next attempt.
+        before_changes: see :class:`~aios3sync.sync.resources.Resources`.
 
     Attributes:
         began: the manifest was written to in this run.
@@ -89,6 +90,7 @@ class Recorder:
         state: ManifestState,
         error_file: ErrorFile,
         progress: PartProgress | None = None,
+        before_changes: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._source = source
         self._manifest = manifest
@@ -103,6 +105,7 @@ class Recorder:
         self._state = state
         self._error_file = error_file
         self._progress = progress
+        self._before_changes = before_changes
         self._beginning = anyio.Lock()
         self.changing = False
         self.began = False
@@ -137,9 +140,14 @@ class Recorder:
         if self._manifest is None or (self.began and (self.changing or not changing)):
             return
         async with self._beginning:
-            self.changing |= changing
-            await self._manifest.save_state(self._state.begun() if self.changing else self._state)
-            self.began = True
+            if self.began and (self.changing or not changing):
+                return
+            changing |= self.changing
+            await self._manifest.save_state(self._state.begun() if changing else self._state)
+            if changing and self._before_changes is not None:
+                await self._before_changes()
+                self._before_changes = None
+            self.changing, self.began = changing, True  # at the end: others go on as soon as they see it
 
     def add(self, outcome: Outcome) -> None:
         """Take one outcome; it is counted when it is recorded."""

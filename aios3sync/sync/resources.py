@@ -110,6 +110,8 @@ class Resources:
         profile: what is known of the endpoint, completed when its first store is opened.
         gate: stands between what is decided and what carries it out; ``None`` lets everything through.
         part: the run is one of several, each of a key range; ``None`` for a run of its own.
+        before_changes: called once, when the manifest says that the run changes the target, before it does;
+            ``None`` for a manifest that others read where it is.
         receipt: takes the list of what is in step at the end; ``None`` where none is asked for.
         counts: requests by operation and retries, read when the run has ended; see
             :class:`~aios3sync.store.wrappers.metrics.RequestCounts`.
@@ -136,5 +138,6 @@ class Resources:
     profile: EndpointProfile = field(default_factory=lambda: EndpointProfile(etags="md5"))
     gate: ActionGate | None = None
     part: RunPart | None = None
+    before_changes: Callable[[], Awaitable[None]] | None = None
     receipt: ReceiptList | None = None
     counts: Any = None

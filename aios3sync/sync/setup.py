@@ -319,6 +319,7 @@ async def _assemble(
         state=replace(state, run=number),
         progress=progress,
         error_file=opened.error_file,
+        before_changes=resources.before_changes,
     )
     headers = HeaderPlan.of(options, request.overrides)
     policy = make_policy(request, state, headers, opaque_etags=resources.profile.etags == "opaque")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from aios3sync.distributed.steps import _begin, _concluded
 from aios3sync.errors import ManifestError
 from aios3sync.manifest.files import open_manifest
 from aios3sync.manifest.layers import LayeredManifest
+from aios3sync.manifest.open_runs import SILENT_S
 from aios3sync.manifest.protocol import Binding, ManifestState
 from aios3sync.manifest.sharded import MOST_LAYERS
 from aios3sync.manifest.sqlite import SqliteManifest
@@ -129,6 +132,136 @@ def test_what_a_killed_run_on_one_machine_recorded_is_read(tmp_path: Path, *, sh
     known = again.known()
     assert [item.key for item in known.rows_after("", 9)] == (["k", "z"] if sharded else ["k"])
     known.close_now()
+
+
+# Runs at once, on machines whose locks know nothing of each other.
+
+
+def alone_on(path: str, *keys: str) -> None:
+    """Do what a run on one machine does that lists, changes something and ends well."""
+    manifest = open_manifest(path, PAIR, pytest.fail)
+    assert isinstance(manifest, SqliteManifest)
+    manifest.record_now([row(key) for key in keys], [])
+    manifest.save_state_now(manifest.state_now().listed("", 200.0))
+    manifest.close_now()
+
+
+def complete(path: str) -> bool:
+    manifest = open_manifest(path, PAIR, pytest.fail, read_only=True)
+    assert isinstance(manifest, SqliteManifest)
+    try:
+        return manifest.state_now().complete
+    finally:
+        manifest.close_now()
+
+
+def begun(path: str, name: str) -> ClusterManifest:
+    """Begin a run, one of whose two shards has recorded something."""
+    manifest = ClusterManifest(path, PAIR, name, device=7)
+    manifest.begin(pytest.fail)
+    manifest.lay_out([KeyRange("", "k"), KeyRange("k", "")])
+    shard = LayeredManifest.open(_begin(manifest.file("compare", 0)))
+    shard.record_now([row(name)], [])
+    shard.close_now()
+    return manifest
+
+
+def test_P10_a_run_within_a_cluster_run_that_is_killed_does_not_make_the_manifest_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The killed one may have changed what the other one had seen, and says nothing of it any more."""
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", ["m"], ["a", "z"])
+    assert complete(path)
+    begun(path, "cluster")
+    alone_on(path, "b")
+    assert not complete(path)
+    assert keys_of(path) == ["a", "b", "cluster", "z"], "of neither anything is lost"
+    alone_on(path, "c")
+    assert not complete(path), "its nodes may still be at work"
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + SILENT_S + 1)
+    assert not complete(path), "until a run lists"
+    alone_on(path, "d")
+    assert complete(path)
+    assert keys_of(path) == ["a", "b", "c", "cluster", "d", "z"]
+
+
+def test_a_cluster_run_that_others_overlapped_keeps_their_rows_and_lets_the_next_one_list(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", ["m"], ["a", "z"])
+    manifest = begun(path, "cluster")
+    alone_on(path, "b")
+    other = begun(path, "elsewhere")
+    manifest.conclude(("", 300.0))
+    assert not complete(path)
+    other.conclude(("", 300.0))
+    assert not complete(path)
+    assert keys_of(path) == ["a", "b", "cluster", "elsewhere", "z"]
+    run(path, "next", ["m"], ["c"])
+    assert complete(path)
+    assert keys_of(path) == ["a", "b", "c", "cluster", "elsewhere", "z"]
+
+
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_a_cluster_run_gives_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, meanwhile: bool
+) -> None:
+    path = str(tmp_path / "m.sqlite")
+    manifest = begun(path, "cluster")
+    if meanwhile:
+        alone_on(path, "b")
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 0.9 * SILENT_S)
+    manifest.renew()
+    monkeypatch.setattr("time.time", lambda: now + 1.8 * SILENT_S)
+    alone_on(path, "c")
+    assert not complete(path)
+    manifest.conclude(("", 300.0))
+    assert not complete(path)
+    assert keys_of(path) == [*(["b"] if meanwhile else []), "c", "cluster"]
+
+
+def test_a_sign_of_life_of_a_run_alone_leaves_it_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    manifest = ClusterManifest(path, PAIR, "cluster")
+    manifest.begin(pytest.fail)
+    manifest.lay_out([KeyRange()])
+    manifest.renew()
+    shard = _begin(manifest.file("compare", 0))
+    task = ShardTask(setup=SETUP, step="compare", number=0, request=None, file=manifest.file("compare", 0))  # type: ignore[arg-type]
+    manifest.take("compare", _concluded(task, shard, None))
+    manifest.renew()
+    manifest.conclude(("", 300.0))
+    assert complete(path)
+
+
+def test_a_run_on_one_machine_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "m.sqlite")
+    run(path, "first", ["m"], ["a", "z"])
+    monkeypatch.setattr("aios3sync.manifest.sharded.this_process", lambda: "")
+    slow = open_manifest(path, PAIR, pytest.fail)
+    assert isinstance(slow, SqliteManifest)
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 0.9 * SILENT_S)
+    slow.record_now([row("s")], [])
+    monkeypatch.setattr("time.time", lambda: now + 1.8 * SILENT_S)
+    alone_on(path, "b")
+    assert not complete(path)
+    slow.save_state_now(slow.state_now().listed("", 400.0))
+    slow.close_now()
+    assert not complete(path)
+    assert keys_of(path) == ["a", "b", "s", "z"]
+
+
+def test_a_manifest_that_was_removed_meanwhile_is_not_complete(tmp_path: Path) -> None:
+    path = str(tmp_path / "m.sqlite")
+    manifest = begun(path, "cluster")
+    shutil.rmtree(manifest.directory.path)
+    manifest.conclude(("", 300.0))
+    assert not complete(path)
 
 
 def test_the_coordinator_only_reads_what_is_there(tmp_path: Path) -> None:

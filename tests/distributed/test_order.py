@@ -1,11 +1,15 @@
-"""The order in which the coordinator hands shards out."""
+"""What the coordinator does by itself: the order in which it hands shards out, and its signs of life."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
+import pytest
+
 from aios3sync.distributed.coordinator import _Coordinator
+from aios3sync.errors import ManifestError
 
 
 class Steps:
@@ -27,3 +31,32 @@ async def test_the_first_shards_of_all_nodes_lie_far_apart() -> None:
     coordinator._steps, coordinator._manifest = steps, manifest
     await coordinator._phases(12, 3)
     assert steps.asked == [("compare", [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11])]
+
+
+async def test_the_coordinator_gives_signs_of_life_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aios3sync.distributed.coordinator.RENEWED_S", 0)
+    signs: list[str] = []
+    enough = anyio.Event()
+
+    def renew() -> None:
+        signs.append("written")
+        if len(signs) == 1:
+            raise ManifestError("the filesystem is busy")
+
+    async def publish() -> None:
+        signs.append("stored")
+        if len(signs) > 4:
+            enough.set()
+
+    request: Any = SimpleNamespace(options=SimpleNamespace(dry_run=False))
+    shards: Any = SimpleNamespace(publish=publish)
+    nothing: Any = None
+    coordinator = _Coordinator(request, nothing, nothing, nothing, shards=shards)
+    manifest: Any = SimpleNamespace(renew=renew)
+    coordinator._manifest = manifest
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(coordinator._stay_open)
+            await enough.wait()
+            tasks.cancel_scope.cancel()
+    assert signs[:5] == ["written", "written", "stored", "written", "stored"]

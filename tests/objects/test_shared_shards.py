@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from gzip import compress
@@ -28,6 +29,7 @@ from aios3sync.distributed.steps import _begin, _concluded
 from aios3sync.errors import AccessDeniedError, ManifestError
 from aios3sync.manifest.files import storable
 from aios3sync.manifest.layers import LayeredManifest
+from aios3sync.manifest.open_runs import SILENT_S
 from aios3sync.manifest.protocol import ManifestState
 from aios3sync.manifest.root import ATTEMPTS, Root
 from aios3sync.manifest.sharded import MOST_LAYERS
@@ -146,6 +148,16 @@ def known(store: FaultyStore, tmp_path: Path) -> Callable[[], Any]:
         return set(rows), state
 
     return read
+
+
+Later = Callable[[float], None]
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """Puts the clock forward, in seconds."""
+    now = time.time()
+    return lambda seconds: monkeypatch.setattr("time.time", lambda: now + seconds)
 
 
 def machine(store: FaultyStore, directory: Path) -> Machine:
@@ -269,7 +281,7 @@ async def test_one_file_becomes_one_of_several_also_where_its_run_goes_on_meanwh
 
 
 async def test_a_run_that_broke_off_leaves_what_its_nodes_stored(
-    store: FaultyStore, run: Begin, known: Any
+    store: FaultyStore, run: Begin, known: Any, later: Later
 ) -> None:
     await run("first").whole("a", "z")
     broken = run("broken")
@@ -279,7 +291,73 @@ async def test_a_run_that_broke_off_leaves_what_its_nodes_stored(
     assert (rows, state.complete) == ({"b", "z"}, False)
     await run("next").whole("c")
     rows, state = await known()
-    assert (rows, state.complete) == ({"b", "c", "z"}, True)
+    assert (rows, state.complete) == ({"b", "c", "z"}, False), "its nodes may still be at work"
+    later(SILENT_S + 1)
+    rows, state = await known()
+    assert (rows, state.complete) == ({"b", "c", "z"}, False), "until a run lists"
+    await run("last").whole("d")
+    rows, state = await known()
+    assert (rows, state.complete) == ({"b", "c", "d", "z"}, True)
+
+
+async def test_P10_a_run_within_a_cluster_run_that_is_killed_does_not_make_the_manifest_complete(
+    store: FaultyStore, run: Begin, known: Any, tmp_path: Path
+) -> None:
+    await run("first").whole("a", "z")
+    killed = run("killed")
+    await killed.begin("m")
+    alone = machine(store, tmp_path / "alone")
+    await alone.shared.fetch()
+    await alone.work("b", run=3)
+    assert await alone.shared.store() == ""
+    rows, state = await known()
+    assert (rows, state.complete, state.listings) == ({"a", "b", "z"}, False, ())
+
+
+async def test_P10_a_run_on_one_machine_that_is_killed_leaves_the_manifest_incomplete(
+    store: FaultyStore, run: Begin, known: Any, tmp_path: Path
+) -> None:
+    await run("first").whole("a", "z")
+    killed = machine(store, tmp_path / "killed")
+    await killed.shared.fetch()
+    await killed.opened()
+    await killed.shared.begin()
+    rows, state = await known()
+    assert (rows, state.complete) == ({"a", "z"}, False)
+    await run("next").whole("b")
+    rows, state = await known()
+    assert (rows, state.complete) == ({"a", "b", "z"}, False)
+
+
+async def test_a_run_that_has_begun_and_ends_is_alone_and_trusted(
+    store: FaultyStore, run: Begin, known: Any, tmp_path: Path, later: Later
+) -> None:
+    await run("first").whole("a", "z")
+    alone = machine(store, tmp_path / "alone")
+    await alone.shared.fetch()
+    manifest = await alone.opened()
+    await alone.shared.begin()
+    later(0.9 * SILENT_S)
+    await manifest.record([row("b")], [])
+    await alone.shared.begin()
+    await manifest.save_state(ManifestState(complete=True, listed_at=5.0, run=3))
+    await manifest.close()
+    assert await alone.shared.store() == ""
+    rows, state = await known()
+    assert (rows, state.complete) == ({"a", "b", "z"}, True)
+
+
+async def test_a_run_that_cannot_say_that_it_begins_does_not(
+    store: FaultyStore, run: Begin, tmp_path: Path
+) -> None:
+    await run("first").whole("a")
+    alone = machine(store, tmp_path / "alone")
+    await alone.shared.fetch()
+    refused: Any = AccessDeniedError("no", operation="PutObject")
+    store.on("put", error=refused)
+    with pytest.raises(ManifestError, match=r"s3://.*/m cannot be stored: no"):
+        await alone.shared.begin()
+    assert not alone.shared.began
 
 
 async def test_a_shard_goes_on_on_another_node_with_the_files_below(

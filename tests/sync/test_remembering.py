@@ -22,9 +22,14 @@ from aios3sync.local import compress as compressing
 from aios3sync.local import read as reading
 from aios3sync.manifest.files import default_path, open_manifest
 from aios3sync.manifest.protocol import Binding, Manifest, ManifestState
+from aios3sync.manifest.root import Root
 from aios3sync.manifest.sqlite import SqliteManifest
+from aios3sync.objects.manifest_objects import ManifestObject, ShardObjects
+from aios3sync.objects.shared_manifest import SharedManifest, run_shared
+from aios3sync.objects.shared_shards import SharedShards
 from aios3sync.store.protocol import DeleteError, PutResult
 from aios3sync.sync.detector import Detector
+from aios3sync.sync.setup import run_sync
 from aios3sync.testing.memory import MemoryStore
 from tests.sync.conftest import MIB, Bench, same_size_change
 
@@ -175,6 +180,99 @@ async def test_P10_the_manifest_is_incomplete_before_the_first_upload_and_the_fi
     await bench.sync(delete="tracked")
     assert seen == {"put": False, "delete": False}
     assert (await state_of(bench)).complete
+
+
+async def document_of(bench: Bench) -> Root:
+    return Root.decoded((await bench.memory.get("state/m")).body)
+
+
+async def in_bucket(bench: Bench, tmp_path: Path) -> None:
+    """Let a run store its manifest in the bucket, as one of several files."""
+
+    async def open_store(*_: object) -> MemoryStore:
+        return bench.memory
+
+    bench.runner = lambda request, resources: run_shared(run_sync, request, resources, open_store)
+    bench.tree({"a": "1", "z": "2"})
+    await bench.sync(manifest="s3://bucket/state/m")
+    manifest = ManifestObject(bench.memory, "state/m")
+    content = await manifest.read()
+    binding = Binding("any machine", bench.endpoint, "bucket", "p/")
+    (tmp_path / "mirror").mkdir()
+    shards = SharedShards(
+        manifest, ShardObjects(bench.memory, "state/m.shards/", str(tmp_path / "mirror")), binding
+    )
+    await shards.begin(content)
+    assert await shards.conclude() == ""
+    assert (await document_of(bench)).state.complete
+
+
+async def test_P10_a_manifest_in_the_bucket_is_incomplete_before_the_first_upload_and_the_first_delete(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another machine reads what is in the bucket, where this one may never store anything any more."""
+    await in_bucket(bench, tmp_path)
+    seen: dict[str, tuple[bool, int]] = {}
+    put, delete = bench.memory.put, bench.memory.delete_many
+
+    async def watched_put(key: str, *args: Any, **more: Any) -> PutResult:
+        if key.startswith("p/"):
+            seen["put"] = (root := await document_of(bench)).state.complete, len(root.open_runs)
+        return await put(key, *args, **more)
+
+    async def watched_delete(*args: Any) -> list[DeleteError]:
+        seen["delete"] = (root := await document_of(bench)).state.complete, len(root.open_runs)
+        return await delete(*args)
+
+    monkeypatch.setattr(bench.memory, "put", watched_put)
+    monkeypatch.setattr(bench.memory, "delete_many", watched_delete)
+    bench.tree({"new": "3"})
+    await bench.sync(manifest="s3://bucket/state/m")
+    root = await document_of(bench)
+    assert (root.state.complete, root.open_runs) == (True, ())
+    (bench.root / "z").unlink()
+    report = await bench.sync(manifest="s3://bucket/state/m", delete="tracked")
+    assert (report.deleted, report.warnings) == (1, ())
+    assert seen == {"put": (False, 1), "delete": (False, 1)}
+    root = await document_of(bench)
+    assert (root.state.complete, root.open_runs) == (True, ())
+
+
+async def test_a_long_run_gives_signs_of_life_in_the_bucket_once_it_has_begun(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await in_bucket(bench, tmp_path)
+    monkeypatch.setattr("aios3sync.objects.shared_manifest.RENEWED_S", 0)
+    begins: list[bool] = []
+    put, begin = bench.memory.put, SharedManifest.begin
+    enough = anyio.Event()
+
+    async def watched(self: SharedManifest) -> None:
+        begins.append(self.began)
+        if len(begins) == 3:
+            enough.set()
+        await begin(self)
+
+    async def slow(key: str, *args: Any, **more: Any) -> PutResult:
+        if key.startswith("p/"):
+            with anyio.fail_after(10):
+                await enough.wait()
+        return await put(key, *args, **more)
+
+    monkeypatch.setattr(SharedManifest, "begin", watched)
+    monkeypatch.setattr(bench.memory, "put", slow)
+    bench.tree({"new": "3"})
+    report = await bench.sync(manifest="s3://bucket/state/m")
+    assert (report.uploaded, begins[:3]) == (1, [False, True, True])
+    assert (await document_of(bench)).state.complete
+
+
+async def test_a_run_without_changes_stores_nothing_in_the_bucket(bench: Bench, tmp_path: Path) -> None:
+    await in_bucket(bench, tmp_path)
+    before = {key: value.etag for key, value in bench.memory.objects.items()}
+    report = await bench.sync(manifest="s3://bucket/state/m")
+    assert (report.kept, report.checked) == (2, "manifest")
+    assert {key: value.etag for key, value in bench.memory.objects.items()} == before
 
 
 @pytest.fixture

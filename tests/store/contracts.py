@@ -20,6 +20,7 @@ class OnMoto(ObjectStoreContract):
         ["new\nline", "both\r\n", "x\ny", "x\r\ny"], "its routes do not match a line feed"
     )
     refuses_wrong_md5 = False
+    atomic_conditions = False  # it looks and writes in two steps, in as many threads as there are requests
     conditional_copy = False
     conditional_copy_part = False
     conditional_delete = False

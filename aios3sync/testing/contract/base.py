@@ -32,6 +32,7 @@ class Deviations:
         sorted_listing: lists in UTF-8 byte order.
         refuses_wrong_md5: a body that does not fit its Content-MD5 is not stored.
         conditional_put: honours If-Match and If-None-Match.
+        atomic_conditions: of two writers with the same condition at the same moment one fails.
         conditional_multipart: honours them on CompleteMultipartUpload.
         conditional_copy: copies an object only if it has the requested ETag.
         conditional_copy_part: copies parts only of an object that has the requested ETag.
@@ -55,6 +56,7 @@ class Deviations:
     sorted_listing: ClassVar[bool] = True
     refuses_wrong_md5: ClassVar[bool] = True
     conditional_put: ClassVar[bool] = True
+    atomic_conditions: ClassVar[bool] = True
     conditional_multipart: ClassVar[bool] = True
     conditional_copy: ClassVar[bool] = True
     conditional_copy_part: ClassVar[bool] = True

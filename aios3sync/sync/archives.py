@@ -1,6 +1,6 @@
-"""Objects in an archive, which cannot be read before they are restored: counted, left alone, asked for.
+"""Objects in an archive cannot be read until they are restored: they are counted, and restored on request.
 
-A restore takes hours: what was asked for is read by a later run, which sees in the listing that it is there
+A restore takes hours: a later run sees in the listing that the object is restored, and reads it
 (https://docs.aws.amazon.com/AmazonS3/latest/userguide/restoring-objects.html).
 """
 
@@ -42,7 +42,7 @@ def is_archived(entry: TargetEntry) -> bool:
 
 
 def readable(run: Run, transfers: Sequence[T], *, planned: bool = False) -> list[T]:
-    """Return the transfers that go on: of objects that can be read, or are asked for; count the others.
+    """Return the transfers that can go on; of the others, request a restore or count them.
 
     Args:
         run: the run.
@@ -63,7 +63,7 @@ def _is_asked_for(run: Run, transfer: Download | CopyObject) -> bool:
 
 
 async def outcome_of_archived(run: Run, version: ObjectVersion) -> Outcome:
-    """Return how a transfer ended whose read was refused: the object is in an archive, and is asked for.
+    """Return the outcome of a transfer whose object turned out to be in an archive; request its restore.
 
     Raises:
         StoreError: the run cannot go on; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
@@ -73,7 +73,7 @@ async def outcome_of_archived(run: Run, version: ObjectVersion) -> Outcome:
 
 
 async def ask_for(run: Run, version: ObjectVersion) -> Outcome | None:
-    """Ask for an archived object; return ``None`` where it can be read now.
+    """Request the restore of an archived object; return ``None`` where it can be read now.
 
     Raises:
         StoreError: the run cannot go on; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
@@ -98,7 +98,7 @@ async def ask_for(run: Run, version: ObjectVersion) -> Outcome | None:
 
 
 def archive_warning(counts: ReportBuilder | SyncReport, request: SyncRequest) -> str:
-    """Return the line about objects that are in an archive.
+    """Return the warning about objects that are in an archive.
 
     Args:
         counts: say how many.

@@ -1,4 +1,4 @@
-"""BucketListing: a bucket below a prefix, listed in key order; BucketTarget: the same with deletes."""
+"""BucketListing lists a bucket below a prefix in key order; BucketTarget also deletes objects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ("COPIED_KEYS_OF_A_DELETE", "KEYS_OF_A_DELETE", "BucketListing", "Buck
 KEYS_OF_A_DELETE: Final = 1000
 """Keys of one DeleteObjects: https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 COPIED_KEYS_OF_A_DELETE: Final = 100
-"""The same where objects are copied before: a run that is stopped does not leave many copies."""
+"""The same where objects are copied to the trash first: a run that is stopped leaves few needless copies."""
 
 
 class BucketListing:
@@ -40,9 +40,9 @@ class BucketListing:
     Args:
         request: says where it is, and how it is listed.
         resources: open its store, and know its endpoint.
-        order: that its listing had in the run before, as the manifest remembers it; empty if it does not.
-        key_after: returns the key of the manifest so many rows after another, to cut the listing there.
-        inventory: what is read in the place of the listing, ``None`` for none.
+        order: of its listing in the previous run, as the manifest remembers it; empty if it does not.
+        key_after: returns the manifest's key a number of rows after a given one: the listing is cut there.
+        inventory: read instead of the listing; ``None`` where the bucket is listed.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class BucketListing:
         return self._key_range
 
     async def open(self) -> None:
-        """Connect, unless it is done.
+        """Connect, unless connected.
 
         Raises:
             StoreError: the bucket cannot be used.
@@ -79,7 +79,7 @@ class BucketListing:
         await self._open_store()
 
     async def listed_store(self) -> ObjectStore:
-        """Return the store whose listing is asked for.
+        """Return the store that is listed.
 
         Raises:
             StoreError: the bucket cannot be used.
@@ -93,7 +93,7 @@ class BucketListing:
 
     @property
     def created(self) -> float:
-        """When the inventory was begun that takes the place of the listing, 0 for a listing."""
+        """When the inventory that replaces the listing was begun; 0 where the bucket is listed."""
         return self.inventory.created if self.inventory is not None else 0.0
 
     async def current(self, keys: Sequence[str]) -> dict[str, CurrentObject]:
@@ -108,7 +108,7 @@ class BucketListing:
 
         Raises:
             StoreError: the listing did not end cleanly.
-            OutOfOrderError: the endpoint was said to list in byte order, and does not.
+            OutOfOrderError: the options say that the endpoint lists in byte order, but it does not.
             TemporarySpaceError: the listing is sorted on disk, and the disk is full.
         """
         if self.inventory is not None:
@@ -128,7 +128,7 @@ class BucketListing:
     def _list_order(self, *, sorted_listing: bool) -> tuple[bool, str]:
         """Return whether the endpoint is known to list in byte order, and the order of this listing.
 
-        The option of the user is remembered; what a listing shows counts more.
+        The option of the user is remembered, but what a listing shows takes precedence.
         """
         profile, given = self._profile, self._given_order
         if not self._seen.order and given == "auto":
@@ -150,7 +150,7 @@ class BucketListing:
             self._profile.record("list_order", "unordered")
 
     async def entries(self) -> AsyncGenerator[list[TargetEntry], None]:
-        """Yield the listing in key order, after it was read to its end.
+        """Yield the listing in key order, once it has been read to its end.
 
         Raises:
             StoreError: the listing did not end cleanly.
@@ -172,7 +172,7 @@ class BucketTarget(BucketListing):
     Args:
         request, resources, order, key_after, inventory: see :class:`BucketListing`.
         warn: takes one line about how deletes are sent.
-        trash: takes objects before they are deleted, ``None`` for none.
+        trash: keeps objects before they are deleted; ``None`` for no trash.
     """
 
     def __init__(  # noqa: PLR0913 - what a target may have; all but two have defaults
@@ -203,9 +203,9 @@ class BucketTarget(BucketListing):
         return frozenset()
 
     async def changed(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
-        """Return why some objects are not what was listed any more, by key.
+        """Return why some objects are no longer what was listed, by key.
 
-        Where a delete names the ETag and the endpoint honours it, nothing is asked.
+        No request is sent where deletes name the ETag and the endpoint honours it.
 
         Raises:
             StoreError: the bucket cannot be asked.
@@ -220,9 +220,10 @@ class BucketTarget(BucketListing):
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
         """Delete objects, where possible only those that still have the listed ETag.
 
-        A condition takes the right to read objects, which a role that may only write has not
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html): what is refused with
-        a condition is deleted without one, and if that works so is all that follows.
+        A condition needs the right to read objects, which a role that may only write does not have
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html): an object whose
+        conditional delete is refused is deleted without a condition, and if that works, so are all that
+        follow.
 
         Args:
             entries: at most :attr:`deletes_at_once`.
@@ -231,7 +232,7 @@ class BucketTarget(BucketListing):
             Why some were not deleted, by key.
 
         Raises:
-            StoreError: nothing is known to be deleted.
+            StoreError: the request failed as a whole; objects may have been deleted.
         """
         store, errors = await self._open_store(), dict[str, str]()
         if self._trash is not None:
@@ -275,7 +276,7 @@ class BucketTarget(BucketListing):
 
 
 def _change(entry: DeferredAction, now: CurrentObject) -> str:
-    """Return why an object is not what was listed any more; empty if it is, or is gone.
+    """Return why an object is no longer what was listed; empty if it still is, or is gone.
 
     Raises:
         StoreError: the bucket cannot be asked.

@@ -1,4 +1,4 @@
-"""BucketSource: a bucket below a prefix as the source of a download, and which of its keys are no paths."""
+"""BucketSource: a bucket below a prefix as the source of a download, without keys that cannot be paths."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _WINDOWS: Final = sys.platform == "win32"
 
 
 class BucketSource(BucketListing):
-    """A bucket as the source. What protects it is that each read names the ETag that was listed.
+    """A bucket as the source. Each read names the ETag that was listed, so that a replaced object is noticed.
 
     Attributes:
         device: none.
-        case_folds, form_folds: whether the filesystem that the objects become files of takes names for the
-            same that differ by case, or by Unicode form.
+        case_folds, form_folds: whether the filesystem of the target treats names as equal that differ only by
+            case, or only by Unicode form.
     """
 
     device = None
@@ -61,7 +61,7 @@ class BucketSource(BucketListing):
             self._key_after = None
 
     async def listed_store(self) -> ObjectStore:
-        """Return the store, whose listing tells which objects are restored, or is that of another time.
+        """Return the store; its listing also shows which objects are restored, or is that of an earlier time.
 
         Raises:
             UsageError: it keeps no versions.
@@ -81,7 +81,7 @@ class BucketSource(BucketListing):
         return False
 
     def root_problem(self) -> str:
-        """Return an empty text: a bucket has no root that could be another one."""
+        """Return an empty text: a bucket has no root that could be replaced."""
         return ""
 
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> BucketWalk:  # noqa: ARG002
@@ -96,7 +96,7 @@ class BucketSource(BucketListing):
         return ()
 
     def is_unchanged(self, row: RecordedEntry) -> bool:  # noqa: ARG002
-        """Return True: the answer to a read that names an ETag is of that very object."""
+        """Return True: a read that names an ETag returns that very object, or fails."""
         return True
 
     def has_name(self, key: str) -> bool:  # noqa: ARG002
@@ -173,7 +173,7 @@ class BucketWalk:
                 await self._names.close()
 
     async def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
-        """Return what is visible of a page, without the keys that can be no path of a file."""
+        """Return the visible entries of a page, without the keys that cannot be the path of a file."""
         batch = self._possible(page)
         if self._names is None:
             return batch

@@ -1,4 +1,4 @@
-"""Call the sinks of the application; what a sink raises ends the run orderly and reaches the caller."""
+"""Call the sinks of the application; the error of a sink ends the run orderly and reaches the caller."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ("Callbacks",)
 class Callbacks:
     """The sinks of one run, each called until it raises for the first time.
 
-    What a sink raises must not travel through the work that it only listens to: a file is stored by then, and
-    has to be recorded; a caller waits for its result. So it is kept, the run is asked to stop, what is in
-    flight ends and is recorded, and the caller gets the error from :meth:`raised`.
+    An error of a sink must not interrupt the work that it only listens to: the file is stored by then and has
+    to be recorded. So the error is kept and the run is asked to stop; what is in flight ends and is recorded,
+    and :meth:`raised` raises the error.
 
     Args:
         stop: asks the run to end early and orderly.
@@ -31,7 +31,7 @@ class Callbacks:
         self._error: Exception | None = None
 
     def wrapped(self, resources: Resources) -> Resources:
-        """Return what a run is lent, with sinks that never raise."""
+        """Return the resources of a run, with sinks that never raise."""
         sinks = tuple(map(self.outcomes, resources.outcome_sinks))
         return replace(resources, on_event=self.events(resources.on_event), outcome_sinks=sinks)
 
@@ -62,7 +62,7 @@ class Callbacks:
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """Do the work of the run, then raise what a sink raised first, also where the run failed after it."""
+        """Do the work of the run, then raise the first error of a sink, even if the run failed after it."""
         try:
             yield
         except Exception as error:

@@ -1,6 +1,6 @@
 """Settle CompareDigest actions: hash files in threads, send HEAD requests where only metadata can decide.
 
-It collects evidence; the core decides, and the result is passed on.
+This module collects evidence; the core decides, and the resulting action is passed on.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _GROUP_BYTES: Final = 32 * 1024 * 1024
 
 
 class _Wanted(NamedTuple):
-    """Actions for other stages that a group of comparisons led to.
+    """The actions for other stages that result from a group of comparisons.
 
     Attributes:
         doubtful: comparisons with the object of an inventory that led to an upload.
@@ -77,7 +77,7 @@ async def compare_worker(
     transfers: MemoryObjectSendStream[list[Any]],
     updates: MemoryObjectSendStream[list[UpdateHeaders]],
 ) -> None:
-    """Settle batches until there are no more; the streams are this worker's own clones."""
+    """Settle batches until there are no more; the worker closes its streams, which are clones of its own."""
     async with compares, transfers, updates:
         async for batch in compares:
             for group in _groups(batch):
@@ -93,7 +93,7 @@ async def compare_worker(
 
 
 def _readable(run: Run, transfers: list[Any]) -> list[Any]:
-    """Return the transfers that can be done: not those of a download whose objects are in an archive."""
+    """Return the transfers that are possible: not downloads of objects that are in an archive."""
     if not (transfers and run.direction.name == DOWN):
         return transfers
     from aios3sync.sync.archives import readable
@@ -102,7 +102,7 @@ def _readable(run: Run, transfers: list[Any]) -> list[Any]:
 
 
 def _groups(batch: list[CompareDigest]) -> Iterator[list[CompareDigest]]:
-    """Cut a batch so that one thread hop neither takes long nor hashes a single small file."""
+    """Cut a batch so that one call in a thread neither takes long nor hashes only one small file."""
     group: list[CompareDigest] = []
     size = 0
     for compare in batch:
@@ -191,7 +191,7 @@ async def _settle_with_head(run: Run, compare: CompareDigest, digest: FileDigest
 async def _has_stored_checksum(
     run: Run, store: ObjectStore, compare: CompareDigest, head: HeadResult
 ) -> bool | None:
-    """Return whether the file has the checksum that S3 keeps of the object, where nothing else proves it."""
+    """Return whether the file has the checksum that S3 stores with the object, if nothing else proves it."""
     file, target = compare.source, compare.target
     if target is None or head.checksum is None or not same_etag(head.etag, target.etag):
         return None
@@ -206,7 +206,7 @@ async def _has_stored_checksum(
 
 
 async def _settle_doubtful(run: Run, wanted: _Wanted) -> None:
-    """Compare files with the objects that are there now, where an inventory has others."""
+    """Compare files with the current objects, where the inventory may be outdated."""
     assert run.inventory_check is not None  # noqa: S101 - without it nothing is doubtful
     keys = [compare.source.key for compare, _ in wanted.doubtful]
     objects = await run.inventory_check.target_objects(keys)

@@ -1,4 +1,4 @@
-"""The options that a sync between two buckets takes: what cannot be done there is refused, not ignored."""
+"""Checks the options of a sync between two buckets: what is impossible there is refused, not ignored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEADERS: Final = (
 
 
 def check_copy_options(options: SyncOptions) -> None:
-    """Look at the options of a sync between two buckets.
+    """Check the options of a sync between two buckets.
 
     Raises:
         UsageError: one of them is about files, or contradicts another one.
@@ -53,10 +53,10 @@ def check_copy_options(options: SyncOptions) -> None:
 
 
 def check_places(source: Location, target: Location, *, same_endpoint: bool) -> None:
-    """Look at where objects come from and go.
+    """Check where objects come from and where they go.
 
     Raises:
-        UsageError: one place is the other, or is in it.
+        UsageError: both places are the same, or one is inside the other.
     """
     if not same_endpoint or source.bucket != target.bucket:
         return

@@ -1,4 +1,4 @@
-"""Asks a bucket about single objects as they are now: by HEAD, or by a listing where that is cheaper."""
+"""Finds out the current state of single objects: by HEAD, or by a listing where that is cheaper."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from aios3sync.store.protocol import ObjectStore
 __all__ = ("CurrentObject", "current_objects")
 
 CurrentObject = TargetEntry | StoreError | None
-"""An object, with a relative key; ``None`` if there is none; or why that is not known."""
+"""An object, with a relative key; ``None`` if there is none; or the error for which that is not known."""
 
 _WORTH_A_PAGE: Final = 13
-"""Objects that one page of a listing must tell of to be cheaper than their HEADs: S3 takes 0.005 $ for 1,000
+"""Objects that one page of a listing must cover to be cheaper than their HEADs: S3 takes 0.005 $ for 1,000
 LIST requests and 0.0004 $ for 1,000 HEAD requests (https://aws.amazon.com/s3/pricing/, us-east-1)."""
 _AT_ONCE: Final = 64
 """HEADs at once; the session bounds the requests in flight as well."""
@@ -28,14 +28,14 @@ _AT_ONCE: Final = 64
 async def current_objects(
     store: ObjectStore, prefix: str, keys: Sequence[str], profile: EndpointProfile
 ) -> dict[str, CurrentObject]:
-    """Return what is at some keys now.
+    """Return the current objects of some keys.
 
-    Where the endpoint is known to list in byte order, pages are listed as long as each of them tells of
-    enough keys; elsewhere a page that begins after a key may lack others.
+    Where the endpoint is known to list in byte order, pages are listed as long as each covers enough of the
+    keys; elsewhere a page that begins after a key may lack others.
 
     Args:
         store: of the bucket.
-        prefix: what all keys begin with, and what is cut off.
+        prefix: what all keys begin with; it is cut off.
         keys: relative to the prefix.
         profile: what is known of the endpoint.
     """
@@ -52,7 +52,7 @@ async def current_objects(
 async def _list(
     store: ObjectStore, prefix: str, after: str, keys: list[str], found: dict[str, CurrentObject]
 ) -> list[str]:
-    """List pages after a key while they tell enough; return the keys of which nothing is known then."""
+    """List pages while each covers enough keys; return the keys that remain unknown."""
     while len(keys) >= _WORTH_A_PAGE:
         try:
             page = await store.list_page(prefix, start_after=prefix + after)

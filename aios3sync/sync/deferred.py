@@ -1,6 +1,6 @@
 """Keeps on disk what must wait until both walks have ended: deletes, conflicts, rows to forget, source names.
 
-Their number has no bound: a target may hold millions of keys that the source does not have.
+Their number is unbounded: a target may hold millions of keys that the source does not have.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAGE: Final = 1000
 
 
 class DeferredAction(NamedTuple):
-    """A decision about a key that is absent in the source; carried out when both walks have ended.
+    """A decision about a key that the source does not have; carried out when both walks have ended.
 
     Attributes:
         key: relative to the prefix.
@@ -52,7 +52,7 @@ class DeferredAction(NamedTuple):
 
 
 _action: Final[Callable[[Any], DeferredAction]] = partial(tuple.__new__, DeferredAction)
-"""A third of the time of ``_make``, which is a function of Python."""
+"""Takes a third of the time of ``_make``, which is written in Python."""
 
 
 class DeferredDeletes:

@@ -1,4 +1,4 @@
-"""A run that only deletes: what an earlier run of the same keys held back, if it did not change since."""
+"""A run that only carries out the deletes that an earlier run held, of objects that have not changed."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ class HeldPages:
 
     Attributes:
         pages: opens the deletes, in key order.
-        known_since: since when the rows of the manifest are known to be what the bucket holds, but for these.
-        stays: returns which keys of a page stay all the same; called in a thread.
+        known_since: since when the rows of the manifest are known to be what the bucket holds, except for
+            these.
+        stays: returns which keys of a page must not be deleted; called in a thread.
     """
 
     pages: Callable[[], AsyncIterator[list[DeferredAction]]]
@@ -37,7 +38,7 @@ class HeldPages:
 
 
 async def run_deletes(request: SyncRequest, resources: Resources, held: HeldPages) -> SyncReport:
-    """Delete what is held and is still what was listed; the guards have accepted it.
+    """Carry out the held deletes of objects that are still what was listed; the guards have accepted them.
 
     Raises:
         AioS3SyncError: as :func:`~aios3sync.sync.setup.run_sync`.
@@ -83,7 +84,7 @@ class _HeldDeletes:
         self.ended = not run.stop.signal
 
     async def remember(self) -> None:
-        """Save that the rows are what the bucket holds, if they are."""
+        """Save that the rows are what the bucket holds, if that is so."""
         run, pipeline = self.pipeline.run, self.pipeline
         if run.options.dry_run:
             return

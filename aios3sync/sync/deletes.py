@@ -40,7 +40,7 @@ _AT_ONCE: Final = 8
 
 
 def limits_of(options: SyncOptions) -> DeleteLimits:
-    """Return how much the options allow to be deleted."""
+    """Return the limits that the options set for deletes."""
     return DeleteLimits(options.max_delete, options.max_delete_ratio, options.allow_empty_source)
 
 
@@ -51,7 +51,7 @@ class DeleteStage:
         run: the run.
         deferred: the decisions about absent keys.
         detector: the comparison that made them, ended.
-        filters: ``.gitignore`` rules are known as a whole only now.
+        filters: of the run; only now are all ``.gitignore`` rules known.
     """
 
     def __init__(
@@ -124,11 +124,11 @@ class DeleteStage:
         return composed != key and self._run.source.has_name(composed)
 
     def refusal(self, planned: int) -> Refusal | None:
-        """Return the refusal of the first guard that objects, if any. Blocks: it looks at the root again."""
+        """Return the refusal of the first guard that objects, if any. Blocks: it checks the root again."""
         return check_deletes(self.facts(planned), limits_of(self._run.options)) or self._root_gone(planned)
 
     def facts(self, planned: int) -> PlanFacts:
-        """Return what the guards go by."""
+        """Return the facts that the guards check."""
         detector = self._detector
         return PlanFacts(
             deletes=planned,
@@ -157,13 +157,13 @@ class DeleteStage:
 
     @property
     def deferred(self) -> DeferredDeletes:
-        """What was decided about absent keys."""
+        """The decisions about absent keys."""
         return self._deferred
 
     async def due(self, page: list[DeferredAction]) -> list[DeferredAction]:
-        """Return the deletes of a page that are still due if a part of a run holds them.
+        """Return the deletes of a page that are still due, for a part of a run, which holds them.
 
-        An inventory may be old: what changed since is kept, before the others are held.
+        An inventory may be old: objects that changed since are dropped from the page first.
         """
         run, check = self._run, self._run.inventory_check
         if check is None:
@@ -174,7 +174,7 @@ class DeleteStage:
         return [action for action in page if action.key not in stays]
 
     def unfinished(self) -> Unfinished:
-        """Return what of the run did not succeed."""
+        """Return the counts of what did not succeed in the run."""
         run, recorder, gate = self._run, self._run.recorder, self._run.resources.gate
         return Unfinished(
             given_up=run.refusals.reason,
@@ -196,8 +196,8 @@ class DeleteSender:
     Args:
         run: the run.
         deferred: holds the deletes.
-        changed: returns why some of a batch are not what was listed any more, by key; ``None`` where no time
-            has passed since.
+        changed: returns why some of a batch are no longer what was listed, by key; ``None`` where no time has
+            passed since the listing.
     """
 
     def __init__(
@@ -211,7 +211,7 @@ class DeleteSender:
         self._changed = changed
 
     def plan(self, count: int) -> None:
-        """Plan so many deletes, each of which must end in a state."""
+        """Plan a number of deletes, each of which must end in a state."""
         self._run.builder.plan(count)
         self._run.events(events.Planned(deletes=count))
 
@@ -273,7 +273,7 @@ class DeleteSender:
                 run.recorder.add(NotDone(action.key, "failed", "delete", text, uncertain=True))
 
     async def _due(self, batch: list[DeferredAction]) -> list[DeferredAction]:
-        """Return what of a batch is still what was listed; the rest is kept, and reported."""
+        """Return the deletes of objects that are still what was listed; the others are kept and reported."""
         run = self._run
         if self._changed is None:
             check = run.inventory_check
@@ -287,6 +287,6 @@ class DeleteSender:
 
 
 def _keep(run: Run, stays: Mapping[str, StoreError | None]) -> None:
-    """Keep objects that changed since the inventory, or of which that is not known for an error."""
+    """Keep objects that changed since the inventory, or that could not be checked because of an error."""
     for key, error in stays.items():
         run.recorder.add(Kept(key) if error is None else run.outcome_of_error(key, "delete", error))

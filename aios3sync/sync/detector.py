@@ -61,7 +61,7 @@ class Detector:
         transfers: takes batches of the transfers of the direction: Upload, Download or CopyObject.
         compares: takes batches of CompareDigest.
         updates: takes batches of UpdateHeaders.
-        gate: of a download, lets transfers through once they are known to be possible.
+        gate: of a download; lets transfers through once they are known to be possible.
 
     Attributes:
         unreadable: what the walk of the tree could not see.
@@ -211,9 +211,9 @@ class Detector:
                 self._run.events(events.Warned(message))
 
     def _report_in_target(self, problem: Problem) -> None:
-        """Note a place of the target that cannot be seen: nothing at or below it is written or deleted.
+        """Note an unreadable place of the target: nothing at or below it is written or deleted.
 
-        Only what fails is reported: what else is there concerns a download only where it is in the way.
+        Only failures are reported: anything else matters to a download only where it is in the way.
         """
         if problem.kind == "unreadable":
             self._report(problem)
@@ -221,7 +221,7 @@ class Detector:
             self.unreadable.add(problem.path)
 
     async def _confirmed(self, check: InventoryCheck, rows: Iterable[Any]) -> Iterable[Any]:
-        """Return rows in which no inventory has the last word; what cannot be settled has failed."""
+        """Return the rows, with current objects where an inventory may be old; the others have failed."""
         run = self._run
 
         def decide(source: Any, recorded: Any, target: Any) -> Action:
@@ -270,7 +270,7 @@ class Detector:
         await self._hand_on(self._admitted(transfers), compares, updates, kept)
 
     def _admitted(self, transfers: list[Any]) -> list[Any]:
-        """Return the transfers that go on now; others wait for what the comparison still meets."""
+        """Return the transfers that can begin now; others wait for later keys of the comparison."""
         if self._run.renames is not None:
             return self._run.renames.hold(transfers)
         if self._gate is not None:
@@ -290,7 +290,7 @@ class Detector:
         """Record that the target holds the object already.
 
         Raises:
-            ListingNeededError: the action says that nothing is known without a listing.
+            ListingNeededError: the action depends on a listing.
         """
         if type(action) is not AdoptCopy:
             raise ListingNeededError

@@ -1,6 +1,6 @@
-"""Direction: what differs between an upload, a download and a copy; all else of a run is the same.
+"""Direction: what differs between an upload, a download and a copy; everything else in a run is the same.
 
-The decisions of an upload are loaded with this module, those of the others when they are needed.
+The decisions of an upload are loaded with this module, those of the other directions when they are needed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Direction(NamedTuple):
 
     @property
     def lists_source(self) -> bool:
-        """Whether the source is the bucket whose listing the manifest goes by."""
+        """Whether the source is the bucket whose listing the manifest describes."""
         return self.name == DOWN
 
 

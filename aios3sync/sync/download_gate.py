@@ -1,4 +1,4 @@
-"""DownloadGate: which transfers of a download may begin, and when; it reports what cannot be a file here."""
+"""DownloadGate: which transfers of a download may begin, and when; keys that cannot be files are reported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _MOST_REASONS: Final = 50
 class DownloadGate:
     """The gate of one comparison.
 
-    A key that is a folder as well can be no file. That is known only when the keys after it have passed, so
-    its transfer waits; all others begin at once.
+    A key that is also a folder cannot be a file. That is known only when the following keys have been seen,
+    so its transfer waits; all others begin at once.
 
     Args:
         run: the run.
@@ -44,8 +44,9 @@ class DownloadGate:
         """Take the next batch of the source.
 
         Args:
-            batch: its objects, and the keys that can be no file.
-            unreadable: takes the keys whose files may be here, by a name that cannot be told from another.
+            batch: its objects, and the keys that cannot be files.
+            unreadable: takes the keys whose files may exist here, under a name that is equal to another one
+                on this filesystem.
         """
         self._clashes.feed([entry.key for entry in batch.entries])
         for problem in batch.problems:
@@ -54,11 +55,11 @@ class DownloadGate:
             self._report(problem)
 
     def admit(self, downloads: list[Download], unreadable: UnreadablePaths) -> list[Download]:
-        """Return which transfers may begin now: of these, and of those that have waited.
+        """Return the transfers that may begin now: some of these, and some that have waited.
 
         Args:
             downloads: the next ones, in key order.
-            unreadable: places of the tree that cannot be seen, where nothing is written.
+            unreadable: places of the tree that cannot be read, where nothing is written.
         """
         if not downloads and not self._held:
             return downloads
@@ -81,10 +82,10 @@ class DownloadGate:
         return readable(self._run, admitted)
 
     async def end(self, unreadable: UnreadablePaths) -> list[Download]:
-        """Return the transfers that still waited, and warn of what was skipped: there are no more keys.
+        """Return the transfers that still wait, and warn of what was skipped: there are no more keys.
 
         Raises:
-            StoreError: the bucket cannot be asked what comes after the range of the run.
+            StoreError: the keys after the range of the run cannot be listed.
         """
         await self._look_beyond_range()
         self._clashes.end()
@@ -100,9 +101,9 @@ class DownloadGate:
         return admitted
 
     async def _look_beyond_range(self) -> None:
-        """Find the keys that are folders by what comes after the range of the run.
+        """Find the keys that are folders because of keys after the range of the run.
 
-        They are beginnings of the range's end, hence few.
+        They are prefixes of the range's end, so they are few.
         """
         key_range = self._run.request.key_range
         for key in (download.source.key for download in self._held):

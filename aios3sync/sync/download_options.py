@@ -1,4 +1,4 @@
-"""The options that a download takes: what only means something for an upload is refused, not ignored."""
+"""Checks the options of a download: what is only for uploads is refused, not ignored."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _OF_UPLOADS: Final = (
 
 
 def check_download_options(options: SyncOptions, root: str) -> None:
-    """Look at the options of a download into a directory. Blocks: a relative path is looked up.
+    """Check the options of a download into a directory. Blocks: a relative path is resolved.
 
     Raises:
-        UsageError: one of them says how objects are written, or cannot be done in this direction.
+        UsageError: one of them says how objects are written, or is impossible in this direction.
     """
     for name in _OF_UPLOADS:
         if getattr(options, name):
@@ -57,10 +57,10 @@ def check_download_options(options: SyncOptions, root: str) -> None:
 
 
 def check_restore_options(options: SyncOptions) -> None:
-    """Look at the options about archived objects of a source that is a bucket.
+    """Check the options for archived objects of a source that is a bucket.
 
     Raises:
-        UsageError: they are not said to be restored, but how.
+        UsageError: they say how objects are restored, but not that they are.
     """
     if options.restore_tier != "standard" and not options.restore:
         raise UsageError("restore_tier: say with restore for how many days objects are restored")

@@ -25,7 +25,7 @@ class ErrorFile:
             its directory is not writable, it is a temporary file.
 
     Attributes:
-        path: where it is, ``None`` while there is none.
+        path: of the file; ``None`` while there is none.
     """
 
     def __init__(self, manifest_path: str) -> None:
@@ -37,7 +37,7 @@ class ErrorFile:
         """Add failures.
 
         Raises:
-            OSError: the place cannot be written.
+            OSError: the file cannot be written.
         """
         import aiofiles  # thirty modules with orjson, and most runs have no failure
         import orjson

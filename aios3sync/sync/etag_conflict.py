@@ -1,6 +1,6 @@
 """Settles conflicts between the ETag of an object and the known digest of its bytes.
 
-Either the object is damaged, or the ETags of the endpoint look like MD5s and are none. The object itself is
+Either the object is damaged, or the ETags of the endpoint look like MD5s but are not. The object itself is
 examined to find out which; the result holds for all objects of the endpoint.
 """
 

@@ -1,9 +1,9 @@
-"""The events of one sync as an asynchronous iterator: bounded, and ended orderly wherever its reader leaves.
+"""The events of one sync as an asynchronous iterator: bounded, and ended orderly when its reader leaves.
 
-The run is a task of its own. Between it and its reader is a queue. Where that is full, counts are added up in
-the events that wait already, and the run waits before it records more: a slow reader slows the run down
-and costs no memory. A reader that leaves (``break``, an exception, a cancellation) asks the run to stop; what
-is in flight ends and is recorded, as after a :class:`~aios3sync.concurrency.Stop`.
+The run is a task of its own. A queue lies between it and its reader. When the queue is full, counts are added
+to events that already wait, and the run waits before it records more: a slow reader slows the run down, but
+costs no memory. A reader that leaves (``break``, an exception, a cancellation) asks the run to stop; what is
+in flight ends and is recorded, as after a :class:`~aios3sync.concurrency.Stop`.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from aios3sync.report import SyncReport
 __all__ = ("EventQueue", "EventStreams", "SyncEvents")
 
 _MOST_BEYOND: Final = 4096
-"""Events that are taken above the limit: those of a batch that is being recorded, and of the walk."""
+"""Events that are accepted above the limit: those of a batch that is being recorded, and of the walk."""
 _TRIED_TO_ADD: Final = 64
-"""The newest waiting events among which one of the same kind is looked for."""
+"""How many of the newest waiting events are searched for one of the same kind."""
 
 
 class EventQueue:
     """Holds the events between a run and its reader.
 
     Invariant: it has at most ``limit + _MOST_BEYOND`` events and the last one. It is an event sink, which may
-    not wait, and an outcome sink, which waits until there is room.
+    not wait, and an outcome sink, which waits until there is space.
 
     Args:
         limit: events that may wait before the run does.
@@ -97,7 +97,7 @@ class EventQueue:
         return False
 
     async def outcomes(self, batch: Sequence[Any]) -> None:  # noqa: ARG002 - the events show them
-        """Wait until there is room."""
+        """Wait until there is space in the queue."""
         await self._room.wait()
 
     def take(self) -> Event | None:
@@ -119,7 +119,7 @@ class EventQueue:
         self._news.set()
 
     def abandon(self) -> None:
-        """Forget all events, for the reader has left, and ask a run that goes on to stop."""
+        """Drop all events, because the reader has left, and ask a run that still works to stop."""
         self.is_abandoned = True
         self._events.clear()
         self._room.set()
@@ -140,13 +140,13 @@ async def _awaited(run: Awaitable[SyncReport]) -> SyncReport:
 
 
 def _note_error(task: asyncio.Task[SyncReport]) -> None:
-    """Look at the error of a run whose reader has left, or asyncio logs that nothing did."""
+    """Retrieve the error of a run whose reader has left: or asyncio logs that it was not."""
     if not task.cancelled():
         task.exception()
 
 
 class EventStreams:
-    """The runs of a session whose events are read: they end before the session does."""
+    """The runs of a session whose events are read; they end before the session does."""
 
     def __init__(self) -> None:
         self._queues: dict[asyncio.Task[SyncReport], EventQueue] = {}
@@ -154,7 +154,7 @@ class EventStreams:
     def open(
         self, run: Callable[..., Awaitable[SyncReport]], limit: int, sinks: Sequence[OutcomeSink], stop: Stop
     ) -> SyncEvents:
-        """Return the events of a run that has not begun.
+        """Return the events of a run that has not begun yet.
 
         Args:
             run: takes ``on_event``, ``outcome_sinks`` and ``stop``.
@@ -171,7 +171,7 @@ class EventStreams:
         return SyncEvents(lambda: run(on_event=queue, outcome_sinks=(*sinks, queue), stop=stop), queue, self)
 
     def add(self, task: asyncio.Task[SyncReport], queue: EventQueue) -> None:
-        """Take a run that has begun."""
+        """Add a run that has begun."""
         self._queues[task] = queue
         task.add_done_callback(lambda _: self._queues.pop(task, None))
 
@@ -198,8 +198,8 @@ class SyncEvents:
     """An asynchronous iterator of the events of one sync; the last one is ``Finished`` with the report.
 
     The run begins with the first event that is asked for. If it fails as a whole, its ``Failed`` event comes
-    last, and then the error is raised. Use it in ``async with`` where the block is to wait for the end of a
-    run that it leaves early; without, that is waited for when the session closes.
+    last, and then the error is raised. In ``async with`` the block waits for the end of a run that it leaves
+    early; otherwise the session waits for it when it closes.
     """
 
     def __init__(
@@ -259,7 +259,7 @@ class SyncEvents:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """End the run early and orderly, and wait until it has ended; what it raises is dropped."""
+        """End the run early in an orderly way, and wait until it has ended; its error is dropped."""
         self._queue.abandon()
         self._run = None
         if self._task is not None:

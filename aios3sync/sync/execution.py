@@ -1,4 +1,4 @@
-"""Execute the phases of a run next to the task that records what they do, and conclude it however it ends."""
+"""Execute the phases of a run, and the task that records their outcomes; conclude it however it ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aios3sync.sync.run import Run
 __all__ = ("execute",)
 
 _GRACE: Final = 4.0
-"""Seconds that requests in flight get to end after a stop was asked for."""
+"""Seconds that requests in flight get to end after a stop was requested."""
 _REPEATS_S: Final = 0.5
 """Seconds between two events about repeated requests."""
 
@@ -26,7 +26,7 @@ async def execute(
     Args:
         run: whose outcomes are recorded meanwhile.
         phases: the work.
-        remember: saves the state for the next run, when all that has ended is recorded.
+        remember: saves the state for the next run, once all outcomes are recorded.
 
     Raises:
         AioS3SyncError: the run failed as a whole (perhaps inside an exception group). What was done until

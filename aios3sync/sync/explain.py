@@ -65,13 +65,13 @@ class Explanation:
         direction: of the sync: ``up`` to the bucket, or ``down`` from it.
         source, source_error: the local file, or why there is none; the same in both directions.
         manifest: path of the manifest, empty where there is none.
-        complete: the manifest is known to describe the whole target.
+        complete: whether the manifest is known to describe the whole target.
         knowledge_age_s: seconds since the whole target was last listed, ``None`` for never.
         recorded: the key's row in the manifest.
-        target, encoding, encryption: the object; the same in both directions.
+        target, encoding, encryption: the object and its properties; the same in both directions.
         proof: what its ETag proves, in words.
         stored_md5: the digest in its metadata, or empty.
-        listed: whether a sync with these options would list the target; if not, it decides without.
+        listed: whether a sync with these options would list the target; if not, it decides without a listing.
         compared: what is compared by content, in words; empty where the stat alone decides.
         action, reason: what a sync would do, and why.
         requests: S3 requests of this explanation.
@@ -126,7 +126,7 @@ async def run_explain(request: SyncRequest, resources: Resources, key: str) -> E
         key: relative to the prefix, or as ``s3://bucket/prefix/key``.
 
     Raises:
-        UsageError: the key cannot be in the target.
+        UsageError: the key cannot belong to the target.
         SourceError: the source cannot be used.
         StoreError: the request to S3 failed.
     """

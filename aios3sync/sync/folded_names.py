@@ -1,4 +1,4 @@
-"""FoldedNames: finds keys that are one name to a filesystem that folds case, or the forms of Unicode.
+"""FoldedNames finds keys that are the same name on a filesystem that ignores case or Unicode form.
 
 The first of them in key order becomes the file; the others are reported, and never written over it. All
 names seen are kept on disk, since the order of keys is not that of folded names.
@@ -24,8 +24,8 @@ class FoldedNames:
     """The names of one listing.
 
     Args:
-        case: upper and lower case are the same to the filesystem.
-        form: the normal forms of Unicode are the same to it.
+        case: whether the filesystem ignores upper and lower case.
+        form: whether it ignores the normal form of Unicode.
     """
 
     def __init__(self, *, case: bool, form: bool) -> None:
@@ -34,7 +34,7 @@ class FoldedNames:
         self._database = ScratchDatabase(_SCHEMA)
 
     async def others(self, keys: Sequence[str]) -> dict[str, str]:
-        """Return which of the next keys have the name of an earlier key or folder, and that name.
+        """Return which of the next keys have the name of an earlier key or folder, and that earlier name.
 
         Raises:
             TemporarySpaceError: the disk is full.
@@ -56,7 +56,7 @@ class FoldedNames:
         return found
 
     def _first(self, connection: sqlite3.Connection, path: str) -> str:
-        """Return the first path with the same folded form: this one, unless there was another."""
+        """Return the first path with the same folded form: this one, unless another came before."""
         form = folded(path, case=self._case, form=self._form)
         if connection.execute(_ADD, (form, path)).rowcount:
             return path

@@ -1,7 +1,7 @@
-"""Forecast: the requests that a run would send, in the classes that they are paid by, from a dry run of it.
+"""Forecast: the requests that a run would send, by price class, computed from a dry run.
 
-A dry run sends all the requests that compare, which the run repeats, and none that write. What the run would
-ask because of an inventory, see :mod:`~aios3sync.sync.inventory_check`, is counted as single HEADs. Parts
+A dry run sends all requests of the comparison, which the run repeats, and none that write. What the run would
+request because of an inventory, see :mod:`~aios3sync.sync.inventory_check`, is counted as single HEADs. Parts
 are counted as parts of ``part_size``; requests that are sent again are not counted.
 """
 
@@ -30,11 +30,11 @@ __all__ = ("Forecast", "classes_of")
 _READS: Final = ("Get", "Head")
 _FREE: Final = ("Delete", "Abort")
 _BEFORE_PARTS: Final = 3
-"""GET and HEAD of a source that is copied in parts: its headers, its tags, the size of its first part."""
+"""Requests about a source that is copied in parts: its headers, its tags, the size of its first part."""
 
 
 class Forecast:
-    """Counts what a dry run would do. It subscribes to that run."""
+    """Counts what a run would do; it subscribes to the dry run."""
 
     def __init__(self) -> None:
         self._writes = self._reads = self._deleted = self._small = 0
@@ -57,10 +57,10 @@ class Forecast:
         yield replace(resources, on_event=self._take)
 
     async def outcomes(self, batch: Sequence[Any]) -> None:
-        """Take nothing: a dry run has no outcomes."""
+        """Do nothing: a dry run has no outcomes."""
 
     async def finish(self, report: SyncReport) -> SyncReport:
-        """Return the report with the requests of the dry run and those that it left out."""
+        """Return the report with the requests of the dry run and those that only the run would send."""
         sides = bool(self._options.source_listing) + bool(self._options.target_listing)
         writes, reads, deletes = classes_of(report.requests)
         if report.direction != "down":
@@ -85,7 +85,7 @@ class Forecast:
         return prices_of(self._options.storage_class) if self._endpoint == AWS else None
 
     def _traps(self) -> Iterator[str]:
-        """Yield warnings about what a storage class bills beyond what is stored."""
+        """Yield warnings about what a storage class bills in addition to the stored bytes."""
         name, minimum, written = self._options.storage_class, self._minimum, self._writes
         if minimum is None or not written:
             return
@@ -134,7 +134,7 @@ class Forecast:
         self._reads += bool(self._options.target_listing) and reason in BY_TARGET
 
     def _store_copy(self, size: int) -> None:
-        """Count what stores one copy, and makes sure of it."""
+        """Count the requests that store one copy and verify it."""
         whole = size <= self._options.copy_part_threshold
         self._writes += 1 if whole else 2 + self._parts(size)
         if not whole:
@@ -143,7 +143,7 @@ class Forecast:
 
 
 def _hides_content(options: SyncOptions) -> bool:
-    """Whether what is stored has ETags that prove nothing."""
+    """Whether stored objects have ETags that prove nothing."""
     return bool(options.sse_customer_key) or is_opaque_encryption(options.sse)
 
 

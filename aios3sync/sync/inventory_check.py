@@ -1,8 +1,8 @@
-"""InventoryCheck: settles what an inventory cannot know before anything is deleted or overwritten for it.
+"""InventoryCheck settles what an inventory cannot know, before anything is deleted or overwritten.
 
-An inventory shows the past. An upload of a file that was changed is what it is in every run. But where only
-the inventory says that an object is missing or another one, or that a key is gone, the bucket is asked about
-that object. What changed since the inventory is never deleted: a run with a later one decides about it.
+An inventory shows the past. The upload of a changed file does not depend on it. But where only the inventory
+says that an object is missing or different, or that a key is gone, the current object is requested. What
+changed since the inventory is never deleted: a run with a later one decides about it.
 
 =====================================  ===============================================================
 The inventory leads to                 what happens first
@@ -51,7 +51,7 @@ Decide = Callable[[Any, Any, Any], Action]
 
 
 class InventoryCheck:
-    """The questions of one run.
+    """The checks of one run.
 
     Args:
         source, target: the sides whose listing is an inventory; ``None`` for others.
@@ -77,15 +77,15 @@ class InventoryCheck:
     async def confirmed(
         self, rows: Iterable[Row], number: int, decide: Decide
     ) -> tuple[list[Row], dict[str, StoreError]]:
-        """Return rows in which the entries of an inventory that lead to a doubtful action are current.
+        """Return the rows; where an inventory leads to a doubtful action, with the current objects.
 
         Args:
             rows: of some keys.
-            number: of the run; what it has recorded is done.
+            number: of the run; rows that it has recorded are done.
             decide: chooses the action for a row.
 
         Returns:
-            The rows, but for those of keys that cannot be asked for, and why these cannot.
+            The rows, except those of keys that could not be checked, and the errors of these.
         """
         checked = list(rows)
         doubtful = [row for row in checked if self._is_doubtful(row, number, decide)]
@@ -125,16 +125,16 @@ class InventoryCheck:
         return False
 
     def doubts(self, compare: CompareDigest) -> bool:
-        """Whether an upload after a comparison is due to an object of an inventory."""
+        """Whether an upload after a comparison is due to an object that only an inventory shows."""
         return self._target is not None and compare.target is not None
 
     async def target_objects(self, keys: Sequence[str]) -> dict[str, CurrentObject]:
-        """Return what the target has at some keys now."""
+        """Return the current objects of the target for some keys."""
         assert self._target is not None  # noqa: S101 - see doubts()
         return await self._target.current(keys)
 
     async def blocked(self, actions: Sequence[DeferredAction]) -> dict[str, StoreError | None]:
-        """Return the keys that must not be deleted: changed since the inventory, or why that is not known."""
+        """Return the keys that must not be deleted: changed since the inventory, or failed to be checked."""
         keys = [action.key for action in actions]
         stays: dict[str, StoreError | None] = {}
         if self._source is not None:
@@ -165,7 +165,7 @@ class InventoryCheck:
 
 
 def changed_warning(changed: int, created: float) -> str:
-    """Return a line about deletes that were left out.
+    """Return the warning about deletes that were left out.
 
     Args:
         changed: how many keys changed since the inventory.

@@ -1,8 +1,8 @@
-"""Walk source and manifest side by side and return only where they differ. It decides nothing.
+"""Walk source and manifest side by side and return only the differences. Nothing is decided here.
 
-It is used by runs that do not list the target. Where a batch of the walk equals the next rows of the
-manifest, as it does nearly everywhere, the two lists are compared as a whole, which costs a tenth of
-looking at each file. All in one thread: two would only fight for the interpreter.
+This is used by runs that do not list the target. Where a batch of the walk equals the next rows of the
+manifest, as it does nearly everywhere, the two lists are compared as a whole, which costs a tenth of looking
+at each file. All of it is done in one thread: two would only compete for the interpreter.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aios3sync.manifest.protocol import Manifest
 __all__ = ("DiffStep", "ManifestDiff")
 
 _PATIENCE: Final = 0.1
-"""Seconds of agreement after which a step ends all the same, so that progress shows and a stop is seen."""
+"""Seconds without a difference after which a step ends anyway, so that progress shows and a stop is seen."""
 _PAGE: Final = 1000
 _size = itemgetter(1)
 
@@ -49,7 +49,7 @@ class ManifestDiff:
     Args:
         batches: of the walk.
         manifest: of the pair.
-        headers: the digests that rows may have which need no new headers, ``None`` for any.
+        headers: the header digests of rows whose objects need no new headers; ``None`` for any.
     """
 
     def __init__(

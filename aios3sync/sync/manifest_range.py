@@ -13,10 +13,10 @@ __all__ = ("ManifestRange",)
 
 
 class ManifestRange:
-    """See :class:`~aios3sync.manifest.protocol.Manifest`; the state and all that is written are the whole's.
+    """See :class:`~aios3sync.manifest.protocol.Manifest`; state and writes are those of the whole manifest.
 
     Args:
-        manifest: the whole.
+        manifest: the whole manifest.
         key_range: the rows to read.
     """
 
@@ -59,13 +59,13 @@ class ManifestRange:
         return []
 
     def rows_through(self, after: str, last: str) -> list[RecordedEntry]:
-        """Return all rows of the range with keys greater than ``after`` up to and with ``last``. Blocks."""
+        """Return all rows of the range with keys after ``after``, up to and including ``last``. Blocks."""
         return self._range.clipped(self._whole.rows_through(self._after(after), last))
 
     def stats_after(self, after: str, limit: int, headers: tuple[str, str] | None = None) -> list[Stat]:
         """Return the stats of up to ``limit`` rows of the range. Blocks.
 
-        They may be fewer than there are: then they equal no entries, and the rows are compared one by one.
+        They may be fewer than the rows: then they match no batch, and the rows are compared one by one.
         """
         stats = self._whole.stats_after(self._after(after), limit, headers)
         if not stats or (self._range.holds(stats[0][0]) and self._range.holds(stats[-1][0])):
@@ -82,11 +82,11 @@ class ManifestRange:
         return await self._whole.get(key)
 
     async def count(self) -> int:
-        """Return how many rows the whole has."""
+        """Return how many rows the whole manifest has."""
         return await self._whole.count()
 
     async def lacks_headers(self) -> bool:
-        """Return whether the whole has a row without a record of its headers."""
+        """Return whether the whole manifest has a row without a record of its headers."""
         return await self._whole.lacks_headers()
 
     async def record(self, rows: Sequence[RecordedEntry], gone: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ class ManifestRange:
         await self._whole.record(rows, gone)
 
     async def clear(self) -> None:
-        """Drop all rows and the state of the whole."""
+        """Drop all rows and the state of the whole manifest."""
         await self._whole.clear()
 
     async def close(self) -> None:
@@ -105,5 +105,5 @@ class ManifestRange:
         return max(after, self._begin)
 
     def _goes_on(self, key: str) -> bool:
-        """Whether rows of the range can come after a key that is not in it."""
+        """Whether rows of the range can follow a key that is outside of it."""
         return key < self._range.first

@@ -1,4 +1,4 @@
-"""ObjectSource: a bucket below a prefix as the source of copies; any key is one, whatever it looks like."""
+"""ObjectSource: a bucket below a prefix as the source of copies; every key is allowed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ("ObjectSource", "ObjectWalk")
 
 
 class ObjectSource(BucketSource):
-    """The source of a copy, reached by a connection of its own where it has one."""
+    """The source of a copy; it may have a connection of its own."""
 
     @classmethod
     def of(
@@ -49,7 +49,7 @@ class ObjectWalk(BucketWalk):
     """One pass over the objects of a bucket, to be consumed once."""
 
     async def batch(self, page: list[TargetEntry]) -> ScanBatch[TargetEntry]:
-        """Return what is visible of a page."""
+        """Return the visible entries of a page."""
         visible = self._visible
         if self._missing:
             self._missing.difference_update(entry.key for entry in page)

@@ -1,4 +1,4 @@
-"""Opens the directory of a download before its transfers, and puts it in order after its deletes."""
+"""Opens the directory of a download before its transfers, and cleans it up after its deletes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _JOURNAL: Final = ".ranges"
 async def open_tree(run: Run) -> None:
     """Make the directory of a download, and open it for writing.
 
-    A directory that is missing is made only for a bucket that can be listed: a name that was misspelt leaves
-    nothing.
+    A directory that is missing is made only for a bucket that can be listed: a misspelt name leaves no
+    directory.
 
     Raises:
         SourceError: it cannot be made or opened.
@@ -48,9 +48,9 @@ async def open_tree(run: Run) -> None:
 
 
 async def finish_tree(run: Run, listed: object) -> None:
-    """Make the directories that keys stand for, and remove what earlier runs left unfinished.
+    """Make the directories of keys that end in ``/``, and remove unfinished files of earlier runs.
 
-    What a transfer of this run could not finish stays, for the next one to go on with.
+    Files that a transfer of this run could not finish stay: the next run continues them.
 
     Args:
         run: a download whose sides were seen to their ends.
@@ -78,7 +78,7 @@ async def make_directories(run: Run, keys: Sequence[str]) -> None:
 
 
 async def sweep_stale(run: Run, temporaries: Sequence[str]) -> None:
-    """Remove what earlier runs left unfinished, but for what a transfer could go on with."""
+    """Remove the unfinished files of earlier runs, except those that a transfer can continue."""
     await to_thread.run_sync(run.writer.sweep, _without_journal(temporaries))
 
 
@@ -93,6 +93,6 @@ def _make_directories(writer: TreeWriter, keys: Sequence[str]) -> list[Failure]:
 
 
 def _without_journal(paths: Sequence[str]) -> list[str]:
-    """Return the temporary files that no journal belongs to: no transfer goes on with them."""
+    """Return the temporary files without a journal: no transfer can continue them."""
     journals = {path.removesuffix(_JOURNAL) for path in paths if path.endswith(_JOURNAL)}
     return [path for path in paths if path.rpartition(".")[0] not in journals]

@@ -1,12 +1,12 @@
-"""PartProgress: what the attempts at one part of a run have done, so that each thing is counted once.
+"""PartProgress: what the attempts at one part of a run have done, so that each item is counted once.
 
-A node that dies takes its report with it. So the counts of what is recorded are in the manifest, written in
-the transaction of the rows: the next attempt at the part begins with them. It has the number of the run too,
-by which the comparison knows which rows are of this run and counted already.
+The report of a node that dies is lost. So the counts of what is recorded are in the manifest, written in the
+transaction of the rows: the next attempt at the part begins with them. The attempts share the number of the
+run, by which the comparison knows which rows are of this run and already counted.
 
-What was sent and not recorded yet is found by the next attempt in its place, as if it had always been there.
-So the keys of transfers are noted in a file before they begin: what is found with its content although an
-attempt was about to send it was sent by that.
+What was sent but not recorded yet looks to the next attempt as if it had always been there. So the keys of
+transfers are noted in a file before they begin: a noted object that is found with its content was sent by the
+earlier attempt.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class PartProgress:
 
     Args:
         manifest: of the part: the file of this attempt, with what the one before had recorded.
-        run: names the whole run; what another one has counted is none of this.
-        before: the number of the last run before, whatever an attempt has saved.
+        run: names the whole run; counts of other runs are ignored.
+        before: the number of the last run before this one, whatever an attempt has saved.
         direction: of the run.
 
     Attributes:
@@ -86,7 +86,7 @@ class PartProgress:
 
     @property
     def continued(self) -> bool:
-        """Whether an attempt before has recorded something."""
+        """Whether an earlier attempt has recorded something."""
         return self._notes.continued
 
     async def record(
@@ -100,7 +100,7 @@ class PartProgress:
         await self._notes.record(rows, gone, Counter(self.counts) + _effects(outcomes))
 
     def as_sent(self, outcome: Outcome) -> Outcome:
-        """Return the outcome of the attempt that has sent what this one has found in its place."""
+        """Return the outcome of a transfer that an earlier attempt has done and this one has found."""
         if type(outcome) is not Adopted or outcome.row.key not in self._notes.in_hand:
             return outcome
         self._notes.in_hand.discard(outcome.row.key)
@@ -113,7 +113,7 @@ class PartProgress:
 
 
 def _effects(outcomes: Iterable[Outcome]) -> Counter[str]:
-    """Return how many items ended in which state with a change of the manifest, and their bytes."""
+    """Return, for a change of the manifest, how many items ended in which state, and their bytes."""
     counts = Counter[str]()
     for outcome in outcomes:
         kind: type[Any] = type(outcome)

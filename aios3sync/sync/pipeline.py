@@ -1,4 +1,4 @@
-"""The phases of a sync: walk, compare and transfer at once, then delete, then save the state.
+"""The phases of a sync: walk, compare and transfer concurrently, then delete, then save the state.
 
 The pipeline owns the tasks of a run and the order of its phases; each phase has a module of its own.
 """
@@ -53,7 +53,7 @@ _COMPARERS: Final = min(4, max(2, CORES))
 _PAGE: Final = 1000
 _LOG: Final = logging.getLogger(__name__)
 _NOT_IN_STEP: Final = ("conflicts", "withheld", "failed", "vanished", "archived", "restoring")
-"""States of a download after which a row may be of an object that is gone or was replaced."""
+"""States of a download after which a row may describe an object that is gone or was replaced."""
 
 T = TypeVar("T")
 
@@ -77,13 +77,13 @@ class Pipeline:
         filters: what is visible.
         headers: what uploads send.
         listed: whether the target is listed from the start.
-        scope: a digest of what hides a part of the source, empty where all of it is seen.
-        filter_scope: the same of the filters alone, whatever the range of keys.
+        scope: a digest of what hides a part of the source; empty where all of it is visible.
+        filter_scope: the same for the filters alone, whatever the range of keys.
 
     Attributes:
         refused: the guard that refused, if any.
-        known_since: since when the rows are known to be what the bucket holds, but for deletes that are held;
-            0 where they are not.
+        known_since: since when the rows are known to be what the bucket holds, except for held deletes; 0
+            where they are not.
     """
 
     run: Run
@@ -124,7 +124,7 @@ class Pipeline:
         return self._detector is not None and self._detector.complete and not self.run.stop.signal
 
     def unmatched_headers(self) -> list[str]:
-        """Return the rules for headers that matched no key, if every key was asked about."""
+        """Return the rules for headers that matched no key, if all keys were compared with them."""
         if not self.complete or self.run.policy.headers is None:
             return []
         return [str(rule) for rule in self.headers.unmatched_rules()]
@@ -155,7 +155,7 @@ class Pipeline:
 
     @property
     def part(self) -> RunPart | None:
-        """What takes over where the run is one of several."""
+        """What takes the results of a run of one key range; ``None`` for a run of its own."""
         return self.run.resources.part
 
     # The directory that a download fills.
@@ -243,7 +243,7 @@ class Pipeline:
         return partial(preview_downloads if dry else download_stage, run)
 
     async def _compare_until_certain(self, outlets: _Outlets) -> None:
-        """Compare; compare again with a listing, or a sorted one, where that proves necessary."""
+        """Compare, and compare again with a listing, or with a sorted one, where that proves necessary."""
         while True:
             again = await self._compare(outlets)
             if self.run.stop.signal:
@@ -271,7 +271,7 @@ class Pipeline:
         return self.run.options.no_list or self._refused_listing
 
     def _go_on_unlisted(self, error: Exception) -> None:
-        """Go on with the manifest alone after a refused listing, where no delete depends on it.
+        """Continue with the manifest alone after a refused listing, where no delete depends on it.
 
         Raises:
             AccessDeniedError: the run depends on the listing.
@@ -283,7 +283,7 @@ class Pipeline:
         self.run.builder.warn(f"the target was compared with the manifest alone: {error}")
 
     async def _settled(self) -> bool:
-        """Wait until everything that was decided has ended; return whether it has, without a stop."""
+        """Wait until all planned items have ended; return False if a stop was requested."""
         await self.run.recorder.settled(lambda: self.run.stop.signal)
         return not self.run.stop.signal
 
@@ -314,9 +314,9 @@ class Pipeline:
 
     @property
     def _needs_rows(self) -> bool:
-        """Whether a look at the stats alone is not enough: for a receipt, or where rows are of this run.
+        """Whether rows are needed and not only their stats: for a receipt, or where rows are of this run.
 
-        Those were counted by an attempt that was broken off.
+        An earlier attempt has counted those already.
         """
         run = self.run
         return run.receipt is not None or (run.progress is not None and run.progress.continued)
@@ -327,7 +327,7 @@ class Pipeline:
 
     @property
     def _listed_streams(self) -> Sequence[str]:
-        """The streams whose order depends on an endpoint."""
+        """The streams whose order depends on the endpoint."""
         if self.run.direction.name == COPY:
             return "source", "target"
         return ("source",) if self.run.direction.lists_source else ("target",)
@@ -412,7 +412,7 @@ class Pipeline:
     async def survey(self) -> tuple[int, int]:
         """Return how many files are recorded, and how many of them are there with their recorded size.
 
-        They are not counted where the tree is known to be the one that it was.
+        They are not counted where the tree is known to be the same as before.
         """
         harmless = not self._is_up and self.run.options.delete == "off"
         if harmless or not self.run.files.may_be_swapped(self.state.device):
@@ -499,7 +499,7 @@ class Pipeline:
 
     @property
     def _leaves_old_rows(self) -> bool:
-        """Whether rows may not be what the bucket holds: an upload may not go by them without a listing."""
+        """Whether rows may differ from what the bucket holds, so that the next upload must list."""
         counts = self.run.builder.counts()
         return self.run.outdated > 0 or any(counts[state] for state in _NOT_IN_STEP)
 

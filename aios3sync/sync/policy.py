@@ -1,4 +1,4 @@
-"""What a request means for decisions: policy, filters, scope, and whether the target has to be listed."""
+"""Derives from a request what decisions depend on: policy, filters, scope, and whether to list the target."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make_policy(
 
 
 def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | None:
-    """Return the headers that unchanged objects should have, ``None`` where they are left alone."""
+    """Return the headers that unchanged objects should have; ``None`` where their headers are not changed."""
     update = options.metadata_update
     if update == "off":
         return None
@@ -73,7 +73,7 @@ def _wanted_headers(options: SyncOptions, plan: HeaderPlan) -> WantedHeaders | N
 
 
 def make_filters(request: SyncRequest, tree: _Rooted, receipts: Sequence[str] = ()) -> Filters:
-    """Return what is visible: the rules, the named files, and never the files of the run itself. Blocks.
+    """Return the filters: the rules, the named files, and never the files of the run itself. Blocks.
 
     Args:
         request: the sync.
@@ -103,7 +103,7 @@ def make_filters(request: SyncRequest, tree: _Rooted, receipts: Sequence[str] = 
 
 
 def _own_objects(request: SyncRequest) -> tuple[OwnFiles, ...]:
-    """Return what identifies the objects of a manifest in the bucket of a side, or all of its folder."""
+    """Return a test for the keys of a manifest in the bucket of a side, or for its whole folder."""
     bucket, key = parse_address(request.shared_manifest)
     sides = filter(None, (request.location, request.source_location))
     folder, is_in_folder, _ = key.rpartition(MANIFESTS)
@@ -148,7 +148,7 @@ def unmatched_warning(rules: Sequence[str]) -> str:
 
 
 def _named_files(options: SyncOptions, tree: _Rooted) -> frozenset[str]:
-    """Return the keys of a list of files; an absolute path begins with the source's path, or its real one."""
+    """Return the keys of a list of files; an absolute path begins with the source's path or real path."""
     paths = options.files or ()
     roots = tree.roots() if any(path.startswith("/") for path in paths) else ()
     keys = (_named(path, roots) for path in paths)
@@ -156,7 +156,7 @@ def _named_files(options: SyncOptions, tree: _Rooted) -> frozenset[str]:
 
 
 def _named(path: str, roots: Sequence[str]) -> str:
-    """Return a path of ``--files-from`` as a key: ``./a//b`` is ``a/b``, none leads out of the source."""
+    """Return a path of ``--files-from`` as a key: ``./a//b`` is ``a/b``; none may lead out of the source."""
     below = path
     for root in roots:
         if path.startswith(f"{root.rstrip('/')}/"):
@@ -171,13 +171,13 @@ def _named(path: str, roots: Sequence[str]) -> str:
 
 
 def hides_a_part(options: SyncOptions) -> bool:
-    """Return whether a part of the source is not seen: by rules, by a list of files, or for being a link."""
+    """Return whether a part of the source is hidden: by rules, a list of files, or skipped links."""
     rules = options.exclude or options.include or options.rules
     return bool(rules) or options.gitignore or options.symlinks != "follow" or options.files is not None
 
 
 def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
-    """Return a digest of what hides a part of the source; empty where all of it is seen.
+    """Return a digest of what hides a part of the source; empty where all of it is visible.
 
     Args:
         options: of the sync.
@@ -194,7 +194,7 @@ def scope_of(options: SyncOptions, key_range: KeyRange = EVERYTHING) -> str:
 
 
 def must_list(request: SyncRequest, state: ManifestState, scope: str, now: float) -> bool:
-    """Whether the run begins with a listing, see the three ways to check in the documentation.
+    """Whether the run begins with a listing; see the three ways to check in the documentation.
 
     A download always does: its source is the listing. So does a copy, which compares two listings.
     """

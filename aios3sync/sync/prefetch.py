@@ -1,4 +1,4 @@
-"""Runs the producers of a comparison ahead of their consumer; a stream that breaks off never looks ended."""
+"""Runs the producers of a comparison ahead of their consumer; a stream that fails never looks complete."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def prefetched(
 
 
 class _Ahead(AsyncIterator[T]):
-    """The batches of a producer; its error is raised in the place of its next batch.
+    """The batches of a producer; its error is raised instead of its next batch.
 
-    A stream that breaks off must not look like one that ended. Nor may its consumer be cancelled: a batch of
-    decisions that it is just handing on is counted as planned, and if it never arrived nothing would ever end
-    it, and a comparison that begins anew would wait for it for ever.
+    A stream that fails must not look like a complete one. Nor may its consumer be cancelled: the batch of
+    decisions that it is passing on is counted as planned; if it never arrived, its items would never end, and
+    a second comparison would wait for them forever.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Lists the files that are in step after a run, each with its SHA-256, as ``sha256sum -c`` reads it.
+"""Lists the files that are in sync after a run, each with its SHA-256, in the format of ``sha256sum -c``.
 
-The names of the source are noted while they are compared; each that has a row of the manifest when everything
-has succeeded is in step. A digest that is not known from the transfer, nor from an earlier receipt, is taken
-from the file, and kept in its row. Memory does not grow with the tree.
+The names of the source are noted while they are compared; when everything has succeeded, each name that has a
+row in the manifest is in sync. A digest that is known neither from the transfer nor from an earlier receipt
+is computed from the file, and kept in its row. Memory does not grow with the tree.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ __all__ = ("fill_receipt",)
 
 _CHUNK: Final = 1024 * 1024
 _WRONG: Final = ("failed", "conflicts", "withheld", "cancelled", "vanished", "archived", "restoring")
-"""The states of items after which not everything is in step."""
+"""The states of items after which not everything is in sync."""
 
 
 async def fill_receipt(pipeline: Pipeline) -> None:
-    """Fill the list of a run that has ended, or say why there is none. A stop ends it early.
+    """Fill the list of a run that has ended, or record why there is none. A stop ends it early.
 
     Raises:
         ManifestError: what was hashed cannot be recorded.
@@ -81,11 +81,11 @@ async def _cancel_at_stop(run: Run, scope: anyio.CancelScope) -> None:
 
 
 class _NotInStepError(Exception):
-    """A file is not what was compared any more."""
+    """A file is no longer what was compared."""
 
 
 async def _fill(run: Run, manifest: Manifest, receipt: ReceiptList) -> str:
-    """Write all lines; return why they are not all there, empty where they are."""
+    """Write all lines; return why some are missing, empty where none is."""
     await in_thread(receipt.restart)
     groups = receipt.groups(manifest)
     while (group := await in_thread(next, groups, None)) is not None:
@@ -104,7 +104,7 @@ async def _fill(run: Run, manifest: Manifest, receipt: ReceiptList) -> str:
 
 
 async def _remember_key(run: Run, manifest: Manifest) -> bool:
-    """Remember the receipt as what it is, for runs that write none; return whether that is new."""
+    """Remember the key of the receipt, for runs that write none; return whether it is new."""
     key, state = await in_thread(receipt_key, run.request), await manifest.state()
     receipts = remembered(state.receipts, key) if key else state.receipts
     if receipts == state.receipts:

@@ -20,10 +20,10 @@ __all__ = ("ReceiptList",)
 
 _GROUP: Final = 1000
 _GROUP_BYTES: Final = 1024 * 1024 * 1024
-"""Bytes of files to hash after which what is known is recorded: a run that is killed goes on from there."""
+"""Bytes of files to hash after which the digests are recorded: a killed run is continued there."""
 _CHUNK: Final = 1024 * 1024
 _END: Final = b"\0"
-"""After each noted name: no name of a file has it."""
+"""Ends each noted name: no file name contains it."""
 
 
 class ReceiptList:
@@ -32,8 +32,8 @@ class ReceiptList:
     Attributes:
         lines: the list, once :attr:`problem` is empty.
         files: how many it names.
-        problem: why there is no list.
-        recorded: the manifest knows more because of it.
+        problem: why there is no list; empty where there is one.
+        recorded: whether digests were added to the manifest.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class ReceiptList:
         drop(self.lines)
 
     def noting(self, produce: Producer) -> Producer:
-        """Return a producer of the source that notes every name; one that begins again drops the others."""
+        """Return a producer of the source that notes every name; a new beginning drops the names."""
 
         async def produce_noted(out: MemoryObjectSendStream[Any]) -> None:
             await in_thread(_restart, self._names)
@@ -99,7 +99,7 @@ class ReceiptList:
 
 
 class _NotingStream(ObjectSendStream[Any]):
-    """Notes the keys of the batches that pass."""
+    """Notes the keys of the batches that pass through."""
 
     def __init__(self, out: ObjectSendStream[Any], names: IO[bytes]) -> None:
         self._out = out
@@ -111,7 +111,7 @@ class _NotingStream(ObjectSendStream[Any]):
         await self._out.send(item)
 
     async def aclose(self) -> None:
-        """Leave the stream open: it is closed by its owner."""
+        """Leave the stream open: its owner closes it."""
 
     def _note(self, entries: Sequence[Any]) -> None:
         with temporary_space():

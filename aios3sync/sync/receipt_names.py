@@ -1,4 +1,4 @@
-"""The keys of receipts on both sides of a pair: they are no data, no run sends, fetches or deletes them."""
+"""The keys of receipts on both sides of a pair: they are not data; no run sends, fetches or deletes them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from aios3sync.sync.request import SyncRequest, is_shared, manifest_path
 __all__ = ("known_receipts", "receipt_files", "receipt_key", "remembered")
 
 _TEMPORARY: Final = r"(?:\.tmp-\w+)?"
-"""The end of the name of a receipt that is being written."""
+"""Matches the end of the name of a receipt that is being written."""
 _MOST_REMEMBERED: Final = 16
 
 
 def receipt_key(request: SyncRequest) -> str:
-    """Return the key that the receipt of a request has within the pair, empty if it is elsewhere. Blocks."""
+    """Return the key of a request's receipt within the pair; empty if the receipt is elsewhere. Blocks."""
     place = request.options.receipt
     if not place:
         return ""
@@ -36,7 +36,7 @@ def receipt_key(request: SyncRequest) -> str:
 def receipt_files(
     request: SyncRequest, known: Sequence[str], rules: tuple[Rule, ...]
 ) -> tuple[OwnFiles, ...]:
-    """Return what identifies receipts. Blocks.
+    """Return a test for the keys of receipts. Blocks.
 
     Args:
         request: the sync, with its own receipt.
@@ -63,7 +63,7 @@ def _named(key: str) -> OwnFiles:
 
 
 def known_receipts(request: SyncRequest) -> tuple[str, ...]:
-    """Return the keys of the receipts that the manifest of a request knows of, if there is one. Blocks."""
+    """Return the keys of the receipts that the manifest of a request knows; perhaps none. Blocks."""
     if request.options.manifest is False or is_shared(request.options):
         return ()
     path = manifest_path(request)
@@ -77,5 +77,5 @@ def known_receipts(request: SyncRequest) -> tuple[str, ...]:
 
 
 def remembered(known: Iterable[str], key: str) -> tuple[str, ...]:
-    """Return the keys of receipts with one more; the oldest ones are forgotten."""
+    """Return the keys of receipts and one more; the oldest keys are dropped."""
     return (*(other for other in known if other != key), key)[-_MOST_REMEMBERED:]

@@ -1,4 +1,4 @@
-"""Distinguish refusals that every upload would get from those of one file. No I/O."""
+"""Tell refusals that every upload would get from those of one file. No I/O."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def is_hopeless(error: StoreError) -> bool:
 
 
 class Refusals:
-    """The refusals of one run that came in a row.
+    """The consecutive refusals of one run.
 
     A policy may hold for some keys alone, so that a denied access counts only while nothing at all was
-    stored; a full bucket, an encryption key that was disabled and an option that the endpoint does not know
-    concern whatever comes next.
+    stored; a full bucket, a disabled encryption key and an option that the endpoint does not know concern
+    every further upload.
 
     Attributes:
         reason: why nothing more is sent; empty while uploads go on.
@@ -53,7 +53,7 @@ class Refusals:
         self._stored = True
 
     def end(self, reason: str) -> bool:
-        """Try nothing more, for a reason that concerns whatever comes next; return whether that is new."""
+        """End all uploads, for a reason that concerns every further one; return whether that is new."""
         if self.reason:
             return False
         self.reason = reason

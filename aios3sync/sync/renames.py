@@ -1,8 +1,9 @@
-"""Renames: new files that may be recorded ones under another name, held until it is known what vanished.
+"""Renames: holds new files that may be renamed ones, until it is known which recorded files are gone.
 
 A comparison meets keys in their order, so that a new name may come long before the old one is missed. New
-files wait here until the comparison has ended; then those of the size and the MD5 of a row whose file is gone
-are copied on the server. Both sides are bounded: beyond that a renamed file is uploaded as any new one is.
+files wait here until the comparison has ended; then those with the size and the MD5 of a row whose file is
+gone are copied on the server. Memory for both is bounded: beyond that a renamed file is uploaded like any new
+one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MOST_HELD: Final = 100_000
 
 
 class Renames:
-    """What one comparison has met. It does no I/O."""
+    """The new and the missing files of one comparison. No I/O."""
 
     def __init__(self) -> None:
         self._rows: dict[int, dict[str, RecordedEntry]] = {}
@@ -35,7 +36,7 @@ class Renames:
         return len(self._copied)
 
     def note_copied(self, row: RecordedEntry) -> None:
-        """Take that the object of a row was copied to the new name of its file."""
+        """Note that the object of a row was copied to the new name of its file."""
         self._copied.add(row.key)
 
     def restart(self) -> None:
@@ -45,14 +46,14 @@ class Renames:
         self._held.clear()
 
     def gone(self, row: RecordedEntry) -> None:
-        """Take a row whose file is not in the source any more, and whose object goes with it."""
+        """Take a row whose file is no longer in the source, and whose object will be deleted."""
         if not (row.md5 and row.etag and 0 < row.size <= MAX_COPY_SIZE) or self._count >= _MOST_ROWS:
             return
         self._count += 1
         self._rows.setdefault(row.size, {}).setdefault(row.md5, row)
 
     def hold(self, uploads: Sequence[Upload]) -> list[Upload]:
-        """Hold those that may be renamed files; return the others."""
+        """Hold the uploads that may be renamed files; return the others."""
         go_on: list[Upload] = []
         for upload in uploads:
             new = upload.reason is Reason.NEW and upload.source.size > 0
@@ -65,7 +66,7 @@ class Renames:
         return held
 
     def may_be(self, upload: Upload) -> bool:
-        """Whether a file is new and has the size of one that is gone."""
+        """Whether a file is new and has the size of a file that is gone."""
         return upload.reason is Reason.NEW and upload.source.size in self._rows
 
     def find(self, size: int, md5: str) -> RecordedEntry | None:

@@ -1,4 +1,4 @@
-"""One sync as it was asked for: a value that can be pickled."""
+"""SyncRequest: one sync as it was requested, a value that can be pickled."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ __all__ = (
 )
 
 _ANY_MACHINE: Final = "any machine"
-"""The directory of a manifest that machines share: it is a checkout in another place on each of them."""
+"""Stands in a shared manifest for the directory, whose path differs between machines."""
 MANIFESTS: Final = ".aios3sync/manifests/"
-"""Where the manifests of several targets are in a folder of a bucket."""
+"""Where a folder of a bucket holds the manifests of several targets."""
 NAMED_FILES: Final = "files:"
-"""The name of a source that is a list of files: one for each target, whatever the list holds today."""
+"""The name of a source that is a list of files: the same for a target, whatever files the list names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncRequest:
-    """One sync as it was asked for; it holds no callables and can be pickled.
+    """One sync as it was requested; it holds no callables and can be pickled.
 
     Attributes:
-        root: the directory of the pair, absolute; its own symbolic links stay, they are its identity.
-            NAMED_FILES where ``files`` are given.
+        root: the directory of the pair, absolute; symbolic links in it are not resolved, as they are its
+            identity. NAMED_FILES where ``files`` are given.
         location: the bucket and prefix of the pair.
         endpoint: its name, see :mod:`aios3sync.store.s3.endpoint`.
         options: what to do.
         overrides: headers of single keys.
-        files: keys and the absolute paths of their files, which then are the whole source: what is not named
-            is absent, not hidden.
+        files: keys and the absolute paths of their files, which then are the whole source: a key that is not
+            named is absent, not hidden.
         direction: ``up`` from the directory to the bucket, ``down`` from the bucket to the directory. Both
-            have one manifest. ``copy`` from another bucket to the bucket: the root is then the name of that
-            one, with its endpoint.
+            have the same manifest. ``copy`` from another bucket to the bucket: the root is then the name of
+            the other bucket, with its endpoint.
         source_location: where a copy comes from.
-        shared_manifest: the address of the object that the manifest is, which is that of several machines,
-            whatever directory each of them has; empty where it is a file.
-        key_range: the keys that the sync is about; what is outside is neither looked at nor changed.
+        shared_manifest: the address of the object that is the manifest of several machines, whatever
+            directory each of them has; empty where the manifest is a file.
+        key_range: the keys that the sync is about; others are neither read nor changed.
     """
 
     root: str
@@ -92,7 +92,7 @@ class SyncRequest:
         return Binding(root, self.endpoint, self.location.bucket, self.location.prefix)
 
     def tree(self) -> LocalTree:
-        """Return the side that is a tree; that of a copy is a list of no files."""
+        """Return the side that is a tree; a copy has an empty list of files."""
         from aios3sync.local.tree import LocalTree
 
         if self.direction == "copy":
@@ -106,7 +106,7 @@ class SyncRequest:
         )
 
     def tree_root(self) -> TreeRoot:
-        """Return a directory for a walk alone, which needs nothing that opens and hashes files."""
+        """Return the directory for a walk alone, without what opens and hashes files."""
         return TreeRoot(
             self.root,
             symlinks=self.options.symlinks,
@@ -116,7 +116,7 @@ class SyncRequest:
 
 
 Side = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]]
-"""What a caller names a side by: ``s3://bucket/prefix``, a path, or for a source keys and files."""
+"""How a caller names a side: ``s3://bucket/prefix``, a path, or for a source also keys and files."""
 
 
 def locate_sides(
@@ -128,7 +128,7 @@ def locate_sides(
     both are buckets, the bucket is the target and the root the name of the source.
 
     Raises:
-        UsageError: no side is a bucket, or one of them cannot be.
+        UsageError: no side is a bucket, or one of them is invalid.
     """
     if not _is_bucket(source):
         if not _is_bucket(target):
@@ -172,13 +172,13 @@ def is_shared(options: SyncOptions) -> bool:
 
 
 def with_shared_manifest(request: SyncRequest) -> tuple[SyncRequest, str, str]:
-    """Return a request that knows the object that its manifest is, and the bucket and the key of that.
+    """Return the request with the address of its manifest's object, and the bucket and key of that object.
 
-    A place that ends in ``/`` is a folder: each target has an object of its own in it, among the files that
-    tools keep for themselves.
+    A place that ends in ``/`` is a folder: each target has an object of its own in it, among the private
+    files of the tools.
 
     Raises:
-        UsageError: it is no place.
+        UsageError: it is no address of an object or folder.
     """
     bucket, key = parse_address(str(request.options.manifest))
     shared = replace(request, shared_manifest=f"{SCHEME}{bucket}/{key}")
@@ -189,12 +189,12 @@ def with_shared_manifest(request: SyncRequest) -> tuple[SyncRequest, str, str]:
 
 
 def manifest_path(request: SyncRequest) -> str:
-    """Return where the manifest of a request is, or would be; empty where there is no place for one.
+    """Return the path of a request's manifest, which may not exist; empty where there is no place for one.
 
-    Blocks: a relative path asks for the working directory.
+    Blocks: a relative path needs the working directory.
 
     Raises:
-        UsageError: no file can have the path that was asked for.
+        UsageError: no file can have the path that was given.
     """
     if is_shared(request.options):
         raise UsageError("manifest: one in a bucket is read and stored by a sync; name a file here")
@@ -209,5 +209,5 @@ def manifest_path(request: SyncRequest) -> str:
 
 
 def pending_path(request: SyncRequest) -> str:
-    """Return where the thumbnails that are still missing are kept: next to the manifests, one file a pair."""
+    """Return the path of the list of missing thumbnails: next to the manifests, one file for each pair."""
     return default_path(request.binding).removesuffix(".sqlite") + ".thumbnails"

@@ -1,4 +1,4 @@
-"""Run: what the stages of one run share, its request, resources, policy and recorder.
+"""Run: what the stages of one run share: its request, resources, policy and recorder.
 
 It holds state and answers small questions about it; the stages do the work.
 """
@@ -55,7 +55,7 @@ __all__ = ("Run",)
 
 _LOG: Final = logging.getLogger(__name__)
 _UNREACHABLE_AFTER: Final = 20
-"""Uploads in a row without any answer, after which the endpoint is called unreachable."""
+"""Consecutive uploads without any response, after which the endpoint counts as unreachable."""
 _HASHED_AT_ONCE: Final = 2
 """Large files that are hashed at once, each by two threads."""
 
@@ -78,20 +78,21 @@ class Run:
         recorder, builder: where outcomes and counts go.
         started_ns: when it began, nanoseconds since the epoch.
         buffers: memory for the parts of large files.
-        hashing: bounds the large files that are hashed at once: the sooner one is done, the sooner it goes.
+        hashing: bounds the large files that are hashed at once: each is done sooner, so that its upload
+            begins sooner.
         opaque_etags: responses showed that this bucket encrypts so that its ETags prove nothing.
-        settling, etags_settled: an object was read to find out whether its ETag or its metadata are wrong.
+        settling, etags_settled: an object was read to find out whether its ETag or its metadata is wrong.
         target_changed: a response contradicted what the manifest holds of the target.
-        outdated: keys of a download whose rows may not be what the bucket holds, such as those of files that
-            stay though their objects are gone: the next upload must list.
-        refusals: uploads that were refused in a row.
-        inventory_check: settles what an inventory cannot know; ``None`` where both sides are as they are now,
-            and in a dry run, which asks nothing.
+        outdated: keys of a download whose rows may differ from what the bucket holds, such as files that stay
+            although their objects are gone: the next upload must list.
+        refusals: consecutive refused uploads.
+        inventory_check: settles what an inventory cannot know; ``None`` where neither side is an inventory,
+            and in a dry run, which checks nothing.
         tree_writer: writes the files of a download; ``None`` in other directions and in a dry run.
         unfinished: the multipart uploads that were begun and have not ended, those of earlier runs too.
-        renames: new files that may be renamed ones; ``None`` where that is not asked for.
+        renames: new files that may be renamed ones; ``None`` where renames are not detected.
         progress: what earlier attempts at this part of a run have done; ``None`` where it is no part.
-        receipt: takes the files that are in step at the end; ``None`` where none is asked for.
+        receipt: takes the files that are in sync at the end; ``None`` where none is wanted.
     """
 
     request: SyncRequest
@@ -126,7 +127,7 @@ class Run:
 
     @property
     def writer(self) -> TreeWriter:
-        """The writer of the tree that a download fills; it is open as long as the transfers work."""
+        """The writer of the tree that a download fills; it is open while the transfers work."""
         assert self.tree_writer is not None  # noqa: S101 - only a download asks, after its target was opened
         return self.tree_writer
 
@@ -152,7 +153,7 @@ class Run:
 
     @property
     def stop(self) -> Stop:
-        """The request to end early."""
+        """Requests an early end."""
         return self.resources.stop
 
     def next_turn(self) -> int:
@@ -170,7 +171,7 @@ class Run:
 
     @property
     def writes_md5(self) -> bool:
-        """Whether uploads have their MD5 in their metadata: ETags prove nothing, or that is not known yet."""
+        """Whether uploads get their MD5 as metadata: ETags prove nothing, or that is not known yet."""
         return self.opaque_etags or self.profile.etags != "md5"
 
     @property
@@ -230,10 +231,10 @@ class Run:
 
     @contextmanager
     def item(self, key: str, stage: str) -> Iterator[None]:
-        """Guard the work on one item, which adds its outcome last: the outermost rule of every item.
+        """Guard the work on one item, which adds its outcome as its last step; this encloses all that work.
 
-        Whatever the work raises is that item's failure, unless it is known that nothing else can go on
-        either. An item that is not wrapped in it ends the run of all others.
+        Every exception of the work is a failure of that item alone, unless nothing else can continue either.
+        Without this guard an exception would end the whole run.
 
         Args:
             key: the item.

@@ -1,4 +1,4 @@
-"""Set one run up and conclude it: lock, manifest, filters, policy, report.
+"""Set up one run and conclude it: lock, manifest, filters, policy, report.
 
 The pipeline does the work in between; nothing here handles single files or objects.
 """
@@ -69,9 +69,9 @@ async def run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
     Raises:
         SourceError: the source cannot be used.
         LockedError: another run of the pair is at work.
-        ManifestError: the manifest that was asked for cannot be used.
+        ManifestError: the manifest that was requested cannot be used.
         StoreError: S3 cannot be used; what was uploaded until then is recorded.
-        Exception: what ``on_event`` or an outcome sink raised; the run ended orderly because of it.
+        Exception: what ``on_event`` or an outcome sink raised; it ended the run in an orderly way.
     """
     callbacks = Callbacks(resources.stop.request)
     with callbacks.raised():
@@ -101,7 +101,7 @@ async def _run_sync(request: SyncRequest, resources: Resources) -> SyncReport:
 
 
 class _Opened(NamedTuple):
-    """What a run works with, open and locked until its end.
+    """What a run works with; open and locked until its end.
 
     Attributes:
         tree: the directory of the pair.
@@ -109,7 +109,7 @@ class _Opened(NamedTuple):
         manifest: of the pair.
         builder: of the report; it has the warnings about the manifest.
         error_file: takes the errors that the report cannot hold.
-        stack: closes all this, and what is opened in its place.
+        stack: closes all this, and its replacements.
     """
 
     tree: LocalTree
@@ -122,7 +122,7 @@ class _Opened(NamedTuple):
 
 @asynccontextmanager
 async def _opened(request: SyncRequest) -> AsyncGenerator[_Opened, None]:
-    """Look at the directory, and open the manifest; what is open is closed at the end."""
+    """Check the directory, and open the manifest; everything is closed at the end."""
     tree = request.tree()
     await tree.check(may_be_absent=request.direction == "down")
     path = await to_thread.run_sync(manifest_path, request)
@@ -134,13 +134,13 @@ async def _opened(request: SyncRequest) -> AsyncGenerator[_Opened, None]:
 
 
 def _concluded(report: SyncReport, error_file: ErrorFile, began: float) -> SyncReport:
-    """Return a report with what is known at the end of a run that began at a time of the monotonic clock."""
+    """Return the report, completed at the end of a run; ``began`` is a time of the monotonic clock."""
     elapsed = round(time.monotonic() - began, 3)
     return replace(report, errors_file=error_file.path, elapsed_s=elapsed)
 
 
 class Assembled(NamedTuple):
-    """A run that is ready to begin, for those who need another order of phases.
+    """A run that is ready to begin, for callers that need other phases.
 
     Attributes:
         pipeline: with the run and its manifest, open and locked.
@@ -151,7 +151,7 @@ class Assembled(NamedTuple):
     error_file: ErrorFile
 
     def report(self, began: float) -> SyncReport:
-        """Return the report of what was done since a time of the monotonic clock."""
+        """Return the report since a time of the monotonic clock."""
         report = _report(self.pipeline, self.pipeline.run.builder, "manifest")
         return _concluded(report, self.error_file, began)
 
@@ -175,7 +175,7 @@ async def _attempt(
     manifest: Manifest,
     builder: ReportBuilder,
 ) -> SyncReport:
-    """Run once; return the report but for its time."""
+    """Run once; return the report without its time."""
     pipeline = await _assemble(request, resources, opened, manifest, builder)
     checked = _checked(request.options, listed=pipeline.listed)
     with raise_first_error():
@@ -196,7 +196,7 @@ async def _attempt(
 
 
 def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_unknown: bool) -> None:
-    """Warn of what only a run of all keys can know; of a run in parts the sum of them is warned of."""
+    """Warn of what only a run of all keys can know; in a run of several parts, the whole warns of it."""
     request, check = pipeline.run.request, pipeline.run.inventory_check
     if check is not None and check.changed:
         from aios3sync.sync.inventory_check import changed_warning
@@ -220,7 +220,7 @@ def _warn_of_the_whole(pipeline: Pipeline, builder: ReportBuilder, *, headers_un
 
 
 def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
-    """Return why an error proves the manifest damaged, if it does: SQLite sorts its rows."""
+    """Return why an error proves that the manifest is damaged, if it does: rows out of order do."""
     if isinstance(error, DamagedManifestError):
         return f"it is damaged: {error.reason}"
     return f"it is damaged: {error}" if error.stream == "manifest" else None
@@ -229,7 +229,7 @@ def _damage(error: DamagedManifestError | OutOfOrderError) -> str | None:
 async def _replace_damaged(
     request: SyncRequest, opened: _Opened, reason: str, warn: Callable[[str], None]
 ) -> Manifest:
-    """Set a manifest aside that turned out to be damaged; the lock is held all the time."""
+    """Set aside a manifest that turned out to be damaged; the lock stays held."""
     await opened.manifest.close()
     read_only = request.options.dry_run
     manifest = await to_thread.run_sync(
@@ -240,7 +240,7 @@ async def _replace_damaged(
 
 
 def report_endpoint(resources: Resources) -> None:
-    """Send the event about the endpoint, if anything is known of it that S3 does not document."""
+    """Send the event about the endpoint, if it is known to differ from what S3 documents."""
     if facts := tuple(resources.profile.described()):
         resources.on_event(EndpointKnown(resources.profile.endpoint, facts))
 
@@ -256,7 +256,7 @@ async def _headers_unknown(pipeline: Pipeline) -> bool:
 async def _open_manifest(
     request: SyncRequest, path: str, builder: ReportBuilder, stack: AsyncExitStack
 ) -> Manifest:
-    """Open the manifest of the pair, locked; a temporary one where none is wanted or none can be kept."""
+    """Open and lock the manifest of the pair; a temporary one where none is wanted or none can be kept."""
     options = request.options
     if options.manifest is False:
         manifest = await to_thread.run_sync(temporary_manifest)
@@ -280,7 +280,7 @@ async def _open_manifest(
 
 
 async def _hold_lock(path: str, stack: AsyncExitStack) -> None:
-    """Hold a lock until the stack is left, in threads: where there are no locks, a file is removed then."""
+    """Hold a lock until the stack is closed; both in threads, as files may be created and removed."""
     lock = hold_lock(path)
     await to_thread.run_sync(lock.__enter__)
 
@@ -367,7 +367,7 @@ async def _progress(request: SyncRequest, resources: Resources, manifest: Manife
 
 
 def _unfinished(request: SyncRequest, manifest: Manifest) -> UnfinishedUploads:
-    """Return the uploads of earlier runs, on record next to the manifest that was asked for. Blocks."""
+    """Return the unfinished uploads of earlier runs, from the journal next to the manifest. Blocks."""
     prefix, key_range = request.location.prefix, request.key_range
     return UnfinishedUploads(
         manifest_path(request) if manifest.place and not request.options.dry_run else "",

@@ -1,7 +1,7 @@
-"""Source and Target: the few questions that the engine asks of a side, whatever the side is made of.
+"""Source and Target: the protocols by which the engine uses a side, whether directory or bucket.
 
 The engine compares, guards, counts and records; a side knows what exists there, in key order, and whether
-it is still what it was. Which class answers which question in which direction:
+that has changed since. The classes by direction:
 
 ===========  ======================  ========================  =================  ==========================
 Direction    Source                  Target                    Files              objects
@@ -14,10 +14,10 @@ S3 to S3     ObjectSource: its       BucketTarget: its sorted  none             
              sorted listing          listing, DeleteObjects
 ===========  ======================  ========================  =================  ==========================
 
-Content is no question for a source or a target: where a file is compared with an object, the file is hashed
-by :class:`Files` and the object is asked by the :class:`~aios3sync.store.protocol.ObjectStore`, whichever of
-the two is the source. A bucket has no device, no mounts and no root that can be swapped: its answers are
-``None`` and empty. What protects it is that each read and each delete names the ETag that was listed.
+Source and Target do not deal with content: where a file is compared with an object, :class:`Files` hashes the
+file and the :class:`~aios3sync.store.protocol.ObjectStore` sends the requests for the object, whichever of
+the two is the source. A bucket has no device, no mounts and no root that can be swapped: it returns ``None``
+and empty values. It is protected because each read and each delete names the ETag that was listed.
 """
 
 from __future__ import annotations
@@ -76,28 +76,28 @@ class SourceWalk(Protocol[E]):
         ...
 
     def stream(self) -> AsyncGenerator[ScanBatch[E], None]:
-        """Yield what is visible, in key order, and what could not be seen.
+        """Yield the visible entries in key order, and the places that could not be read.
 
         Raises:
-            SourceError: the source as a whole cannot be read: nothing is known to be absent.
+            SourceError: the source as a whole cannot be read: no key is known to be absent.
             StoreError: the same, of a bucket.
         """
         ...
 
     async def send_batches(self, out: ObjectSendStream[ScanBatch[E]]) -> None:
-        """Send the same, as soon as the order is certain enough; see :meth:`Target.send_entries`.
+        """Send the same batches, as soon as the order is certain enough; see :meth:`Target.send_entries`.
 
         Raises:
-            OutOfOrderError: as there.
+            OutOfOrderError: see there.
         """
         ...
 
 
 class Source(Protocol[E]):
-    """Where entries come from. The methods that are not asynchronous block, but for :attr:`device`."""
+    """Where entries come from. The methods that are not asynchronous block, except :attr:`device`."""
 
     async def check(self) -> None:
-        """Look at the source before the run, and remember its identity.
+        """Check the source before the run, and remember its identity.
 
         Raises:
             SourceError: it cannot be used.
@@ -114,7 +114,7 @@ class Source(Protocol[E]):
         ...
 
     def root_problem(self) -> str:
-        """Return why the source is not the one of :meth:`check` any more; empty if it is."""
+        """Return why the source is no longer the one of :meth:`check`; empty if it is."""
         ...
 
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> SourceWalk[E]:
@@ -123,7 +123,7 @@ class Source(Protocol[E]):
         Args:
             filters: what is visible.
             prefix: of the target, for the length of keys.
-            mounts: directories that were mount points in walks before.
+            mounts: directories that were mount points in earlier walks.
         """
         ...
 
@@ -134,8 +134,8 @@ class Source(Protocol[E]):
     def is_unchanged(self, row: RecordedEntry) -> bool:
         """Whether the entry of a row is still what was sent (P8); one that is gone counts as unchanged.
 
-        It was sent as it was; the next run finds that it is gone. A source whose reads are conditional knows
-        it without looking.
+        A file that is gone was sent as it was; the next run finds that it is missing. A source whose reads
+        are conditional need not check.
         """
         ...
 
@@ -176,7 +176,7 @@ class Listing(Protocol):
 
     @property
     def created(self) -> float:
-        """When the inventory was begun that takes the place of the listing, 0 for a listing."""
+        """When the inventory that replaces the listing was begun; 0 where the bucket is listed."""
         ...
 
     def saw_disorder(self) -> None:
@@ -185,7 +185,7 @@ class Listing(Protocol):
 
 
 class Target(Protocol[E]):
-    """What exists where entries go; it takes deletes. How one entry is written is up to the transfers."""
+    """Where entries go: lists what exists, and deletes. Entries are written by the transfers."""
 
     @property
     def deletes_at_once(self) -> int:
@@ -193,7 +193,7 @@ class Target(Protocol[E]):
         ...
 
     async def open(self) -> None:
-        """Connect, unless it is done.
+        """Connect, unless connected.
 
         Raises:
             StoreError: the target cannot be used.
@@ -205,18 +205,18 @@ class Target(Protocol[E]):
 
         Args:
             out: the receiver of lists of entries, or of a :class:`~aios3sync.core.entries.ScanBatch` where
-                there are places that cannot be seen; it is left open.
+                there are places that cannot be read; it is left open.
 
         Raises:
-            StoreError: the listing did not end cleanly: nothing is known to be absent.
-            OutOfOrderError: the entries were said to be in key order and are not. Where that was only
-                expected, the reader notices: see :meth:`Listing.saw_disorder`.
+            StoreError: the listing did not end cleanly: no key is known to be absent.
+            OutOfOrderError: the options say that the entries are in key order, and they are not. Where the
+                order was only expected, the reader notices: see :meth:`Listing.saw_disorder`.
             TemporarySpaceError: they are sorted on disk, and the disk is full.
         """
         ...
 
     def entries(self) -> AsyncGenerator[list[E], None]:
-        """Yield all entries in key order, whatever order they are found in.
+        """Yield all entries in key order, in whatever order they are found.
 
         Raises:
             StoreError: the listing did not end cleanly.
@@ -229,13 +229,13 @@ class Target(Protocol[E]):
         ...
 
     async def changed(self, entries: Sequence[DeferredAction]) -> Mapping[str, str]:
-        """Return why some entries are not what was listed any more, by key, where no delete finds it out.
+        """Return why some entries are no longer what was listed, by key, where a delete would not notice.
 
         Args:
             entries: at most :attr:`deletes_at_once`, in key order. What is absent counts as unchanged.
 
         Raises:
-            StoreError: the target cannot be asked.
+            StoreError: the target cannot be checked.
         """
         ...
 
@@ -249,12 +249,12 @@ class Target(Protocol[E]):
             Why some were not deleted, by key. What is absent already counts as deleted.
 
         Raises:
-            StoreError: nothing is known to be deleted.
+            StoreError: the request failed as a whole; objects may have been deleted.
         """
         ...
 
     def moved(self) -> Sequence[Trashed]:
-        """Return the objects that deletes have put into the trash since the last call."""
+        """Return the objects that deletes have copied into the trash since the last call."""
         ...
 
 
@@ -266,7 +266,7 @@ class ContentFile(Protocol):
         ...
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the whole buffer with the bytes from an offset on.
+        """Fill the whole buffer with the bytes from an offset.
 
         Raises:
             OSError: it cannot be read.
@@ -288,7 +288,7 @@ class FileWalk(SourceWalk[SourceEntry], Protocol):
 
 
 class Files(Protocol):
-    """The side whose entries are files of this machine. All methods block but the first four."""
+    """The side whose entries are files of this machine. All methods except the first four block."""
 
     @property
     def identity(self) -> tuple[int, int] | None:
@@ -301,11 +301,11 @@ class Files(Protocol):
         ...
 
     def may_be_swapped(self, device: int) -> bool:
-        """Whether the files may be others than those of an earlier run, see :meth:`Source.may_be_swapped`."""
+        """Whether the files may not be those of an earlier run; see :meth:`Source.may_be_swapped`."""
         ...
 
     def root_problem(self) -> str:
-        """Return why the tree is not the one that it was before the run; empty if it is."""
+        """Return why the tree is no longer the one before the run; empty if it is."""
         ...
 
     def roots(self) -> Sequence[str]:
@@ -313,7 +313,7 @@ class Files(Protocol):
         ...
 
     def place(self, key: str) -> Place:
-        """Return where the file of a key is, a plain value for another process."""
+        """Return the place of a key's file, as a plain value for another process."""
         ...
 
     def is_missing(self, key: str, error: OSError) -> bool:
@@ -351,8 +351,8 @@ class Files(Protocol):
             by_mtime: see :func:`~aios3sync.local.digest.is_settled`.
 
         Returns:
-            For each a file, why it cannot be read, or the size of a file that has become larger; and whether
-            the storage was waited for.
+            For each key a file, the error that it cannot be read, or the size of a file that has become
+            larger; and whether the reads waited for the storage.
         """
         ...
 
@@ -396,7 +396,7 @@ class Sides(NamedTuple):
         source, target: where entries come from, and where they go.
         files: the side that is a tree, for its files.
         walked: the same side, for its walk.
-        listing: the bucket whose listing the manifest goes by.
+        listing: the bucket whose listing the manifest describes.
     """
 
     source: Source[Any]
@@ -407,7 +407,7 @@ class Sides(NamedTuple):
 
 
 class _BothListings:
-    """The listings of both buckets, for what a run remembers of their order.
+    """The listings of both buckets, as a run remembers their order.
 
     Args:
         target: whose order the manifest remembers.
@@ -425,11 +425,11 @@ class _BothListings:
 
     @property
     def created(self) -> float:
-        """The time of the older of the two inventories, 0 where both were listed."""
+        """The time of the older of the two inventories; 0 where both buckets were listed."""
         return min(filter(None, (self._target.created, self._source.created)), default=0.0)
 
     def saw_disorder(self) -> None:
-        """Sort both from now on: which of them came in disorder is not always known."""
+        """Sort both from now on: which of them was out of order is not always known."""
         self._target.saw_disorder()
         self._source.saw_disorder()
 
@@ -443,12 +443,12 @@ def sides_of(
     key_after: Callable[[str, int], Awaitable[str | None]] | None = None,
     warn: Callable[[str], object] = lambda _: None,
 ) -> Sides:
-    """Return the sides of a request: the only place that chooses their classes.
+    """Return the sides of a request; only this function chooses their classes.
 
     Args:
         request: says the direction, and where both sides are.
         resources: open the store of the bucket, and know its endpoint.
-        tree: of the request, which was looked at already.
+        tree: of the request, which was checked already.
         order: of the last listing, see :class:`~aios3sync.sync.bucket.BucketTarget`.
         key_after: see there.
         warn: see there.
@@ -481,7 +481,7 @@ def sides_of(
 def inventories_of(
     request: SyncRequest, resources: Resources
 ) -> tuple[InventoryListing | None, InventoryListing | None]:
-    """Return what takes the place of the listings of source and target."""
+    """Return the inventories that replace the listings of source and target."""
     options, location = request.options, request.location
     source = location if request.direction == "down" else request.source_location
     return (

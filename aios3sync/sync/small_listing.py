@@ -43,17 +43,17 @@ class Listed:
 
     @property
     def order(self) -> str:
-        """The order that is remembered: one page alone proves little."""
+        """The order to remember: one page alone proves little."""
         return ASCENDING if self.pages > 1 else ""
 
 
 def read_listing(pages: Pages, location: Location, most: int) -> Listed | None:
-    """Return a listing whose first page was asked for.
+    """Return a listing whose first page was requested.
 
     ``None`` where it is not in key order, or has more keys than ``most``.
 
     Raises:
-        ListingError: its end is not known to be its end.
+        ListingError: it may be incomplete.
     """
     checks = PageChecks(location.bucket, location.prefix)
     entries: list[TargetEntry] = []

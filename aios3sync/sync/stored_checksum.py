@@ -1,6 +1,6 @@
-"""The checksum that S3 keeps of an object as a proof of bytes, where its ETag and its metadata are none.
+"""The checksum that S3 stores with an object, as proof of its bytes where ETag and metadata prove nothing.
 
-It is asked for with a HEAD. A checksum of parts is worth something where their size is known, or likely.
+It is requested by HEAD. A checksum of parts is of use where their size is known or likely.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = (
 
 _CHUNK: Final = 1024 * 1024
 _MOST_GUESSES: Final = 2
-"""Part sizes that are tried where they are not known: each means to read everything once more."""
+"""Part sizes that are tried where the size is not known: for each, all bytes are read once more."""
 
 
 class StoredChecksum(NamedTuple):
     """A checksum that can be compared.
 
     Attributes:
-        checksum: as the endpoint keeps it.
-        part_sizes: bytes of a part: those that are likely, 0 for a checksum of the whole.
-        certain: bytes with another checksum are other bytes.
+        checksum: as the endpoint stores it.
+        part_sizes: likely sizes of a part in bytes; 0 for a checksum of the whole object.
+        certain: whether another checksum proves other bytes.
     """
 
     checksum: ObjectChecksum
@@ -48,7 +48,7 @@ class StoredChecksum(NamedTuple):
     certain: bool
 
     def is_of(self, read: Callable[[], Iterator[memoryview]]) -> bool | None:
-        """Return whether some bytes have it; ``None`` where that is not known. Blocks.
+        """Return whether some bytes have this checksum; ``None`` where that is not known. Blocks.
 
         Args:
             read: yields the bytes in pieces, each time that it is called.
@@ -71,12 +71,12 @@ def is_proved_otherwise(head: HeadResult, *, opaque: bool) -> bool:
 
 
 async def head_with_checksum(store: ObjectStore, key: str, version_id: str = "") -> HeadResult:
-    """Ask for the facts of an object with its checksum; without it, where that takes a right that is missing.
+    """Return the facts of an object with its checksum, or without it where a permission for it is missing.
 
-    The checksum of an object under KMS needs ``kms:Decrypt``, all else of a HEAD does not.
+    The checksum of an object under KMS needs ``kms:Decrypt``; the rest of a HEAD does not.
 
     Raises:
-        StoreError: it cannot be asked for.
+        StoreError: the request failed.
     """
     try:
         return await store.head(key, version_id=version_id, checksums=True)
@@ -87,13 +87,13 @@ async def head_with_checksum(store: ObjectStore, key: str, version_id: str = "")
 async def stored_checksum(
     store: ObjectStore, key: str, head: HeadResult, version_id: str = ""
 ) -> StoredChecksum | None:
-    """Return the checksum of an object if it can be compared here; ``None`` where there is none that can.
+    """Return the checksum of an object if it can be compared here, else ``None``.
 
     Args:
         store: of its bucket.
         key: the full key.
         head: its facts, from :func:`head_with_checksum`.
-        version_id: of the version, empty for the latest one.
+        version_id: of the version; empty for the latest one.
     """
     checksum = head.checksum
     if checksum is None or not is_computable(checksum.algorithm):
@@ -119,7 +119,7 @@ def file_has_checksum(
 
     Raises:
         OSError: it cannot be read.
-        ChangedError: it is not the file that was compared any more, or ``stop`` was set.
+        ChangedError: it is no longer the file that was compared, or ``stop`` was set.
     """
     content = files.open(file.key)
     try:

@@ -1,4 +1,4 @@
-"""Subscribers of a run: each listens to its outcomes and may add to its report. Finished comes after all.
+"""Subscribers of a run: each listens to its outcomes and may add to its report. Finished is sent after all.
 
 The index, the thumbnails and the catalog subscribe; the engine knows none of them.
 """

@@ -1,7 +1,7 @@
-"""BucketTrash: what a sync would delete from a bucket is copied below another prefix first, on the server.
+"""BucketTrash: objects that a sync deletes from a bucket are first copied to another prefix, on the server.
 
-Keys stay as they are below the target's prefix, as with ``--backup-dir`` of rclone; but nothing that lies
-there is replaced: a second object of a name gets a number, as the local trash gives one. An object whose copy
+Keys below the prefix of the target stay the same, as with ``--backup-dir`` of rclone; but no object in the
+trash is replaced: a second object of the same name gets a number, as in the local trash. An object whose copy
 is not certain is not deleted.
 """
 
@@ -43,15 +43,15 @@ _NUMBERED: Final = 1000
 
 
 class _GoneError(Exception):
-    """Raised for an object that is not there any more: it needs no copy, and no delete either."""
+    """The object no longer exists: it needs no copy, and no delete either."""
 
 
 class Taken(NamedTuple):
-    """What became of the objects of one batch.
+    """The results for the objects of one batch.
 
     Attributes:
-        errors: why some were not copied, by key; they are not to be deleted.
-        gone: those that are not there any more; neither are they.
+        errors: why some were not copied, by key; they must not be deleted.
+        gone: those that no longer exist; they need no delete.
     """
 
     errors: dict[str, str]
@@ -62,9 +62,9 @@ class BucketTrash:
     """The trash of one run.
 
     Args:
-        request: says where it is, and from where objects come.
+        request: says where the trash is, and where objects come from.
         resources: open both buckets.
-        warn: takes one line about what a copy cannot have.
+        warn: takes one line about what copies cannot keep.
     """
 
     def __init__(self, request: SyncRequest, resources: Resources, warn: Callable[[str], object]) -> None:
@@ -127,10 +127,10 @@ class BucketTrash:
         return taken
 
     async def _copy(self, store: ObjectStore, writing: ObjectStore, entry: DeferredAction) -> Trashed | None:
-        """Copy one object, unless it is there already; afterwards the copy is certain.
+        """Copy one object, unless its copy exists already; afterwards the copy is certain.
 
         Raises:
-            _GoneError: there is no such object any more.
+            _GoneError: the object no longer exists.
             StoreError: it was replaced since it was listed, or a request failed.
         """
         source = CopySource(self._source.prefix + entry.key, store.bucket, entry.etag)
@@ -156,13 +156,13 @@ class BucketTrash:
         return Trashed(writing.bucket, key, entry.size, result.etag)
 
     async def _free_key(self, writing: ObjectStore, entry: DeferredAction) -> str | None:
-        """Return a key that nothing has; ``None`` if an interrupted run has copied the object already.
+        """Return a free key; ``None`` if an interrupted run has copied the object already.
 
         Invariant: no key is given to two copies. One that is in flight is in ``_in_flight``, one that has
         arrived is found: ``a`` becomes ``a.1`` where there is an ``a``, and ``a.1`` may be deleted as well.
 
         Raises:
-            StoreError: the trash cannot be looked at, or all names are taken.
+            StoreError: the trash cannot be read, or all names are taken.
         """
         wanted = self._prefix + entry.key
         for number in range(_NUMBERED):
@@ -190,7 +190,7 @@ class BucketTrash:
     async def _copy_in_parts(
         self, store: ObjectStore, writing: ObjectStore, source: CopySource, listed: TargetEntry, key: str
     ) -> PutResult:
-        """Copy an object that one request cannot copy, with the metadata and the tags that it has."""
+        """Copy an object that is too large for one request, with its metadata and tags."""
         head = await store.head(source.key)
         check_version(store, source, listed.size, head)
         options = replace(keeping(self._stored, head), tags=await self._tags.tags(store, source.key))
@@ -208,7 +208,7 @@ def _is_same(head: HeadResult, entry: DeferredAction) -> bool:
 
 
 async def _raise_if_gone(store: ObjectStore, key: str) -> None:
-    """Raise _GoneError if there is no such object any more; what a copy says of it may be about the trash."""
+    """Raise _GoneError if the object no longer exists; the error of a copy may be about the trash."""
     try:
         await store.head(key)
     except ObjectNotFoundError:

@@ -1,4 +1,4 @@
-"""Where the objects go that a sync deletes from a bucket: a place is refused that would be synced as well."""
+"""Checks the trash of a bucket: a place that would be synced itself is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ("check_trash",)
 
 
 def check_trash(trash: str, target: Location, source: Location | None) -> None:
-    """Look at where the objects go that a sync deletes from a bucket.
+    """Check the place that keeps the objects that a sync deletes from a bucket.
 
     Args:
         trash: as it was given.
@@ -17,7 +17,7 @@ def check_trash(trash: str, target: Location, source: Location | None) -> None:
         source: of the sync, if it is a bucket at the same endpoint.
 
     Raises:
-        UsageError: it is no place in a bucket, or one side is in it or the other way round.
+        UsageError: it is no place in a bucket, or a side contains it, or it contains a side.
     """
     if not trash.startswith(SCHEME):
         raise UsageError(

@@ -53,11 +53,11 @@ class TreeTarget:
         """Do nothing: :meth:`open_writer` is called before the run."""
 
     async def folding(self) -> tuple[bool, bool]:
-        """Return whether the filesystem takes names that differ by case, or by Unicode form, for the same."""
+        """Return whether the filesystem treats names as equal that differ by case, and by Unicode form."""
         return await to_thread.run_sync(self._tree.folding)
 
     async def open_writer(self) -> TreeWriter:
-        """Make the directory if it is missing, and return what writes in it.
+        """Make the directory if it is missing, and return its writer.
 
         Raises:
             SourceError: it cannot be made or opened.
@@ -70,7 +70,7 @@ class TreeTarget:
     def walk(self, filters: Filters, prefix: str, mounts: frozenset[str] = frozenset()) -> TreeWalk:
         """Return a walk over the files that the filters show; see :meth:`~aios3sync.sync.sides.Source.walk`.
 
-        Where files are named, the whole tree is walked for them: one that is missing is no failure here.
+        Where files are named, the whole tree is walked for them: a missing one is no failure here.
         """
         self.last_walk = TreeWalk(self._tree, filters, prefix, mounts)
         return self.last_walk
@@ -86,15 +86,15 @@ class TreeTarget:
                 yield batch.entries
 
     def out_of_reach(self, keys: Sequence[str]) -> Set[str]:
-        """Return which keys a link leads to: a file there may be outside of the directory. Blocks."""
+        """Return the keys that a link leads to: their files may be outside of the directory. Blocks."""
         return self._tree.below_links(keys)
 
     def moved(self) -> Sequence[Trashed]:
-        """Return nothing: files in the trash are files."""
+        """Return nothing: files in the local trash are not objects."""
         return ()
 
     async def changed(self, entries: Sequence[DeferredAction]) -> dict[str, str]:  # noqa: ARG002
-        """Return nothing: a file is looked at once more when it is deleted."""
+        """Return nothing: each file is checked once more when it is deleted."""
         return {}
 
     async def delete(self, entries: Sequence[DeferredAction]) -> dict[str, str]:
@@ -117,7 +117,7 @@ class TreeTarget:
 
 
 class TreeWalk:
-    """One walk over the target of a download, to be consumed once; a directory that is missing is empty."""
+    """One walk over the target of a download, to be consumed once; a missing directory is empty."""
 
     def __init__(self, tree: LocalTree, filters: Filters, prefix: str, mounts: frozenset[str]) -> None:
         self._files = filters.files

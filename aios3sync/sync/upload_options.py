@@ -1,4 +1,4 @@
-"""The options that an upload takes: what only means something where a bucket is the source is refused."""
+"""Checks the options of an upload: what is only for a source that is a bucket is refused."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ("check_upload_options",)
 
 
 def check_upload_options(options: SyncOptions) -> None:
-    """Look at the options of an upload.
+    """Check the options of an upload.
 
     Raises:
-        UsageError: one of them is about objects that are read.
+        UsageError: one of them is about reading objects.
     """
     for name, given in (("restore", options.restore), ("restore_tier", options.restore_tier != "standard")):
         if given:

@@ -49,7 +49,7 @@ async def run_verify(request: SyncRequest, resources: Resources) -> VerifyReport
     """Compare the source and the target of a request.
 
     Raises:
-        UsageError: an option cannot be.
+        UsageError: an option is impossible here.
         SourceError: the source cannot be read.
         StoreError: the target cannot be listed.
     """
@@ -186,9 +186,9 @@ class _Verification:
     async def _has_checksum(
         self, store: ObjectStore, key: str, found: TargetEntry, head: HeadResult, digest: FileDigest
     ) -> bool | None:
-        """Return whether the file has the checksum that the endpoint keeps of the stored bytes.
+        """Return whether the file has the checksum that the endpoint stores with the object.
 
-        One that is of other bytes may still be of the same content, where they are gzip.
+        With another checksum the content may still be the same, where the stored bytes are gzip.
         """
         stored = await stored_checksum(store, key, head, found.version_id)
         if stored is None:
@@ -206,7 +206,7 @@ class _Verification:
     async def _read(
         self, store: ObjectStore, key: str, found: TargetEntry, head: HeadResult, digest: FileDigest
     ) -> Difference | None:
-        """Compare with the bytes of the object and, where they are gzip, with what they decompress to."""
+        """Compare with the bytes of the object and, where they are gzip, with their decompressed content."""
         self._report.read += 1
         body = BodyDigest(gzip=is_gzip(head.content_encoding), most=digest.entry.size)
         for start in range(0, head.size, _RANGE):

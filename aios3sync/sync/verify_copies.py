@@ -1,4 +1,4 @@
-"""Compares the content of two buckets: by their listings, else by metadata, else by reading both."""
+"""Compares the content of two buckets: by listings, else by metadata, else by reading both objects."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ class _Comparison:
 def _same_checksum(one: ObjectChecksum | None, other: ObjectChecksum | None) -> bool | None:
     """Return whether two objects of one size have the same checksum; ``None`` where that is not known.
 
-    Checksums of parts that are equal prove equal bytes; those that are not may be of other parts.
+    Equal checksums of parts prove equal bytes; different ones may be due to other part sizes.
     """
     if one is None or other is None or one.algorithm != other.algorithm or one.parts != other.parts:
         return None
@@ -160,9 +160,9 @@ def _same_checksum(one: ObjectChecksum | None, other: ObjectChecksum | None) -> 
 
 
 def _md5_of(store: ObjectStore, head: HeadResult) -> str:
-    """Return the MD5 of the body that ETag or metadata prove; empty where they prove none.
+    """Return the MD5 of the body if ETag or metadata prove it, else an empty text.
 
-    The metadata of a compressed object describe its original, which is not what is compared here.
+    The metadata of a compressed object describe its original, but stored bytes are compared here.
     """
     opaque = store.capabilities.opaque_etags or is_opaque_encryption(head.encryption)
     if proof(head.etag, opaque=opaque) is Proof.MD5:

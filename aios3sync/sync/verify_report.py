@@ -30,10 +30,10 @@ class VerifyReport:
         source, target: what was compared.
         same: keys whose content is equal on both sides.
         differing: keys that differ.
-        differences: the first 1,000 of them.
+        differences: the first 1,000 differences.
         read: objects that had to be read, because nothing else proved their content.
         failed: keys that could not be compared.
-        errors: the first 1,000 reasons why.
+        errors: the first 1,000 errors.
         requests, retries, throttled, retry_codes, elapsed_s: as in :class:`~aios3sync.report.SyncReport`.
     """
 

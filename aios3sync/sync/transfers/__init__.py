@@ -1,1 +1,1 @@
-"""How files are sent: small ones, large ones in parts, and what goes with them."""
+"""Transfers: uploads, downloads, copies and header updates, small ones whole, large ones in parts."""

@@ -1,4 +1,4 @@
-"""Aborts multipart uploads that were begun; one that cannot be aborted stays on record for the next run."""
+"""Aborts multipart uploads; one that cannot be aborted stays in the journal for the next run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ async def abort_upload(
     unfinished: UnfinishedUploads,
     warn: Callable[[str], object],
 ) -> None:
-    """Abort an upload. No error is raised: what the upload is aborted for is what counts.
+    """Abort an upload. Its own errors are not raised: the reason for the abort matters more.
 
     Args:
         store: of its bucket.
         begun: the upload.
         unfinished: notes that it has ended.
-        warn: takes one line where it may be left over.
+        warn: takes one line where the upload may remain.
     """
     try:
         await store.abort_multipart(begun.key, begun.upload_id)
@@ -46,6 +46,6 @@ async def abort_after_error(
     unfinished: UnfinishedUploads,
     warn: Callable[[str], object],
 ) -> None:
-    """Abort an upload within some seconds, also while its task is cancelled; else as :func:`abort_upload`."""
+    """Like :func:`abort_upload`, but within some seconds, and also while the task is cancelled."""
     with anyio.move_on_after(_GRACE, shield=True):
         await abort_upload(store, begun, unfinished, warn)

@@ -1,7 +1,7 @@
-"""Copies objects from one bucket to another: by the endpoint where it can, else through memory, never a disk.
+"""Copies objects from one bucket to another: on the server where possible, else through memory, not disk.
 
-A copy names the ETag that was listed, so that what arrives is the version that was compared. Bodies in memory
-are bounded by the byte budget.
+A copy names the ETag that was listed, so that the version that was compared is copied. Bodies in memory are
+bounded by the byte budget.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from aios3sync.sync.transfers.worker_pool import WorkerPool
 __all__ = ("copy_stage", "preview_copies")
 
 _ATTEMPTS: Final = 3
-"""Versions of an object that are tried while it is replaced again and again."""
+"""Versions of an object that are tried while it is replaced repeatedly."""
 _LARGE_AT_ONCE: Final = 4
 _QUEUED: Final = 1024
 _WHOLE_SHARE: Final = 8
@@ -50,7 +50,7 @@ _PART_SHARE: Final = 4
 async def copy_stage(
     run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[CopyObject]]
 ) -> None:
-    """Copy batches until the stream ends. The stream is closed in any case.
+    """Copy batches until the stream ends; the stream is always closed.
 
     Raises:
         StoreError: the session is broken.
@@ -68,7 +68,7 @@ async def copy_stage(
 async def preview_copies(
     run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[CopyObject]]
 ) -> None:
-    """Take the place of :func:`copy_stage` in a dry run: count and report every copy, make none."""
+    """Replace :func:`copy_stage` in a dry run: count and report every copy, make none."""
     del headers
     async with jobs:
         async for batch in jobs:
@@ -88,7 +88,7 @@ class _CopyPool(WorkerPool[CopyObject]):
         self._copier = _Copier(run, headers)
 
     async def handler(self) -> Callable[[CopyObject], Awaitable[None]]:
-        """Return what copies one object."""
+        """Return the function that copies one object."""
         return self._take
 
     async def _take(self, copy: CopyObject) -> None:
@@ -103,7 +103,7 @@ class _CopyPool(WorkerPool[CopyObject]):
 
 
 class _Copier:
-    """Copies one object after the other in the way that its run has found to work."""
+    """Copies one object after another, in the way that has worked in this run."""
 
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
@@ -111,7 +111,7 @@ class _Copier:
         self._large = anyio.CapacityLimiter(_LARGE_AT_ONCE)
 
     async def copy(self, copy: CopyObject) -> Outcome:
-        """Copy one object; if it was replaced since it was listed, the version that is there now.
+        """Copy one object; if it was replaced since it was listed, its current version.
 
         Raises:
             StoreError: a request failed.
@@ -147,7 +147,7 @@ class _Copier:
         return Copied(run.copied_row(source, result.etag), source.size, reason)
 
     async def _stored(self, source: TargetEntry) -> PutResult:
-        """Copy on the server, or through memory where that is refused: all objects, if it works for one."""
+        """Copy on the server, or through memory where that is refused: all further objects, if it works."""
         plan, run = self._plan, self._run
         if not plan.on_server:
             return await self._through_memory(source)
@@ -198,7 +198,7 @@ class _Copier:
         """Copy one object in the parts of its source.
 
         Raises:
-            PreconditionFailedError: it is not the object that was listed any more.
+            PreconditionFailedError: it is no longer the object that was listed.
         """
         plan, run = self._plan, self._run
         async with self._large:
@@ -219,7 +219,7 @@ class _Copier:
             return await copy_in_parts(copy, parts, run.resources, run.unfinished, run.builder.warn)
 
     async def _whole(self, source: TargetEntry) -> PutResult:
-        """Read one object and store it; what comes must be what its ETag says."""
+        """Read one object and store it; its bytes must be those that its ETag says."""
         plan, run = self._plan, self._run
         reading, store = await plan.source_store(), await run.resources.open_store()
         read, digest = await _read(plan, reading, source)
@@ -228,9 +228,9 @@ class _Copier:
 
 
 async def _read(plan: CopyPlan, store: ObjectStore, source: TargetEntry) -> tuple[GetResult, bytes]:
-    """Return the object and its MD5, which must be what its ETag says, where the endpoint's ETags are MD5s.
+    """Return the object and its MD5, which must be its ETag where the endpoint's ETags are MD5s.
 
-    Where that is not certain, bytes that come twice alike are right, and it is the ETag that proves nothing.
+    Where that is not certain, bytes that are received twice alike are right, and the ETag proves nothing.
 
     Raises:
         IntegrityError: other bytes were received.

@@ -1,4 +1,4 @@
-"""CopyPlan: where the copies of one run come from, and what they are stored with."""
+"""CopyPlan: where the copies of one run come from, and with which headers they are stored."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class CopyPlan:
 
     Attributes:
         run: the run.
-        headers: what is asked for.
-        on_server: the endpoint of the target may read the source itself; False once it has refused to.
+        headers: the headers that the options set.
+        on_server: the endpoint of the target reads the source itself; False once it has refused to.
     """
 
     run: Run
@@ -42,7 +42,7 @@ class CopyPlan:
         return key if location is None else location.prefix + key
 
     def source_of(self, source: TargetEntry) -> CopySource:
-        """Return what the endpoint is asked to copy: the version that was listed, or nothing."""
+        """Return the source of a CopyObject, with the version that was listed as its condition."""
         location = self.run.request.source_location
         bucket = "" if location is None else location.bucket
         customer_key = self.run.options.source_sse_customer_key
@@ -56,11 +56,11 @@ class CopyPlan:
         return await opener()
 
     def asked(self, key: str) -> PutOptions:
-        """Return what is asked for a key, whatever the source has."""
+        """Return the headers that the options set for a key, whatever the source has."""
         return self.headers.header_set(key).base
 
     async def options(self, store: ObjectStore, source: TargetEntry, head: HeadResult) -> PutOptions:
-        """Return what a copy is stored with, where it is not the endpoint that takes it from the source.
+        """Return the headers of a copy, where the endpoint does not take them from the source.
 
         Args:
             store: of the source.

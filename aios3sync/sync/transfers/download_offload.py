@@ -1,4 +1,4 @@
-"""Has small objects fetched and written in download processes, and records them; the rest it returns."""
+"""Has download processes fetch and write small objects, and records them; returns the others."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ("SmallObjectOffload",)
 
 _LOG: Final = logging.getLogger(__name__)
 _OBJECTS_BEFORE: Final = 512
-"""Objects that are fetched in this process first: fewer are not worth a process."""
+"""Objects that this process fetches first: for fewer it is not worth starting a process."""
 
 
 class SmallObjectOffload:
-    """Decides which objects of one run are fetched in download processes, and has them fetched."""
+    """Decides which objects of one run are fetched by download processes, and passes them on."""
 
     def __init__(self, run: Run, end: Callable[[events.Outcome], None]) -> None:
         self._run = run
@@ -39,7 +39,7 @@ class SmallObjectOffload:
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether objects are given to processes from now on."""
+        """Whether objects are passed to processes from now on."""
         return self._is_possible and self._seen > _OBJECTS_BEFORE
 
     def note(self, count: int) -> None:
@@ -76,14 +76,14 @@ class SmallObjectOffload:
         return rest + (await self._unwritten(returned) if returned else [])
 
     def _end_failed(self, left: dict[int, Download], error: OSError) -> None:
-        """End the object whose file could not be written, as by a full disk, which ends all downloads."""
+        """Record the failure of an object whose file could not be written; a full disk ends all downloads."""
         for position, download in [*left.items()]:
             if download.source.key == error.filename:
                 del left[position]
                 self._end(outcome_of_failure(self._run, download.source, error))
 
     async def cancel_pending_at_stop(self) -> None:
-        """Wait until the run is asked to stop, then have all jobs returned that have not begun."""
+        """Wait until a stop is requested, then have all jobs returned that have not begun."""
         await self._run.stop.wait()
         if self._downloader is not None:
             self._downloader.cancel_pending()
@@ -114,7 +114,7 @@ class SmallObjectOffload:
     def _jobs(
         self, chunk: Sequence[Download]
     ) -> tuple[list[DownloadJob], dict[int, Download], list[Download]]:
-        """Return the jobs of a batch, their downloads by position, and the downloads that are no jobs."""
+        """Return the jobs of a batch, their downloads by position, and the downloads that cannot be jobs."""
         jobs: list[DownloadJob] = []
         downloads: dict[int, Download] = {}
         rest: list[Download] = []
@@ -141,8 +141,8 @@ class SmallObjectOffload:
     async def _unwritten(self, returned: list[Download]) -> list[Download]:
         """Record the files that a process has written and could not report; return the other downloads.
 
-        A process that was killed may have given some files their names. Without this look they would be
-        taken for files of others, which are in the way.
+        A process that was killed may have completed some files. Without this check they would look like files
+        of others, which are in the way.
         """
         files = await to_thread.run_sync(self._written, returned)
         for download, file in zip(returned, files, strict=True):
@@ -152,7 +152,7 @@ class SmallObjectOffload:
         return [download for download, file in zip(returned, files, strict=True) if file is None]
 
     def _written(self, returned: list[Download]) -> list[SourceEntry | None]:
-        """Return the file of each download that has its bytes and was not there before. Blocks."""
+        """Return the new file of each download whose bytes are right. Blocks."""
         found = []
         for download in returned:
             source = download.source

@@ -1,7 +1,7 @@
 """Fetches objects: many small ones at a time, written in batches; large ones in ranges.
 
-Bodies in memory are bounded by the byte budget: bytes are acquired before an object is asked for, and
-released when its file is written. Nothing that writes acquires any.
+Bodies in memory are bounded by the byte budget: bytes are acquired before an object is requested, and
+released when its file is written. Writers never acquire any, so there is no deadlock.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ _QUEUED_LARGE: Final = 256
 _QUEUED: Final = 1024
 _CHUNK: Final = 256
 _OFFLOADED_AT_ONCE: Final = 8
-"""Chunks that download processes have at once."""
+"""Chunks that download processes work on at once."""
 _WRITERS: Final = 2
 _WORTH_A_HOP: Final = 64
-"""Bodies for which a thread is sent off at once; for fewer it waits for more to arrive, for a moment."""
+"""Bodies for which a thread is called at once; with fewer the writer waits for more, for a moment."""
 _MOMENT: Final = 0.01
 _MOST_UNWRITTEN: Final = 1024
 _BATCH_BYTES: Final = 16 * 1024 * 1024
@@ -91,7 +91,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         self._watching = anyio.CancelScope()
 
     def start(self) -> None:
-        """Start the writers, and what waits for a request to stop."""
+        """Start the writers, and the task that waits for a stop."""
         for _ in range(_WRITERS):
             self._tasks.start_soon(self._write_arrived)
         self._tasks.start_soon(self._watch_stop)
@@ -122,12 +122,12 @@ class _DownloadPool(WorkerPool[SmallDownload]):
         await self.submit([SmallDownload(download, download.source) for download in downloads])
 
     def complete(self) -> None:
-        """Note that there are no more objects: workers and writers end when the last one has."""
+        """Note that there are no more objects: workers and writers end after the last one."""
         self._complete = True
         self._close_at_end()
 
     def release_all(self) -> None:
-        """Release what the bodies hold that were not written, after a failure that ended the tasks."""
+        """Release the memory of bodies that were not written, after a failure that ended the tasks."""
         if self._timer is not None:
             self._timer.cancel()
         while self._arrived:
@@ -156,7 +156,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
     # Fetching
 
     async def handler(self) -> Callable[[SmallDownload], Awaitable[None]]:
-        """Return what fetches one object."""
+        """Return the function that fetches one object."""
         return partial(self._take, await self.run.resources.open_store())
 
     async def _take(self, store: ObjectStore, job: SmallDownload) -> None:
@@ -215,7 +215,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
             self._end(await fetch_large(self.run, replace(job.download, source=job.source), self.buffers))
 
     async def _again_with_current(self, store: ObjectStore, job: SmallDownload, error: Exception) -> None:
-        """Read the object again, in the version that it has now."""
+        """Read the object again, in its current version."""
         try:
             if job.attempt + 1 < ATTEMPTS:
                 job.source = await self._version(store, job).now()
@@ -264,7 +264,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
                 await event.wait()
 
     def _next_batch(self) -> list[ArrivedBody]:
-        """Take bodies for one thread hop, bounded by what they are decompressed."""
+        """Take bodies for one call in a thread, bounded by their decompressed size."""
         batch: list[ArrivedBody] = []
         size = 0
         while self._arrived and len(batch) < MOST_AT_ONCE and size < _BATCH_BYTES:
@@ -327,7 +327,7 @@ class _DownloadPool(WorkerPool[SmallDownload]):
 
 
 async def download_stage(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:
-    """Fetch batches until the stream ends. The stream is closed in any case.
+    """Fetch batches until the stream ends; the stream is always closed.
 
     Raises:
         StoreError: the session is broken.
@@ -360,7 +360,7 @@ async def _dispatch(
 
 
 def _is_large(download: Download) -> bool:
-    """Whether an object is fetched in ranges; one in an archive is asked for first, like a small one."""
+    """Whether an object is fetched in ranges; one in an archive is requested first, like a small one."""
     return download.source.size > SMALL and not is_archived(download.source)
 
 
@@ -385,7 +385,7 @@ async def _large_worker(pool: _DownloadPool, downloads: MemoryObjectReceiveStrea
 
 
 async def preview_downloads(run: Run, downloads: MemoryObjectReceiveStream[list[Download]]) -> None:
-    """Take the place of :func:`download_stage` in a dry run: count and report every download, fetch none."""
+    """Replace :func:`download_stage` in a dry run: count and report every download, fetch none."""
     async with downloads:
         async for batch in downloads:
             for download in batch:

@@ -1,4 +1,4 @@
-"""What the downloads of small and of large objects share: how each of them ends."""
+"""The outcomes of downloads, of small and of large objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = (
 
 
 class DifferentFileError(Exception):
-    """The file has another content than the object, and may not be replaced."""
+    """The file differs from the object, and may not be replaced."""
 
 
 def downloaded(  # noqa: PLR0913 - the facts of one row
@@ -45,10 +45,10 @@ def downloaded(  # noqa: PLR0913 - the facts of one row
     part_size: int = 0,
     sha256: str = "",
 ) -> Downloaded:
-    """Return the outcome of an object that is a file now.
+    """Return the outcome of an object that was written to its file.
 
-    A download sets the mtime of its file last, so that a later write shows in the mtime as soon as that is
-    older than the writing by what clocks may err.
+    A download sets the mtime of its file as its last step: if that mtime is old enough, beyond the error of
+    clocks, every later write changes it.
     """
     by_mtime = "mtime" in run.options.stat_fields
     settled = is_settled(written, started_ns, by_mtime=by_mtime)
@@ -61,7 +61,7 @@ def downloaded(  # noqa: PLR0913 - the facts of one row
 def adopted(
     run: Run, download: Download, source: TargetEntry, md5: str, *, encoding: str, part_size: int
 ) -> Adopted:
-    """Return the outcome of an object whose content the file has already."""
+    """Return the outcome of an object whose file already has its content."""
     file = download.replaces
     assert file is not None  # noqa: S101 - only a file has a digest to compare with
     settled = is_settled(file, run.started_ns, by_mtime=run.by_mtime)
@@ -70,10 +70,11 @@ def adopted(
 
 
 def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outcome:
-    """Return how a download ended that failed; one that filled the disk is the last one of the run.
+    """Return the outcome of a failed download; a full disk ends all downloads.
 
     Raises:
-        AioS3SyncError: nothing else can go on either; see :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
+        AioS3SyncError: nothing else can continue either; see
+            :meth:`~aios3sync.sync.run.Run.outcome_of_error`.
     """
     key = source.key
     match error:
@@ -97,7 +98,7 @@ def outcome_of_failure(run: Run, source: TargetEntry, error: Exception) -> Outco
 
 
 async def outcome_of_refusal(run: Run, version: ObjectVersion, error: Exception) -> Outcome:
-    """Return how a download ended that failed; an object that proved to be in an archive is asked for.
+    """Return the outcome of a failed download; for an object in an archive a restore is requested.
 
     Raises:
         AioS3SyncError: see :func:`outcome_of_failure`.

@@ -1,6 +1,6 @@
 """Gives unchanged objects new headers, by a server-side copy of each object onto itself.
 
-A copy replaces all headers at once, so that a HEAD before it finds out what has to stay. The HEAD also proves
+A copy replaces all headers at once, so a HEAD before it finds out which have to stay. The HEAD also proves
 that the object is the recorded one: only that is copied. If the object is gone or was replaced, the file is
 uploaded instead. In a versioned bucket the copy is a new version, as an upload is.
 """
@@ -61,7 +61,7 @@ async def preview_updates(
     jobs: MemoryObjectReceiveStream[list[UpdateHeaders]],
     uploads: MemoryObjectSendStream[list[Upload]],
 ) -> None:
-    """Take the place of :func:`update_stage` in a dry run: count and report every update, make none."""
+    """Replace :func:`update_stage` in a dry run: count and report every update, make none."""
     async with jobs, uploads:
         async for batch in jobs:
             for action in batch:
@@ -71,7 +71,7 @@ async def preview_updates(
 
 
 class _Updates:
-    """The copies of one run; an endpoint that offers no copies is asked once."""
+    """The copies of one run; an endpoint without copies is tried only once."""
 
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
@@ -79,7 +79,7 @@ class _Updates:
         self._offered = True
 
     async def update_all(self, batch: list[UpdateHeaders]) -> list[Upload]:
-        """Update a batch; return what has to be uploaded instead."""
+        """Update a batch; return the uploads that are needed instead."""
         instead: list[Upload] = []
         waiting = iter(batch)
         store = await self._run.resources.open_store()
@@ -126,7 +126,7 @@ class _Updates:
         return _updated(run, headers, action, head, result)
 
     def _upload_instead(self, action: UpdateHeaders, reason: Reason) -> Upload:
-        """Return the upload of a file whose object is not the recorded one, and have the target listed."""
+        """Return the upload of a file whose object is not the recorded one; the next run must list."""
         self._run.target_changed = True
         return Upload(action.source, reason, "", action.recorded.etag)
 

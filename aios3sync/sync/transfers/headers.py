@@ -1,4 +1,4 @@
-"""The headers of uploads: content type, metadata, and what the caller asked for. No I/O."""
+"""The headers of uploads: content type, metadata, and those that the caller sets. No I/O."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = (
 )
 
 NO_HEADERS: Final = "-"
-"""The digest where no headers are asked for; an empty digest is that of a row whose headers are not known."""
+"""The digest where no headers are set; an empty digest is that of a row whose headers are not known."""
 _OWN_DIGESTS: Final = (META_MD5, META_ORIGINAL_MD5, META_ORIGINAL_SIZE)
 _CUSTOMER_ENCRYPTION: Final = "SSE-C"
 
@@ -38,7 +38,7 @@ _CHARSET: Final = "; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class HeaderSet:
-    """The headers that are asked for some keys, without those that depend on the single file.
+    """The headers that the options set for some keys, without those that depend on the single file.
 
     Attributes:
         base: all but the content type.
@@ -55,7 +55,8 @@ class HeaderSet:
     def digest(self) -> str:
         """A short value that differs where the headers differ; NO_HEADERS where there are none.
 
-        It covers what was asked for, not what was guessed: another table of types changes no object.
+        It covers the headers that were set, not those that were guessed: another table of types changes no
+        object.
         """
         if not self._digests:
             self._digests.append(self._digest())
@@ -88,8 +89,8 @@ class HeaderPlan:
 
     Attributes:
         common: the headers of every key that no rule and no override matches.
-        rules: headers by pattern; of several that set one header the last matching rule counts.
-        overrides: content types and metadata of single keys, which count before all others.
+        rules: headers by pattern; where several rules set the same header, the last matching rule counts.
+        overrides: content types and metadata of single keys, which take precedence.
         charset: of guessed types of text, see :class:`~aios3sync.options.SyncOptions`.
     """
 
@@ -122,16 +123,16 @@ class HeaderPlan:
 
     @property
     def sets_headers(self) -> bool:
-        """Whether headers are asked for any key."""
+        """Whether headers are set for any key."""
         return not self.uniform or self.common.digest != NO_HEADERS
 
     @property
     def uniform(self) -> bool:
-        """Whether all keys have the same headers, but for guessed content types."""
+        """Whether all keys have the same headers, except guessed content types."""
         return not (self.rules or self.overrides)
 
     def header_set(self, key: str) -> HeaderSet:
-        """Return the headers that are asked for one key."""
+        """Return the headers that the options set for one key."""
         if not (self.rules or self.overrides):
             return self.common
         matching = tuple(rule for rule in self.rules if rule.matches(key))
@@ -152,7 +153,7 @@ class HeaderPlan:
         return [rule for rule in self.rules if rule not in matched]
 
     def digest_of(self, key: str) -> str:
-        """Return the digest of the headers that are asked for one key."""
+        """Return the digest of the headers that the options set for one key."""
         return self.header_set(key).digest
 
     def type_of(self, key: str, *, utf8: bool | None = None) -> str:
@@ -214,10 +215,10 @@ class HeaderPlan:
         return _replaced(asked.base, self._type(asked, entry.key, utf8), encoding, metadata)
 
     def for_replacement(self, key: str, head: HeadResult) -> PutOptions:
-        """Return what to send with a copy in another place that has other headers than its source.
+        """Return the headers of a copy to another place that has other headers than its source.
 
-        What describes the bytes stays: encoding, the digests in our own metadata, the mtime, and a content
-        type that is not replaced by another one.
+        Headers that describe the bytes stay: encoding, the digests in our own metadata, the mtime, and a
+        content type that is not replaced.
 
         Args:
             key: relative to the prefix.
@@ -230,9 +231,9 @@ class HeaderPlan:
         return _replaced(asked.base, content_type, head.content_encoding, metadata)
 
     def for_copy(self, entry: SourceEntry, head: HeadResult) -> PutOptions:
-        """Return what to send with a copy of an object onto itself that sets the headers asked for.
+        """Return the headers of a copy of an object onto itself, which sets those of the options.
 
-        All else stays as the object has it: encoding, storage class (a copy would fall back to STANDARD),
+        All others stay as they are: encoding, storage class (a copy would fall back to STANDARD),
         encryption, the digests in our own metadata, and a guessed content type, which may name the charset
         that was found at the upload.
 

@@ -1,4 +1,4 @@
-"""What an object keeps when it is copied: its metadata and tags; and whether its copy is right."""
+"""Keeps the metadata and tags of an object when it is copied, and verifies the copy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_OFFERED: Final = frozenset({"NotImplemented", "MethodNotAllowed", "501", "4
 
 
 def keeping(asked: PutOptions, head: HeadResult) -> PutOptions:
-    """Return ``asked`` with the metadata and the content headers of an object, as CopyObject keeps them."""
+    """Return ``asked`` with the metadata and content headers of an object, as CopyObject would keep them."""
     return replace(
         asked,
         content_type=head.content_type,
@@ -32,10 +32,10 @@ def keeping(asked: PutOptions, head: HeadResult) -> PutOptions:
 
 
 class TagReader:
-    """Reads the tags of objects; not every endpoint says with an object whether it has some.
+    """Reads the tags of objects; not every endpoint returns with an object whether it has tags.
 
     Args:
-        warn: takes one line where tags may not be read.
+        warn: takes one line where reading tags is not allowed.
     """
 
     def __init__(self, warn: Callable[[str], object]) -> None:
@@ -62,7 +62,7 @@ class TagReader:
 
 
 def is_refused_on_server(error: StoreError) -> bool:
-    """Whether the endpoint of the target may not or cannot read the source, which this machine may."""
+    """Whether the endpoint of the target is not able or not allowed to read the source itself."""
     if error.code in _NOT_OFFERED:
         return True
     return isinstance(error, AccessDeniedError) and not is_hopeless(error)
@@ -71,7 +71,7 @@ def is_refused_on_server(error: StoreError) -> bool:
 async def verified(
     store: ObjectStore, key: str, source: TargetEntry, result: PutResult, *, opaque: bool
 ) -> PutResult:
-    """Return the result of a copy that has the ETag of its source, or its size where ETags prove nothing.
+    """Return the result of a copy, whose ETag, or size where ETags prove nothing, must be that of the source.
 
     Args:
         store: of the copy.

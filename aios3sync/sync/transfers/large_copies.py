@@ -1,8 +1,8 @@
 """Copies one large object in parts, several at once; aborts uploads that it does not finish.
 
-The parts are those that the source was uploaded in, where they can be known: then the copy has its ETag. A
-copy that a killed run has begun is continued with the parts that are there, if they are of the same version
-in the same parts.
+The parts are those in which the source was uploaded, where these can be found out: then the copy has the same
+ETag. A copy that a killed run has begun is continued with the stored parts, if they are of the same version
+and cut in the same way.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class LargeCopy(NamedTuple):
         reading: the store of the source.
         key: of the copy, in full.
         writing: the store of the copy.
-        options: what the copy is stored with.
-        on_server: the endpoint reads the parts itself; else they go through memory.
+        options: the headers of the copy, and how it is stored.
+        on_server: whether the endpoint reads the parts itself; else they go through memory.
         turn: its place in the order in which large bodies are sent.
     """
 
@@ -53,10 +53,10 @@ class LargeCopy(NamedTuple):
 
 
 def check_version(store: ObjectStore, source: CopySource, size: int, head: HeadResult) -> None:
-    """Look at an object before it is copied in parts.
+    """Check an object before it is copied in parts.
 
     Raises:
-        PreconditionFailedError: it is not the object that was listed any more.
+        PreconditionFailedError: it is no longer the object that was listed.
     """
     if (not source.etag or same_etag(head.etag, source.etag)) and head.size == size:
         return
@@ -80,14 +80,14 @@ async def copy_in_parts(
     """Copy one object in parts, and join them.
 
     Args:
-        copy: what, from where and to where.
+        copy: what is copied, from where and to where.
         parts: all parts.
         resources: bound what is in memory.
-        unfinished: takes part in it, and may know that it was begun already.
-        warn: takes one line where an upload may be left over.
+        unfinished: the journal of unfinished uploads, in which the copy may be already.
+        warn: takes one line where an upload may remain.
 
     Raises:
-        PreconditionFailedError: it is not the object that was listed any more.
+        PreconditionFailedError: it is no longer the object that was listed.
         StoreError: a request failed.
     """
     source = copy.source
@@ -129,10 +129,10 @@ class _PartedCopy:
         self._stored: dict[int, ListedPart] = {}
 
     async def resume(self, parts: Sequence[Part]) -> bool:
-        """Take the parts that are there already; return whether the upload can be continued.
+        """Take over the parts that are stored already; return whether the upload can be continued.
 
-        Its parts were copied on the condition that the source has the ETag of the same version, so that their
-        number and their size say what they hold.
+        Its parts were copied on the condition that the source has the ETag of the same version, so their
+        number and size determine their content.
         """
         lengths = {part.number: part.length for part in parts}
         try:

@@ -1,4 +1,4 @@
-"""Fetches one large object into its file, which a later run goes on with where this one is interrupted."""
+"""Fetches one large object into its file; a later run continues an interrupted download."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ("fetch_large",)
 
 
 async def fetch_large(run: Run, download: Download, buffers: RangeBuffers) -> Downloaded | Adopted:
-    """Fetch one object; begin again if it changes meanwhile, or if its bytes prove to be wrong.
+    """Fetch one object; begin again if it changes meanwhile, or if its bytes are wrong.
 
     Raises:
         ChangedObjectError: it changed at every attempt.

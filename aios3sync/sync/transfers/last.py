@@ -1,4 +1,4 @@
-"""Holds what is published last: the transfers of some keys begin when all others have succeeded.
+"""Holds the transfers of keys that are published last: they begin when all others have succeeded.
 
 A web site whose ``index.html`` arrives before the files that it names is broken for a moment, and a dataset
 whose index lists shards that failed is broken until the next run. Deletes come after all transfers anyway.
@@ -22,17 +22,17 @@ _BATCH: Final = 256
 
 
 def last_rules(patterns: Sequence[str]) -> tuple[Rule, ...]:
-    """Return the rules of what is published last; patterns are those of ``include``."""
+    """Return the rules of the keys that are published last; patterns are those of ``include``."""
     return make_rules([("include", pattern) for pattern in patterns])
 
 
 async def last_stage(
     run: Run, rules: Sequence[Rule], stage: Stage, jobs: MemoryObjectReceiveStream[list[Any]]
 ) -> None:
-    """Hand transfers on to a stage, those of the rules at the end; ``jobs`` is closed at the end.
+    """Pass transfers on to a stage, those that match the rules last; ``jobs`` is closed at the end.
 
-    Where another transfer has failed, or a file could not be read, what is held is cancelled: the target then
-    shows what it showed before.
+    Where another transfer has failed, or a file could not be read, the held transfers are cancelled: their
+    keys stay as they were.
     """
     held: dict[str, Any] = {}
     async with jobs, feeding(stage) as sent:
@@ -60,7 +60,7 @@ async def last_stage(
 
 
 def _reason_to_hold(run: Run) -> str:
-    """Return why what is held must not be published; empty where it may be."""
+    """Return why the held transfers must not begin; empty where they may."""
     failed = run.recorder.failed_transfers + run.recorder.failed_reads
     if run.refusals.reason:
         return f"it comes last, and the others were given up: {run.refusals.reason}"

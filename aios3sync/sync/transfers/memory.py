@@ -1,4 +1,4 @@
-"""Memory for bodies: how many bytes they may take at once, and buffers that are used again."""
+"""Memory for bodies: ByteSemaphore bounds their bytes, BufferPool reuses buffers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ("BufferPool", "ByteSemaphore")
 class ByteSemaphore:
     """Bounds the bytes of bodies in memory, which are acquired before a body is read.
 
-    First come first served, and safe to cancel.
+    First come, first served; waiting can be cancelled safely.
 
     Args:
-        total: bytes. A body that is larger waits for all of it, and is then alone.
+        total: bytes. A larger body waits for all of them, and is then alone.
     """
 
     def __init__(self, total: int) -> None:
@@ -32,7 +32,7 @@ class ByteSemaphore:
     async def acquire(self, size: int) -> None:
         """Wait until ``size`` bytes are free; later and smaller requests do not overtake.
 
-        A size over the total waits for all of it.
+        A size above the total waits for all bytes.
         """
         size = min(size, self.total)
         if not self._waiting and self._used + size <= self.total:
@@ -50,12 +50,12 @@ class ByteSemaphore:
             raise
 
     def release(self, size: int) -> None:
-        """Give back what was acquired, exactly once and with the same size."""
+        """Release what was acquired, exactly once and with the same size."""
         self._used -= min(size, self.total)
         self._admit()
 
     def _admit(self) -> None:
-        """Admit the requests that fit now, in order: the first that does not fit holds back the rest."""
+        """Admit the requests that fit now, in order: the first that does not fit blocks the rest."""
         while self._waiting:
             turn, size = self._waiting[0]
             if not turn.done():  # else cancelled, and taken out here
@@ -67,7 +67,7 @@ class ByteSemaphore:
 
 
 class BufferPool:
-    """Memory that parts are read into, again and again.
+    """Buffers that parts are read into; they are reused.
 
     A buffer that is allocated anew for every part costs the page faults of all its pages, and memory that
     threads free stays with the allocator: a run that held 256 MiB at a time grew to 600 MiB.
@@ -85,5 +85,5 @@ class BufferPool:
         return bytearray(size)
 
     def release(self, buffer: bytearray) -> None:
-        """Give a buffer back once nothing reads it any more."""
+        """Return a buffer to the pool, once nothing reads it any more."""
         self._free.append(buffer)

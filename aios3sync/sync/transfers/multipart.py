@@ -1,8 +1,8 @@
 """Sends one large file as a multipart upload, its parts in parallel; aborts uploads that it does not finish.
 
-The file is hashed first, because its metadata must be known when the upload begins; its parts are hashed on
-the way. The endpoint checks them against what it receives, and the stat is compared at the end: the upload of
-a file that changed meanwhile is aborted, never completed (P8).
+The file is hashed first, because its metadata must be known when the upload begins; its parts are hashed as
+they are sent. The endpoint checks them against what it receives, and the stat is compared at the end: the
+upload of a file that changed meanwhile is aborted, never completed (P8).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ __all__ = ("send_large",)
 
 PARTS_AT_ONCE: Final = 8
 _OVERHEAD_SHARE: Final = 8
-"""A part is counted with an eighth more of memory, for the copies of it in sockets and TLS."""
+"""A part counts with an eighth more memory, for its copies in sockets and TLS."""
 _HEAD: Final = CHUNK
 """Bytes at the beginning of a large file from which the size of an image is read."""
 
@@ -67,7 +67,7 @@ class _Content:
 
 
 async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
-    """Send one file; start again if it changes meanwhile.
+    """Send one file; begin again if it changes meanwhile.
 
     Of several files that are sent at once, the parts of the file that began first go first, so that the files
     arrive one after the other.
@@ -92,7 +92,7 @@ async def send_large(run: Run, headers: HeaderPlan, upload: Upload) -> Uploaded:
 
 
 def _is_damaged(error: Exception) -> bool:
-    """Whether the joined object is not what was sent, which is worth another try."""
+    """Whether the joined object is not what was sent; then it is tried again."""
     return isinstance(error, IntegrityError) and error.operation == "CompleteMultipartUpload"
 
 
@@ -129,7 +129,7 @@ def _image(run: Run, key: str) -> tuple[int, int] | None:
 
 @asynccontextmanager
 async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator[_Content]:
-    """Open and hash the file; where gzip applies, compress it into a temporary file that vanishes."""
+    """Open and hash the file; where gzip applies, compress it into a temporary file without a name."""
     key, files = upload.source.key, run.files
     encoding = run.policy.encoding(key)
     if encoding:
@@ -165,7 +165,7 @@ async def _content_of(run: Run, upload: Upload, known_md5: str) -> AsyncIterator
 
 
 async def _send_parts(run: Run, content: _Content, options: PutOptions) -> tuple[PutResult, int]:
-    """Send the content in parts; once more in others if the endpoint takes fewer or smaller ones.
+    """Send the content in parts; again in other parts if the endpoint accepts only fewer or smaller ones.
 
     Returns:
         The response of the endpoint, and the part size.
@@ -196,7 +196,7 @@ class _MultipartUpload:
 
     Attributes:
         part_size: bytes of each part but the last.
-        resumed: it was begun by a run that was killed.
+        resumed: whether a killed run has begun it.
     """
 
     def __init__(self, run: Run, content: _Content, limits: PartLimits, options: PutOptions) -> None:
@@ -242,7 +242,7 @@ class _MultipartUpload:
         return result
 
     async def _begin(self, store: ObjectStore) -> UnfinishedUpload:
-        """Go on with the upload that a killed run has begun of this very content; else begin one."""
+        """Continue the upload of this very content that a killed run has begun; else begin one."""
         unfinished, content = self._run.unfinished, self._content
         version = version_of([content.stored_md5, content.size, self.part_size], self._options)
         earlier = await unfinished.take(self._key)
@@ -257,7 +257,7 @@ class _MultipartUpload:
         return begun
 
     async def _resume(self, store: ObjectStore, earlier: UnfinishedUpload) -> bool:
-        """Take the parts that are there and hold what the file holds; False if there is no such upload."""
+        """Take over the stored parts that equal those of the file; return False if the upload is gone."""
         try:
             listed = {part.number: part for part in await store.list_parts(self._key, earlier.upload_id)}
         except StoreError as error:
@@ -281,7 +281,7 @@ class _MultipartUpload:
         return proof(etag, opaque=opaque) is Proof.MD5 and same_etag(etag, md5.hex())
 
     async def _md5_of(self, part: Part) -> bytes:
-        """Return the digest of a part of the content as it is now."""
+        """Return the digest of a part of the current content."""
         if part.number <= len(self._digests):
             return self._digests[part.number - 1]
         run, cost = self._run, part.length + part.length // _OVERHEAD_SHARE
@@ -298,7 +298,7 @@ class _MultipartUpload:
     async def _send_all(self, store: ObjectStore, upload_id: str) -> None:
         """Send the parts; after the refusal of a part number only the parts in flight are finished.
 
-        The parts that were stored by then show how many the endpoint takes.
+        The parts that are stored by then show how many the endpoint accepts.
         """
         there = {sent.part.number for sent in self._stored}
         parts = iter(
@@ -356,14 +356,14 @@ class _MultipartUpload:
         return SentPart(part, md5, result)
 
     def refusal(self, error: StoreError) -> PartRefusal:
-        """Return what is known of a refusal."""
+        """Return the facts about a refusal."""
         stored = max((part.part.number for part in self._stored), default=0)
         refused = min((number for number, _ in self._refusals), default=0)
         return PartRefusal(error, self._content.size, self.part_size, stored, refused)
 
 
 async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResult:
-    """Ask for the ETag that Ceph leaves empty; if that fails, the next listing will show it."""
+    """Request the ETag that Ceph leaves empty; if that fails, the next listing will show it."""
     try:
         return result._replace(etag=(await store.head(key)).etag)
     except StoreError:
@@ -371,7 +371,7 @@ async def _with_etag(store: ObjectStore, key: str, result: PutResult) -> PutResu
 
 
 def _check_unchanged(content: _Content) -> None:
-    """Raise ChangedError if the file is not as it was hashed; called before its parts become an object."""
+    """Raise ChangedError if the file has changed since it was hashed; called before its parts are joined."""
     if content.encoding:
         return  # the copy cannot change, and the file was compared when the copy was made
     entry = content.digest.entry

@@ -1,4 +1,4 @@
-"""ObjectVersion: one version of an object, and the requests about it; an answer of another is an error."""
+"""ObjectVersion: one version of an object, and its requests; a response for another version is an error."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ __all__ = ("ChangedObjectError", "ObjectVersion")
 
 
 class ChangedObjectError(Exception):
-    """The object is not the one that was listed any more."""
+    """The object is no longer the one that was listed."""
 
 
 class ObjectVersion(NamedTuple):
-    """A version that a listing or an answer has shown, which a listing may show without an ETag.
+    """A version that a listing or a response has shown; some listings show no ETag.
 
     Attributes:
         store: of its bucket.
         key: the full key.
-        entry: what was shown; its own key is not used.
+        entry: the entry that was shown; its key is not used.
     """
 
     store: ObjectStore
@@ -35,7 +35,7 @@ class ObjectVersion(NamedTuple):
 
         Raises:
             ChangedObjectError: it is another version now.
-            WrongBytesError: the answer has another number of bytes.
+            WrongBytesError: the response has another number of bytes.
             StoreError: it cannot be read.
         """
         entry = self.entry
@@ -61,22 +61,22 @@ class ObjectVersion(NamedTuple):
         return head
 
     async def head(self) -> HeadResult:
-        """Ask for its facts.
+        """Return its facts, by HEAD.
 
         Raises:
             ChangedObjectError: it is another version now.
-            StoreError: they cannot be asked for.
+            StoreError: the request failed.
         """
         head = await self.store.head(self.key, version_id=self.entry.version_id)
         self._check(head, 0, 0)
         return head
 
     async def checksum(self) -> StoredChecksum | None:
-        """Ask for the checksum that the endpoint keeps; ``None`` where it can prove nothing.
+        """Return the checksum that the endpoint stores; ``None`` where it proves nothing.
 
         Raises:
             ChangedObjectError: it is another version now.
-            StoreError: it cannot be asked for.
+            StoreError: the request failed.
         """
         head = await head_with_checksum(self.store, self.key, self.entry.version_id)
         self._check(head, 0, 0)

@@ -1,4 +1,4 @@
-"""Sends small files in upload processes, and records those that are stored; the rest it returns."""
+"""Has upload processes send small files, and records those that are stored; returns the others."""
 
 from __future__ import annotations
 
@@ -21,14 +21,13 @@ __all__ = ("SmallFileOffload",)
 
 _LOG: Final = logging.getLogger(__name__)
 _FILES_BEFORE: Final = 512
-"""Files that are sent in this process first: they find out where the bucket is, and fewer are not worth a
-process."""
+"""Files that this process sends first: they find the bucket, and fewer are not worth a process."""
 _MD5_PLACEHOLDER: Final = "0" * 32
 """The digest in header templates; the upload process writes that of each file in its place."""
 
 
 class SmallFileOffload:
-    """Decides which files of one run are sent in upload processes, and has them sent."""
+    """Decides which files of one run are sent by upload processes, and passes them on."""
 
     def __init__(self, run: Run, headers: HeaderPlan) -> None:
         self._run = run
@@ -60,7 +59,7 @@ class SmallFileOffload:
         return rest
 
     async def cancel_pending_at_stop(self) -> None:
-        """Wait until the run is asked to stop, then have all jobs returned that have not begun."""
+        """Wait until a stop is requested, then have all jobs returned that have not begun."""
         await self._run.stop.wait()
         if self._offloader is not None:
             self._offloader.cancel_pending()
@@ -94,7 +93,7 @@ class SmallFileOffload:
             return None
 
     def _template_of(self, offloader: Offloader, key: str) -> int | None:
-        """Return the number of the key's header template, ``None`` where the file has to be sent here."""
+        """Return the number of the key's header template; ``None`` where this process must send the file."""
         headers = self._headers
         if self._run.policy.encoding(key) or key in headers.overrides:
             return None
@@ -115,7 +114,7 @@ class SmallFileOffload:
     async def _offload(
         self, offloader: Offloader, uploads: list[Upload], jobs: list[UploadJob]
     ) -> list[Upload]:
-        """Have files sent; return those that were not, also where the offloader itself fails.
+        """Pass files on; return those that were not sent, also where the offloader itself fails.
 
         Each file ends once: a file that was recorded is never sent again, whatever the offloader returns or
         raises.

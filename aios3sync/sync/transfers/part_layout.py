@@ -1,4 +1,4 @@
-"""Which parts the source of a copy was uploaded in: a copy in the same parts has the same ETag."""
+"""Finds out in which parts the source of a copy was uploaded: a copy in the same parts has the same ETag."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _HEADS_AT_ONCE: Final = 32
 async def part_layout(
     store: ObjectStore, key: str, source: TargetEntry, *, wanted: int, largest: int
 ) -> list[Part]:
-    """Return the parts of an object as it was uploaded, else parts of our own.
+    """Return the parts in which an object was uploaded, else parts of our own.
 
     Args:
         store: of the source.
         key: the full key there.
         source: the object.
-        wanted: bytes of a part where the object has none, or they cannot be known.
-        largest: bytes that a part may have: that of a layout with larger ones is given up.
+        wanted: bytes of a part where the object has no parts, or they cannot be found out.
+        largest: most bytes of a part: a layout with larger ones is not used.
     """
     count = part_count(source.etag)
     sizes = await _sizes(store, key, source, count, wanted) if count else []
@@ -49,7 +49,7 @@ async def _sizes(store: ObjectStore, key: str, source: TargetEntry, count: int, 
 
 
 async def _each(store: ObjectStore, key: str, count: int, version_id: str) -> list[int]:
-    """Ask for the size of every part: they are not all of one size."""
+    """Request the size of every part, as they are not all of one size."""
     sizes = [0] * count
 
     async def ask(number: int) -> None:

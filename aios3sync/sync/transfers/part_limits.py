@@ -1,4 +1,4 @@
-"""What a refusal says about the limits of multipart uploads: how many parts, and how large. Pure."""
+"""Derives from a refusal the limits of multipart uploads: how many parts, and how large. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ __all__ = ("Limit", "PartLimits", "PartRefusal", "refuses_number", "refuses_size
 
 _PARTS_EVERYWHERE: Final = 1000
 _PLAUSIBLE_LIMIT: Final = 100
-"""A lower limit that the endpoint did not put into words is not remembered: the refusal may have another
-reason."""
+"""A lower limit that the endpoint does not state is not remembered: the refusal may have another reason."""
 _REFUSED: Final = frozenset(
     {"InvalidArgument", "InvalidPart", "InvalidPartNumber", "InvalidRequest", "MalformedXML", "TooManyParts"}
 )
@@ -28,12 +27,12 @@ _TOO_LARGE: Final = 413
 
 
 class Limit(NamedTuple):
-    """A limit that an upload was refused for.
+    """A limit for which an upload was refused.
 
     Attributes:
         fact: its name in :class:`PartLimits` and in the profile of the endpoint.
         value: the number of parts, or the bytes of one.
-        certain: it is remembered if the file is stored with it.
+        certain: whether it is remembered if the file is stored with it.
     """
 
     fact: Literal["max_parts", "max_part_size"]
@@ -57,7 +56,7 @@ class PartLimits(NamedTuple):
         return plan_part_size(size, wanted, self.max_parts, self.max_part_size)
 
     def below(self, limit: Limit) -> PartLimits:
-        """Return these limits with another one of them."""
+        """Return these limits with one of them lowered."""
         if limit.fact == "max_parts":
             return self._replace(max_parts=limit.value)
         return self._replace(max_part_size=limit.value)
@@ -67,7 +66,7 @@ class PartRefusal(NamedTuple):
     """The refusal of an upload.
 
     Attributes:
-        error: what the endpoint answered.
+        error: the response of the endpoint.
         size: bytes of the object.
         part_size: bytes of its parts.
         stored: the highest number of a stored part, 0 if there is none.
@@ -81,7 +80,7 @@ class PartRefusal(NamedTuple):
     refused: int
 
     def limit(self, limits: PartLimits) -> Limit | None:
-        """Return the limit that the upload went beyond; ``None`` if it is not known or leaves no way."""
+        """Return the limit that the upload exceeded; ``None`` if it is unknown or too low for the object."""
         if refuses_size(self.error):
             refused = min(self.size, self.part_size)
             least = limits.part_size(self.size, 1)
@@ -91,10 +90,10 @@ class PartRefusal(NamedTuple):
         return Limit("max_parts", most, certain=stated or most >= _PLAUSIBLE_LIMIT) if most else None
 
     def _most_parts(self) -> tuple[int, bool]:
-        """Return how many parts the endpoint takes if there were too many, else 0, and whether it said so.
+        """Return how many parts the endpoint accepts if there were too many, else 0, and whether it said so.
 
         Scaleway takes 1,000 (https://www.scaleway.com/en/docs/object-storage/api-cli/multipart-uploads/), and
-        refuses the number of a part. Others refuse when the parts are joined; they take at least 1,000.
+        refuses the number of a part. Others refuse when the parts are joined; they accept at least 1,000.
         """
         error, stored = self.error, self.stored
         if not refuses_number(error):

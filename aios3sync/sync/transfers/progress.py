@@ -18,8 +18,8 @@ class BodyProgress:
     Args:
         run: the run that sends the body.
         key: of the file, relative to the prefix.
-        size: what the events of the body add up to once it has arrived, in bytes: the size of the file, also
-            where the body is compressed.
+        size: sum of the events of the body once it has arrived, in bytes: the size of the file, also where
+            the body is compressed.
         length: bytes of the body itself.
     """
 
@@ -46,7 +46,7 @@ class BodyProgress:
         self._report(self._size - self._sent)
 
     def begin(self) -> None:
-        """Take back the bytes of the attempt before: they are sent again."""
+        """Take back the bytes of the previous attempt: they are sent again."""
         self._take_back()
         self._report(-self._sent)
         self._sent = 0
@@ -62,7 +62,7 @@ class BodyProgress:
         self._report(size)
 
     def _take_back(self) -> None:
-        """Tell the window that the body waits for no answer any more."""
+        """Tell the send window that the body no longer waits for a response."""
         if self._has_left:
             self._has_left = False
             self._run.resources.window.left(-self._size)

@@ -1,4 +1,4 @@
-"""RangeBuffers: the memory that ranges of large objects are read into; it is used again and again."""
+"""RangeBuffers: the memory that ranges of large objects are read into; it is reused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aios3sync.sync.transfers.memory import BufferPool, ByteSemaphore
 __all__ = ("RangeBuffers",)
 
 _AT_ONCE: Final = 8
-"""Ranges of all large objects together that are received, verified or written at one time."""
+"""Ranges that are received, verified or written at the same time, of all large objects together."""
 _LARGEST_KEPT: Final = 16 * MIB
 
 
@@ -32,7 +32,7 @@ class RangeBuffers:
 
     @asynccontextmanager
     async def take(self, size: int) -> AsyncIterator[memoryview]:
-        """Wait for a buffer of ``size`` bytes, which belongs to the block alone."""
+        """Wait for a buffer of ``size`` bytes, which only the block uses."""
         async with self._turns:
             await self._memory.acquire(size)
             try:

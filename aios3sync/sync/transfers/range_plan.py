@@ -1,4 +1,4 @@
-"""How a large object is cut into ranges, and whether the digests of its parts prove it. Pure."""
+"""Cuts a large object into ranges, so that the digests of its parts can prove it. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RangePlan(NamedTuple):
 def plan_ranges(size: int, etag: str, *known: int, largest: int = _LARGEST_RANGE) -> RangePlan:
     """Cut an object into ranges: its parts, or equal pieces of them, where the ETag says how many it has.
 
-    The same object is always cut in the same way, so that a later run can go on.
+    The same object is always cut in the same way, so that a later run can continue.
 
     Args:
         size: bytes.

@@ -1,9 +1,9 @@
 """RangedDownload: one version of a large object, fetched in parallel ranges into a part file, and verified.
 
-Each range is read again by itself. The whole is verified before the file gets its name: by the digests of its
-parts, which are taken while they are in memory, or by the MD5 of the whole, which follows the ranges that are
-written up to the first gap; where they prove nothing (KMS without metadata), by the checksum that the
-endpoint keeps. Where it keeps none, the number of bytes of every range is what is known.
+A failed range is read again alone. The whole is verified before the file gets its name: by the digests of its
+parts, which are computed while they are in memory, or by the MD5 of the whole, which is computed over the
+written ranges up to the first gap; where these prove nothing (KMS without metadata), by the checksum that the
+endpoint stores. Where it stores none, only the number of bytes of every range is checked.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ from aios3sync.sync.transfers.received import (
 __all__ = ("ATTEMPTS", "RangedDownload", "Verified", "open_part_file")
 
 ATTEMPTS: Final = 3
-"""How often an object is read that changes while it is read, or whose bytes are wrong."""
+"""How often an object is read if it changes while it is read, or if its bytes are wrong."""
 _RANGES_AT_ONCE: Final = 8
 """Ranges of one object; those of all objects are bounded by their buffers."""
 _HOP: Final = 64 * 1024 * 1024
-"""Bytes that one thread hop hashes at most, so that a cancellation does not wait for long."""
+"""Bytes that one call in a thread hashes at most, so that a cancellation does not wait for long."""
 _CHUNK: Final = 1024 * 1024
 _MOST_GUESSES: Final = 4
 
@@ -91,8 +91,8 @@ class Verified(NamedTuple):
         md5: of the whole in hexadecimal, empty where it was not needed.
         part_size: bytes of a part, where the ETag proved to be that of parts.
         proof: ``md5`` (the ETag, or a digest in the metadata), ``parts`` (the ETag), ``checksum`` (what the
-            endpoint keeps apart from it), or empty where it keeps nothing that can be compared.
-        sha256: of the whole in hexadecimal, empty where it was not asked for.
+            endpoint stores besides), or empty where it stores nothing that can be compared.
+        sha256: of the whole in hexadecimal, empty where it was not requested.
     """
 
     head: HeadResult
@@ -109,12 +109,12 @@ class RangedDownload:
 
     Args:
         version: to fetch.
-        part: takes the bytes; what is in it already is not fetched.
+        part: takes the bytes; ranges that it has already are not fetched.
         plan: the ranges, of the size that the part file was opened with.
         buffers: the memory.
         opaque: ETags of this endpoint prove nothing.
-        on_bytes: called with the bytes that have arrived, those of an earlier run at first; and with a
-            negative number of all of them where they are of no use.
+        on_bytes: called with the number of bytes that have arrived, first with those of an earlier run; and
+            with a negative number, all of them, where they have to be fetched again.
 
     Attributes:
         resumed: bytes that an earlier run has written.
@@ -154,16 +154,16 @@ class RangedDownload:
         decodes: bool = False,
         first: tuple[HeadResult, bytes] | None = None,
     ) -> AsyncIterator[Verified]:
-        """Fetch what is missing and verify the whole, for a block that commits the part file.
+        """Fetch the missing ranges and verify the whole, for a block that commits the part file.
 
         Args:
-            needs_md5: the MD5 of the whole is needed also where the parts prove the bytes.
-            needs_sha256: so is their SHA-256.
-            decodes: the block decompresses what this package compressed, and verifies it so.
-            first: an answer with the first bytes of the object, which need not be asked for again.
+            needs_md5: whether the MD5 of the whole is needed even where the parts prove the bytes.
+            needs_sha256: the same for the SHA-256.
+            decodes: whether the block decompresses what this package compressed, which verifies it.
+            first: a response with the first bytes of the object, which need not be requested again.
 
         Raises:
-            ChangedObjectError: the object is another one now.
+            ChangedObjectError: the object was replaced.
             WrongBytesError: these are not the bytes of the object.
             StoreError: it cannot be read.
             OSError: it cannot be written.
@@ -195,7 +195,7 @@ class RangedDownload:
     # Ranges
 
     async def _save(self, body: bytes) -> None:
-        """Save the ranges that an answer has whole, but those that are there: these are to be verified."""
+        """Save the complete ranges of a response, except those that exist already: these will be verified."""
         for start in self._plan.starts():
             length = self._plan.length(start)
             if start + length > len(body):
@@ -280,7 +280,7 @@ class RangedDownload:
         self._hashed = until
 
     def chunks(self, offset: int = 0, length: int | None = None) -> Iterator[memoryview]:
-        """Yield what is written, all or a range, in pieces that are valid until the next one. Blocks."""
+        """Yield the written bytes, all or a range, in pieces that are valid until the next one. Blocks."""
         length = self._plan.size - offset if length is None else length
         buffer = memoryview(bytearray(min(_CHUNK, length)))
         while length:
@@ -299,7 +299,7 @@ class RangedDownload:
     # Verification
 
     def _verified(self, head: HeadResult, needs_md5: bool) -> Verified:
-        """Return what the digests prove. It blocks: it reads what was not hashed yet.
+        """Return what the digests prove. Blocks: it reads what was not hashed yet.
 
         Raises:
             WrongBytesError: these are not the bytes of the object.
@@ -318,10 +318,11 @@ class RangedDownload:
         return Verified(head, md5, 0, "md5" if stored_md5(head) == md5 else "")
 
     async def _proof_by_checksum(self, head: HeadResult, *, decodes: bool) -> str:
-        """Compare what is written with the checksum that the endpoint keeps, if there is one.
+        """Compare the written bytes with the checksum that the endpoint stores, if there is one.
 
         Raises:
-            WrongBytesError: it is that of other bytes, or none, and an earlier run wrote some of these.
+            WrongBytesError: the checksum is of other bytes; or there is none, and an earlier run has written
+                some of the bytes.
         """
         proved = False
         if not decodes or original_of(head) is None:  # an original is verified when it is decompressed

@@ -1,8 +1,8 @@
-"""Decides whether the bytes that were received are those of the object, and what the file of it holds. Pure.
+"""Decides whether the received bytes are those of the object, and what its file will hold. Pure.
 
-An ETag or metadata that agree prove the bytes, whatever else is known: 128 bits do not agree by chance. Bytes
-are wrong where something speaks against them and nothing for them. Where nothing says anything (KMS, without
-metadata of ours or rclone's, and no checksum that S3 keeps) only their number is checked.
+An ETag or metadata that match prove the bytes, whatever else is known: 128 bits do not match by chance. Bytes
+are wrong where something contradicts them and nothing confirms them. Where nothing is known (KMS, without
+metadata of ours or rclone's, and without a checksum of S3) only their number is checked.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _MOST_DIGITS: Final = 15
 
 
 class WrongBytesError(Exception):
-    """The bytes that were received are not those of the object; the text says what speaks against them."""
+    """The received bytes are not those of the object; the message says what contradicts them."""
 
 
 class Original(NamedTuple):
@@ -58,14 +58,14 @@ class Original(NamedTuple):
 
 
 class ReceivedContent(NamedTuple):
-    """What the file of an object holds.
+    """The content of the file of an object.
 
     Attributes:
         body: its bytes.
         md5: their hex digest.
         encoding: ``gzip`` where the object is compressed and the file is not.
         part_size: bytes of a part, where the ETag proved to be that of parts.
-        sha256: another hex digest of its bytes, for a receipt alone.
+        sha256: another hex digest of its bytes, only for a receipt.
     """
 
     body: bytes
@@ -76,7 +76,7 @@ class ReceivedContent(NamedTuple):
 
 
 def original_of(head: HeadResult) -> Original | None:
-    """Return what an object holds that this package compressed; ``None`` for any other object."""
+    """Return the original of an object that this package compressed; ``None`` for any other object."""
     md5, size = head.metadata.get(META_ORIGINAL_MD5, ""), head.metadata.get(META_ORIGINAL_SIZE, "")
     if head.content_encoding != "gzip" or recorded_md5({META_ORIGINAL_MD5: md5}) != md5 or not md5:
         return None
@@ -98,11 +98,11 @@ def content_of(
 
     Args:
         body: what was received.
-        head: the facts that came with it.
+        head: the facts of the response.
         size: bytes of the object.
         decode: decompress what this package compressed.
         opaque: ETags of this endpoint prove nothing.
-        checksum: that the endpoint keeps, where it was asked for.
+        checksum: that the endpoint stores, where it was requested.
 
     Raises:
         WrongBytesError: these are not the bytes of the object.
@@ -124,14 +124,14 @@ def content_of(
 
 
 def check_checksum(checksum: StoredChecksum, read: Callable[[], Iterator[memoryview]]) -> bool:
-    """Return whether the checksum that the endpoint keeps proves bytes. Blocks.
+    """Return whether the checksum that the endpoint stores proves the bytes. Blocks.
 
     Args:
         checksum: of the object.
         read: yields the bytes in pieces.
 
     Raises:
-        WrongBytesError: it is that of other bytes.
+        WrongBytesError: the checksum is of other bytes.
     """
     same = checksum.is_of(read)
     if same is False:
@@ -150,19 +150,19 @@ def _part_size(body: bytes, etag: str) -> int:
 
 
 def stored_md5(head: HeadResult) -> str:
-    """Return the hex MD5 of the body as it is stored, from the metadata; empty where that has none."""
+    """Return the hex MD5 of the body as it is stored, from the metadata; empty where they have none."""
     if original_of(head) is None:
         return recorded_md5(head.metadata)
     return recorded_md5({META_MD5: head.metadata.get(META_MD5, "")})
 
 
 def lacks_proof(head: HeadResult, *, opaque: bool, decode: bool) -> bool:
-    """Return whether neither ETag nor metadata say anything of what is stored, or is decompressed.
+    """Return whether neither ETag nor metadata prove anything about the stored or decompressed bytes.
 
     Args:
         head: the facts of the object.
         opaque: ETags of this endpoint prove nothing.
-        decode: what this package compressed is decompressed, which proves the bytes.
+        decode: whether objects that this package compressed are decompressed, which proves the bytes.
     """
     opaque = opaque or is_opaque_encryption(head.encryption)
     recorded = recorded_md5(head.metadata) if decode else stored_md5(head)
@@ -170,7 +170,7 @@ def lacks_proof(head: HeadResult, *, opaque: bool, decode: bool) -> bool:
 
 
 def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:
-    """Return what speaks against stored bytes whose ETag is not their MD5; empty where nothing does.
+    """Return what contradicts stored bytes whose ETag is not their MD5; empty where nothing does.
 
     Args:
         md5: of the bytes as stored.
@@ -188,10 +188,10 @@ def plain_mismatch(md5: str, head: HeadResult, *, opaque: bool) -> str:
 def decompressed(chunks: list[bytes] | Iterator[bytes], original: Original) -> Iterator[bytes]:
     """Yield the original content of an object that this package compressed, in pieces; verify it at the end.
 
-    No more is ever decompressed than the metadata says there is.
+    Never more is decompressed than the size in the metadata.
 
     Raises:
-        WrongBytesError: it is not that content.
+        WrongBytesError: the content is another one.
     """
     digest = hashlib.md5(usedforsecurity=False)
     gunzip = Gunzip()

@@ -1,4 +1,4 @@
-"""Stores renamed files by a copy of their object on the server; what cannot be copied is uploaded."""
+"""Stores renamed files by copies of their objects on the server; files that cannot be copied are uploaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def renamed_stage(
     uploads: Stage,
     jobs: MemoryObjectReceiveStream[list[Upload]],
 ) -> None:
-    """Copy what was renamed, and hand the rest on to the stage ``uploads``; ``jobs`` is closed at the end."""
+    """Copy renamed files, and pass the others on to the stage ``uploads``; ``jobs`` is closed at the end."""
     async with jobs, feeding(uploads) as sent:
         async for batch in jobs:
             rest = [upload for upload in batch if not renames.may_be(upload)]
@@ -58,7 +58,7 @@ class _Copies:
         self._rest: list[Upload] = []
 
     async def copy(self, group: Sequence[Upload]) -> list[Upload]:
-        """Copy those whose content is that of a file which is gone; return the others, to be uploaded."""
+        """Copy the objects of files with the content of a missing file; return the others, to be uploaded."""
         if self._run.sends_no_more:
             return list(group)
         await self._run.recorder.begin()
@@ -74,14 +74,14 @@ class _Copies:
         return self._rest
 
     def _digest(self, upload: Upload, stop: threading.Event) -> FileDigest | None:
-        """Hash a file; one that cannot be read is left to the upload, which says why."""
+        """Hash a file; one that cannot be read is left to the upload, which reports the error."""
         try:
             return self._run.files.digest(upload.source.key, stop, by_mtime=self._run.by_mtime)
         except Exception:  # noqa: BLE001 - the upload of the file reads it again, and reports what it meets
             return None
 
     async def _copy(self, store: ObjectStore, digest: FileDigest) -> bool:
-        """Copy the object of a renamed file, if it is one; return whether that was done."""
+        """Copy the object of a file, if the file was renamed; return whether that was done."""
         run, entry = self._run, digest.entry
         row = self._renames.find(entry.size, digest.md5)
         if row is None or run.sends_no_more or row.encoding != run.policy.encoding(entry.key):
@@ -118,7 +118,7 @@ class _Copies:
         return True
 
     def _keeps_headers(self, row: RecordedEntry, digest: FileDigest) -> bool:
-        """Whether the new object has the headers and metadata of the old one: only its place is another."""
+        """Whether the new object has the headers and metadata of the old one, so only its key differs."""
         headers, entry = self._headers, digest.entry
         same_type = headers.type_of(row.key) == headers.type_of(entry.key)
         same_asked = row.headers == headers.digest_of(row.key) == headers.digest_of(entry.key)

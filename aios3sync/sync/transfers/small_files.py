@@ -1,4 +1,4 @@
-"""Verifies the bodies of small objects and writes their files, many in one thread hop."""
+"""Verifies the bodies of small objects and writes their files, many in one call in a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ("ArrivedBody", "NewContent", "SameContent", "SmallDownload", "write_b
 
 @dataclass(slots=True)
 class SmallDownload:
-    """One small object: what was decided, the version that is read, and the attempt, from 0."""
+    """One small object: the action, the version that is read, and the number of the attempt, from 0."""
 
     download: Download
     source: TargetEntry
@@ -29,13 +29,13 @@ class SmallDownload:
 
 
 class ArrivedBody(NamedTuple):
-    """What was read of one object.
+    """The body of one object that was received.
 
     Attributes:
         job: the object.
-        result: its bytes, and the facts that came with them.
+        result: its bytes, and the facts of the response.
         reserved: bytes of the budget, which are released when its file is written.
-        checksum: that the endpoint keeps, where nothing else proves the bytes.
+        checksum: that the endpoint stores, where nothing else proves the bytes.
     """
 
     job: SmallDownload
@@ -45,7 +45,7 @@ class ArrivedBody(NamedTuple):
 
 
 class SameContent(NamedTuple):
-    """The file has this content already."""
+    """The file already has this content."""
 
     content: ReceivedContent
 
@@ -60,7 +60,7 @@ class NewContent(NamedTuple):
 def write_batch(
     writer: TreeWriter, batch: Sequence[ArrivedBody], decode: bool, opaque: bool, sha256: bool
 ) -> list[NewContent | SameContent | Exception]:
-    """Verify bodies and write their files, in one thread hop. Blocks."""
+    """Verify bodies and write their files. Blocks."""
     checked = [_checked(arrived, decode, opaque) for arrived in batch]
     if sha256:
         checked = list(map(_with_sha256, checked))
@@ -89,7 +89,7 @@ def _with_sha256(
 
 
 def _checked(arrived: ArrivedBody, decode: bool, opaque: bool) -> ReceivedContent | SameContent | Exception:
-    """Return the content to write, that the file has it already, or why nothing is written."""
+    """Return the content to write, SameContent if the file has it already, or the error."""
     body, head = arrived.result
     download = arrived.job.download
     try:

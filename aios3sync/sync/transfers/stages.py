@@ -1,4 +1,4 @@
-"""Stage: what takes batches of transfers from a stream; :func:`feeding` puts another one in front of it."""
+"""Stage: a function that takes batches of transfers from a stream; :func:`feeding` chains two."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of multipart uploads that a killed run has begun and that no run needs."""
+"""Aborts multipart uploads that a killed run has begun and that are no longer needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ("abort_unneeded",)
 
 
 async def abort_unneeded(run: Run) -> None:
-    """Abort what a killed run has begun and this one, whose transfers have ended, did not go on with."""
+    """Abort uploads of killed runs that this run, whose transfers have ended, did not continue."""
     if _knows_what_is_needed(run):
         for upload in await run.unfinished.left():
             store = await run.resources.open_store()
@@ -23,6 +23,6 @@ async def abort_unneeded(run: Run) -> None:
 
 
 def _knows_what_is_needed(run: Run) -> bool:
-    """Whether the run saw every key, or all of its range, and was not stopped."""
+    """Whether the run has seen every key, or all of its range, and was not stopped."""
     planned = run.resources.gate is not None
     return not (planned or run.sends_no_more or run.options.source_listing or hides_a_part(run.options))

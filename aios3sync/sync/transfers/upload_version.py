@@ -1,4 +1,4 @@
-"""What a multipart upload is begun for: a later run goes on with it only if that is still the same. Pure."""
+"""Identifies what a multipart upload sends: a later run continues it only if that is the same. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ("version_of",)
 
 
 def version_of(facts: Sequence[Any], options: PutOptions) -> str:
-    """Return a digest of what is sent, in which parts and how it is stored.
+    """Return a digest of what is sent, in which parts, and how it is stored.
 
-    Under a key of the customer it is empty, and the upload is not continued: nothing that depends on the key
+    With a customer-provided key it is empty, and the upload is not continued: nothing that depends on the key
     is written to disk.
 
     Args:

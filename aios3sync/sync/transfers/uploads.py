@@ -43,7 +43,7 @@ _CHUNK_FILES: Final = 128
 _QUEUED_BODIES: Final = 512
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _GROWTH: Final = 8
-"""A file that grew before it was read is given an eighth more room than it had at the last look."""
+"""A file that grew before it was read gets an eighth more memory than its size at the last check."""
 
 
 class _Body(NamedTuple):
@@ -67,7 +67,7 @@ class _UploadPool(WorkerPool[_Body]):
     """The put workers, the bodies that are queued for them, and the readers that read more.
 
     From the page cache one reader at a time is fastest: a second one would only share the interpreter lock
-    with the first. More are let in where reading waits for a device.
+    with the first. More of them work where reading waits for a device.
     """
 
     def __init__(self, run: Run, headers: HeaderPlan, tasks: TaskGroup) -> None:
@@ -77,7 +77,7 @@ class _UploadPool(WorkerPool[_Body]):
         self.headers = headers
 
     async def handler(self) -> Callable[[_Body], Awaitable[None]]:
-        """Return what sends one body."""
+        """Return the function that sends one body."""
         return partial(self._send, await self.run.resources.open_store())
 
     async def _send(self, store: ObjectStore, body: _Body) -> None:
@@ -93,7 +93,7 @@ class _UploadPool(WorkerPool[_Body]):
             self._release(body.reserved)
 
     def release_all(self) -> None:
-        """Release what the queued bodies hold, after a failure that ended their workers."""
+        """Release the memory of queued bodies, after a failure that ended their workers."""
         while self._queue:
             self._release(self._queue.popleft().reserved)
 
@@ -104,7 +104,7 @@ class _UploadPool(WorkerPool[_Body]):
 
 
 async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
-    """Upload batches until the stream ends. The streams are closed in any case.
+    """Upload batches until the stream ends; the streams are always closed.
 
     Raises:
         StoreError: the session is broken.
@@ -131,7 +131,7 @@ async def upload_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveS
 
 
 async def preview_stage(run: Run, headers: HeaderPlan, jobs: MemoryObjectReceiveStream[list[Upload]]) -> None:
-    """Take the place of :func:`upload_stage` in a dry run: count and report every upload, send none."""
+    """Replace :func:`upload_stage` in a dry run: count and report every upload, send none."""
     async with jobs:
         async for batch in jobs:
             for upload in batch:
@@ -167,7 +167,7 @@ async def _reader(
 
 
 def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
-    """Cut a batch so that one thread hop reads many small files, or few larger ones.
+    """Cut a batch so that one call in a thread reads many small files, or few larger ones.
 
     A large body is a chunk of its own: two in one chunk could wait for the window that another chunk holds.
     """
@@ -187,10 +187,10 @@ def _chunks(uploads: list[Upload]) -> Iterator[list[Upload]]:
 
 
 async def _read_small(pool: _UploadPool, chunk: list[Upload], large: MemoryObjectSendStream[Upload]) -> None:
-    """Read small files and submit their bodies; send those that are not small any more to ``large``.
+    """Read small files and submit their bodies; send those that are no longer small to ``large``.
 
-    The size at the opening of the file counts: a file that has grown since the walk is not read before the
-    budget has room for its size now. Invariant: no body is longer than its share of the budget.
+    The size when the file is opened counts: a file that has grown since the walk is not read before the
+    budget has space for its new size. Invariant: no body is longer than its share of the budget.
     """
     run = pool.run
     small, chunks = chunk, [chunk]
@@ -210,16 +210,16 @@ async def _read_small(pool: _UploadPool, chunk: list[Upload], large: MemoryObjec
 
 
 def _with_margin(upload: Upload) -> Upload:
-    """Return the upload with room for more than the file has: a file that has grown may grow on."""
+    """Return the upload with a larger size than the file has: a file that has grown may grow further."""
     size = upload.source.size
     return replace(upload, source=upload.source._replace(size=size + size // _GROWTH))
 
 
 async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
-    """Read a chunk and submit its bodies; a large file is not read before the send window has room for it.
+    """Read a chunk and submit its bodies; a large file is read only when the send window has space for it.
 
     Returns:
-        The uploads whose files are larger than their entry says, with the size that they have now.
+        The uploads whose files are larger than their entry says, with their current size.
     """
     window, size = pool.run.resources.window, chunk[0].source.size
     if size < LARGE_BODY:
@@ -240,9 +240,9 @@ async def _read_in_turn(pool: _UploadPool, chunk: list[Upload]) -> list[Upload]:
 
 
 async def _read_chunk(pool: _UploadPool, chunk: list[Upload]) -> tuple[list[_Body], list[Upload]]:
-    """Read a chunk in one thread hop; return its bodies and the uploads whose files have grown.
+    """Read a chunk in one call in a thread; return its bodies and the uploads whose files have grown.
 
-    Each body has its share of the budget. A grown file has the size of now in its entry.
+    Each body has its share of the budget. The entry of a grown file has its current size.
     """
     run = pool.run
     grown: list[Upload] = []

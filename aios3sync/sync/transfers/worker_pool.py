@@ -1,4 +1,4 @@
-"""WorkerPool: workers for queued items, as many as the session lets requests out."""
+"""WorkerPool: workers for queued items, as many as the session allows requests in flight."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ T = TypeVar("T")
 class WorkerPool(ABC, Generic[T]):
     """The workers that send requests, and the items that are queued for them.
 
-    Items are passed on without a stream: sending over one costs a third of what sending a small body does.
-    There are as many workers as the session lets requests out, up to the ceiling: one that only waited for
-    its turn would have to be woken for every item.
+    Items are passed on without a stream: a stream would cost a third as much as sending a small body. There
+    are as many workers as the session allows requests in flight, up to the ceiling: further ones would only
+    be woken to wait.
 
-    Invariant: every length of the queue is passed when it is worked off, so that a caller which waits in
-    :meth:`submit` is woken at ``refill_at``.
+    Invariant: items leave the queue one by one, so that its length never skips ``refill_at``, at which a
+    caller that waits in :meth:`submit` is woken.
 
     Args:
-        run: says how many requests are let out.
+        run: says how many requests may be in flight.
         tasks: the workers are tasks of this group.
         most_queued: items; :meth:`submit` waits while there are more.
-        refill_at: items that are left when it goes on.
+        refill_at: the queue length at which it continues.
     """
 
     def __init__(self, run: Run, tasks: TaskGroup, *, most_queued: int, refill_at: int) -> None:
@@ -47,9 +47,9 @@ class WorkerPool(ABC, Generic[T]):
 
     @abstractmethod
     async def handler(self) -> Callable[[T], Awaitable[object]]:
-        """Return what handles one item; each worker asks once, before its first item.
+        """Return the function that handles one item; each worker calls this once, before its first item.
 
-        What the handler raises ends the task group: the failure of one item is an outcome.
+        An exception of that function ends the task group: the failure of one item is an outcome instead.
         """
 
     async def submit(self, items: Sequence[T]) -> None:
@@ -62,12 +62,12 @@ class WorkerPool(ABC, Generic[T]):
             await self._has_room.wait()
 
     def submit_again(self, item: T) -> None:
-        """Queue an item that has to be handled once more; the pool must not be closed."""
+        """Queue an item that has to be handled again; the pool must not be closed."""
         self._queue.append(item)
         self._add_workers(1)
 
     def _add_workers(self, count: int) -> None:
-        """Set up to ``count`` more workers to work, first those that have been idle longest."""
+        """Activate up to ``count`` more workers, first those that have been idle longest."""
         for _ in range(count):
             if self._idle:
                 self._idle.popleft().set()
